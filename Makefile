@@ -1,0 +1,38 @@
+# make help says what there is; every target sets up what it needs, and the second time at once.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+INKPROOF := $(VENV)/bin/inkproof
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint bench sample clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## create the virtual environment and install inkproof in it
+
+$(READY): pyproject.toml constraints.txt setup-system.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inkproof needs Python 3.11 or newer; try: make PYTHON=python3.12 demo")'
+	@sh setup-system.sh
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(READY) ## run the built-in experiment and say where its report is
+	$(INKPROOF) demo
+
+test: $(READY) ## the test suite
+	$(VENV)/bin/python -m pytest -q -m 'not slow'
+
+test-all: $(READY) ## the test suite with the slow tests
+	$(VENV)/bin/python -m pytest -q
+
+lint: $(READY) ## the style checks
+	$(VENV)/bin/ruff check pipeline tests benchmarks
+
+bench: $(READY) ## what an attack costs beyond its bare passes
+	$(VENV)/bin/python benchmarks/attack_overhead.py
+
+clean: ## remove the virtual environment (runs are kept)
+	rm -rf $(VENV)

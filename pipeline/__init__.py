@@ -1,0 +1,1 @@
+"""inkproof: does an adversarial attack survive ink, paper and a camera?"""

@@ -1,0 +1,45 @@
+"""What an attack is: a method that turns a batch of 8-bit images into 8-bit images, one batch for each epsilon."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+
+class Differentiable(Protocol):
+    """What an attack needs of the network under test."""
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Returns (N, n_classes) scores of float32 (N, 3, H, W) images in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """The result for one epsilon: the images that are saved, the labels aimed at, and the passes that one image costs."""
+
+    images: np.ndarray
+    targets: np.ndarray | None
+    n_forward: int
+    n_backward: int
+
+
+class Attack(Protocol):
+    """An attack with its parameters; it keeps no state between calls."""
+
+    name: str
+    targeted: bool
+
+    def perturb(
+        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int], device: str = "cpu"
+    ) -> dict[int, Perturbed]:
+        """Returns the adversarial images for every epsilon.
+
+        Args:
+            classifier: the network under test.
+            images: uint8 (N, H, W, 3), clean images at the model's input size.
+            labels: int64 (N,), true labels.
+            epsilons_8bit: largest absolute change of a pixel, each 1 to 255.
+            device: where the passes run.
+        """

@@ -1,0 +1,394 @@
+"""The command line: parse, call one stage, print. The only module that prints or exits; heavy imports stay inside commands."""
+
+import argparse
+import dataclasses
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.errors import AnswerNo, BadInput, InkproofError, Unavailable, WrongUse
+
+STAGE_HELP = {
+    "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),
+    "generate": ("attack the drawn images and save the 8-bit results", "inkproof generate my.toml --workers 2"),
+    "layout": ("lay the pairs out with QR codes on printable pages", "inkproof layout my.toml --set layout.paper=Letter"),
+    "photograph": ("photograph the pages with the simulated printer and phone", "inkproof photograph my.toml --set photograph.by=simulator"),
+    "crop": ("find the pages in the photos and crop every image", "inkproof crop my.toml --set capture.strict=true"),
+    "transform": ("apply blur, noise, JPEG, brightness and contrast", "inkproof transform my.toml --set 'transforms.blur=[1, 2]'"),
+    "classify": ("ask the model about every file, transform and crop", "inkproof classify my.toml --device cuda"),
+    "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
+    "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
+}
+EPILOG = """examples:
+  inkproof demo                       a whole experiment with simulated photographs, in about two minutes
+  inkproof init my.toml               write a commented experiment file
+  inkproof run my.toml                every stage that can run; stops where you print and photograph
+  inkproof status my.toml             what is done, stale (and why), missing, or waiting for you
+  inkproof list attacks               what there is to choose from
+
+exit codes: 0 done · 1 the answer is no · 2 wrong use · 3 bad input · 4 something is missing here · 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    try:
+        options = _parser().parse_args(arguments)
+        result, code = options.command(options)
+        _print_json(result) if as_json else _print_text(result)
+        return code
+    except InkproofError as error:
+        return _fail(error, as_json, options_verbose(arguments))
+    except KeyboardInterrupt:
+        print("interrupted; type the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail(Unavailable("Not enough memory.", "Use fewer --workers or a smaller input_px."), as_json, False)
+    except OSError as error:
+        return _fail(_os_error(error), as_json, options_verbose(arguments))
+
+
+def options_verbose(arguments: Sequence[str]) -> bool:
+    """Returns whether a person asked for details, also where the command line could not be parsed."""
+    return "-v" in arguments or "--verbose" in arguments
+
+
+def _os_error(error: OSError) -> InkproofError:
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(f"{place}the disk is full.", "Make room and type the same command again: nothing is lost.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Unavailable(f"{place}not allowed to write or read there.", "Choose another place with --workspace DIR.")
+    return BadInput(f"{place}{error.strerror or error}.")
+
+
+def _fail(error: InkproofError, as_json: bool, verbose: bool) -> int:
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        _print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
+    print(f"inkproof: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong use as one line, with the nearest command."""
+
+    def error(self, message: str) -> NoReturn:
+        from pipeline.config import near_match
+
+        hint = f"See: {self.prog} --help"
+        if "invalid choice" in message and "'" in message:
+            word = message.split("'")[1]
+            hint = near_match(word, COMMANDS if self.prog == "inkproof" else _LISTS)
+        raise WrongUse(f"{message}.", hint)
+
+
+def _parser() -> argparse.ArgumentParser:
+    text = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="inkproof", description="Does an adversarial attack survive ink, paper and a camera?", epilog=EPILOG, formatter_class=text
+    )
+    parser.add_argument("--version", action="version", version=f"inkproof {_version()}")
+    commands = parser.add_subparsers(title="commands, in the order of the flow", metavar="COMMAND", required=True)
+    shared = _shared_options()
+
+    def add(name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True) -> argparse.ArgumentParser:
+        entry = commands.add_parser(
+            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=text, parents=[shared]
+        )
+        entry.set_defaults(command=command, name=name)
+        if experiment:
+            entry.add_argument("experiment", metavar="EXPERIMENT", help="a TOML file, or the name of a run in this workspace")
+        return entry
+
+    init = add("init", _init, "write a commented experiment file", "inkproof init my.toml --template kurakin2016", experiment=False)
+    init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
+    init.add_argument("--template", default="demo", help="demo, kurakin2016 or kurakin2016-small (default: demo)")
+    for stage, (summary, example) in STAGE_HELP.items():
+        add(stage, _stage, summary, example)
+    add("run", _run, "run every stage that can run; stops at the human step and goes on when called again", "inkproof run my.toml")
+    add("status", _status, "each stage: done, stale because …, missing, or waiting for you", "inkproof status my.toml --json")
+    add("demo", _demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
+    chooser = add("list", _list, "list models, datasets, attacks, transforms or profiles", "inkproof list attacks", experiment=False)
+    chooser.add_argument("kind", nargs="?", choices=_LISTS, help="one of: " + ", ".join(_LISTS))
+    add("doctor", _doctor, "what works on this machine, and what to install", "inkproof doctor", experiment=False)
+    return parser
+
+
+def _shared_options() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    group = shared.add_argument_group("options of every command")
+    group.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    group.add_argument("--force", action="store_true", help="do it again although it is done")
+    group.add_argument("--seed", type=int, metavar="N", help="seed of every random draw (instead of the file's)")
+    group.add_argument("--device", default="cpu", metavar="NAME", help="where the model runs: cpu, cuda, cuda:1, mps (default: cpu)")
+    group.add_argument("--workers", type=int, default=0, metavar="N", help="processes for images and photos (default: one a core)")
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. selection.n_images=12")
+    group.add_argument("--workspace", type=Path, default=Path("."), metavar="DIR", help="folder of printouts/, captures/ and reports/")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress, no advice")
+    group.add_argument("-v", "--verbose", action="store_true", help="more detail, tracebacks included")
+    return shared
+
+
+def _init(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.config import near_match
+    from pipeline.store import write_bytes
+
+    templates = {path.stem: path for path in sorted(_templates().glob("*.toml"))}
+    if options.template not in templates:
+        raise WrongUse(f'there is no template "{options.template}".', near_match(options.template, templates))
+    file = Path(options.file)
+    if file.exists() and not options.force:
+        raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
+    if not options.dry_run:
+        name = f'name = "{file.stem}"'
+        text = templates[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
+        write_bytes(file, text.encode())
+    return {"wrote": str(file), "template": options.template, "next": f"inkproof run {file}"}, 0
+
+
+def _stage(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import run_stage
+
+    experiment, run, context = _opened(options)
+    if options.dry_run:
+        return _dry_run(experiment, run, options.name, options.force), 0
+    state = run_stage(options.name, experiment, run, context, options.force)
+    following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
+    advice = f"inkproof {following[0] if following else 'status'} {options.experiment}"
+    return {"stages": [_told(state, run)], "next": advice}, 0
+
+
+def _run(options: argparse.Namespace) -> tuple[Any, int]:
+    experiment, run, context = _opened(options)
+    return _run_experiment(experiment, run, context, options)
+
+
+def _demo(options: argparse.Namespace) -> tuple[Any, int]:
+    options.experiment = _templates() / "demo.toml"
+    experiment, run, context = _opened(options)
+    return _run_experiment(experiment, run, context, options)
+
+
+def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import DONE, instructions, run_all
+
+    if options.dry_run:
+        return _dry_run(experiment, run, "", options.force), 0
+    states = []
+    for state in run_all(experiment, run, context, options.force):
+        states.append(state)
+        if not options.json and not options.quiet:
+            print(_line(_told(state, run)), file=sys.stderr)
+    result = {"run": experiment.name, "stages": [_told(state, run) for state in states]} if options.json else {}
+    if waiting := [state.stage for state in states if state.state not in (DONE,)]:
+        result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
+    if any(state.stage == "report" and state.state == DONE for state in states):
+        result |= {"headline": _headline(run), "report": str(run.reports / "report.pdf")}
+    return result, 0
+
+
+def _status(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import DONE, WAITING, instructions, status
+
+    experiment, run, _ = _opened(options, check=False)
+    states = status(experiment, run)
+    result = {"run": experiment.name, "stages": [_told(state, run) for state in states]}
+    if any(state.state == WAITING for state in states) and run.pdf.is_file():
+        result["todo"] = instructions(experiment, run)
+    elif any(state.state != DONE for state in states):
+        result["next"] = f"inkproof run {options.experiment}"
+    return result, 0
+
+
+def _list(options: argparse.Namespace) -> tuple[Any, int]:
+    kinds = [options.kind] if options.kind else list(_LISTS)
+    return {kind: _LISTS[kind]() for kind in kinds}, 0
+
+
+def _doctor(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.doctor import examine
+
+    checks = examine(options.workspace)
+    broken = [check for check in checks if check.needed and not check.works]
+    return {"checks": checks, "ready": not broken}, 4 if broken else 0
+
+
+def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
+    from pipeline.config import load_experiment
+    from pipeline.executor import Context, silent
+    from pipeline.store import Run
+
+    if options.seed is not None and options.seed < 0:
+        raise WrongUse(f"--seed {options.seed}: expected 0 or more.")
+    if options.workers < 0:
+        raise WrongUse(f"--workers {options.workers}: expected 1 or more.")
+    path = Path(options.experiment)
+    by_name = options.workspace / "printouts" / str(options.experiment) / "experiment.toml"
+    if not path.is_file() and by_name.is_file():
+        path = by_name
+    experiment = load_experiment(path, tuple(options.set), options.seed)
+    _check_names(experiment)
+    if check:
+        _check_device(options.device)
+    shows = sys.stderr.isatty() and not options.quiet and not options.json
+    context = Context(options.device, options.workers or os.cpu_count() or 1, _bars if shows else silent)
+    return experiment, Run(options.workspace, experiment.name), context
+
+
+def _check_names(experiment: Any) -> None:
+    """Refuses names and values that only the registries know, before anything is made."""
+    from pipeline.attacks import ATTACKS
+    from pipeline.config import near_match
+    from pipeline.simulator.profile import profile_names
+    from pipeline.transforms import transform_named
+
+    for number, attack in enumerate(experiment.attacks):
+        if attack.name not in ATTACKS:
+            where = experiment.where(f"attacks.{number}.name")
+            raise WrongUse(f'{where}: unknown attack "{attack.name}".', near_match(attack.name, ATTACKS))
+    for name, values in experiment.transforms.grids.items():
+        where = experiment.where(f"transforms.{name}")
+        transform = transform_named(name, where)
+        for value in values:
+            if not transform.minimum <= value <= transform.maximum:
+                raise WrongUse(f"{where}: {name} = {value:g} is out of range: expected {transform.minimum:g} to {transform.maximum:g}.")
+    if experiment.photograph.profile not in profile_names():
+        where = experiment.where("photograph.profile")
+        raise WrongUse(f'{where}: unknown profile "{experiment.photograph.profile}".', near_match(experiment.photograph.profile, profile_names()))
+
+
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise Unavailable(f"--device {device}: {str(error).splitlines()[0]}.", "Use --device cpu.") from None
+
+
+def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any]:
+    from pipeline.flow import what_would_run
+
+    states = what_would_run(experiment, run, only, force)
+    return {"would_run": [{"stage": state.stage, "because": state.reason or state.state} for state in states]}
+
+
+def _headline(run: Any) -> list[str]:
+    """Returns the sentences that matter, from the counts on disk."""
+    from pipeline.store import read_stage_record
+
+    record = read_stage_record(run.reports, "report")
+    return list(record.summary.get("headline", [])) if record else []
+
+
+def _told(state: Any, run: Any) -> dict[str, Any]:
+    notes = state.summary.get("notes", [])
+    counts = {key: value for key, value in state.summary.items() if key not in ("notes", "headline")}
+    return {"stage": state.stage, "state": state.state, "reason": state.reason, "counts": counts, "notes": notes}
+
+
+def _line(told: dict[str, Any]) -> str:
+    mark = {"done": "✓", "waiting": "…", "stale": "!", "missing": "·"}[told["state"]]
+    counts = ", ".join(f"{_shown(value)} {key.removeprefix('n_').replace('_', ' ')}" for key, value in told["counts"].items() if key.startswith("n_"))
+    text = f"{mark} {told['stage']:<10} {told['state']:<8} {told['reason'] or counts}".rstrip()
+    return "\n".join([text, *(f"             {note}" for note in told["notes"][:8])])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _bars(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    return iter(tqdm(items, total=total, desc=label, leave=False, file=sys.stderr, dynamic_ncols=True))
+
+
+def _templates() -> Path:
+    packaged = Path(__file__).parent / "examples"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "examples"
+
+
+def _version() -> str:
+    from pipeline.version import VERSION
+
+    return VERSION
+
+
+def _print_json(value: Any) -> None:
+    plain = dataclasses.asdict if dataclasses else None
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=lambda item: plain(item) if dataclasses.is_dataclass(item) else str(item)))
+
+
+def _print_text(result: dict[str, Any]) -> None:
+    for key, value in result.items():
+        if key == "stages":
+            print("\n".join(_line(told) for told in value))
+        elif key == "checks":
+            print("\n".join(check.line for check in value))
+        elif key in ("todo", "report", "next", "wrote"):
+            words = {"todo": "\nWaiting for you:\n", "report": "\nReport: ", "next": "Next: ", "wrote": "Wrote "}
+            print(words[key] + str(value))
+        elif key == "headline":
+            print("\n" + "\n".join(f"- {line}" for line in value))
+        elif key == "would_run":
+            print("\n".join(f"would run {step['stage']}: {step['because']}" for step in value) or "nothing to do")
+        elif key in _LISTS:
+            width = max(len(name) for name, _ in value)
+            print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
+
+
+def _attacks() -> list[tuple[str, str]]:
+    from pipeline.attacks import ATTACKS
+
+    return [(name, entry.summary) for name, entry in ATTACKS.items()]
+
+
+def _models() -> list[tuple[str, str]]:
+    from pipeline.models import available_models
+
+    return list(available_models())
+
+
+def _datasets() -> list[tuple[str, str]]:
+    from pipeline.datasets import available_datasets
+
+    return list(available_datasets())
+
+
+def _transforms() -> list[tuple[str, str]]:
+    from pipeline.transforms import TRANSFORMS
+
+    return [(item.name, f"{item.summary}; {', '.join(f'{value:g}' for value in item.grid)}") for item in TRANSFORMS.values()]
+
+
+def _profiles() -> list[tuple[str, str]]:
+    from pipeline.simulator.profile import profile_names, profile_summary
+
+    return [(name, profile_summary(name)) for name in profile_names()]
+
+
+_LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "models": _models,
+    "datasets": _datasets,
+    "attacks": _attacks,
+    "transforms": _transforms,
+    "profiles": _profiles,
+}
+COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "list", "doctor")

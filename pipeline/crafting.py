@@ -1,0 +1,156 @@
+"""Candidates and their adversarial images, made once each and kept: what select and generate share."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.attacks import attack_named
+from pipeline.datasets import Dataset
+from pipeline.errors import BadInput
+from pipeline.executor import Context
+from pipeline.images import pixels_sha256, png_bytes, read_png
+from pipeline.models.classifier import Classifier
+from pipeline.records import Candidate
+from pipeline.store import Items, content_hash, json_bytes, record_from
+
+BATCH_SIZE = 16
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """An adversarial image as it is saved, and what making it cost."""
+
+    png: bytes
+    target_label: int | None
+    n_forward: int
+    n_backward: int
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return read_png(self.png)
+
+
+class CandidatePool:
+    """The data set's images at the model's input size, with the model's prediction of each."""
+
+    def __init__(self, dataset: Dataset, classifier: Classifier, items: Items) -> None:
+        self._dataset, self._classifier, self._items = dataset, classifier, items
+        self._known: dict[int, Candidate | None] = {}
+        self.rejected: dict[str, str] = {}
+        self.notes: dict[str, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def candidates(self, indices: Sequence[int]) -> list[Candidate]:
+        """Returns the candidates of these places in the data set, in order; unreadable images are listed and left out."""
+        fresh: list[tuple[int, str, np.ndarray]] = []
+        for index in indices:
+            if index in self._known:
+                continue
+            try:
+                loaded = self._dataset.image(index)
+            except BadInput as error:
+                self._known[index] = None
+                self.rejected[self._dataset.item_id(index)] = str(error)
+                continue
+            if loaded.notes:
+                self.notes[self._dataset.item_id(index)] = loaded.notes
+            pixels = self._classifier.prepare(loaded.pixels)
+            identity = [self._dataset.item_id(index), self._dataset.label(index), pixels_sha256(pixels), self._classifier.fingerprint]
+            key = content_hash(identity)
+            kept, png = self._items.get(key), self._items.get(key, ".png")
+            if kept is not None and png is not None:
+                self._known[index] = record_from(Candidate, json.loads(kept))
+            else:
+                fresh.append((index, key, pixels))
+        self._predict(fresh)
+        return [found for index in indices if (found := self._known[index]) is not None]
+
+    def pixels(self, candidate: Candidate) -> np.ndarray:
+        """Returns the candidate's 8-bit image at the model's input size."""
+        return read_png(self._items.get(candidate.path, ".png"))
+
+    def png(self, candidate: Candidate) -> bytes:
+        """Returns the candidate's image as the file that is saved."""
+        return self._items.get(candidate.path, ".png")
+
+    def _predict(self, fresh: list[tuple[int, str, np.ndarray]]) -> None:
+        if not fresh:
+            return
+        probabilities = self._classifier.predict(np.stack([pixels for _, _, pixels in fresh]))
+        for (index, key, pixels), row in zip(fresh, probabilities, strict=True):
+            labels, values = top_predictions(row)
+            label = self._dataset.label(index)
+            candidate = Candidate(
+                image_id=self._dataset.item_id(index),
+                true_label=label,
+                true_name=self._classifier.class_names[label],
+                path=key,
+                sha256=pixels_sha256(pixels),
+                top_labels=labels,
+                top_probabilities=values,
+            )
+            self._items.put(key, png_bytes(pixels), ".png")
+            self._items.put(key, json_bytes(candidate))
+            self._known[index] = candidate
+
+
+class Crafter:
+    """Makes adversarial images in batches of one fixed size, and each only once."""
+
+    def __init__(self, classifier: Classifier, items: Items, context: Context) -> None:
+        self._classifier, self._items, self._context = classifier, items, context
+
+    def craft(
+        self, attack_name: str, epsilons_8bit: Sequence[int], images: Sequence[tuple[Candidate, np.ndarray]], label: str = ""
+    ) -> dict[tuple[int, str], Crafted]:
+        """Returns the adversarial images by (epsilon, image id).
+
+        Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
+        """
+        attack = attack_named(attack_name)
+        found: dict[tuple[int, str], Crafted] = {}
+        missing: list[tuple[Candidate, np.ndarray]] = []
+        for candidate, pixels in images:
+            kept = {epsilon: self._kept(attack_name, epsilon, candidate) for epsilon in epsilons_8bit}
+            if None in kept.values():
+                missing.append((candidate, pixels))
+            else:
+                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
+        starts = range(0, len(missing), BATCH_SIZE)
+        for start in self._context.progress(starts, len(starts), label or attack_name):
+            batch = missing[start : start + BATCH_SIZE]
+            rows = [min(row, len(batch) - 1) for row in range(BATCH_SIZE)]
+            pixels = np.stack([batch[row][1] for row in rows])
+            labels = np.array([batch[row][0].true_label for row in rows], dtype=np.int64)
+            for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit, self._context.device).items():
+                for row, (candidate, _) in enumerate(batch):
+                    target = None if result.targets is None else int(result.targets[row])
+                    crafted = Crafted(png_bytes(result.images[row]), target, result.n_forward, result.n_backward)
+                    self._keep(attack_name, epsilon, candidate, crafted)
+                    found[epsilon, candidate.image_id] = crafted
+        return found
+
+    def _kept(self, attack: str, epsilon: int, candidate: Candidate) -> Crafted | None:
+        key = self._key(attack, epsilon, candidate)
+        cost, png = self._items.get(key), self._items.get(key, ".png")
+        return Crafted(png, **json.loads(cost)) if cost is not None and png is not None else None
+
+    def _keep(self, attack: str, epsilon: int, candidate: Candidate, crafted: Crafted) -> None:
+        key = self._key(attack, epsilon, candidate)
+        self._items.put(key, crafted.png, ".png")
+        cost = {"target_label": crafted.target_label, "n_forward": crafted.n_forward, "n_backward": crafted.n_backward}
+        self._items.put(key, json_bytes(cost))
+
+    def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
+        return content_hash([attack, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint])
+
+
+def top_predictions(probabilities: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Returns the five likeliest labels and their probabilities, best first; ties go to the lower label."""
+    order = np.argsort(-probabilities, kind="stable")[:TOP]
+    return tuple(int(label) for label in order), tuple(float(probabilities[label]) for label in order)

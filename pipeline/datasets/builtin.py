@@ -1,0 +1,52 @@
+"""The built-in data set under the model's classes."""
+
+from importlib import import_module
+
+from pipeline.datasets.dataset import DatasetSettings, Rejected
+from pipeline.datasets.labels import Labels, model_classes
+from pipeline.errors import BadInput, WrongUse
+from pipeline.images import LoadedImage
+
+_N_IMAGES = 500
+_SPLITS = ("train", "validation", "test")
+
+
+class BuiltinDataset:
+    """Rendered traffic signs; see `Dataset`."""
+
+    def __init__(self, settings: DatasetSettings, labels: Labels, seed: int) -> None:
+        split = settings.split or "test"
+        if split not in _SPLITS:
+            raise WrongUse(f"builtin:signs has no split {split!r}.", f"Use one of {', '.join(_SPLITS)}.")
+        signs = import_module("pipeline.datasets.signs")
+        self.name = settings.name
+        self._source = signs.SignsDataset(n_images=settings.n_images or _N_IMAGES, split=split, seed=seed)
+        self.class_names = labels.class_names
+        self._class_of, reasons = model_classes(dict(enumerate(self._source.class_names)), labels, self.name)
+        self._items = [i for i in range(len(self._source)) if self._class_of.get(self._source.label(i)) is not None]
+        self.rejected = [Rejected(self._source.class_names[c], reason) for c, reason in sorted(reasons.items())]
+        if not self._items:
+            raise BadInput("The model knows no class of builtin:signs.", "Use it with the model builtin:signs, or set model.classes.")
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def label(self, i: int) -> int:
+        return int(self._class_of[self._source.label(self._items[i])] or 0)
+
+    def item_id(self, i: int) -> str:
+        return self._source.item_id(self._items[i])
+
+    def image(self, i: int) -> LoadedImage:
+        return LoadedImage(self._source.image(self._items[i]))
+
+
+def open_builtin(name: str, settings: DatasetSettings, labels: Labels, seed: int) -> BuiltinDataset:
+    """Returns the built-in traffic signs: `n_images` (500 by default) of `split`, rendered from the seed.
+
+    Raises:
+        WrongUse: another name or split. BadInput: the model knows none of the signs.
+    """
+    if name != "signs":
+        raise WrongUse(f"There is no data set builtin:{name}.", "Did you mean builtin:signs?")
+    return BuiltinDataset(settings, labels, seed)

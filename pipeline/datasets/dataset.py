@@ -1,0 +1,94 @@
+"""What every data set offers, and the rules they share: names of items, a seeded draw, rejected files listed with their reason."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.images import LoadedImage
+from pipeline.seeds import generator_for
+
+_LONGEST_ID = 80
+
+
+class DatasetSettings(Protocol):
+    """What `open_dataset` reads; 0 and "" mean the data set's own default."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def n_images(self) -> int: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def path_column(self) -> str: ...
+    @property
+    def label_column(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file, folder or row that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+class Dataset(Protocol):
+    """Images with true labels, in a fixed order. Labels are indices of the model's classes, whose names are `class_names`."""
+
+    name: str
+    class_names: tuple[str, ...]
+    rejected: list[Rejected]
+
+    def __len__(self) -> int: ...
+
+    def label(self, i: int) -> int:
+        """Returns the true class of image `i`, an index into `class_names`."""
+
+    def item_id(self, i: int) -> str:
+        """Returns a name of image `i` that is unique in the data set, stable, and safe as a file name."""
+
+    def image(self, i: int) -> LoadedImage:
+        """Returns image `i`, read anew each time.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+
+
+def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:
+    """Returns the indices that are used, in order: all of them (`n_wanted` 0 or too many), or a random draw that the seed alone decides."""
+    if n_wanted == 0 or n_wanted >= n_items:
+        return list(range(n_items))
+    return sorted(int(i) for i in generator_for(seed, "dataset").choice(n_items, n_wanted, replace=False))
+
+
+def item_ids(relative_paths: Sequence[str]) -> list[str]:
+    """Returns a file-name-safe id for each path: "dog/0001.png" becomes "dog-0001".
+
+    Ids that would be equal, also on a file system that ignores case, get a short hash of their path; so do names that are too long
+    or lose all their letters.
+    """
+    plain = [_safe_name(path) for path in relative_paths]
+    n_same = Counter(name.casefold() for name in plain)
+    return [
+        name if n_same[name.casefold()] == 1 and 0 < len(name) <= _LONGEST_ID else _hashed(name, path)
+        for name, path in zip(plain, relative_paths, strict=True)
+    ]
+
+
+def _safe_name(path: str) -> str:
+    stem = path.rsplit(".", 1)[0] if "." in path.rsplit("/", 1)[-1][1:] else path
+    ascii_stem = unicodedata.normalize("NFKD", stem.replace("/", "-")).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_stem).strip("._-")
+
+
+def _hashed(name: str, path: str) -> str:
+    return f"{name[: _LONGEST_ID - 13] or 'image'}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"

@@ -1,0 +1,235 @@
+"""Images with labels from the user's disk: a folder with one sub-folder per class, or a CSV of paths and labels."""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn, item_ids
+from pipeline.datasets.labels import Labels
+from pipeline.errors import BadInput, WrongUse
+from pipeline.images import LoadedImage, image_format, read_image, shown
+
+_PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+_LABEL_COLUMNS = ("label", "class_index", "label_index", "wnid", "wordnet_id", "class_name", "class", "name", "category")
+_DELIMITERS = (",", ";", "\t")
+
+
+class FileDataset:
+    """Image files in the order of their paths; see `Dataset`."""
+
+    def __init__(
+        self, name: str, root: Path, entries: Sequence[tuple[str, int]], class_names: tuple[str, ...], rejected: list[Rejected],
+        n_images: int, seed: int,
+    ) -> None:  # fmt: skip
+        """`entries` are (path below `root`, class); names are given before the draw, so an item keeps its id in every draw."""
+        self.name = name
+        self.class_names = class_names
+        self.rejected = rejected
+        self._root = root
+        ordered = sorted(entries)
+        ids = item_ids([path for path, _ in ordered])
+        self._items = [(*ordered[i], ids[i]) for i in drawn(len(ordered), n_images, seed)]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def label(self, i: int) -> int:
+        return self._items[i][1]
+
+    def item_id(self, i: int) -> str:
+        return self._items[i][2]
+
+    def image(self, i: int) -> LoadedImage:
+        return read_image(self._root / self._items[i][0])
+
+
+def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: int) -> FileDataset:
+    """Returns the images below a folder; each of its sub-folders is named after a class (name, WordNet id or index).
+
+    Sub-folders of a class folder are searched too. Links that lead out of the folder, files that are no images by their first bytes,
+    images outside a class folder and folders of unknown classes are listed in `rejected`.
+
+    Raises:
+        BadInput: no such folder, or it holds no image that can be used.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise BadInput(f"There is no folder {shown(folder)}.", "Check dataset.name.")
+    root = root.resolve()
+    paths, rejected = _files_below(root)
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        class_folder, slash, _ = path.partition("/")
+        if slash:
+            by_class[class_folder].append(path)
+        else:
+            rejected.append(Rejected(shown(path), "lies outside a class folder"))
+    labels = labels.with_ranked_wordnet_ids(list(by_class))
+    entries: list[tuple[str, int]] = []
+    for class_folder, members in sorted(by_class.items()):
+        index = labels.index_of(class_folder)
+        if index is None:
+            rejected.append(Rejected(f"{shown(class_folder)}/", f"{labels.why_not(class_folder)} ({_counted(len(members), 'file')})"))
+            continue
+        for path in members:
+            reason = _why_no_image(root / path)
+            if reason:
+                rejected.append(Rejected(shown(path), reason))
+            else:
+                entries.append((path, index))
+    if not entries:
+        raise _nothing_usable(f"folder {shown(folder)}", rejected, "Make one sub-folder per class, named as the model names it; or use csv:FILE.")
+    return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
+
+
+def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) -> FileDataset:
+    """Returns the images that a CSV lists, with their labels (index, name or WordNet id).
+
+    The two columns are the settings', else found by their usual names; a file without a header has the path first and the label
+    second. Columns are separated by commas, semicolons or tabs. Paths start from `settings.root`, else from the CSV's own folder, and
+    may not leave it. Rows that cannot be used are listed in `rejected`.
+
+    Raises:
+        WrongUse: a column that the file does not have.
+        BadInput: no such file, no text, or no row that can be used.
+    """
+    source = Path(file)
+    root = Path(settings.root) if settings.root else source.parent
+    if not root.is_dir():
+        raise BadInput(f"There is no folder {shown(root)}.", "Check dataset.root.")
+    root = root.resolve()
+    rows = _rows(source)
+    path_column, label_column, has_header = _columns(rows[0][1] if rows else [], source, settings, root)
+    body = rows[1:] if has_header else rows
+    labels = labels.with_ranked_wordnet_ids([row[label_column] for _, row in body if len(row) > label_column])
+    rejected: list[Rejected] = []
+    seen: dict[str, int] = {}
+    for line, row in body:
+        where = f"{source.name}:{line}"
+        if len(row) <= max(path_column, label_column):
+            rejected.append(Rejected(shown(where), f"the row has {_counted(len(row), 'column')}, too few"))
+            continue
+        path, label = row[path_column].strip(), row[label_column]
+        reason = _why_not_below(root, path) or labels.why_not(label) or _why_no_image(root / path)
+        relative = "" if reason else os.path.relpath(os.path.normpath(root / path), root).replace(os.sep, "/")
+        if relative in seen:
+            reason = f"listed again (first on line {seen[relative]})"
+        if reason:
+            rejected.append(Rejected(shown(path or where), reason))
+            continue
+        seen[relative] = line
+    by_line = dict(body)
+    entries = [(path, labels.index_of(by_line[line][label_column]) or 0) for path, line in seen.items()]
+    if not entries:
+        raise _nothing_usable(shown(file), rejected, "Each row needs the path of an image (see dataset.root) and a class of the model.")
+    return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
+
+
+def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
+    """Paths below `root` with forward slashes, sorted, and the links and hidden files that are left out."""
+    paths: list[str] = []
+    rejected: list[Rejected] = []
+    for folder, folder_names, file_names in os.walk(root, onerror=lambda e: rejected.append(Rejected(shown(e.filename), "cannot be opened"))):
+        for name in sorted(folder_names):
+            is_link = os.path.islink(os.path.join(folder, name))
+            if is_link or name.startswith("."):
+                reason = "a link to a folder is not followed" if is_link else "hidden folder"
+                rejected.append(Rejected(shown(_below(root, folder, name)) + "/", reason))
+        folder_names[:] = sorted(name for name in folder_names if not name.startswith("."))
+        for name in sorted(file_names):
+            path = _below(root, folder, name)
+            reason = "hidden file" if name.startswith(".") else _why_not_below(root, path)
+            if reason:
+                rejected.append(Rejected(shown(path), reason))
+            else:
+                paths.append(path)
+    return sorted(paths), rejected
+
+
+def _below(root: Path, folder: str, name: str) -> str:
+    return os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+
+def _why_not_below(root: Path, path: str) -> str:
+    if not path:
+        return "the path is empty"
+    try:
+        inside_by_name = Path(os.path.normpath(root / path)).is_relative_to(root)
+        inside_by_link = (root / path).resolve().is_relative_to(root)
+    except (OSError, ValueError, RuntimeError):
+        return "no such file"
+    if not inside_by_name:
+        return f"lies outside {shown(root)}: set dataset.root to a folder that holds it"
+    return "" if inside_by_link else f"a link that leads out of {shown(root)}"
+
+
+def _why_no_image(path: Path) -> str:
+    try:
+        if not path.exists():
+            return "no such file"
+        if not path.is_file():
+            return "not a file"
+        if path.stat().st_size == 0:
+            return "empty file (0 bytes)"
+    except OSError as error:
+        return f"cannot be opened: {(error.strerror or str(error)).lower()}"
+    return "" if image_format(path) else "not an image, by its first bytes"
+
+
+def _rows(source: Path) -> list[tuple[int, list[str]]]:
+    """Non-empty rows with the line they end on."""
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(_DELIMITERS, key=first.count)
+            reader = csv.reader(file, delimiter=delimiter)
+            return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no file {shown(source)}.", "Check dataset.name.") from error
+    except OSError as error:
+        raise BadInput(f"{shown(source)} cannot be opened: {(error.strerror or str(error)).lower()}.") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{shown(source)} is not UTF-8 text.", "Save it as CSV, UTF-8.") from error
+    except csv.Error as error:
+        raise BadInput(f"{shown(source)} is not a CSV file: {error}.") from error
+
+
+def _columns(first_row: list[str], source: Path, settings: DatasetSettings, root: Path) -> tuple[int, int, bool]:
+    """(path column, label column, whether the first row is a header)."""
+    if not first_row:
+        raise BadInput(f"{shown(source)} is empty.")
+    header = [cell.strip() for cell in first_row]
+    by_name = {cell.casefold(): i for i, cell in reversed(list(enumerate(header)))}
+    chosen: list[int | None] = []
+    for key, wanted, usual in (
+        ("path_column", settings.path_column, _PATH_COLUMNS),
+        ("label_column", settings.label_column, _LABEL_COLUMNS),
+    ):
+        if wanted and wanted.casefold() not in by_name:
+            raise WrongUse(f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}.", f"Set dataset.{key} to one of them.")
+        chosen.append(next((by_name[name] for name in ([wanted.casefold()] if wanted else usual) if name in by_name), None))
+    path_column, label_column = chosen
+    if path_column is not None and label_column is not None:
+        return path_column, label_column, True
+    named = path_column is not None or bool(settings.path_column or settings.label_column)
+    if not named and len(header) >= 2 and (root / header[0]).is_file():
+        return 0, 1, False
+    lacking, key = ("an image's path", "path_column") if path_column is None else ("a label", "label_column")
+    raise WrongUse(
+        f"{shown(source)} has no column that looks like {lacking}; its columns are {', '.join(map(repr, header))}.",
+        f"Set dataset.{key}; or leave the header out and write path, label.",
+    )
+
+
+def _nothing_usable(what: str, rejected: list[Rejected], hint: str) -> BadInput:
+    if not rejected:
+        return BadInput(f"{what[0].upper()}{what[1:]} holds no images.", hint)
+    first = rejected[0]
+    return BadInput(f"No image in {what} can be used; {_counted(len(rejected), 'thing')} rejected, first {first.path}: {first.reason}.", hint)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,165 @@
+"""Data sets of torchvision that already lie on the disk; nothing is downloaded."""
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn
+from pipeline.datasets.labels import Labels, model_classes
+from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.images import LoadedImage, from_pillow, shown
+from pipeline.torchvision_import import import_torchvision
+
+_TRAIN_SPLITS = ("train", "training")
+
+
+class TorchvisionDataset:
+    """A torchvision data set of (image, class) pairs; see `Dataset`."""
+
+    def __init__(self, name: str, source: Any, split: str, labels: Labels, n_images: int, seed: int) -> None:
+        """Reads the labels, not the images, where the data set keeps them apart.
+
+        Raises:
+            BadInput: it gives something else than images with a class each, or no class that the model knows.
+        """
+        self.name = name
+        self.class_names = labels.class_names
+        self._source = source
+        kind = type(source).__name__.lower()
+        own_labels = _own_labels(source, name)
+        model_index, reasons = model_classes(_own_names(source, own_labels), labels, name)
+        known = [i for i, own in enumerate(own_labels) if model_index.get(own) is not None]
+        self.rejected = [
+            Rejected(f"{kind} class {own}", f"{reasons[own]} ({own_labels.count(own)} images)") for own in sorted(set(own_labels)) if own in reasons
+        ]
+        if not known:
+            raise BadInput(f"The model knows no class of {name}.", "Set model.classes to the model's own list of names.")
+        chosen = [known[i] for i in drawn(len(known), n_images, seed)]
+        self._items = [(i, int(model_index[own_labels[i]] or 0), f"{kind}-{split}-{i:05d}") for i in chosen]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def label(self, i: int) -> int:
+        return self._items[i][1]
+
+    def item_id(self, i: int) -> str:
+        return self._items[i][2]
+
+    def image(self, i: int) -> LoadedImage:
+        index, _, item_id = self._items[i]
+        try:
+            picture = self._source[index][0]
+        except Exception as error:  # the file may be gone or damaged, and each data set reads in its own way
+            raise BadInput(f"{item_id} cannot be read: {(str(error).strip().splitlines() or [type(error).__name__])[0]}") from error
+        return from_pillow(picture)
+
+
+def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed: int) -> TorchvisionDataset:
+    """Returns `torchvision.datasets.<name>` from `settings.root`; `split` "train" or "test", or a name that the data set knows.
+
+    Raises:
+        WrongUse: no such data set, no root, or a split that it does not have.
+        BadInput: its files are not in the root, or it is no data set of classified images.
+        Unavailable: it needs a package that is not installed.
+    """
+    known = import_torchvision().datasets
+    names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
+    if name not in names:
+        near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+        hint = next((f"Did you mean torchvision:{n}?" for n in names if near and n.lower() == near[0]), "Names are those of torchvision.datasets.")
+        raise WrongUse(f"There is no data set torchvision:{name}.", hint)
+    kind = getattr(known, name)
+    arguments, split = _arguments(kind, name, settings)
+    try:
+        source = kind(**arguments)
+        n_items = len(source)
+    except (RuntimeError, FileNotFoundError, NotADirectoryError) as error:
+        if isinstance(error, RuntimeError) and "not found" not in str(error).lower() and "download" not in str(error).lower():
+            raise BadInput(f"torchvision:{name} cannot be opened: {_first_line(error)}") from error
+        raise BadInput(
+            f"The files of torchvision:{name} are not in {shown(settings.root)}.",
+            f"Fetch them once with torchvision.datasets.{name}(root, download=True), or check dataset.root.",
+        ) from error
+    except (ImportError, ModuleNotFoundError) as error:
+        raise Unavailable(f"torchvision:{name} needs a package that is not installed: {error}.", "Install it.") from error
+    except (ValueError, TypeError) as error:
+        raise WrongUse(f"torchvision:{name} cannot be opened: {_first_line(error)}", "Check dataset.split.") from error
+    except Exception as error:  # each data set parses its files in its own way
+        raise BadInput(f"The files of torchvision:{name} in {shown(settings.root)} are damaged: {_first_line(error)}") from error
+    if n_items == 0:
+        raise BadInput(f"torchvision:{name} in {shown(settings.root)} holds no images.")
+    return TorchvisionDataset(settings.name, source, split, labels, settings.n_images, seed)
+
+
+def _arguments(kind: Any, name: str, settings: DatasetSettings) -> tuple[dict[str, Any], str]:
+    parameters = inspect.signature(kind).parameters
+    split = settings.split or "test"
+    arguments: dict[str, Any] = {}
+    if "root" in parameters:
+        if not settings.root:
+            raise WrongUse(f"torchvision:{name} needs the folder that holds its files.", "Set dataset.root.")
+        if not Path(settings.root).is_dir():
+            raise BadInput(f"There is no folder {shown(settings.root)}.", "Check dataset.root.")
+        arguments["root"] = settings.root
+    if "download" in parameters:
+        arguments["download"] = False
+    if "train" in parameters:
+        if split not in (*_TRAIN_SPLITS, "test"):
+            raise WrongUse(f"torchvision:{name} has no split {split!r}.", 'Use "train" or "test".')
+        arguments["train"] = split in _TRAIN_SPLITS
+    elif "split" in parameters:
+        # ImageNet and a few others have no labelled test part.
+        default = parameters["split"].default
+        arguments["split"] = "val" if split == "test" and name in ("ImageNet", "Imagenette", "Places365") else split
+        if name == "EMNIST":
+            arguments["split"] = default
+    return arguments, split
+
+
+def _own_labels(source: Any, name: str) -> list[int]:
+    for attribute in ("targets", "labels", "_labels"):
+        values = getattr(source, attribute, None)
+        if values is not None and len(values) == len(source):
+            return _as_integers(list(values), name)
+    for attribute in ("samples", "_samples"):
+        values = getattr(source, attribute, None)
+        if values is not None and len(values) == len(source) and all(len(v) == 2 for v in values):
+            return _as_integers([v[1] for v in values], name)
+    picture, _ = _pair(source, 0, name)
+    if not isinstance(picture, Image.Image):
+        raise BadInput(f"{name} gives {type(picture).__name__}, no images.", "Use a data set of classified images.")
+    return _as_integers([_pair(source, i, name)[1] for i in range(len(source))], name)
+
+
+def _pair(source: Any, i: int, name: str) -> tuple[Any, Any]:
+    try:
+        item = source[i]
+    except Exception as error:  # as in image()
+        raise BadInput(f"Item {i} of {name} cannot be read: {_first_line(error)}") from error
+    if not isinstance(item, Sequence) or len(item) != 2:
+        raise BadInput(f"{name} gives no (image, class) pairs.", "Use a data set of classified images.")
+    return item[0], item[1]
+
+
+def _as_integers(values: list[Any], name: str) -> list[int]:
+    try:
+        return [int(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} gives no single class for each image.", "Use a data set of classified images.") from error
+
+
+def _own_names(source: Any, own_labels: list[int]) -> dict[int, str]:
+    classes = getattr(source, "classes", None)
+    # ImageNet keeps a tuple of synonyms for each class.
+    texts = [", ".join(c) if isinstance(c, tuple) else str(c) for c in classes] if isinstance(classes, Sequence) else []
+    return {own: texts[own] if 0 <= own < len(texts) else "" for own in sorted(set(own_labels))}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

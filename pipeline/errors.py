@@ -1,0 +1,39 @@
+"""Errors that a user can fix: what happened, what to do next, and the exit code that the command line returns."""
+
+
+class InkproofError(Exception):
+    """One line for a person: `message` says what happened, `hint` what to type or change next."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class AnswerNo(InkproofError):
+    """The command worked and the answer is no (a failed check, a run that waits for photographs)."""
+
+    exit_code = 1
+
+
+class WrongUse(InkproofError):
+    """The command line or the experiment file asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class BadInput(InkproofError):
+    """A file or a folder that the user gave cannot be used."""
+
+    exit_code = 3
+
+
+class Unavailable(InkproofError):
+    """This machine lacks something: an optional package, a device, room on the disk."""
+
+    exit_code = 4

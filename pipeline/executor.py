@@ -1,0 +1,44 @@
+"""Maps a function over items, in this process or in worker processes, and shows how far it is."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Wraps an iterable and shows its progress; the default shows nothing."""
+
+    def __call__(self, items: Iterable[Any], total: int, label: str) -> Iterator[Any]: ...
+
+
+def silent(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+    """Returns the items as they are."""
+    return iter(items)
+
+
+@dataclass(frozen=True)
+class Context:
+    """How a stage runs, as opposed to what it makes: nothing here changes a result."""
+
+    device: str = "cpu"
+    workers: int = 1
+    progress: Progress = silent
+
+
+def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Context, label: str) -> Iterator[Any]:
+    """Yields `function(item)` for every item, in order.
+
+    `function` must be importable from its module (worker processes are spawned, so that no thread pool is forked).
+    """
+    if context.workers <= 1 or len(items) <= 1:
+        yield from context.progress(map(function, items), len(items), label)
+        return
+    workers = min(context.workers, len(items))
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from context.progress(pool.map(function, items), len(items), label)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

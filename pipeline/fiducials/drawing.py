@@ -1,0 +1,32 @@
+"""The dark and light modules of a code, the same on every machine."""
+
+from functools import lru_cache
+
+import numpy as np
+import qrcode
+from qrcode.util import MODE_ALPHA_NUM, QRData
+
+N_MODULES = 21
+QUIET_MODULES = 4
+
+# Which of the eight masks scores best differs between encoders; one fixed mask keeps a printed code and the pattern that a
+# later version aligns to it equal. Sixteen characters fill the symbol exactly, so no mask meets a run of padding.
+_MASK = 2
+
+
+@lru_cache(maxsize=4096)
+def modules(payload: str) -> np.ndarray:
+    """Returns the code's modules, bool (21, 21), True where dark, read-only, without the quiet zone.
+
+    QR version 1, error correction level Q, alphanumeric mode, mask 2 (ISO/IEC 18004).
+
+    Raises: ValueError when `payload` is not sixteen characters of the alphanumeric set.
+    """
+    if len(payload) != 16 or not payload.isascii() or not payload.isalnum() or payload != payload.upper():
+        raise ValueError(f"payload: expected sixteen upper-case letters and digits, got {payload!r}")
+    code = qrcode.QRCode(version=1, error_correction=qrcode.constants.ERROR_CORRECT_Q, border=0, mask_pattern=_MASK)
+    code.add_data(QRData(payload, mode=MODE_ALPHA_NUM))
+    code.make(fit=False)
+    matrix = np.array(code.get_matrix(), dtype=bool)
+    matrix.setflags(write=False)
+    return matrix

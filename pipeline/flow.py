@@ -1,0 +1,249 @@
+"""The stages as a graph: which is done, stale (and why), missing or waiting for a person, and running what can run."""
+
+import dataclasses
+import json
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Experiment
+from pipeline.errors import AnswerNo, WrongUse
+from pipeline.executor import Context
+from pipeline.experiment_file import experiment_text
+from pipeline.store import (
+    Run,
+    StageRecord,
+    content_hash,
+    file_hash,
+    forget_stage,
+    photo_files,
+    read_stage_record,
+    remove_partial,
+    why_stale,
+    write_bytes,
+    write_stage_record,
+)
+
+DONE, STALE, MISSING, WAITING = "done", "stale", "missing", "waiting"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the flow: what it reads (`after`), what it would read if it is there (`uses`), and its own settings."""
+
+    name: str
+    summary: str
+    folder: str
+    after: tuple[str, ...]
+    settings: Callable[[Experiment], dict[str, Any]]
+    uses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What is known of one stage without running it."""
+
+    stage: str
+    state: str
+    reason: str = ""
+    summary: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
+    return lambda experiment: {name: _plain(getattr(experiment, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+        return {item.name: dataclasses.asdict(item) for item in value}
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("select", "draw the images of every cell", "printouts", (), _sections("dataset", "model", "selection", "attacks")),
+        Stage("generate", "attack them", "printouts", ("select",), _sections("attacks")),
+        Stage("layout", "lay the pairs out on printable pages", "printouts", ("generate",), _sections("layout")),
+        Stage("photograph", "photograph the pages", "captures", ("layout",), _sections("photograph")),
+        Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _sections("capture")),
+        Stage("transform", "apply the digital transforms", "captures", ("generate",), _sections("transforms")),
+        Stage("classify", "ask the model about every image", "reports", ("generate", "transform"), _sections("model"), ("crop",)),
+        Stage("rate", "count accuracies and destruction rates", "reports", ("classify",), _sections()),
+        Stage("report", "write the report", "reports", ("rate",), _sections("report"), ("crop",)),
+    )
+}
+
+
+def status(experiment: Experiment, run: Run) -> list[StageStatus]:
+    """Returns the state of every stage, in the order of the flow."""
+    known: dict[str, StageStatus] = {}
+    for stage in STAGES.values():
+        known[stage.name] = _status(stage, experiment, run, known)
+    return list(known.values())
+
+
+def run_stage(name: str, experiment: Experiment, run: Run, context: Context, force: bool = False) -> StageStatus:
+    """Runs one stage unless it is done, and returns its state.
+
+    Raises:
+        WrongUse: a stage that it reads is not done.
+        AnswerNo: it waits for photographs.
+    """
+    states = {state.stage: state for state in status(experiment, run)}
+    stage, state = STAGES[name], states[name]
+    for needed in stage.after:
+        if states[needed].state != DONE:
+            why = f" ({states[needed].reason})" if states[needed].reason else ""
+            raise WrongUse(f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof {needed} {_shown(experiment)}")
+    if state.state == WAITING:
+        raise AnswerNo(f"{name} waits for photographs.", state.reason)
+    if state.state == DONE and not force:
+        return state
+    return _run(stage, experiment, run, context)
+
+
+def run_all(experiment: Experiment, run: Run, context: Context, force: bool = False) -> Iterator[StageStatus]:
+    """Runs every stage that can run, in order, and yields the state of each; a stage that waits is yielded and passed over."""
+    for stage in STAGES.values():
+        states = {state.stage: state for state in status(experiment, run)}
+        state = states[stage.name]
+        blocked = any(states[needed].state != DONE for needed in stage.after)
+        if state.state == WAITING or blocked or (state.state == DONE and not force):
+            yield state
+        else:
+            yield _run(stage, experiment, run, context)
+
+
+def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool = False) -> list[StageStatus]:
+    """Returns the stages that a run would do now, each with the reason."""
+    states = status(experiment, run)
+    chosen = [state for state in states if not only or state.stage == only]
+    return [state for state in chosen if state.state in (STALE, MISSING) or (force and state.state == DONE)]
+
+
+def instructions(experiment: Experiment, run: Run) -> str:
+    """Returns what a person has to do when a run waits for photographs."""
+    return (
+        f"Print {run.pdf} at 100 % (not 'fit to page'), photograph every page with its four codes in the frame,\n"
+        f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {_shown(experiment)}\n"
+        f"No printer at hand? Simulate one: inkproof run {_shown(experiment)} --set photograph.by=simulator"
+    )
+
+
+def installed_version() -> str:
+    """Returns the version of inkproof."""
+    try:
+        return version("inkproof")
+    except PackageNotFoundError:
+        return "0+source"
+
+
+def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:
+    by_camera = experiment.photograph.by == "camera"
+    if stage.name == "photograph" and by_camera:
+        return _camera_status(run, known)
+    if stage.name == "crop" and by_camera and not photo_files(run):
+        return StageStatus("crop", WAITING, f"no photos in {run.photos}")
+    record = read_stage_record(_folder(stage, run), stage.name)
+    if record is None:
+        return StageStatus(stage.name, MISSING)
+    for needed in stage.after:
+        if known[needed].state != DONE:
+            return StageStatus(stage.name, STALE, f"{needed} is {known[needed].state}", record.summary)
+    if stage.name == "crop" and not by_camera and known["photograph"].state != DONE:
+        return StageStatus("crop", STALE, f"photograph is {known['photograph'].state}", record.summary)
+    for used in stage.uses:
+        if known[used].state in (STALE, MISSING) and used in record.inputs:
+            return StageStatus(stage.name, STALE, f"{used} is {known[used].state}", record.summary)
+    reason = why_stale(record, _folder(stage, run), stage.settings(experiment), _inputs(stage, experiment, run), experiment.seed)
+    return StageStatus(stage.name, STALE if reason else DONE, reason, record.summary)
+
+
+def _camera_status(run: Run, known: dict[str, StageStatus]) -> StageStatus:
+    photos = photo_files(run)
+    if known["layout"].state != DONE:
+        return StageStatus("photograph", WAITING, "the pages are not laid out yet")
+    if not photos:
+        return StageStatus("photograph", WAITING, f"print {run.pdf} and put the photos into {run.photos}")
+    crop = read_stage_record(run.captures, "crop")
+    missing = crop.summary.get("missing_pages", []) if crop else []
+    note = f"pages not yet captured: {', '.join(map(str, missing))}" if missing else ""
+    return StageStatus("photograph", DONE, note, {"n_photos": len(photos)})
+
+
+def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> StageStatus:
+    folder = _folder(stage, run)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partial(folder)
+    forget_stage(folder, stage.name)
+    _keep_experiment(experiment, run)
+    inputs, started = _inputs(stage, experiment, run), time.monotonic()
+    outcome = getattr(import_module(f"pipeline.stages.{stage.name}"), stage.name)(experiment, run, context)
+    outputs = {name: file_hash(folder / name) for name in sorted(outcome.outputs)}
+    summary = {**outcome.summary, "notes": list(outcome.notes)}
+    record = StageRecord(
+        stage.name, installed_version(), experiment.seed, stage.settings(experiment), inputs, outputs, json.loads(json.dumps(summary))
+    )
+    write_stage_record(folder, record)
+    _journal(run, stage.name, time.monotonic() - started)
+    return StageStatus(stage.name, DONE, "", summary)
+
+
+def _inputs(stage: Stage, experiment: Experiment, run: Run) -> dict[str, str]:
+    inputs = {}
+    for name in (*stage.after, *stage.uses):
+        if record := read_stage_record(_folder(STAGES[name], run), name):
+            inputs[name] = record.digest
+    if stage.name == "select":
+        inputs |= _external_files(experiment)
+    if stage.name == "crop":
+        inputs |= {f"photos/{path.relative_to(run.photos).as_posix()}": file_hash(path) for path in photo_files(run)}
+    return inputs
+
+
+def _external_files(experiment: Experiment) -> dict[str, str]:
+    """Hashes the user's own files that the images and the model come from; of a folder of images only names and sizes."""
+    inputs = {}
+    model, dataset = experiment.resolved_model(), experiment.resolved_dataset()
+    named = {"weights": model.weights, "classes": model.classes, "model": model.name.partition(":")[2], "csv": dataset.name.partition(":")[2]}
+    named |= {f"arguments.{key}": value for key, value in model.arguments.items() if isinstance(value, str)}
+    for name, text in named.items():
+        if text and Path(text).is_file():
+            inputs[name] = file_hash(Path(text))
+    if dataset.name.startswith("folder:"):
+        inputs["folder"] = content_hash(_listing(Path(dataset.name.partition(":")[2])))
+    return inputs
+
+
+def _listing(folder: Path) -> list[tuple[str, int]]:
+    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return sorted((path.relative_to(folder).as_posix(), path.lstat().st_size) for path in files)
+
+
+def _keep_experiment(experiment: Experiment, run: Run) -> None:
+    text = experiment_text(experiment, run.experiment.parent).encode()
+    if not run.experiment.is_file() or run.experiment.read_bytes() != text:
+        write_bytes(run.experiment, text)
+
+
+def _journal(run: Run, stage: str, seconds: float) -> None:
+    """Notes what a stage cost: the one file of a run that differs between two runs of the same experiment."""
+    run.journal.parent.mkdir(parents=True, exist_ok=True)
+    peak_mb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024
+    with run.journal.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"stage": stage, "seconds": round(seconds, 1), "peak_memory_mb": peak_mb}) + "\n")
+
+
+def _folder(stage: Stage, run: Run) -> Path:
+    return getattr(run, stage.folder)
+
+
+def _shown(experiment: Experiment) -> str:
+    return str(experiment.source.path) if experiment.source else experiment.name

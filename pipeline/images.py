@@ -1,0 +1,387 @@
+"""The only door between image files and arrays: files to 8-bit RGB, 8-bit RGB to model tensors, and back.
+
+On the file side an image is `uint8 (H, W, 3)` RGB; on the model side `float32 (N, 3, H, W)` in [0, 1]. Colour profiles are not
+applied: a network is trained on the stored numbers, and so is it judged here.
+"""
+
+import hashlib
+import io
+import re
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from pipeline.errors import BadInput, InkproofError
+
+if TYPE_CHECKING:
+    import torch
+
+# Pillow would also try EPS (which starts Ghostscript), PDF and scientific formats; none of them is a photograph.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+MAX_RESIZED_PIXELS = 100_000_000
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"), (b"\xff\x4f\xff\x51", "JPEG2000"),
+)  # fmt: skip
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a.swapaxes(0, 1)[:, ::-1], 7: lambda a: a.swapaxes(0, 1)[::-1, ::-1], 8: lambda a: a.swapaxes(0, 1)[::-1],
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """`pixels`: uint8 (H, W, 3) RGB, contiguous. `notes`: one phrase for each conversion that changed what the file holds."""
+
+    pixels: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def read_image(path: str | Path) -> LoadedImage:
+    """Returns the picture in a file as 8-bit RGB, turned upright by its EXIF tag.
+
+    Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an animation
+    or a file of several pages the first is taken. Each such step adds a note.
+
+    Raises:
+        BadInput: the file is missing, empty, truncated, no image, or claims dimensions that no photograph has.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{shown(path)} cannot be opened: {_reason(error)}.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(f"{shown(path)} is not a file.")
+    if status.st_size == 0:
+        raise BadInput(f"{shown(path)} is empty (0 bytes).")
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_formats(path)) as image:
+                return _load(image, path)
+    except InkproofError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise _not_an_image(path) from error
+    except Image.DecompressionBombError as error:
+        raise BadInput(f"{shown(path)} claims absurd dimensions: {_reason(error)}.") from error
+    except Exception as error:  # decoders raise anything, from KeyError to struct.error, on hostile bytes
+        raise BadInput(f"{shown(path)} is damaged: {_reason(error)}.", "Copy or export it again.") from error
+
+
+def from_pillow(image: Image.Image) -> LoadedImage:
+    """Returns a Pillow image as 8-bit RGB with a note for each conversion.
+
+    Raises:
+        BadInput: its mode has no meaning as a picture (32-bit numbers outside every usual range).
+    """
+    frames = _frame_note(image)
+    pixels, colour_notes = _rgb_from_pillow(image)
+    return LoadedImage(np.ascontiguousarray(pixels), (*frames, *colour_notes))
+
+
+def image_format(path: str | Path) -> str:
+    """Returns the format that a file's first bytes announce, "" where they announce no image (32 bytes are read)."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(32)
+    except (OSError, ValueError):
+        return ""
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if re.match(rb"P[1-6][\s#]", head):
+        return "PPM"
+    if head[4:8] == b"ftyp":
+        return "AVIF" if b"avif" in head[8:] or b"avis" in head[8:] else "HEIF" if re.search(rb"hei[cfmsx]|hev[cmsx]|mif1|msf1", head[8:]) else ""
+    return ""
+
+
+def write_png(pixels: np.ndarray) -> bytes:
+    """Returns uint8 (H, W, 3) RGB pixels as the bytes of an 8-bit PNG without metadata: the same pixels, the same bytes."""
+    _check_pixels(pixels)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", compress_level=6, optimize=False)
+    return buffer.getvalue()
+
+
+def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
+    """Returns uint8 (H, W, 3) RGB pixels as a JPEG for people to look at; nothing is ever judged from one."""
+    _check_pixels(pixels)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoTags:
+    """What a photo's EXIF says of the device and of the moment; "" where it says nothing."""
+
+    device: str
+    taken_at: str
+
+
+def photo_tags(path: Path) -> PhotoTags:
+    """Returns the EXIF maker, model and time of a photo, whatever state the file is in."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=_formats(path)) as image:
+            warnings.simplefilter("ignore")
+            exif = image.getexif()
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # decoders raise anything on hostile bytes, and a photo without tags is still a photo
+        return PhotoTags("", "")
+    words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
+    taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
+    return PhotoTags(" ".join(filter(None, words)), taken_at)
+
+
+def _plain_text(value: object) -> str:
+    return "".join(char for char in str(value or "") if char.isprintable()).strip()[:80]
+
+
+def read_png(source: bytes | str | Path) -> np.ndarray:
+    """Returns the pixels, uint8 (H, W, 3) RGB, of a PNG that `write_png` made; nothing is converted.
+
+    Raises:
+        BadInput: missing, damaged, or not an 8-bit RGB PNG.
+    """
+    name = "The PNG" if isinstance(source, bytes) else shown(source)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+                image.load()
+                if image.mode != "RGB" or data[24] != 8:
+                    raise BadInput(f"{name} is not an 8-bit RGB PNG.")
+                return np.array(image)
+    except InkproofError:
+        raise
+    except Exception as error:  # as in read_image
+        raise BadInput(f"{name} cannot be read: {_reason(error)}.") from error
+
+
+def to_model(images: np.ndarray, device: "str | torch.device" = "cpu") -> "torch.Tensor":
+    """Returns uint8 (N, H, W, 3) images as a contiguous float32 (N, 3, H, W) tensor in [0, 1]."""
+    import torch
+
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"expected uint8 (N, H, W, 3), got {images.dtype} {images.shape}")
+    planes = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    return planes.to(device=device, dtype=torch.float32) / 255.0
+
+
+def to_pixels(tensor: "torch.Tensor") -> np.ndarray:
+    """Returns a float (N, 3, H, W) tensor in [0, 1] as uint8 (N, H, W, 3): clipped, then rounded to the nearest, never truncated."""
+    import torch
+
+    if tensor.ndim != 4 or tensor.shape[1] != 3 or not tensor.is_floating_point():
+        raise ValueError(f"expected float (N, 3, H, W), got {tensor.dtype} {tuple(tensor.shape)}")
+    if torch.isnan(tensor).any():
+        raise ValueError("expected numbers in [0, 1], got NaN")
+    rounded = (tensor.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    return np.ascontiguousarray(rounded.cpu().numpy().transpose(0, 2, 3, 1))
+
+
+def pixels_sha256(pixels: np.ndarray) -> str:
+    """Returns the SHA-256, in hex, of uint8 pixels: of their shape and their bytes, whatever file held them."""
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"expected uint8, got {pixels.dtype}")
+    digest = hashlib.sha256("x".join(map(str, pixels.shape)).encode() + b"\n")
+    digest.update(np.ascontiguousarray(pixels).tobytes())
+    return digest.hexdigest()
+
+
+def resize_shorter_and_crop(
+    pixels: np.ndarray, resize_px: int, crop: tuple[int, int], interpolation: str = "bilinear"
+) -> np.ndarray:
+    """Returns uint8 (H, W, 3) pixels resized until the shorter side is `resize_px`, then the central `crop` (height, width).
+
+    The same bits as torchvision's evaluation preset, Resize + CenterCrop on a Pillow image: the longer side is truncated to a whole
+    number, Pillow's filter widens with the reduction (antialiased), the crop's corner is rounded half to even, and a crop larger than
+    the image is filled up with black.
+
+    Args:
+        interpolation: "bilinear", "bicubic" or "nearest".
+
+    Raises:
+        BadInput: so elongated a picture that the resized one would not fit in memory.
+    """
+    _check_pixels(pixels)
+    if resize_px < 1 or min(crop) < 1:
+        raise ValueError(f"expected positive sizes, got resize_px={resize_px}, crop={crop}")
+    if interpolation not in _FILTERS:
+        raise ValueError(f"expected one of {', '.join(_FILTERS)}, got {interpolation!r}")
+    height, width = pixels.shape[:2]
+    long_px = int(resize_px * max(height, width) / min(height, width))
+    if long_px * resize_px > MAX_RESIZED_PIXELS:
+        raise BadInput(f"The picture is too elongated ({width} x {height} pixels) to be resized to {resize_px} on its shorter side.")
+    size = (resize_px, long_px) if width <= height else (long_px, resize_px)
+    if size != (width, height):
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, _FILTERS[interpolation]))
+    return _centre_crop(pixels, crop)
+
+
+def shown(path: str | Path) -> str:
+    """Returns a path as one printable line, also where a file name holds line breaks or bytes that are no text."""
+    text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _centre_crop(pixels: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    missing = [max(crop[0] - height, 0), max(crop[1] - width, 0)]
+    if any(missing):
+        pixels = np.pad(pixels, [(m // 2, (m + 1) // 2) for m in missing] + [(0, 0)])
+        height, width = pixels.shape[:2]
+    top, left = round((height - crop[0]) / 2), round((width - crop[1]) / 2)
+    return np.ascontiguousarray(pixels[top : top + crop[0], left : left + crop[1]])
+
+
+def _formats(path: Path) -> tuple[str, ...]:
+    """HEIC, the iPhone's own format, needs a plug-in; it is asked for only when such a file is met."""
+    Image.init()
+    formats = tuple(name for name in FORMATS if name in Image.OPEN)  # a build of Pillow may lack AVIF or JPEG 2000
+    if image_format(path) != "HEIF":
+        return formats
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise BadInput(
+            f"{shown(path)} is a HEIC picture, which needs a plug-in.", "Install it (pip install pillow-heif) or export the picture as JPEG."
+        ) from error
+    pillow_heif.register_heif_opener()
+    return (*formats, "HEIF")
+
+
+def _load(image: Image.Image, path: Path) -> LoadedImage:
+    notes = list(_frame_note(image))
+    turn = image.getexif().get(_ORIENTATION, 1)
+    is_deep = _is_deep_colour(image, path)
+    image.load()
+    still_to_turn = image.getexif().get(_ORIENTATION, 1)  # Pillow turns a TIFF by itself while loading it
+    deep = _deep_colour(path, np.asarray(image), turn) if is_deep else None
+    if deep is None:
+        pixels, colour_notes = _rgb_from_pillow(image)
+    else:
+        pixels, colour_notes = _rgb_from_deep(deep)
+    if still_to_turn in _TURNS:
+        pixels = _TURNS[still_to_turn](pixels)
+    if turn in _TURNS:
+        notes.append(f"turned upright (EXIF orientation {turn})")
+    return LoadedImage(np.ascontiguousarray(pixels), (*notes, *colour_notes))
+
+
+def _frame_note(image: Image.Image) -> tuple[str, ...]:
+    n_frames = getattr(image, "n_frames", 1)
+    return (f"first of {n_frames} {'pages' if image.format == 'TIFF' else 'frames'}",) if n_frames > 1 else ()
+
+
+def _is_deep_colour(image: Image.Image, path: Path) -> bool:
+    """Whether the file holds 16-bit colours that Pillow would cut to their high byte."""
+    if image.mode not in ("RGB", "RGBA", "RGBX", "RGBa", "LA"):
+        return False
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24:25] == b"\x10"
+    return image.format == "TIFF" and 16 in (image.tag_v2.get(258) or ())  # type: ignore[attr-defined]
+
+
+def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | None:
+    """The 16-bit colours, uint16 (H, W, 3 or 4), by OpenCV; None unless their high bytes are what Pillow saw."""
+    import cv2
+
+    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
+        return None
+    colours = decoded[..., [2, 1, 0, 3][: decoded.shape[2]]]
+    for candidate in (colours, _TURNS[turn](colours) if turn in _TURNS else colours):
+        if candidate.shape == high_bytes.shape and np.array_equal(candidate >> 8, high_bytes):
+            return candidate
+    return None
+
+
+def _rgb_from_deep(colours: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    notes = ("16-bit scaled to 8-bit",)
+    if colours.shape[2] == 4:
+        alpha = colours[..., 3:].astype(np.uint64)
+        if (alpha < 65535).any():
+            notes += ("transparency laid on white",)
+        mixed = colours[..., :3] * alpha + 65535 * (65535 - alpha)
+        colours = (mixed + 32767) // 65535
+    return _scaled_16_bit(colours[..., :3]), notes
+
+
+def _scaled_16_bit(values: np.ndarray) -> np.ndarray:
+    """round(v / 257): 65535 = 255 x 257, so 8-bit values that were widened come back exactly."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    mode = image.mode
+    if mode == "RGB" and not image.has_transparency_data:
+        return np.asarray(image), ()
+    if mode.startswith("I;16"):
+        gray = _scaled_16_bit(np.asarray(image))
+        return _gray_to_rgb(gray), ("16-bit scaled to 8-bit", "grayscale")
+    if mode in ("I", "F"):
+        return _gray_to_rgb(_gray_from_wide(np.asarray(image))), (f"{'32-bit' if mode == 'I' else 'float'} scaled to 8-bit", "grayscale")
+    notes = {"P": "palette", "PA": "palette", "1": "black and white", "L": "grayscale", "LA": "grayscale", "La": "grayscale"}
+    colour = (notes[mode],) if mode in notes else (f"{mode} converted to RGB",) if mode not in ("RGB", "RGBA", "RGBa", "RGBX") else ()
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB")), colour
+    layers = np.asarray(image.convert("RGBA")).astype(np.uint32)
+    alpha = layers[..., 3:]
+    if (alpha == 255).all():
+        return layers[..., :3].astype(np.uint8), (*colour, "opaque alpha channel dropped")
+    mixed = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return mixed.astype(np.uint8), (*colour, "transparency laid on white")
+
+
+def _gray_from_wide(values: np.ndarray) -> np.ndarray:
+    """8-bit gray from 32-bit numbers, whose usual ranges are [0, 1] (float), [0, 255] and [0, 65535]."""
+    if not np.isfinite(values).all():
+        raise BadInput("The picture holds numbers that are not finite.", "Export it as an 8-bit PNG.")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 65535:
+        raise BadInput(f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean.", "Export it as an 8-bit PNG.")
+    if values.dtype.kind == "f" and high <= 1:
+        return np.rint(values * 255.0).astype(np.uint8)
+    if values.dtype.kind == "f" and high <= 255:
+        return np.rint(values).astype(np.uint8)
+    return _scaled_16_bit(np.rint(values))
+
+
+def _gray_to_rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def _check_pixels(pixels: np.ndarray) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < 1:
+        raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
+
+
+def _not_an_image(path: Path) -> BadInput:
+    if image_format(path):
+        return BadInput(f"{shown(path)} is damaged: it begins like {image_format(path)}, but its header cannot be read.", "Copy or export it again.")
+    return BadInput(f"{shown(path)} is not an image that can be read (by its content, whatever its name says).")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    words: Any = str(error).strip().splitlines()
+    return shown(words[0].rstrip(".")) if words else type(error).__name__
+
+
+png_bytes = write_png

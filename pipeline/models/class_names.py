@@ -1,0 +1,82 @@
+"""The names of a model's classes: from a file, from the weights, or "class 17"."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import BadInput
+from pipeline.images import shown
+
+_WORDNET_ID = re.compile(r"n\d{8}")
+
+
+def class_names_for(
+    classes_file: str, n_classes: int, own_names: tuple[str, ...] = (), own_wordnet_ids: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns (names, WordNet ids): the file's where one is given, else the model's own if they fit, else "class 0", "class 1", ….
+
+    Raises:
+        BadInput: the file cannot be read, or does not name exactly `n_classes` classes.
+    """
+    if classes_file:
+        names, wordnet_ids = read_class_list(classes_file)
+        if len(names) != n_classes:
+            raise BadInput(f"{shown(classes_file)} names {len(names)} classes, the model has {n_classes}.", "Set model.classes to its own list.")
+        return names, wordnet_ids
+    names = own_names if len(own_names) == n_classes else tuple(f"class {i}" for i in range(n_classes))
+    return names, own_wordnet_ids if len(own_wordnet_ids) == n_classes else ()
+
+
+def read_class_list(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns (names, WordNet ids or ()) from a JSON file (index -> name or [WordNet id, name], or a list of those) or a text file.
+
+    A text file has one name a line, which may begin with a WordNet id; the order is the order of the logits.
+
+    Raises:
+        BadInput: missing, not text, not such a list, or an index is left out.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"The class list {shown(path)} cannot be opened: {(error.strerror or str(error)).lower()}.", "Check model.classes.") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The class list {shown(path)} is not UTF-8 text.") from error
+    if text.lstrip()[:1] in ("{", "["):
+        entries = _json_entries(text, path)
+    else:
+        entries = [_line_entry(line) for line in text.splitlines() if line.strip()]
+    if not entries:
+        raise BadInput(f"The class list {shown(path)} is empty.")
+    wordnet_ids = tuple(wordnet_id for wordnet_id, _ in entries)
+    return tuple(name for _, name in entries), wordnet_ids if all(wordnet_ids) else ()
+
+
+def _json_entries(text: str, path: str | Path) -> list[tuple[str, str]]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"The class list {shown(path)} is not JSON: {error}.") from error
+    if isinstance(document, dict):
+        try:
+            by_index = {int(key): value for key, value in document.items()}
+        except ValueError as error:
+            raise BadInput(f"The class list {shown(path)} has a key that is no index.", 'Write {"0": "name", "1": "name", …}.') from error
+        missing = [i for i in range(len(document)) if i not in by_index]
+        if missing:
+            raise BadInput(f"The class list {shown(path)} has {len(document)} entries, but none for index {missing[0]}.")
+        document = [by_index[i] for i in range(len(document))]
+    return [_json_entry(value, path) for value in document]
+
+
+def _json_entry(value: Any, path: str | Path) -> tuple[str, str]:
+    if isinstance(value, str):
+        return "", value.strip()
+    if isinstance(value, list) and len(value) >= 2 and all(isinstance(v, str) for v in value) and _WORDNET_ID.fullmatch(value[0]):
+        return value[0], ", ".join(v.strip() for v in value[1:])
+    raise BadInput(f"The class list {shown(path)} holds an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}")
+
+
+def _line_entry(line: str) -> tuple[str, str]:
+    first, _, rest = line.strip().partition(" ")
+    return (first, rest.strip()) if _WORDNET_ID.fullmatch(first) and rest.strip() else ("", line.strip())

@@ -1,0 +1,184 @@
+"""What every classifier under test offers: its own preprocessing, logits for attacks, and probabilities that depend on nothing else."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.images import resize_shorter_and_crop, to_model
+
+BATCH_SIZE = 32
+
+
+class ModelSettings(Protocol):
+    """What `load_classifier` reads; 0, "" and () mean the model's own default."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def input_px(self) -> int: ...
+    @property
+    def resize_px(self) -> int: ...
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+    @property
+    def std(self) -> tuple[float, ...]: ...
+    @property
+    def classes(self) -> str: ...
+    @property
+    def n_classes(self) -> int: ...
+    @property
+    def python_path(self) -> str: ...
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """From a picture of any size to what the network sees: shorter side to `resize_px`, central `input_size` (h, w), (x - mean) / std."""
+
+    input_size: tuple[int, int]
+    resize_px: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    interpolation: str = "bilinear"
+
+
+class Classifier(ABC):
+    """A frozen classifier in evaluation mode.
+
+    Attributes:
+        name: as in the experiment file.
+        preprocessing: how a picture becomes its input; `input_size` is (height, width) in pixels.
+        class_names: one for each class, in the order of the logits; ImageNet names may list synonyms, separated by ", ".
+        wordnet_ids: one for each class, or () where unknown.
+        differentiable: whether `logits` can be followed back to the pixels, as gradient attacks need.
+        fingerprint: SHA-256 of name, preprocessing and weights, the same on every device and in every folder.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    n_classes: int
+    class_names: tuple[str, ...]
+    wordnet_ids: tuple[str, ...]
+    differentiable: bool
+    fingerprint: str
+    device: torch.device
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        return self.preprocessing.input_size
+
+    @abstractmethod
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns float32 (N, n_classes) logits of float32 (N, 3, H, W) images in [0, 1]; normalisation is inside, gradients flow.
+
+        Raises:
+            WrongUse: `x` asks for a gradient and the model has none (`differentiable` is False).
+        """
+
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns uint8 (H, W, 3) pixels of any size as the uint8 image at the model's input size that is attacked and printed."""
+        steps = self.preprocessing
+        return resize_shorter_and_crop(pixels, steps.resize_px, steps.input_size, steps.interpolation)
+
+    def predict(self, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Returns float32 (N, n_classes) probabilities (softmax in float32) of uint8 (N, H, W, 3) images at the input size.
+
+        Every batch holds exactly `batch_size` images, the last one filled up with copies: convolution kernels are chosen by shape, so
+        an image gets the same bits whichever images it comes with. Another `batch_size` may change the last bits.
+
+        Raises:
+            BadInput: the network answers with numbers that are not finite.
+        """
+        self._check_images(images)
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+        n_images = len(images)
+        probabilities = np.empty((n_images, self.n_classes), np.float32)
+        for start in range(0, n_images, batch_size):
+            batch = images[start : start + batch_size]
+            n_missing = batch_size - len(batch)
+            filled = np.concatenate([batch, np.repeat(batch[-1:], n_missing, axis=0)]) if n_missing else batch
+            with torch.no_grad():
+                logits = self.logits(to_model(filled, self.device))[: len(batch)].float()
+                probabilities[start : start + batch_size] = torch.softmax(logits, dim=1).cpu().numpy()
+        if not np.isfinite(probabilities).all():
+            raise BadInput(f"{self.name} answers with numbers that are not finite.", "Check its weights and its preprocessing.")
+        return probabilities
+
+    def _check_images(self, images: np.ndarray) -> None:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*self.input_size, 3):
+            raise ValueError(f"expected uint8 (N, {self.input_size[0]}, {self.input_size[1]}, 3), got {images.dtype} {images.shape}")
+
+    def _check_input(self, x: torch.Tensor) -> None:
+        if x.dtype != torch.float32 or x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.input_size):
+            raise ValueError(f"expected float32 (N, 3, {self.input_size[0]}, {self.input_size[1]}), got {x.dtype} {tuple(x.shape)}")
+
+
+def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:
+    """Returns the model's own preprocessing with the settings laid over it.
+
+    Another `input_px` without a `resize_px` keeps the model's own framing: 224 of 256 becomes 112 of 128.
+
+    Raises:
+        WrongUse: no input size is known, or mean and std are not one or three numbers each with std > 0.
+    """
+    if default is None and not settings.input_px:
+        raise WrongUse(f"The input size of {settings.name} is not known.", "Set model.input_px.")
+    own = default or Preprocessing((settings.input_px,) * 2, settings.resize_px or settings.input_px)
+    size = (settings.input_px,) * 2 if settings.input_px else own.input_size
+    resize_px = settings.resize_px or max(round(own.resize_px * min(size) / min(own.input_size)), 1)
+    mean = _three("mean", settings.mean) or own.mean
+    std = _three("std", settings.std) or own.std
+    if any(value <= 0 for value in std):
+        raise WrongUse(f"model.std must be positive, got {tuple(std)}.")
+    return Preprocessing(size, resize_px, mean, std, own.interpolation)
+
+
+def normalised(x: torch.Tensor, steps: Preprocessing) -> torch.Tensor:
+    """Returns (x - mean) / std for each channel of (N, 3, H, W); `x` itself where the model wants plain [0, 1]."""
+    if not steps.mean and not steps.std:
+        return x
+    mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1) for v in (steps.mean or (0.0,) * 3, steps.std or (1.0,) * 3))
+    return (x - mean) / std
+
+
+def fingerprint_of(name: str, steps: Preprocessing, parts: Iterable[tuple[str, bytes]]) -> str:
+    """Returns the SHA-256, in hex, of a name without its folder, the preprocessing, and named parts (tensors, files) in order."""
+    digest = hashlib.sha256(f"{name}\n{steps}\n".encode())
+    for part, data in parts:
+        digest.update(f"{part} {len(data)}\n".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def device_for(device: str) -> torch.device:
+    """Returns the torch device of that name.
+
+    Raises:
+        WrongUse: there is no such kind of device.
+        Unavailable: this machine has none.
+    """
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise WrongUse(f"There is no device {device!r}.", 'Use "cpu" or "cuda".') from error
+    try:
+        torch.zeros(1, device=chosen)
+    except Exception as error:  # torch raises AssertionError, RuntimeError or NotImplementedError, by kind of device and build
+        raise Unavailable(f"The device {device} cannot be used here.", "Use --device cpu.") from error
+    return chosen
+
+
+def _three(key: str, values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(values) not in (0, 1, 3):
+        raise WrongUse(f"model.{key} must hold one number or three, got {len(values)}.")
+    return tuple(float(v) for v in values) * (3 if len(values) == 1 else 1)

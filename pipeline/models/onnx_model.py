@@ -1,0 +1,119 @@
+"""Classifiers from an ONNX file, by onnxruntime: predictions only, no gradients."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.images import shown
+from pipeline.models.class_names import class_names_for
+from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, device_for, fingerprint_of, normalised, preprocessing_for
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
+
+class OnnxClassifier(Classifier):
+    """An ONNX graph with one image input, (N, 3, H, W) or (N, H, W, 3), and class scores as its first output; see `Classifier`.
+
+    A graph that ends in a softmax is recognised (rows of probabilities that add up to 1) and its logarithm is taken for the logits, so
+    that probabilities are not squashed twice.
+    """
+
+    differentiable = False
+    wordnet_ids: tuple[str, ...] = ()
+
+    def __init__(self, session: Any, file: Path, settings: ModelSettings, device: str) -> None:
+        """Reads the input's shape and tries the graph on two images.
+
+        Raises:
+            WrongUse: the input size is neither in the file nor in the settings, or contradicts the file.
+            BadInput: the graph is no classifier of RGB images.
+        """
+        self.name = settings.name
+        self.device = device_for(device)
+        self._session = session
+        self._input, self._dtype, self._channels_last, self._fixed_n, own_size = _input_of(session, settings.name)
+        own = Preprocessing(own_size, min(own_size)) if own_size else None
+        if own_size and settings.input_px and own_size != (settings.input_px,) * 2:
+            raise WrongUse(f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}.", "Leave it out.")
+        self.preprocessing = preprocessing_for(settings, own)
+        self._gives_probabilities = False
+        self.n_classes = self._tried_out()
+        if settings.n_classes and settings.n_classes != self.n_classes:
+            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
+        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes)
+        self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes())])
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        self._check_input(x)
+        if x.requires_grad and torch.is_grad_enabled():
+            raise WrongUse(f"{self.name} gives predictions only: an ONNX model has no gradient, so a gradient attack cannot be run on it.")
+        values = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
+        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._channels_last else values
+        n = self._fixed_n or max(len(values), 1)
+        scores = np.concatenate([self._run(values[i : i + n], n) for i in range(0, len(values), n)]).astype(np.float32)
+        if self._gives_probabilities:
+            scores = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+        return torch.from_numpy(np.ascontiguousarray(scores)).to(self.device)
+
+    def _run(self, values: np.ndarray, n: int) -> np.ndarray:
+        n_missing = n - len(values)
+        filled = np.concatenate([values, np.repeat(values[-1:], n_missing, axis=0)]) if n_missing else values
+        try:
+            scores = np.asarray(self._session.run(None, {self._input: filled})[0])
+        except Exception as error:  # onnxruntime's errors share no public base class
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise BadInput(f"{self.name} cannot classify such images: {reason}") from error
+        if len(scores) != n or scores.size == 0 or scores.size != n * scores.shape[1]:
+            raise BadInput(f"{self.name} gives {scores.shape} for {n} images; one row of class scores each is needed.")
+        return scores.reshape(n, -1)[: len(values)]
+
+    def _tried_out(self) -> int:
+        noise = np.random.Generator(np.random.PCG64(0)).random((1, 3, *self.input_size), np.float32)
+        images = torch.from_numpy(np.concatenate([np.full_like(noise, 0.5), noise]))
+        scores = self.logits(images).cpu().numpy()
+        self._gives_probabilities = bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
+        return scores.shape[1]
+
+
+def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
+    """Returns the classifier in an ONNX file.
+
+    Raises:
+        Unavailable: onnxruntime is not installed. BadInput: the file is missing, damaged or no image classifier.
+        WrongUse: the input size is not known.
+    """
+    file = Path(name)
+    if not file.is_file():
+        raise BadInput(f"There is no ONNX file {shown(name)}.", "Check model.name.")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise Unavailable("onnxruntime is not installed.", "Install it: pip install 'inkproof[onnx]'") from error
+    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device.startswith("cuda") else ["CPUExecutionProvider"]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
+        session = onnxruntime.InferenceSession(str(file), sess_options=options, providers=providers)
+    except Exception as error:  # as above
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason}") from error
+    return OnnxClassifier(session, file, settings, device)
+
+
+def _input_of(session: Any, name: str) -> tuple[str, type, bool, int, tuple[int, int] | None]:
+    inputs = session.get_inputs()
+    shape = list(inputs[0].shape) if len(inputs) == 1 else []
+    if len(shape) != 4 or inputs[0].type not in _DTYPES:
+        described = ", ".join(f"{i.name} {i.type} {list(i.shape)}" for i in inputs)
+        raise BadInput(f"{name} is no classifier of images: its input is {described}; one float (N, 3, H, W) is needed.")
+    channels_last = shape[1] != 3 and shape[3] == 3
+    if not channels_last and isinstance(shape[1], int) and shape[1] != 3:
+        raise BadInput(f"{name} takes {shape[1]} channels; RGB images have 3.")
+    height, width = shape[1:3] if channels_last else shape[2:4]
+    known = isinstance(height, int) and isinstance(width, int) and min(height, width) > 0
+    fixed_n = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else 0
+    return inputs[0].name, _DTYPES[inputs[0].type], channels_last, fixed_n, (height, width) if known else None

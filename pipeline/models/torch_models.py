@@ -1,0 +1,112 @@
+"""Classifiers that are torch networks: the built-in one, and the wrapper that freezes and checks any of them."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from pipeline.errors import BadInput, InkproofError, Unavailable, WrongUse
+from pipeline.images import shown
+from pipeline.models.class_names import class_names_for
+from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, device_for, fingerprint_of, normalised, preprocessing_for
+from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
+
+_INITIAL_SEED = 0
+
+
+class TorchClassifier(Classifier):
+    """A torch network with its preprocessing; see `Classifier`."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        settings: ModelSettings,
+        steps: Preprocessing,
+        device: str,
+        own_names: tuple[str, ...] = (),
+        own_wordnet_ids: tuple[str, ...] = (),
+        fingerprint_name: str = "",
+        code: bytes = b"",
+    ) -> None:
+        """Freezes the network, tries it on one grey image, and names its classes.
+
+        Args:
+            module: takes normalised float32 (N, 3, H, W), gives (N, n_classes) logits.
+            fingerprint_name: the settings' name without a folder.
+            code: the source of a user's own network, part of its fingerprint.
+
+        Raises:
+            BadInput: the network does not take such images, does not give one row of logits each, or has another number of classes.
+        """
+        self.name = settings.name
+        self.preprocessing = steps
+        self.device = device_for(device)
+        self._module = module.eval().requires_grad_(False).to(self.device)
+        self.n_classes, self.differentiable = self._tried_out()
+        if settings.n_classes and settings.n_classes != self.n_classes:
+            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
+        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
+        parts = [("code", code)] if code else []
+        self.fingerprint = fingerprint_of(fingerprint_name or self.name, steps, parts + state_bytes(module.state_dict()))
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        self._check_input(x)
+        if x.requires_grad and torch.is_grad_enabled() and not self.differentiable:
+            raise WrongUse(f"{self.name} gives no gradient, so a gradient attack cannot be run on it.", "Use predictions only.")
+        return self._module(normalised(x.to(self.device), self.preprocessing)).float()
+
+    def _tried_out(self) -> tuple[int, bool]:
+        height, width = self.input_size
+        grey = torch.full((2, 3, height, width), 0.5, device=self.device, requires_grad=True)
+        try:
+            with torch.enable_grad():
+                answer = self._module(normalised(grey, self.preprocessing))
+        except InkproofError:
+            raise
+        except Exception as error:  # a user's network may raise anything
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise BadInput(f"{self.name} cannot classify images of {height} x {width} pixels: {reason}", "Check model.input_px.") from error
+        if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
+            got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+            raise BadInput(f"{self.name} gives {got} for two images; two rows of logits, one number for each class, are needed.")
+        return answer.shape[1], answer.requires_grad
+
+
+def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
+    """Returns the built-in traffic-sign network, with its packaged weights or a file of them.
+
+    Raises:
+        WrongUse: another name, or `weights = "none"`.
+        Unavailable: the package lacks the network's weights.
+    """
+    if name != "signs":
+        raise WrongUse(f"There is no model builtin:{name}.", "Did you mean builtin:signs?")
+    if settings.weights == "none":
+        raise WrongUse("builtin:signs has no random weights.", 'Set model.weights to "DEFAULT" or to a file.')
+    network = import_module("pipeline.models.signs_net")
+    try:
+        module = network.load()
+    except FileNotFoundError as error:
+        raise Unavailable("The weights of builtin:signs are missing from the package.", "Install inkproof again.") from error
+    own_file = settings.weights not in ("", "DEFAULT")
+    if own_file:
+        load_into(module, read_state_dict(settings.weights), settings.weights)
+    steps = preprocessing_for(settings, Preprocessing((network.INPUT_PX,) * 2, network.INPUT_PX))
+    return TorchClassifier(module, settings, steps, device, tuple(getattr(network, "CLASS_NAMES", ())))
+
+
+def built_from_seed(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """Returns what `build` returns, with the same initial weights each time and the caller's random state untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_INITIAL_SEED)
+        return build()
+
+
+def file_state(weights: str) -> dict[str, torch.Tensor] | None:
+    """Returns the tensors of a weights file, None where the setting is "none"."""
+    if weights == "none":
+        return None
+    if not Path(weights).suffix and not Path(weights).exists():
+        raise WrongUse(f'There are no weights "{shown(weights)}" for this model.', 'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).')
+    return read_state_dict(weights)

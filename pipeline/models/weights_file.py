@@ -1,0 +1,132 @@
+"""Reads a local weights file into a network, never by running code that the file carries."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.errors import BadInput
+from pipeline.images import shown
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+_N_NAMED = 3
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """Returns the tensors of a `.safetensors` file or of a torch file (`.pth`, `.pt`, `.th`, …), on the CPU.
+
+    Torch files are read with `weights_only=True`; a wrapper such as {"state_dict": …, "epoch": …} is opened.
+
+    Raises:
+        BadInput: missing, damaged, not weights, or holding pickled objects other than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"There is no weights file {shown(path)}.", "Check model.weights.")
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
+    state = _unwrapped(content)
+    if not state:
+        raise BadInput(f"{shown(path)} holds no tensors by name.", "Save the state_dict: torch.save(model.state_dict(), FILE).")
+    return state
+
+
+def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin: str) -> None:
+    """Puts named tensors into a network; names and shapes must fit exactly, apart from a common prefix such as "module.".
+
+    Args:
+        origin: the file's path or another phrase for messages.
+
+    Raises:
+        BadInput: names or shapes do not fit; some of them are given.
+    """
+    wanted = module.state_dict()
+    state = _with_fitting_prefix(state, wanted)
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in wanted]
+    if missing or unexpected:
+        raise BadInput(
+            f"The weights in {shown(origin)} do not fit the network: {_listed('missing', missing)}"
+            f"{'; ' if missing and unexpected else ''}{_listed('unexpected', unexpected)}.",
+            "Check that model.name is the network that the file was saved from.",
+        )
+    for key, tensor in state.items():
+        if tensor.shape != wanted[key].shape:
+            raise BadInput(
+                f"The weights in {shown(origin)} do not fit the network: {key} is {tuple(tensor.shape)} in the file, "
+                f"{tuple(wanted[key].shape)} in the network.",
+                "If this is the last layer, set model.n_classes to the file's number of classes.",
+            )
+    module.load_state_dict(dict(state), strict=False)
+
+
+def state_bytes(state: Mapping[str, torch.Tensor]) -> list[tuple[str, bytes]]:
+    """Returns each tensor's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of."""
+    return [
+        (f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        for key, tensor in sorted(state.items())
+    ]
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{shown(path)} is not a safetensors file or is damaged: {_first_line(error)}.") from error
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if any(word in str(error) for word in ("Unsupported global", "Unsupported class", "GLOBAL", "not an allowed")):
+            raise _refused(path) from error
+        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged.") from error
+    except Exception as error:  # the zip reader and the restricted unpickler raise anything on damaged bytes
+        if "TorchScript" in str(error):
+            raise _refused(path) from error
+        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged: {_first_line(error)}.") from error
+
+
+def _refused(path: Path) -> BadInput:
+    return BadInput(
+        f"{shown(path)} holds pickled objects, not only tensors; it is refused, because reading them would run code from the file.",
+        "Save the weights alone where the file came from: torch.save(model.state_dict(), FILE), or use .safetensors.",
+    )
+
+
+def _unwrapped(content: Any) -> dict[str, torch.Tensor]:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _with_fitting_prefix(state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Strips the prefixes that training wrappers leave on every name, unless the network's own names begin so."""
+    while True:
+        prefix = next((p for p in _PREFIXES if state and all(key.startswith(p) for key in state)), None)
+        if prefix is None or all(key in wanted for key in state):
+            return state
+        state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+
+
+def _listed(what: str, keys: list[str]) -> str:
+    if not keys:
+        return ""
+    more = f" and {len(keys) - _N_NAMED} more" if len(keys) > _N_NAMED else ""
+    return f"{what} {', '.join(keys[:_N_NAMED])}{more}"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return shown(lines[0].rstrip(".")) if lines else type(error).__name__

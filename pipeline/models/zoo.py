@@ -1,0 +1,142 @@
+"""Classifiers from torchvision and timm, with the preprocessing that their published weights were made with."""
+
+import difflib
+import math
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, preprocessing_for
+from pipeline.models.torch_models import TorchClassifier, built_from_seed, file_state
+from pipeline.models.weights_file import load_into
+from pipeline.torchvision_import import import_torchvision
+
+_DOWNLOAD_TIMEOUT_S = 30.0
+# Published weights of these two expect the input normalisation inside the network and carry auxiliary heads, which evaluation ignores.
+_BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "googlenet": {"transform_input": True, "aux_logits": True, "init_weights": False},
+    "inception_v3": {"transform_input": True, "aux_logits": True, "init_weights": False},
+}
+
+
+def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classifier:
+    """Returns a torchvision classifier with `weights` "DEFAULT", "none", a published name such as "IMAGENET1K_V1", or a local file.
+
+    Size, resize, filter, mean and std are those of the published weights (of "DEFAULT" also for a file); nothing is downloaded for them.
+
+    Raises:
+        WrongUse: no such model or weights.
+        BadInput: the weights file cannot be used.
+        Unavailable: the published weights cannot be downloaded here.
+    """
+    models = import_torchvision().models
+    known = models.list_models(module=models)
+    if name not in known:
+        raise _unknown("torchvision", name, known)
+    published = models.get_model_weights(name)
+    weights = settings.weights or "DEFAULT"
+    chosen = published[weights] if weights in published.__members__ else published.DEFAULT
+    preset = chosen.transforms()
+    own = Preprocessing(
+        (preset.crop_size[0],) * 2, preset.resize_size[0], tuple(preset.mean), tuple(preset.std), preset.interpolation.value
+    )
+    steps = preprocessing_for(settings, own)
+    arguments = {"num_classes": settings.n_classes or 1000, **_BUILD_ARGUMENTS.get(name, {}), **settings.arguments}
+    if name.startswith("vit_"):
+        arguments.setdefault("image_size", steps.input_size[0])
+    state = _published_state(chosen, settings.name) if weights in published.__members__ else file_state(weights)
+    module = _built(settings.name, lambda: models.get_model(name, weights=None, **arguments))
+    if state is not None:
+        load_into(module, state, "the download" if weights in published.__members__ else weights)
+    return TorchClassifier(module, settings, steps, device, tuple(chosen.meta["categories"]))
+
+
+def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
+    """Returns a timm classifier with `weights` "DEFAULT", "none" or a local file, and the preprocessing of timm's own configuration.
+
+    Raises:
+        WrongUse: no such model. BadInput: the weights file cannot be used.
+        Unavailable: timm is not installed, or the published weights cannot be downloaded here.
+    """
+    timm = _import_timm()
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        raise _unknown("timm", name, known)
+    weights = settings.weights or "DEFAULT"
+    arguments = {**({"num_classes": settings.n_classes} if settings.n_classes else {}), **settings.arguments}
+    state = None if weights == "DEFAULT" else file_state(weights)
+    if weights == "DEFAULT":
+        with _as_unavailable(settings.name):
+            module = built_from_seed(lambda: timm.create_model(name, pretrained=True, **arguments))
+    else:
+        module = _built(settings.name, lambda: timm.create_model(name, pretrained=False, **arguments))
+    if state is not None:
+        load_into(module, state, weights)
+    config = timm.data.resolve_data_config({}, model=module)
+    height, width = config["input_size"][1:]
+    resize_px = math.floor(min(height, width) / config["crop_pct"])
+    filter_name = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+    own = Preprocessing((height, width), resize_px, tuple(config["mean"]), tuple(config["std"]), filter_name)
+    return TorchClassifier(module, settings, preprocessing_for(settings, own), device, *_timm_class_names(timm, module))
+
+
+def _unknown(scheme: str, name: str, known: list[str]) -> WrongUse:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(f'{scheme}:{n}' for n in near)}?" if near else f"{scheme} has {len(known)} models, such as {known[0]}."
+    return WrongUse(f"There is no model {scheme}:{name}.", hint)
+
+
+def _built(name: str, build: Any) -> torch.nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return built_from_seed(build)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise BadInput(f"{name} cannot be built: {error}", "Check model.arguments and model.input_px.") from error
+
+
+def _published_state(chosen: Any, name: str) -> dict[str, torch.Tensor]:
+    with _as_unavailable(name):
+        return chosen.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _as_unavailable(name: str) -> Iterator[None]:
+    """torch.hub and the model hubs wait for ever on a network that swallows packets, and fail with whatever their transport raises."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Unavailable(
+            f"The published weights of {name} cannot be downloaded: {reason}.",
+            "Fetch the file on a machine with a network and set model.weights to its path (.pth or .safetensors).",
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _import_timm() -> ModuleType:
+    import_torchvision()
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise Unavailable("timm is not installed.", "Install it: pip install 'inkproof[timm]'") from error
+    return timm
+
+
+def _timm_class_names(timm: ModuleType, module: torch.nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """timm ships the ImageNet-1k list with its WordNet ids; the class order is that of the ids."""
+    if getattr(module, "num_classes", 0) != 1000:
+        return (), ()
+    info = timm.data.ImageNetInfo("imagenet-1k")
+    wordnet_ids = tuple(info.label_names())
+    return tuple(info.label_name_to_description(wordnet_id) for wordnet_id in wordnet_ids), wordnet_ids

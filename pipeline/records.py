@@ -1,0 +1,238 @@
+"""The frozen records that flow between the stages: typed, counted, and written to disk as they are.
+
+Paths in records are relative to the run's own folder (`printouts/<run>`, `captures/<run>`), with forward slashes.
+Lengths on paper are millimetres from the page's top left corner, x to the right and y down.
+"""
+
+from dataclasses import dataclass, field
+
+VARIANTS = ("clean", "adversarial")
+CASES = ("average", "prefiltered")
+CORNERS = ("TL", "TR", "BR", "BL")
+PHOTO = "photo"
+SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One image that could be drawn: what the model says of the clean 8-bit file at its input size."""
+
+    image_id: str
+    true_label: int
+    true_name: str
+    path: str
+    sha256: str
+    top_labels: tuple[int, ...]
+    top_probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One image drawn for one cell (attack and epsilon) of one case."""
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellFill:
+    """How far one cell was filled: `n_found` of `n_wanted` images, after looking at `n_tried` candidates."""
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    n_wanted: int
+    n_found: int
+    n_tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A clean image and the adversarial image made from it; distances are of the saved 8-bit files."""
+
+    pair_id: str
+    image_id: str
+    attack: str
+    epsilon_8bit: int
+    cases: tuple[str, ...]
+    true_label: int
+    target_label: int | None
+    clean_path: str
+    adversarial_path: str
+    linf_8bit: int
+    l2_8bit: float
+    n_forward: int
+    n_backward: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one image of a pair is printed. The box is the image's own edge, without frame or caption."""
+
+    page: int
+    pair_id: str
+    variant: str
+    path: str
+    x_mm: float
+    y_mm: float
+    width_mm: float
+    height_mm: float
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fiducial:
+    """Where one QR code is printed. The box is its dark modules' extent, without the quiet zone."""
+
+    page: int
+    corner: str
+    payload: str
+    x_mm: float
+    y_mm: float
+    size_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Printout:
+    """The geometry of a printable PDF. Pages are numbered from 1; the instruction sheet in front has number 0."""
+
+    format_version: int
+    run: str
+    run_code: str
+    paper: str
+    orientation: str
+    page_width_mm: float
+    page_height_mm: float
+    dpi: int
+    module_mm: float
+    n_pages: int
+    pdf_sha256: str
+    placements: tuple[Placement, ...] = field(default=())
+    fiducials: tuple[Fiducial, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One photograph of one page. `photo_from_page` maps page mm to photo pixels, row by row (None: not registered)."""
+
+    capture_id: str
+    photo: str
+    sha256: str
+    device: str
+    taken_at: str
+    origin: str
+    width_px: int
+    height_px: int
+    page: int | None
+    n_codes: int
+    reprojection_rms_px: float | None
+    photo_from_page: tuple[float, ...] | None
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """A photo, or one crop of it, that was not used; `reason` is from the closed list DISCARD_REASONS."""
+
+    photo: str
+    capture_id: str
+    page: int | None
+    pair_id: str
+    variant: str
+    reason: str
+    detail: str
+
+
+DISCARD_REASONS = {
+    "unreadable": "the file is not an image that can be read",
+    "no-code": "no QR code of any kind was found",
+    "foreign-code": "QR codes were found, but none is from this tool",
+    "other-run": "the codes belong to another run or to an earlier layout of this run",
+    "several-pages": "codes of more than one page are in the photo",
+    "missing-code": "fewer than four codes were found and the setting is strict",
+    "unregistered": "the codes found do not agree on one page position",
+    "outside": "the crop reaches beyond the edge of the photo",
+    "duplicate": "the same file was already used",
+    "superseded": "a better photo of the same page is used",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One image that is judged: a source file, a digital transform of it, or a crop from a photograph.
+
+    `transform` is "source", "photo" or the name of a digital transform, whose value is `parameter`. `attack` is "" and
+    `epsilon_8bit` 0 for a clean image. `pair_id` is set where the view belongs to one printed pair. `path` is "" for a
+    transform that is made again when it is needed; `sha256` is of its 8-bit pixels either way.
+    """
+
+    view_id: str
+    image_id: str
+    variant: str
+    attack: str
+    epsilon_8bit: int
+    pair_id: str
+    transform: str
+    parameter: float | None
+    path: str
+    sha256: str
+    origin: str
+    capture_id: str = ""
+    counts: bool = True
+    registration_error_px: float | None = None
+    sharpness: float | None = None
+    photo_px_per_image_px: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The five likeliest labels of one view, best first, and the probability given to the true one."""
+
+    view_id: str
+    true_label: int
+    labels: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    true_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRow:
+    """How many of the images of one cell are classified right under one condition (the paper's Tables 1 and 2)."""
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    variant: str
+    transform: str
+    parameter: float | None
+    origin: str
+    top_k: int
+    n_correct: int
+    n_images: int
+    n_discarded: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateRow:
+    """One adversarial destruction rate (Kurakin et al. 2016, Eq. 1): `n_hit` of `n_eligible`, None where none is eligible."""
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    transform: str
+    parameter: float | None
+    origin: str
+    top_k: int
+    n_hit: int
+    n_eligible: int
+    n_images: int
+    n_discarded: int
+    destruction_rate: float | None
+    low: float | None
+    high: float | None

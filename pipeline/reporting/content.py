@@ -1,0 +1,130 @@
+"""What a report is made of: one frozen record that holds every number, name and picture that the pages show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, Discard, Pair, RateRow
+
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The network under test; `input_size_px` is (width, height), `fingerprint` the hash of its weights and preprocessing."""
+
+    name: str
+    fingerprint: str
+    input_size_px: tuple[int, int]
+    n_classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """Where the images came from; `n_rejected` files could not be used."""
+
+    name: str
+    n_images: int
+    n_classes: int
+    n_rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureQuality:
+    """How well one photograph was taken and registered; `registration_error_px` is in crop pixels, known only in simulation.
+
+    The last three are medians over the crops of the photograph, None where there is no crop.
+    """
+
+    capture_id: str
+    photo: str
+    page: int | None
+    n_codes: int
+    reprojection_rms_px: float | None
+    registration_error_px: float | None
+    sharpness: float | None
+    photo_px_per_image_px: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryView:
+    """One picture, uint8 (H, W, 3) RGB, with the model's likeliest classes as (name, probability), best first."""
+
+    pixels: np.ndarray = field(compare=False)
+    predictions: tuple[tuple[str, float], ...]
+    is_correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryItem:
+    """One pair as the gallery shows it; the crops are None where there is no photograph."""
+
+    image_id: str
+    attack: str
+    epsilon_8bit: int
+    true_name: str
+    clean: GalleryView
+    adversarial: GalleryView
+    photo_clean: GalleryView | None = None
+    photo_adversarial: GalleryView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransformAxis:
+    """How a digital transform is named and its parameter labelled; `neutral` is the value that changes nothing, if any."""
+
+    name: str
+    title: str
+    label: str
+    neutral: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRate:
+    """A published destruction rate, in [0, 1], shown beside the run's own."""
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    top_k: int
+    destruction_rate: float
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything in a report. The same content gives the same bytes, so it holds no time, duration or host.
+
+    `settings` is the validated experiment as nested dicts, `experiment_toml` the file as the user wrote it, `seed` the run's
+    seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
+
+    Raises:
+        ValueError: a row of photographs says that it is simulated and `simulated` is False.
+    """
+
+    run: str
+    title: str
+    settings: Mapping[str, Any]
+    experiment_toml: str
+    versions: Mapping[str, str]
+    seed: int
+    model: ModelFacts
+    dataset: DatasetFacts
+    simulated: bool
+    fills: tuple[CellFill, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    accuracies: tuple[AccuracyRow, ...] = ()
+    rates: tuple[RateRow, ...] = ()
+    captures: tuple[Capture, ...] = ()
+    discards: tuple[Discard, ...] = ()
+    quality: tuple[CaptureQuality, ...] = ()
+    gallery: tuple[GalleryItem, ...] = ()
+    class_names: tuple[str, ...] = ()
+    axes: tuple[TransformAxis, ...] = ()
+    reference_rates: tuple[ReferenceRate, ...] = ()
+
+    def __post_init__(self) -> None:
+        photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO]
+        if SIMULATED in photos + [capture.origin for capture in self.captures] and not self.simulated:
+            raise ValueError("expected simulated=True, since photographs of this run are simulated; got simulated=False")

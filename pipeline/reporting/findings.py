@@ -1,0 +1,264 @@
+"""Which of the paper's observations hold in this run: each as a statement, a verdict and the counts that show it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, RateRow
+from pipeline.reporting.content import TransformAxis
+from pipeline.reporting.words import ATTACK_TITLES, attack_order, attack_title, axis_of, number, percent
+
+HELD = "held"
+NOT_HELD = "not held"
+NOT_TESTABLE = "not testable"
+_ITERATIVE = ("bim", "illc")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison; `is_clear` where the 95 % intervals of the rates compared do not overlap."""
+
+    where: str
+    is_held: bool
+    counts: str
+    is_clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One observation of the paper, tested on this run. Without any comparison it is "not testable"."""
+
+    statement: str
+    verdict: str
+    checks: tuple[Check, ...]
+    n_held: int
+    n_checks: int
+    n_clear: int | None = None
+
+
+def photo_findings(rates: Iterable[RateRow], accuracies: Iterable[AccuracyRow] = (), origin: str | None = None) -> list[Finding]:
+    """Returns the observations of Kurakin et al. 2016, Sec. 3.3, on destruction rates by photographs.
+
+    A comparison needs a rate on each side: a cell without eligible attacks takes part in none. Comparisons of attacks are
+    strict, and ties do not count as held.
+    """
+    rates = [row for row in rates if row.transform == PHOTO and origin in (None, row.origin)]
+    table = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rates if row.destruction_rate is not None}
+    photographed = [row for row in accuracies if row.transform == SOURCE or origin in (None, row.origin)]
+    return [
+        _attack_order(table),
+        _top5_above_top1(table),
+        _falls_with_epsilon(table),
+        _prefiltering(table),
+        _clean_loss(photographed),
+    ]
+
+
+def transform_findings(rates: Iterable[RateRow], axes: Iterable[TransformAxis] = ()) -> list[Finding]:
+    """Returns the observations of Kurakin et al. 2016, Sec. 4, on destruction rates by digital transforms.
+
+    Comparisons are not strict here, because a weak transform destroys nothing at all, and are counted per transform.
+    """
+    digital = [row for row in rates if row.transform not in (PHOTO, SOURCE) and row.destruction_rate is not None]
+    axes = tuple(axes)
+    groups: dict[str, dict[tuple, RateRow]] = {}
+    for row in digital:
+        groups.setdefault(row.transform, {})[row.case, row.attack, row.epsilon_8bit, row.parameter, row.top_k] = row
+    named = [(axis_of(name, axes), table) for name, table in groups.items()]
+    return [
+        _digital_order(named),
+        _digital_top5(named),
+        _photometric_is_weak(groups, axes),
+        _none_destroys_all(named),
+    ]
+
+
+def _attack_order(table: dict[tuple, RateRow]) -> Finding:
+    checks = []
+    for case, epsilon, k in _places(table):
+        chain = [table[case, a, epsilon, k] for a in ATTACK_TITLES if (case, a, epsilon, k) in table]
+        if len(chain) > 1:
+            checks.append(_chain_check(f"{case}, ε {epsilon}, top-{k}", chain, lambda a, b: a < b))
+    return _finding(
+        "Fast attacks survive photographs best and least-likely-class attacks worst: the destruction rate rises from fast to "
+        "basic iterative to least-likely class.",
+        checks,
+    )
+
+
+def _top5_above_top1(table: dict[tuple, RateRow]) -> Finding:
+    checks = []
+    for case, attack, epsilon in _cells(table):
+        chain = [table.get((case, attack, epsilon, k)) for k in (1, 5)]
+        if all(chain):
+            where = f"{attack_title(attack)}, {case}, ε {epsilon}"
+            checks.append(_chain_check(where, chain, lambda a, b: a <= b, "≤"))
+    return _finding("Photographs destroy at least as many attacks on the top-5 as on the top-1.", checks)
+
+
+def _falls_with_epsilon(table: dict[tuple, RateRow]) -> Finding:
+    checks = []
+    for case in CASES:
+        for attack in attack_order(key[1] for key in table):
+            ladder = sorted((row for key, row in table.items() if key[:2] == (case, attack) and key[3] == 1), key=_epsilon)
+            for weak, strong in pairwise(ladder):
+                where = f"{attack_title(attack)}, {case}, ε {weak.epsilon_8bit} to {strong.epsilon_8bit}"
+                checks.append(_chain_check(where, [weak, strong], lambda a, b: a > b, ">"))
+    return _finding(
+        "The destruction rate (top-1) falls as ε grows; the paper has one step in eighteen the other way, and at most one in "
+        "nine is allowed here.",
+        checks,
+        n_allowed=len(checks) // 9,
+    )
+
+
+def _prefiltering(table: dict[tuple, RateRow]) -> Finding:
+    checks = []
+    for case, attack, epsilon in _cells(table):
+        pair = [table.get((name, attack, epsilon, 1)) for name in ("average", "prefiltered")]
+        if case == "average" and attack in ATTACK_TITLES and all(pair):
+            where = f"{attack_title(attack)}, ε {epsilon}, average and prefiltered"
+            rises = attack in _ITERATIVE
+            checks.append(
+                _chain_check(where, pair, (lambda a, b: a < b) if rises else (lambda a, b: a > b), "<" if rises else ">")
+            )
+    return _finding(
+        "Prefiltering raises the destruction rate (top-1) of the iterative attacks and lowers that of the fast attack.", checks
+    )
+
+
+def _clean_loss(rows: Sequence[AccuracyRow]) -> Finding:
+    found = {
+        (row.attack, row.epsilon_8bit, row.transform): row
+        for row in rows
+        if row.case == "average" and row.variant == "clean" and row.top_k == 1 and row.accuracy is not None
+    }
+    checks = []
+    for attack in attack_order(key[0] for key in found):
+        for epsilon in sorted({key[1] for key in found if key[0] == attack}, reverse=True):
+            source, photo = (found.get((attack, epsilon, transform)) for transform in (SOURCE, PHOTO))
+            if source and photo:
+                lost = round(100 * (source.accuracy - photo.accuracy), 1)
+                counts = f"{_accuracy(source)} to {_accuracy(photo)}: {number(lost)} points lost"
+                checks.append(Check(f"{attack_title(attack)}, average, ε {epsilon}", 1 <= lost <= 11, counts))
+    return _finding(
+        "Photographs cost the clean images 1 to 11 points of accuracy (top-1, average case). A larger loss points at the "
+        "printing, the light or the camera, not at the attack.",
+        checks,
+        is_of_rates=False,
+    )
+
+
+def _digital_order(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) -> Finding:
+    outcomes = []
+    for axis, table in named:
+        curves = {key[:3] + key[4:]: [] for key in table}
+        for key, row in table.items():
+            curves[key[:3] + key[4:]].append(row)
+        places = dict.fromkeys((case, epsilon, k) for case, _, epsilon, k in curves)
+        chains = [[_mean_rate(curves[c, a, e, k]) for a in ATTACK_TITLES if (c, a, e, k) in curves] for c, e, k in places]
+        outcomes.append((axis.title, [_rises(chain) for chain in chains if len(chain) > 1]))
+    return _tallied(
+        "Over a transform's whole range, fast attacks are destroyed no more often than basic iterative ones, and these no more "
+        "often than least-likely-class ones.",
+        outcomes,
+        "combinations of case, ε and top-k",
+    )
+
+
+def _digital_top5(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) -> Finding:
+    outcomes = []
+    for axis, table in named:
+        pairs = [(row, table.get((*key[:4], 5))) for key, row in table.items() if key[4] == 1]
+        held = [one.destruction_rate <= five.destruction_rate for one, five in pairs if five]
+        outcomes.append((axis.title, held))
+    n_points = sum(len(held) for _, held in outcomes)
+    return _tallied(
+        "Attacks on the top-5 are usually (at more than half of the points) destroyed at least as often as attacks on the top-1.",
+        outcomes,
+        "points of the curves",
+        n_allowed=(n_points - 1) // 2,
+    )
+
+
+def _photometric_is_weak(groups: dict[str, dict[tuple, RateRow]], axes: tuple[TransformAxis, ...]) -> Finding:
+    checks = []
+    for name in ("brightness", "contrast"):
+        for attack, bound in (("fgsm", 0.05), ("bim", 0.05), ("illc", 0.20)):
+            rows = [row for row in groups.get(name, {}).values() if row.attack == attack and row.epsilon_8bit == 16]
+            if rows:
+                worst = max(rows, key=lambda row: row.destruction_rate)
+                counts = f"highest {_rate(worst)}, {worst.case}, top-{worst.top_k}, at {number(worst.parameter or 0)}"
+                where = f"{axis_of(name, axes).title}, {attack_title(attack)}, below {percent(bound, 0)}"
+                checks.append(Check(where, worst.destruction_rate < bound, counts))
+    return _finding(
+        "At ε 16, brightness and contrast destroy less than 5 % of the fast and basic iterative and less than 20 % of the "
+        "least-likely-class attacks.",
+        checks,
+        is_of_rates=False,
+    )
+
+
+def _none_destroys_all(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) -> Finding:
+    checks = []
+    for axis, table in named:
+        worst = max(table.values(), key=lambda row: (row.destruction_rate, row.n_eligible))
+        counts = f"highest {_rate(worst)}, {attack_title(worst.attack)}, {worst.case}, ε {worst.epsilon_8bit}, top-{worst.top_k}"
+        checks.append(Check(axis.title, worst.destruction_rate < 1, counts))
+    return _finding("No transform destroys every attack of a cell.", checks, is_of_rates=False)
+
+
+def _chain_check(where: str, chain: Sequence[RateRow], holds: Callable[[float, float], bool], sign: str = "<") -> Check:
+    steps = list(pairwise(chain))
+    is_held = all(holds(a.destruction_rate, b.destruction_rate) for a, b in steps)
+    is_clear = all(a.high < b.low or b.high < a.low for a, b in steps)
+    joint = f" {sign} " if is_held else ", "
+    return Check(where, is_held, joint.join(_rate(row) for row in chain), is_clear)
+
+
+def _rate(row: RateRow) -> str:
+    return f"{percent(row.destruction_rate)} ({row.n_hit}/{row.n_eligible})"
+
+
+def _accuracy(row: AccuracyRow) -> str:
+    return f"{percent(row.accuracy)} ({row.n_correct}/{row.n_images})"
+
+
+def _mean_rate(rows: Sequence[RateRow]) -> float:
+    return sum(row.destruction_rate for row in rows) / len(rows)
+
+
+def _rises(rates: Sequence[float]) -> bool:
+    return all(a <= b for a, b in pairwise(rates))
+
+
+def _finding(statement: str, checks: Sequence[Check], n_allowed: int = 0, is_of_rates: bool = True) -> Finding:
+    n_held = sum(check.is_held for check in checks)
+    verdict = NOT_TESTABLE if not checks else HELD if n_held >= len(checks) - n_allowed else NOT_HELD
+    n_clear = sum(check.is_clear for check in checks) if is_of_rates else None
+    return Finding(statement, verdict, tuple(checks), n_held, len(checks), n_clear)
+
+
+def _tallied(statement: str, outcomes: Sequence[tuple[str, Sequence[bool]]], of_what: str, n_allowed: int = 0) -> Finding:
+    """One line per transform, since the comparisons at every parameter would fill pages."""
+    n_held, n_checks = sum(sum(held) for _, held in outcomes), sum(len(held) for _, held in outcomes)
+    checks = tuple(
+        Check(title, (len(held) - sum(held)) * n_checks <= n_allowed * len(held), f"{sum(held)} of {len(held)} {of_what}")
+        for title, held in outcomes
+        if held
+    )
+    verdict = NOT_TESTABLE if not checks else HELD if n_held >= n_checks - n_allowed else NOT_HELD
+    return Finding(statement, verdict, checks, n_held, n_checks)
+
+
+def _cells(table: dict[tuple, RateRow]) -> list[tuple[str, str, int]]:
+    order = attack_order(key[1] for key in table)
+    return sorted({key[:3] for key in table}, key=lambda cell: (cell[0], order.index(cell[1]), -cell[2]))
+
+
+def _places(table: dict[tuple, RateRow]) -> list[tuple[str, int, int]]:
+    return sorted({(key[0], key[2], key[3]) for key in table}, key=lambda place: (place[0], -place[1], place[2]))
+
+
+def _epsilon(row: RateRow) -> int:
+    return row.epsilon_8bit

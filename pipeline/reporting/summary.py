@@ -1,0 +1,255 @@
+"""The front page in words and figures, and the warnings of a run: computed from the counts, never typed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, RateRow
+from pipeline.reporting.content import ReportContent
+from pipeline.reporting.words import (
+    CASE_TITLES,
+    NOTHING_ELIGIBLE,
+    attack_order,
+    attack_title,
+    axis_of,
+    count,
+    listed,
+    number,
+    percent,
+)
+
+FEW_ELIGIBLE = 30
+MANY_DISCARDS = 0.10
+_NOT_LOST = ("duplicate", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One key figure of the front page."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A documented warning: when it is raised, why it matters and what to do."""
+
+    name: str
+    is_raised: bool
+    why: str
+    what_to_do: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoCount:
+    """How many photographs were used, and how many lost for a reason other than being a second one of the same page."""
+
+    n_used: int
+    n_lost: int
+
+    @property
+    def lost_rate(self) -> float:
+        """The share of lost photographs, 0 where there are none."""
+        return self.n_lost / (self.n_used + self.n_lost) if self.n_lost else 0.0
+
+
+def lead(content: ReportContent) -> str:
+    """Returns one sentence on what was tested."""
+    attacks = attack_order(_cell_names(content, "attack"))
+    epsilons = sorted(_cell_names(content, "epsilon_8bit"))
+    cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
+    transforms = list(dict.fromkeys(r.transform for r in content.rates if r.transform not in (PHOTO, SOURCE)))
+    kind = "simulated printing and photographing" if content.simulated else "printing and photographing"
+    by = [kind] if has_photos(content) else []
+    by += [count(len(transforms), "digital transform")] if transforms else []
+    undone = f", and whether {listed(by)} undo them" if by else ""
+    if not attacks:
+        return f"{content.model.name} was to be tested on images of {content.dataset.name}; no cell has been filled yet."
+    return (
+        f"This run tests {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}) at ε = "
+        f"{listed(map(str, epsilons))} (8-bit units) on {content.model.name} with images of {content.dataset.name}, "
+        f"{listed(cases)}{undone}."
+    )
+
+
+def sentences(content: ReportContent) -> list[str]:
+    """Returns the three or four sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
+
+    What to stress stands between double asterisks.
+    """
+    case = headline_case(content)
+    found = [_on_file(content, case)]
+    found += _on_photos(content, case) if has_photos(content) else ["No photograph has been judged yet."]
+    found += [] if has_photos(content) else [_on_transforms(content, case)]
+    found.append(_photographs(content))
+    return [sentence for sentence in found if sentence]
+
+
+def tiles(content: ReportContent) -> list[Tile]:
+    """Returns four key figures; those of photographs give way to those of transforms where there is no photograph."""
+    case = headline_case(content)
+    name = CASE_TITLES[case]
+    clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
+    fooled = Tile(_of(adversarial[1] - adversarial[0], adversarial[1]), f"adversarial files misclassified (top-1, {name})")
+    if has_photos(content):
+        n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
+        photo = _pooled(content.accuracies, case, "clean", PHOTO)
+        photos = photo_count(content)
+        return [
+            Tile(_of(n_eligible - n_hit, n_eligible), f"working attacks that survived the photograph (top-1, {name})"),
+            fooled,
+            Tile(f"{_short(clean)} → {_short(photo)}", f"clean images right, file → photograph (top-1, {name})"),
+            Tile(_of(photos.n_used, photos.n_used + photos.n_lost), "photographs used"),
+        ]
+    transforms = {row.transform for row in content.rates if row.transform not in (PHOTO, SOURCE)}
+    n_points = len({(row.transform, row.parameter) for row in content.rates if row.transform in transforms})
+    return [
+        fooled,
+        Tile(_of(*clean), f"clean files classified right (top-1, {name})"),
+        Tile(str(len(content.pairs)), "pairs of clean and adversarial images"),
+        Tile(str(n_points), f"settings of {count(len(transforms), 'digital transform')}"),
+    ]
+
+
+def flags(content: ReportContent) -> list[Flag]:
+    """Returns every warning that the tool knows, raised or not, in a fixed order."""
+    photo_rates = [row for row in content.rates if row.transform == PHOTO]
+    few = [row for row in photo_rates or content.rates if row.n_eligible < FEW_ELIGIBLE]
+    counted = photo_rates or content.rates
+    short = [fill for fill in content.fills if fill.n_found < fill.n_wanted]
+    photos = photo_count(content)
+    return [
+        Flag(
+            "simulated",
+            content.simulated,
+            "The photographs come from a model of printer and camera.",
+            "Print the pages, photograph them, and report the rates of the real photographs.",
+        ),
+        Flag(
+            f"few eligible (< {FEW_ELIGIBLE})",
+            bool(few),
+            f"{len(few)} of {count(len(counted), 'rate')} rest on fewer than {FEW_ELIGIBLE} attacks; their intervals are wide.",
+            "Draw more images per cell, or read the intervals instead of the rates.",
+        ),
+        Flag(
+            f"many discards (> {100 * MANY_DISCARDS:.0f} %)",
+            photos.lost_rate > MANY_DISCARDS,
+            f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used; what is lost may not be lost "
+            "at random.",
+            "Photograph those pages again: flat, all four codes in the picture, no glare.",
+        ),
+        Flag(
+            "cells not filled",
+            bool(short),
+            f"{len(short)} of {count(len(content.fills), 'cell')} hold fewer images than wanted.",
+            "Offer more images, or lower the confidence that prefiltering asks for.",
+        ),
+    ]
+
+
+def has_photos(content: ReportContent) -> bool:
+    """Returns whether any photograph was judged."""
+    return any(row.transform == PHOTO for row in (*content.accuracies, *content.rates))
+
+
+def photo_count(content: ReportContent) -> PhotoCount:
+    """Returns how many photographs were used and lost; a photo of which only a crop was dropped is not lost."""
+    used = {capture.photo for capture in content.captures if capture.counts}
+    lost = {d.photo for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST}
+    return PhotoCount(len(used), len(lost - used))
+
+
+def headline_case(content: ReportContent) -> str:
+    """Returns the case that the front page speaks of."""
+    cases = _cell_names(content, "case")
+    return "prefiltered" if "prefiltered" in cases and "average" not in cases else "average"
+
+
+def _on_file(content: ReportContent, case: str) -> str:
+    clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
+    if not adversarial[1]:
+        return ""
+    return (
+        f"As files, **{adversarial[1] - adversarial[0]} of {adversarial[1]}** adversarial images are misclassified, and "
+        f"{clean[0]} of {clean[1]} clean ones are classified right (top-1, {CASE_TITLES[case]}, all cells together)."
+    )
+
+
+def _on_photos(content: ReportContent, case: str) -> list[str]:
+    rows = _photo_rows(content, case)
+    n_hit, n_eligible = _pooled_rate(rows)
+    if not n_eligible:
+        return ["No attack that worked as a file was photographed, so there is no destruction rate."]
+    medium = "in the simulated photographs" if content.simulated else "after printing and photographing"
+    found = [
+        f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
+        f"{n_hit} were destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
+    ]
+    rated = [row for row in rows if row.destruction_rate is not None]
+    if len(rated) > 1:
+        low, high = (pick(rated, key=lambda row: row.destruction_rate) for pick in (min, max))
+        found.append(f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}.")
+    return found
+
+
+def _on_transforms(content: ReportContent, case: str) -> str:
+    rows = [
+        row
+        for row in content.rates
+        if row.case == case and row.top_k == 1 and row.transform not in (PHOTO, SOURCE) and row.destruction_rate is not None
+    ]
+    if not rows:
+        return ""
+    points: dict[tuple[str, float | None], list[RateRow]] = {}
+    for row in rows:
+        points.setdefault((row.transform, row.parameter), []).append(row)
+    pooled = {point: _pooled_rate(rows) for point, rows in points.items()}
+    (transform, parameter), (n_hit, n_eligible) = max(pooled.items(), key=lambda item: item[1][0] / item[1][1])
+    axis = axis_of(transform, content.axes)
+    at = "" if parameter is None else f" at {number(parameter)} ({axis.label})"
+    return (
+        f"Of the digital transforms, **{axis.title}{at}** destroys the most attacks: {n_hit} of {n_eligible}, "
+        f"{percent(n_hit / n_eligible)}."
+    )
+
+
+def _photographs(content: ReportContent) -> str:
+    photos = photo_count(content)
+    if not photos.n_used + photos.n_lost:
+        return ""
+    reasons = Counter(d.reason for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST)
+    why = listed(DISCARD_REASONS.get(reason, reason) for reason in sorted(reasons))
+    lost = f"; {photos.n_lost} had to be discarded ({why})" if photos.n_lost else "; none had to be discarded"
+    kind = "simulated photograph" if content.simulated else "photograph"
+    return f"{count(photos.n_used, kind)} {'was' if photos.n_used == 1 else 'were'} used{lost}."
+
+
+def _cell(row: RateRow) -> str:
+    rate = f"{percent(row.destruction_rate)} destroyed, {row.n_hit} of {row.n_eligible}"
+    return f"{attack_title(row.attack)} at ε {row.epsilon_8bit} ({rate})"
+
+
+def _photo_rows(content: ReportContent, case: str) -> list[RateRow]:
+    return [row for row in content.rates if (row.case, row.transform, row.top_k) == (case, PHOTO, 1)]
+
+
+def _pooled(rows: Sequence[AccuracyRow], case: str, variant: str, transform: str) -> tuple[int, int]:
+    rows = [r for r in rows if (r.case, r.variant, r.transform, r.top_k) == (case, variant, transform, 1)]
+    return sum(row.n_correct for row in rows), sum(row.n_images for row in rows)
+
+
+def _pooled_rate(rows: Sequence[RateRow]) -> tuple[int, int]:
+    return sum(row.n_hit for row in rows), sum(row.n_eligible for row in rows)
+
+
+def _cell_names(content: ReportContent, field: str) -> set:
+    return {getattr(row, field) for row in (*content.accuracies, *content.rates, *content.fills)}
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole}" if whole else NOTHING_ELIGIBLE
+
+
+def _short(counts: tuple[int, int]) -> str:
+    return percent(counts[0] / counts[1], 0) if counts[1] else NOTHING_ELIGIBLE

@@ -1,0 +1,86 @@
+"""The names and number formats that a reader sees, the same in tables, figures and prose."""
+
+from collections.abc import Iterable
+
+from pipeline.reporting.content import TransformAxis
+
+ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
+CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
+KNOWN_AXES = {
+    axis.name: axis
+    for axis in (
+        TransformAxis("brightness", "Brightness", "added, 8-bit units", 0.0),
+        TransformAxis("contrast", "Contrast", "factor", 1.0),
+        TransformAxis("blur", "Gaussian blur", "σ, pixels"),
+        TransformAxis("gaussian_blur", "Gaussian blur", "σ, pixels"),
+        TransformAxis("noise", "Gaussian noise", "σ, 8-bit units"),
+        TransformAxis("gaussian_noise", "Gaussian noise", "σ, 8-bit units"),
+        TransformAxis("jpeg", "JPEG", "quality"),
+    )
+}
+NOTHING_ELIGIBLE = "n/a"
+NO_ROW = "–"
+
+
+def attack_title(attack: str) -> str:
+    """Returns the paper's name of an attack, or the attack's own where the paper has none."""
+    return ATTACK_TITLES.get(attack, attack)
+
+
+def attack_order(attacks: Iterable[str]) -> list[str]:
+    """Returns the attacks once each, the paper's in the paper's order, then the others by name."""
+    known = list(ATTACK_TITLES)
+    return sorted(set(attacks), key=lambda attack: (known.index(attack) if attack in known else len(known), attack))
+
+
+def axis_of(transform: str, axes: Iterable[TransformAxis] = ()) -> TransformAxis:
+    """Returns how a transform is shown; one that nobody described keeps its name, with underscores as spaces."""
+    described = {axis.name: axis for axis in axes}
+    plain = transform.replace("_", " ").replace("-", " ")
+    return (
+        described.get(transform)
+        or KNOWN_AXES.get(transform.replace("-", "_"))
+        or TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
+    )
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Returns a share in [0, 1] as text ("12.5 %"), "n/a" for None."""
+    return NOTHING_ELIGIBLE if share is None else f"{100 * share:.{digits}f} %"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Returns a 95 % interval in whole per cent ("6–25"), "" where there is none."""
+    return "" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}"
+
+
+def number(value: float) -> str:
+    """Returns a parameter as short as it can be: 2.0 is "2", 0.7 is "0.7"; the minus is a real one."""
+    return f"{value:g}".replace("-", "−")
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Returns "1 photo", "2 photos"; thousands are set apart by a comma."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Returns "a", "a and b", "a, b and c"."""
+    *head, last = list(words) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def middle_cut(name: str, max_chars: int) -> str:
+    """Returns a file name no longer than `max_chars`, cut in the middle: the beginning and the ending tell files apart."""
+    half = (max_chars - 1) // 2
+    return name if len(name) <= max_chars else f"{name[:half]}…{name[-half:]}"
+
+
+def short_class_name(name: str, max_chars: int = 28) -> str:
+    """Returns the first of a class's synonyms, cut at a word's end with an ellipsis where it is still too long."""
+    first = name.split(",")[0].strip() or name.strip()
+    if len(first) <= max_chars:
+        return first
+    kept = first[: max_chars - 1]
+    at_word = kept.rsplit(" ", 1)[0]
+    return (at_word if len(at_word) > max_chars // 2 else kept).rstrip(" -") + "…"

@@ -1,0 +1,119 @@
+"""Asks the model for the five likeliest labels of every saved file, every digital transform of it, and every crop."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from pipeline.config import Experiment
+from pipeline.crafting import top_predictions
+from pipeline.errors import BadInput
+from pipeline.executor import Context
+from pipeline.images import pixels_sha256, read_png
+from pipeline.models import load_classifier
+from pipeline.records import Pair, Prediction, View
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, content_hash, json_bytes, read_table, record_from, write_table
+from pipeline.views import SourceFile, digital_view, source_files, transformed
+
+IMAGES_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Views that are made, judged and kept together, because they come from one file or one photograph."""
+
+    views: list[View]
+    true_labels: list[int]
+    pixels: Callable[[], list[np.ndarray]]
+
+
+def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `views.parquet` (everything that was judged) and `predictions.parquet`.
+
+    Raises:
+        BadInput: an image is no longer the one that was recorded.
+    """
+    classifier = load_classifier(experiment.resolved_model(), context.device)
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    labels = {pair.image_id: pair.true_label for pair in pairs}
+    works = [*_digital_works(experiment, run, pairs, labels), *_photo_works(run, labels)]
+    items = run.items("classify", run.reports)
+    keys = [content_hash([classifier.fingerprint, work.true_labels, [(view.view_id, view.sha256) for view in work.views]]) for work in works]
+    kept = [items.get(key) for key in keys]
+    todo = [number for number, content in enumerate(kept) if content is None]
+    for group in context.progress(_groups(todo, works), _n_groups(todo, works), "classify"):
+        images = [pixels for number in group for pixels in _checked(works[number])]
+        rows = iter(classifier.predict(np.stack(images)))
+        for number in group:
+            work = works[number]
+            found = [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
+            kept[number] = json_bytes(found)
+            items.put(keys[number], kept[number])
+    views = [view for work in works for view in work.views]
+    predictions = [record_from(Prediction, row) for content in kept for row in json.loads(content)]
+    write_table(run.reports / "views.parquet", View, views)
+    write_table(run.reports / "predictions.parquet", Prediction, predictions)
+    items.prune()
+    n_photo = sum(bool(view.capture_id) for view in views)
+    return Outcome(("views.parquet", "predictions.parquet"), {"n_predictions": len(predictions), "n_photo_crops": n_photo})
+
+
+def _digital_works(experiment: Experiment, run: Run, pairs: list[Pair], labels: dict[str, int]) -> Iterator[_Work]:
+    by_subject: dict[str, list[View]] = {}
+    for view in read_table(run.captures / "transforms.parquet", View):
+        by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
+    for source in source_files(pairs):
+        pixels = read_png((run.printouts / source.path).read_bytes())
+        views = [digital_view(source, pixels_sha256(pixels)), *by_subject.get(source.subject, [])]
+        steps = [(view.transform, view.parameter) for view in views[1:]]
+        make = partial(_source_and_transforms, run, source, steps, experiment.seed)
+        yield _Work(views, [labels[source.image_id]] * len(views), make)
+
+
+def _source_and_transforms(run: Run, source: SourceFile, steps: list[tuple[str, float]], seed: int) -> list[np.ndarray]:
+    pixels = read_png((run.printouts / source.path).read_bytes())
+    return [pixels, *transformed(pixels, source, steps, seed)]
+
+
+def _photo_works(run: Run, labels: dict[str, int]) -> Iterator[_Work]:
+    path = run.captures / "views.parquet"
+    by_capture: dict[str, list[View]] = {}
+    for view in read_table(path, View) if path.is_file() else ():
+        by_capture.setdefault(view.capture_id, []).append(view)
+    for views in by_capture.values():
+        yield _Work(views, [labels[view.image_id] for view in views], partial(_crops, run, views))
+
+
+def _crops(run: Run, views: list[View]) -> list[np.ndarray]:
+    return [read_png((run.captures / view.path).read_bytes()) for view in views]
+
+
+def _checked(work: _Work) -> list[np.ndarray]:
+    images = work.pixels()
+    for view, pixels in zip(work.views, images, strict=True):
+        if pixels_sha256(pixels) != view.sha256:
+            raise BadInput(f"{view.view_id}: not the pixels that were recorded.", "Make them again with: inkproof run EXPERIMENT --force")
+    return images
+
+
+def _groups(todo: list[int], works: list[_Work]) -> Iterator[list[int]]:
+    group: list[int] = []
+    for number in todo:
+        group.append(number)
+        if sum(len(works[member].views) for member in group) >= IMAGES_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _n_groups(todo: list[int], works: list[_Work]) -> int:
+    return sum(1 for _ in _groups(todo, works))
+
+
+def _prediction(view: View, true_label: int, probabilities: np.ndarray) -> Prediction:
+    labels, values = top_predictions(probabilities)
+    return Prediction(view.view_id, true_label, labels, values, float(probabilities[true_label]))

@@ -1,0 +1,94 @@
+"""Attacks the drawn images and saves each result as the 8-bit PNG that everything later reads."""
+
+from collections.abc import Iterable
+
+from pipeline.config import Experiment
+from pipeline.crafting import Crafted, Crafter
+from pipeline.errors import BadInput
+from pipeline.executor import Context
+from pipeline.images import pixels_sha256, read_png
+from pipeline.metrics import l2_8bit, linf_8bit
+from pipeline.models import load_classifier
+from pipeline.records import CASES, Candidate, Pair, Selected
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, read_table, replace_folder, write_bytes, write_table
+
+
+def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `images/<attack>-eps<k>/<image>.png` and `pairs.parquet`.
+
+    Raises:
+        BadInput: a clean image was changed since it was drawn.
+    """
+    selected = read_table(run.printouts / "selection.parquet", Selected)
+    candidates = {found.image_id: found for found in read_table(run.printouts / "candidates.parquet", Candidate)}
+    classifier = load_classifier(experiment.resolved_model(), context.device)
+    crafter = Crafter(classifier, run.items("craft", run.printouts), context)
+    pairs: list[Pair] = []
+    written: list[str] = []
+    for attack in experiment.attacks:
+        wanted = _wanted(selected, attack.name)
+        crafted: dict[tuple[int, str], Crafted] = {}
+        for epsilons, image_ids in _shared_sweeps(wanted):
+            images = [(candidates[image_id], _clean_pixels(run, candidates[image_id])) for image_id in image_ids]
+            crafted |= crafter.craft(attack.name, epsilons, images, f"{attack.name} ε = {', '.join(map(str, epsilons))}")
+        for epsilon in attack.epsilons_8bit:
+            for image_id, cases in sorted(wanted.get(epsilon, {}).items()):
+                result, candidate = crafted[epsilon, image_id], candidates[image_id]
+                path = run.adversarial_image(attack.name, epsilon, image_id)
+                write_bytes(run.printouts / path, result.png)
+                written.append(path)
+                clean, adversarial = _clean_pixels(run, candidate), result.pixels
+                pairs.append(
+                    Pair(
+                        pair_id=f"{attack.name}-eps{epsilon}/{image_id}",
+                        image_id=image_id,
+                        attack=attack.name,
+                        epsilon_8bit=epsilon,
+                        cases=tuple(case for case in CASES if case in cases),
+                        true_label=candidate.true_label,
+                        target_label=result.target_label,
+                        clean_path=candidate.path,
+                        adversarial_path=path,
+                        linf_8bit=linf_8bit(clean, adversarial),
+                        l2_8bit=l2_8bit(clean, adversarial),
+                        n_forward=result.n_forward,
+                        n_backward=result.n_backward,
+                    )
+                )
+    write_table(run.printouts / "pairs.parquet", Pair, pairs)
+    clean_images = {pair.clean_path for pair in pairs}
+    replace_folder(run.printouts / "images", {path.removeprefix("images/") for path in clean_images | set(written)})
+    cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
+    summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
+    notes = (f"{summary['n_unchanged']} adversarial images equal their clean image",) if summary["n_unchanged"] else ()
+    return Outcome(("pairs.parquet", *written), summary, notes)
+
+
+def _wanted(selected: Iterable[Selected], attack: str) -> dict[int, dict[str, set[str]]]:
+    """Returns epsilon -> image id -> cases."""
+    wanted: dict[int, dict[str, set[str]]] = {}
+    for row in selected:
+        if row.attack == attack:
+            wanted.setdefault(row.epsilon_8bit, {}).setdefault(row.image_id, set()).add(row.case)
+    return wanted
+
+
+def _shared_sweeps(wanted: dict[int, dict[str, set[str]]]) -> list[tuple[list[int], list[str]]]:
+    """Groups the images by the epsilons that each needs, so that one sweep serves several."""
+    needs: dict[str, list[int]] = {}
+    for epsilon in sorted(wanted):
+        for image_id in wanted[epsilon]:
+            needs.setdefault(image_id, []).append(epsilon)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for image_id in sorted(needs):
+        groups.setdefault(tuple(needs[image_id]), []).append(image_id)
+    return [(list(epsilons), image_ids) for epsilons, image_ids in sorted(groups.items())]
+
+
+def _clean_pixels(run: Run, candidate: Candidate):
+    path = run.printouts / candidate.path
+    pixels = read_png(path.read_bytes())
+    if pixels_sha256(pixels) != candidate.sha256:
+        raise BadInput(f"{path}: not the image that was drawn.", "Draw again with: inkproof select EXPERIMENT --force")
+    return pixels

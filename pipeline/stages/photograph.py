@@ -1,0 +1,88 @@
+"""Photographs the pages with the simulated printer and phone, and keeps the true geometry beside each photo."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pipeline.config import Experiment
+from pipeline.errors import AnswerNo
+from pipeline.executor import Context, map_items
+from pipeline.printing import render_page
+from pipeline.records import Printout
+from pipeline.seeds import generator_for
+from pipeline.simulator import encode_jpeg, load_profile, simulate_photo
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, content_hash, json_bytes, read_layout, write_bytes
+
+RENDER_DPI = 300
+
+
+@dataclass(frozen=True)
+class _Page:
+    number: int
+    photo: str
+    truth: str
+    key: str
+
+
+def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `photos/simulated-page-<n>.jpg` and `truth/page-<n>.json` for every page.
+
+    Raises:
+        AnswerNo: a person takes the photographs of this experiment.
+    """
+    if experiment.photograph.by == "camera":
+        raise AnswerNo("These photographs are yours to take.", f"Put them into {run.photos}/")
+    printout = read_layout(run)
+    profile = load_profile(experiment.photograph.profile)
+    pages = [
+        _Page(
+            number,
+            f"photos/simulated-page-{number:03d}.jpg",
+            f"truth/page-{number:03d}.json",
+            content_hash([printout.pdf_sha256, number, profile, experiment.seed]),
+        )
+        for number in range(1, printout.n_pages + 1)
+    ]
+    todo = [page for page in pages if not _is_done(run.captures, page)]
+    work = partial(_photograph, captures=run.captures, pdf=run.pdf, printout=printout, profile=profile.name, seed=experiment.seed)
+    for _ in map_items(work, todo, context, "photograph"):
+        pass
+    _remove_others(run, pages)
+    outputs = [name for page in pages for name in (page.photo, page.truth)]
+    return Outcome(tuple(outputs), {"n_photos": len(pages), "profile": profile.name}, ("these photographs are simulated",))
+
+
+def _photograph(page: _Page, captures: Path, pdf: Path, printout: Printout, profile: str, seed: int) -> None:
+    settings = load_profile(profile)
+    raster = render_page(pdf, page.number, RENDER_DPI)
+    generator = generator_for(seed, "photograph", str(page.number))
+    photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, settings, generator)
+    jpeg = encode_jpeg(photo, settings)
+    truth = {
+        "key": page.key,
+        "page": page.number,
+        "photo": page.photo.removeprefix("photos/"),
+        "photo_sha256": hashlib.sha256(jpeg).hexdigest(),
+        "photo_from_page": [float(value) for value in photo.photo_from_page.ravel()],
+    }
+    write_bytes(captures / page.photo, jpeg)
+    write_bytes(captures / page.truth, json_bytes(truth))
+
+
+def _is_done(captures: Path, page: _Page) -> bool:
+    try:
+        truth = json.loads((captures / page.truth).read_text(encoding="utf-8"))
+        return truth["key"] == page.key and truth["photo_sha256"] == hashlib.sha256((captures / page.photo).read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _remove_others(run: Run, pages: list[_Page]) -> None:
+    """Removes simulated photos of an earlier, longer printout; a person's own photos are never touched."""
+    wanted = {name for page in pages for name in (page.photo, page.truth)}
+    for path in sorted([*run.photos.glob("simulated-page-*.jpg"), *run.truth.glob("page-*.json")]):
+        if path.relative_to(run.captures).as_posix() not in wanted:
+            path.unlink()

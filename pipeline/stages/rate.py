@@ -1,0 +1,126 @@
+"""Counts: accuracies under every condition, and the adversarial destruction rate of every transform and of the photographs."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable
+
+from pipeline.config import Experiment
+from pipeline.executor import Context
+from pipeline.metrics import destruction_counts, wilson
+from pipeline.records import PHOTO, SOURCE, VARIANTS, AccuracyRow, Pair, Prediction, RateRow, View
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, read_table, write_bytes, write_json
+
+TOP_K = (1, 5)
+Condition = tuple[str, float | None, str]
+
+
+def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and Wilson intervals of every condition."""
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
+    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    judged = _Judged(views, predictions)
+    accuracies: list[AccuracyRow] = []
+    rates: list[RateRow] = []
+    for case in experiment.selection.cases:
+        for attack, epsilon in experiment.cells():
+            cell = [pair for pair in pairs if (pair.attack, pair.epsilon_8bit) == (attack, epsilon) and case in pair.cases]
+            for condition in judged.conditions:
+                for top_k in TOP_K:
+                    accuracies += [_accuracy(case, attack, epsilon, cell, variant, condition, top_k, judged) for variant in VARIANTS]
+                    if condition[0] != SOURCE:
+                        rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
+    write_bytes(run.reports / "rates.csv", _csv(RateRow, rates))
+    write_bytes(run.reports / "accuracies.csv", _csv(AccuracyRow, accuracies))
+    write_json(run.reports / "rates.json", {"destruction_rates": rates, "accuracies": accuracies})
+    photo = [row for row in rates if row.transform == PHOTO]
+    summary = {"n_rates": len(rates), "n_photo_rates": len(photo), "n_without_eligible": sum(row.n_eligible == 0 for row in rates)}
+    return Outcome(("rates.csv", "accuracies.csv", "rates.json"), summary)
+
+
+class _Judged:
+    """Whether the model is right, by condition, variant and pair."""
+
+    def __init__(self, views: Iterable[View], predictions: dict[str, Prediction]) -> None:
+        self._predictions: dict[tuple[Condition, str, str], Prediction] = {}
+        self.conditions: list[Condition] = []
+        for view in views:
+            condition = (view.transform, view.parameter, view.origin)
+            if condition not in self.conditions:
+                self.conditions.append(condition)
+            subject = view.pair_id or view.image_id
+            self._predictions[condition, view.variant, subject] = predictions[view.view_id]
+        self.source = next((condition for condition in self.conditions if condition[0] == SOURCE), None)
+
+    def right(self, pair: Pair, variant: str, condition: Condition, top_k: int) -> bool | None:
+        """Returns whether the true label is among the `top_k` likeliest, or None where this view does not exist."""
+        subject = pair.image_id if variant == "clean" and condition[0] != PHOTO else pair.pair_id
+        prediction = self._predictions.get((condition, variant, subject))
+        return None if prediction is None else prediction.true_label in prediction.labels[:top_k]
+
+
+def _accuracy(
+    case: str, attack: str, epsilon: int, cell: list[Pair], variant: str, condition: Condition, top_k: int, judged: _Judged
+) -> AccuracyRow:
+    results = [judged.right(pair, variant, condition, top_k) for pair in cell]
+    present = [result for result in results if result is not None]
+    n_correct, n_images = sum(present), len(present)
+    interval = wilson(n_correct, n_images)
+    return AccuracyRow(
+        case=case,
+        attack=attack,
+        epsilon_8bit=epsilon,
+        variant=variant,
+        transform=condition[0],
+        parameter=condition[1],
+        origin=condition[2],
+        top_k=top_k,
+        n_correct=n_correct,
+        n_images=n_images,
+        n_discarded=len(results) - n_images,
+        accuracy=n_correct / n_images if n_images else None,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+    )
+
+
+def _destruction(
+    case: str, attack: str, epsilon: int, cell: list[Pair], condition: Condition, top_k: int, judged: _Judged
+) -> RateRow:
+    present = [pair for pair in cell if judged.right(pair, "adversarial", condition, top_k) is not None]
+    counts = destruction_counts(
+        (
+            bool(judged.right(pair, "clean", judged.source, top_k)),
+            bool(judged.right(pair, "adversarial", judged.source, top_k)),
+            bool(judged.right(pair, "adversarial", condition, top_k)),
+        )
+        for pair in present
+    )
+    interval = wilson(counts.n_hit, counts.n_eligible)
+    return RateRow(
+        case=case,
+        attack=attack,
+        epsilon_8bit=epsilon,
+        transform=condition[0],
+        parameter=condition[1],
+        origin=condition[2],
+        top_k=top_k,
+        n_hit=counts.n_hit,
+        n_eligible=counts.n_eligible,
+        n_images=len(present),
+        n_discarded=len(cell) - len(present),
+        destruction_rate=counts.rate,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+    )
+
+
+def _csv(kind: type, rows: Iterable[object]) -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [item.name for item in dataclasses.fields(kind)]
+    writer.writerow(names)
+    writer.writerows(["n/a" if (value := getattr(row, name)) is None and name != "parameter" else value for name in names] for row in rows)
+    return buffer.getvalue().encode()

@@ -1,0 +1,192 @@
+"""Gathers everything a run found and writes the report, with its figures as files."""
+
+import platform
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from statistics import median
+
+from matplotlib.figure import Figure
+
+from pipeline.config import Experiment
+from pipeline.executor import Context
+from pipeline.experiment_file import experiment_text
+from pipeline.images import read_png
+from pipeline.metrics.kurakin2016 import PAPER_TABLE_3
+from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, Candidate, Capture, CellFill, Discard, Pair, Prediction, RateRow, View
+from pipeline.reporting import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent, TransformAxis
+from pipeline.reporting import figures
+from pipeline.reporting.document import build_report
+from pipeline.reporting.summary import sentences
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
+from pipeline.transforms import TRANSFORMS
+from pipeline.version import VERSION
+
+_SHOWN_VERSIONS = ("torch", "torchvision", "numpy", "opencv-python", "pillow", "zxing-cpp", "pyzbar", "qrcode", "reportlab", "pypdfium2")
+_N_GALLERY_LABELS = 3
+
+
+def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `report.pdf` and `figures/*.png`; the summary holds the sentences that matter."""
+    content = _content(experiment, run)
+    write_bytes(run.reports / "report.pdf", build_report(content))
+    written = []
+    for name, figure in _figures(content):
+        write_bytes(run.reports / "figures" / f"{name}.png", figures.png(figure))
+        written.append(f"figures/{name}.png")
+    replace_folder(run.reports / "figures", {name.removeprefix("figures/") for name in written})
+    headline = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences(content)]
+    return Outcome(("report.pdf", *written), {"n_figures": len(written), "headline": headline})
+
+
+def _content(experiment: Experiment, run: Run) -> ReportContent:
+    selection = read_json(run.printouts / "selection.json")
+    rates = read_json(run.reports / "rates.json")
+    pairs = tuple(read_table(run.printouts / "pairs.parquet", Pair))
+    views = read_table(run.reports / "views.parquet", View)
+    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    photographed = any(view.transform == PHOTO for view in views)
+    captures = tuple(read_table(run.captures / "captures.parquet", Capture)) if photographed else ()
+    discards = tuple(read_table(run.captures / "discards.parquet", Discard)) if photographed else ()
+    model = selection["model"]
+    class_names = tuple(selection["class_names"])
+    height, width = model["input_size"]
+    return ReportContent(
+        run=run.name,
+        title=experiment.report.title or f"Adversarial images of {run.name}, printed and photographed",
+        settings={},
+        experiment_toml=experiment_text(experiment, run.experiment.parent),
+        versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
+        seed=experiment.seed,
+        model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"]),
+        dataset=DatasetFacts(selection["dataset"], selection["n_dataset"], len(class_names), len(selection["rejected"])),
+        simulated=any(view.origin == "simulated" for view in views),
+        fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
+        pairs=pairs,
+        accuracies=tuple(record_from(AccuracyRow, row) for row in rates["accuracies"]),
+        rates=tuple(record_from(RateRow, row) for row in rates["destruction_rates"]),
+        captures=captures,
+        discards=discards,
+        quality=_quality(captures, views),
+        gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
+        class_names=class_names,
+        axes=tuple(_axis(name) for name in experiment.transforms.grids),
+        reference_rates=_reference_rates(),
+    )
+
+
+def _axis(name: str) -> TransformAxis:
+    transform = TRANSFORMS[name]
+    title = {"jpeg": "JPEG", "blur": "Gaussian blur", "noise": "Gaussian noise"}.get(name, name.capitalize())
+    return TransformAxis(name, title, transform.label, {"brightness": 0.0, "contrast": 1.0}.get(name))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _quality(captures: tuple[Capture, ...], views: list[View]) -> tuple[CaptureQuality, ...]:
+    by_capture: dict[str, list[View]] = defaultdict(list)
+    for view in views:
+        by_capture[view.capture_id].append(view)
+
+    def middle(capture: Capture, name: str) -> float | None:
+        values = [value for view in by_capture.get(capture.capture_id, ()) if (value := getattr(view, name)) is not None]
+        return median(values) if values else None
+
+    return tuple(
+        CaptureQuality(
+            capture.capture_id,
+            capture.photo,
+            capture.page,
+            capture.n_codes,
+            capture.reprojection_rms_px,
+            middle(capture, "registration_error_px"),
+            middle(capture, "sharpness"),
+            middle(capture, "photo_px_per_image_px"),
+        )
+        for capture in captures
+        if capture.page is not None
+    )
+
+
+def _gallery(
+    n_rows: int, run: Run, pairs: tuple[Pair, ...], views: list[View], predictions: dict[str, Prediction], class_names: tuple[str, ...]
+) -> tuple[GalleryItem, ...]:
+    """Takes working attacks from every cell in turn, those that the photograph undid and those that it did not alternating."""
+    names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+    by_key = {(view.transform, view.variant, view.pair_id or view.image_id): view for view in views if view.counts}
+
+    def right(view: View | None) -> bool:
+        return view is not None and predictions[view.view_id].labels[0] == predictions[view.view_id].true_label
+
+    def shown(view: View | None) -> GalleryView | None:
+        if view is None:
+            return None
+        path = run.captures / view.path if view.transform == PHOTO else run.printouts / view.path
+        pixels = read_png(path if view.path else run.printouts / _source_path(view, run))
+        found = predictions[view.view_id]
+        top = zip(found.labels[:_N_GALLERY_LABELS], found.probabilities, strict=False)
+        return GalleryView(pixels, tuple((class_names[label], probability) for label, probability in top), right(view))
+
+    cells: dict[tuple[str, int], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        clean, adversarial = by_key.get((SOURCE, "clean", pair.image_id)), by_key.get((SOURCE, "adversarial", pair.pair_id))
+        if right(clean) and not right(adversarial):
+            cells[pair.attack, pair.epsilon_8bit].append(pair)
+    chosen: list[Pair] = []
+    turn = 0
+    while len(chosen) < n_rows and any(cells.values()):
+        for waiting in cells.values():
+            wanted = [pair for pair in waiting if right(by_key.get((PHOTO, "adversarial", pair.pair_id))) == bool(turn % 2)]
+            if waiting and len(chosen) < n_rows:
+                chosen.append((wanted or waiting)[0])
+                waiting.remove(chosen[-1])
+                turn += 1
+    return tuple(
+        GalleryItem(
+            image_id=pair.image_id,
+            attack=pair.attack,
+            epsilon_8bit=pair.epsilon_8bit,
+            true_name=names[pair.image_id],
+            clean=shown(by_key[SOURCE, "clean", pair.image_id]),
+            adversarial=shown(by_key[SOURCE, "adversarial", pair.pair_id]),
+            photo_clean=shown(by_key.get((PHOTO, "clean", pair.pair_id))),
+            photo_adversarial=shown(by_key.get((PHOTO, "adversarial", pair.pair_id))),
+        )
+        for pair in chosen
+    )
+
+
+def _source_path(view: View, run: Run) -> str:
+    if view.variant == "clean":
+        return run.clean_image(view.image_id)
+    return run.adversarial_image(view.attack, view.epsilon_8bit, view.image_id)
+
+
+def _reference_rates() -> tuple[ReferenceRate, ...]:
+    """Returns the paper's Table 3 as shares."""
+    return tuple(
+        ReferenceRate(case, row.attack, row.epsilon_8bit, top_k, getattr(row, f"{case}_top{top_k}") / 100)
+        for row in PAPER_TABLE_3
+        for case in CASES
+        for top_k in (1, 5)
+    )
+
+
+def _figures(content: ReportContent) -> Iterator[tuple[str, Figure]]:
+    """Yields the report's plots under the names that their files get."""
+    files_and_photos = [row for row in content.accuracies if row.transform in (SOURCE, PHOTO)]
+    digital = [row for row in content.rates if row.transform != PHOTO and row.destruction_rate is not None]
+    for origin in sorted({row.origin for row in content.rates if row.transform == PHOTO}):
+        yield f"photo-rates-{origin}", figures.photo_rates(content.rates, content.reference_rates, origin)
+        yield f"accuracies-{origin}", figures.accuracy_by_condition(files_and_photos, origin)
+    for case, epsilon in sorted({(row.case, row.epsilon_8bit) for row in digital}):
+        yield f"transforms-{case}-eps{epsilon}", figures.transform_curves(digital, case, epsilon, content.axes)
+    if content.quality:
+        yield "capture-quality", figures.capture_quality(content.quality)

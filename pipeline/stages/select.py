@@ -1,0 +1,181 @@
+"""Draws the images of every cell: random ones (average case), and confident ones that the attack fools (prefiltered case)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+
+from pipeline.config import Experiment
+from pipeline.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions
+from pipeline.datasets import open_dataset
+from pipeline.errors import BadInput, WrongUse
+from pipeline.executor import Context
+from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier
+from pipeline.records import Candidate, CellFill, Selected
+from pipeline.seeds import generator_for
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, replace_folder, write_bytes, write_json, write_table
+
+
+def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes the chosen clean images, `selection.parquet`, `candidates.parquet` and `selection.json` (fills, rejected files).
+
+    Raises:
+        BadInput: the data set has no usable image.
+        WrongUse: the model gives no gradients and an attack needs them.
+    """
+    classifier = load_classifier(experiment.resolved_model(), context.device)
+    if not classifier.differentiable:
+        raise WrongUse(
+            f"{experiment.where('model.name')}: {classifier.name} gives predictions only, and every attack here needs gradients.",
+            "Attack a torch model, or use this one only to judge images.",
+        )
+    dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
+    items = run.items("select", run.printouts)
+    pool = CandidatePool(dataset, classifier, items)
+    crafter = Crafter(classifier, run.items("craft", run.printouts), context)
+    draw = _Draw(experiment, pool, crafter, classifier, context)
+    chosen, fills = draw.all_cells()
+    if not chosen:
+        raise BadInput(f"{dataset.name}: no image could be used.", "See the reasons with: inkproof select EXPERIMENT -v")
+    used = {row.image_id for row in chosen}
+    candidates = []
+    for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id):
+        path = run.clean_image(candidate.image_id) if candidate.image_id in used else ""
+        if path:
+            write_bytes(run.printouts / path, pool.png(candidate))
+        candidates.append(replace(candidate, path=path))
+    rejected = {found.path: found.reason for found in dataset.rejected} | pool.rejected
+    write_table(run.printouts / "candidates.parquet", Candidate, candidates)
+    write_table(run.printouts / "selection.parquet", Selected, chosen)
+    details = {
+        "dataset": dataset.name,
+        "n_dataset": len(dataset),
+        "model": {
+            "name": classifier.name,
+            "fingerprint": classifier.fingerprint,
+            "input_size": classifier.input_size,
+            "n_classes": classifier.n_classes,
+        },
+        "class_names": classifier.class_names,
+        "fills": fills,
+        "rejected": rejected,
+        "converted": dict(sorted(pool.notes.items())),
+    }
+    write_json(run.printouts / "selection.json", details)
+    clean = sorted(f"{image_id}.png" for image_id in used)
+    replace_folder(run.printouts / "images" / "clean", clean)
+    items.prune()
+    outputs = ("selection.parquet", "candidates.parquet", "selection.json", *(f"images/clean/{name}" for name in clean))
+    summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
+    return Outcome(outputs, summary, tuple(_words(fill) for fill in fills if fill.n_found < fill.n_wanted))
+
+
+class _Draw:
+    """The walk over the candidates that fills every cell of every case."""
+
+    def __init__(
+        self, experiment: Experiment, pool: CandidatePool, crafter: Crafter, classifier: Classifier, context: Context
+    ) -> None:
+        self._experiment, self._pool, self._crafter, self._classifier, self._context = experiment, pool, crafter, classifier, context
+        self._settings = experiment.selection
+        self.looked_at: dict[str, Candidate] = {}
+
+    def all_cells(self) -> tuple[list[Selected], list[CellFill]]:
+        chosen: list[Selected] = []
+        fills: list[CellFill] = []
+        fill = {"average": self._fill_average, "prefiltered": self._fill_prefiltered}
+        for case in self._settings.cases:
+            for attack, epsilons, order in self._groups(case):
+                found, n_tried = fill[case](attack, epsilons, order)
+                for epsilon in epsilons:
+                    chosen += [Selected(case, attack, epsilon, image_id) for image_id in found[epsilon]]
+                    fills.append(CellFill(case, attack, epsilon, self._settings.n_images, len(found[epsilon]), n_tried[epsilon]))
+        return chosen, fills
+
+    def _groups(self, case: str) -> Iterator[tuple[str, list[int], np.ndarray]]:
+        """Yields (attack, epsilons, order of the data set) for the cells that walk one order together."""
+        for attack, cells in groupby(self._experiment.cells(), key=lambda cell: cell[0]):
+            epsilons = [epsilon for _, epsilon in cells]
+            if self._settings.draw == "shared":
+                yield attack, epsilons, self._order("")
+            else:
+                for epsilon in epsilons:
+                    yield attack, [epsilon], self._order(f"{case}/{attack}/{epsilon}")
+
+    def _order(self, item_id: str) -> np.ndarray:
+        return generator_for(self._experiment.seed, "select", item_id).permutation(len(self._pool))
+
+    def _walk(self, order: np.ndarray, label: str) -> Iterator[list[Candidate]]:
+        starts = range(0, len(order), BATCH_SIZE)
+        for start in self._context.progress(starts, len(starts), label):
+            found = self._pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
+            self.looked_at |= {candidate.image_id: candidate for candidate in found}
+            yield found
+
+    def _fill_average(self, attack: str, epsilons: list[int], order: np.ndarray) -> tuple[dict[int, list[str]], dict[int, int]]:
+        drawn: list[str] = []
+        for found in self._walk(order, "average case"):
+            drawn += [candidate.image_id for candidate in found]
+            if len(drawn) >= self._settings.n_images:
+                break
+        drawn = drawn[: self._settings.n_images]
+        return {epsilon: drawn for epsilon in epsilons}, {epsilon: len(drawn) for epsilon in epsilons}
+
+    def _fill_prefiltered(self, attack: str, epsilons: list[int], order: np.ndarray) -> tuple[dict[int, list[str]], dict[int, int]]:
+        """Walks the order until every epsilon has its images: clean right, adversarial wrong at top-5, both confident."""
+        found: dict[int, list[str]] = {epsilon: [] for epsilon in epsilons}
+        n_tried = dict.fromkeys(epsilons, 0)
+        n_seen = 0
+        waiting: list[tuple[int, Candidate]] = []
+        walk = self._walk(order, f"prefiltered case, {attack}")
+        exhausted = False
+        while not exhausted or waiting:
+            batch = next(walk, None)
+            exhausted = batch is None
+            for candidate in batch or ():
+                n_seen += 1
+                if _confident(candidate.top_labels, candidate.top_probabilities, self._settings.min_confidence, candidate.true_label):
+                    waiting.append((n_seen, candidate))
+            if len(waiting) < BATCH_SIZE and not exhausted:
+                continue
+            group, waiting = waiting[:BATCH_SIZE], waiting[BATCH_SIZE:]
+            open_cells = [epsilon for epsilon in epsilons if len(found[epsilon]) < self._settings.n_images]
+            fooled = self._fooled(attack, open_cells, [candidate for _, candidate in group])
+            for epsilon in open_cells:
+                for place, candidate in group:
+                    if len(found[epsilon]) < self._settings.n_images and (epsilon, candidate.image_id) in fooled:
+                        found[epsilon].append(candidate.image_id)
+                        n_tried[epsilon] = place
+            if all(len(images) >= self._settings.n_images for images in found.values()):
+                break
+        for epsilon in epsilons:
+            if len(found[epsilon]) < self._settings.n_images:
+                n_tried[epsilon] = n_seen
+        return found, n_tried
+
+    def _fooled(self, attack: str, epsilons: list[int], candidates: Sequence[Candidate]) -> set[tuple[int, str]]:
+        if not candidates or not epsilons:
+            return set()
+        labels = {candidate.image_id: candidate.true_label for candidate in candidates}
+        crafted = self._crafter.craft(attack, epsilons, [(candidate, self._pool.pixels(candidate)) for candidate in candidates])
+        fooled = set()
+        keys = sorted(crafted)
+        for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
+            top, probabilities = top_predictions(row)
+            if labels[key[1]] not in top and probabilities[0] >= self._settings.min_confidence:
+                fooled.add(key)
+        return fooled
+
+
+def _confident(labels: Sequence[int], probabilities: Sequence[float], least: float, true_label: int) -> bool:
+    return labels[0] == true_label and probabilities[0] >= least
+
+
+def _words(fill: CellFill) -> str:
+    return (
+        f"{fill.case} case, {fill.attack} ε = {fill.epsilon_8bit}: {fill.n_found} of {fill.n_wanted} images"
+        f" after all {fill.n_tried} candidates"
+    )

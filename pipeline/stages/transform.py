@@ -1,0 +1,60 @@
+"""Applies every digital transform at every value of its grid to the clean and the adversarial files."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from pipeline.config import Experiment
+from pipeline.executor import Context, map_items
+from pipeline.images import pixels_sha256, png_bytes, read_png
+from pipeline.records import Pair, View
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, content_hash, json_bytes, read_table, replace_folder, write_bytes, write_table
+from pipeline.views import SourceFile, digital_view, source_files, transformed
+
+
+def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `transforms.parquet`: one view for every file, transform and value, with the hash of its 8-bit pixels.
+
+    The pixels are kept as files only with `save_images`; otherwise they are made again when they are judged, and checked.
+    """
+    settings = experiment.transforms
+    steps = [(name, value) for name, values in settings.grids.items() for value in values]
+    sources = source_files(read_table(run.printouts / "pairs.parquet", Pair)) if steps else []
+    saved_in = run.captures if settings.save_images else None
+    items = run.items("transform", run.captures)
+    work = partial(_hashes, printouts=run.printouts, steps=steps, seed=experiment.seed, saved_in=saved_in)
+    keys = {source: content_hash([source.subject, _pixels_hash(run, source), steps, experiment.seed]) for source in sources}
+    kept = {source: items.get(keys[source]) for source in sources}
+    todo = [source for source in sources if kept[source] is None or saved_in]
+    for source, hashes in zip(todo, map_items(work, todo, context, "transform"), strict=True):
+        kept[source] = json_bytes(hashes)
+        items.put(keys[source], kept[source])
+    views = [
+        digital_view(source, sha256, name, value, _saved_path(source, name, value) if saved_in else "")
+        for source in sources
+        for (name, value), sha256 in zip(steps, json.loads(kept[source]), strict=True)
+    ]
+    write_table(run.captures / "transforms.parquet", View, views)
+    saved = [view.path for view in views if view.path]
+    replace_folder(run.captures / "views" / "digital", {path.removeprefix("views/digital/") for path in saved})
+    items.prune()
+    return Outcome(("transforms.parquet", *saved), {"n_views": len(views), "n_transforms": len(settings.grids)})
+
+
+def _pixels_hash(run: Run, source: SourceFile) -> str:
+    return pixels_sha256(read_png((run.printouts / source.path).read_bytes()))
+
+
+def _hashes(source: SourceFile, printouts: Path, steps: list[tuple[str, float]], seed: int, saved_in: Path | None) -> list[str]:
+    pixels = read_png((printouts / source.path).read_bytes())
+    hashes = []
+    for (name, value), result in zip(steps, transformed(pixels, source, steps, seed), strict=True):
+        if saved_in:
+            write_bytes(saved_in / _saved_path(source, name, value), png_bytes(result))
+        hashes.append(pixels_sha256(result))
+    return hashes
+
+
+def _saved_path(source: SourceFile, name: str, value: float) -> str:
+    return f"views/digital/{name}={value:g}/{source.subject}.png"

@@ -1,0 +1,69 @@
+"""The house keeps its floors: an import only points to a lower floor, and rooms on one floor do not import each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pipeline"
+FLOORS = {
+    0: ("errors", "records", "version"),
+    1: ("config", "store", "images", "geometry", "executor", "seeds", "experiment_file", "torchvision_import"),
+    2: ("models", "datasets", "attacks", "transforms", "fiducials", "simulator", "metrics", "reporting"),
+    3: ("views", "crafting", "printing", "registration"),
+    4: ("stages", "training"),
+    5: ("flow", "doctor"),
+    6: ("cli",),
+    7: ("__main__", "__init__"),
+}
+# Foundations may lean on each other; rooms above may not.
+NEIGHBOURS_ALLOWED = {0, 1}
+MAY_PRINT = ("cli", "__main__", "training")
+FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "pipeline":
+            names = [f"pipeline.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        rooms |= {name.split(".")[1] for name in names if name.startswith("pipeline.")}
+    return rooms
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in FILES} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_down(path):
+    here = room_of(path)
+    for room in imported_rooms(path) - {here}:
+        below = FLOOR_OF[room] < FLOOR_OF[here]
+        beside = FLOOR_OF[room] == FLOOR_OF[here] and FLOOR_OF[here] in NEIGHBOURS_ALLOWED
+        assert below or beside, f"{here} (floor {FLOOR_OF[here]}) imports {room} (floor {FLOOR_OF[room]})"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room_of(path) not in MAY_PRINT], ids=lambda path: path.relative_to(PACKAGE).as_posix()
+)
+def test_only_the_command_line_prints_or_exits(path):
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = {func.id for func in calls if isinstance(func, ast.Name)}
+    assert not names & {"print", "exit", "quit"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_opens_with_one_sentence(path):
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text and text.splitlines()[0].endswith((".", ":", "?"))

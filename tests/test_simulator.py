@@ -1,0 +1,411 @@
+"""The simulator against closed forms: the geometry it claims, and every knob turning the picture the way it should."""
+
+import io
+import math
+from dataclasses import astuple, fields, replace
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import InkproofError, WrongUse
+from pipeline.geometry import apply_homography, box_homography
+from pipeline.simulator import (
+    Profile,
+    draw_shot,
+    encode_jpeg,
+    is_simulated,
+    load_profile,
+    profile_names,
+    simulate_photo,
+)
+from pipeline.simulator.camera import exposed
+from pipeline.simulator.printer import linear_from_srgb, printed_reflectance, tone_curve
+from pipeline.simulator.scene import frame_size, pose
+
+A4 = (210.0, 297.0)
+SMALL = {"frame_long_px": 1008, "frame_short_px": 756}
+IDEAL = replace(load_profile("ideal"), **SMALL)
+OFFICE = replace(load_profile("office-phone"), **SMALL)
+GREY = 188
+GREY_BOX, WHITE_BOX, BLACK_BOX, RED_BOX = (20, 20, 40, 40), (150, 20, 40, 40), (20, 120, 40, 40), (150, 120, 40, 40)
+PAPER_BOX = (85, 20, 40, 40)
+
+
+@cache
+def patches(dpi=75):
+    height, width = round(A4[1] * dpi / 25.4), round(A4[0] * dpi / 25.4)
+    page = np.full((height, width, 3), 255, np.uint8)
+    for (x, y, w, h), colour in ((GREY_BOX, (GREY,) * 3), (BLACK_BOX, (0, 0, 0)), (RED_BOX, (220, 40, 30))):
+        page[round(y * dpi / 25.4):round((y + h) * dpi / 25.4), round(x * dpi / 25.4):round((x + w) * dpi / 25.4)] = colour
+    return page
+
+
+def photograph(profile, seed=0, page=None):
+    return simulate_photo(patches() if page is None else page, *A4, profile, np.random.default_rng(seed))
+
+
+def middle(photo, box):
+    """The inner half of a box of the page, as the photo shows it."""
+    x, y, w, h = box
+    corners = np.array([[x + w / 4, y + h / 4], [x + 3 * w / 4, y + 3 * h / 4]])
+    (x0, y0), (x1, y1) = np.sort(apply_homography(photo.photo_from_page, corners).round().astype(int), axis=0)
+    return photo.image[y0:y1, x0:x1].astype(float)
+
+
+def level(photo, box):
+    return middle(photo, box).mean(axis=(0, 1))
+
+
+def linear(photo, box):
+    return linear_from_srgb(middle(photo, box) / 255).mean(axis=(0, 1))
+
+
+def edge_spread_px(photo):
+    """Distance from 25 % to 75 % across the left edge of the black patch."""
+    x, y, _, h = BLACK_BOX
+    (px, py), = apply_homography(photo.photo_from_page, np.array([[x, y + h / 2]]))
+    rows = photo.image[int(py) - 20:int(py) + 20, int(px) - 12:int(px) + 13, 1].astype(float).mean(axis=0)
+    profile = linear_from_srgb(rows / 255)
+    share = (profile - profile.min()) / (profile.max() - profile.min())
+    return np.interp(-0.25, -share, np.arange(25)) - np.interp(-0.75, -share, np.arange(25))
+
+
+# --- the true geometry -------------------------------------------------------------------------------------------------
+
+DISC_MM = 1.2
+DISCS = np.array([[x, y] for x in (14, 60, 105, 150, 196) for y in (14, 80, 148, 216, 283)], float)
+
+
+def page_of_discs(dpi=300):
+    width, height = round(A4[0] * dpi / 25.4), round(A4[1] * dpi / 25.4)
+    page = np.full((height, width, 3), 255, np.uint8)
+    raster_from_page = np.linalg.inv(box_homography(0, 0, *A4, width, height))
+    radius = DISC_MM * dpi / 25.4
+    reach = math.ceil(radius) + 2
+    for x, y in apply_homography(raster_from_page, DISCS):
+        window = np.s_[int(y) - reach:int(y) + reach + 1, int(x) - reach:int(x) + reach + 1]
+        yy, xx = np.mgrid[window]
+        covered = np.clip(radius + 0.5 - np.hypot(xx - x, yy - y), 0, 1)
+        page[window] = np.rint(255 * (1 - covered))[..., None]
+    return page
+
+
+def disc_centres(photo, reach):
+    found = []
+    for x, y in apply_homography(photo.photo_from_page, DISCS).round().astype(int):
+        window = linear_from_srgb(photo.image[y - reach:y + reach + 1, x - reach:x + reach + 1, 1] / 255)
+        dark = np.clip(1 - window / np.median(window) - 0.15, 0, None)
+        yy, xx = np.mgrid[-reach:reach + 1, -reach:reach + 1]
+        found.append([x + (dark * xx).sum() / dark.sum(), y + (dark * yy).sum() / dark.sum()])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name, seed, most_px", [("ideal", 0, 0.1), ("office-phone", 0, 0.3), ("office-phone", 1, 0.3)])
+def test_the_true_homography_is_where_the_discs_are(name, seed, most_px):
+    photo = simulate_photo(page_of_discs(), *A4, load_profile(name), np.random.default_rng(seed))
+    error = disc_centres(photo, 30) - apply_homography(photo.photo_from_page, DISCS)
+    assert np.linalg.norm(error, axis=1).max() < most_px
+    assert np.abs(error.mean(axis=0)).max() < most_px / 4
+
+
+@pytest.mark.parametrize("dpi", [150, 300, 600])
+def test_the_raster_resolution_does_not_move_the_page(dpi):
+    photo = simulate_photo(page_of_discs(dpi), *A4, replace(IDEAL, tilt_deg=(8, 8)), np.random.default_rng(4))
+    error = disc_centres(photo, 7) - apply_homography(photo.photo_from_page, DISCS)
+    assert np.linalg.norm(error, axis=1).max() < 0.1
+    assert np.abs(error.mean(axis=0)).max() < 0.03
+
+
+@pytest.mark.parametrize("name", profile_names())
+@pytest.mark.parametrize("box", [A4, A4[::-1], (215.9, 279.4)], ids=["a4-portrait", "a4-landscape", "letter"])
+def test_the_camera_is_a_real_pinhole_that_sees_the_whole_page(name, box):
+    profile = load_profile(name)
+    for seed in range(40):
+        shot = draw_shot(profile, np.random.default_rng(seed))
+        h = pose(shot, profile, *box)
+        width, height = frame_size(shot, profile, *box)
+        corners = apply_homography(h, np.array([[0, 0], [box[0], 0], box, [0, box[1]]]))
+        assert (corners > 0).all() and (corners < [width - 1, height - 1]).all()
+        filled = (np.ptp(corners, axis=0) / [width, height]).max()
+        assert filled == pytest.approx(shot.page_fill_rate, abs=1e-6)
+        focal = profile.focal_35mm_mm * math.hypot(width, height) / 43.267
+        camera = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+        right, down, _ = (np.linalg.inv(camera) @ h).T
+        assert np.linalg.norm(right) == pytest.approx(np.linalg.norm(down))
+        assert right @ down == pytest.approx(0, abs=1e-9 * (right @ right))
+        normal = np.cross(right, down) / (right @ right)
+        assert math.degrees(math.acos(min(1, normal[2]))) == pytest.approx(shot.tilt_deg, abs=1e-3)
+
+
+def test_the_photo_is_turned_the_way_the_page_is_seen():
+    upright = photograph(IDEAL)
+    turned = photograph(replace(IDEAL, roll_deg=(90, 90)))
+    assert upright.image.shape == (1008, 756, 3)
+    assert turned.image.shape == (756, 1008, 3)
+    step = apply_homography(turned.photo_from_page, np.array([[100, 100], [110, 100.0]]))
+    assert np.allclose((step[1] - step[0]) / np.linalg.norm(step[1] - step[0]), [0, 1], atol=1e-6)
+    landscape = simulate_photo(patches().transpose(1, 0, 2).copy(), *A4[::-1], IDEAL, np.random.default_rng(0))
+    assert landscape.image.shape == (756, 1008, 3)
+
+
+# --- light and colour --------------------------------------------------------------------------------------------------
+
+def test_the_ideal_photo_shows_the_page_as_it_is():
+    photo = photograph(IDEAL)
+    for box, colour in ((GREY_BOX, (GREY,) * 3), (WHITE_BOX, (255,) * 3), (BLACK_BOX, (0,) * 3), (RED_BOX, (220, 40, 30))):
+        assert np.abs(middle(photo, box) - colour).max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_office_photo_has_plausible_colours(seed):
+    photo = photograph(OFFICE, seed)
+    white, grey, black, red = (level(photo, box) for box in (WHITE_BOX, GREY_BOX, BLACK_BOX, RED_BOX))
+    assert (white > 170).all() and (white < 250).all()
+    assert (black > 15).all() and (black < 75).all()
+    assert (black + 40 < grey).all() and (grey + 20 < white).all()
+    assert red[0] > red[1] + 60 and red[0] < 235
+
+
+@pytest.mark.parametrize("gain, n", [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.15, 1.7)])
+def test_a_half_tint_darkens_by_the_murray_davies_figure(gain, n):
+    profile = replace(IDEAL, dot_gain_rate=gain, yule_nielsen_n=n, paper_reflectance=0.86, ink_reflectance=0.04)
+    nominal = 1 - linear_from_srgb(np.array(GREY / 255))
+    grown = nominal + 4 * gain * nominal * (1 - nominal)
+    expected = (grown * 0.04 ** (1 / n) + (1 - grown) * 0.86 ** (1 / n)) ** n
+    assert tone_curve(profile)[GREY] == pytest.approx(expected, rel=1e-5)
+    assert linear(photograph(profile), GREY_BOX) == pytest.approx(expected, abs=0.006)
+    if n == 1:
+        effective = (0.86 - expected) / (0.86 - 0.04)
+        assert effective - nominal == pytest.approx(gain, abs=0.005), "GREY is a 50 % tint"
+
+
+def test_paper_and_ink_are_the_ends_of_the_tone_curve():
+    curve = tone_curve(OFFICE)
+    assert (np.diff(curve) >= 0).all()
+    assert curve[[0, 255]] == pytest.approx([OFFICE.ink_reflectance, OFFICE.paper_reflectance])
+
+
+@pytest.mark.parametrize("shrink", [1, 2])
+def test_ink_spreads_as_a_gaussian_of_its_width_in_micrometres(shrink):
+    page = np.full((60, 1200, 3), 255, np.uint8)
+    page[:, :600] = 0
+    profile = replace(IDEAL, ink_spread_um=60)
+    row = printed_reflectance(page, 50.8, profile, shrink, np.random.default_rng(0))[10, :, 1]
+    distance_mm = (np.arange(len(row)) - (len(row) - 1) / 2) * 50.8 / len(row)
+    expected = [0.5 * (1 + math.erf(d / 0.060 / math.sqrt(2))) for d in distance_mm]
+    assert np.abs(row - expected).max() < 0.02
+
+
+def test_printing_band_by_band_leaves_no_seam():
+    page = np.random.default_rng(0).integers(0, 256, (1101, 51, 3), dtype=np.uint8)
+    profile = replace(OFFICE, paper_grain_rate=0, ink_spread_um=300)
+    whole = printed_reflectance(page, 4.3, profile, 1, np.random.default_rng(0))
+    ends = [printed_reflectance(part, 4.3, profile, 1, np.random.default_rng(0)) for part in (page[400:700], page[900:])]
+    assert np.abs(whole[500:600] - ends[0][100:200]).max() < 1e-6
+    assert np.abs(whole[1000:] - ends[1][100:]).max() < 1e-6
+    assert printed_reflectance(page, 4.3, profile, 2, np.random.default_rng(0)).shape == (551, 26, 3)
+
+
+def test_ink_loses_saturation_but_keeps_its_luminance():
+    luma = np.array([0.2126, 0.7152, 0.0722])
+    full, faded = (linear(photograph(replace(IDEAL, print_saturation_rate=s)), RED_BOX) for s in (1.0, 0.7))
+    assert full @ luma == pytest.approx(faded @ luma, abs=0.005)
+    assert (faded[0] - faded[2]) / (full[0] - full[2]) == pytest.approx(0.7, abs=0.03)
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.7, 0.4])
+def test_exposure_scales_linear_light(exposure):
+    assert linear(photograph(replace(IDEAL, exposure=(exposure, exposure))), WHITE_BOX) == pytest.approx(exposure, rel=0.01)
+
+
+def test_white_balance_tints_red_and_blue_and_leaves_green():
+    red, green, blue = linear(photograph(replace(IDEAL, white_balance_error_rate=(-0.1, -0.1))), WHITE_BOX)
+    assert (red, green, blue) == pytest.approx((0.9, 1, 0.9), abs=0.01)
+
+
+def test_light_falls_across_the_page_by_the_rate_given():
+    page = np.full((877, 620, 3), 255, np.uint8)
+    for seed in range(3):
+        photo = photograph(replace(IDEAL, light_fall_rate=(0.4, 0.4)), seed, page)
+        angle = math.radians(photo.shot.light_direction_deg)
+        far = np.array(A4) / 2 + 90 * np.array([math.cos(angle), math.sin(angle)])
+        near = np.array(A4) - far
+        x, y = apply_homography(photo.photo_from_page, np.stack([near, far])).round().astype(int).T
+        bright, dark = linear_from_srgb(photo.image[y, x, 1] / 255)
+        half_diagonal = math.hypot(*A4) / 2
+        assert bright - dark == pytest.approx(0.4 * 90 / half_diagonal, abs=0.02)
+
+
+def test_the_vignette_darkens_the_corners_alone():
+    plain, vignetted = (photograph(replace(IDEAL, vignette_rate=(v, v)), 0, np.full((877, 620, 3), 255, np.uint8)).image
+                        for v in (0.0, 0.25))
+    ratio = linear_from_srgb(vignetted[..., 1] / 255) / np.maximum(linear_from_srgb(plain[..., 1] / 255), 1e-3)
+    assert ratio[504, 378] == pytest.approx(1, abs=0.01)
+    assert ratio[5, 5] == pytest.approx(0.75, abs=0.02)
+
+
+def test_a_cast_shadow_darkens_one_side():
+    shadow = photograph(replace(IDEAL, cast_shadow_rate=(0.4, 0.4)), 0, np.full((877, 620, 3), 255, np.uint8))
+    inner = linear_from_srgb(shadow.image[100:-100, 100:-100, 1] / 255)
+    assert inner.max() == pytest.approx(1, abs=0.01)
+    assert inner.min() == pytest.approx(0.6, abs=0.01)
+
+
+# --- the camera --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_blur_spreads_an_edge_as_its_sigma_says(sigma):
+    sharp, soft = (edge_spread_px(photograph(replace(IDEAL, blur_px=(s, s)))) for s in (0.0, sigma))
+    assert soft > sharp
+    # 25 % to 75 % of a Gaussian edge is 1.349 sigma; the page's own pixels add their share
+    assert math.sqrt(soft**2 - sharp**2) == pytest.approx(1.349 * sigma, rel=0.2)
+
+
+def test_sharpening_steepens_an_edge_and_overshoots():
+    soft = photograph(replace(IDEAL, blur_px=(1.5, 1.5), exposure=(0.5, 0.5)))
+    crisp = photograph(replace(IDEAL, blur_px=(1.5, 1.5), exposure=(0.5, 0.5), sharpen_rate=0.6))
+    assert edge_spread_px(crisp) < 0.9 * edge_spread_px(soft)
+    assert crisp.image.max() > soft.image.max()
+
+
+@pytest.mark.parametrize("value", [0.05, 0.2, 0.8])
+@pytest.mark.parametrize("shot_noise", [3e-4, 5e-3])
+def test_noise_has_the_variance_of_shot_and_read_noise(shot_noise, value):
+    profile = replace(IDEAL, shot_noise=(shot_noise, shot_noise))
+    shot = draw_shot(profile, np.random.default_rng(0))
+    assert shot.read_noise == pytest.approx(math.exp(2.18 * math.log(shot_noise) + 1.20))
+    scene, light = np.full((300, 300, 3), value, np.float32), np.ones((300, 300), np.float32)
+    picture = exposed(scene, light, shot, profile, np.random.default_rng(1))
+    spread = picture.astype(float).std(axis=(0, 1)) / (65535 - 2048)
+    assert spread == pytest.approx(math.sqrt(shot_noise * value + shot.read_noise), rel=0.03)
+
+
+def test_white_balance_gain_makes_red_and_blue_noisier():
+    profile = replace(IDEAL, shot_noise=(1e-3, 1e-3), red_gain=2.0, blue_gain=1.5)
+    shot = draw_shot(profile, np.random.default_rng(0))
+    scene, light = np.full((300, 300, 3), 0.3, np.float32), np.ones((300, 300), np.float32)
+    spread = exposed(scene, light, shot, profile, np.random.default_rng(1)).astype(float).var(axis=(0, 1))
+    assert spread / spread[1] == pytest.approx([2, 1, 1.5], rel=0.05)
+
+
+def test_noise_grows_on_a_flat_patch_of_the_finished_photo():
+    spreads = [middle(photograph(replace(OFFICE, shot_noise=(s, s), paper_grain_rate=0)), GREY_BOX).std()
+               for s in (0.0, 3e-4, 3e-3)]
+    assert spreads[0] + 1 < spreads[1] < spreads[2] - 2
+
+
+def test_the_colour_filter_array_keeps_the_colours_of_a_flat_scene():
+    scene = np.tile(np.float32([0.6, 0.3, 0.1]), (61, 43, 1))
+    shot = draw_shot(IDEAL, np.random.default_rng(0))
+    profile = replace(IDEAL, bayer=True, red_gain=2.0)
+    picture = exposed(scene, np.ones((61, 43), np.float32), shot, profile, np.random.default_rng(0))
+    assert (picture.astype(float) - 2048) / (65535 - 2048) == pytest.approx(scene, abs=1e-4)
+
+
+def test_a_better_jpeg_is_larger_and_nearer_to_the_photo():
+    photo = photograph(OFFICE)
+    sizes, errors = [], []
+    for quality in (50, 75, 95):
+        data = encode_jpeg(photo, replace(OFFICE, jpeg_quality=quality))
+        sizes.append(len(data))
+        errors.append(np.abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - photo.image).mean())
+    assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
+
+
+TURNED = {
+    "dot_gain_rate": 0.2, "yule_nielsen_n": 1.5, "paper_reflectance": 0.8, "ink_reflectance": 0.06,
+    "print_saturation_rate": 0.7, "ink_spread_um": 150.0, "paper_grain_rate": 0.01, "table_reflectance": (0.5, 0.5, 0.5),
+    "table_grain_rate": 0.05, "edge_shadow_rate": 0.9, "light_fall_rate": (0.3, 0.3), "cast_shadow_rate": (0.3, 0.3),
+    "cast_shadow_softness_mm": (2.0, 3.0), "white_balance_error_rate": (0.1, 0.1), "tilt_deg": (14.0, 15.0),
+    "roll_deg": (8.0, 9.0), "quarter_turn_rate": 1.0, "page_fill_rate": (0.8, 0.81), "focal_35mm_mm": 28.0,
+    "frame_long_px": 512, "frame_short_px": 384, "blur_px": (2.0, 2.0), "vignette_rate": (0.25, 0.25),
+    "exposure": (0.6, 0.6), "bayer": False, "red_gain": 2.4, "blue_gain": 1.5, "shot_noise": (5e-3, 5e-3),
+    "read_noise_log_sd": 3.0, "saturation": 1.3, "tone_contrast_rate": 0.5, "chroma_denoise_px": 3.0, "sharpen_rate": 0.0,
+    "sharpen_px": 3.0, "jpeg_quality": 60}
+
+
+def test_the_table_of_knobs_is_complete():
+    assert TURNED.keys() == {f.name for f in fields(Profile)} - {"name"}
+
+
+TINY = replace(OFFICE, frame_long_px=504, frame_short_px=378)
+
+
+@pytest.fixture(scope="module")
+def tiny_photo():
+    return photograph(TINY, 3)
+
+
+@pytest.mark.parametrize("knob", TURNED)
+def test_every_knob_changes_the_photo(knob, tiny_photo):
+    profile = replace(TINY, **{knob: TURNED[knob]})
+    if knob == "jpeg_quality":
+        assert encode_jpeg(tiny_photo, profile) != encode_jpeg(tiny_photo, TINY)
+        return
+    turned = photograph(profile, 3)
+    assert turned.image.shape != tiny_photo.image.shape or (turned.image != tiny_photo.image).mean() > 1e-4
+
+
+@pytest.mark.parametrize("knob", [k for k, v in TURNED.items() if isinstance(v, tuple) and k != "table_reflectance"])
+def test_turning_one_knob_leaves_all_other_draws_alone(knob):
+    before, after = (astuple(draw_shot(p, np.random.default_rng(3))) for p in (OFFICE, replace(OFFICE, **{knob: TURNED[knob]})))
+    n_moved = {"white_balance_error_rate": 2, "shot_noise": 2}.get(knob, 1)
+    assert sum(a != b for a, b in zip(before, after, strict=True)) == n_moved
+
+
+# --- the file, the seed, the profile -----------------------------------------------------------------------------------
+
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads():
+    n_threads = cv2.getNumThreads()
+    try:
+        files = []
+        for n in (1, 4):
+            cv2.setNumThreads(n)
+            files.append(encode_jpeg(photograph(OFFICE, 5), OFFICE))
+    finally:
+        cv2.setNumThreads(n_threads)
+    assert files[0] == files[1]
+    assert encode_jpeg(photograph(OFFICE, 6), OFFICE) != files[0]
+
+
+def test_a_simulated_photo_says_so_and_no_other_does():
+    photo = photograph(OFFICE)
+    data = encode_jpeg(photo, OFFICE)
+    assert is_simulated(data) and is_simulated(photo.exif)
+    with Image.open(io.BytesIO(data)) as image:
+        tags = image.getexif()
+        assert (tags[0x010F], tags[0x0110], tags[0x0131]) == ("inkproof", "simulated office-phone", "inkproof simulator")
+        assert tags.get_ifd(0x8769)[0x9003] == "2000:01:01 00:00:00"
+        assert tags.get_ifd(0x8769)[0xA405] == 26
+    plain = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(plain, "JPEG")
+    assert not is_simulated(plain.getvalue())
+    assert not is_simulated(b"no picture") and not is_simulated(data[:40]) and not is_simulated({"Make": "Acme"})
+
+
+def test_profiles_load_and_an_unknown_one_names_its_neighbour():
+    assert {"office-phone", "ideal", "harsh"} <= set(profile_names())
+    assert [load_profile(name).name for name in profile_names()] == profile_names()
+    with pytest.raises(WrongUse, match="office-phone"):
+        load_profile("ofice-phone")
+
+
+@pytest.mark.parametrize("old, new", [("bayer = true", ""), ("bayer = true", "bayer = true\nfisheye = 1"),
+                                      ("bayer = true", "bayer = 3"), ("tilt_deg = [1.0, 12.0]", "tilt_deg = [1.0]")],
+                         ids=["missing", "unknown", "wrong-type", "short-range"])
+def test_a_damaged_profile_is_refused(old, new, tmp_path, monkeypatch):
+    from pipeline.simulator import profile as module
+    text = (module._FOLDER / "office-phone.toml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "damaged.toml").write_text(text.replace(old, new), encoding="utf-8")
+    monkeypatch.setattr(module, "_FOLDER", tmp_path)
+    with pytest.raises(InkproofError, match="damaged"):
+        load_profile("damaged")
+
+
+def test_a_page_that_is_not_8_bit_colour_is_refused():
+    with pytest.raises(ValueError, match="uint8"):
+        photograph(OFFICE, page=np.zeros((10, 10), np.uint8))
