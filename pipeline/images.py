@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from pipeline.errors import BadInput, InkproofError
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 MAX_RESIZED_PIXELS = 100_000_000
 _MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"), (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
 )  # fmt: skip
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 _ORIENTATION = 0x0112
@@ -47,8 +48,8 @@ class LoadedImage:
 def read_image(path: str | Path) -> LoadedImage:
     """Returns the picture in a file as 8-bit RGB, turned upright by its EXIF tag.
 
-    Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an animation
-    or a file of several pages the first is taken. Each such step adds a note.
+    Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an
+    animation or a file of several pages the first is taken. Each such step adds a note.
 
     Raises:
         BadInput: the file is missing, empty, truncated, no image, or claims dimensions that no photograph has.
@@ -103,11 +104,17 @@ def image_format(path: str | Path) -> str:
     if re.match(rb"P[1-6][\s#]", head):
         return "PPM"
     if head[4:8] == b"ftyp":
-        return "AVIF" if b"avif" in head[8:] or b"avis" in head[8:] else "HEIF" if re.search(rb"hei[cfmsx]|hev[cmsx]|mif1|msf1", head[8:]) else ""
+        return (
+            "AVIF"
+            if b"avif" in head[8:] or b"avis" in head[8:]
+            else "HEIF"
+            if re.search(rb"hei[cfmsx]|hev[cmsx]|mif1|msf1", head[8:])
+            else ""
+        )
     return ""
 
 
-def write_png(pixels: np.ndarray) -> bytes:
+def png_bytes(pixels: np.ndarray) -> bytes:
     """Returns uint8 (H, W, 3) RGB pixels as the bytes of an 8-bit PNG without metadata: the same pixels, the same bytes."""
     _check_pixels(pixels)
     buffer = io.BytesIO()
@@ -150,7 +157,7 @@ def _plain_text(value: object) -> str:
 
 
 def read_png(source: bytes | str | Path) -> np.ndarray:
-    """Returns the pixels, uint8 (H, W, 3) RGB, of a PNG that `write_png` made; nothing is converted.
+    """Returns the pixels, uint8 (H, W, 3) RGB, of a PNG that `png_bytes` made; nothing is converted.
 
     Raises:
         BadInput: missing, damaged, or not an 8-bit RGB PNG.
@@ -182,7 +189,7 @@ def to_model(images: np.ndarray, device: "str | torch.device" = "cpu") -> "torch
 
 
 def to_pixels(tensor: "torch.Tensor") -> np.ndarray:
-    """Returns a float (N, 3, H, W) tensor in [0, 1] as uint8 (N, H, W, 3): clipped, then rounded to the nearest, never truncated."""
+    """Returns a float (N, 3, H, W) tensor in [0, 1] as uint8 (N, H, W, 3): clipped, then rounded to the nearest."""
     import torch
 
     if tensor.ndim != 4 or tensor.shape[1] != 3 or not tensor.is_floating_point():
@@ -202,14 +209,12 @@ def pixels_sha256(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def resize_shorter_and_crop(
-    pixels: np.ndarray, resize_px: int, crop: tuple[int, int], interpolation: str = "bilinear"
-) -> np.ndarray:
+def resize_shorter_and_crop(pixels: np.ndarray, resize_px: int, crop: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:
     """Returns uint8 (H, W, 3) pixels resized until the shorter side is `resize_px`, then the central `crop` (height, width).
 
-    The same bits as torchvision's evaluation preset, Resize + CenterCrop on a Pillow image: the longer side is truncated to a whole
-    number, Pillow's filter widens with the reduction (antialiased), the crop's corner is rounded half to even, and a crop larger than
-    the image is filled up with black.
+    The same bits as torchvision's evaluation preset, Resize + CenterCrop on a Pillow image: the longer side is truncated to a
+    whole number, Pillow's filter widens with the reduction (antialiased), the crop's corner is rounded half to even, and a crop
+    larger than the image is filled up with black.
 
     Args:
         interpolation: "bilinear", "bicubic" or "nearest".
@@ -258,7 +263,8 @@ def _formats(path: Path) -> tuple[str, ...]:
         import pillow_heif
     except ImportError as error:
         raise BadInput(
-            f"{shown(path)} is a HEIC picture, which needs a plug-in.", "Install it (pip install pillow-heif) or export the picture as JPEG."
+            f"{shown(path)} is a HEIC picture, which needs a plug-in.",
+            "Install it (pip install pillow-heif) or export the picture as JPEG.",
         ) from error
     pillow_heif.register_heif_opener()
     return (*formats, "HEIF")
@@ -335,7 +341,10 @@ def _rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
         gray = _scaled_16_bit(np.asarray(image))
         return _gray_to_rgb(gray), ("16-bit scaled to 8-bit", "grayscale")
     if mode in ("I", "F"):
-        return _gray_to_rgb(_gray_from_wide(np.asarray(image))), (f"{'32-bit' if mode == 'I' else 'float'} scaled to 8-bit", "grayscale")
+        return _gray_to_rgb(_gray_from_wide(np.asarray(image))), (
+            f"{'32-bit' if mode == 'I' else 'float'} scaled to 8-bit",
+            "grayscale",
+        )
     notes = {"P": "palette", "PA": "palette", "1": "black and white", "L": "grayscale", "LA": "grayscale", "La": "grayscale"}
     colour = (notes[mode],) if mode in notes else (f"{mode} converted to RGB",) if mode not in ("RGB", "RGBA", "RGBa", "RGBX") else ()
     if not image.has_transparency_data:
@@ -373,7 +382,10 @@ def _check_pixels(pixels: np.ndarray) -> None:
 
 def _not_an_image(path: Path) -> BadInput:
     if image_format(path):
-        return BadInput(f"{shown(path)} is damaged: it begins like {image_format(path)}, but its header cannot be read.", "Copy or export it again.")
+        return BadInput(
+            f"{shown(path)} is damaged: it begins like {image_format(path)}, but its header cannot be read.",
+            "Copy or export it again.",
+        )
     return BadInput(f"{shown(path)} is not an image that can be read (by its content, whatever its name says).")
 
 
@@ -382,6 +394,3 @@ def _reason(error: BaseException) -> str:
         return error.strerror.lower()
     words: Any = str(error).strip().splitlines()
     return shown(words[0].rstrip(".")) if words else type(error).__name__
-
-
-png_bytes = write_png

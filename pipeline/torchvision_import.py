@@ -1,9 +1,10 @@
 """Imports torchvision, also where a CPU build of torch stands beside a torchvision that was built for CUDA.
 
 The `torchvision` wheel on PyPI is built for CUDA. Beside a CPU torch its compiled operators cannot be loaded, which torchvision
-tolerates, but two of its modules then ask torch for the schemas of `torchvision::nms` and `torchvision::qnms` and the import ends with
-`operator torchvision::nms does not exist`. Declaring the two schemas, without an implementation, makes models, transforms and data
-sets work; only box operators, which no classifier uses, stay unavailable. Nothing is declared where the plain import succeeds.
+tolerates, but two of its modules then ask torch for the schemas of `torchvision::nms` and `torchvision::qnms` and the import
+ends with `operator torchvision::nms does not exist`. Declaring the two schemas, without an implementation, makes models,
+transforms and data sets work; only box operators, which no classifier uses, stay unavailable. Nothing is declared where the
+plain import succeeds.
 """
 
 import importlib
@@ -70,5 +71,6 @@ def _declare_operators() -> None:
 def _misfit(error: BaseException) -> Unavailable:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return Unavailable(
-        f"torchvision does not fit the installed torch ({reason}).", "Install a matching pair: pip install --upgrade torch torchvision"
+        f"torchvision does not fit the installed torch ({reason}).",
+        "Install a matching pair: pip install --upgrade torch torchvision",
     )

@@ -14,3 +14,55 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"needs the real data pack: there is no folder {root} (set INKPROOF_DATA)")
     return root
+
+
+SMALL = """
+name = "small"
+seed = 5
+
+[dataset]
+n_images = 40
+
+[selection]
+n_images = 3
+
+[[attacks]]
+name = "fgsm"
+epsilons_8bit = [4, 16]
+
+[[attacks]]
+name = "illc"
+epsilons_8bit = [8]
+
+[layout]
+pairs_per_page = 6
+
+[transforms]
+blur = [0.5, 2]
+noise = [10]
+jpeg = [50]
+"""
+
+
+@pytest.fixture
+def small_file(tmp_path: Path) -> Path:
+    """An experiment on built-in signs that runs in seconds."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of one whole run of the small experiment, for tests that only read it."""
+    from pipeline.config import load_experiment
+    from pipeline.executor import Context
+    from pipeline.flow import run_all
+    from pipeline.store import Run
+
+    workspace = tmp_path_factory.mktemp("finished")
+    (workspace / "small.toml").write_text(SMALL, encoding="utf-8")
+    experiment = load_experiment(workspace / "small.toml")
+    states = list(run_all(experiment, Run(workspace, "small"), Context()))
+    assert [state.state for state in states] == ["done"] * len(states)
+    return workspace

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.datasets import available_datasets, open_dataset
 from pipeline.datasets.dataset import Dataset, item_ids
 from pipeline.datasets.labels import Labels
-from pipeline.errors import BadInput, InkproofError, WrongUse
+from pipeline.errors import BadInput, InkproofError
 
 NAMES = ("tench, Tinca tinca", "great white shark, white shark, man-eater", "crane", "maillot", "maillot, tank suit", "crane")
 IDS = ("n01440764", "n01484850", "n02012849", "n03710637", "n03710721", "n03126707")
@@ -46,7 +46,8 @@ def reasons(dataset: Dataset) -> dict[str, str]:
     ("label", "index"),
     [
         ("tench, Tinca tinca", 0), ("TENCH", 0), ("tinca_tinca", 0), ("Great  White-Shark", 1), ("white shark, man-eater", 1),
-        ("maillot", 3), ("tank suit", 4), ("maillot, tank suit", 4), ("n02012849", 2), ("n03126707_crane", 5), ("3", 3), (" 0004 ", 4),
+        ("maillot", 3), ("tank suit", 4), ("maillot, tank suit", 4), ("n02012849", 2), ("n03126707_crane", 5), ("3", 3),
+        (" 0004 ", 4),
     ],
 )  # fmt: skip
 def test_a_label_is_found_as_name_synonym_wordnet_id_or_index(label: str, index: int) -> None:
@@ -56,7 +57,10 @@ def test_a_label_is_found_as_name_synonym_wordnet_id_or_index(label: str, index:
 
 @pytest.mark.parametrize(
     ("label", "reason"),
-    [("crane", "2 classes"), ("goldfish", "no class"), ("6", "beyond"), ("-1", "no class"), ("n00000001", "no such class"), (" ", "empty"), ("tench, man-eater", "several")],
+    [
+        ("crane", "2 classes"), ("goldfish", "no class"), ("6", "beyond"), ("-1", "no class"), ("n00000001", "no such class"),
+        (" ", "empty"), ("tench, man-eater", "several"),
+    ],
 )  # fmt: skip
 def test_a_label_that_fits_no_class_or_two_says_why(label: str, reason: str) -> None:
     labels = Labels(NAMES, IDS)
@@ -134,7 +138,19 @@ def test_a_folder_without_a_usable_image_says_what_to_do(tmp_path: Path, case: s
 
 
 def test_ids_are_unique_stable_and_safe_as_file_names() -> None:
-    paths = ["a/x.png", "a/x.jpg", "A/X.gif", "b/y.png", "日本/語.png", "中国/語.png", "ä b/c*d?.png", "../../etc.png", "l" * 300 + ".png", "a-x2.png", "con\udcff.png"]
+    paths = [
+        "a/x.png",
+        "a/x.jpg",
+        "A/X.gif",
+        "b/y.png",
+        "日本/語.png",
+        "中国/語.png",
+        "ä b/c*d?.png",
+        "../../etc.png",
+        "l" * 300 + ".png",
+        "a-x2.png",
+        "con\udcff.png",
+    ]
     ids = item_ids(paths)
     assert len({i.casefold() for i in ids}) == len(paths)
     assert all(i and len(i) <= 80 and set(i) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for i in ids)
@@ -185,15 +201,28 @@ def test_every_row_of_a_csv_that_is_not_used_is_listed_with_its_reason(tmp_path:
     picture(tmp_path / "out.png")
     (root / "t.png").write_text("no picture")
     (root / "leak.png").symlink_to(tmp_path / "out.png")
-    rows = ["path,label", "a.png,0", "a.png,1", "gone.png,0", "t.png,0", "../out.png,0", f"{tmp_path}/out.png,0", "leak.png,0", "b.png,goldfish", "b.png", ",0", "b\0.png,0"]
+    rows = [
+        "path,label",
+        "a.png,0",
+        "a.png,1",
+        "gone.png,0",
+        "t.png,0",
+        "../out.png,0",
+        f"{tmp_path}/out.png,0",
+        "leak.png,0",
+        "b.png,goldfish",
+        "b.png",
+        ",0",
+        "b\0.png,0",
+    ]
     (root / "l.csv").write_text("\n".join(rows))
     dataset = open_dataset(Settings(f"csv:{root}/l.csv"), NAMES, IDS)
     assert listed(dataset) == [("a", 0)]
     found = [(r.path, r.reason) for r in dataset.rejected]
     expected = [
         ("a.png", "first on line 2"), ("gone.png", "no such file"), ("t.png", "not an image"), ("../out.png", "dataset.root"),
-        (f"{tmp_path}/out.png", "dataset.root"), ("leak.png", "leads out"), ("b.png", "no class 'goldfish'"), ("l.csv:10", "1 column"),
-        ("l.csv:11", "path is empty"), ("b\\x00.png", "no such file"),
+        (f"{tmp_path}/out.png", "dataset.root"), ("leak.png", "leads out"), ("b.png", "no class 'goldfish'"),
+        ("l.csv:10", "1 column"), ("l.csv:11", "path is empty"), ("b\\x00.png", "no such file"),
     ]  # fmt: skip
     assert [p for p, _ in found] == [p for p, _ in expected]
     for (_, reason), (_, part) in zip(found, expected, strict=True):
@@ -223,7 +252,9 @@ def test_csv_paths_start_from_the_root_where_one_is_set(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n", {}, "UTF-8"),
     ],
 )
-def test_a_csv_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, text: str | bytes | None, changes: dict[str, str], message: str) -> None:
+def test_a_csv_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, text: str | bytes | None, changes: dict[str, str], message: str
+) -> None:
     picture(tmp_path / "a.png")
     if text is not None:
         (tmp_path / "l.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -301,7 +332,7 @@ def test_the_built_in_signs_take_the_models_classes_by_name() -> None:
     turned = open_dataset(Settings("builtin:signs", n_images=4), CLASS_NAMES[::-1], seed=3)
     assert [plain.class_names[plain.label(i)] for i in range(4)] == [turned.class_names[turned.label(i)] for i in range(4)]
     assert len(open_dataset(Settings("builtin:signs"), [f"class {i}" for i in range(len(CLASS_NAMES))])) == 500
-    with pytest.raises(BadInput, match="none of|no class"):
+    with pytest.raises(BadInput, match="no class of"):
         open_dataset(Settings("builtin:signs", n_images=4), ("cat", "dog"))
     other = open_dataset(Settings("builtin:signs", n_images=1), CLASS_NAMES, seed=4)
     assert not np.array_equal(other.image(0).pixels, plain.image(0).pixels)

@@ -185,7 +185,8 @@ def test_the_search_goes_on_only_while_codes_are_missing(monkeypatch: pytest.Mon
     assert calls == [((1400, 1400), "zxing-cpp")]
     calls.clear()
     detect(photo, expected=5)
-    assert calls == [((1400, 1400), "zxing-cpp"), ((1400, 1400), "zxing-cpp"), ((2100, 2100), "zxing-cpp"), ((1400, 1400), "pyzbar")]
+    assert calls == [((1400, 1400), "zxing-cpp"), ((1400, 1400), "zxing-cpp"), ((2100, 2100), "zxing-cpp"),
+                     ((1400, 1400), "pyzbar")]
 
 
 def test_a_code_that_several_treatments_find_is_reported_once() -> None:

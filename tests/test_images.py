@@ -24,7 +24,7 @@ from pipeline.images import (
     resize_shorter_and_crop,
     to_model,
     to_pixels,
-    write_png,
+    png_bytes,
 )
 from pipeline.torchvision_import import import_torchvision
 
@@ -86,7 +86,8 @@ def test_cmyk_and_ycck_jpegs_look_like_the_rgb_they_were_made_from(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("mode", "note"), [("L", "grayscale"), ("1", "black and white"), ("P", "palette"), ("LA", "grayscale"), ("YCbCr", "YCbCr converted to RGB")]
+    ("mode", "note"),
+    [("L", "grayscale"), ("1", "black and white"), ("P", "palette"), ("LA", "grayscale"), ("YCbCr", "YCbCr converted to RGB")],
 )
 def test_every_colour_mode_becomes_rgb_with_a_note(tmp_path: Path, pixels: np.ndarray, mode: str, note: str) -> None:
     image = Image.fromarray(pixels).convert(mode)
@@ -279,8 +280,8 @@ def test_the_format_is_told_by_content_not_by_name(tmp_path: Path, pixels: np.nd
 
 
 def test_png_bytes_are_deterministic_and_hold_exactly_the_pixels(tmp_path: Path, pixels: np.ndarray) -> None:
-    data = write_png(pixels)
-    assert data == write_png(np.asfortranarray(pixels))
+    data = png_bytes(pixels)
+    assert data == png_bytes(np.asfortranarray(pixels))
     np.testing.assert_array_equal(read_png(data), pixels)
     (tmp_path / "a.png").write_bytes(data)
     np.testing.assert_array_equal(read_png(tmp_path / "a.png"), read_image(tmp_path / "a.png").pixels)
@@ -294,7 +295,7 @@ def test_read_png_takes_only_what_write_png_makes(tmp_path: Path, pixels: np.nda
     elif case == "16-bit":
         cv2.imwrite(str(path), pixels.astype(np.uint16) * 257)
     elif case == "truncated":
-        path.write_bytes(write_png(pixels)[:-40])
+        path.write_bytes(png_bytes(pixels)[:-40])
     with pytest.raises(BadInput):
         read_png(path)
 
@@ -377,7 +378,8 @@ def test_torchvision_imports_beside_this_torch_and_leaves_no_halves_behind() -> 
 
 def test_a_torchvision_that_does_not_fit_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('built for another torch')")
+    (tmp_path / "torchvision" / "half.py").touch()
+    (tmp_path / "torchvision" / "__init__.py").write_text("from . import half\nraise RuntimeError('built for another torch')")
     code = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(REPOSITORY)!r}]\n"
         "from pipeline.torchvision_import import import_torchvision\n"

@@ -1,6 +1,5 @@
 """Classifiers under test: every kind loads, predicts the same bits every time, and refuses what it cannot use in one line."""
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -48,7 +47,7 @@ class CsvSettings:
     split: str = "test"
 
 
-OWN_MODULE = '''
+OWN_MODULE = """
 import torch
 
 class Net(torch.nn.Module):
@@ -71,7 +70,7 @@ def a_number():
     return 3
 def image_out():
     return torch.nn.Conv2d(3, 3, 3)
-'''
+"""
 
 
 @pytest.fixture
@@ -142,6 +141,20 @@ def test_any_number_of_images_gets_one_row_each(own_module: Path, n: int) -> Non
     assert found.shape == (n, 7) and np.allclose(found.sum(axis=1), 1, atol=1e-6)
 
 
+def test_the_network_only_ever_sees_full_batches_so_company_cannot_change_a_prediction(own_module: Path) -> None:
+    classifier = load_classifier(own(own_module))
+    images = pictures(classifier, 70)
+    sizes: list[int] = []
+    classifier._module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    found = classifier.predict(images)
+    assert sizes == [32, 32, 32]
+    for chosen in ([69], [3, 69, 1], list(range(69, -1, -1))):
+        np.testing.assert_array_equal(classifier.predict(images[chosen]), found[chosen])
+    sizes.clear()
+    classifier.predict(images[:5], batch_size=4)
+    assert sizes == [4, 4]
+
+
 def test_predict_refuses_images_of_another_size_or_type(own_module: Path) -> None:
     classifier = load_classifier(own(own_module))
     with pytest.raises(ValueError, match="24, 24, 3"):
@@ -155,7 +168,8 @@ def test_predict_refuses_images_of_another_size_or_type(own_module: Path) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        {"mean": (0.5,)}, {"std": (0.5,)}, {"input_px": 25}, {"resize_px": 30}, {"arguments": {"n": 8}}, {"name": "python:own_models_for_tests:Net", "arguments": {"n": 7}},
+        {"mean": (0.5,)}, {"std": (0.5,)}, {"input_px": 25}, {"resize_px": 30}, {"arguments": {"n": 8}},
+        {"name": "python:own_models_for_tests:Net", "arguments": {"n": 7}},
     ],
     ids=["mean", "std", "input_px", "resize_px", "weights", "name"],
 )  # fmt: skip
@@ -245,7 +259,14 @@ def test_pickled_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("a.pth", b""), ("a.pth", b"text"), ("a.pth", b"PK\3\4garbage"), ("a.safetensors", b""), ("a.safetensors", b"\xff" * 40), ("a.pth", b"\x80\x02}q\0.")],
+    [
+        ("a.pth", b""),
+        ("a.pth", b"text"),
+        ("a.pth", b"PK\3\4garbage"),
+        ("a.safetensors", b""),
+        ("a.safetensors", b"\xff" * 40),
+        ("a.pth", b"\x80\x02}q\0."),
+    ],
 )
 def test_a_damaged_weights_file_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
@@ -288,7 +309,12 @@ def test_weights_that_do_not_fit_name_what_is_missing_too_much_or_of_another_sha
 @pytest.mark.parametrize(
     ("name", "text", "names", "ids"),
     [
-        ("a.json", '{"1": ["n00000002", "dog, hound"], "0": ["n00000001", "cat"]}', ("cat", "dog, hound"), ("n00000001", "n00000002")),
+        (
+            "a.json",
+            '{"1": ["n00000002", "dog, hound"], "0": ["n00000001", "cat"]}',
+            ("cat", "dog, hound"),
+            ("n00000001", "n00000002"),
+        ),
         ("a.json", '{"0": "cat", "1": "dog"}', ("cat", "dog"), ()),
         ("a.json", '["cat", "dog"]', ("cat", "dog"), ()),
         ("a.txt", "\ufeffcat\r\ndog\n\n", ("cat", "dog"), ()),
@@ -319,7 +345,10 @@ def test_a_torchvision_network_comes_with_its_published_preprocessing_and_names(
     steps = classifier.preprocessing
     assert (steps.resize_px, steps.mean, steps.std) == (73, IMAGENET_MEAN, IMAGENET_STD)
     assert classifier.n_classes == 1000 and classifier.class_names[2] == "great white shark"
+    torch.rand(1)
+    state = torch.random.get_rng_state()
     again = load_classifier(Settings("torchvision:squeezenet1_1", "none", input_px=64))
+    assert torch.equal(torch.random.get_rng_state(), state)
     assert again.fingerprint == classifier.fingerprint, "random weights come from a fixed seed"
 
 
@@ -385,7 +414,13 @@ def onnx_bytes(weight: np.ndarray, n: int, size: int, softmax: bool) -> bytes:
         dims = b"".join(_field(1, _field(1, d) if d else _field(2, f"d{i}")) for i, d in enumerate(shape))
         return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, dims)))
 
-    graph = nodes + _field(2, "g") + _field(5, tensor) + _field(11, value("x", n, 3, size, size)) + _field(12, value(steps[-1][2], n, weight.shape[1]))
+    graph = (
+        nodes
+        + _field(2, "g")
+        + _field(5, tensor)
+        + _field(11, value("x", n, 3, size, size))
+        + _field(12, value(steps[-1][2], n, weight.shape[1]))
+    )
     return _field(1, 8) + _field(8, _field(1, "") + _field(2, 13)) + _field(7, graph)
 
 
@@ -420,7 +455,11 @@ def test_an_onnx_file_predicts_but_has_no_gradient(
     else:
         fake = ModuleType("onnxruntime")
         session = type("Session", (_FakeSession,), {"weight": weight, "shape": [n, 3, size, size], "softmax": softmax})
-        vars(fake).update(InferenceSession=session, SessionOptions=lambda: ModuleType("o"), get_available_providers=lambda: ["CPUExecutionProvider"])
+        vars(fake).update(
+            InferenceSession=session,
+            SessionOptions=lambda: ModuleType("o"),
+            get_available_providers=lambda: ["CPUExecutionProvider"],
+        )
         monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     if not size:
         with pytest.raises(WrongUse, match="input_px"):
@@ -436,7 +475,9 @@ def test_an_onnx_file_predicts_but_has_no_gradient(
 
 def test_the_built_in_network_is_loaded_by_its_small_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = ModuleType("pipeline.models.signs_net")
-    vars(stand_in).update(INPUT_PX=32, CLASS_NAMES=("stop", "yield"), load=lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 2)))
+    vars(stand_in).update(
+        INPUT_PX=32, CLASS_NAMES=("stop", "yield"), load=lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 2))
+    )
     monkeypatch.setitem(sys.modules, "pipeline.models.signs_net", stand_in)
     classifier = load_classifier(Settings())
     assert classifier.input_size == (32, 32) and classifier.class_names == ("stop", "yield") and classifier.differentiable
@@ -444,8 +485,21 @@ def test_the_built_in_network_is_loaded_by_its_small_interface(monkeypatch: pyte
         load_classifier(Settings(weights="none"))
 
 
+def test_the_built_in_networks_classes_are_those_of_its_data_set() -> None:
+    from pipeline.datasets.signs import CLASS_NAMES, IMAGE_PX
+    from pipeline.models import signs_net
+
+    assert signs_net.CLASS_NAMES == CLASS_NAMES and signs_net.INPUT_PX == IMAGE_PX
+
+
 def test_every_kind_of_model_is_listed() -> None:
-    assert [pattern.partition(":")[0] for pattern, _ in available_models()] == ["builtin", "torchvision", "timm", "python", "onnx"]
+    assert [pattern.partition(":")[0] for pattern, _ in available_models()] == [
+        "builtin",
+        "torchvision",
+        "timm",
+        "python",
+        "onnx",
+    ]
 
 
 def _real(data_root: Path) -> Settings:

@@ -287,14 +287,14 @@ class TestFindings:
         ]
         assert photo_findings([], rows)[4].verdict == verdict
 
-    @pytest.mark.parametrize("n_against, verdict", [(0, HELD), (1, HELD), (2, NOT_HELD)])
-    def test_one_step_in_nine_may_rise_with_epsilon(self, n_against, verdict):
-        hits = list(range(20, 10, -1))
+    @pytest.mark.parametrize("n_steps, n_against, verdict", [(9, 0, HELD), (9, 1, HELD), (9, 2, NOT_HELD), (8, 1, NOT_HELD)])
+    def test_one_step_in_nine_may_rise_with_epsilon(self, n_steps, n_against, verdict):
+        hits = list(range(20, 19 - n_steps, -1))
         for place in range(n_against):
             hits[3 * place], hits[3 * place + 1] = hits[3 * place + 1], hits[3 * place]
         rates = [rate("average", "fgsm", place + 1, "photo", None, 1, hit, 40) for place, hit in enumerate(hits)]
         falls = photo_findings(rates)[2]
-        assert (falls.verdict, falls.n_held, falls.n_checks) == (verdict, 9 - n_against, 9)
+        assert (falls.verdict, falls.n_held, falls.n_checks) == (verdict, n_steps - n_against, n_steps)
 
     def test_real_and_simulated_photographs_are_not_mixed(self):
         rates = [rate("average", a, 16, "photo", None, 1, hit, 20, "camera") for a, hit in zip(ATTACKS, (2, 10, 18), strict=True)]
@@ -352,6 +352,7 @@ class TestTables:
             [rate("average", "fgsm", 16, "photo", None, 1, 0, 0), rate("average", "bim", 16, "photo", None, 1, 0, 9)]
         )
         assert [row[2].text for row in table.rows] == ["n/a", "0.0 %"]
+        assert table.rows[0][2].note == "0 eligible"
         assert [row[3].text for row in table.rows] == ["–", "–"]
 
     def test_a_cell_that_was_never_filled_still_has_its_row(self):
@@ -548,6 +549,7 @@ SITUATIONS = {
         "grids": {"jpeg": (10,)},
     },
     "nothing yet": {"attacks": (), "has_photos": False, "grids": {}, "n_gallery": 0},
+    "very many cells": {"attacks": (*ATTACKS, "pgd", "cw"), "epsilons": tuple(range(1, 8)), "grids": {}, "n_gallery": 0},
     "small pictures": {
         "grids": {},
         "attacks": ("fgsm",),
@@ -589,9 +591,15 @@ class TestDocument:
         assert "n/a" in text and "0 eligible" in text and "24 short" in text and "1 of 3 cells could not be filled" in text
 
     def test_real_and_simulated_photographs_get_tables_of_their_own(self):
-        content = make_content(("fgsm",), (4,), ("average",), {}, n_gallery=0)
-        real = tuple(replace(row, origin="camera") for row in (*content.rates,))
-        text = " ".join(pages(build_report(replace(content, rates=content.rates + real))))
+        rates = (
+            rate("average", "fgsm", 4, "photo", None, 1, 3, 40, "simulated"),
+            rate("average", "fgsm", 4, "photo", None, 1, 9, 41, "camera"),
+        )
+        content = make_content(("fgsm",), (4,), ("average",), {}, n_gallery=0, rates=rates)
+        printed = [photo_tables(content, origin)[-1].rows[0][2].note for origin in ("simulated", "camera")]
+        assert printed == ["3/40 · 3–20", "9/41 · 12–37"]
+        text = " ".join(pages(build_report(content)))
+        assert all(text.count(note) == 1 for note in printed)
         assert text.count("Adversarial destruction rate, photographs. Simulated photographs.") == 1
         assert text.count("Adversarial destruction rate, photographs. Real photographs.") == 1
 

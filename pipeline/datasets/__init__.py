@@ -14,7 +14,12 @@ _OPENERS = {
     "builtin": ("builtin", "open_builtin", "builtin:signs", "rendered traffic signs, as many as wanted"),
     "folder": ("files", "open_folder", "folder:DIR", "a sub-folder per class, named by class name, WordNet id or index"),
     "csv": ("files", "open_csv", "csv:FILE", "a table with an image path and a label in each row"),
-    "torchvision": ("torchvision_sets", "open_torchvision", "torchvision:NAME", "a torchvision data set that lies in dataset.root"),
+    "torchvision": (
+        "torchvision_sets",
+        "open_torchvision",
+        "torchvision:NAME",
+        "a torchvision data set that lies in dataset.root",
+    ),
 }
 
 
@@ -35,7 +40,10 @@ def open_dataset(settings: DatasetSettings, class_names: Sequence[str], wordnet_
     if scheme not in _OPENERS or not colon or not rest:
         near = difflib.get_close_matches(scheme, _OPENERS, n=1, cutoff=0.5)
         patterns = ", ".join(pattern for pattern, _ in available_datasets())
-        raise WrongUse(f"There is no data set {settings.name!r}.", f"Did you mean {_OPENERS[near[0]][2]}?" if near else f"Data sets: {patterns}.")
+        raise WrongUse(
+            f"There is no data set {settings.name!r}.",
+            f"Did you mean {_OPENERS[near[0]][2]}?" if near else f"Data sets: {patterns}.",
+        )
     module, function, _, _ = _OPENERS[scheme]
     opener: Callable[[str, DatasetSettings, Labels, int], Dataset] = getattr(import_module(f"pipeline.datasets.{module}"), function)
     return opener(rest, settings, Labels(class_names, wordnet_ids), seed)

@@ -1,4 +1,4 @@
-"""What every data set offers, and the rules they share: names of items, a seeded draw, rejected files listed with their reason."""
+"""What every data set offers, and what they share: names of items, a seeded draw, rejected files with their reason."""
 
 import hashlib
 import os
@@ -64,7 +64,7 @@ class Dataset(Protocol):
 
 
 def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:
-    """Returns the indices that are used, in order: all of them (`n_wanted` 0 or too many), or a random draw that the seed alone decides."""
+    """Returns the indices that are used, in order: all (`n_wanted` 0 or too many), or a draw that the seed alone decides."""
     if n_wanted == 0 or n_wanted >= n_items:
         return list(range(n_items))
     return sorted(int(i) for i in generator_for(seed, "dataset").choice(n_items, n_wanted, replace=False))
@@ -73,8 +73,8 @@ def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:
 def item_ids(relative_paths: Sequence[str]) -> list[str]:
     """Returns a file-name-safe id for each path: "dog/0001.png" becomes "dog-0001".
 
-    Ids that would be equal, also on a file system that ignores case, get a short hash of their path; so do names that are too long
-    or lose all their letters.
+    Ids that would be equal, also on a file system that ignores case, get a short hash of their path; so do names that are too
+    long or lose all their letters.
     """
     plain = [_safe_name(path) for path in relative_paths]
     n_same = Counter(name.casefold() for name in plain)

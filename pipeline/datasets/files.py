@@ -48,8 +48,8 @@ class FileDataset:
 def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: int) -> FileDataset:
     """Returns the images below a folder; each of its sub-folders is named after a class (name, WordNet id or index).
 
-    Sub-folders of a class folder are searched too. Links that lead out of the folder, files that are no images by their first bytes,
-    images outside a class folder and folders of unknown classes are listed in `rejected`.
+    Sub-folders of a class folder are searched too. Links that lead out of the folder, files that are no images by their first
+    bytes, images outside a class folder and folders of unknown classes are listed in `rejected`.
 
     Raises:
         BadInput: no such folder, or it holds no image that can be used.
@@ -80,7 +80,9 @@ def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: in
             else:
                 entries.append((path, index))
     if not entries:
-        raise _nothing_usable(f"folder {shown(folder)}", rejected, "Make one sub-folder per class, named as the model names it; or use csv:FILE.")
+        raise _nothing_usable(
+            f"folder {shown(folder)}", rejected, "Make one sub-folder per class, named as the model names it; or use csv:FILE."
+        )
     return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
 
 
@@ -88,8 +90,8 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
     """Returns the images that a CSV lists, with their labels (index, name or WordNet id).
 
     The two columns are the settings', else found by their usual names; a file without a header has the path first and the label
-    second. Columns are separated by commas, semicolons or tabs. Paths start from `settings.root`, else from the CSV's own folder, and
-    may not leave it. Rows that cannot be used are listed in `rejected`.
+    second. Columns are separated by commas, semicolons or tabs. Paths start from `settings.root`, else from the CSV's own
+    folder, and may not leave it. Rows that cannot be used are listed in `rejected`.
 
     Raises:
         WrongUse: a column that the file does not have.
@@ -131,7 +133,9 @@ def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
     """Paths below `root` with forward slashes, sorted, and the links and hidden files that are left out."""
     paths: list[str] = []
     rejected: list[Rejected] = []
-    for folder, folder_names, file_names in os.walk(root, onerror=lambda e: rejected.append(Rejected(shown(e.filename), "cannot be opened"))):
+    for folder, folder_names, file_names in os.walk(
+        root, onerror=lambda e: rejected.append(Rejected(shown(e.filename), "cannot be opened"))
+    ):
         for name in sorted(folder_names):
             is_link = os.path.islink(os.path.join(folder, name))
             if is_link or name.startswith("."):
@@ -209,7 +213,10 @@ def _columns(first_row: list[str], source: Path, settings: DatasetSettings, root
         ("label_column", settings.label_column, _LABEL_COLUMNS),
     ):
         if wanted and wanted.casefold() not in by_name:
-            raise WrongUse(f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}.", f"Set dataset.{key} to one of them.")
+            raise WrongUse(
+                f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}.",
+                f"Set dataset.{key} to one of them.",
+            )
         chosen.append(next((by_name[name] for name in ([wanted.casefold()] if wanted else usual) if name in by_name), None))
     path_column, label_column = chosen
     if path_column is not None and label_column is not None:
@@ -228,7 +235,9 @@ def _nothing_usable(what: str, rejected: list[Rejected], hint: str) -> BadInput:
     if not rejected:
         return BadInput(f"{what[0].upper()}{what[1:]} holds no images.", hint)
     first = rejected[0]
-    return BadInput(f"No image in {what} can be used; {_counted(len(rejected), 'thing')} rejected, first {first.path}: {first.reason}.", hint)
+    return BadInput(
+        f"No image in {what} can be used; {_counted(len(rejected), 'thing')} rejected, first {first.path}: {first.reason}.", hint
+    )
 
 
 def _counted(n: int, noun: str) -> str:

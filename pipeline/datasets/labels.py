@@ -13,9 +13,9 @@ _ANONYMOUS = re.compile(r"class \d+")
 class Labels:
     """The classes of one model, looked up by label.
 
-    A label is tried as a whole name, as a WordNet id (also one that a name follows, "n01440764_tench"), as an index, and as one of the
-    synonyms in a name such as "great white shark, man-eater". Case, spaces, underscores and hyphens make no difference. A label that
-    fits two classes fits none.
+    A label is tried as a whole name, as a WordNet id (also one that a name follows, "n01440764_tench"), as an index, and as one
+    of the synonyms in a name such as "great white shark, man-eater". Case, spaces, underscores and hyphens make no difference. A
+    label that fits two classes fits none.
     """
 
     def __init__(self, class_names: Sequence[str], wordnet_ids: Sequence[str] = ()) -> None:
@@ -38,7 +38,7 @@ class Labels:
         return self._found(label)[1]
 
     def with_ranked_wordnet_ids(self, labels: Sequence[str]) -> "Labels":
-        """Returns these labels with WordNet ids by rank, as ImageNet orders its classes, where `labels` are all of the model's ids.
+        """Returns these labels with WordNet ids by rank, as ImageNet orders classes, where `labels` are all of the model's ids.
 
         Without them a model that does not know its ids could not read the usual folders of a whole ImageNet.
         """
@@ -77,7 +77,10 @@ class Labels:
         if len(candidates) == 1:
             return candidates.pop(), ""
         if candidates:
-            return None, f"{label!r} is the name of {len(candidates)} classes ({', '.join(map(str, sorted(candidates)))}): use the index"
+            return (
+                None,
+                f"{label!r} is the name of {len(candidates)} classes ({', '.join(map(str, sorted(candidates)))}): use the index",
+            )
         if self.are_anonymous:
             return None, f"{label!r}: the model's class names are not known: set model.classes, or use indices"
         return None, f"the model has no class {label!r}"
@@ -86,8 +89,8 @@ class Labels:
 def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple[dict[int, int | None], dict[int, str]]:
     """Returns (the model's class of each class of a data set, why it has none).
 
-    Names decide. Where the model's names are not known, or the data set has none, the index does, provided that the model has as many
-    classes at least.
+    Names decide. Where the model's names are not known, or the data set has none, the index does, provided that the model has as
+    many classes at least.
 
     Raises:
         BadInput: the names are unknown and the model has too few classes for indices to mean the same.
@@ -98,7 +101,10 @@ def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple
     if not labels.are_anonymous and any(own_names.values()):
         return {}, {own: labels.why_not(text) for own, text in own_names.items()}
     if max(own_names, default=0) >= len(labels.class_names):
-        raise BadInput(f"{name} has class {max(own_names)}, the model has {len(labels.class_names)} classes.", "Set model.classes to the model's names.")
+        raise BadInput(
+            f"{name} has class {max(own_names)}, the model has {len(labels.class_names)} classes.",
+            "Set model.classes to the model's names.",
+        )
     return {own: own for own in own_names}, {}
 
 

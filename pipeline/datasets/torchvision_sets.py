@@ -34,7 +34,9 @@ class TorchvisionDataset:
         model_index, reasons = model_classes(_own_names(source, own_labels), labels, name)
         known = [i for i, own in enumerate(own_labels) if model_index.get(own) is not None]
         self.rejected = [
-            Rejected(f"{kind} class {own}", f"{reasons[own]} ({own_labels.count(own)} images)") for own in sorted(set(own_labels)) if own in reasons
+            Rejected(f"{kind} class {own}", f"{reasons[own]} ({own_labels.count(own)} images)")
+            for own in sorted(set(own_labels))
+            if own in reasons
         ]
         if not known:
             raise BadInput(f"The model knows no class of {name}.", "Set model.classes to the model's own list of names.")
@@ -71,7 +73,10 @@ def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed:
     names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
     if name not in names:
         near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
-        hint = next((f"Did you mean torchvision:{n}?" for n in names if near and n.lower() == near[0]), "Names are those of torchvision.datasets.")
+        hint = next(
+            (f"Did you mean torchvision:{n}?" for n in names if near and n.lower() == near[0]),
+            "Names are those of torchvision.datasets.",
+        )
         raise WrongUse(f"There is no data set torchvision:{name}.", hint)
     kind = getattr(known, name)
     arguments, split = _arguments(kind, name, settings)

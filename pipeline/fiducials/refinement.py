@@ -39,7 +39,7 @@ def refine_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) ->
     try:
         patch_from_template = _shifted(template, patch, patch_from_template)
         _, fitted = cv2.findTransformECC(template, patch, patch_from_template.astype(np.float32), cv2.MOTION_HOMOGRAPHY,
-                                                   _criteria(60), None, _FINE_FILTER_PX)
+                                      _criteria(60), None, _FINE_FILTER_PX)
     except cv2.error:
         return corners
     refined = _apply(photo_from_patch @ fitted.astype(np.float64), square)

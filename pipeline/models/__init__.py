@@ -11,10 +11,20 @@ if TYPE_CHECKING:
     from pipeline.models.classifier import Classifier, ModelSettings
 
 _LOADERS = {
-    "builtin": ("torch_models", "load_builtin", "builtin:signs", "small network for the built-in traffic signs; weights in the package"),
+    "builtin": (
+        "torch_models",
+        "load_builtin",
+        "builtin:signs",
+        "small network for the built-in traffic signs; weights in the package",
+    ),
     "torchvision": ("zoo", "load_torchvision", "torchvision:NAME", "any torchvision classifier, e.g. torchvision:resnet50"),
     "timm": ("zoo", "load_timm", "timm:NAME", "any timm classifier, e.g. timm:convnext_tiny (extra: timm)"),
-    "python": ("python_model", "load_python", "python:MODULE:FACTORY", "your own network: a module or a .py file, and a function in it"),
+    "python": (
+        "python_model",
+        "load_python",
+        "python:MODULE:FACTORY",
+        "your own network: a module or a .py file, and a function in it",
+    ),
     "onnx": ("onnx_model", "load_onnx", "onnx:FILE", "an ONNX file; predictions only (extra: onnx)"),
 }
 
@@ -31,7 +41,7 @@ def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifi
     if scheme not in _LOADERS or not colon or not rest:
         raise _unknown(settings.name)
     module, function, _, _ = _LOADERS[scheme]
-    load: "Callable[[str, ModelSettings, str], Classifier]" = getattr(import_module(f"pipeline.models.{module}"), function)
+    load: Callable[[str, ModelSettings, str], Classifier] = getattr(import_module(f"pipeline.models.{module}"), function)
     return load(rest, settings, device)
 
 

@@ -14,7 +14,7 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 def class_names_for(
     classes_file: str, n_classes: int, own_names: tuple[str, ...] = (), own_wordnet_ids: tuple[str, ...] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns (names, WordNet ids): the file's where one is given, else the model's own if they fit, else "class 0", "class 1", ….
+    """Returns (names, WordNet ids): the file's where one is given, else the model's own if they fit, else "class 0", ….
 
     Raises:
         BadInput: the file cannot be read, or does not name exactly `n_classes` classes.
@@ -22,14 +22,17 @@ def class_names_for(
     if classes_file:
         names, wordnet_ids = read_class_list(classes_file)
         if len(names) != n_classes:
-            raise BadInput(f"{shown(classes_file)} names {len(names)} classes, the model has {n_classes}.", "Set model.classes to its own list.")
+            raise BadInput(
+                f"{shown(classes_file)} names {len(names)} classes, the model has {n_classes}.",
+                "Set model.classes to its own list.",
+            )
         return names, wordnet_ids
     names = own_names if len(own_names) == n_classes else tuple(f"class {i}" for i in range(n_classes))
     return names, own_wordnet_ids if len(own_wordnet_ids) == n_classes else ()
 
 
 def read_class_list(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns (names, WordNet ids or ()) from a JSON file (index -> name or [WordNet id, name], or a list of those) or a text file.
+    """Returns (names, WordNet ids or ()) from a text file or JSON (index -> name or [WordNet id, name], or a list of those).
 
     A text file has one name a line, which may begin with a WordNet id; the order is the order of the logits.
 
@@ -39,7 +42,9 @@ def read_class_list(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"The class list {shown(path)} cannot be opened: {(error.strerror or str(error)).lower()}.", "Check model.classes.") from error
+        raise BadInput(
+            f"The class list {shown(path)} cannot be opened: {(error.strerror or str(error)).lower()}.", "Check model.classes."
+        ) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"The class list {shown(path)} is not UTF-8 text.") from error
     if text.lstrip()[:1] in ("{", "["):

@@ -1,4 +1,4 @@
-"""What every classifier under test offers: its own preprocessing, logits for attacks, and probabilities that depend on nothing else."""
+"""What every classifier under test offers: its own preprocessing, logits for attacks, and reproducible probabilities."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ class ModelSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """From a picture of any size to what the network sees: shorter side to `resize_px`, central `input_size` (h, w), (x - mean) / std."""
+    """From any picture to the network's input: shorter side to `resize_px`, central `input_size` (h, w), (x - mean) / std."""
 
     input_size: tuple[int, int]
     resize_px: int
@@ -78,22 +78,22 @@ class Classifier(ABC):
 
     @abstractmethod
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns float32 (N, n_classes) logits of float32 (N, 3, H, W) images in [0, 1]; normalisation is inside, gradients flow.
+        """Returns float32 (N, n_classes) logits of float32 (N, 3, H, W) in [0, 1]; normalises inside, lets gradients flow.
 
         Raises:
             WrongUse: `x` asks for a gradient and the model has none (`differentiable` is False).
         """
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns uint8 (H, W, 3) pixels of any size as the uint8 image at the model's input size that is attacked and printed."""
+        """Returns uint8 (H, W, 3) pixels of any size as the image at the model's input size that is attacked and printed."""
         steps = self.preprocessing
         return resize_shorter_and_crop(pixels, steps.resize_px, steps.input_size, steps.interpolation)
 
     def predict(self, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns float32 (N, n_classes) probabilities (softmax in float32) of uint8 (N, H, W, 3) images at the input size.
 
-        Every batch holds exactly `batch_size` images, the last one filled up with copies: convolution kernels are chosen by shape, so
-        an image gets the same bits whichever images it comes with. Another `batch_size` may change the last bits.
+        Every batch holds exactly `batch_size` images, the last one filled up with copies: convolution kernels are chosen by
+        shape, so an image gets the same bits whichever images it comes with. Another `batch_size` may change the last bits.
 
         Raises:
             BadInput: the network answers with numbers that are not finite.
@@ -147,7 +147,9 @@ def normalised(x: torch.Tensor, steps: Preprocessing) -> torch.Tensor:
     """Returns (x - mean) / std for each channel of (N, 3, H, W); `x` itself where the model wants plain [0, 1]."""
     if not steps.mean and not steps.std:
         return x
-    mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1) for v in (steps.mean or (0.0,) * 3, steps.std or (1.0,) * 3))
+    mean, std = (
+        torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1) for v in (steps.mean or (0.0,) * 3, steps.std or (1.0,) * 3)
+    )
     return (x - mean) / std
 
 

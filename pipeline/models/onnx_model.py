@@ -9,7 +9,15 @@ import torch
 from pipeline.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.models.class_names import class_names_for
-from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, device_for, fingerprint_of, normalised, preprocessing_for
+from pipeline.models.classifier import (
+    Classifier,
+    ModelSettings,
+    Preprocessing,
+    device_for,
+    fingerprint_of,
+    normalised,
+    preprocessing_for,
+)
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -17,8 +25,8 @@ _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(d
 class OnnxClassifier(Classifier):
     """An ONNX graph with one image input, (N, 3, H, W) or (N, H, W, 3), and class scores as its first output; see `Classifier`.
 
-    A graph that ends in a softmax is recognised (rows of probabilities that add up to 1) and its logarithm is taken for the logits, so
-    that probabilities are not squashed twice.
+    A graph that ends in a softmax is recognised (rows of probabilities that add up to 1) and its logarithm is taken for the
+    logits, so that probabilities are not squashed twice.
     """
 
     differentiable = False
@@ -37,7 +45,10 @@ class OnnxClassifier(Classifier):
         self._input, self._dtype, self._channels_last, self._fixed_n, own_size = _input_of(session, settings.name)
         own = Preprocessing(own_size, min(own_size)) if own_size else None
         if own_size and settings.input_px and own_size != (settings.input_px,) * 2:
-            raise WrongUse(f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}.", "Leave it out.")
+            raise WrongUse(
+                f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}.",
+                "Leave it out.",
+            )
         self.preprocessing = preprocessing_for(settings, own)
         self._gives_probabilities = False
         self.n_classes = self._tried_out()

@@ -24,12 +24,14 @@ from pipeline.models.weights_file import load_into, read_state_dict
 def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     """Returns the classifier that a factory builds: a torch Module, or any function from images to logits.
 
-    `name` is MODULE:FACTORY; MODULE is dotted, or a path that ends in .py. The factory is called with `settings.arguments` as keyword
-    arguments, under a fixed random seed, with `settings.python_path` first on the import path. What it returns takes float32
-    (N, 3, H, W), normalised by the settings' mean and std (none: plain [0, 1]). The text of the module is part of the fingerprint.
+    `name` is MODULE:FACTORY; MODULE is dotted, or a path that ends in .py. The factory is called with `settings.arguments` as
+    keyword arguments, under a fixed random seed, with `settings.python_path` first on the import path. What it returns takes
+    float32 (N, 3, H, W), normalised by the settings' mean and std (none: plain [0, 1]). The text of the module is part of the
+    fingerprint.
 
     Raises:
-        WrongUse: not of that form, or no input size. BadInput: the module, the factory or the weights file fail; the reason is given.
+        WrongUse: not of that form, or no input size. BadInput: the module, the factory or the weights file fail; the reason is
+            given.
     """
     module_name, _, factory_name = name.rpartition(":")
     if not module_name or not factory_name:

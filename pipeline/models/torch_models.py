@@ -9,7 +9,15 @@ import torch
 from pipeline.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.models.class_names import class_names_for
-from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, device_for, fingerprint_of, normalised, preprocessing_for
+from pipeline.models.classifier import (
+    Classifier,
+    ModelSettings,
+    Preprocessing,
+    device_for,
+    fingerprint_of,
+    normalised,
+    preprocessing_for,
+)
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 
 _INITIAL_SEED = 0
@@ -37,7 +45,8 @@ class TorchClassifier(Classifier):
             code: the source of a user's own network, part of its fingerprint.
 
         Raises:
-            BadInput: the network does not take such images, does not give one row of logits each, or has another number of classes.
+            BadInput: the network does not take such images, does not give one row of logits each, or has another number of
+                classes.
         """
         self.name = settings.name
         self.preprocessing = steps
@@ -108,5 +117,8 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
     if weights == "none":
         return None
     if not Path(weights).suffix and not Path(weights).exists():
-        raise WrongUse(f'There are no weights "{shown(weights)}" for this model.', 'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).')
+        raise WrongUse(
+            f'There are no weights "{shown(weights)}" for this model.',
+            'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).',
+        )
     return read_state_dict(weights)

@@ -65,7 +65,10 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin
 def state_bytes(state: Mapping[str, torch.Tensor]) -> list[tuple[str, bytes]]:
     """Returns each tensor's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of."""
     return [
-        (f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        (
+            f"{key} {tensor.dtype} {tuple(tensor.shape)}",
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
+        )
         for key, tensor in sorted(state.items())
     ]
 
@@ -95,7 +98,7 @@ def _read_torch(path: Path) -> Any:
 
 def _refused(path: Path) -> BadInput:
     return BadInput(
-        f"{shown(path)} holds pickled objects, not only tensors; it is refused, because reading them would run code from the file.",
+        f"{shown(path)} holds pickled objects, not only tensors; it is refused, as reading them would run code from the file.",
         "Save the weights alone where the file came from: torch.save(model.state_dict(), FILE), or use .safetensors.",
     )
 

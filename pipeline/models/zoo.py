@@ -18,7 +18,7 @@ from pipeline.models.weights_file import load_into
 from pipeline.torchvision_import import import_torchvision
 
 _DOWNLOAD_TIMEOUT_S = 30.0
-# Published weights of these two expect the input normalisation inside the network and carry auxiliary heads, which evaluation ignores.
+# Published weights of these two expect their own normalisation inside the network and carry auxiliary heads, unused here.
 _BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
     "googlenet": {"transform_input": True, "aux_logits": True, "init_weights": False},
     "inception_v3": {"transform_input": True, "aux_logits": True, "init_weights": False},
@@ -26,9 +26,10 @@ _BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns a torchvision classifier with `weights` "DEFAULT", "none", a published name such as "IMAGENET1K_V1", or a local file.
+    """Returns a torchvision classifier; `weights` is "DEFAULT", "none", a published name ("IMAGENET1K_V1") or a local file.
 
-    Size, resize, filter, mean and std are those of the published weights (of "DEFAULT" also for a file); nothing is downloaded for them.
+    Size, resize, filter, mean and std are those of the published weights (of "DEFAULT" also for a file); nothing is downloaded
+    for them.
 
     Raises:
         WrongUse: no such model or weights.
@@ -58,7 +59,7 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
 
 
 def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns a timm classifier with `weights` "DEFAULT", "none" or a local file, and the preprocessing of timm's own configuration.
+    """Returns a timm classifier, preprocessed as timm says; `weights` is "DEFAULT", "none" or a local file.
 
     Raises:
         WrongUse: no such model. BadInput: the weights file cannot be used.
@@ -88,7 +89,9 @@ def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
 
 def _unknown(scheme: str, name: str, known: list[str]) -> WrongUse:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(f'{scheme}:{n}' for n in near)}?" if near else f"{scheme} has {len(known)} models, such as {known[0]}."
+    hint = (
+        f"Did you mean {' or '.join(f'{scheme}:{n}' for n in near)}?" if near else f"{scheme} has {len(known)} models, such as {known[0]}."
+    )
     return WrongUse(f"There is no model {scheme}:{name}.", hint)
 
 
@@ -108,7 +111,7 @@ def _published_state(chosen: Any, name: str) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def _as_unavailable(name: str) -> Iterator[None]:
-    """torch.hub and the model hubs wait for ever on a network that swallows packets, and fail with whatever their transport raises."""
+    """The hubs wait for ever on a network that swallows packets, and fail with whatever their transport raises."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
     try:

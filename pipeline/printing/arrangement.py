@@ -102,7 +102,7 @@ def furniture(printout: Printout, page: int) -> Furniture:
     bar_mm = next(length for length in (100, 50, 20) if length <= right - left or length == 20)
     captions = {(p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9)
                 for p in printout.placements if p.page == page}
-    return Furniture(Box(left, code.y_mm, right - left, _HEADER_MM - 2.0),
+    return Furniture(Box(left + 0.6, code.y_mm, right - left - 1.2, _HEADER_MM - 2.0),
                      Box((left + right - bar_mm) / 2, bottom - _FOOTER_MM + 2.4, bar_mm, _FOOTER_MM - 2.4), bar_mm,
                      {f.corner: _payload_box(printout, f, quiet) for f in printout.fiducials if f.page == page}, captions)
 
@@ -252,7 +252,8 @@ def _placed(sheet: _Sheet, plan: _Plan, pair: PrintPair, page: int, slot: int) -
     wide, high = plan.cell
     spare_x, spare_y = right - left - 2 * plan.n_columns * wide, bottom - top - plan.n_rows * (high + sheet.dots(CAPTION_MM))
     # The space left over goes first to the pairs' own gaps, so that the two images of a pair stay closest.
-    pair_gap = min(sheet.dots(_MAX_PAIR_GAP_MM), (spare_x - (plan.n_columns - 1) * sheet.dots(_MIN_COLUMN_GAP_MM)) // plan.n_columns)
+    for_pairs = spare_x - (plan.n_columns - 1) * sheet.dots(_MIN_COLUMN_GAP_MM)
+    pair_gap = min(sheet.dots(_MAX_PAIR_GAP_MM), for_pairs // plan.n_columns)
     spare_x -= plan.n_columns * pair_gap
     column_gap = min(sheet.dots(_MAX_COLUMN_GAP_MM), spare_x // max(1, plan.n_columns - 1)) if plan.n_columns > 1 else 0
     row_gap = min(sheet.dots(_MAX_ROW_GAP_MM), spare_y // (plan.n_rows - 1)) if plan.n_rows > 1 else 0

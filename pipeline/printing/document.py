@@ -89,7 +89,8 @@ def _draw_page(pen: Pen, printout: Printout, page: int, load_image: Callable[[st
 def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:
     baseline = box.y_mm + 2.6
     name = pen.text(box.x_mm, baseline, "inkproof", 8, font="Helvetica-Bold")
-    number = pen.text(box.x_mm + box.width_mm, baseline, f"page {page} of {printout.n_pages}", 8, font="Helvetica-Bold", anchor="right")
+    number = pen.text(box.x_mm + box.width_mm, baseline, f"page {page} of {printout.n_pages}", 8, font="Helvetica-Bold",
+                      anchor="right")
     room = box.width_mm - name - number - 6
     run = fitted(f"{printout.run} · {printout.run_code}", "Helvetica", 8, room, smallest_pt=8)[0]
     pen.text(box.x_mm + name + 2.5, baseline, run, 8, colour=GREY)
@@ -107,7 +108,8 @@ def _draw_payload(pen: Pen, code: Fiducial, places: Furniture) -> None:
 def _draw_caption(pen: Pen, caption: str, box: Box) -> None:
     lead, _, rest = caption.partition(" · ")
     size = _CAPTION_PT
-    while size > _SMALLEST_CAPTION_PT and _width_mm(lead, "Helvetica-Bold", size) + _width_mm("  " + rest, "Helvetica", size) > box.width_mm:
+    while size > _SMALLEST_CAPTION_PT and (
+            _width_mm(lead, "Helvetica-Bold", size) + _width_mm("  " + rest, "Helvetica", size) > box.width_mm):
         size -= 0.25
     baseline = box.y_mm + 2.1
     lead, _ = fitted(lead, "Helvetica-Bold", size, box.width_mm, smallest_pt=size)

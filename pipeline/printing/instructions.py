@@ -128,7 +128,8 @@ def _draw_steps(sheet: _SheetPen, printout: Printout, instructions: Instructions
             number += 1
             radius = 2.7 * s
             sheet.pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
-            sheet.text(x + radius, y + radius + 1.15 * s, str(number), 8.5, font="Helvetica-Bold", colour="#ffffff", anchor="centre")
+            sheet.text(x + radius, y + radius + 1.15 * s, str(number), 8.5, font="Helvetica-Bold", colour="#ffffff",
+                       anchor="centre")
             y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step, size), y + 2 * radius) + gap * s
         y += (1.0 if landscape else 2.6) * s
 
@@ -142,12 +143,13 @@ def _steps(printout: Printout, instructions: Instructions) -> tuple[tuple[str, t
             f"<b>Check with a ruler.</b> The bar at the foot of every page must be {bar_mm} mm long.")),
         ("Photograph", (
             "<b>Lay the page flat</b> on a table, in even light, with no shadow across it.",
-            "<b>Hold the camera parallel</b> above the page. The whole page with all four codes must be in the picture; let it fill "
-            "the frame.",
+            "<b>Hold the camera parallel</b> above the page. The whole page with all four codes must be in the picture; "
+            "let it fill the frame.",
             "<b>No flash, no zoom, no filter.</b> Tap to focus and hold still.",
             "<b>One sharp photo of each page</b> is enough. More do no harm: the best one counts.")),
         ("Hand in", (
-            f'<b>Copy the photos</b> as the camera made them to <font name="Courier">{escape(instructions.photos_folder)}</font>. '
+            "<b>Copy the photos</b> as the camera made them to "
+            f'<font name="Courier">{escape(instructions.photos_folder)}</font>. '
             "Any order, any file name; do not crop, edit or send them through a messenger.",
             f'<b>Then type</b> <font name="Courier">{escape(instructions.command)}</font>')),
     )

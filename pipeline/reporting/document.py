@@ -23,7 +23,7 @@ from pipeline.reporting.gallery import JPEG_QUALITY, GalleryRow
 from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
 from pipeline.reporting.summary import Flag, flags, has_photos, lead, photo_count, sentences, tiles
 from pipeline.reporting.tables import photo_tables, quality_table, selection_table, transform_tables
-from pipeline.reporting.words import ATTACK_TITLES, CASE_TITLES, count, listed, middle_cut, percent
+from pipeline.reporting.words import ATTACK_TITLES, CASE_TITLES, axis_of, count, listed, middle_cut, percent, span
 
 _N_DISCARDS_LISTED = 60
 
@@ -94,15 +94,16 @@ def _how_to_read(content: ReportContent, number: "_Numbering") -> list[Flowable]
         "(Kurakin, Goodfellow and Bengio 2016, Eq. 1). An attack works where the clean file is classified right and the "
         "adversarial file is classified wrong; it is destroyed where the transformed adversarial image is classified right "
         "again. A photograph of a printout is one such T. A low rate means a sturdy attack.",
-        "C(X, y) is 1 where image X is classified as its true class y and 0 elsewhere; the bar means not, 1 − C. For top-5, classified as y "
-        "means that y is among the five likeliest classes.",
-        "<b>Denominators.</b> Each rate is given with n, the number of working attacks, which is smaller than the number of images "
-        "and differs between top-1 and top-5. Where n is 0 the rate is n/a, not 0 %. Discarded photographs leave numerator and "
-        "denominator alike. Intervals are 95 % Wilson score intervals.",
-        "<b>Cases.</b> In the average case the images are drawn at random. In the prefiltered case only images are drawn whose clean "
-        "file is classified right and whose adversarial file is classified wrong, both with high confidence, at top-1 and top-5.",
-        f"<b>Units.</b> ε is the largest change of a pixel in 8-bit units (0 to 255). Method names are the paper's: {listed(names)}. "
-        "Every prediction is made from the saved 8-bit file.",
+        "C(X, y) is 1 where image X is classified as its true class y and 0 elsewhere; the bar means not, 1 − C. For top-5, "
+        "classified as y means that y is among the five likeliest classes.",
+        "<b>Denominators.</b> Each rate is given with n, the number of working attacks, which is smaller than the number of "
+        "images and differs between top-1 and top-5. Where n is 0 the rate is n/a, not 0 %. Discarded photographs leave "
+        "numerator and denominator alike. Intervals are 95 % Wilson score intervals.",
+        "<b>Cases.</b> In the average case the images are drawn at random. In the prefiltered case only images are drawn whose "
+        "clean file is classified right and whose adversarial file is classified wrong, both with high confidence, at top-1 and "
+        "top-5.",
+        "<b>Units.</b> ε is the largest change of a pixel in 8-bit units (0 to 255). Method names are the paper's: "
+        f"{listed(names)}. Every prediction is made from the saved 8-bit file.",
     )
     picture = Image(io.BytesIO(formula), width=115 * mm, height=115 * mm * 0.62 / 4.6)
     return [
@@ -140,7 +141,7 @@ def _selection(content: ReportContent, number: "_Numbering") -> list[Flowable]:
         )
         story.append(
             prose(
-                f"<b>{len(short)} of {count(len(content.fills), 'cell')} could not be filled</b>: the table says how far each got."
+                f"<b>{len(short)} of {count(len(content.fills), 'cell')} could not be filled</b>: the table says how far."
                 f"{none_found}",
                 styles["body"],
             )
@@ -234,11 +235,12 @@ def _transform_results(content: ReportContent, number: "_Numbering") -> list[Flo
     for case in CASES:
         rows = [row for row in digital if row.case == case and row.destruction_rate is not None and row.parameter is not None]
         for epsilon in sorted({row.epsilon_8bit for row in rows}, reverse=True):
-            n_images = sorted({row.n_images for row in rows if row.epsilon_8bit == epsilon})
+            n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)
+            is_marked = any(axis_of(row.transform, content.axes).neutral is not None for row in rows)
             caption = (
                 f"Destruction rate over the parameter of each transform, {CASE_TITLES[case]}, ε = {epsilon}. Solid: top-1 with "
-                f"95 % Wilson band; dashed: top-5; n: eligible attacks of {'–'.join(map(str, dict.fromkeys((n_images[0], n_images[-1]))))} "
-                "images. A grey line marks the value that changes nothing."
+                f"95 % Wilson band; dashed: top-5; n: eligible attacks of {n_images} images."
+                f"{' A grey line marks the value that changes nothing.' if is_marked else ''}"
             )
             drawn = figures.transform_curves(rows, case, epsilon, content.axes)
             story += figure_block(figures.png(drawn), number.figure(), caption)
@@ -255,9 +257,9 @@ def _gallery(content: ReportContent, number: "_Numbering") -> list[Flowable]:
     with_photos = any(item.photo_clean or item.photo_adversarial for item in content.gallery)
     photographs = " The photographs are shown as they were judged, cropped and straightened." if with_photos else ""
     intro = (
-        "The difference is adversarial minus clean, multiplied by the factor above it, on mid-grey: grey is no change. Beneath each "
-        "picture stand the likeliest classes and their probabilities; a filled tick marks a right, a hollow cross a wrong first "
-        f"guess.{photographs} Pictures are embedded at JPEG quality {JPEG_QUALITY}; the run's own files are lossless."
+        "The difference is adversarial minus clean, multiplied by the factor above it, on mid-grey: grey is no change. Beneath "
+        "each picture stand the likeliest classes and their probabilities; a filled tick marks a right, a hollow cross a wrong "
+        f"first guess.{photographs} Pictures are embedded at JPEG quality {JPEG_QUALITY}; the run's own files are lossless."
     )
     per_row = 1 if with_photos else 2
     rows = [content.gallery[start : start + per_row] for start in range(0, len(content.gallery), per_row)]
@@ -277,9 +279,10 @@ def _capture_quality(content: ReportContent, number: "_Numbering") -> list[Flowa
         else "."
     )
     story: list[Flowable] = [prose(escape(text), styles["body"])]
-    if content.quality:
+    if any(photo.reprojection_rms_px is not None or photo.sharpness is not None for photo in content.quality):
         caption = f"Capture quality, one tick a photograph (n = {len(content.quality)}); dashed lines are medians."
         story += figure_block(figures.png(figures.capture_quality(content.quality)), number.figure(), caption)
+    if content.quality:
         story += table_block(quality_table(content.quality))
     story += [CondPageBreak(50 * mm), Heading("Discards", styles["h2"])]
     if not content.discards:

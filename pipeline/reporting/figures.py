@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from statistics import median
 from typing import ParamSpec
 
 import matplotlib
@@ -16,11 +17,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, RateRow
 from pipeline.reporting.content import CaptureQuality, ReferenceRate, TransformAxis
 from pipeline.reporting.theme import INK, QUIET, RULE, attack_style
-from pipeline.reporting.words import CASE_TITLES, attack_order, attack_title, axis_of
+from pipeline.reporting.words import CASE_TITLES, attack_order, attack_title, axis_of, span
 
 _P = ParamSpec("_P")
 WIDTH_IN = 6.7
 DPI = 200
+_TALLEST_IN = 7.5
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 7,
@@ -74,7 +76,7 @@ def _styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
 def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes: Iterable[TransformAxis] = ()) -> Figure:
     """Returns the destruction rate over each digital transform's parameter, one panel a transform, for one case and ε.
 
-    Solid lines are top-1 with a band for the 95 % Wilson interval, dashed ones top-5; the legend gives the number of eligible attacks.
+    Solid lines are top-1 with a band for the 95 % Wilson interval, dashed ones top-5; the legend gives n eligible.
     """
     rows = [
         row
@@ -122,11 +124,11 @@ def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = ()
     cases = [case for case in CASES if any(row.case == case for row in rows)]
     published = {(r.case, r.attack, r.epsilon_8bit, r.top_k): r.destruction_rate for r in reference}
     attacks = tuple(attack_order(row.attack for row in rows))
-    figure = Figure(figsize=(WIDTH_IN, 0.9 + 0.34 * max(2, len(cells))), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.34 * max(2, len(cells)))), layout="constrained")
     panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
     found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
     has_published = False
-    for panel, case in zip(panels, cases):
+    for panel, case in zip(panels, cases, strict=False):
         for place, (attack, epsilon) in enumerate(cells):
             for k, shift in ((1, -0.17), (5, 0.17)):
                 row = found.get((case, attack, epsilon, k))
@@ -166,15 +168,15 @@ def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None
     cells = _cells(rows)
     cases = [case for case in CASES if any(row.case == case for row in rows)]
     found = {(row.case, row.attack, row.epsilon_8bit, row.variant, row.transform): row for row in rows}
-    figure = Figure(figsize=(WIDTH_IN, 0.9 + 0.28 * max(2, len(cells))), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.28 * max(2, len(cells)))), layout="constrained")
     panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
-    for panel, case in zip(panels, cases):
+    for panel, case in zip(panels, cases, strict=False):
         for place, (attack, epsilon) in enumerate(cells):
             for variant, colour, shift in _VARIANT_STYLES:
                 points = [found.get((case, attack, epsilon, variant, transform)) for transform in (SOURCE, PHOTO)]
                 shown = [100 * row.accuracy for row in points if row]
                 panel.plot(shown, [place + shift] * len(shown), color=colour, linewidth=1.0, alpha=0.5, zorder=2)
-                for row, face in zip(points, ("white", colour)):
+                for row, face in zip(points, ("white", colour), strict=True):
                     if row:
                         panel.plot(100 * row.accuracy, place + shift, "o", mfc=face, mec=colour, mew=1.0, ms=4.2, zorder=3)
         _cell_axis(panel, cells, panel is panels[0])
@@ -194,7 +196,7 @@ def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None
 
 @_styled
 def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
-    """Returns how the photographs came out: one panel a measure, one dot a photograph, a line at the median."""
+    """Returns how the photographs came out: one panel a measure, one tick a photograph, a line at the median."""
     quality = tuple(quality)
     measures = (
         ("registration_error_px", "Registration error", "crop pixels"),
@@ -205,7 +207,7 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
     shown = [m for m in measures if any(getattr(photo, m[0]) is not None for photo in quality)]
     figure = Figure(figsize=(WIDTH_IN, 1.9), layout="constrained")
     panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
-    for panel, (name, title, unit) in zip(panels, shown):
+    for panel, (name, title, unit) in zip(panels, shown, strict=False):
         values = [getattr(photo, name) for photo in quality if getattr(photo, name) is not None]
         _histogram(panel, values)
         panel.set(title=title, xlabel=f"{unit}\n(n = {len(values)})")
@@ -283,7 +285,7 @@ def _curve_handles(rows: Sequence[RateRow], attacks: tuple[str, ...]) -> list[Li
         for k in (1, 5):
             eligible = [row.n_eligible for row in rows if (row.attack, row.top_k) == (attack, k)]
             if eligible:
-                n = "–".join(str(value) for value in dict.fromkeys((min(eligible), max(eligible))))
+                n = span(eligible)
                 handles.append(
                     Line2D(
                         [],
@@ -328,7 +330,7 @@ def _cells(rows: Sequence[RateRow | AccuracyRow]) -> list[tuple[str, int]]:
 def _n_label(name: str, counts: Sequence[int]) -> str:
     if not counts:
         return name
-    return f"{name} (n = {'–'.join(str(n) for n in dict.fromkeys((min(counts), max(counts))))} images a cell)"
+    return f"{name} (n = {span(counts)} images a cell)"
 
 
 def _histogram(panel: Axes, values: Sequence[float]) -> None:
@@ -352,7 +354,7 @@ def _histogram(panel: Axes, values: Sequence[float]) -> None:
         clip_on=False,
         zorder=3,
     )
-    panel.axvline(sorted(values)[len(values) // 2], color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=4)
+    panel.axvline(median(values), color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=4)
     panel.tick_params(axis="x", pad=5)
     panel.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     panel.xaxis.set_major_locator(MaxNLocator(3))

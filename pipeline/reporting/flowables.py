@@ -22,6 +22,7 @@ from pipeline.reporting.tables import Cell, Table, group_spans, split_columns
 FRAME_WIDTH = 170 * mm
 _TEXT_SIZE, _NOTE_SIZE, _PADDING = 7.4, 5.8, 5.0
 _WIDEST_COLUMN = 26 * mm
+_TALLEST_FIGURE = 215 * mm
 
 
 def table_block(table: Table, remark: str = "", heading: Flowable | None = None) -> list[Flowable]:
@@ -42,7 +43,8 @@ def figure_block(png: bytes, number: int, caption: str) -> list[Flowable]:
     """Returns a figure across the page with its numbered caption beneath."""
     reader = ImageReader(io.BytesIO(png))
     width, height = reader.getSize()
-    picture = Image(io.BytesIO(png), width=FRAME_WIDTH, height=FRAME_WIDTH * height / width)
+    scale = min(FRAME_WIDTH / width, _TALLEST_FIGURE / height)
+    picture = Image(io.BytesIO(png), width=scale * width, height=scale * height)
     return [KeepTogether([picture, Gap(2 * mm), _caption(f"Figure {number}.", caption), Gap(5 * mm)])]
 
 
@@ -51,7 +53,11 @@ def text_table(rows: Sequence[Sequence[str]], widths_mm: Sequence[float], header
     style = theme.styles()["cell"]
     body = [[prose(escape(text), style) for text in row] for row in rows]
     head = [[prose(f"<b>{escape(text)}</b>", style) for text in header]] if header else []
-    commands = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_paddings(), ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(theme.RULE))]
+    commands = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        *_cell_commands(),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(theme.RULE)),
+    ]
     if header:
         commands.append(("LINEBELOW", (0, 0), (-1, 0), 0.8, HexColor(theme.INK)))
     return PageTable(head + body, colWidths=[w * mm for w in widths_mm], style=commands, repeatRows=len(head), hAlign="LEFT")
@@ -179,7 +185,7 @@ def _page_table(table: Table) -> PageTable:
     styles = [_cell_style(column.is_number) for column in table.columns]
     head = [[Paragraph(f"<b>{escape(c.header)}</b>", s) for c, s in zip(table.columns, styles, strict=True)]]
     ink, rule = HexColor(theme.INK), HexColor(theme.RULE)
-    commands: list[tuple] = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_paddings()]
+    commands: list[tuple] = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_cell_commands()]
     if has_groups:
         row: list[Flowable | str] = [""] * len(table.columns)
         for start, stop, group in group_spans(table.columns):
@@ -210,7 +216,7 @@ def _cell_style(is_number: bool) -> ParagraphStyle:
 
 
 def _page_widths(table: Table) -> list[float]:
-    """Stubs as wide as they need; the rest of the page is shared by the data columns, up to a width that still reads as one row."""
+    """Stubs as wide as they need; the data columns share the rest, up to a width that still reads as one row."""
     widths = _natural_widths(table)
     data = [i for i, column in enumerate(table.columns) if not column.is_stub]
     spare = FRAME_WIDTH - sum(widths)
@@ -235,6 +241,8 @@ def _natural_widths(table: Table) -> list[float]:
     return widths
 
 
-def _paddings() -> list[tuple]:
+def _cell_commands() -> list[tuple]:
     sides = (("LEFTPADDING", _PADDING), ("RIGHTPADDING", _PADDING), ("TOPPADDING", 2.0), ("BOTTOMPADDING", 2.4))
-    return [(side, (0, 0), (-1, -1), value) for side, value in sides]
+    # An empty cell takes its height from the table's own type, not from a paragraph's.
+    type_size = (("FONTSIZE", _TEXT_SIZE), ("LEADING", 9))
+    return [(command, (0, 0), (-1, -1), value) for command, value in (*sides, *type_size)]

@@ -135,8 +135,8 @@ def flags(content: ReportContent) -> list[Flag]:
         Flag(
             f"many discards (> {100 * MANY_DISCARDS:.0f} %)",
             photos.lost_rate > MANY_DISCARDS,
-            f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used; what is lost may not be lost "
-            "at random.",
+            f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used; "
+            "what is lost may not be lost at random.",
             "Photograph those pages again: flat, all four codes in the picture, no glare.",
         ),
         Flag(

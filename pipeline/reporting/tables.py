@@ -17,6 +17,7 @@ from pipeline.reporting.words import (
     middle_cut,
     number,
     percent,
+    span,
 )
 
 TEXT_WIDTH = 100
@@ -108,7 +109,7 @@ def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), or
         [Column(f"top-{k}", CASE_TITLES[case].capitalize()) for case, k in keys],
         _ordered(cells),
         [[_rate_cell(found.get((case, attack, epsilon, k))) for case, k in keys] for _, attack, epsilon in _ordered(cells)],
-        "Destroyed attacks / eligible attacks and the 95 % Wilson interval in per cent beneath. A lower rate is a sturdier attack.",
+        "Destroyed / eligible attacks and the 95 % Wilson interval in per cent beneath. A lower rate is a sturdier attack.",
     )
 
 
@@ -138,8 +139,7 @@ def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fil
     for cell in cells:
         for k in (1, 5):
             in_row = [found.get((cell[1], cell[2], k, value)) for value in values]
-            eligible = sorted({row.n_eligible for row in in_row if row})
-            n_text = "–".join(str(n) for n in dict.fromkeys((eligible[0], eligible[-1]))) if eligible else NO_ROW
+            n_text = span(row.n_eligible for row in in_row if row)
             stubs.append(cell)
             body.append([Cell(f"top-{k}"), Cell(n_text), *(_short_rate_cell(row) for row in in_row)])
     columns = [Column("", is_number=False, is_stub=True), Column("n", is_stub=True)]

@@ -59,6 +59,12 @@ def number(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
+def span(values: Iterable[int]) -> str:
+    """Returns the range of some counts: "19" where they are all the same, "17–19" where not, "–" where there is none."""
+    found = sorted(set(values))
+    return NO_ROW if not found else f"{found[0]}–{found[-1]}" if len(found) > 1 else str(found[0])
+
+
 def count(n: int, noun: str, plural: str = "") -> str:
     """Returns "1 photo", "2 photos"; thousands are set apart by a comma."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

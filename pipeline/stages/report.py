@@ -15,13 +15,12 @@ from pipeline.experiment_file import experiment_text
 from pipeline.images import read_png
 from pipeline.metrics.kurakin2016 import PAPER_TABLE_3
 from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, Candidate, Capture, CellFill, Discard, Pair, Prediction, RateRow, View
-from pipeline.reporting import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent, TransformAxis
+from pipeline.reporting import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent
 from pipeline.reporting import figures
 from pipeline.reporting.document import build_report
 from pipeline.reporting.summary import sentences
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
-from pipeline.transforms import TRANSFORMS
 from pipeline.version import VERSION
 
 _SHOWN_VERSIONS = ("torch", "torchvision", "numpy", "opencv-python", "pillow", "zxing-cpp", "pyzbar", "qrcode", "reportlab", "pypdfium2")
@@ -61,7 +60,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
         model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"]),
-        dataset=DatasetFacts(selection["dataset"], selection["n_dataset"], len(class_names), len(selection["rejected"])),
+        dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
         simulated=any(view.origin == "simulated" for view in views),
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
         pairs=pairs,
@@ -72,15 +71,8 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
-        axes=tuple(_axis(name) for name in experiment.transforms.grids),
         reference_rates=_reference_rates(),
     )
-
-
-def _axis(name: str) -> TransformAxis:
-    transform = TRANSFORMS[name]
-    title = {"jpeg": "JPEG", "blur": "Gaussian blur", "noise": "Gaussian noise"}.get(name, name.capitalize())
-    return TransformAxis(name, title, transform.label, {"brightness": 0.0, "contrast": 1.0}.get(name))
 
 
 def _version(name: str) -> str:

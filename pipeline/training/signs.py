@@ -34,7 +34,7 @@ _WEIGHT_DECAY = 5e-4
 
 def train(
     seed: int,
-    n_images: int = 20_000,
+    n_images: int = 16_000,
     n_epochs: int = 6,
     n_workers: int = 2,
     report: Callable[[str], None] = lambda line: None,
@@ -117,8 +117,8 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.fl
     destination_from_source = cv2.getRotationMatrix2D(((px - 1) / 2,) * 2, rng.uniform(-4, 4), rng.uniform(0.88, 1.1))
     destination_from_source[:, 2] += rng.uniform(-5, 5, 2)
     moved = cv2.warpAffine(image, destination_from_source, (px, px), borderMode=cv2.BORDER_REFLECT_101)
-    gain = rng.uniform(0.7, 1.25) * rng.uniform(0.93, 1.07, 3)
-    tone = (_LEVELS * gain + rng.uniform(-0.05, 0.12)).clip(0, 1) ** rng.uniform(0.8, 1.25)
+    gain = rng.uniform(0.5, 1.2) * rng.uniform(0.93, 1.07, 3)
+    tone = (_LEVELS * gain + rng.uniform(-0.05, 0.2)).clip(0, 1) ** rng.uniform(0.8, 1.5)
     varied = cv2.LUT(moved, tone.astype(np.float32).reshape(1, 256, 3))
     if rng.random() < 0.5:
         varied = cv2.GaussianBlur(varied, (0, 0), rng.uniform(0.3, 1.4))
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.training.signs", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=PACKAGED_WEIGHTS)
-    parser.add_argument("--images", type=int, default=20_000, help="size of the training set (default %(default)s)")
+    parser.add_argument("--images", type=int, default=16_000, help="size of the training set (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2, help="threads, and processes that render")
     options = parser.parse_args(arguments)

@@ -1,0 +1,302 @@
+"""Whole runs: the loop closes, an interruption costs nothing, and a change reruns only what depends on it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import load_experiment
+from pipeline.errors import AnswerNo, BadInput, WrongUse
+from pipeline.executor import Context
+from pipeline.flow import run_all, run_stage, status, what_would_run
+from pipeline.images import read_png
+from pipeline.metrics import destruction_counts
+from pipeline.records import Capture, Discard, Pair, Prediction, View
+from pipeline.store import Run, read_json, read_table, write_bytes
+
+CONTEXT = Context()
+
+
+def opened(workspace: Path, *overrides: str):
+    return load_experiment(workspace / "small.toml", overrides), Run(workspace, "small")
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A private copy of the finished run, to change."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def states(workspace: Path, *overrides: str) -> dict[str, str]:
+    return {state.stage: state.state for state in status(*opened(workspace, *overrides))}
+
+
+def tree(workspace: Path) -> dict[str, bytes]:
+    files = (path for path in workspace.rglob("*") if path.is_file() and path.name != "journal.jsonl")
+    return {path.relative_to(workspace).as_posix(): path.read_bytes() for path in files}
+
+
+def test_every_page_is_recognised_and_registered_within_half_a_pixel(finished):
+    run = Run(finished, "small")
+    captures = read_table(run.captures / "captures.parquet", Capture)
+    layout = read_json(run.layout)
+    assert sorted(capture.page for capture in captures) == list(range(1, layout["n_pages"] + 1))
+    assert all(capture.n_codes == 4 and capture.origin == "simulated" for capture in captures)
+    views = read_table(run.captures / "views.parquet", View)
+    assert len(views) == len(layout["placements"])
+    assert np.sqrt(np.mean([view.registration_error_px**2 for view in views])) <= 0.5
+
+
+def test_saved_images_stay_inside_the_ball(finished):
+    run = Run(finished, "small")
+    for pair in read_table(run.printouts / "pairs.parquet", Pair):
+        clean, adversarial = (read_png(run.printouts / path).astype(int) for path in (pair.clean_path, pair.adversarial_path))
+        assert np.abs(adversarial - clean).max() == pair.linf_8bit <= pair.epsilon_8bit
+
+
+def test_every_rate_follows_from_the_predictions(finished):
+    """Recounts Eq. 1 from the predictions alone, by another route than the rate stage."""
+    run = Run(finished, "small")
+    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    views = {(v.transform, v.parameter, v.variant, v.pair_id or v.image_id): v for v in read_table(run.reports / "views.parquet", View)}
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+
+    def right(transform, parameter, variant, subject, top_k):
+        prediction = predictions[views[transform, parameter, variant, subject].view_id]
+        return prediction.true_label in prediction.labels[:top_k]
+
+    rows = read_json(run.reports / "rates.json")["destruction_rates"]
+    assert {row["transform"] for row in rows} == {"photo", "blur", "noise", "jpeg"}
+    for row in rows:
+        cell = [p for p in pairs if (p.attack, p.epsilon_8bit) == (row["attack"], row["epsilon_8bit"]) and row["case"] in p.cases]
+        counts = destruction_counts(
+            (
+                right("source", None, "clean", pair.image_id, row["top_k"]),
+                right("source", None, "adversarial", pair.pair_id, row["top_k"]),
+                right(row["transform"], row["parameter"], "adversarial", pair.pair_id, row["top_k"]),
+            )
+            for pair in cell
+        )
+        assert (counts.n_hit, counts.n_eligible) == (row["n_hit"], row["n_eligible"])
+
+
+def test_prefiltered_pairs_are_confidently_right_and_confidently_wrong(finished):
+    run = Run(finished, "small")
+    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    chosen = [pair for pair in read_table(run.printouts / "pairs.parquet", Pair) if "prefiltered" in pair.cases]
+    assert chosen
+    for pair in chosen:
+        clean, adversarial = predictions[f"clean/{pair.image_id}/source"], predictions[f"{pair.pair_id}/source"]
+        assert clean.labels[0] == pair.true_label and clean.probabilities[0] >= 0.8
+        assert pair.true_label not in adversarial.labels and adversarial.probabilities[0] >= 0.8
+
+
+def test_both_cases_and_every_cell_are_accounted_for(finished):
+    fills = read_json(Run(finished, "small").printouts / "selection.json")["fills"]
+    cells = {(fill["case"], fill["attack"], fill["epsilon_8bit"]) for fill in fills}
+    assert cells == {(case, *cell) for case in ("average", "prefiltered") for cell in (("fgsm", 4), ("fgsm", 16), ("illc", 8))}
+    assert all(fill["n_found"] == 3 for fill in fills if fill["case"] == "average")
+    assert all(fill["n_tried"] == 40 for fill in fills if fill["n_found"] < 3)
+
+
+def test_a_shared_draw_uses_one_set_of_images_and_a_fresh_draw_does_not(copy):
+    def average_images(*overrides):
+        experiment, run = opened(copy, 'selection.cases=["average"]', *overrides)
+        run_stage("select", experiment, run, CONTEXT)
+        run_stage("generate", experiment, run, CONTEXT)
+        cells = {}
+        for pair in read_table(run.printouts / "pairs.parquet", Pair):
+            cells.setdefault((pair.attack, pair.epsilon_8bit), set()).add(pair.image_id)
+        return list(cells.values())
+
+    shared = average_images()
+    assert all(images == shared[0] for images in shared)
+    fresh = average_images("selection.draw=per-cell")
+    assert any(images != fresh[0] for images in fresh)
+
+
+def test_a_finished_run_does_nothing(finished):
+    before = tree(finished)
+    assert set(states(finished).values()) == {"done"}
+    assert [state.state for state in run_all(*opened(finished), CONTEXT)] == ["done"] * 9
+    assert tree(finished) == before
+
+
+CHANGES = {
+    "report-title": ("report.title=Other", {"report"}),
+    "transform-grid": ("transforms.blur=[1]", {"transform", "classify", "rate", "report"}),
+    "strict": ("capture.strict=true", {"crop", "classify", "rate", "report"}),
+    "profile": ("photograph.profile=ideal", {"photograph", "crop", "classify", "rate", "report"}),
+    "paper": ("layout.paper=Letter", {"layout", "photograph", "crop", "classify", "rate", "report"}),
+    "number-of-images": ("selection.n_images=2", None),
+}
+
+
+@pytest.mark.parametrize(("override", "affected"), CHANGES.values(), ids=CHANGES.keys())
+def test_a_changed_setting_makes_stale_only_what_depends_on_it(finished, override, affected):
+    found = states(finished, override)
+    expected = set(found) if affected is None else affected
+    assert {name for name, state in found.items() if state != "done"} == expected
+    assert {state.stage for state in what_would_run(*opened(finished, override))} == expected
+
+
+def test_status_says_why(finished):
+    reasons = {state.stage: state.reason for state in status(*opened(finished, "attacks.illc.epsilons_8bit=[12]"))}
+    assert reasons["select"] == "attacks.illc.epsilons_8bit [8] → [12]"
+    assert reasons["generate"] == "select is stale"
+
+
+def test_a_rerun_after_a_change_equals_a_fresh_run(copy, tmp_path):
+    changed = "transforms.blur=[1]"
+    list(run_all(*opened(copy, changed), CONTEXT))
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    shutil.copy(copy / "small.toml", fresh)
+    list(run_all(*opened(fresh, changed), CONTEXT))
+    assert tree(copy) == tree(fresh)
+
+
+def test_workers_change_nothing(finished, tmp_path):
+    shutil.copy(finished / "small.toml", tmp_path)
+    list(run_all(*opened(tmp_path), Context(workers=2)))
+    assert tree(tmp_path) == tree(finished)
+
+
+# The run is killed as soon as the first file of each pattern appears, one after the other, and goes on each time.
+KILL_POINTS = (
+    "printouts/small/.items/select/*.png",
+    "printouts/small/.items/craft/*.png",
+    "printouts/small/images/fgsm-eps16/*.png",
+    "captures/small/photos/*.jpg",
+    "captures/small/views/photo/*/*.png",
+    "captures/small/.items/transform/*.json",
+    "reports/small/.items/classify/*.json",
+    "reports/small/rates.csv",
+)
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_path):
+    shutil.copy(finished / "small.toml", tmp_path)
+    command = [sys.executable, "-m", "pipeline", "run", "small.toml", "--workers", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    for pattern in KILL_POINTS:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not any(tmp_path.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert process.poll() is None, f"the run ended before {pattern} appeared"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False).returncode == 0
+    assert tree(tmp_path) == tree(finished)
+
+
+def test_three_new_photos_cost_three_photos(copy, monkeypatch):
+    experiment, run = opened(copy)
+    photo = next(run.photos.glob("*.jpg"))
+    for number in range(3):
+        write_bytes(run.photos / f"again-{number}.jpg", photo.read_bytes() + bytes([number]))
+    from pipeline.stages import crop as stage
+
+    read = []
+    original = stage._read
+    monkeypatch.setattr(stage, "_read", lambda item, **rest: read.append(item.name) or original(item, **rest))
+    run_stage("crop", experiment, run, CONTEXT)
+    assert sorted(read) == [f"again-{number}.jpg" for number in range(3)]
+
+
+def discards_of(run: Run) -> dict[str, str]:
+    return {row.photo: row.reason for row in read_table(run.captures / "discards.parquet", Discard)}
+
+
+def test_every_bad_photo_is_listed_with_its_reason_and_the_good_ones_are_kept(copy):
+    experiment, run = opened(copy)
+    good = sorted(run.photos.glob("*.jpg"))
+    whole = good[0].read_bytes()
+    write_bytes(run.photos / "truncated.jpg", whole[: len(whole) // 3])
+    write_bytes(run.photos / "letter.jpg", b"Dear reader,\n")
+    write_bytes(run.photos / "empty.jpg", b"")
+    write_bytes(run.photos / "copy.jpg", whole)
+    write_bytes(run.photos / "table.png", (run.printouts / "images" / "clean").glob("*.png").__next__().read_bytes())
+    run_stage("crop", experiment, run, CONTEXT)
+    found = discards_of(run)
+    assert found["truncated.jpg"] == found["letter.jpg"] == found["empty.jpg"] == "unreadable"
+    assert found["table.png"] == "no-code"
+    assert "duplicate" in found.values() and len(found) == 5
+    assert sum(capture.counts for capture in read_table(run.captures / "captures.parquet", Capture)) == len(good)
+
+
+def test_a_photo_of_another_run_is_refused(copy, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(copy / "small.toml", other)
+    for stage in ("select", "generate", "layout", "photograph"):
+        run_stage(stage, *opened(other, 'selection.cases=["average"]', "selection.n_images=1", "seed=8"), CONTEXT)
+    experiment, run = opened(copy)
+    write_bytes(run.photos / "stranger.jpg", next(Run(other, "small").photos.glob("*.jpg")).read_bytes())
+    run_stage("crop", experiment, run, CONTEXT)
+    assert discards_of(run)["stranger.jpg"] == "other-run"
+
+
+def test_photos_without_any_page_give_digital_results_and_a_list(copy):
+    experiment, run = opened(copy, "photograph.by=camera")
+    shutil.rmtree(run.photos)
+    write_bytes(run.photos / "nothing.png", next((run.printouts / "images" / "clean").glob("*.png")).read_bytes())
+    found = {state.stage: state for state in run_all(experiment, run, CONTEXT)}
+    assert found["crop"].state == "done" and found["crop"].summary["missing_pages"]
+    assert found["report"].state == "done"
+    assert not any(row["transform"] == "photo" for row in read_json(run.reports / "rates.json")["destruction_rates"])
+
+
+def test_with_a_camera_the_run_stops_at_the_person_and_goes_on_when_the_photos_are_there(copy):
+    experiment, run = opened(copy, "photograph.by=camera")
+    kept = {path.name: path.read_bytes() for path in run.photos.glob("*.jpg")}
+    shutil.rmtree(run.photos)
+    found = {state.stage: state.state for state in run_all(experiment, run, CONTEXT)}
+    assert (found["photograph"], found["crop"], found["report"]) == ("waiting", "waiting", "done")
+    with pytest.raises(AnswerNo, match="photos"):
+        run_stage("crop", experiment, run, CONTEXT)
+    for number, content in enumerate(kept.values()):
+        write_bytes(run.photos / f"IMG_{900 - number}.jpg", content)
+    found = {state.stage: state.state for state in run_all(experiment, run, CONTEXT)}
+    assert set(found.values()) == {"done"}
+    assert any(row["transform"] == "photo" for row in read_json(run.reports / "rates.json")["destruction_rates"])
+
+
+def test_a_stage_out_of_order_says_what_comes_first(tmp_path, small_file):
+    with pytest.raises(WrongUse, match="inkproof layout"):
+        run_stage("crop", load_experiment(small_file), Run(tmp_path, "small"), CONTEXT)
+
+
+def test_an_edited_clean_image_is_noticed(copy):
+    experiment, run = opened(copy)
+    image = next((run.printouts / "images" / "clean").glob("*.png"))
+    other = sorted((run.printouts / "images" / "clean").glob("*.png"))[-1]
+    image.write_bytes(other.read_bytes() if other != image else b"")
+    assert states(copy)["select"] == "stale"
+    from pipeline.stages.generate import generate
+
+    with pytest.raises(BadInput, match="not the image that was drawn"):
+        generate(experiment, run, CONTEXT)
+
+
+def test_transformed_images_are_kept_as_files_when_asked(copy):
+    experiment, run = opened(copy, "transforms.save_images=true")
+    list(run_all(experiment, run, CONTEXT))
+    views = read_table(run.captures / "transforms.parquet", View)
+    from pipeline.images import pixels_sha256
+
+    assert views and all(pixels_sha256(read_png(run.captures / view.path)) == view.sha256 for view in views)
+
+
+def test_the_records_name_no_folder_of_this_machine(finished):
+    for name, content in tree(finished).items():
+        assert str(finished).encode() not in content, name
+    assert json.loads((finished / "printouts/small/.stages/select.json").read_text())["stage"] == "select"
