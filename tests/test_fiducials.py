@@ -112,6 +112,23 @@ def test_refinement_is_ten_times_better_than_the_decoder() -> None:
     assert np.mean(_errors_px(detect(photo), truth)) < 0.1 * np.mean(_errors_px(raw, truth))
 
 
+def test_the_decoders_corners_count_from_pixel_centres() -> None:
+    offsets = []
+    for angle_deg in (0, 40, 80, 120, 160, 200, 240, 280, 320):
+        photo, truth = _photo(angle_deg)
+        offsets += [corners - truth[text] for text, corners in detection._read(photo, "zxing-cpp")]
+    assert np.abs(np.mean(offsets, axis=(0, 1))).max() < 0.25
+
+
+@pytest.mark.parametrize("module_px", [5, 13, 21, 34])
+def test_corners_are_true_at_any_size_of_the_modules(module_px: int) -> None:
+    text = encode_payload(RUN, 12, "TR")
+    light = np.pad(~np.kron(modules(text), np.ones((module_px, module_px), bool)), 6 * module_px + 1, constant_values=True)
+    photo = cv2.GaussianBlur((light * 200 + 20).astype(np.uint8), (0, 0), 1.0)
+    (found,) = detect(photo)
+    assert np.abs(found.corners - (SQUARE * 21 * module_px + 6 * module_px + 0.5)).max() < 0.06
+
+
 def test_grey_and_rgb_photos_give_the_same_detections() -> None:
     photo, _ = _photo(10)
     grey, colour = detect(photo), detect(np.repeat(photo[..., None], 3, axis=2))

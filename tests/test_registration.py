@@ -166,6 +166,7 @@ def test_a_photo_of_no_use_says_why(printed: tuple, flat: np.ndarray, name: str)
     assert result.reason == name.split(":")[0] and result.reason in DISCARD_REASONS
     if result.reason == "unregistered":
         assert result.page == 1
+        assert ("mirrored" in result.detail) == ("mirrored" in name)
     overlay = draw_overlay(photo, result, printout, "photo.jpg")
     assert max(overlay.shape[:2]) <= 1676 and overlay.dtype == np.uint8
     assert overlay[5, 5, 0] > 150 > overlay[5, 5, 1], "a red banner"
@@ -182,9 +183,10 @@ def test_the_overlay_is_small_and_frames_what_was_found(printed: tuple, flat: np
     shrink = 1600 / max(flat.shape[:2])
     assert overlay.shape[1] == round(flat.shape[1] * shrink)
     p = printout.placements[0]
-    edge = apply_homography(found.photo_from_page, np.array([[p.x_mm, p.y_mm + 0.7 * p.height_mm]]))[0] * shrink
-    drawn = overlay[round(edge[1]) + 76, round(edge[0]) - 2:round(edge[0]) + 3]
-    assert (np.abs(drawn.astype(int) - (30, 102, 200)).sum(axis=1) < 12).any()
+    middles = np.array([[p.x_mm + 0.5 * p.width_mm, p.y_mm + p.height_mm], [p.x_mm + p.width_mm, p.y_mm + 0.5 * p.height_mm]])
+    for x, y in apply_homography(found.photo_from_page, middles) * shrink + (0, 76):
+        drawn = overlay[round(y) - 2:round(y) + 3, round(x) - 2:round(x) + 3].reshape(-1, 3)
+        assert (np.abs(drawn.astype(int) - (30, 102, 200)).sum(axis=1) < 12).sum() >= 10
 
 
 @pytest.mark.parametrize(("shift_px", "scale_px_per_mm"), [((3.0, 0.0), 10.0), ((0.0, -4.0), 8.0), ((3.0, 4.0), 5.0),

@@ -49,7 +49,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     write_json(run.layout, dataclasses.replace(printout, pdf_sha256=hashlib.sha256(pdf).hexdigest()))
     first = printout.placements[0]
     summary = {"n_pages": printout.n_pages, "n_pairs": len(pairs), "run_code": printout.run_code, "image_mm": round(first.width_mm, 1)}
-    notes = (f"{run.pdf}: {printout.n_pages} pages and one of instructions, images {first.width_mm:.0f} mm wide",)
+    notes = (f"printout.pdf: {printout.n_pages} pages and one of instructions, images {first.width_mm:.0f} mm wide",)
     return Outcome(("printout.pdf", "layout.json"), summary, notes)
 
 

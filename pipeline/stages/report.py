@@ -1,7 +1,6 @@
 """Gathers everything a run found and writes the report, with its figures as files."""
 
 import platform
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +12,8 @@ from pipeline.config import Experiment
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
 from pipeline.images import read_png
-from pipeline.metrics.kurakin2016 import PAPER_TABLE_3
-from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, Candidate, Capture, CellFill, Discard, Pair, Prediction, RateRow, View
+from pipeline.metrics.kurakin2016 import published_rates
+from pipeline.records import PHOTO, SOURCE, AccuracyRow, Candidate, Capture, CellFill, Discard, Pair, Prediction, RateRow, View
 from pipeline.reporting import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent
 from pipeline.reporting import figures
 from pipeline.reporting.document import build_report
@@ -36,7 +35,7 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
         write_bytes(run.reports / "figures" / f"{name}.png", figures.png(figure))
         written.append(f"figures/{name}.png")
     replace_folder(run.reports / "figures", {name.removeprefix("figures/") for name in written})
-    headline = [re.sub(r"<[^>]+>", "", sentence) for sentence in sentences(content)]
+    headline = [sentence.replace("**", "") for sentence in sentences(content)]
     return Outcome(("report.pdf", *written), {"n_figures": len(written), "headline": headline})
 
 
@@ -71,7 +70,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
-        reference_rates=_reference_rates(),
+        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
     )
 
 
@@ -159,16 +158,6 @@ def _source_path(view: View, run: Run) -> str:
     if view.variant == "clean":
         return run.clean_image(view.image_id)
     return run.adversarial_image(view.attack, view.epsilon_8bit, view.image_id)
-
-
-def _reference_rates() -> tuple[ReferenceRate, ...]:
-    """Returns the paper's Table 3 as shares."""
-    return tuple(
-        ReferenceRate(case, row.attack, row.epsilon_8bit, top_k, getattr(row, f"{case}_top{top_k}") / 100)
-        for row in PAPER_TABLE_3
-        for case in CASES
-        for top_k in (1, 5)
-    )
 
 
 def _figures(content: ReportContent) -> Iterator[tuple[str, Figure]]:
