@@ -30,6 +30,7 @@ test-all: $(READY) ## the test suite with the slow tests
 
 lint: $(READY) ## the style checks
 	$(VENV)/bin/ruff check pipeline tests benchmarks
+	$(VENV)/bin/ruff format --check pipeline tests benchmarks
 
 bench: $(READY) ## what an attack costs beyond its bare passes
 	$(VENV)/bin/python benchmarks/attack_overhead.py

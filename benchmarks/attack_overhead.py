@@ -12,9 +12,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import attack_named
-from pipeline.config import ModelSettings
 from pipeline.images import to_model
 from pipeline.models import load_classifier
+from pipeline.settings import ModelSettings
 
 
 def main() -> None:

@@ -10,19 +10,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import AnswerNo, BadInput, InkproofError, Unavailable, WrongUse
+from pipeline.errors import BadInput, InkproofError, Unavailable, WrongUse
 
 STAGE_HELP = {
     "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),
     "generate": ("attack the drawn images and save the 8-bit results", "inkproof generate my.toml --workers 2"),
     "layout": ("lay the pairs out with QR codes on printable pages", "inkproof layout my.toml --set layout.paper=Letter"),
-    "photograph": ("photograph the pages with the simulated printer and phone", "inkproof photograph my.toml --set photograph.by=simulator"),
+    "photograph": (
+        "photograph the pages with the simulated printer and phone",
+        "inkproof photograph my.toml --set photograph.by=simulator",
+    ),
     "crop": ("find the pages in the photos and crop every image", "inkproof crop my.toml --set capture.strict=true"),
-    "transform": ("apply blur, noise, JPEG, brightness and contrast", "inkproof transform my.toml --set 'transforms.blur=[1, 2]'"),
+    "transform": (
+        "apply blur, noise, JPEG, brightness and contrast",
+        "inkproof transform my.toml --set 'transforms.blur=[1, 2]'",
+    ),
     "classify": ("ask the model about every file, transform and crop", "inkproof classify my.toml --device cuda"),
     "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
+COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "list", "doctor")
+KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
 EPILOG = """examples:
   inkproof demo                       a whole experiment with simulated photographs, in about two minutes
   inkproof init my.toml               write a commented experiment file
@@ -86,25 +94,30 @@ class _Parser(argparse.ArgumentParser):
     """Reports wrong use as one line, with the nearest command."""
 
     def error(self, message: str) -> NoReturn:
-        from pipeline.config import near_match
+        from pipeline.errors import near_match
 
         hint = f"See: {self.prog} --help"
         if "invalid choice" in message and "'" in message:
             word = message.split("'")[1]
-            hint = near_match(word, COMMANDS if self.prog == "inkproof" else _LISTS)
+            hint = near_match(word, COMMANDS if self.prog == "inkproof" else KINDS)
         raise WrongUse(f"{message}.", hint)
 
 
 def _parser() -> argparse.ArgumentParser:
     text = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
-        prog="inkproof", description="Does an adversarial attack survive ink, paper and a camera?", epilog=EPILOG, formatter_class=text
+        prog="inkproof",
+        description="Does an adversarial attack survive ink, paper and a camera?",
+        epilog=EPILOG,
+        formatter_class=text,
     )
     parser.add_argument("--version", action="version", version=f"inkproof {_version()}")
     commands = parser.add_subparsers(title="commands, in the order of the flow", metavar="COMMAND", required=True)
     shared = _shared_options()
 
-    def add(name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True
+    ) -> argparse.ArgumentParser:
         entry = commands.add_parser(
             name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=text, parents=[shared]
         )
@@ -113,16 +126,22 @@ def _parser() -> argparse.ArgumentParser:
             entry.add_argument("experiment", metavar="EXPERIMENT", help="a TOML file, or the name of a run in this workspace")
         return entry
 
-    init = add("init", _init, "write a commented experiment file", "inkproof init my.toml --template kurakin2016", experiment=False)
+    init = add(
+        "init", _init, "write a commented experiment file", "inkproof init my.toml --template kurakin2016", experiment=False
+    )
     init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
     init.add_argument("--template", default="demo", help="demo, kurakin2016 or kurakin2016-small (default: demo)")
     for stage, (summary, example) in STAGE_HELP.items():
         add(stage, _stage, summary, example)
-    add("run", _run, "run every stage that can run; stops at the human step and goes on when called again", "inkproof run my.toml")
+    add(
+        "run", _run, "run every stage that can run; stops at the human step and goes on when called again", "inkproof run my.toml"
+    )
     add("status", _status, "each stage: done, stale because …, missing, or waiting for you", "inkproof status my.toml --json")
     add("demo", _demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
-    chooser = add("list", _list, "list models, datasets, attacks, transforms or profiles", "inkproof list attacks", experiment=False)
-    chooser.add_argument("kind", nargs="?", choices=_LISTS, help="one of: " + ", ".join(_LISTS))
+    chooser = add(
+        "list", _list, "list models, datasets, attacks, transforms or profiles", "inkproof list attacks", experiment=False
+    )
+    chooser.add_argument("kind", nargs="?", choices=KINDS, help="one of: " + ", ".join(KINDS))
     add("doctor", _doctor, "what works on this machine, and what to install", "inkproof doctor", experiment=False)
     return parser
 
@@ -134,17 +153,25 @@ def _shared_options() -> argparse.ArgumentParser:
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     group.add_argument("--force", action="store_true", help="do it again although it is done")
     group.add_argument("--seed", type=int, metavar="N", help="seed of every random draw (instead of the file's)")
-    group.add_argument("--device", default="cpu", metavar="NAME", help="where the model runs: cpu, cuda, cuda:1, mps (default: cpu)")
-    group.add_argument("--workers", type=int, default=0, metavar="N", help="processes for images and photos (default: one a core)")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. selection.n_images=12")
-    group.add_argument("--workspace", type=Path, default=Path("."), metavar="DIR", help="folder of printouts/, captures/ and reports/")
+    group.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where the model runs: cpu, cuda, cuda:1, mps (default: cpu)"
+    )
+    group.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes for images and photos (default: one a core)"
+    )
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. selection.n_images=12"
+    )
+    group.add_argument(
+        "--workspace", type=Path, default=Path("."), metavar="DIR", help="folder of printouts/, captures/ and reports/"
+    )
     group.add_argument("-q", "--quiet", action="store_true", help="no progress, no advice")
     group.add_argument("-v", "--verbose", action="store_true", help="more detail, tracebacks included")
     return shared
 
 
 def _init(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.config import near_match
+    from pipeline.errors import near_match
     from pipeline.store import write_bytes
 
     templates = {path.stem: path for path in sorted(_templates().glob("*.toml"))}
@@ -215,8 +242,9 @@ def _status(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _list(options: argparse.Namespace) -> tuple[Any, int]:
-    kinds = [options.kind] if options.kind else list(_LISTS)
-    return {kind: _LISTS[kind]() for kind in kinds}, 0
+    from pipeline.catalogue import listed
+
+    return {kind: listed(kind) for kind in ([options.kind] if options.kind else KINDS)}, 0
 
 
 def _doctor(options: argparse.Namespace) -> tuple[Any, int]:
@@ -228,6 +256,7 @@ def _doctor(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
+    from pipeline.catalogue import check_names
     from pipeline.config import load_experiment
     from pipeline.executor import Context, silent
     from pipeline.store import Run
@@ -241,34 +270,12 @@ def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, 
     if not path.is_file() and by_name.is_file():
         path = by_name
     experiment = load_experiment(path, tuple(options.set), options.seed)
-    _check_names(experiment)
+    check_names(experiment)
     if check:
         _check_device(options.device)
     shows = sys.stderr.isatty() and not options.quiet and not options.json
     context = Context(options.device, options.workers or os.cpu_count() or 1, _bars if shows else silent)
     return experiment, Run(options.workspace, experiment.name), context
-
-
-def _check_names(experiment: Any) -> None:
-    """Refuses names and values that only the registries know, before anything is made."""
-    from pipeline.attacks import ATTACKS
-    from pipeline.config import near_match
-    from pipeline.simulator.profile import profile_names
-    from pipeline.transforms import transform_named
-
-    for number, attack in enumerate(experiment.attacks):
-        if attack.name not in ATTACKS:
-            where = experiment.where(f"attacks.{number}.name")
-            raise WrongUse(f'{where}: unknown attack "{attack.name}".', near_match(attack.name, ATTACKS))
-    for name, values in experiment.transforms.grids.items():
-        where = experiment.where(f"transforms.{name}")
-        transform = transform_named(name, where)
-        for value in values:
-            if not transform.minimum <= value <= transform.maximum:
-                raise WrongUse(f"{where}: {name} = {value:g} is out of range: expected {transform.minimum:g} to {transform.maximum:g}.")
-    if experiment.photograph.profile not in profile_names():
-        where = experiment.where("photograph.profile")
-        raise WrongUse(f'{where}: unknown profile "{experiment.photograph.profile}".', near_match(experiment.photograph.profile, profile_names()))
 
 
 def _check_device(device: str) -> None:
@@ -305,7 +312,11 @@ def _told(state: Any, run: Any) -> dict[str, Any]:
 
 def _line(told: dict[str, Any]) -> str:
     mark = {"done": "✓", "waiting": "…", "stale": "!", "missing": "·"}[told["state"]]
-    counts = ", ".join(f"{_shown(value)} {key.removeprefix('n_').replace('_', ' ')}" for key, value in told["counts"].items() if key.startswith("n_"))
+    counts = ", ".join(
+        f"{_shown(value)} {key.removeprefix('n_').replace('_', ' ')}"
+        for key, value in told["counts"].items()
+        if key.startswith("n_")
+    )
     text = f"{mark} {told['stage']:<10} {told['state']:<8} {told['reason'] or counts}".rstrip()
     return "\n".join([text, *(f"             {note}" for note in told["notes"][:8])])
 
@@ -333,7 +344,11 @@ def _version() -> str:
 
 def _print_json(value: Any) -> None:
     plain = dataclasses.asdict if dataclasses else None
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=lambda item: plain(item) if dataclasses.is_dataclass(item) else str(item)))
+    print(
+        json.dumps(
+            value, ensure_ascii=False, indent=1, default=lambda item: plain(item) if dataclasses.is_dataclass(item) else str(item)
+        )
+    )
 
 
 def _print_text(result: dict[str, Any]) -> None:
@@ -349,46 +364,6 @@ def _print_text(result: dict[str, Any]) -> None:
             print("\n" + "\n".join(f"- {line}" for line in value))
         elif key == "would_run":
             print("\n".join(f"would run {step['stage']}: {step['because']}" for step in value) or "nothing to do")
-        elif key in _LISTS:
+        elif key in KINDS:
             width = max(len(name) for name, _ in value)
             print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
-
-
-def _attacks() -> list[tuple[str, str]]:
-    from pipeline.attacks import ATTACKS
-
-    return [(name, entry.summary) for name, entry in ATTACKS.items()]
-
-
-def _models() -> list[tuple[str, str]]:
-    from pipeline.models import available_models
-
-    return list(available_models())
-
-
-def _datasets() -> list[tuple[str, str]]:
-    from pipeline.datasets import available_datasets
-
-    return list(available_datasets())
-
-
-def _transforms() -> list[tuple[str, str]]:
-    from pipeline.transforms import TRANSFORMS
-
-    return [(item.name, f"{item.summary}; {', '.join(f'{value:g}' for value in item.grid)}") for item in TRANSFORMS.values()]
-
-
-def _profiles() -> list[tuple[str, str]]:
-    from pipeline.simulator.profile import profile_names, profile_summary
-
-    return [(name, profile_summary(name)) for name in profile_names()]
-
-
-_LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
-    "models": _models,
-    "datasets": _datasets,
-    "attacks": _attacks,
-    "transforms": _transforms,
-    "profiles": _profiles,
-}
-COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "list", "doctor")

@@ -1,181 +1,14 @@
-"""One experiment file (TOML) becomes validated settings; unknown keys and bad values are refused with file, line and near match."""
+"""One experiment file becomes validated settings; unknown keys and bad values are refused with file, line and near match."""
 
 import dataclasses
-import difflib
-import os
 import re
 import tomllib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pipeline.errors import BadInput, WrongUse
+from pipeline.errors import BadInput, WrongUse, near_match
+from pipeline.settings import SECTIONS, AttackSettings, Experiment, Source, TransformSettings
 
-
-def _setting(default: Any, doc: str, **limits: Any) -> Any:
-    metadata = {"doc": doc, **limits}
-    if isinstance(default, (dict, list)):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True)
-class DatasetSettings:
-    """Images with true labels."""
-
-    name: str = _setting("builtin:signs", 'Where the images come from: "builtin:signs", "folder:DIR", "csv:FILE" or "torchvision:NAME".')
-    n_images: int = _setting(0, "Look at no more than this many images (0: all; the built-in set then has 500).", minimum=0)
-    root: str = _setting("", "Folder that a CSV's paths or a torchvision data set start from.")
-    path_column: str = _setting("", "CSV column with the image's path (empty: found by its name).")
-    label_column: str = _setting("", "CSV column with the true label: index, name or WordNet id (empty: found by its name).")
-    split: str = _setting("test", "Which part of a data set that has parts.")
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """The classifier under test; its preprocessing is part of it."""
-
-    name: str = _setting(
-        "builtin:signs", '"builtin:signs", "torchvision:NAME", "timm:NAME", "python:MODULE:FACTORY" or "onnx:FILE" (predictions only).'
-    )
-    weights: str = _setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
-    input_px: int = _setting(0, "Side of the square model input (0: the model's own).", minimum=0, unit="px")
-    resize_px: int = _setting(0, "Shorter side before the centre crop (0: the model's own).", minimum=0, unit="px")
-    mean: tuple[float, ...] = _setting((), "Mean per channel, of pixels in [0, 1] (empty: the model's own).")
-    std: tuple[float, ...] = _setting((), "Standard deviation per channel (empty: the model's own).")
-    classes: str = _setting("", "File with the class names: JSON index -> name or [WordNet id, name], or one name a line.")
-    n_classes: int = _setting(0, "Number of classes, where the model does not tell (0: as the weights say).", minimum=0)
-    python_path: str = _setting("", "Folder put first on the import path for a python: model.")
-    arguments: dict[str, Any] = _setting({}, "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths.")
-
-
-@dataclass(frozen=True)
-class SelectionSettings:
-    """Which images are drawn for each cell: an attack at one epsilon."""
-
-    cases: tuple[str, ...] = _setting(
-        ("average", "prefiltered"),
-        'The paper\'s two cases: "average" (random images) and "prefiltered" (clean right, adversarial wrong, both confident).',
-        choices=("average", "prefiltered"),
-    )
-    n_images: int = _setting(24, "Images per cell and case (the paper: 102).", minimum=1)
-    draw: str = _setting(
-        "shared",
-        '"shared": every cell walks one random order of the images; "per-cell": a fresh order for each cell, as in the paper.',
-        choices=("shared", "per-cell"),
-    )
-    min_confidence: float = _setting(0.8, "Least top-1 probability, clean and adversarial, in the prefiltered case.", minimum=0, maximum=1)
-
-
-@dataclass(frozen=True)
-class AttackSettings:
-    """One attack and its strengths."""
-
-    name: str = _setting("fgsm", "Name of the attack: see `inkproof list attacks`.")
-    epsilons_8bit: tuple[int, ...] = _setting((4, 16), "Largest change of a pixel, in 8-bit units.", minimum=1, maximum=255, unit="8-bit")
-
-
-@dataclass(frozen=True)
-class LayoutSettings:
-    """The printable pages."""
-
-    paper: str = _setting("A4", "Paper size.", choices=("A4", "Letter"))
-    orientation: str = _setting("portrait", "Orientation of the sheet.", choices=("portrait", "landscape"))
-    pairs_per_page: int = _setting(3, "Clean/adversarial pairs on a page (the paper: 3).", minimum=1, maximum=24)
-    image_mm: float = _setting(0.0, "Side of a printed image (0: as large as fits).", minimum=0, unit="mm")
-    dpi: int = _setting(600, "Printer dots per inch that pixels are aligned to.", choices=(300, 600, 1200), unit="dots per inch")
-
-
-@dataclass(frozen=True)
-class PhotographSettings:
-    """Who takes the photographs."""
-
-    by: str = _setting("simulator", '"camera": you print and photograph; "simulator": a simulated printer and phone.', choices=("camera", "simulator"))
-    profile: str = _setting("office-phone", "Simulated printer and camera: see `inkproof list profiles`.")
-
-
-@dataclass(frozen=True)
-class CaptureSettings:
-    """How photographs are read."""
-
-    strict: bool = _setting(False, "Discard every photo in which one of the four codes is missing, as the paper did.")
-
-
-@dataclass(frozen=True)
-class ReportSettings:
-    """The report."""
-
-    title: str = _setting("", "Title on the first page (empty: made from the run's name).")
-    n_gallery: int = _setting(6, "Rows in the gallery.", minimum=0, maximum=60)
-
-
-@dataclass(frozen=True)
-class TransformSettings:
-    """Digital transforms, each with the values of its parameter."""
-
-    grids: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    save_images: bool = False
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A whole experiment as its file states it; `base` is the folder that relative paths start from."""
-
-    name: str
-    seed: int
-    dataset: DatasetSettings
-    model: ModelSettings
-    selection: SelectionSettings
-    attacks: tuple[AttackSettings, ...]
-    layout: LayoutSettings
-    photograph: PhotographSettings
-    capture: CaptureSettings
-    transforms: TransformSettings
-    report: ReportSettings
-    base: Path = Path(".")
-    source: "Source | None" = field(default=None, compare=False, repr=False)
-
-    def where(self, key: str) -> str:
-        """Returns `file:line` of a dotted key, for messages about it."""
-        return self.source.where(key) if self.source else key
-
-    def path(self, text: str) -> Path:
-        """Returns a path of the file with variables filled in, relative to the experiment file's folder."""
-        return resolve_path(text, self.base)
-
-    def resolved_model(self) -> ModelSettings:
-        """Returns the model's settings with every path filled in."""
-        arguments = {key: self._filled(value) for key, value in self.model.arguments.items()}
-        local = {key: str(self.path(value)) if (value := getattr(self.model, key)) else "" for key in ("classes", "python_path")}
-        weights = self.model.weights if self.model.weights in ("DEFAULT", "none") else str(self.path(self.model.weights))
-        return dataclasses.replace(self.model, name=self._filled_name(self.model.name), weights=weights, arguments=arguments, **local)
-
-    def resolved_dataset(self) -> DatasetSettings:
-        """Returns the data set's settings with every path filled in."""
-        root = str(self.path(self.dataset.root)) if self.dataset.root else ""
-        return dataclasses.replace(self.dataset, name=self._filled_name(self.dataset.name), root=root)
-
-    def _filled_name(self, name: str) -> str:
-        scheme, _, rest = name.partition(":")
-        return f"{scheme}:{self.path(rest)}" if scheme in ("folder", "csv", "onnx") and rest else name
-
-    def _filled(self, value: Any) -> Any:
-        return str(self.path(value)) if isinstance(value, str) and value.startswith(("./", "../", "$", "~")) else value
-
-    def cells(self) -> list[tuple[str, int]]:
-        """Returns every (attack, epsilon) in the file's order."""
-        return [(attack.name, epsilon) for attack in self.attacks for epsilon in attack.epsilons_8bit]
-
-
-SECTIONS: dict[str, type] = {
-    "dataset": DatasetSettings,
-    "model": ModelSettings,
-    "selection": SelectionSettings,
-    "layout": LayoutSettings,
-    "photograph": PhotographSettings,
-    "capture": CaptureSettings,
-    "report": ReportSettings,
-}
 _TOP_KEYS = ("name", "seed", "base", "attacks", "transforms", *SECTIONS)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -204,46 +37,6 @@ def load_experiment(path: Path, overrides: tuple[str, ...] = (), seed: int | Non
     if seed is not None:
         tree["seed"] = seed
     return _experiment(tree, source, default_name=path.stem)
-
-
-def resolve_path(text: str, base: Path) -> Path:
-    """Returns a path with `~`, `$NAME` and `${NAME:-default}` filled in, relative to `base`.
-
-    Raises:
-        WrongUse: a variable without a default is not set.
-    """
-
-    def fill(match: re.Match[str]) -> str:
-        name, default = match["name"] or match["bare"], match["default"]
-        if name in os.environ:
-            return os.path.abspath(os.environ[name])
-        if default is None:
-            raise WrongUse(f"{text}: the environment variable {name} is not set.", f"Set it, for example: export {name}=DIR")
-        return default
-
-    filled = re.sub(r"\$(?:\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}|(?P<bare>\w+))", fill, text)
-    return base / Path(filled).expanduser()
-
-
-def near_match(word: str, choices: Any) -> str:
-    """Returns a hint that names the nearest choice, or all of them where none is near."""
-    choices = sorted(map(str, choices))
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(choices)}."
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where each key of an experiment file stands."""
-
-    path: Path
-    lines: dict[str, int]
-
-    def where(self, key: str) -> str:
-        """Returns `file:line` of the dotted key, or of its nearest parent that is written in the file."""
-        while key and key not in self.lines:
-            key = key.rpartition(".")[0]
-        return f"{self.path}:{self.lines[key]}" if key else str(self.path)
 
 
 def _line_numbers(text: str) -> dict[str, int]:
@@ -325,11 +118,15 @@ def _attacks(tree: dict[str, Any], source: Source) -> tuple[AttackSettings, ...]
     names = [attack.name for attack in attacks]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise WrongUse(f'{source.where(f"attacks.{index}.name")}: attack "{name}" is listed twice.', "Put all its epsilons in one entry.")
+            raise WrongUse(
+                f'{source.where(f"attacks.{index}.name")}: attack "{name}" is listed twice.', "Put all its epsilons in one entry."
+            )
         if not attacks[index].epsilons_8bit:
             raise WrongUse(f'{source.where(f"attacks.{index}.epsilons_8bit")}: attack "{name}" has no epsilon.')
     if not attacks:
-        raise WrongUse(f"{source.path}: no [[attacks]] entry.", 'Add for example: [[attacks]] name = "fgsm", epsilons_8bit = [4, 16]')
+        raise WrongUse(
+            f"{source.path}: no [[attacks]] entry.", 'Add for example: [[attacks]] name = "fgsm", epsilons_8bit = [4, 16]'
+        )
     return attacks
 
 

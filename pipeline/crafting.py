@@ -60,7 +60,12 @@ class CandidatePool:
             if loaded.notes:
                 self.notes[self._dataset.item_id(index)] = loaded.notes
             pixels = self._classifier.prepare(loaded.pixels)
-            identity = [self._dataset.item_id(index), self._dataset.label(index), pixels_sha256(pixels), self._classifier.fingerprint]
+            identity = [
+                self._dataset.item_id(index),
+                self._dataset.label(index),
+                pixels_sha256(pixels),
+                self._classifier.fingerprint,
+            ]
             key = content_hash(identity)
             kept, png = self._items.get(key), self._items.get(key, ".png")
             if kept is not None and png is not None:
@@ -127,7 +132,7 @@ class Crafter:
             rows = [min(row, len(batch) - 1) for row in range(BATCH_SIZE)]
             pixels = np.stack([batch[row][1] for row in rows])
             labels = np.array([batch[row][0].true_label for row in rows], dtype=np.int64)
-            for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit, self._context.device).items():
+            for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit).items():
                 for row, (candidate, _) in enumerate(batch):
                     target = None if result.targets is None else int(result.targets[row])
                     crafted = Crafted(png_bytes(result.images[row]), target, result.n_forward, result.n_backward)

@@ -32,7 +32,10 @@ def examine(workspace: Path) -> list[Check]:
     """Returns every check, the needed ones first."""
     checks = [Check("Python", sys.version_info >= (3, 11), True, sys.version.split()[0], "install Python 3.11 or newer")]
     checks += [_package(name, module, True) for name, module in _NEEDED.items()]
-    checks += [_try("torchvision", _torchvision, True, "pip install torchvision"), _try("built-in model", _builtin_model, True, "reinstall inkproof")]
+    checks += [
+        _try("torchvision", _torchvision, True, "pip install torchvision"),
+        _try("built-in model", _builtin_model, True, "reinstall inkproof"),
+    ]
     checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
     checks += [_package(name, module, False, f'pip install "inkproof[{extra}]"') for name, (module, extra) in _OPTIONAL.items()]
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
@@ -85,8 +88,8 @@ def _torchvision() -> str:
 
 
 def _builtin_model() -> str:
-    from pipeline.config import ModelSettings
     from pipeline.models import load_classifier
+    from pipeline.settings import ModelSettings
 
     return f"{load_classifier(ModelSettings()).n_classes} classes"
 

@@ -1,5 +1,8 @@
 """Errors that a user can fix: what happened, what to do next, and the exit code that the command line returns."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InkproofError(Exception):
     """One line for a person: `message` says what happened, `hint` what to type or change next."""
@@ -37,3 +40,10 @@ class Unavailable(InkproofError):
     """This machine lacks something: an optional package, a device, room on the disk."""
 
     exit_code = 4
+
+
+def near_match(word: str, choices: Iterable[object]) -> str:
+    """Returns a hint that names the nearest choice, or all of them where none is near."""
+    choices = sorted(map(str, choices))
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(choices)}."

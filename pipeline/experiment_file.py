@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import SECTIONS, AttackSettings, Experiment
+from pipeline.settings import SECTIONS, AttackSettings, Experiment
 
 WIDTH = 110
 
@@ -34,6 +34,39 @@ def experiment_text(experiment: Experiment, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def settings_page() -> str:
+    """Returns the documentation of every setting as Markdown, from the settings themselves."""
+    lines = [
+        "# The experiment file",
+        "",
+        "An experiment is one TOML file; `inkproof init` writes one with comments. Unknown keys and bad values are refused with",
+        "file, line and the nearest valid key. `--set section.key=value` overrides a setting on the command line,",
+        "`--set attacks.fgsm.epsilons_8bit=[8]` one of an attack. Paths start from the file's own folder; `$NAME` and",
+        "`${NAME:-default}` are filled in from the environment.",
+        "",
+        "| key | default | meaning |",
+        "|---|---|---|",
+        "| `name` | the file's name | The run's name, and that of its folders. |",
+        "| `seed` | `0` | Seed of every random draw. |",
+    ]
+    for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings)]:
+        lines += ["", f"## [{name}]", "", kind.__doc__ or "", "", "| key | default | meaning |", "|---|---|---|"]
+        for item in dataclasses.fields(kind):
+            lines.append(f"| `{item.name}` | `{_toml(_default(item))}` | {_with_unit(item.metadata)} |")
+    lines += [
+        "",
+        "## [transforms]",
+        "",
+        "One key for each digital transform, with the list of its parameter's values: see [transforms.md](transforms.md).",
+        "`save_images = true` keeps every transformed image as a file.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _default(item: dataclasses.Field) -> Any:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+
+
 def _has_relative_paths(experiment: Experiment) -> bool:
     model, dataset = experiment.model, experiment.dataset
     texts = [name.partition(":")[2] for name in (model.name, dataset.name) if name.startswith(("folder:", "csv:", "onnx:"))]
@@ -52,7 +85,11 @@ def _section(header: str, kind: type, settings: Any, comments: bool = True) -> l
 
 
 def _transforms(experiment: Experiment) -> list[str]:
-    lines = ["", *_comment("Digital transforms, each with the values of its parameter: see `inkproof list transforms`."), "[transforms]"]
+    lines = [
+        "",
+        *_comment("Digital transforms, each with the values of its parameter: see `inkproof list transforms`."),
+        "[transforms]",
+    ]
     lines += [f"{name} = {_toml(values)}" for name, values in experiment.transforms.grids.items()]
     lines += _comment("Keep every transformed image as a file (many); without, they are made again when they are judged.")
     return [*lines, f"save_images = {_toml(experiment.transforms.save_images)}"]

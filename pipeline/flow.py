@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Experiment
 from pipeline.errors import AnswerNo, WrongUse
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
+from pipeline.settings import Experiment
 from pipeline.store import (
     Run,
     StageRecord,
@@ -101,7 +101,9 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
     for needed in stage.after:
         if states[needed].state != DONE:
             why = f" ({states[needed].reason})" if states[needed].reason else ""
-            raise WrongUse(f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof {needed} {_shown(experiment)}")
+            raise WrongUse(
+                f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof {needed} {_shown(experiment)}"
+            )
     if state.state == WAITING:
         raise AnswerNo(f"{name} waits for photographs.", state.reason)
     if state.state == DONE and not force:
@@ -189,7 +191,13 @@ def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> St
     outputs = {name: file_hash(folder / name) for name in sorted(outcome.outputs)}
     summary = {**outcome.summary, "notes": list(outcome.notes)}
     record = StageRecord(
-        stage.name, installed_version(), experiment.seed, stage.settings(experiment), inputs, outputs, json.loads(json.dumps(summary))
+        stage.name,
+        installed_version(),
+        experiment.seed,
+        stage.settings(experiment),
+        inputs,
+        outputs,
+        json.loads(json.dumps(summary)),
     )
     write_stage_record(folder, record)
     _journal(run, stage.name, time.monotonic() - started)
@@ -212,7 +220,12 @@ def _external_files(experiment: Experiment) -> dict[str, str]:
     """Hashes the user's own files that the images and the model come from; of a folder of images only names and sizes."""
     inputs = {}
     model, dataset = experiment.resolved_model(), experiment.resolved_dataset()
-    named = {"weights": model.weights, "classes": model.classes, "model": model.name.partition(":")[2], "csv": dataset.name.partition(":")[2]}
+    named = {
+        "weights": model.weights,
+        "classes": model.classes,
+        "model": model.name.partition(":")[2],
+        "csv": dataset.name.partition(":")[2],
+    }
     named |= {f"arguments.{key}": value for key, value in model.arguments.items() if isinstance(value, str)}
     for name, text in named.items():
         if text and Path(text).is_file():

@@ -33,8 +33,11 @@ def homography_from_points(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     if len(src) < 4:
         raise NoHomography(f"expected at least 4 points, got {len(src)}")
     src_unit, dst_unit = _unit_from_points(src), _unit_from_points(dst)
-    unit = _refined(_direct_linear_transform(apply_homography(src_unit, src), apply_homography(dst_unit, dst)),
-                    apply_homography(src_unit, src), apply_homography(dst_unit, dst))
+    unit = _refined(
+        _direct_linear_transform(apply_homography(src_unit, src), apply_homography(dst_unit, dst)),
+        apply_homography(src_unit, src),
+        apply_homography(dst_unit, dst),
+    )
     h = np.linalg.inv(dst_unit) @ unit @ src_unit
     return h / h[2, 2]
 
@@ -139,8 +142,9 @@ def warp(image: np.ndarray, destination_from_source: np.ndarray, size: tuple[int
     for top in range(0, height, n_rows):
         rows = min(n_rows, height - top)
         band_from_rows = part_from_destination @ np.array([[1, 0, 0], [0, 1, top], [0, 0, 1.0]])
-        out[top:top + rows] = np.clip(np.rint(sample(part, band_from_rows, width, rows, n_sub)), 0, 255).reshape(
-            rows, width, *image.shape[2:])
+        out[top : top + rows] = np.clip(np.rint(sample(part, band_from_rows, width, rows, n_sub)), 0, 255).reshape(
+            rows, width, *image.shape[2:]
+        )
     return out
 
 
@@ -165,8 +169,12 @@ def _direct_linear_transform(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     x, y = src.T
     u, v = dst.T
     one, nil = np.ones_like(x), np.zeros_like(x)
-    rows = np.concatenate([np.stack([x, y, one, nil, nil, nil, -u * x, -u * y, -u], axis=1),
-                           np.stack([nil, nil, nil, x, y, one, -v * x, -v * y, -v], axis=1)])
+    rows = np.concatenate(
+        [
+            np.stack([x, y, one, nil, nil, nil, -u * x, -u * y, -u], axis=1),
+            np.stack([nil, nil, nil, x, y, one, -v * x, -v * y, -v], axis=1),
+        ]
+    )
     _, singular, vt = np.linalg.svd(rows)
     if singular[7] < 1e-10 * singular[0]:
         raise NoHomography("the points lie on too few lines")
@@ -207,15 +215,20 @@ def _part_beneath(image: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, t
     height, width = image.shape[:2]
     left, top = (int(np.clip(v, 0, n - 1)) for v, n in zip(np.floor(corners.min(axis=0)) - 2, (width, height), strict=True))
     right, bottom = (int(np.clip(v, 1, n)) for v, n in zip(np.ceil(corners.max(axis=0)) + 3, (width, height), strict=True))
-    part = image[top:max(bottom, top + 1), left:max(right, left + 1)]
+    part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     return np.ascontiguousarray(part, np.float32), (left, top)
 
 
 def _shrunk(part: np.ndarray, part_from_rows: np.ndarray, width: int, rows: int, n_sub: int) -> np.ndarray:
     offset = 0.5 / n_sub - 0.5
     rows_from_samples = np.array([[1 / n_sub, 0, offset], [0, 1 / n_sub, offset], [0, 0, 1]])
-    samples = cv2.warpPerspective(part, part_from_rows @ rows_from_samples, (width * n_sub, rows * n_sub),
-                                  flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    samples = cv2.warpPerspective(
+        part,
+        part_from_rows @ rows_from_samples,
+        (width * n_sub, rows * n_sub),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     return samples.reshape(rows, n_sub, width, n_sub, -1).mean(axis=(1, 3), dtype=np.float64)
 
 
@@ -237,5 +250,4 @@ def _cubic(part: np.ndarray, part_from_rows: np.ndarray, width: int, rows: int, 
 
 
 def _cubic_weights(t: np.ndarray) -> tuple[np.ndarray, ...]:
-    return (t * (-0.5 + t * (1 - 0.5 * t)), 1 + t * t * (-2.5 + 1.5 * t),
-            t * (0.5 + t * (2 - 1.5 * t)), t * t * (-0.5 + 0.5 * t))
+    return (t * (-0.5 + t * (1 - 0.5 * t)), 1 + t * t * (-2.5 + 1.5 * t), t * (0.5 + t * (2 - 1.5 * t)), t * t * (-0.5 + 0.5 * t))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from pipeline.errors import BadInput, InkproofError
 
@@ -66,7 +66,7 @@ def read_image(path: str | Path) -> LoadedImage:
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=_formats(path)) as image:
+            with Image.open(file, formats=readable_formats(path)) as image:
                 return _load(image, path)
     except InkproofError:
         raise
@@ -130,32 +130,6 @@ def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoTags:
-    """What a photo's EXIF says of the device and of the moment; "" where it says nothing."""
-
-    device: str
-    taken_at: str
-
-
-def photo_tags(path: Path) -> PhotoTags:
-    """Returns the EXIF maker, model and time of a photo, whatever state the file is in."""
-    try:
-        with warnings.catch_warnings(), Image.open(path, formats=_formats(path)) as image:
-            warnings.simplefilter("ignore")
-            exif = image.getexif()
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-    except Exception:  # decoders raise anything on hostile bytes, and a photo without tags is still a photo
-        return PhotoTags("", "")
-    words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
-    taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
-    return PhotoTags(" ".join(filter(None, words)), taken_at)
-
-
-def _plain_text(value: object) -> str:
-    return "".join(char for char in str(value or "") if char.isprintable()).strip()[:80]
-
-
 def read_png(source: bytes | str | Path) -> np.ndarray:
     """Returns the pixels, uint8 (H, W, 3) RGB, of a PNG that `png_bytes` made; nothing is converted.
 
@@ -209,7 +183,9 @@ def pixels_sha256(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def resize_shorter_and_crop(pixels: np.ndarray, resize_px: int, crop: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:
+def resize_shorter_and_crop(
+    pixels: np.ndarray, resize_px: int, crop: tuple[int, int], interpolation: str = "bilinear"
+) -> np.ndarray:
     """Returns uint8 (H, W, 3) pixels resized until the shorter side is `resize_px`, then the central `crop` (height, width).
 
     The same bits as torchvision's evaluation preset, Resize + CenterCrop on a Pillow image: the longer side is truncated to a
@@ -230,7 +206,9 @@ def resize_shorter_and_crop(pixels: np.ndarray, resize_px: int, crop: tuple[int,
     height, width = pixels.shape[:2]
     long_px = int(resize_px * max(height, width) / min(height, width))
     if long_px * resize_px > MAX_RESIZED_PIXELS:
-        raise BadInput(f"The picture is too elongated ({width} x {height} pixels) to be resized to {resize_px} on its shorter side.")
+        raise BadInput(
+            f"The picture is too elongated ({width} x {height} pixels) to be resized to {resize_px} on its shorter side."
+        )
     size = (resize_px, long_px) if width <= height else (long_px, resize_px)
     if size != (width, height):
         pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, _FILTERS[interpolation]))
@@ -253,8 +231,8 @@ def _centre_crop(pixels: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(pixels[top : top + crop[0], left : left + crop[1]])
 
 
-def _formats(path: Path) -> tuple[str, ...]:
-    """HEIC, the iPhone's own format, needs a plug-in; it is asked for only when such a file is met."""
+def readable_formats(path: Path) -> tuple[str, ...]:
+    """Returns the formats that Pillow may try on a file. HEIC, the iPhone's own, needs a plug-in, asked for only when it is met."""
     Image.init()
     formats = tuple(name for name in FORMATS if name in Image.OPEN)  # a build of Pillow may lack AVIF or JPEG 2000
     if image_format(path) != "HEIF":
@@ -346,7 +324,9 @@ def _rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
             "grayscale",
         )
     notes = {"P": "palette", "PA": "palette", "1": "black and white", "L": "grayscale", "LA": "grayscale", "La": "grayscale"}
-    colour = (notes[mode],) if mode in notes else (f"{mode} converted to RGB",) if mode not in ("RGB", "RGBA", "RGBa", "RGBX") else ()
+    colour = (
+        (notes[mode],) if mode in notes else (f"{mode} converted to RGB",) if mode not in ("RGB", "RGBA", "RGBa", "RGBX") else ()
+    )
     if not image.has_transparency_data:
         return np.asarray(image.convert("RGB")), colour
     layers = np.asarray(image.convert("RGBA")).astype(np.uint32)
@@ -363,7 +343,9 @@ def _gray_from_wide(values: np.ndarray) -> np.ndarray:
         raise BadInput("The picture holds numbers that are not finite.", "Export it as an 8-bit PNG.")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65535:
-        raise BadInput(f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean.", "Export it as an 8-bit PNG.")
+        raise BadInput(
+            f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean.", "Export it as an 8-bit PNG."
+        )
     if values.dtype.kind == "f" and high <= 1:
         return np.rint(values * 255.0).astype(np.uint8)
     if values.dtype.kind == "f" and high <= 255:

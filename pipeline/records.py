@@ -152,7 +152,7 @@ DISCARD_REASONS = {
     "foreign-code": "QR codes were found, but none is from this tool",
     "other-run": "the codes belong to another run or to an earlier layout of this run",
     "several-pages": "codes of more than one page are in the photo",
-    "missing-code": "fewer than four codes were found and the setting is strict",
+    "missing-code": "fewer than four codes could be read and the setting is strict",
     "unregistered": "the codes found do not agree on one page position",
     "outside": "the crop reaches beyond the edge of the photo",
     "duplicate": "the same file was already used",

@@ -1,4 +1,4 @@
-"""The only module that knows folder names: atomic writes, hashes, tables of records, and what is done, stale (and why) or missing."""
+"""The only module that knows folder names: atomic writes, hashes, tables of records, and what is done or stale (and why)."""
 
 import dataclasses
 import hashlib
@@ -189,7 +189,9 @@ def read_layout(run: "Run") -> Printout:
         fiducials = tuple(Fiducial(**row) for row in tree.pop("fiducials"))
         return Printout(**tree, placements=placements, fiducials=fiducials)
     except (KeyError, TypeError, AttributeError):
-        raise BadInput(f"{run.layout}: not a layout of this version.", "Make it again with: inkproof layout EXPERIMENT --force") from None
+        raise BadInput(
+            f"{run.layout}: not a layout of this version.", "Make it again with: inkproof layout EXPERIMENT --force"
+        ) from None
 
 
 def record_from(kind: type[Row], row: Mapping[str, Any]) -> Row:

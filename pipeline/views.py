@@ -32,7 +32,9 @@ def source_files(pairs: Iterable[Pair]) -> list[SourceFile]:
     """Returns every saved image of the pairs once, in a fixed order: the clean ones first."""
     pairs = list(pairs)
     clean = {pair.image_id: SourceFile(pair.clean_path, pair.image_id, "clean", "", 0) for pair in pairs}
-    adversarial = [SourceFile(pair.adversarial_path, pair.image_id, "adversarial", pair.attack, pair.epsilon_8bit) for pair in pairs]
+    adversarial = [
+        SourceFile(pair.adversarial_path, pair.image_id, "adversarial", pair.attack, pair.epsilon_8bit) for pair in pairs
+    ]
     return [clean[image_id] for image_id in sorted(clean)] + adversarial
 
 

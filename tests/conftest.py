@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder named by INKPROOF_DATA, `../shared/data` beside the repository by default; tests that need it are skipped without it."""
+    """The folder named by INKPROOF_DATA, by default `../shared/data` beside the repository; without it the tests skip."""
     default = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
     root = Path(os.environ.get("INKPROOF_DATA") or default)
     if not root.is_dir():

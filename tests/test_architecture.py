@@ -8,11 +8,22 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline"
 FLOORS = {
     0: ("errors", "records", "version"),
-    1: ("config", "store", "images", "geometry", "executor", "seeds", "experiment_file", "torchvision_import"),
+    1: (
+        "config",
+        "settings",
+        "store",
+        "images",
+        "geometry",
+        "executor",
+        "seeds",
+        "experiment_file",
+        "torchvision_import",
+        "photo_tags",
+    ),
     2: ("models", "datasets", "attacks", "transforms", "fiducials", "simulator", "metrics", "reporting"),
     3: ("views", "crafting", "printing", "registration"),
     4: ("stages", "training"),
-    5: ("flow", "doctor"),
+    5: ("flow", "doctor", "catalogue"),
     6: ("cli",),
     7: ("__main__", "__init__"),
 }

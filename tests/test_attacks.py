@@ -17,6 +17,8 @@ EPSILONS = (1, 2, 4, 8, 16)
 class ToyClassifier:
     """A small smooth network on 12 x 12 images that counts its passes."""
 
+    device = torch.device("cpu")
+
     def __init__(self, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.net = torch.nn.Sequential(
@@ -81,7 +83,9 @@ def test_a_sweep_gives_what_each_epsilon_gives_alone(name):
         assert (together[epsilon].n_forward, together[epsilon].n_backward) == (alone.n_forward, alone.n_backward)
 
 
-@pytest.mark.parametrize(("name", "n_passes"), [("fgsm", 1), ("bim", 8 + 1 + 1 + 2), ("illc", 8 + 1 + 1 + 2)], ids=["fgsm", "bim", "illc"])
+@pytest.mark.parametrize(
+    ("name", "n_passes"), [("fgsm", 1), ("bim", 8 + 1 + 1 + 2), ("illc", 8 + 1 + 1 + 2)], ids=["fgsm", "bim", "illc"]
+)
 def test_a_sweep_shares_its_passes(name, n_passes):
     """Epsilons 2, 4 and 8 need 3, 5 and 10 steps; eight of them are common, and 1, 1 and 2 are their own."""
     classifier = ToyClassifier()
@@ -139,5 +143,5 @@ def test_the_network_and_the_input_are_left_as_they_were(name):
 
 
 def test_an_unknown_attack_names_place_and_nearest():
-    with pytest.raises(WrongUse, match='my.toml:3: unknown attack "fgms".*Did you mean "fgsm"'):
+    with pytest.raises(WrongUse, match=r'my\.toml:3: unknown attack "fgms"\. Did you mean "fgsm"'):
         attack_named("fgms", "my.toml:3")

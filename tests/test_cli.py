@@ -97,7 +97,9 @@ def test_trouble_is_one_clear_line_with_the_right_exit_code(at_work, small_file,
     assert out == "" and "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["doctor"], ["status", "small.toml"], ["run", "small.toml", "--dry-run"], ["rate", "small.toml"]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["doctor"], ["status", "small.toml"], ["run", "small.toml", "--dry-run"], ["rate", "small.toml"]]
+)
 def test_json_is_one_document_on_stdout_and_nothing_else(at_work, small_file, capsys, arguments):
     _, out, _ = run_command(capsys, *arguments, "--json")
     assert isinstance(json.loads(out), dict)
@@ -129,7 +131,9 @@ def test_force_does_it_again(finished, tmp_path, capsys):
 def test_a_run_that_waits_says_what_to_do(finished, tmp_path, capsys):
     shutil.copytree(finished, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy/captures/small/photos")
-    code, out, _ = run_command(capsys, "run", "small", "--workspace", str(tmp_path / "copy"), "--set", "photograph.by=camera", "-q")
+    code, out, _ = run_command(
+        capsys, "run", "small", "--workspace", str(tmp_path / "copy"), "--set", "photograph.by=camera", "-q"
+    )
     assert code == 0
     for words in ("printout.pdf", "100 %", "captures/small/photos", "inkproof run"):
         assert words in out

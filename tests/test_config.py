@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import SECTIONS, AttackSettings, load_experiment, resolve_path
+from pipeline.config import load_experiment
 from pipeline.errors import BadInput, WrongUse
 from pipeline.experiment_file import experiment_text
+from pipeline.settings import SECTIONS, AttackSettings, resolve_path
 
 MINIMAL = '[[attacks]]\nname = "fgsm"\nepsilons_8bit = [4]\n'
 
@@ -81,7 +82,9 @@ def test_an_override_wins_over_the_file(tmp_path, override, holds):
     assert holds(load_experiment(written(tmp_path, MINIMAL), (override,)))
 
 
-@pytest.mark.parametrize("override", ["selection.n_imges=3", "attacks.bmi.name=x", "nothing", "seed.deep=1", "selection.n_images=-4"])
+@pytest.mark.parametrize(
+    "override", ["selection.n_imges=3", "attacks.bmi.name=x", "nothing", "seed.deep=1", "selection.n_images=-4"]
+)
 def test_a_bad_override_is_refused(tmp_path, override):
     with pytest.raises(WrongUse):
         load_experiment(written(tmp_path, MINIMAL), (override,))
@@ -117,7 +120,9 @@ def test_model_paths_are_filled_in(tmp_path):
 
 
 def test_the_written_file_says_the_same_experiment(tmp_path):
-    text = MINIMAL + '[model]\nclasses = "names.txt"\narguments = { depth = 3 }\n[transforms]\nblur = [0.4, 2]\nsave_images = true\n'
+    text = (
+        MINIMAL + '[model]\nclasses = "names.txt"\narguments = { depth = 3 }\n[transforms]\nblur = [0.4, 2]\nsave_images = true\n'
+    )
     experiment = load_experiment(written(tmp_path, text))
     deeper = tmp_path / "runs" / "one"
     deeper.mkdir(parents=True)

@@ -153,7 +153,9 @@ def test_ids_are_unique_stable_and_safe_as_file_names() -> None:
     ]
     ids = item_ids(paths)
     assert len({i.casefold() for i in ids}) == len(paths)
-    assert all(i and len(i) <= 80 and set(i) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for i in ids)
+    assert all(
+        i and len(i) <= 80 and set(i) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for i in ids
+    )
     assert all(i[0] not in ".-" for i in ids)
     assert ids[3] == "b-y" and ids == item_ids(paths)
     assert item_ids(paths[3:]) == ids[3:]

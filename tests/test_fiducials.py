@@ -8,8 +8,18 @@ import pytest
 import zxingcpp
 
 from pipeline.fiducials import (
-    N_MODULES, Payload, agreement, decode_payload, decoders, detect, detect_near, detection, encode_payload, modules,
-    order_corners, refine_corners,
+    N_MODULES,
+    Payload,
+    agreement,
+    decode_payload,
+    decoders,
+    detect,
+    detect_near,
+    detection,
+    encode_payload,
+    modules,
+    order_corners,
+    refine_corners,
 )
 from pipeline.records import CORNERS
 
@@ -24,20 +34,25 @@ def _drawn(text: str) -> np.ndarray:
     return np.where(np.kron(modules(text), np.ones((MODULE_PX, MODULE_PX), bool)), 25, 230).astype(np.uint8)
 
 
-def _photo(angle_deg: float = 0.0, scale: float = 0.6, mirrored: bool = False, blur_px: float = 1.2,
-           noise_8bit: float = 3.0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _photo(
+    angle_deg: float = 0.0, scale: float = 0.6, mirrored: bool = False, blur_px: float = 1.2, noise_8bit: float = 3.0
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """A page of four codes, turned, tilted, blurred and noisy; and the true corners of each, by payload."""
     page = np.full((1200, 1200), 230, np.uint8)
     corners = {}
     for name, (x, y) in PLACES.items():
         text = encode_payload(RUN, 3, name)
-        page[y:y + SIDE_PX, x:x + SIDE_PX] = _drawn(text)
+        page[y : y + SIDE_PX, x : x + SIDE_PX] = _drawn(text)
         corners[text] = SQUARE * SIDE_PX + (x, y) - 0.5
     angle = np.deg2rad(angle_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [6e-5, -4e-5, 1]])
     flip = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
-    photo_from_page = (np.array([[scale, 0, 700], [0, scale, 700], [0, 0, 1]]) @ flip @ turn
-                       @ np.array([[1, 0, -600], [0, 1, -600], [0, 0, 1.0]]))
+    photo_from_page = (
+        np.array([[scale, 0, 700], [0, scale, 700], [0, 0, 1]])
+        @ flip
+        @ turn
+        @ np.array([[1, 0, -600], [0, 1, -600], [0, 0, 1.0]])
+    )
     triple = np.array([[3, 0, 1], [0, 3, 1], [0, 0, 1.0]])
     fine = cv2.warpPerspective(page, triple @ photo_from_page, (4200, 4200), borderValue=200)
     photo = cv2.GaussianBlur(cv2.resize(fine, (1400, 1400), interpolation=cv2.INTER_AREA).astype(np.float64), (0, 0), blur_px)
@@ -61,18 +76,29 @@ def test_a_payload_says_what_was_put_in(page: int, corner: str) -> None:
 def test_no_single_wrong_character_is_accepted() -> None:
     text = encode_payload(RUN, 7, "BR")
     letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    wrong = [text[:i] + letter + text[i + 1:] for i in range(16) for letter in letters if letter != text[i]]
+    wrong = [text[:i] + letter + text[i + 1 :] for i in range(16) for letter in letters if letter != text[i]]
     assert [candidate for candidate in wrong if decode_payload(candidate) is not None] == []
 
 
-@pytest.mark.parametrize("text", ["", "https://example.org", "IP1K7QXM0010", encode_payload(RUN, 7, "BR").lower(),
-                                  encode_payload(RUN, 7, "BR") + "\n", "IP2" + encode_payload(RUN, 7, "BR")[3:]])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://example.org",
+        "IP1K7QXM0010",
+        encode_payload(RUN, 7, "BR").lower(),
+        encode_payload(RUN, 7, "BR") + "\n",
+        "IP2" + encode_payload(RUN, 7, "BR")[3:],
+    ],
+)
 def test_a_text_that_is_not_ours_is_refused(text: str) -> None:
     assert decode_payload(text) is None
 
 
-@pytest.mark.parametrize(("run_code", "page", "corner"), [("ABCD", 1, "TL"), ("ABCD1", 1, "TL"), ("abcde", 1, "TL"),
-                                                          (RUN, 0, "TL"), (RUN, 46656, "TL"), (RUN, 1, "XX")])
+@pytest.mark.parametrize(
+    ("run_code", "page", "corner"),
+    [("ABCD", 1, "TL"), ("ABCD1", 1, "TL"), ("abcde", 1, "TL"), (RUN, 0, "TL"), (RUN, 46656, "TL"), (RUN, 1, "XX")],
+)
 def test_a_payload_out_of_range_is_a_value_error(run_code: str, page: int, corner: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         encode_payload(run_code, page, corner)
@@ -139,7 +165,7 @@ def test_grey_and_rgb_photos_give_the_same_detections() -> None:
 def test_a_foreign_code_is_reported_last() -> None:
     photo, truth = _photo()
     foreign = np.array(zxingcpp.create_barcode("https://example.org", zxingcpp.BarcodeFormat.QRCode).to_image(scale=5))
-    photo[600:600 + foreign.shape[0], 600:600 + foreign.shape[1]] = foreign
+    photo[600 : 600 + foreign.shape[0], 600 : 600 + foreign.shape[1]] = foreign
     assert [one.text for one in detect(photo)] == [*sorted(truth), "https://example.org"]
 
 
@@ -202,8 +228,12 @@ def test_the_search_goes_on_only_while_codes_are_missing(monkeypatch: pytest.Mon
     assert calls == [((1400, 1400), "zxing-cpp")]
     calls.clear()
     detect(photo, expected=5)
-    assert calls == [((1400, 1400), "zxing-cpp"), ((1400, 1400), "zxing-cpp"), ((2100, 2100), "zxing-cpp"),
-                     ((1400, 1400), "pyzbar")]
+    assert calls == [
+        ((1400, 1400), "zxing-cpp"),
+        ((1400, 1400), "zxing-cpp"),
+        ((2100, 2100), "zxing-cpp"),
+        ((1400, 1400), "pyzbar"),
+    ]
 
 
 def test_a_code_that_several_treatments_find_is_reported_once() -> None:
@@ -213,8 +243,10 @@ def test_a_code_that_several_treatments_find_is_reported_once() -> None:
 
 def test_the_hull_that_pyzbar_gives_is_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     photo, truth = _photo(70)
-    codes = [SimpleNamespace(data=text.encode(), polygon=[tuple(map(int, corners[(2 - k) % 4] + 0.5)) for k in range(4)])
-             for text, corners in truth.items()]
+    codes = [
+        SimpleNamespace(data=text.encode(), polygon=[tuple(map(int, corners[(2 - k) % 4] + 0.5)) for k in range(4)])
+        for text, corners in truth.items()
+    ]
     zbar = SimpleNamespace(ZBarSymbol=SimpleNamespace(QRCODE=64), decode=lambda image, symbols: codes)
     monkeypatch.setattr(detection, "_decoder", lambda name: (zbar if name == "pyzbar" else None, ""))
     found = detect(photo)
@@ -222,9 +254,14 @@ def test_the_hull_that_pyzbar_gives_is_put_in_order(monkeypatch: pytest.MonkeyPa
     assert max(_errors_px(found, truth)) < 0.05
 
 
-@pytest.mark.parametrize(("error", "words"), [(ImportError("Unable to find zbar shared library"), "apt install libzbar0"),
-                                              (OSError("libv4l2.so.0: cannot open shared object file"), "libv4l2"),
-                                              (ImportError("No module named 'pyzbar'"), "pip install pyzbar")])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ImportError("Unable to find zbar shared library"), "apt install libzbar0"),
+        (OSError("libv4l2.so.0: cannot open shared object file"), "libv4l2"),
+        (ImportError("No module named 'pyzbar'"), "pip install pyzbar"),
+    ],
+)
 def test_a_missing_pyzbar_is_explained_and_not_needed(monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
     def without_zbar(name: str) -> object:
         if name.startswith("pyzbar"):

@@ -65,7 +65,9 @@ def test_every_rate_follows_from_the_predictions(finished):
     """Recounts Eq. 1 from the predictions alone, by another route than the rate stage."""
     run = Run(finished, "small")
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    views = {(v.transform, v.parameter, v.variant, v.pair_id or v.image_id): v for v in read_table(run.reports / "views.parquet", View)}
+    views = {
+        (v.transform, v.parameter, v.variant, v.pair_id or v.image_id): v for v in read_table(run.reports / "views.parquet", View)
+    }
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
 
     def right(transform, parameter, variant, subject, top_k):

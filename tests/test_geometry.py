@@ -54,12 +54,20 @@ def test_a_shift_of_the_origin_does_not_change_the_fit():
     dst = apply_homography(PHOTO_FROM_PAGE, src) + np.random.default_rng(2).normal(0, 1, (12, 2))
     far = homography_from_points(src + 1e5, dst)
     assert reprojection_rms(far, src + 1e5, dst) == pytest.approx(
-        reprojection_rms(homography_from_points(src, dst), src, dst), rel=1e-6)
+        reprojection_rms(homography_from_points(src, dst), src, dst), rel=1e-6
+    )
 
 
-@pytest.mark.parametrize("src", [np.zeros((3, 2)), np.ones((6, 2)), np.column_stack([np.arange(6.0), np.arange(6.0)]),
-                                 np.array([[0, 0], [1, 1], [2, 2], [0, 5.0]])],
-                         ids=["three", "coincident", "collinear", "three-on-a-line"])
+@pytest.mark.parametrize(
+    "src",
+    [
+        np.zeros((3, 2)),
+        np.ones((6, 2)),
+        np.column_stack([np.arange(6.0), np.arange(6.0)]),
+        np.array([[0, 0], [1, 1], [2, 2], [0, 5.0]]),
+    ],
+    ids=["three", "coincident", "collinear", "three-on-a-line"],
+)
 @pytest.mark.parametrize("fit", [homography_from_points, lambda a, b: robust_homography(a, b, 1.0)], ids=["plain", "robust"])
 def test_points_that_determine_nothing_are_refused(fit, src):
     dst = random_points(len(src))
@@ -129,7 +137,7 @@ def test_a_whole_shift_moves_whole_pixels():
 def test_a_shift_by_half_a_pixel_is_keys_mean_of_four():
     image = noise_image()
     moved = warp(image, np.array([[1, 0, -10.5], [0, 1, -5], [0, 0, 1.0]]), (40, 40))
-    taps = [image[5:45, 9 + i:49 + i].astype(float) for i in range(4)]
+    taps = [image[5:45, 9 + i : 49 + i].astype(float) for i in range(4)]
     expected = np.clip(np.rint((9 * (taps[1] + taps[2]) - taps[0] - taps[3]) / 16), 0, 255)
     assert np.abs(moved - expected).max() <= 0
 
@@ -142,14 +150,17 @@ def test_shrinking_by_a_whole_number_is_the_block_mean(factor):
     assert np.abs(small - blocks).max() <= 0.501
 
 
-@pytest.mark.parametrize("h", [TILTED, centred_scale(0.37), centred_scale(2.6), centred_scale(0.25) @ TILTED],
-                         ids=["tilted", "shrunk", "grown", "tilted-and-shrunk"])
+@pytest.mark.parametrize(
+    "h",
+    [TILTED, centred_scale(0.37), centred_scale(2.6), centred_scale(0.25) @ TILTED],
+    ids=["tilted", "shrunk", "grown", "tilted-and-shrunk"],
+)
 @pytest.mark.parametrize("axis", [0, 1], ids=["x", "y"])
 def test_a_linear_ramp_stays_where_it_is(h, axis):
     y, x = np.mgrid[0:250, 0:250]
     image = (x, y)[axis].astype(np.uint8)
     size = (40, 30)
-    yy, xx = np.mgrid[0:size[1], 0:size[0]]
+    yy, xx = np.mgrid[0 : size[1], 0 : size[0]]
     source = apply_homography(np.linalg.inv(h), np.column_stack([xx.ravel(), yy.ravel()]))
     inside = ((source > 4) & (source < 245)).all(axis=1)
     error = warp(image, h, size).ravel()[inside] - source[inside, axis]
@@ -176,8 +187,13 @@ def test_a_fractional_shrink_agrees_with_brute_force_area_integration():
     smooth = cv2.GaussianBlur(noise_image(240, 240), (0, 0), 2.0)
     h = centred_scale(0.29) @ TILTED
     fine = 12
-    samples = cv2.warpPerspective(smooth.astype(np.float32), centred_scale(fine) @ h, (40 * fine, 40 * fine),
-                                  flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    samples = cv2.warpPerspective(
+        smooth.astype(np.float32),
+        centred_scale(fine) @ h,
+        (40 * fine, 40 * fine),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     expected = samples.reshape(40, fine, 40, fine, 3).mean(axis=(1, 3))
     assert np.abs(warp(smooth, h, (40, 40)) - expected).max() < 1.5
 
@@ -207,10 +223,15 @@ def test_grey_and_colour_images_keep_their_shape():
     assert (warp(image, TILTED, (33, 22))[..., 0] == grey).all()
 
 
-@pytest.mark.parametrize("image, h, size", [
-    (np.zeros((5, 5, 3), np.float32), np.eye(3), (5, 5)), (np.zeros((5, 5, 3), np.uint8), np.eye(3), (0, 5)),
-    (np.zeros((5, 5, 3), np.uint8), np.array([[1, 0, 0], [0, 1, 0], [0.5, 0, 1]]), (50, 5))],
-    ids=["float", "empty", "horizon"])
+@pytest.mark.parametrize(
+    "image, h, size",
+    [
+        (np.zeros((5, 5, 3), np.float32), np.eye(3), (5, 5)),
+        (np.zeros((5, 5, 3), np.uint8), np.eye(3), (0, 5)),
+        (np.zeros((5, 5, 3), np.uint8), np.array([[1, 0, 0], [0, 1, 0], [0.5, 0, 1]]), (50, 5)),
+    ],
+    ids=["float", "empty", "horizon"],
+)
 def test_a_warp_that_makes_no_sense_is_refused(image, h, size):
     with pytest.raises(ValueError, match="expected"):
         warp(image, h, size)

@@ -19,12 +19,12 @@ from pipeline.errors import BadInput
 from pipeline.images import (
     image_format,
     pixels_sha256,
+    png_bytes,
     read_image,
     read_png,
     resize_shorter_and_crop,
     to_model,
     to_pixels,
-    png_bytes,
 )
 from pipeline.torchvision_import import import_torchvision
 
@@ -150,7 +150,9 @@ def test_alpha_is_laid_on_white_to_the_nearest_level(tmp_path: Path) -> None:
     layers = np.random.default_rng(3).integers(0, 256, (20, 20, 4), dtype=np.uint8)
     loaded = read_image(saved(tmp_path / "a.png", Image.fromarray(layers)))
     alpha = layers[..., 3:] / 255
-    np.testing.assert_array_equal(loaded.pixels, np.floor(layers[..., :3] * alpha + 255 * (1 - alpha) + 0.5 - 1e-9).astype(np.uint8))
+    np.testing.assert_array_equal(
+        loaded.pixels, np.floor(layers[..., :3] * alpha + 255 * (1 - alpha) + 0.5 - 1e-9).astype(np.uint8)
+    )
     assert loaded.notes == ("transparency laid on white",)
 
 
@@ -372,7 +374,9 @@ def test_torchvision_imports_beside_this_torch_and_leaves_no_halves_behind() -> 
         "import sys; a = f(); b = f(); assert a is b is sys.modules['torchvision']\n"
         "assert a.models.get_model('squeezenet1_1', weights=None) and a.transforms.Resize and a.datasets.CIFAR10\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
 
 

@@ -90,7 +90,9 @@ def pictures(classifier: Classifier, n: int, seed: int = 0) -> np.ndarray:
 
 def test_a_network_of_ones_own_loads_by_module_and_by_file(own_module: Path) -> None:
     by_module = load_classifier(own(own_module, arguments={"n": 9}))
-    by_file = load_classifier(own(own_module, name=f"python:{own_module}/own_models_for_tests.py:make", python_path="", arguments={"n": 9}))
+    by_file = load_classifier(
+        own(own_module, name=f"python:{own_module}/own_models_for_tests.py:make", python_path="", arguments={"n": 9})
+    )
     images = pictures(by_module, 5)
     assert by_module.n_classes == 9 and by_module.class_names[8] == "class 8" and by_module.wordnet_ids == ()
     np.testing.assert_array_equal(by_module.predict(images), by_file.predict(images))
@@ -108,9 +110,9 @@ def test_a_loaded_network_is_frozen_and_in_evaluation_mode(own_module: Path) -> 
 def test_probabilities_are_the_softmax_of_the_logits(own_module: Path) -> None:
     classifier = load_classifier(own(own_module, mean=IMAGENET_MEAN, std=IMAGENET_STD))
     images = pictures(classifier, 4)
-    x = (torch.from_numpy(images.astype(np.float64)).permute(0, 3, 1, 2) / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(
-        IMAGENET_STD
-    ).view(3, 1, 1)
+    x = (
+        torch.from_numpy(images.astype(np.float64)).permute(0, 3, 1, 2) / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    ) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
     exact = torch.softmax(classifier._module.double()(x), 1)
     classifier._module.float()
     found = classifier.predict(images)
@@ -376,7 +378,9 @@ def test_published_weights_that_cannot_be_fetched_say_how_to_give_a_file(monkeyp
 
 
 @pytest.mark.parametrize(("package", "name"), [("timm", "timm:resnet18"), ("onnxruntime", "onnx:{}")])
-def test_a_missing_extra_is_named_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, name: str) -> None:
+def test_a_missing_extra_is_named_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, name: str
+) -> None:
     (tmp_path / "a.onnx").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(Unavailable, match="pip install"):
@@ -406,9 +410,15 @@ def _varint(value: int) -> bytes:
 
 def onnx_bytes(weight: np.ndarray, n: int, size: int, softmax: bool) -> bytes:
     """GlobalAveragePool, Flatten, MatMul (and Softmax) as an ONNX file, written field by field of its protocol buffer."""
-    steps = [("GlobalAveragePool", ["x"], "p"), ("Flatten", ["p"], "f"), ("MatMul", ["f", "w"], "y")] + [("Softmax", ["y"], "s")] * softmax
-    nodes = b"".join(_field(1, b"".join(_field(1, i) for i in inputs) + _field(2, out) + _field(4, kind)) for kind, inputs, out in steps)
-    tensor = b"".join(_field(1, d) for d in weight.shape) + _field(2, 1) + _field(8, "w") + _field(9, weight.astype("<f4").tobytes())
+    steps = [("GlobalAveragePool", ["x"], "p"), ("Flatten", ["p"], "f"), ("MatMul", ["f", "w"], "y")] + [
+        ("Softmax", ["y"], "s")
+    ] * softmax
+    nodes = b"".join(
+        _field(1, b"".join(_field(1, i) for i in inputs) + _field(2, out) + _field(4, kind)) for kind, inputs, out in steps
+    )
+    tensor = (
+        b"".join(_field(1, d) for d in weight.shape) + _field(2, 1) + _field(8, "w") + _field(9, weight.astype("<f4").tobytes())
+    )
 
     def value(name: str, *shape: int) -> bytes:
         dims = b"".join(_field(1, _field(1, d) if d else _field(2, f"d{i}")) for i, d in enumerate(shape))

@@ -37,8 +37,12 @@ def _pdf(printout: Printout, width_px: int = 96, height_px: int = 96) -> bytes:
 def _boxes(printout: Printout, page: int) -> dict[str, tuple[float, float, float, float]]:
     """Left, top, right, bottom in mm of all that page `page` carries, codes with their quiet zone towards the page."""
     places = furniture(printout, page)
-    named = {"header": places.header, "bar": places.scale_bar, **{f"text {c}": b for c, b in places.payloads.items()},
-             **{f"caption {key}": box for key, box in places.captions.items()}}
+    named = {
+        "header": places.header,
+        "bar": places.scale_bar,
+        **{f"text {c}": b for c, b in places.payloads.items()},
+        **{f"caption {key}": box for key, box in places.captions.items()},
+    }
     boxes = {name: (b.x_mm, b.y_mm, b.x_mm + b.width_mm, b.y_mm + b.height_mm) for name, b in named.items()}
     for p in printout.placements:
         if p.page == page:
@@ -55,8 +59,9 @@ LAYOUTS = [(paper, orientation, n) for paper in PAPERS for orientation in ("port
 
 @pytest.mark.parametrize(("paper", "orientation", "n"), LAYOUTS)
 @pytest.mark.parametrize(("width_px", "height_px"), [(224, 224), (299, 299), (160, 96)], ids=["224", "299", "160x96"])
-def test_nothing_overlaps_and_nothing_is_nearer_than_10_mm_to_the_edge(paper: str, orientation: str, n: int, width_px: int,
-                                                                        height_px: int) -> None:
+def test_nothing_overlaps_and_nothing_is_nearer_than_10_mm_to_the_edge(
+    paper: str, orientation: str, n: int, width_px: int, height_px: int
+) -> None:
     printout = _printout(n + 1, width_px, height_px, paper=paper, orientation=orientation, pairs_per_page=n)
     assert printout.n_pages == 2
     for page in (1, 2):
@@ -72,8 +77,9 @@ def test_nothing_overlaps_and_nothing_is_nearer_than_10_mm_to_the_edge(paper: st
             assert bottom - inset <= printout.page_height_mm - 10 + 1e-3, name
 
 
-@pytest.mark.parametrize(("dpi", "width_px", "n"), [(600, 224, 3), (600, 299, 3), (600, 96, 6), (300, 96, 1), (1200, 128, 2),
-                                                    (720, 96, 3)])
+@pytest.mark.parametrize(
+    ("dpi", "width_px", "n"), [(600, 224, 3), (600, 299, 3), (600, 96, 6), (300, 96, 1), (1200, 128, 2), (720, 96, 3)]
+)
 def test_every_edge_lies_on_a_printer_dot_and_every_pixel_is_whole_dots(dpi: int, width_px: int, n: int) -> None:
     printout = _printout(n, width_px, width_px, dpi=dpi, pairs_per_page=n)
     lengths = [length for p in printout.placements for length in (p.x_mm, p.y_mm, p.width_mm, p.height_mm, p.width_mm / width_px)]
@@ -82,8 +88,10 @@ def test_every_edge_lies_on_a_printer_dot_and_every_pixel_is_whole_dots(dpi: int
     assert np.abs(dots - np.rint(dots)).max() < 1e-6
 
 
-@pytest.mark.parametrize(("paper", "orientation", "n", "image_mm"), [
-    ("A4", "portrait", 3, 75.86), ("Letter", "portrait", 3, 75.86), ("A4", "landscape", 1, 132.76)])
+@pytest.mark.parametrize(
+    ("paper", "orientation", "n", "image_mm"),
+    [("A4", "portrait", 3, 75.86), ("Letter", "portrait", 3, 75.86), ("A4", "landscape", 1, 132.76)],
+)
 def test_images_are_as_large_as_whole_dots_allow(paper: str, orientation: str, n: int, image_mm: float) -> None:
     printout = _printout(n, 224, 224, paper=paper, orientation=orientation, pairs_per_page=n)
     assert printout.placements[0].width_mm == pytest.approx(image_mm, abs=0.01)
@@ -114,17 +122,34 @@ def test_a_size_in_mm_replaces_the_number_of_pairs() -> None:
     assert small.n_pages < large.n_pages
 
 
-@pytest.mark.parametrize(("settings", "differs"), [
-    ({"paper": "Letter"}, "page_width_mm"), ({"orientation": "landscape"}, "page_width_mm"), ({"pairs_per_page": 2}, "placements"),
-    ({"image_mm": 30.0}, "placements"), ({"dpi": 300}, "placements"), ({"module_mm": 0.85}, "fiducials")])
+@pytest.mark.parametrize(
+    ("settings", "differs"),
+    [
+        ({"paper": "Letter"}, "page_width_mm"),
+        ({"orientation": "landscape"}, "page_width_mm"),
+        ({"pairs_per_page": 2}, "placements"),
+        ({"image_mm": 30.0}, "placements"),
+        ({"dpi": 300}, "placements"),
+        ({"module_mm": 0.85}, "fiducials"),
+    ],
+)
 def test_every_setting_changes_the_pages(settings: dict[str, object], differs: str) -> None:
     assert getattr(_printout(4, 130, 130, **settings), differs) != getattr(_printout(4, 130, 130), differs)
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"paper": "B4"}, "A4"), ({"orientation": "square"}, "landscape"), ({"pairs_per_page": 0}, "pairs_per_page"),
-    ({"image_mm": 120.0}, r"largest that fit are \d+\.\d mm"), ({"pairs_per_page": 500}, r"At most \d+ fit"),
-    ({"module_mm": 0.1}, "0.4 mm"), ({"module_mm": 8.0}, "smaller QR modules"), ({"dpi": 72}, "600")])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"paper": "B4"}, "A4"),
+        ({"orientation": "square"}, "landscape"),
+        ({"pairs_per_page": 0}, "pairs_per_page"),
+        ({"image_mm": 120.0}, r"largest that fit are \d+\.\d mm"),
+        ({"pairs_per_page": 500}, r"At most \d+ fit"),
+        ({"module_mm": 0.1}, "0.4 mm"),
+        ({"module_mm": 8.0}, "smaller QR modules"),
+        ({"dpi": 72}, "600"),
+    ],
+)
 def test_a_layout_that_cannot_be_is_refused_with_what_can(settings: dict[str, object], words: str) -> None:
     with pytest.raises(WrongUse, match=words):
         _printout(4, **settings)
@@ -142,10 +167,13 @@ def test_nothing_to_print_is_refused() -> None:
         _printout(0)
 
 
-@pytest.mark.parametrize(("paper", "orientation", "width_px", "height_px", "dpi"),
-                         [("A4", "portrait", 96, 96, 600), ("Letter", "landscape", 75, 51, 600), ("A5", "portrait", 64, 64, 300)])
-def test_the_raster_shows_every_pixel_and_every_module_exactly(paper: str, orientation: str, width_px: int, height_px: int,
-                                                               dpi: int) -> None:
+@pytest.mark.parametrize(
+    ("paper", "orientation", "width_px", "height_px", "dpi"),
+    [("A4", "portrait", 96, 96, 600), ("Letter", "landscape", 75, 51, 600), ("A5", "portrait", 64, 64, 300)],
+)
+def test_the_raster_shows_every_pixel_and_every_module_exactly(
+    paper: str, orientation: str, width_px: int, height_px: int, dpi: int
+) -> None:
     printout = _printout(4, width_px, height_px, paper=paper, orientation=orientation, pairs_per_page=3, dpi=dpi)
     pdf = _pdf(printout, width_px, height_px)
     raster = render_page(pdf, 2, dpi)
@@ -154,15 +182,18 @@ def test_the_raster_shows_every_pixel_and_every_module_exactly(paper: str, orien
     for p in (p for p in printout.placements if p.page == 2):
         k = round(p.width_mm * to_dots / width_px)
         x, y = round(p.x_mm * to_dots), round(p.y_mm * to_dots)
-        shown = raster[y - 1:y + k * height_px + 1, x - 1:x + k * width_px + 1]
-        ideal = np.pad(np.kron(_image(p.path, width_px, height_px), np.ones((k, k, 1), np.uint8)), ((1, 1), (1, 1), (0, 0)),
-                       constant_values=255)
+        shown = raster[y - 1 : y + k * height_px + 1, x - 1 : x + k * width_px + 1]
+        ideal = np.pad(
+            np.kron(_image(p.path, width_px, height_px), np.ones((k, k, 1), np.uint8)),
+            ((1, 1), (1, 1), (0, 0)),
+            constant_values=255,
+        )
         assert (shown == ideal).all()
     for f in (f for f in printout.fiducials if f.page == 2):
         k = round(f.size_mm * to_dots / 21)
         x, y = round(f.x_mm * to_dots) - 4 * k, round(f.y_mm * to_dots) - 4 * k
         ideal = np.kron(~np.pad(modules(f.payload), 4), np.ones((k, k), bool)) * 255
-        assert (raster[y:y + 29 * k, x:x + 29 * k] == ideal[..., None]).all()
+        assert (raster[y : y + 29 * k, x : x + 29 * k] == ideal[..., None]).all()
     for page in (0, 1, 2):
         small = render_page(pdf, page, 150)
         small[58:-58, 58:-58] = 255
@@ -174,7 +205,7 @@ def test_the_scale_bar_is_100_mm_long() -> None:
     raster = render_page(_pdf(printout), 1, 600)
     bar = furniture(printout, 1).scale_bar
     first = round((bar.x_mm - 2) * 600 / 25.4)
-    row = raster[round((bar.y_mm + 2.35) * 600 / 25.4), first:round((bar.x_mm + 102) * 600 / 25.4), 0]
+    row = raster[round((bar.y_mm + 2.35) * 600 / 25.4), first : round((bar.x_mm + 102) * 600 / 25.4), 0]
     dark = np.flatnonzero(row < 128)
     assert (dark[-1] - dark[0] + 1) / 600 * 25.4 == pytest.approx(100, abs=0.05)
 
@@ -223,7 +254,7 @@ def test_any_text_in_a_caption_is_drawn_within_its_image() -> None:
         edges_mm = box.x_mm, box.y_mm, box.x_mm + box.width_mm, box.y_mm + box.height_mm
         left, top, right, bottom = (round(edge * 300 / 25.4) for edge in edges_mm)
         assert (raster[top:bottom, left:right] < 255).any()
-        assert (raster[top:bottom, right + 2:right + 8] == 255).all()
+        assert (raster[top:bottom, right + 2 : right + 8] == 255).all()
 
 
 def test_a_caption_names_attack_epsilon_label_and_image() -> None:

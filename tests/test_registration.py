@@ -41,9 +41,16 @@ def printed() -> tuple[Printout, np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def shots(printed: tuple[Printout, np.ndarray, np.ndarray]) -> list[SimulatedPhoto]:
     printout, first, _ = printed
-    return [simulate_photo(first, printout.page_width_mm, printout.page_height_mm, load_profile(profile),
-                           generator_for(0, "photograph", str(seed)))
-            for profile, seed in (("office-phone", 0), ("office-phone", 1), ("harsh", 2))]
+    return [
+        simulate_photo(
+            first,
+            printout.page_width_mm,
+            printout.page_height_mm,
+            load_profile(profile),
+            generator_for(0, "photograph", str(seed)),
+        )
+        for profile, seed in (("office-phone", 0), ("office-phone", 1), ("harsh", 2))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def _hidden(photo: np.ndarray, printout: Printout, *corners: str) -> np.ndarray:
     for f in printout.fiducials:
         if f.page == 1 and f.corner in corners:
             x, y = (np.array([f.x_mm, f.y_mm]) * 150 / 25.4 + 60).astype(int)
-            photo[y - 8:y + 92, x - 8:x + 92] = (150, 90, 60)
+            photo[y - 8 : y + 92, x - 8 : x + 92] = (150, 90, 60)
     return photo
 
 
@@ -107,10 +114,14 @@ def test_a_code_that_decoders_miss_is_found_from_the_others(printed: tuple, flat
     photo = flat.copy()
     f = next(f for f in printout.fiducials if (f.page, f.corner) == (1, "BR"))
     x, y = (np.array([f.x_mm, f.y_mm]) * 150 / 25.4 + 60).astype(int)
-    photo[y - 12:y + 96, x - 12:x + 96] = cv2.GaussianBlur(photo[y - 12:y + 96, x - 12:x + 96], (0, 0), 2.4)
+    photo[y - 12 : y + 96, x - 12 : x + 96] = cv2.GaussianBlur(photo[y - 12 : y + 96, x - 12 : x + 96], (0, 0), 2.4)
     found = register(photo, printout)
     assert {corner: code.decoder for corner, code in found.codes.items()} == {
-        "TL": "zxing-cpp", "TR": "zxing-cpp", "BR": "alignment", "BL": "zxing-cpp"}
+        "TL": "zxing-cpp",
+        "TR": "zxing-cpp",
+        "BR": "alignment",
+        "BL": "zxing-cpp",
+    }
 
 
 def test_a_code_in_the_wrong_place_is_left_out(printed: tuple, flat: np.ndarray) -> None:
@@ -118,9 +129,9 @@ def test_a_code_in_the_wrong_place_is_left_out(printed: tuple, flat: np.ndarray)
     f = next(f for f in printout.fiducials if (f.page, f.corner) == (1, "BR"))
     x, y = (np.array([f.x_mm, f.y_mm]) * 150 / 25.4 + 60).astype(int)
     photo = flat.copy()
-    torn = photo[y - 14:y + 98, x - 14:x + 98].copy()
-    photo[y - 14:y + 98, x - 14:x + 98] = 255
-    photo[y - 194:y - 82, x - 159:x - 47] = torn
+    torn = photo[y - 14 : y + 98, x - 14 : x + 98].copy()
+    photo[y - 14 : y + 98, x - 14 : x + 98] = 255
+    photo[y - 194 : y - 82, x - 159 : x - 47] = torn
     found = register(photo, printout)
     assert isinstance(found, Registration) and set(found.codes) == {"TL", "TR", "BL"}
 
@@ -128,14 +139,26 @@ def test_a_code_in_the_wrong_place_is_left_out(printed: tuple, flat: np.ndarray)
 def _failures(printout: Printout, flat: np.ndarray, second: np.ndarray) -> dict[str, tuple[np.ndarray, Printout, int]]:
     glued = flat.copy()
     n_cols = flat.shape[1]
-    glued[:400, 100:300], glued[:400, n_cols - 300:n_cols - 100] = flat[:400, n_cols - 300:n_cols - 100], flat[:400, 100:300]
+    glued[:400, 100:300], glued[:400, n_cols - 300 : n_cols - 100] = flat[:400, n_cols - 300 : n_cols - 100], flat[:400, 100:300]
     return {
         "no-code": (np.full((300, 400, 3), 128, np.uint8), printout, 2),
         "foreign-code": (_foreign(), printout, 2),
-        "other-run": (flat, dataclasses.replace(printout, run_code="ZZZZZ", fiducials=tuple(
-            dataclasses.replace(f, payload=encode_payload("ZZZZZ", f.page, f.corner)) for f in printout.fiducials)), 2),
-        "other-run: page not in the layout": (second, dataclasses.replace(
-            printout, fiducials=tuple(f for f in printout.fiducials if f.page == 1)), 2),
+        "other-run": (
+            flat,
+            dataclasses.replace(
+                printout,
+                run_code="ZZZZZ",
+                fiducials=tuple(
+                    dataclasses.replace(f, payload=encode_payload("ZZZZZ", f.page, f.corner)) for f in printout.fiducials
+                ),
+            ),
+            2,
+        ),
+        "other-run: page not in the layout": (
+            second,
+            dataclasses.replace(printout, fiducials=tuple(f for f in printout.fiducials if f.page == 1)),
+            2,
+        ),
         "several-pages": (np.concatenate([flat, second], axis=1), printout, 2),
         "several-pages: the same twice": (np.concatenate([flat, flat], axis=1), printout, 2),
         "unregistered: one code": (_hidden(flat, printout, "TL", "TR", "BR"), printout, 2),
@@ -153,9 +176,18 @@ def _foreign() -> np.ndarray:
     return np.repeat(light.astype(np.uint8)[..., None] * 255, 3, axis=2)
 
 
-FAILURES = ["no-code", "foreign-code", "other-run", "other-run: page not in the layout", "several-pages",
-            "several-pages: the same twice", "unregistered: one code", "unregistered: three where four are needed",
-            "unregistered: codes glued elsewhere", "unregistered: mirrored"]
+FAILURES = [
+    "no-code",
+    "foreign-code",
+    "other-run",
+    "other-run: page not in the layout",
+    "several-pages",
+    "several-pages: the same twice",
+    "unregistered: one code",
+    "unregistered: three where four are needed",
+    "unregistered: codes glued elsewhere",
+    "unregistered: mirrored",
+]
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -185,12 +217,13 @@ def test_the_overlay_is_small_and_frames_what_was_found(printed: tuple, flat: np
     p = printout.placements[0]
     middles = np.array([[p.x_mm + 0.5 * p.width_mm, p.y_mm + p.height_mm], [p.x_mm + p.width_mm, p.y_mm + 0.5 * p.height_mm]])
     for x, y in apply_homography(found.photo_from_page, middles) * shrink + (0, 76):
-        drawn = overlay[round(y) - 2:round(y) + 3, round(x) - 2:round(x) + 3].reshape(-1, 3)
+        drawn = overlay[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3].reshape(-1, 3)
         assert (np.abs(drawn.astype(int) - (30, 102, 200)).sum(axis=1) < 12).sum() >= 10
 
 
-@pytest.mark.parametrize(("shift_px", "scale_px_per_mm"), [((3.0, 0.0), 10.0), ((0.0, -4.0), 8.0), ((3.0, 4.0), 5.0),
-                                                           ((0.0, 0.0), 9.0)])
+@pytest.mark.parametrize(
+    ("shift_px", "scale_px_per_mm"), [((3.0, 0.0), 10.0), ((0.0, -4.0), 8.0), ((3.0, 4.0), 5.0), ((0.0, 0.0), 9.0)]
+)
 def test_the_registration_error_of_a_shift_is_the_shift(shift_px: tuple[float, float], scale_px_per_mm: float) -> None:
     true = np.diag([scale_px_per_mm, scale_px_per_mm, 1.0])
     off = true.copy()

@@ -39,7 +39,7 @@ def patches(dpi=75):
     height, width = round(A4[1] * dpi / 25.4), round(A4[0] * dpi / 25.4)
     page = np.full((height, width, 3), 255, np.uint8)
     for (x, y, w, h), colour in ((GREY_BOX, (GREY,) * 3), (BLACK_BOX, (0, 0, 0)), (RED_BOX, (220, 40, 30))):
-        page[round(y * dpi / 25.4):round((y + h) * dpi / 25.4), round(x * dpi / 25.4):round((x + w) * dpi / 25.4)] = colour
+        page[round(y * dpi / 25.4) : round((y + h) * dpi / 25.4), round(x * dpi / 25.4) : round((x + w) * dpi / 25.4)] = colour
     return page
 
 
@@ -66,8 +66,8 @@ def linear(photo, box):
 def edge_spread_px(photo):
     """Distance from 25 % to 75 % across the left edge of the black patch."""
     x, y, _, h = BLACK_BOX
-    (px, py), = apply_homography(photo.photo_from_page, np.array([[x, y + h / 2]]))
-    rows = photo.image[int(py) - 20:int(py) + 20, int(px) - 12:int(px) + 13, 1].astype(float).mean(axis=0)
+    ((px, py),) = apply_homography(photo.photo_from_page, np.array([[x, y + h / 2]]))
+    rows = photo.image[int(py) - 20 : int(py) + 20, int(px) - 12 : int(px) + 13, 1].astype(float).mean(axis=0)
     profile = linear_from_srgb(rows / 255)
     share = (profile - profile.min()) / (profile.max() - profile.min())
     return np.interp(-0.25, -share, np.arange(25)) - np.interp(-0.75, -share, np.arange(25))
@@ -86,7 +86,7 @@ def page_of_discs(dpi=300):
     radius = DISC_MM * dpi / 25.4
     reach = math.ceil(radius) + 2
     for x, y in apply_homography(raster_from_page, DISCS):
-        window = np.s_[int(y) - reach:int(y) + reach + 1, int(x) - reach:int(x) + reach + 1]
+        window = np.s_[int(y) - reach : int(y) + reach + 1, int(x) - reach : int(x) + reach + 1]
         yy, xx = np.mgrid[window]
         covered = np.clip(radius + 0.5 - np.hypot(xx - x, yy - y), 0, 1)
         page[window] = np.rint(255 * (1 - covered))[..., None]
@@ -96,9 +96,9 @@ def page_of_discs(dpi=300):
 def disc_centres(photo, reach):
     found = []
     for x, y in apply_homography(photo.photo_from_page, DISCS).round().astype(int):
-        window = linear_from_srgb(photo.image[y - reach:y + reach + 1, x - reach:x + reach + 1, 1] / 255)
+        window = linear_from_srgb(photo.image[y - reach : y + reach + 1, x - reach : x + reach + 1, 1] / 255)
         dark = np.clip(1 - window / np.median(window) - 0.15, 0, None)
-        yy, xx = np.mgrid[-reach:reach + 1, -reach:reach + 1]
+        yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
         found.append([x + (dark * xx).sum() / dark.sum(), y + (dark * yy).sum() / dark.sum()])
     return np.array(found)
 
@@ -152,6 +152,7 @@ def test_the_photo_is_turned_the_way_the_page_is_seen():
 
 
 # --- light and colour --------------------------------------------------------------------------------------------------
+
 
 def test_the_ideal_photo_shows_the_page_as_it_is():
     photo = photograph(IDEAL)
@@ -240,8 +241,9 @@ def test_light_falls_across_the_page_by_the_rate_given():
 
 
 def test_the_vignette_darkens_the_corners_alone():
-    plain, vignetted = (photograph(replace(IDEAL, vignette_rate=(v, v)), 0, np.full((877, 620, 3), 255, np.uint8)).image
-                        for v in (0.0, 0.25))
+    plain, vignetted = (
+        photograph(replace(IDEAL, vignette_rate=(v, v)), 0, np.full((877, 620, 3), 255, np.uint8)).image for v in (0.0, 0.25)
+    )
     ratio = linear_from_srgb(vignetted[..., 1] / 255) / np.maximum(linear_from_srgb(plain[..., 1] / 255), 1e-3)
     assert ratio[504, 378] == pytest.approx(1, abs=0.01)
     assert ratio[5, 5] == pytest.approx(0.75, abs=0.02)
@@ -255,6 +257,7 @@ def test_a_cast_shadow_darkens_one_side():
 
 
 # --- the camera --------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0])
 def test_blur_spreads_an_edge_as_its_sigma_says(sigma):
@@ -292,8 +295,9 @@ def test_white_balance_gain_makes_red_and_blue_noisier():
 
 
 def test_noise_grows_on_a_flat_patch_of_the_finished_photo():
-    spreads = [middle(photograph(replace(OFFICE, shot_noise=(s, s), paper_grain_rate=0)), GREY_BOX).std()
-               for s in (0.0, 3e-4, 3e-3)]
+    spreads = [
+        middle(photograph(replace(OFFICE, shot_noise=(s, s), paper_grain_rate=0)), GREY_BOX).std() for s in (0.0, 3e-4, 3e-3)
+    ]
     assert spreads[0] + 1 < spreads[1] < spreads[2] - 2
 
 
@@ -316,15 +320,42 @@ def test_a_better_jpeg_is_larger_and_nearer_to_the_photo():
 
 
 TURNED = {
-    "dot_gain_rate": 0.2, "yule_nielsen_n": 1.5, "paper_reflectance": 0.8, "ink_reflectance": 0.06,
-    "print_saturation_rate": 0.7, "ink_spread_um": 150.0, "paper_grain_rate": 0.01, "table_reflectance": (0.5, 0.5, 0.5),
-    "table_grain_rate": 0.05, "edge_shadow_rate": 0.9, "light_fall_rate": (0.3, 0.3), "cast_shadow_rate": (0.3, 0.3),
-    "cast_shadow_softness_mm": (2.0, 3.0), "white_balance_error_rate": (0.1, 0.1), "tilt_deg": (14.0, 15.0),
-    "roll_deg": (8.0, 9.0), "quarter_turn_rate": 1.0, "page_fill_rate": (0.8, 0.81), "focal_35mm_mm": 28.0,
-    "frame_long_px": 512, "frame_short_px": 384, "blur_px": (2.0, 2.0), "vignette_rate": (0.25, 0.25),
-    "exposure": (0.6, 0.6), "bayer": False, "red_gain": 2.4, "blue_gain": 1.5, "shot_noise": (5e-3, 5e-3),
-    "read_noise_log_sd": 3.0, "saturation": 1.3, "tone_contrast_rate": 0.5, "chroma_denoise_px": 3.0, "sharpen_rate": 0.0,
-    "sharpen_px": 3.0, "jpeg_quality": 60}
+    "dot_gain_rate": 0.2,
+    "yule_nielsen_n": 1.5,
+    "paper_reflectance": 0.8,
+    "ink_reflectance": 0.06,
+    "print_saturation_rate": 0.7,
+    "ink_spread_um": 150.0,
+    "paper_grain_rate": 0.01,
+    "table_reflectance": (0.5, 0.5, 0.5),
+    "table_grain_rate": 0.05,
+    "edge_shadow_rate": 0.9,
+    "light_fall_rate": (0.3, 0.3),
+    "cast_shadow_rate": (0.3, 0.3),
+    "cast_shadow_softness_mm": (2.0, 3.0),
+    "white_balance_error_rate": (0.1, 0.1),
+    "tilt_deg": (14.0, 15.0),
+    "roll_deg": (8.0, 9.0),
+    "quarter_turn_rate": 1.0,
+    "page_fill_rate": (0.8, 0.81),
+    "focal_35mm_mm": 28.0,
+    "frame_long_px": 512,
+    "frame_short_px": 384,
+    "blur_px": (2.0, 2.0),
+    "vignette_rate": (0.25, 0.25),
+    "exposure": (0.6, 0.6),
+    "bayer": False,
+    "red_gain": 2.4,
+    "blue_gain": 1.5,
+    "shot_noise": (5e-3, 5e-3),
+    "read_noise_log_sd": 3.0,
+    "saturation": 1.3,
+    "tone_contrast_rate": 0.5,
+    "chroma_denoise_px": 3.0,
+    "sharpen_rate": 0.0,
+    "sharpen_px": 3.0,
+    "jpeg_quality": 60,
+}
 
 
 def test_the_table_of_knobs_is_complete():
@@ -357,6 +388,7 @@ def test_turning_one_knob_leaves_all_other_draws_alone(knob):
 
 
 # --- the file, the seed, the profile -----------------------------------------------------------------------------------
+
 
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads():
     n_threads = cv2.getNumThreads()
@@ -393,11 +425,19 @@ def test_profiles_load_and_an_unknown_one_names_its_neighbour():
         load_profile("ofice-phone")
 
 
-@pytest.mark.parametrize("old, new", [("bayer = true", ""), ("bayer = true", "bayer = true\nfisheye = 1"),
-                                      ("bayer = true", "bayer = 3"), ("tilt_deg = [1.0, 12.0]", "tilt_deg = [1.0]")],
-                         ids=["missing", "unknown", "wrong-type", "short-range"])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("bayer = true", ""),
+        ("bayer = true", "bayer = true\nfisheye = 1"),
+        ("bayer = true", "bayer = 3"),
+        ("tilt_deg = [1.0, 12.0]", "tilt_deg = [1.0]"),
+    ],
+    ids=["missing", "unknown", "wrong-type", "short-range"],
+)
 def test_a_damaged_profile_is_refused(old, new, tmp_path, monkeypatch):
     from pipeline.simulator import profile as module
+
     text = (module._FOLDER / "office-phone.toml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "damaged.toml").write_text(text.replace(old, new), encoding="utf-8")

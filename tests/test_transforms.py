@@ -23,7 +23,7 @@ def test_the_result_is_a_new_8_bit_image_and_the_source_is_untouched(name):
     before = IMAGE.copy()
     result = apply(name, TRANSFORMS[name].grid[0])
     assert result.dtype == np.uint8 and result.shape == IMAGE.shape and result is not IMAGE
-    assert (IMAGE == before).all()
+    assert (before == IMAGE).all()
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

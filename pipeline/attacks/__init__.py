@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from importlib import import_module
 
-from pipeline.config import near_match
-from pipeline.errors import WrongUse
+from pipeline.errors import WrongUse, near_match
 
 
 @dataclass(frozen=True)
@@ -16,9 +15,15 @@ class Entry:
 
 
 ATTACKS = {
-    "fgsm": Entry("pipeline.attacks.gradient_sign:FastGradientSign", "fast gradient sign, one step of size epsilon (the paper's fast)"),
-    "bim": Entry("pipeline.attacks.gradient_sign:BasicIterative", "basic iterative: many steps of one grey level inside the epsilon ball"),
-    "illc": Entry("pipeline.attacks.gradient_sign:LeastLikelyClass", "iterative toward the least likely class of the clean image"),
+    "fgsm": Entry(
+        "pipeline.attacks.gradient_sign:FastGradientSign", "fast gradient sign, one step of size epsilon (the paper's fast)"
+    ),
+    "bim": Entry(
+        "pipeline.attacks.gradient_sign:BasicIterative", "basic iterative: many steps of one grey level inside the epsilon ball"
+    ),
+    "illc": Entry(
+        "pipeline.attacks.gradient_sign:LeastLikelyClass", "iterative toward the least likely class of the clean image"
+    ),
 }
 
 

@@ -11,6 +11,8 @@ import torch
 class Differentiable(Protocol):
     """What an attack needs of the network under test."""
 
+    device: torch.device
+
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns (N, n_classes) scores of float32 (N, 3, H, W) images in [0, 1]."""
 
@@ -32,7 +34,12 @@ class Attack(Protocol):
     targeted: bool
 
     def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int], device: str = "cpu"
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int],
+        device: str = "cpu",
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon.
 
@@ -41,5 +48,4 @@ class Attack(Protocol):
             images: uint8 (N, H, W, 3), clean images at the model's input size.
             labels: int64 (N,), true labels.
             epsilons_8bit: largest absolute change of a pixel, each 1 to 255.
-            device: where the passes run.
         """

@@ -26,11 +26,11 @@ class FastGradientSign:
     targeted = False
 
     def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int], device: str = "cpu"
+        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        clean = _pixels(images, device)
-        direction, _ = _gradient_sign(classifier, clean, torch.as_tensor(labels, device=device))
+        clean = _pixels(images, classifier)
+        direction, _ = _gradient_sign(classifier, clean, torch.as_tensor(labels, device=classifier.device))
         results = {}
         for epsilon in epsilons_8bit:
             moved = torch.add(clean, direction, alpha=epsilon).clamp_(0, 255)
@@ -39,16 +39,16 @@ class FastGradientSign:
 
 
 class BasicIterative:
-    """Steps of one grey level up the loss of the true label, cut to the ball after each (the paper's *basic iterative*, Sec. 2.2)."""
+    """Steps of one grey level up the loss of the true label, each cut to the ball (the paper's *basic iterative*, Sec. 2.2)."""
 
     name = "bim"
     targeted = False
 
     def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int], device: str = "cpu"
+        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        results, _ = _walk(classifier, images, torch.as_tensor(labels, device=device), +1, epsilons_8bit, device)
+        results, _ = _walk(classifier, images, torch.as_tensor(labels, device=classifier.device), +1, epsilons_8bit)
         return results
 
 
@@ -59,23 +59,23 @@ class LeastLikelyClass:
     targeted = True
 
     def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int], device: str = "cpu"
+        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        results, targets = _walk(classifier, images, None, -1, epsilons_8bit, device)
+        results, targets = _walk(classifier, images, None, -1, epsilons_8bit)
         aimed = targets.cpu().numpy()
         return {epsilon: Perturbed(found.images, aimed, found.n_forward, found.n_backward) for epsilon, found in results.items()}
 
 
 def _walk(
-    classifier: Differentiable, images: np.ndarray, labels: torch.Tensor | None, sign: int, epsilons_8bit: Sequence[int], device: str
+    classifier: Differentiable, images: np.ndarray, labels: torch.Tensor | None, sign: int, epsilons_8bit: Sequence[int]
 ) -> tuple[dict[int, Perturbed], torch.Tensor]:
     """Walks all epsilons on one path as far as they agree.
 
     After k steps of one grey level no pixel has moved by more than k, so up to step epsilon the ball cuts nothing and every
     larger epsilon takes the same path; only the last few steps of each are its own.
     """
-    clean = _pixels(images, device)
+    clean = _pixels(images, classifier)
     shared, n_shared, results = clean.clone(), 0, {}
     for epsilon in sorted(set(epsilons_8bit)):
         while n_shared < epsilon:
@@ -90,7 +90,9 @@ def _walk(
     return results, labels
 
 
-def _gradient_sign(classifier: Differentiable, pixels: torch.Tensor, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+def _gradient_sign(
+    classifier: Differentiable, pixels: torch.Tensor, labels: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the sign of the loss gradient and the labels of the loss: the least likely ones where none are given."""
     inputs = (pixels / 255).requires_grad_()
     logits = classifier.logits(inputs)
@@ -100,8 +102,8 @@ def _gradient_sign(classifier: Differentiable, pixels: torch.Tensor, labels: tor
     return gradient.sign_(), labels
 
 
-def _pixels(images: np.ndarray, device: str) -> torch.Tensor:
-    return to_model(images).to(device).mul_(255).round_()
+def _pixels(images: np.ndarray, classifier: Differentiable) -> torch.Tensor:
+    return to_model(images, classifier.device).mul_(255).round_()
 
 
 def _saved(pixels: torch.Tensor) -> np.ndarray:

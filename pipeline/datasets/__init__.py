@@ -23,7 +23,9 @@ _OPENERS = {
 }
 
 
-def open_dataset(settings: DatasetSettings, class_names: Sequence[str], wordnet_ids: Sequence[str] = (), seed: int = 0) -> Dataset:
+def open_dataset(
+    settings: DatasetSettings, class_names: Sequence[str], wordnet_ids: Sequence[str] = (), seed: int = 0
+) -> Dataset:
     """Returns the images that the settings name, labelled with the model's classes; what cannot be used is in its `rejected`.
 
     Args:
@@ -45,7 +47,9 @@ def open_dataset(settings: DatasetSettings, class_names: Sequence[str], wordnet_
             f"Did you mean {_OPENERS[near[0]][2]}?" if near else f"Data sets: {patterns}.",
         )
     module, function, _, _ = _OPENERS[scheme]
-    opener: Callable[[str, DatasetSettings, Labels, int], Dataset] = getattr(import_module(f"pipeline.datasets.{module}"), function)
+    opener: Callable[[str, DatasetSettings, Labels, int], Dataset] = getattr(
+        import_module(f"pipeline.datasets.{module}"), function
+    )
     return opener(rest, settings, Labels(class_names, wordnet_ids), seed)
 
 

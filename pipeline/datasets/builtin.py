@@ -26,7 +26,9 @@ class BuiltinDataset:
         self._items = [i for i in range(len(self._source)) if self._class_of.get(self._source.label(i)) is not None]
         self.rejected = [Rejected(self._source.class_names[c], reason) for c, reason in sorted(reasons.items())]
         if not self._items:
-            raise BadInput("The model knows no class of builtin:signs.", "Use it with the model builtin:signs, or set model.classes.")
+            raise BadInput(
+                "The model knows no class of builtin:signs.", "Use it with the model builtin:signs, or set model.classes."
+            )
 
     def __len__(self) -> int:
         return len(self._items)

@@ -71,7 +71,9 @@ def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: in
     for class_folder, members in sorted(by_class.items()):
         index = labels.index_of(class_folder)
         if index is None:
-            rejected.append(Rejected(f"{shown(class_folder)}/", f"{labels.why_not(class_folder)} ({_counted(len(members), 'file')})"))
+            rejected.append(
+                Rejected(f"{shown(class_folder)}/", f"{labels.why_not(class_folder)} ({_counted(len(members), 'file')})")
+            )
             continue
         for path in members:
             reason = _why_no_image(root / path)
@@ -125,7 +127,9 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
     by_line = dict(body)
     entries = [(path, labels.index_of(by_line[line][label_column]) or 0) for path, line in seen.items()]
     if not entries:
-        raise _nothing_usable(shown(file), rejected, "Each row needs the path of an image (see dataset.root) and a class of the model.")
+        raise _nothing_usable(
+            shown(file), rejected, "Each row needs the path of an image (see dataset.root) and a class of the model."
+        )
     return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
 
 

@@ -59,7 +59,11 @@ class Labels:
             index = self._by_wordnet_id.get(wordnet_id.group())
             if index is not None:
                 return index, ""
-            reason = "the model has no such class" if self._by_wordnet_id else "the model's WordNet ids are not known: set model.classes"
+            reason = (
+                "the model has no such class"
+                if self._by_wordnet_id
+                else "the model's WordNet ids are not known: set model.classes"
+            )
             return None, f"WordNet id {wordnet_id.group()}: {reason}"
         if re.fullmatch(r"\d+", label) and not named:
             index = int(label)

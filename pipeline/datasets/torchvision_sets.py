@@ -57,7 +57,9 @@ class TorchvisionDataset:
         try:
             picture = self._source[index][0]
         except Exception as error:  # the file may be gone or damaged, and each data set reads in its own way
-            raise BadInput(f"{item_id} cannot be read: {(str(error).strip().splitlines() or [type(error).__name__])[0]}") from error
+            raise BadInput(
+                f"{item_id} cannot be read: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+            ) from error
         return from_pillow(picture)
 
 

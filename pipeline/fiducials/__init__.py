@@ -6,6 +6,18 @@ from pipeline.fiducials.payload import MAX_PAGE, Payload, decode_payload, encode
 from pipeline.fiducials.refinement import agreement, order_corners, refine_corners
 
 __all__ = [
-    "MAX_PAGE", "N_MODULES", "QUIET_MODULES", "Detection", "Payload", "agreement", "decode_payload", "decoders", "detect",
-    "detect_near", "encode_payload", "modules", "order_corners", "refine_corners",
+    "MAX_PAGE",
+    "N_MODULES",
+    "QUIET_MODULES",
+    "Detection",
+    "Payload",
+    "agreement",
+    "decode_payload",
+    "decoders",
+    "detect",
+    "detect_near",
+    "encode_payload",
+    "modules",
+    "order_corners",
+    "refine_corners",
 ]

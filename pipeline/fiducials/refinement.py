@@ -38,8 +38,9 @@ def refine_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) ->
     patch_from_template = cv2.getPerspectiveTransform(square.astype(np.float32), patch_corners.astype(np.float32))
     try:
         patch_from_template = _shifted(template, patch, patch_from_template)
-        _, fitted = cv2.findTransformECC(template, patch, patch_from_template.astype(np.float32), cv2.MOTION_HOMOGRAPHY,
-                                      _criteria(60), None, _FINE_FILTER_PX)
+        _, fitted = cv2.findTransformECC(
+            template, patch, patch_from_template.astype(np.float32), cv2.MOTION_HOMOGRAPHY, _criteria(60), None, _FINE_FILTER_PX
+        )
     except cv2.error:
         return corners
     refined = _apply(photo_from_patch @ fitted.astype(np.float64), square)
@@ -85,8 +86,9 @@ def _shifted(template: np.ndarray, patch: np.ndarray, patch_from_template: np.nd
     """Returns the start moved to where the symbol, smoothed by about half a module, fits best: the full fit alone stalls when it
     starts more than half a module off or when the photo is blurred."""
     size = template.shape[::-1]
-    seen = cv2.warpPerspective(patch, patch_from_template, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                               borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.warpPerspective(
+        patch, patch_from_template, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
     shift = np.eye(2, 3, dtype=np.float32)
     _, shift = cv2.findTransformECC(template, seen, shift, cv2.MOTION_TRANSLATION, _criteria(30), None, _COARSE_FILTER_PX)
     return patch_from_template @ np.vstack([shift, [0, 0, 1]])
@@ -129,8 +131,13 @@ def _sample_modules(photo_grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Returns the photo at the 21 x 21 module centres, float32."""
     square = (_SQUARE * N_MODULES - 0.5).astype(np.float32)
     photo_from_module = cv2.getPerspectiveTransform(square, corners.astype(np.float32))
-    return cv2.warpPerspective(photo_grey, photo_from_module, (N_MODULES, N_MODULES),
-                               flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    return cv2.warpPerspective(
+        photo_grey,
+        photo_from_module,
+        (N_MODULES, N_MODULES),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).astype(np.float32)
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -15,5 +15,7 @@ def l2_8bit(first: np.ndarray, second: np.ndarray) -> float:
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
-        raise ValueError(f"expected two uint8 arrays of one shape, got {first.dtype} {first.shape} and {second.dtype} {second.shape}")
+        raise ValueError(
+            f"expected two uint8 arrays of one shape, got {first.dtype} {first.shape} and {second.dtype} {second.shape}"
+        )
     return first.astype(np.int32) - second.astype(np.int32)

@@ -66,7 +66,9 @@ def _json_entries(text: str, path: str | Path) -> list[tuple[str, str]]:
         try:
             by_index = {int(key): value for key, value in document.items()}
         except ValueError as error:
-            raise BadInput(f"The class list {shown(path)} has a key that is no index.", 'Write {"0": "name", "1": "name", …}.') from error
+            raise BadInput(
+                f"The class list {shown(path)} has a key that is no index.", 'Write {"0": "name", "1": "name", …}.'
+            ) from error
         missing = [i for i in range(len(document)) if i not in by_index]
         if missing:
             raise BadInput(f"The class list {shown(path)} has {len(document)} entries, but none for index {missing[0]}.")
@@ -79,7 +81,9 @@ def _json_entry(value: Any, path: str | Path) -> tuple[str, str]:
         return "", value.strip()
     if isinstance(value, list) and len(value) >= 2 and all(isinstance(v, str) for v in value) and _WORDNET_ID.fullmatch(value[0]):
         return value[0], ", ".join(v.strip() for v in value[1:])
-    raise BadInput(f"The class list {shown(path)} holds an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}")
+    raise BadInput(
+        f"The class list {shown(path)} holds an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}"
+    )
 
 
 def _line_entry(line: str) -> tuple[str, str]:

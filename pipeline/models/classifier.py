@@ -116,11 +116,15 @@ class Classifier(ABC):
 
     def _check_images(self, images: np.ndarray) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*self.input_size, 3):
-            raise ValueError(f"expected uint8 (N, {self.input_size[0]}, {self.input_size[1]}, 3), got {images.dtype} {images.shape}")
+            raise ValueError(
+                f"expected uint8 (N, {self.input_size[0]}, {self.input_size[1]}, 3), got {images.dtype} {images.shape}"
+            )
 
     def _check_input(self, x: torch.Tensor) -> None:
         if x.dtype != torch.float32 or x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.input_size):
-            raise ValueError(f"expected float32 (N, 3, {self.input_size[0]}, {self.input_size[1]}), got {x.dtype} {tuple(x.shape)}")
+            raise ValueError(
+                f"expected float32 (N, 3, {self.input_size[0]}, {self.input_size[1]}), got {x.dtype} {tuple(x.shape)}"
+            )
 
 
 def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:
@@ -148,7 +152,8 @@ def normalised(x: torch.Tensor, steps: Preprocessing) -> torch.Tensor:
     if not steps.mean and not steps.std:
         return x
     mean, std = (
-        torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1) for v in (steps.mean or (0.0,) * 3, steps.std or (1.0,) * 3)
+        torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
+        for v in (steps.mean or (0.0,) * 3, steps.std or (1.0,) * 3)
     )
     return (x - mean) / std
 

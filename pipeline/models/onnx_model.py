@@ -60,7 +60,9 @@ class OnnxClassifier(Classifier):
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled():
-            raise WrongUse(f"{self.name} gives predictions only: an ONNX model has no gradient, so a gradient attack cannot be run on it.")
+            raise WrongUse(
+                f"{self.name} gives predictions only: an ONNX model has no gradient, so a gradient attack cannot be run on it."
+            )
         values = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._channels_last else values
         n = self._fixed_n or max(len(values), 1)

@@ -35,7 +35,9 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     """
     module_name, _, factory_name = name.rpartition(":")
     if not module_name or not factory_name:
-        raise WrongUse(f"python:{name} does not name a factory.", "Write python:MODULE:FACTORY, for example python:my_models:load.")
+        raise WrongUse(
+            f"python:{name} does not name a factory.", "Write python:MODULE:FACTORY, for example python:my_models:load."
+        )
     steps = preprocessing_for(settings, None)
     with _first_on_path(settings.python_path):
         source = _imported(module_name, settings.python_path)
@@ -90,7 +92,9 @@ def _imported(module_name: str, python_path: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         where = f" in {shown(python_path)} or among the installed packages" if python_path else ""
-        raise BadInput(f"There is no Python module {error.name}{where}.", "Set model.python_path to the folder that holds it.") from error
+        raise BadInput(
+            f"There is no Python module {error.name}{where}.", "Set model.python_path to the folder that holds it."
+        ) from error
     except Exception as error:  # a user's module may raise anything
         raise BadInput(f"The Python module {shown(module_name)} cannot be imported: {_summary(error)}") from error
 

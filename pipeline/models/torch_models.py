@@ -75,7 +75,9 @@ class TorchClassifier(Classifier):
             raise
         except Exception as error:  # a user's network may raise anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise BadInput(f"{self.name} cannot classify images of {height} x {width} pixels: {reason}", "Check model.input_px.") from error
+            raise BadInput(
+                f"{self.name} cannot classify images of {height} x {width} pixels: {reason}", "Check model.input_px."
+            ) from error
         if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
             got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
             raise BadInput(f"{self.name} gives {got} for two images; two rows of logits, one number for each class, are needed.")

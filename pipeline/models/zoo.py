@@ -90,7 +90,9 @@ def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
 def _unknown(scheme: str, name: str, known: list[str]) -> WrongUse:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = (
-        f"Did you mean {' or '.join(f'{scheme}:{n}' for n in near)}?" if near else f"{scheme} has {len(known)} models, such as {known[0]}."
+        f"Did you mean {' or '.join(f'{scheme}:{n}' for n in near)}?"
+        if near
+        else f"{scheme} has {len(known)} models, such as {known[0]}."
     )
     return WrongUse(f"There is no model {scheme}:{name}.", hint)
 

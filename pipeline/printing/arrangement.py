@@ -59,9 +59,18 @@ class Furniture:
     captions: dict[tuple[str, str], Box]
 
 
-def arrange(pairs: Sequence[PrintPair | tuple[str, str, str, int, int]], *, run: str, run_code: str, paper: str = "A4",
-            orientation: str = "portrait", pairs_per_page: int = 3, image_mm: float = 0.0, dpi: int = 600,
-            module_mm: float = DEFAULT_MODULE_MM) -> Printout:
+def arrange(
+    pairs: Sequence[PrintPair | tuple[str, str, str, int, int]],
+    *,
+    run: str,
+    run_code: str,
+    paper: str = "A4",
+    orientation: str = "portrait",
+    pairs_per_page: int = 3,
+    image_mm: float = 0.0,
+    dpi: int = 600,
+    module_mm: float = DEFAULT_MODULE_MM,
+) -> Printout:
     """Returns the geometry of all pages, with `pdf_sha256` still empty.
 
     Pairs keep the given order, clean left and adversarial right. Positions lie on the grid of `grid_dpi(dpi)`, sizes are whole
@@ -81,11 +90,27 @@ def arrange(pairs: Sequence[PrintPair | tuple[str, str, str, int, int]], *, run:
     n_pages = -(-len(pairs) // capacity)
     if n_pages > MAX_PAGE:
         raise WrongUse(f"{len(pairs)} pairs need {n_pages} pages; a run has at most {MAX_PAGE}.", "Print more pairs on a page.")
-    placements = tuple(placement for index, pair in enumerate(pairs)
-                       for placement in _placed(sheet, plan, pair, index // capacity + 1, index % capacity))
+    placements = tuple(
+        placement
+        for index, pair in enumerate(pairs)
+        for placement in _placed(sheet, plan, pair, index // capacity + 1, index % capacity)
+    )
     fiducials = tuple(_fiducial(sheet, run_code, page, corner) for page in range(1, n_pages + 1) for corner in CORNERS)
-    return Printout(FORMAT_VERSION, run, run_code, paper, orientation, sheet.mm(sheet.width), sheet.mm(sheet.height), dpi,
-                    sheet.mm(sheet.module), n_pages, "", placements, fiducials)
+    return Printout(
+        FORMAT_VERSION,
+        run,
+        run_code,
+        paper,
+        orientation,
+        sheet.mm(sheet.width),
+        sheet.mm(sheet.height),
+        dpi,
+        sheet.mm(sheet.module),
+        n_pages,
+        "",
+        placements,
+        fiducials,
+    )
 
 
 def grid_dpi(dpi: int) -> int:
@@ -100,11 +125,18 @@ def furniture(printout: Printout, page: int) -> Furniture:
     left, right = code.x_mm + code.size_mm + quiet, printout.page_width_mm - code.x_mm - code.size_mm - quiet
     bottom = printout.page_height_mm - MARGIN_MM
     bar_mm = next(length for length in (100, 50, 20) if length <= right - left or length == 20)
-    captions = {(p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9)
-                for p in printout.placements if p.page == page}
-    return Furniture(Box(left + 0.6, code.y_mm, right - left - 1.2, _HEADER_MM - 2.0),
-                     Box((left + right - bar_mm) / 2, bottom - _FOOTER_MM + 2.4, bar_mm, _FOOTER_MM - 2.4), bar_mm,
-                     {f.corner: _payload_box(printout, f, quiet) for f in printout.fiducials if f.page == page}, captions)
+    captions = {
+        (p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9)
+        for p in printout.placements
+        if p.page == page
+    }
+    return Furniture(
+        Box(left + 0.6, code.y_mm, right - left - 1.2, _HEADER_MM - 2.0),
+        Box((left + right - bar_mm) / 2, bottom - _FOOTER_MM + 2.4, bar_mm, _FOOTER_MM - 2.4),
+        bar_mm,
+        {f.corner: _payload_box(printout, f, quiet) for f in printout.fiducials if f.page == page},
+        captions,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +205,10 @@ def _plan_of_count(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan
     best = _largest_plan(sheet, pairs, n_pairs)
     if best is None:
         most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
-        raise WrongUse(f"{n_pairs} pairs do not fit on {sheet.paper}.",
-                       f"At most {most} fit." if most else "Use larger paper or smaller QR modules.")
+        raise WrongUse(
+            f"{n_pairs} pairs do not fit on {sheet.paper}.",
+            f"At most {most} fit." if most else "Use larger paper or smaller QR modules.",
+        )
     return best
 
 
@@ -189,8 +223,9 @@ def _largest_plan(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan 
             sizes = {(p.width_px, p.height_px): _largest_size(p.width_px, p.height_px, room) for p in pairs}
             if min(max(size) for size in sizes.values()) < sheet.dots(_MIN_IMAGE_MM):
                 continue
-            plans.append((min(max(size) for size in sizes.values()), min(room), -n_columns,
-                          _Plan(region, n_rows, n_columns, sizes)))
+            plans.append(
+                (min(max(size) for size in sizes.values()), min(room), -n_columns, _Plan(region, n_rows, n_columns, sizes))
+            )
     return max(plans, key=lambda entry: entry[:3])[3] if plans else None
 
 
@@ -207,8 +242,10 @@ def _plan_of_size(sheet: _Sheet, pairs: list[PrintPair], image_mm: float) -> _Pl
     if not plans:
         largest = _largest_plan(sheet, pairs, 1)
         possible = min(max(size) for size in largest.sizes.values()) if largest else 0
-        raise WrongUse(f"Images of {image_mm:g} mm do not fit side by side on {sheet.paper}.",
-                       f"The largest that fit are {math.floor(sheet.mm(possible) * 10) / 10:g} mm.")
+        raise WrongUse(
+            f"Images of {image_mm:g} mm do not fit side by side on {sheet.paper}.",
+            f"The largest that fit are {math.floor(sheet.mm(possible) * 10) / 10:g} mm.",
+        )
     return max(plans, key=lambda entry: entry[0])[1]
 
 
@@ -222,8 +259,10 @@ def _most(fits: Callable[[int], bool]) -> int:
 def _regions(sheet: _Sheet) -> tuple[tuple[int, int, int, int], ...]:
     """Returns (left, top, right, bottom) of the two places for images: between the columns of codes, and between their rows."""
     header, footer = sheet.dots(_HEADER_MM), sheet.dots(_FOOTER_MM)
-    return ((sheet.inset, sheet.margin + header, sheet.width - sheet.inset, sheet.height - sheet.margin - footer),
-            (sheet.margin, sheet.inset, sheet.width - sheet.margin, sheet.height - sheet.inset))
+    return (
+        (sheet.inset, sheet.margin + header, sheet.width - sheet.inset, sheet.height - sheet.margin - footer),
+        (sheet.margin, sheet.inset, sheet.width - sheet.margin, sheet.height - sheet.inset),
+    )
 
 
 def _room(sheet: _Sheet, region: tuple[int, int, int, int], n_rows: int, n_columns: int) -> tuple[int, int]:
@@ -266,8 +305,18 @@ def _placed(sheet: _Sheet, plan: _Plan, pair: PrintPair, page: int, slot: int) -
     for index, (variant, path) in enumerate(zip(VARIANTS, (pair.clean_path, pair.adversarial_path), strict=True)):
         x = start_x + column * (2 * wide + pair_gap + column_gap) + index * (wide + pair_gap) + (wide - width) // 2
         x -= x % sheet.step
-        yield Placement(page, pair.pair_id, variant, path, sheet.mm(x), sheet.mm(y), sheet.mm(width), sheet.mm(height),
-                        pair.width_px, pair.height_px)
+        yield Placement(
+            page,
+            pair.pair_id,
+            variant,
+            path,
+            sheet.mm(x),
+            sheet.mm(y),
+            sheet.mm(width),
+            sheet.mm(height),
+            pair.width_px,
+            pair.height_px,
+        )
 
 
 def _fiducial(sheet: _Sheet, run_code: str, page: int, corner: str) -> Fiducial:
@@ -289,5 +338,9 @@ def _payload_box(printout: Printout, code: Fiducial, quiet: float) -> Box:
 
 
 def _overlap(one: Box, other: Box) -> bool:
-    return (one.x_mm < other.x_mm + other.width_mm and other.x_mm < one.x_mm + one.width_mm
-            and one.y_mm < other.y_mm + other.height_mm and other.y_mm < one.y_mm + one.height_mm)
+    return (
+        one.x_mm < other.x_mm + other.width_mm
+        and other.x_mm < one.x_mm + one.width_mm
+        and one.y_mm < other.y_mm + other.height_mm
+        and other.y_mm < one.y_mm + one.height_mm
+    )

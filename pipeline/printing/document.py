@@ -18,8 +18,12 @@ from pipeline.records import Fiducial, Pair, Printout
 _CAPTION_PT, _SMALLEST_CAPTION_PT = 6.5, 5.0
 
 
-def build_pdf(printout: Printout, load_image: Callable[[str], np.ndarray], captions: Mapping[tuple[str, str], str],
-              instructions: Instructions) -> bytes:
+def build_pdf(
+    printout: Printout,
+    load_image: Callable[[str], np.ndarray],
+    captions: Mapping[tuple[str, str], str],
+    instructions: Instructions,
+) -> bytes:
     """Returns the PDF: the instruction sheet and `printout.n_pages` pages. The same input gives the same bytes.
 
     Images are embedded at their own pixels, losslessly and without an interpolation flag; all else is vectors. Viewers are told
@@ -66,8 +70,9 @@ def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300) -> np.
         return bitmap.to_numpy()[..., :3].copy()
 
 
-def _draw_page(pen: Pen, printout: Printout, page: int, load_image: Callable[[str], np.ndarray],
-               captions: Mapping[tuple[str, str], str]) -> None:
+def _draw_page(
+    pen: Pen, printout: Printout, page: int, load_image: Callable[[str], np.ndarray], captions: Mapping[tuple[str, str], str]
+) -> None:
     places = furniture(printout, page)
     _draw_header(pen, printout, page, places.header)
     for code in printout.fiducials:
@@ -78,8 +83,10 @@ def _draw_page(pen: Pen, printout: Printout, page: int, load_image: Callable[[st
         if placement.page == page:
             pixels = load_image(placement.path)
             if pixels.dtype != np.uint8 or pixels.shape != (placement.height_px, placement.width_px, 3):
-                raise ValueError(f"{placement.path}: expected uint8 {(placement.height_px, placement.width_px, 3)}, "
-                                 f"got {pixels.dtype} {pixels.shape}")
+                raise ValueError(
+                    f"{placement.path}: expected uint8 {(placement.height_px, placement.width_px, 3)}, "
+                    f"got {pixels.dtype} {pixels.shape}"
+                )
             pen.image(Box(placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm), pixels)
             key = placement.pair_id, placement.variant
             _draw_caption(pen, captions.get(key, ""), places.captions[key])
@@ -89,8 +96,9 @@ def _draw_page(pen: Pen, printout: Printout, page: int, load_image: Callable[[st
 def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:
     baseline = box.y_mm + 2.6
     name = pen.text(box.x_mm, baseline, "inkproof", 8, font="Helvetica-Bold")
-    number = pen.text(box.x_mm + box.width_mm, baseline, f"page {page} of {printout.n_pages}", 8, font="Helvetica-Bold",
-                      anchor="right")
+    number = pen.text(
+        box.x_mm + box.width_mm, baseline, f"page {page} of {printout.n_pages}", 8, font="Helvetica-Bold", anchor="right"
+    )
     room = box.width_mm - name - number - 6
     run = fitted(f"{printout.run} · {printout.run_code}", "Helvetica", 8, room, smallest_pt=8)[0]
     pen.text(box.x_mm + name + 2.5, baseline, run, 8, colour=GREY)
@@ -101,15 +109,23 @@ def _draw_payload(pen: Pen, code: Fiducial, places: Furniture) -> None:
     box = places.payloads[code.corner]
     leftmost = code.corner.endswith("L") == (abs(box.x_mm - code.x_mm) < 1e-6 or box.x_mm > code.x_mm)
     for index, part in enumerate((code.payload[:8], code.payload[8:])):
-        pen.text(box.x_mm if leftmost else box.x_mm + box.width_mm, box.y_mm + 2.0 + 2.4 * index, part, 6, font="Courier",
-                 colour=GREY, anchor="left" if leftmost else "right")
+        pen.text(
+            box.x_mm if leftmost else box.x_mm + box.width_mm,
+            box.y_mm + 2.0 + 2.4 * index,
+            part,
+            6,
+            font="Courier",
+            colour=GREY,
+            anchor="left" if leftmost else "right",
+        )
 
 
 def _draw_caption(pen: Pen, caption: str, box: Box) -> None:
     lead, _, rest = caption.partition(" · ")
     size = _CAPTION_PT
     while size > _SMALLEST_CAPTION_PT and (
-            _width_mm(lead, "Helvetica-Bold", size) + _width_mm("  " + rest, "Helvetica", size) > box.width_mm):
+        _width_mm(lead, "Helvetica-Bold", size) + _width_mm("  " + rest, "Helvetica", size) > box.width_mm
+    ):
         size -= 0.25
     baseline = box.y_mm + 2.1
     lead, _ = fitted(lead, "Helvetica-Bold", size, box.width_mm, smallest_pt=size)

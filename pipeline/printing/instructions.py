@@ -65,8 +65,14 @@ def draw_scale_bar(pen: Pen, box: Box, length_mm: int) -> None:
             pen.rectangle(Box(x, box.y_mm + tick - 0.1, 10, 0.1))
     for x in (box.x_mm, box.x_mm + length_mm - 0.1):
         pen.rectangle(Box(x, box.y_mm, 0.1, tick))
-    pen.text(box.x_mm + box.width_mm / 2, box.y_mm + 5.3, f"print at 100 % (no fit to page): this bar is {length_mm} mm", 6.5,
-             colour=INK, anchor="centre")
+    pen.text(
+        box.x_mm + box.width_mm / 2,
+        box.y_mm + 5.3,
+        f"print at 100 % (no fit to page): this bar is {length_mm} mm",
+        6.5,
+        colour=INK,
+        anchor="centre",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,12 @@ def _draw_facts(sheet: _SheetPen, printout: Printout, x: float, y: float, width:
     longest = sorted({round(max(p.width_mm, p.height_mm), 1) for p in printout.placements}) or [0.0]
     image = f"{longest[0]:g} mm" if len(longest) == 1 else f"{longest[0]:g}–{longest[-1]:g} mm"
     n_pairs = len({p.pair_id for p in printout.placements})
-    facts = ((str(printout.n_pages), "page" if printout.n_pages == 1 else "pages"),
-             (str(n_pairs), "pair of images" if n_pairs == 1 else "pairs of images"),
-             (printout.paper, f"{printout.orientation} paper"), (image, "side of an image"))
+    facts = (
+        (str(printout.n_pages), "page" if printout.n_pages == 1 else "pages"),
+        (str(n_pairs), "pair of images" if n_pairs == 1 else "pairs of images"),
+        (printout.paper, f"{printout.orientation} paper"),
+        (image, "side of an image"),
+    )
     gap, height = 4 * s, 17 * s
     box_width = (width - gap * (len(facts) - 1)) / len(facts)
     for index, (figure, label) in enumerate(facts):
@@ -116,8 +125,9 @@ def _draw_facts(sheet: _SheetPen, printout: Printout, x: float, y: float, width:
     return y + height
 
 
-def _draw_steps(sheet: _SheetPen, printout: Printout, instructions: Instructions, x: float, y: float, width: float,
-                landscape: bool) -> None:
+def _draw_steps(
+    sheet: _SheetPen, printout: Printout, instructions: Instructions, x: float, y: float, width: float, landscape: bool
+) -> None:
     s = sheet.scale
     size, gap = (9.2, 2.2) if landscape else (11.0, 3.8)
     number = 0
@@ -128,8 +138,9 @@ def _draw_steps(sheet: _SheetPen, printout: Printout, instructions: Instructions
             number += 1
             radius = 2.7 * s
             sheet.pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
-            sheet.text(x + radius, y + radius + 1.15 * s, str(number), 8.5, font="Helvetica-Bold", colour="#ffffff",
-                       anchor="centre")
+            sheet.text(
+                x + radius, y + radius + 1.15 * s, str(number), 8.5, font="Helvetica-Bold", colour="#ffffff", anchor="centre"
+            )
             y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step, size), y + 2 * radius) + gap * s
         y += (1.0 if landscape else 2.6) * s
 
@@ -137,21 +148,33 @@ def _draw_steps(sheet: _SheetPen, printout: Printout, instructions: Instructions
 def _steps(printout: Printout, instructions: Instructions) -> tuple[tuple[str, tuple[str, ...]], ...]:
     bar_mm = furniture(printout, 1).scale_bar_mm
     return (
-        ("Print", (
-            "<b>Print at 100 %.</b> Choose “actual size”, never “fit to page”. Best quality, colour, one side.",
-            "<b>Use matte paper.</b> Glossy paper mirrors lamps and windows.",
-            f"<b>Check with a ruler.</b> The bar at the foot of every page must be {bar_mm} mm long.")),
-        ("Photograph", (
-            "<b>Lay the page flat</b> on a table, in even light, with no shadow across it.",
-            "<b>Hold the camera parallel</b> above the page. The whole page with all four codes must be in the picture; "
-            "let it fill the frame.",
-            "<b>No flash, no zoom, no filter.</b> Tap to focus and hold still.",
-            "<b>One sharp photo of each page</b> is enough. More do no harm: the best one counts.")),
-        ("Hand in", (
-            "<b>Copy the photos</b> as the camera made them to "
-            f'<font name="Courier">{escape(instructions.photos_folder)}</font>. '
-            "Any order, any file name; do not crop, edit or send them through a messenger.",
-            f'<b>Then type</b> <font name="Courier">{escape(instructions.command)}</font>')),
+        (
+            "Print",
+            (
+                "<b>Print at 100 %.</b> Choose “actual size”, never “fit to page”. Best quality, colour, one side.",
+                "<b>Use matte paper.</b> Glossy paper mirrors lamps and windows.",
+                f"<b>Check with a ruler.</b> The bar at the foot of every page must be {bar_mm} mm long.",
+            ),
+        ),
+        (
+            "Photograph",
+            (
+                "<b>Lay the page flat</b> on a table, in even light, with no shadow across it.",
+                "<b>Hold the camera parallel</b> above the page. The whole page with all four codes must be in the picture; "
+                "let it fill the frame.",
+                "<b>No flash, no zoom, no filter.</b> Tap to focus and hold still.",
+                "<b>One sharp photo of each page</b> is enough. More do no harm: the best one counts.",
+            ),
+        ),
+        (
+            "Hand in",
+            (
+                "<b>Copy the photos</b> as the camera made them to "
+                f'<font name="Courier">{escape(instructions.photos_folder)}</font>. '
+                "Any order, any file name; do not crop, edit or send them through a messenger.",
+                f'<b>Then type</b> <font name="Courier">{escape(instructions.command)}</font>',
+            ),
+        ),
     )
 
 

@@ -41,8 +41,15 @@ class Pen:
             self.canvas.setStrokeColor(stroke)
             self.canvas.setLineWidth(line_mm * POINTS_PER_MM)
         x, y = self.points(box.x_mm, box.y_mm + box.height_mm)
-        self.canvas.roundRect(x, y, box.width_mm * POINTS_PER_MM, box.height_mm * POINTS_PER_MM, radius_mm * POINTS_PER_MM,
-                              stroke=int(stroke is not None), fill=int(fill is not None))
+        self.canvas.roundRect(
+            x,
+            y,
+            box.width_mm * POINTS_PER_MM,
+            box.height_mm * POINTS_PER_MM,
+            radius_mm * POINTS_PER_MM,
+            stroke=int(stroke is not None),
+            fill=int(fill is not None),
+        )
 
     def line(self, x0_mm: float, y0_mm: float, x1_mm: float, y1_mm: float, colour: str = GREY, line_mm: float = 0.1) -> None:
         """Draws a straight line."""
@@ -50,8 +57,17 @@ class Pen:
         self.canvas.setLineWidth(line_mm * POINTS_PER_MM)
         self.canvas.line(*self.points(x0_mm, y0_mm), *self.points(x1_mm, y1_mm))
 
-    def text(self, x_mm: float, y_mm: float, text: str, size_pt: float, *, font: str = "Helvetica", colour: str = INK,
-             anchor: str = "left") -> float:
+    def text(
+        self,
+        x_mm: float,
+        y_mm: float,
+        text: str,
+        size_pt: float,
+        *,
+        font: str = "Helvetica",
+        colour: str = INK,
+        anchor: str = "left",
+    ) -> float:
         """Writes one line with its baseline at `y_mm`; returns its width in mm. `anchor`: left, centre or right."""
         width = stringWidth(text, font, size_pt) / POINTS_PER_MM
         x, y = self.points(x_mm - {"left": 0.0, "centre": 0.5, "right": 1.0}[anchor] * width, y_mm)
@@ -84,8 +100,12 @@ class Pen:
         left, right = self._dots(box.x_mm), self._dots(box.x_mm + box.width_mm)
         top, bottom = self._dots(box.y_mm), self._dots(box.y_mm + box.height_mm)
         dot = 72 / self.dpi
-        return (left * dot + _INSET_PT, (self._n_rows - bottom) * dot + _INSET_PT,
-                (right - left) * dot - 2 * _INSET_PT, (bottom - top) * dot - 2 * _INSET_PT)
+        return (
+            left * dot + _INSET_PT,
+            (self._n_rows - bottom) * dot + _INSET_PT,
+            (right - left) * dot - 2 * _INSET_PT,
+            (bottom - top) * dot - 2 * _INSET_PT,
+        )
 
 
 def _runs(matrix: np.ndarray) -> list[tuple[int, int, int]]:

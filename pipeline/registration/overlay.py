@@ -89,8 +89,9 @@ class _Drawing:
         self._draw = ImageDraw.Draw(canvas)
         self._from_photo = small_from_photo
 
-    def frame(self, corners: np.ndarray, colour: tuple[int, int, int], label: str, line_px: int = 3,
-              outside: bool = False) -> None:
+    def frame(
+        self, corners: np.ndarray, colour: tuple[int, int, int], label: str, line_px: int = 3, outside: bool = False
+    ) -> None:
         """Outlines four corners; the label sits inside the frame's upper left or, if `outside`, on top of it."""
         points = geometry.apply_homography(self._from_photo, corners) + (0, _BANNER_PX)
         outline = [tuple(map(float, point)) for point in (*points, points[0], points[1])]

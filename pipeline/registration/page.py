@@ -74,7 +74,7 @@ def register(photo: np.ndarray, printout: Printout, min_codes: int = 2) -> Regis
     if len(by_page) > 1:
         pages = ", ".join(str(page) for page in sorted(by_page))
         return Failure("several-pages", f"codes of pages {pages}", None, sum(map(len, by_page.values())), detections)
-    (page, seen), = by_page.items()
+    ((page, seen),) = by_page.items()
     if any(len(copies) > 1 for copies in seen.values()):
         return Failure("several-pages", f"page {page} is in the photo more than once", page, len(seen), detections)
     fiducials = {f.corner: f for f in printout.fiducials if f.page == page}
@@ -141,8 +141,9 @@ def registration_error(estimated: np.ndarray, true: np.ndarray, placement: Place
 
 
 def _photo_from_image(photo_from_page: np.ndarray, placement: Placement) -> np.ndarray:
-    return photo_from_page @ geometry.box_homography(placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm,
-                                                     placement.width_px, placement.height_px)
+    return photo_from_page @ geometry.box_homography(
+        placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm, placement.width_px, placement.height_px
+    )
 
 
 def _codes_by_page(detections: tuple[Detection, ...], printout: Printout) -> dict[int, dict[str, list[Detection]]]:
@@ -167,14 +168,17 @@ def _nothing_of_this_run(detections: tuple[Detection, ...], printout: Printout) 
     return Failure("no-code", "", None, 0, detections)
 
 
-def _fitted(codes: dict[str, Detection], fiducials: dict[str, Fiducial],
-            min_codes: int) -> tuple[np.ndarray, dict[str, Detection]] | str:
+def _fitted(
+    codes: dict[str, Detection], fiducials: dict[str, Fiducial], min_codes: int
+) -> tuple[np.ndarray, dict[str, Detection]] | str:
     """Returns photo_from_page and the codes that agree on it, or what is wrong."""
     if len(codes) < min_codes:
         return f"only {len(codes)} of {len(fiducials)} codes found, at least {min_codes} are needed"
     page_mm, photo_px = _points(codes, fiducials)
-    sides = [np.linalg.norm(code.corners - np.roll(code.corners, -1, axis=0), axis=1).mean() / fiducials[corner].size_mm
-             for corner, code in codes.items()]
+    sides = [
+        np.linalg.norm(code.corners - np.roll(code.corners, -1, axis=0), axis=1).mean() / fiducials[corner].size_mm
+        for corner, code in codes.items()
+    ]
     try:
         photo_from_page, agrees = geometry.robust_homography(page_mm, photo_px, _MAX_ERROR_MM * float(np.median(sides)))
     except geometry.NoHomography:

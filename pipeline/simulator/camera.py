@@ -38,7 +38,7 @@ def exposed(scene: np.ndarray, light: np.ndarray, shot: Shot, profile: Profile, 
             gain[row, column] = gains[c]
     mosaic *= light
     tiles = (-(-mosaic.shape[0] // 2), -(-mosaic.shape[1] // 2))
-    gain_map = np.tile(gain, tiles)[:mosaic.shape[0], :mosaic.shape[1]]
+    gain_map = np.tile(gain, tiles)[: mosaic.shape[0], : mosaic.shape[1]]
     return cv2.cvtColor(_sensed(mosaic, gain_map, shot, rng), cv2.COLOR_BayerRGGB2RGB_EA)
 
 

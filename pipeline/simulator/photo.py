@@ -32,8 +32,9 @@ class SimulatedPhoto:
     shot: Shot
 
 
-def simulate_photo(page: np.ndarray, page_width_mm: float, page_height_mm: float, profile: Profile,
-                   rng: np.random.Generator) -> SimulatedPhoto:
+def simulate_photo(
+    page: np.ndarray, page_width_mm: float, page_height_mm: float, profile: Profile, rng: np.random.Generator
+) -> SimulatedPhoto:
     """Returns a phone photo of the page printed, laid on a table and photographed by hand.
 
     Light is linear throughout until the camera's own tone curve. The page is flat and the lens free of distortion, so the
@@ -50,8 +51,9 @@ def simulate_photo(page: np.ndarray, page_width_mm: float, page_height_mm: float
     photo_from_page = pose(shot, profile, page_width_mm, page_height_mm)
     page_box = (page_width_mm, page_height_mm)
     background, page_from_table = table(shot, profile, photo_from_page, size, *page_box, rng)
-    scene = cv2.warpPerspective(background, photo_from_page @ page_from_table, size, flags=cv2.INTER_LINEAR,
-                                borderMode=cv2.BORDER_REFLECT)
+    scene = cv2.warpPerspective(
+        background, photo_from_page @ page_from_table, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     _lay_page(scene, page, photo_from_page, page_box, profile, rng)
     scene = blurred(scene, shot)
     picture = exposed(scene, light(shot, photo_from_page, size, *page_box), shot, profile, rng)
@@ -81,8 +83,14 @@ def is_simulated(photo: bytes | Mapping[str, object]) -> bool:
     return photo.get("Make") == MAKE or photo.get("Software") == SOFTWARE
 
 
-def _lay_page(scene: np.ndarray, page: np.ndarray, photo_from_page: np.ndarray, page_box: tuple[float, float],
-              profile: Profile, rng: np.random.Generator) -> None:
+def _lay_page(
+    scene: np.ndarray,
+    page: np.ndarray,
+    photo_from_page: np.ndarray,
+    page_box: tuple[float, float],
+    profile: Profile,
+    rng: np.random.Generator,
+) -> None:
     height, width = page.shape[:2]
     size = (scene.shape[1], scene.shape[0])
     page_from_raster = box_homography(0, 0, *page_box, width, height)
@@ -92,8 +100,9 @@ def _lay_page(scene: np.ndarray, page: np.ndarray, photo_from_page: np.ndarray, 
     shrink = max(1, math.ceil(scale / 1.2))
     printed = printed_reflectance(page, page_box[0], profile, shrink, rng)
     raster_from_printed = np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2], [0, 0, 1.0]])
-    seen = cv2.warpPerspective(printed, photo_from_raster @ raster_from_printed, size, flags=cv2.INTER_CUBIC,
-                               borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.warpPerspective(
+        printed, photo_from_raster @ raster_from_printed, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     covered = page_mask(photo_from_page, size, *page_box)
     cv2.copyTo(seen, cv2.compare(covered, 255, cv2.CMP_EQ), scene)
     y, x = np.nonzero((covered > 0) & (covered < 255))
@@ -105,7 +114,15 @@ def _exif(profile: Profile, shot: Shot) -> dict[str, object]:
     """The date is fixed: the same photo must be the same bytes."""
     iso = max(25, round(100 * shot.shot_noise / _SHOT_NOISE_AT_ISO_100))
     return {
-        "Make": MAKE, "Model": f"simulated {profile.name}", "Software": SOFTWARE, "Orientation": 1,
-        "DateTime": "2000:01:01 00:00:00", "DateTimeOriginal": "2000:01:01 00:00:00",
-        "ExposureTime": round(min(1 / 30, 0.5 / iso), 6), "ISOSpeedRatings": iso, "FNumber": 1.8,
-        "FocalLength": 5.0, "FocalLengthIn35mmFilm": round(profile.focal_35mm_mm)}
+        "Make": MAKE,
+        "Model": f"simulated {profile.name}",
+        "Software": SOFTWARE,
+        "Orientation": 1,
+        "DateTime": "2000:01:01 00:00:00",
+        "DateTimeOriginal": "2000:01:01 00:00:00",
+        "ExposureTime": round(min(1 / 30, 0.5 / iso), 6),
+        "ISOSpeedRatings": iso,
+        "FNumber": 1.8,
+        "FocalLength": 5.0,
+        "FocalLengthIn35mmFilm": round(profile.focal_35mm_mm),
+    }

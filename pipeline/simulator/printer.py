@@ -18,8 +18,9 @@ def linear_from_srgb(v: np.ndarray) -> np.ndarray:
     return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
-def printed_reflectance(page: np.ndarray, page_width_mm: float, profile: Profile, shrink: int,
-                        rng: np.random.Generator) -> np.ndarray:
+def printed_reflectance(
+    page: np.ndarray, page_width_mm: float, profile: Profile, shrink: int, rng: np.random.Generator
+) -> np.ndarray:
     """Returns the reflectance of the printed page, float32 (H / shrink, W / shrink, 3), sides rounded up.
 
     Each colour is printed by `tone_curve`, loses saturation towards its own luminance, and spreads by a Gaussian of
@@ -40,15 +41,15 @@ def printed_reflectance(page: np.ndarray, page_width_mm: float, profile: Profile
     for top in range(0, height, band_rows):
         bottom = min(top + band_rows, height)
         first = max(top - reach, 0)
-        band = cv2.transform(cv2.LUT(page[first:bottom + reach], tone), gamut)
+        band = cv2.transform(cv2.LUT(page[first : bottom + reach], tone), gamut)
         if spread_px > 0:
             cv2.GaussianBlur(band, (2 * reach + 1, 2 * reach + 1), spread_px, dst=band, borderType=cv2.BORDER_REPLICATE)
-        band = band[top - first:bottom - first]
+        band = band[top - first : bottom - first]
         if shrink > 1:
             below, right = -(bottom - top) % shrink, -width % shrink
             band = cv2.copyMakeBorder(band, 0, below, 0, right, cv2.BORDER_REPLICATE)
             band = cv2.resize(band, (band.shape[1] // shrink, band.shape[0] // shrink), interpolation=cv2.INTER_AREA)
-        printed[top // shrink:top // shrink + len(band)] = band
+        printed[top // shrink : top // shrink + len(band)] = band
     if profile.paper_grain_rate > 0:
         _add_grain(printed, profile.paper_grain_rate, rng)
     return printed

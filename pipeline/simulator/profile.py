@@ -125,6 +125,7 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     The noise floor follows the gain as in real sensors: ln read = 2.18 ln shot + 1.20 + N(0, 0.26) (Brooks et al. 2019,
     *Unprocessing Images for Learned Raw Denoising*, section 3.1), with `shot` log-uniform in the profile's range.
     """
+
     def between(bounds: Range) -> float:
         return float(rng.uniform(*bounds))
 
@@ -136,15 +137,27 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     read_spread = float(rng.normal())
     read_noise = float(np.exp(2.18 * np.log(shot_noise) + 1.20 + profile.read_noise_log_sd * read_spread)) if shot_noise else 0.0
     return Shot(
-        tilt_deg=tilt, tilt_direction_deg=tilt_direction, roll_deg=roll + 90 * quarter * turned,
-        page_fill_rate=between(profile.page_fill_rate), offset_x=between((-1, 1)), offset_y=between((-1, 1)),
-        table_direction_deg=between((0, 180)), light_fall_rate=between(profile.light_fall_rate),
+        tilt_deg=tilt,
+        tilt_direction_deg=tilt_direction,
+        roll_deg=roll + 90 * quarter * turned,
+        page_fill_rate=between(profile.page_fill_rate),
+        offset_x=between((-1, 1)),
+        offset_y=between((-1, 1)),
+        table_direction_deg=between((0, 180)),
+        light_fall_rate=between(profile.light_fall_rate),
         light_direction_deg=between((0, 360)),
-        cast_shadow_rate=between(profile.cast_shadow_rate), cast_shadow_softness_mm=between(profile.cast_shadow_softness_mm),
-        cast_shadow_direction_deg=between((0, 360)), cast_shadow_reach=between((-0.8, 0.8)),
+        cast_shadow_rate=between(profile.cast_shadow_rate),
+        cast_shadow_softness_mm=between(profile.cast_shadow_softness_mm),
+        cast_shadow_direction_deg=between((0, 360)),
+        cast_shadow_reach=between((-0.8, 0.8)),
         vignette_rate=between(profile.vignette_rate),
-        red_light=1 + between(profile.white_balance_error_rate), blue_light=1 + between(profile.white_balance_error_rate),
-        exposure=between(profile.exposure), blur_px=between(profile.blur_px), shot_noise=shot_noise, read_noise=read_noise)
+        red_light=1 + between(profile.white_balance_error_rate),
+        blue_light=1 + between(profile.white_balance_error_rate),
+        exposure=between(profile.exposure),
+        blur_px=between(profile.blur_px),
+        shot_noise=shot_noise,
+        read_noise=read_noise,
+    )
 
 
 def _typed(name: str, key: str, value: object, kind: object) -> object:
@@ -152,7 +165,10 @@ def _typed(name: str, key: str, value: object, kind: object) -> object:
         return value
     if kind is float and type(value) in (int, float):
         return float(value)
-    if isinstance(value, list) and len(value) == len(getattr(kind, "__args__", ())) and all(
-            type(v) in (int, float) for v in value):
+    if (
+        isinstance(value, list)
+        and len(value) == len(getattr(kind, "__args__", ()))
+        and all(type(v) in (int, float) for v in value)
+    ):
         return tuple(float(v) for v in value)
     raise BadInput(f'Profile "{name}": {key} = {value!r} has the wrong type.', "Compare it with office-phone.toml.")

@@ -51,8 +51,15 @@ def pose(shot: Shot, profile: Profile, page_width_mm: float, page_height_mm: flo
     return photo_from_page / photo_from_page[2, 2]
 
 
-def table(shot: Shot, profile: Profile, photo_from_page: np.ndarray, size: tuple[int, int], page_width_mm: float,
-          page_height_mm: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def table(
+    shot: Shot,
+    profile: Profile,
+    photo_from_page: np.ndarray,
+    size: tuple[int, int],
+    page_width_mm: float,
+    page_height_mm: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the reflectance of the table, float32 (h, w, 3), and `page_from_table`, px to mm.
 
     Wood: planks of differing tone, rings bent by slow noise, and fibres; the page's edge throws a narrow soft shadow.
@@ -76,8 +83,9 @@ def table(shot: Shot, profile: Profile, photo_from_page: np.ndarray, size: tuple
     return (np.array(profile.table_reflectance, np.float32) * tone[..., None] * hue).astype(np.float32), page_from_table
 
 
-def light(shot: Shot, photo_from_page: np.ndarray, size: tuple[int, int], page_width_mm: float,
-          page_height_mm: float) -> np.ndarray:
+def light(
+    shot: Shot, photo_from_page: np.ndarray, size: tuple[int, int], page_width_mm: float, page_height_mm: float
+) -> np.ndarray:
     """Returns the light that falls on and passes the lens at each photo pixel, float32 (H, W), at most 1.
 
     A linear fall across the page in the plane of the table, a soft-edged cast shadow, and the lens's radial fall-off as
@@ -113,6 +121,7 @@ def _direction(degrees: float) -> np.ndarray:
 
 def _wood_grain(width: int, height: int, px_per_mm: float, rng: np.random.Generator) -> np.ndarray:
     """Zero-mean, about +-1: the grain runs along x."""
+
     def slow(cell_x_mm: float, cell_y_mm: float) -> np.ndarray:
         cells = (max(2, round(height / cell_y_mm / px_per_mm)), max(2, round(width / cell_x_mm / px_per_mm)))
         return cv2.resize(rng.standard_normal(cells, dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -130,8 +139,9 @@ def _wood_grain(width: int, height: int, px_per_mm: float, rng: np.random.Genera
     return (0.35 * plank_tone + 0.35 * rings + 0.3 * slow(60, 3) + fibres - 6 * seam).astype(np.float32)
 
 
-def _edge_shadow(shot: Shot, page_from_table: np.ndarray, width: int, height: int, page_width_mm: float,
-                 page_height_mm: float) -> np.ndarray:
+def _edge_shadow(
+    shot: Shot, page_from_table: np.ndarray, width: int, height: int, page_width_mm: float, page_height_mm: float
+) -> np.ndarray:
     # the light comes from where it is brightest, so the shadow lies on the other side
     away_mm = 0.6 * _EDGE_SHADOW_MM * _direction(shot.light_direction_deg)
     corners = np.array([[0, 0], [page_width_mm, 0], [page_width_mm, page_height_mm], [0, page_height_mm]]) + away_mm

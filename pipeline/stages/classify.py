@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.config import Experiment
 from pipeline.crafting import top_predictions
 from pipeline.errors import BadInput
 from pipeline.executor import Context
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, View
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, json_bytes, read_table, record_from, write_table
 from pipeline.views import SourceFile, digital_view, source_files, transformed
@@ -41,7 +41,10 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     labels = {pair.image_id: pair.true_label for pair in pairs}
     works = [*_digital_works(experiment, run, pairs, labels), *_photo_works(run, labels)]
     items = run.items("classify", run.reports)
-    keys = [content_hash([classifier.fingerprint, work.true_labels, [(view.view_id, view.sha256) for view in work.views]]) for work in works]
+    keys = [
+        content_hash([classifier.fingerprint, work.true_labels, [(view.view_id, view.sha256) for view in work.views]])
+        for work in works
+    ]
     kept = [items.get(key) for key in keys]
     todo = [number for number, content in enumerate(kept) if content is None]
     for group in context.progress(_groups(todo, works), _n_groups(todo, works), "classify"):
@@ -95,7 +98,9 @@ def _checked(work: _Work) -> list[np.ndarray]:
     images = work.pixels()
     for view, pixels in zip(work.views, images, strict=True):
         if pixels_sha256(pixels) != view.sha256:
-            raise BadInput(f"{view.view_id}: not the pixels that were recorded.", "Make them again with: inkproof run EXPERIMENT --force")
+            raise BadInput(
+                f"{view.view_id}: not the pixels that were recorded.", "Make them again with: inkproof run EXPERIMENT --force"
+            )
     return images
 
 

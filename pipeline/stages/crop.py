@@ -10,12 +10,14 @@ from statistics import median
 
 import numpy as np
 
-from pipeline.config import Experiment
 from pipeline.errors import AnswerNo, BadInput
 from pipeline.executor import Context, map_items
-from pipeline.images import jpeg_bytes, photo_tags, pixels_sha256, png_bytes, read_image
+from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_image
+from pipeline.photo_tags import photo_tags
 from pipeline.records import CORNERS, DISCARD_REASONS, PHOTO, Capture, Discard, Pair, Printout, View
-from pipeline.registration import Failure, Registration, crop as crop_image, draw_overlay, register, registration_error
+from pipeline.registration import Failure, Registration, draw_overlay, register, registration_error
+from pipeline.registration import crop as crop_image
+from pipeline.settings import Experiment
 from pipeline.simulator import is_simulated
 from pipeline.stages.outcome import Outcome
 from pipeline.store import (
@@ -106,7 +108,9 @@ def _photos(run: Run, printout: Printout, strict: bool) -> tuple[list[_Photo], l
     for path in photo_files(run):
         name, sha256 = path.relative_to(run.photos).as_posix(), file_hash(path)
         if sha256 in photos:
-            copies.append(Discard(name, sha256[:CAPTURE_ID_CHARS], None, "", "", "duplicate", f"the same file as {photos[sha256].name}"))
+            copies.append(
+                Discard(name, sha256[:CAPTURE_ID_CHARS], None, "", "", "duplicate", f"the same file as {photos[sha256].name}")
+            )
             continue
         truth = truths.get(sha256)
         key = content_hash([name, sha256, printout, strict, truth])
@@ -150,9 +154,11 @@ def _read(photo: _Photo, captures: Path, printout: Printout, pairs: dict[str, Pa
     found = register(pixels, printout)
     capture = replace(capture, width_px=pixels.shape[1], height_px=pixels.shape[0], page=found.page, n_codes=found.n_codes)
     overlay = f"overlays/{Path(photo.name).stem}-{photo.capture_id[:6]}.jpg"
-    if isinstance(found, Registration) and strict and found.n_codes < len(CORNERS):
-        missing = ", ".join(corner for corner in CORNERS if corner not in found.codes)
-        found = Failure("missing-code", f"page {found.page}: not found: {missing}", found.page, found.n_codes, found.detections)
+    if isinstance(found, Registration) and strict:
+        unread = [corner for corner in CORNERS if corner not in found.codes or found.codes[corner].decoder == "alignment"]
+        if unread:
+            detail = f"page {found.page}: not read: {', '.join(unread)}"
+            found = Failure("missing-code", detail, found.page, len(CORNERS) - len(unread), found.detections)
     write_bytes(captures / overlay, jpeg_bytes(draw_overlay(pixels, found, printout, photo.name), _QUALITY))
     if isinstance(found, Failure):
         return _Read(capture, (), (_discard(capture, found.reason, found.detail),), overlay)

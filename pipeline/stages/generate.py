@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from pipeline.config import Experiment
 from pipeline.crafting import Crafted, Crafter
 from pipeline.errors import BadInput
 from pipeline.executor import Context
@@ -10,6 +9,7 @@ from pipeline.images import pixels_sha256, read_png
 from pipeline.metrics import l2_8bit, linf_8bit
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, read_table, replace_folder, write_bytes, write_table
 

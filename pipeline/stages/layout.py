@@ -5,11 +5,11 @@ import dataclasses
 import hashlib
 from collections import Counter
 
-from pipeline.config import Experiment
 from pipeline.executor import Context
 from pipeline.images import read_png
 from pipeline.printing import Cell, Instructions, PrintPair, arrange, build_pdf, caption_text
 from pipeline.records import VARIANTS, Candidate, Pair
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, file_hash, read_table, write_bytes, write_json
 
@@ -40,7 +40,9 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
         image_mm=settings.image_mm,
         dpi=settings.dpi,
     )
-    captions = {(pair.pair_id, variant): caption_text(pair, variant, names[pair.image_id]) for pair in pairs for variant in VARIANTS}
+    captions = {
+        (pair.pair_id, variant): caption_text(pair, variant, names[pair.image_id]) for pair in pairs for variant in VARIANTS
+    }
     counts = Counter((pair.attack, pair.epsilon_8bit) for pair in pairs)
     cells = tuple(Cell(attack, epsilon, n_pairs) for (attack, epsilon), n_pairs in counts.items())
     instructions = Instructions(f"captures/{run.name}/photos/", f"inkproof run {run.name}", cells)
@@ -48,12 +50,20 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     write_bytes(run.pdf, pdf)
     write_json(run.layout, dataclasses.replace(printout, pdf_sha256=hashlib.sha256(pdf).hexdigest()))
     first = printout.placements[0]
-    summary = {"n_pages": printout.n_pages, "n_pairs": len(pairs), "run_code": printout.run_code, "image_mm": round(first.width_mm, 1)}
+    summary = {
+        "n_pages": printout.n_pages,
+        "n_pairs": len(pairs),
+        "run_code": printout.run_code,
+        "image_mm": round(first.width_mm, 1),
+    }
     notes = (f"printout.pdf: {printout.n_pages} pages and one of instructions, images {first.width_mm:.0f} mm wide",)
     return Outcome(("printout.pdf", "layout.json"), summary, notes)
 
 
 def _run_code(run: Run, pairs: list[Pair], settings: dict[str, object]) -> str:
-    images = [(pair.pair_id, file_hash(run.printouts / pair.clean_path), file_hash(run.printouts / pair.adversarial_path)) for pair in pairs]
+    images = [
+        (pair.pair_id, file_hash(run.printouts / pair.clean_path), file_hash(run.printouts / pair.adversarial_path))
+        for pair in pairs
+    ]
     digest = bytes.fromhex(content_hash([run.name, settings, images]))
     return base64.b32encode(digest).decode()[:RUN_CODE_CHARS]

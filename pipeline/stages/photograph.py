@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipeline.config import Experiment
 from pipeline.errors import AnswerNo
 from pipeline.executor import Context, map_items
 from pipeline.printing import render_page
 from pipeline.records import Printout
 from pipeline.seeds import generator_for
+from pipeline.settings import Experiment
 from pipeline.simulator import encode_jpeg, load_profile, simulate_photo
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, json_bytes, read_layout, write_bytes
@@ -75,7 +75,9 @@ def _photograph(page: _Page, captures: Path, pdf: Path, printout: Printout, prof
 def _is_done(captures: Path, page: _Page) -> bool:
     try:
         truth = json.loads((captures / page.truth).read_text(encoding="utf-8"))
-        return truth["key"] == page.key and truth["photo_sha256"] == hashlib.sha256((captures / page.photo).read_bytes()).hexdigest()
+        return (
+            truth["key"] == page.key and truth["photo_sha256"] == hashlib.sha256((captures / page.photo).read_bytes()).hexdigest()
+        )
     except (OSError, ValueError, KeyError):
         return False
 

@@ -5,10 +5,10 @@ import dataclasses
 import io
 from collections.abc import Iterable
 
-from pipeline.config import Experiment
 from pipeline.executor import Context
 from pipeline.metrics import destruction_counts, wilson
 from pipeline.records import PHOTO, SOURCE, VARIANTS, AccuracyRow, Pair, Prediction, RateRow, View
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, read_table, write_bytes, write_json
 
@@ -29,14 +29,20 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
             cell = [pair for pair in pairs if (pair.attack, pair.epsilon_8bit) == (attack, epsilon) and case in pair.cases]
             for condition in judged.conditions:
                 for top_k in TOP_K:
-                    accuracies += [_accuracy(case, attack, epsilon, cell, variant, condition, top_k, judged) for variant in VARIANTS]
+                    accuracies += [
+                        _accuracy(case, attack, epsilon, cell, variant, condition, top_k, judged) for variant in VARIANTS
+                    ]
                     if condition[0] != SOURCE:
                         rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
     write_bytes(run.reports / "rates.csv", _csv(RateRow, rates))
     write_bytes(run.reports / "accuracies.csv", _csv(AccuracyRow, accuracies))
     write_json(run.reports / "rates.json", {"destruction_rates": rates, "accuracies": accuracies})
     photo = [row for row in rates if row.transform == PHOTO]
-    summary = {"n_rates": len(rates), "n_photo_rates": len(photo), "n_without_eligible": sum(row.n_eligible == 0 for row in rates)}
+    summary = {
+        "n_rates": len(rates),
+        "n_photo_rates": len(photo),
+        "n_without_eligible": sum(row.n_eligible == 0 for row in rates),
+    }
     return Outcome(("rates.csv", "accuracies.csv", "rates.json"), summary)
 
 
@@ -122,5 +128,7 @@ def _csv(kind: type, rows: Iterable[object]) -> bytes:
     writer = csv.writer(buffer, lineterminator="\n")
     names = [item.name for item in dataclasses.fields(kind)]
     writer.writerow(names)
-    writer.writerows(["n/a" if (value := getattr(row, name)) is None and name != "parameter" else value for name in names] for row in rows)
+    writer.writerows(
+        ["n/a" if (value := getattr(row, name)) is None and name != "parameter" else value for name in names] for row in rows
+    )
     return buffer.getvalue().encode()

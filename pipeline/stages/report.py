@@ -8,21 +8,40 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from pipeline.config import Experiment
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
 from pipeline.images import read_png
 from pipeline.metrics.kurakin2016 import published_rates
 from pipeline.records import PHOTO, SOURCE, AccuracyRow, Candidate, Capture, CellFill, Discard, Pair, Prediction, RateRow, View
-from pipeline.reporting import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent
-from pipeline.reporting import figures
+from pipeline.reporting import (
+    CaptureQuality,
+    DatasetFacts,
+    GalleryItem,
+    GalleryView,
+    ModelFacts,
+    ReferenceRate,
+    ReportContent,
+    figures,
+)
 from pipeline.reporting.document import build_report
 from pipeline.reporting.summary import sentences
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
 from pipeline.version import VERSION
 
-_SHOWN_VERSIONS = ("torch", "torchvision", "numpy", "opencv-python", "pillow", "zxing-cpp", "pyzbar", "qrcode", "reportlab", "pypdfium2")
+_SHOWN_VERSIONS = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "opencv-python",
+    "pillow",
+    "zxing-cpp",
+    "pyzbar",
+    "qrcode",
+    "reportlab",
+    "pypdfium2",
+)
 _N_GALLERY_LABELS = 3
 
 
@@ -107,7 +126,12 @@ def _quality(captures: tuple[Capture, ...], views: list[View]) -> tuple[CaptureQ
 
 
 def _gallery(
-    n_rows: int, run: Run, pairs: tuple[Pair, ...], views: list[View], predictions: dict[str, Prediction], class_names: tuple[str, ...]
+    n_rows: int,
+    run: Run,
+    pairs: tuple[Pair, ...],
+    views: list[View],
+    predictions: dict[str, Prediction],
+    class_names: tuple[str, ...],
 ) -> tuple[GalleryItem, ...]:
     """Takes working attacks from every cell in turn, those that the photograph undid and those that it did not alternating."""
     names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}

@@ -6,7 +6,6 @@ from itertools import groupby
 
 import numpy as np
 
-from pipeline.config import Experiment
 from pipeline.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions
 from pipeline.datasets import open_dataset
 from pipeline.errors import BadInput, WrongUse
@@ -15,6 +14,7 @@ from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate, CellFill, Selected
 from pipeline.seeds import generator_for
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, replace_folder, write_bytes, write_json, write_table
 
@@ -79,7 +79,13 @@ class _Draw:
     def __init__(
         self, experiment: Experiment, pool: CandidatePool, crafter: Crafter, classifier: Classifier, context: Context
     ) -> None:
-        self._experiment, self._pool, self._crafter, self._classifier, self._context = experiment, pool, crafter, classifier, context
+        self._experiment, self._pool, self._crafter, self._classifier, self._context = (
+            experiment,
+            pool,
+            crafter,
+            classifier,
+            context,
+        )
         self._settings = experiment.selection
         self.looked_at: dict[str, Candidate] = {}
 
@@ -122,9 +128,11 @@ class _Draw:
             if len(drawn) >= self._settings.n_images:
                 break
         drawn = drawn[: self._settings.n_images]
-        return {epsilon: drawn for epsilon in epsilons}, {epsilon: len(drawn) for epsilon in epsilons}
+        return dict.fromkeys(epsilons, drawn), {epsilon: len(drawn) for epsilon in epsilons}
 
-    def _fill_prefiltered(self, attack: str, epsilons: list[int], order: np.ndarray) -> tuple[dict[int, list[str]], dict[int, int]]:
+    def _fill_prefiltered(
+        self, attack: str, epsilons: list[int], order: np.ndarray
+    ) -> tuple[dict[int, list[str]], dict[int, int]]:
         """Walks the order until every epsilon has its images: clean right, adversarial wrong at top-5, both confident."""
         found: dict[int, list[str]] = {epsilon: [] for epsilon in epsilons}
         n_tried = dict.fromkeys(epsilons, 0)
@@ -137,7 +145,9 @@ class _Draw:
             exhausted = batch is None
             for candidate in batch or ():
                 n_seen += 1
-                if _confident(candidate.top_labels, candidate.top_probabilities, self._settings.min_confidence, candidate.true_label):
+                if _confident(
+                    candidate.top_labels, candidate.top_probabilities, self._settings.min_confidence, candidate.true_label
+                ):
                     waiting.append((n_seen, candidate))
             if len(waiting) < BATCH_SIZE and not exhausted:
                 continue

@@ -4,10 +4,10 @@ import json
 from functools import partial
 from pathlib import Path
 
-from pipeline.config import Experiment
 from pipeline.executor import Context, map_items
 from pipeline.images import pixels_sha256, png_bytes, read_png
 from pipeline.records import Pair, View
+from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, json_bytes, read_table, replace_folder, write_bytes, write_table
 from pipeline.views import SourceFile, digital_view, source_files, transformed

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config import near_match
-from pipeline.errors import WrongUse
+from pipeline.errors import WrongUse, near_match
 from pipeline.transforms.blur import blur
 from pipeline.transforms.compression import compress_jpeg
 from pipeline.transforms.noise import add_noise
@@ -45,11 +44,27 @@ TRANSFORMS = {
             add_brightness,
         ),
         Transform(
-            "contrast", "distance from mid-grey (127.5) scaled", "contrast ×X", (0.7, 0.8, 0.9, 1.0, 1.1, 1.2), 0, 10, scale_contrast
+            "contrast",
+            "distance from mid-grey (127.5) scaled",
+            "contrast ×X",
+            (0.7, 0.8, 0.9, 1.0, 1.1, 1.2),
+            0,
+            10,
+            scale_contrast,
         ),
         Transform("blur", "Gaussian blur", "Gaussian blur σ (px)", (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), 0, 50, blur),
-        Transform("noise", "Gaussian noise on every pixel and channel", "Gaussian noise σ (8-bit units)", (5, 10, 15, 20), 0, 255, add_noise),
-        Transform("jpeg", "JPEG compression, 4:2:0", "JPEG quality", (10, 20, 30, 40, 50, 60, 70, 80, 90, 100), 1, 100, compress_jpeg),
+        Transform(
+            "noise",
+            "Gaussian noise on every pixel and channel",
+            "Gaussian noise σ (8-bit units)",
+            (5, 10, 15, 20),
+            0,
+            255,
+            add_noise,
+        ),
+        Transform(
+            "jpeg", "JPEG compression, 4:2:0", "JPEG quality", (10, 20, 30, 40, 50, 60, 70, 80, 90, 100), 1, 100, compress_jpeg
+        ),
     )
 }
 

@@ -1,0 +1,35 @@
+"""What a photo's EXIF says of the camera and of the moment."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+from pipeline.images import readable_formats
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoTags:
+    """What a photo's EXIF says of the device and of the moment; "" where it says nothing."""
+
+    device: str
+    taken_at: str
+
+
+def photo_tags(path: Path) -> PhotoTags:
+    """Returns the EXIF maker, model and time of a photo, whatever state the file is in."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=readable_formats(path)) as image:
+            warnings.simplefilter("ignore")
+            exif = image.getexif()
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # decoders raise anything on hostile bytes, and a photo without tags is still a photo
+        return PhotoTags("", "")
+    words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
+    taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
+    return PhotoTags(" ".join(filter(None, words)), taken_at)
+
+
+def _plain_text(value: object) -> str:
+    return "".join(char for char in str(value or "") if char.isprintable()).strip()[:80]
