@@ -55,7 +55,7 @@ _NEEDED = {
     "pyarrow": "pyarrow",
     "matplotlib": "matplotlib",
 }
-_OPTIONAL = {"timm": ("timm", "timm"), "onnxruntime": ("onnxruntime", "onnx")}
+_OPTIONAL = {"timm": ("timm", "timm"), "onnxruntime": ("onnxruntime", "onnx"), "pillow-heif": ("pillow_heif", "heif")}
 
 
 def _package(name: str, module: str, needed: bool, advice: str = "") -> Check:

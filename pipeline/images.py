@@ -232,7 +232,7 @@ def _centre_crop(pixels: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
 
 
 def readable_formats(path: Path) -> tuple[str, ...]:
-    """Returns the formats that Pillow may try on a file. HEIC, the iPhone's own, needs a plug-in, asked for only when it is met."""
+    """Returns the formats that Pillow may try on a file. HEIC needs a plug-in, which is asked for only when it is met."""
     Image.init()
     formats = tuple(name for name in FORMATS if name in Image.OPEN)  # a build of Pillow may lack AVIF or JPEG 2000
     if image_format(path) != "HEIF":

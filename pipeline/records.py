@@ -63,6 +63,7 @@ class Pair:
     adversarial_path: str
     linf_8bit: int
     l2_8bit: float
+    ssim: float
     n_forward: int
     n_backward: int
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
-from pipeline.metrics import destruction_counts, l2_8bit, linf_8bit, wilson
+from pipeline.metrics import destruction_counts, l2_8bit, linf_8bit, ssim, wilson
 from pipeline.metrics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
 
 EQUATION_1 = {
@@ -81,3 +82,20 @@ def test_distances_equal_numpy_and_do_not_wrap_around():
     assert l2_8bit(first, second) == pytest.approx(np.linalg.norm([255, 255, 3]))
     with pytest.raises(ValueError, match="one shape"):
         linf_8bit(first, second[0])
+
+
+def test_ssim_equals_the_formula_of_wang_et_al():
+    """Written again from the paper: Gaussian-weighted moments, C1 = (0.01 L)^2, C2 = (0.03 L)^2, mean of the valid map."""
+    generator = np.random.default_rng(2)
+    first = generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    second = np.clip(first + generator.normal(0, 25, first.shape), 0, 255).astype(np.uint8)
+    x, y = first.astype(float), second.astype(float)
+
+    def mean(values):
+        return gaussian_filter(values, sigma=(1.5, 1.5, 0), truncate=3.5, mode="reflect")
+
+    var_x, var_y, cov = mean(x * x) - mean(x) ** 2, mean(y * y) - mean(y) ** 2, mean(x * y) - mean(x) * mean(y)
+    luminance = (2 * mean(x) * mean(y) + 2.55**2) / (mean(x) ** 2 + mean(y) ** 2 + 2.55**2)
+    structure = (2 * cov + 7.65**2) / (var_x + var_y + 7.65**2)
+    assert ssim(first, second) == pytest.approx((luminance * structure)[5:-5, 5:-5].mean(), abs=1e-6)
+    assert ssim(first, first) == pytest.approx(1)

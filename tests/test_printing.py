@@ -258,7 +258,7 @@ def test_any_text_in_a_caption_is_drawn_within_its_image() -> None:
 
 
 def test_a_caption_names_attack_epsilon_label_and_image() -> None:
-    pair = Pair("p", "dog/1", "bim", 16, ("average",), 3, None, "c", "a", 16, 1.0, 1, 1)
+    pair = Pair("p", "dog/1", "bim", 16, ("average",), 3, None, "c", "a", 16, 1.0, 0.9, 1, 1)
     assert caption_text(pair, "adversarial", "stop") == "bim ε 16 · stop · dog/1"
     assert caption_text(pair, "clean", "stop") == "clean · stop · dog/1"
 

@@ -155,8 +155,10 @@ def test_one_step_against_the_gradient_fools_the_network_more_than_noise_of_the_
     torch.nn.functional.cross_entropy(net(clean / 255), truth).backward()
     noise = torch.from_numpy(np.random.default_rng(0).choice([-16.0, 16.0], clean.shape).astype(np.float32))
     with torch.inference_mode():
-        fooled, noisy = ((net((clean + step).clamp(0, 255) / 255).argmax(1) != truth).float().mean()
-                         for step in (16 * clean.grad.sign(), noise))
+        fooled, noisy = (
+            (net((clean + step).clamp(0, 255) / 255).argmax(1) != truth).float().mean()
+            for step in (16 * clean.grad.sign(), noise)
+        )
     assert fooled > 0.6 > 0.3 > noisy
 
 

@@ -25,7 +25,9 @@ from pipeline.store import (
     write_table,
 )
 
-PAIR = Pair("fgsm-eps4/a", "a", "fgsm", 4, ("average",), 3, None, "images/clean/a.png", "images/fgsm-eps4/a.png", 4, 1.5, 1, 1)
+PAIR = Pair(
+    "fgsm-eps4/a", "a", "fgsm", 4, ("average",), 3, None, "images/clean/a.png", "images/fgsm-eps4/a.png", 4, 1.5, 0.99, 1, 1
+)
 VIEW = View("a/source", "a", "clean", "", 0, "", "source", None, "images/clean/a.png", "00", "digital")
 
 

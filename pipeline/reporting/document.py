@@ -22,7 +22,7 @@ from pipeline.reporting.flowables import Gap, TileRow, Verdict, figure_block, pr
 from pipeline.reporting.gallery import JPEG_QUALITY, GalleryRow
 from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
 from pipeline.reporting.summary import Flag, flags, has_photos, lead, photo_count, sentences, tiles
-from pipeline.reporting.tables import photo_tables, quality_table, selection_table, transform_tables
+from pipeline.reporting.tables import perturbation_table, photo_tables, quality_table, selection_table, transform_tables
 from pipeline.reporting.words import ATTACK_TITLES, CASE_TITLES, axis_of, count, listed, middle_cut, percent, span
 
 _N_DISCARDS_LISTED = 60
@@ -150,6 +150,8 @@ def _selection(content: ReportContent, number: "_Numbering") -> list[Flowable]:
         story.append(prose("Every cell was filled.", styles["body"]))
     if content.fills:
         story += table_block(selection_table(content.fills))
+    if content.pairs:
+        story += table_block(perturbation_table(content.pairs))
     return story
 
 

@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from pipeline.records import CASES, CORNERS, PHOTO, SOURCE, AccuracyRow, CellFill, RateRow
+from pipeline.records import CASES, CORNERS, PHOTO, SOURCE, AccuracyRow, CellFill, Pair, RateRow
 from pipeline.reporting.content import CaptureQuality, ReportContent, TransformAxis
 from pipeline.reporting.words import (
     CASE_TITLES,
@@ -172,6 +173,27 @@ def selection_table(fills: Iterable[CellFill]) -> Table:
     headers = ("wanted", "found", "looked at", "filled")
     columns = [Column("Case", is_number=False, is_stub=True), *(Column(header) for header in headers)]
     return _table("S1", "Images drawn per cell", columns, [(f.case, f.attack, f.epsilon_8bit) for f in fills], body, "")
+
+
+def perturbation_table(pairs: Iterable[Pair]) -> Table:
+    """Returns how far the saved adversarial files of each attack and ε are from their clean files, and what they cost."""
+    by_cell: dict[tuple[str, str, int], list[Pair]] = {}
+    for pair in pairs:
+        by_cell.setdefault(("", pair.attack, pair.epsilon_8bit), []).append(pair)
+    cells = _ordered(by_cell)
+    body = [
+        [
+            Cell(str(len(group))),
+            Cell(str(max(pair.linf_8bit for pair in group))),
+            Cell(f"{fmean(pair.l2_8bit for pair in group):.0f}"),
+            Cell(f"{fmean(pair.ssim for pair in group):.3f}"),
+            Cell(f"{fmean(pair.n_backward for pair in group):.0f}"),
+        ]
+        for group in (by_cell[cell] for cell in cells)
+    ]
+    columns = [Column("pairs"), Column("largest L∞"), Column("mean L2"), Column("mean SSIM"), Column("passes per image")]
+    note = "Distances of the saved files in 8-bit units. SSIM is 1 where two images are equal (Wang et al. 2004)."
+    return _table("S2", "Adversarial files and their distance from the clean ones", columns, cells, body, note)
 
 
 def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 120) -> Table:

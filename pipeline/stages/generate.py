@@ -6,7 +6,7 @@ from pipeline.crafting import Crafted, Crafter
 from pipeline.errors import BadInput
 from pipeline.executor import Context
 from pipeline.images import pixels_sha256, read_png
-from pipeline.metrics import l2_8bit, linf_8bit
+from pipeline.metrics import l2_8bit, linf_8bit, ssim
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
 from pipeline.settings import Experiment
@@ -52,6 +52,7 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                         adversarial_path=path,
                         linf_8bit=linf_8bit(clean, adversarial),
                         l2_8bit=l2_8bit(clean, adversarial),
+                        ssim=ssim(clean, adversarial),
                         n_forward=result.n_forward,
                         n_backward=result.n_backward,
                     )
