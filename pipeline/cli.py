@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=text,
     )
-    parser.add_argument("--version", action="version", version=f"inkproof {_version()}")
+    parser.add_argument("--version", action="version", version=f"inkproof {VERSION}")
     commands = parser.add_subparsers(title="commands, in the order of the flow", metavar="COMMAND", required=True)
     shared = _shared_options()
 
@@ -336,19 +336,8 @@ def _templates() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "examples"
 
 
-def _version() -> str:
-    from pipeline.version import VERSION
-
-    return VERSION
-
-
 def _print_json(value: Any) -> None:
-    plain = dataclasses.asdict if dataclasses else None
-    print(
-        json.dumps(
-            value, ensure_ascii=False, indent=1, default=lambda item: plain(item) if dataclasses.is_dataclass(item) else str(item)
-        )
-    )
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=dataclasses.asdict))
 
 
 def _print_text(result: dict[str, Any]) -> None:

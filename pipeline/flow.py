@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +136,6 @@ def instructions(experiment: Experiment, run: Run) -> str:
         f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {_shown(experiment)}\n"
         f"No printer at hand? Simulate one: inkproof run {_shown(experiment)} --set photograph.by=simulator"
     )
-
-
-def installed_version() -> str:
-    """Returns the version of inkproof."""
-    try:
-        return version("inkproof")
-    except PackageNotFoundError:
-        return "0+source"
 
 
 def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import BadInput
 from pipeline.records import Fiducial, Placement, Printout
+from pipeline.version import VERSION
 
 Row = TypeVar("Row")
 PARTIAL = ".partial"
@@ -279,6 +280,8 @@ def forget_stage(folder: Path, stage: str) -> None:
 
 def why_stale(record: StageRecord, folder: Path, settings: dict[str, Any], inputs: dict[str, str], seed: int) -> str:
     """Returns why a finished stage no longer holds, or "" where it still does."""
+    if record.version != VERSION:
+        return f"inkproof {record.version} → {VERSION}"
     plain = json.loads(json_bytes(settings))
     if changes := _differences(record.settings, plain, ""):
         return "; ".join(changes[:3])

@@ -28,9 +28,9 @@ from pipeline.reporting.gallery import difference_picture, picture_reader
 from pipeline.reporting.pages import SIMULATED_BAND
 from pipeline.reporting.summary import flags, lead, photo_count, sentences, tiles
 from pipeline.reporting.tables import (
-    perturbation_table,
     accuracy_table,
     as_text,
+    perturbation_table,
     photo_rate_table,
     photo_tables,
     quality_table,
@@ -117,7 +117,19 @@ def make_content(
         fills.append(CellFill(case, attack, epsilon, 24, n, 120))
         pairs += [
             Pair(
-                f"{case}-{attack}-{epsilon}-{i}", f"image-{i:03d}", attack, epsilon, (case,), 0, None, "", "", epsilon, 1.0, 0.9, 1, 1
+                f"{case}-{attack}-{epsilon}-{i}",
+                f"image-{i:03d}",
+                attack,
+                epsilon,
+                (case,),
+                0,
+                None,
+                *("", ""),
+                epsilon,
+                1.0,
+                0.9,
+                1,
+                1,
             )
             for i in range(n)
         ]
@@ -233,15 +245,15 @@ def paper_rows():
     return rates, accuracies
 
 
-class TestFindings:
-    def test_the_perturbation_table_is_measured_on_the_saved_files():
+def test_the_perturbation_table_is_measured_on_the_saved_files():
     pair = Pair("p", "i", "bim", 8, ("average",), 0, None, "", "", 7, 100.0, 0.9, 10, 10)
     other = replace(pair, pair_id="q", linf_8bit=8, l2_8bit=200.0, ssim=0.7)
     text = as_text(perturbation_table([pair, other]))
     assert all(word in text for word in ("basic iterative", " 8 ", "150", "0.800", "10"))
 
 
-def test_the_paper_s_own_tables_hold_as_the_paper_says(self):
+class TestFindings:
+    def test_the_paper_s_own_tables_hold_as_the_paper_says(self):
         order, top5, falls, prefiltering, clean = photo_findings(*paper_rows())
         assert [(f.verdict, f.n_held, f.n_checks) for f in (order, top5, falls, prefiltering, clean)] == [
             (HELD, 16, 16),

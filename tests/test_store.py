@@ -24,6 +24,7 @@ from pipeline.store import (
     write_stage_record,
     write_table,
 )
+from pipeline.version import VERSION
 
 PAIR = Pair(
     "fgsm-eps4/a", "a", "fgsm", 4, ("average",), 3, None, "images/clean/a.png", "images/fgsm-eps4/a.png", 4, 1.5, 0.99, 1, 1
@@ -112,7 +113,7 @@ def test_photos_are_found_in_any_place_and_order_but_hidden_ones_are_not(tmp_pat
     assert [path.relative_to(run.photos).as_posix() for path in photo_files(run)] == ["a.png", "b.JPG", "trip/c.jpg"]
 
 
-RECORD = StageRecord("crop", "1", 0, {"capture": {"strict": False}, "eps": [4, 8]}, {"layout": "aa"}, {"out": ""})
+RECORD = StageRecord("crop", VERSION, 0, {"capture": {"strict": False}, "eps": [4, 8]}, {"layout": "aa"}, {"out": ""})
 STALE = {
     "setting": ({"capture": {"strict": True}, "eps": [4, 8]}, {"layout": "aa"}, 0, "capture.strict false → true"),
     "list": ({"capture": {"strict": False}, "eps": [4]}, {"layout": "aa"}, 0, "eps [4, 8] → [4]"),
@@ -129,6 +130,11 @@ def test_a_stale_stage_says_why(tmp_path, settings, inputs, seed, reason):
     write_bytes(tmp_path / "out", b"x")
     record = dataclasses.replace(RECORD, outputs={"out": file_hash(tmp_path / "out")})
     assert why_stale(record, tmp_path, settings, inputs, seed) == reason
+
+
+def test_another_version_makes_a_stage_stale(tmp_path):
+    record = dataclasses.replace(RECORD, version="0.0.1", outputs={})
+    assert why_stale(record, tmp_path, RECORD.settings, RECORD.inputs, 0) == f"inkproof 0.0.1 → {VERSION}"
 
 
 def test_a_missing_or_edited_output_makes_a_stage_stale(tmp_path):
