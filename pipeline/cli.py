@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import BadInput, InkproofError, Unavailable, WrongUse
+from pipeline.version import VERSION
 
 STAGE_HELP = {
     "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),

@@ -28,6 +28,7 @@ from pipeline.store import (
     write_bytes,
     write_stage_record,
 )
+from pipeline.version import VERSION
 
 DONE, STALE, MISSING, WAITING = "done", "stale", "missing", "waiting"
 
@@ -183,7 +184,7 @@ def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> St
     summary = {**outcome.summary, "notes": list(outcome.notes)}
     record = StageRecord(
         stage.name,
-        installed_version(),
+        VERSION,
         experiment.seed,
         stage.settings(experiment),
         inputs,
