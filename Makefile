@@ -29,11 +29,16 @@ test-all: $(READY) ## the test suite with the slow tests
 	$(VENV)/bin/python -m pytest -q
 
 lint: $(READY) ## the style checks
-	$(VENV)/bin/ruff check pipeline tests benchmarks
-	$(VENV)/bin/ruff format --check pipeline tests benchmarks
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 
 bench: $(READY) ## what an attack costs beyond its bare passes
 	$(VENV)/bin/python benchmarks/attack_overhead.py
+
+sample: $(READY) ## make the committed sample run and the README's picture again
+	rm -rf printouts/sample captures/sample reports/sample
+	$(INKPROOF) run examples/sample.toml --workers 1
+	$(VENV)/bin/python docs/make_strip.py
 
 clean: ## remove the virtual environment (runs are kept)
 	rm -rf $(VENV)

@@ -635,3 +635,10 @@ class TestDocument:
             text = page.get_textpage()
             boxes = [text.get_charbox(i) for i in range(text.count_chars())]
             assert min(box[0] for box in boxes) > 20 and max(box[2] for box in boxes) < page.get_width() - 20
+
+
+def test_cells_that_are_all_alike_have_no_sturdiest():
+    alike = (rate("average", "fgsm", 16, "photo", None, 1, 0, 5), rate("average", "bim", 16, "photo", None, 1, 0, 7))
+    other = replace(alike[0], attack="illc", n_hit=1, destruction_rate=0.2)
+    said = [any("sturdiest" in line for line in sentences(make_content(rates=rows))) for rows in (alike, (*alike, other))]
+    assert said == [False, True]

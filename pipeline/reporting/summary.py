@@ -184,12 +184,13 @@ def _on_photos(content: ReportContent, case: str) -> list[str]:
     medium = "in the simulated photographs" if content.simulated else "after printing and photographing"
     found = [
         f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
-        f"{n_hit} were destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
+        f"{n_hit} {'was' if n_hit == 1 else 'were'} destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
     ]
     rated = [row for row in rows if row.destruction_rate is not None]
     if len(rated) > 1:
         low, high = (pick(rated, key=lambda row: row.destruction_rate) for pick in (min, max))
-        found.append(f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}.")
+        if low.destruction_rate < high.destruction_rate:
+            found.append(f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}.")
     return found
 
 
