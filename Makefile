@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+TESTABLE := $(VENV)/.testable
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INKPROOF := $(VENV)/bin/inkproof
 
 .DEFAULT_GOAL := help
@@ -16,19 +18,23 @@ $(READY): pyproject.toml constraints.txt setup-system.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inkproof needs Python 3.11 or newer; try: make PYTHON=python3.12 demo")'
 	@sh setup-system.sh
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(PIP) -e .
+	@touch $@
+
+$(TESTABLE): $(READY)
+	$(PIP) -e '.[test]'
 	@touch $@
 
 demo: $(READY) ## run the built-in experiment and say where its report is
 	$(INKPROOF) demo
 
-test: $(READY) ## the test suite
+test: $(TESTABLE) ## the test suite
 	$(VENV)/bin/python -m pytest -q -m 'not slow'
 
-test-all: $(READY) ## the test suite with the slow tests
+test-all: $(TESTABLE) ## the test suite with the slow tests
 	$(VENV)/bin/python -m pytest -q
 
-lint: $(READY) ## the style checks
+lint: $(TESTABLE) ## the style checks
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 

@@ -196,7 +196,7 @@ def _stage(options: argparse.Namespace) -> tuple[Any, int]:
         return _dry_run(experiment, run, options.name, options.force), 0
     state = run_stage(options.name, experiment, run, context, options.force)
     following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
-    advice = f"inkproof {following[0] if following else 'status'} {options.experiment}"
+    advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
     return {"stages": [_told(state, run)], "next": advice}, 0
 
 
@@ -238,7 +238,7 @@ def _status(options: argparse.Namespace) -> tuple[Any, int]:
     if any(state.state == WAITING for state in states) and run.pdf.is_file():
         result["todo"] = instructions(experiment, run)
     elif any(state.state != DONE for state in states):
-        result["next"] = f"inkproof run {options.experiment}"
+        result["next"] = f"inkproof run {experiment.words}"
     return result, 0
 
 

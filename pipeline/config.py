@@ -31,7 +31,7 @@ def load_experiment(path: Path, overrides: tuple[str, ...] = (), seed: int | Non
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         raise BadInput(f"{path}{':' + line[1] if line else ''}: not valid TOML: {error}.") from None
-    source = Source(path, _line_numbers(text))
+    source = Source(path, _line_numbers(text), overrides)
     for override in overrides:
         _apply_override(tree, override, source)
     if seed is not None:

@@ -36,9 +36,16 @@ def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Con
         yield from context.progress(map(function, items), len(items), label)
         return
     workers = min(context.workers, len(items))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         try:
             yield from context.progress(pool.map(function, items), len(items), label)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _one_thread() -> None:
+    """Keeps OpenCV to one thread in each worker: more would only wait for each other."""
+    import cv2
+
+    cv2.setNumThreads(1)

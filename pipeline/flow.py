@@ -102,7 +102,7 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
         if states[needed].state != DONE:
             why = f" ({states[needed].reason})" if states[needed].reason else ""
             raise WrongUse(
-                f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof {needed} {_shown(experiment)}"
+                f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof {needed} {experiment.words}"
             )
     if state.state == WAITING:
         raise AnswerNo(f"{name} waits for photographs.", state.reason)
@@ -134,8 +134,8 @@ def instructions(experiment: Experiment, run: Run) -> str:
     """Returns what a person has to do when a run waits for photographs."""
     return (
         f"Print {run.pdf} at 100 % (not 'fit to page'), photograph every page with its four codes in the frame,\n"
-        f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {_shown(experiment)}\n"
-        f"No printer at hand? Simulate one: inkproof run {_shown(experiment)} --set photograph.by=simulator"
+        f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
+        f"No printer at hand? Let one be simulated: inkproof run {experiment.name} --set photograph.by=simulator"
     )
 
 
@@ -248,7 +248,3 @@ def _journal(run: Run, stage: str, seconds: float) -> None:
 
 def _folder(stage: Stage, run: Run) -> Path:
     return getattr(run, stage.folder)
-
-
-def _shown(experiment: Experiment) -> str:
-    return str(experiment.source.path) if experiment.source else experiment.name

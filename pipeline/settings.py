@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,13 @@ class Experiment:
     def _filled(self, value: Any) -> Any:
         return str(self.path(value)) if isinstance(value, str) and value.startswith(("./", "../", "$", "~")) else value
 
+    @property
+    def words(self) -> str:
+        """What a person types after a command to mean this experiment, overrides included."""
+        if not self.source:
+            return self.name
+        return shlex.join([str(self.source.path), *(word for text in self.source.overrides for word in ("--set", text))])
+
     def cells(self) -> list[tuple[str, int]]:
         """Returns every (attack, epsilon) in the file's order."""
         return [(attack.name, epsilon) for attack in self.attacks for epsilon in attack.epsilons_8bit]
@@ -196,6 +204,7 @@ class Source:
 
     path: Path
     lines: dict[str, int]
+    overrides: tuple[str, ...] = ()
 
     def where(self, key: str) -> str:
         """Returns `file:line` of the dotted key, or of its nearest parent that is written in the file."""

@@ -302,3 +302,28 @@ def test_the_records_name_no_folder_of_this_machine(finished):
     for name, content in tree(finished).items():
         assert str(finished).encode() not in content, name
     assert json.loads((finished / "printouts/small/.stages/select.json").read_text())["stage"] == "select"
+
+
+def test_a_model_without_gradients_is_refused_before_anything_is_attacked(tmp_path, small_file):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n\n\nclass Blind(torch.nn.Module):\n    def forward(self, x):\n        return x.mean((2, 3)).detach()\n",
+        encoding="utf-8",
+    )
+    settings = ("model.name=python:mine:Blind", "model.python_path=.", "model.input_px=32")
+    with pytest.raises(WrongUse, match="predictions only"):
+        run_stage("select", load_experiment(small_file, settings), Run(tmp_path, "small"), CONTEXT)
+
+
+def test_unreadable_images_of_a_folder_are_listed_and_the_others_used(tmp_path, small_file):
+    from pipeline.datasets.signs import CLASS_NAMES, SignsDataset
+    from pipeline.images import png_bytes
+
+    signs = SignsDataset(6)
+    for number in range(6):
+        write_bytes(tmp_path / "mine" / CLASS_NAMES[signs.label(number)] / f"{number}.png", png_bytes(signs.image(number)))
+    write_bytes(tmp_path / "mine" / CLASS_NAMES[0] / "broken.png", png_bytes(signs.image(0))[:200])
+    write_bytes(tmp_path / "mine" / CLASS_NAMES[0] / "letter.jpg", b"Dear reader,")
+    experiment = load_experiment(small_file, ("dataset.name=folder:mine", 'selection.cases=["average"]'))
+    found = run_stage("select", experiment, Run(tmp_path, "small"), CONTEXT)
+    assert found.summary["n_candidates"] == 6 and found.summary["n_rejected"] == 2
+    assert sum("broken" in note or "letter" in note for note in found.summary["notes"]) == 2

@@ -18,6 +18,8 @@ from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, replace_folder, write_bytes, write_json, write_table
 
+N_REJECTED_SHOWN = 5
+
 
 def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes the chosen clean images, `selection.parquet`, `candidates.parquet` and `selection.json` (fills, rejected files).
@@ -70,7 +72,11 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     items.prune()
     outputs = ("selection.parquet", "candidates.parquet", "selection.json", *(f"images/clean/{name}" for name in clean))
     summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
-    return Outcome(outputs, summary, tuple(_words(fill) for fill in fills if fill.n_found < fill.n_wanted))
+    notes = [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
+    notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]
+    if len(rejected) > N_REJECTED_SHOWN:
+        notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see selection.json")
+    return Outcome(outputs, summary, tuple(notes))
 
 
 class _Draw:
