@@ -172,6 +172,8 @@ def read_table(path: Path, kind: type[Row]) -> list[Row]:
     import pyarrow.parquet as pq
 
     try:
+        if pq.read_schema(path).names != _schema(kind).names:
+            raise BadInput(f"{path}: made by another version.", "Make it again: run the stage that wrote it with --force")
         table = pq.read_table(path, schema=_schema(kind))
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None

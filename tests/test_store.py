@@ -57,6 +57,12 @@ def test_a_damaged_table_is_a_clear_error(tmp_path, content):
         read_table(tmp_path / "t", Pair)
 
 
+def test_a_table_of_another_version_is_a_clear_error(tmp_path):
+    write_table(tmp_path / "t", View, [VIEW])
+    with pytest.raises(BadInput, match="another version"):
+        read_table(tmp_path / "t", Pair)
+
+
 def test_a_layout_comes_back_from_disk(tmp_path):
     run = Run(tmp_path, "r")
     placement = Placement(1, "p", "clean", "images/a.png", 1.0, 2.0, 3.0, 4.0, 5, 6)
