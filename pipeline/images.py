@@ -148,6 +148,8 @@ def read_png(source: bytes | str | Path) -> np.ndarray:
                 return np.array(image)
     except InkproofError:
         raise
+    except Image.UnidentifiedImageError as error:
+        raise BadInput(f"{name} is not a PNG.") from error
     except Exception as error:  # as in read_image
         raise BadInput(f"{name} cannot be read: {_reason(error)}.") from error
 

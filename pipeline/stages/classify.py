@@ -69,7 +69,7 @@ def _digital_works(experiment: Experiment, run: Run, pairs: list[Pair], labels: 
     for view in read_table(run.captures / "transforms.parquet", View):
         by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
     for source in source_files(pairs):
-        pixels = read_png((run.printouts / source.path).read_bytes())
+        pixels = read_png(run.printouts / source.path)
         views = [digital_view(source, pixels_sha256(pixels)), *by_subject.get(source.subject, [])]
         steps = [(view.transform, view.parameter) for view in views[1:]]
         make = partial(_source_and_transforms, run, source, steps, experiment.seed)
@@ -77,7 +77,7 @@ def _digital_works(experiment: Experiment, run: Run, pairs: list[Pair], labels: 
 
 
 def _source_and_transforms(run: Run, source: SourceFile, steps: list[tuple[str, float]], seed: int) -> list[np.ndarray]:
-    pixels = read_png((run.printouts / source.path).read_bytes())
+    pixels = read_png(run.printouts / source.path)
     return [pixels, *transformed(pixels, source, steps, seed)]
 
 
@@ -91,7 +91,7 @@ def _photo_works(run: Run, labels: dict[str, int]) -> Iterator[_Work]:
 
 
 def _crops(run: Run, views: list[View]) -> list[np.ndarray]:
-    return [read_png((run.captures / view.path).read_bytes()) for view in views]
+    return [read_png(run.captures / view.path) for view in views]
 
 
 def _checked(work: _Work) -> list[np.ndarray]:

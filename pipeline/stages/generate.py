@@ -89,7 +89,7 @@ def _shared_sweeps(wanted: dict[int, dict[str, set[str]]]) -> list[tuple[list[in
 
 def _clean_pixels(run: Run, candidate: Candidate):
     path = run.printouts / candidate.path
-    pixels = read_png(path.read_bytes())
+    pixels = read_png(path)
     if pixels_sha256(pixels) != candidate.sha256:
         raise BadInput(f"{path}: not the image that was drawn.", "Draw again with: inkproof select EXPERIMENT --force")
     return pixels

@@ -43,11 +43,11 @@ def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 
 def _pixels_hash(run: Run, source: SourceFile) -> str:
-    return pixels_sha256(read_png((run.printouts / source.path).read_bytes()))
+    return pixels_sha256(read_png(run.printouts / source.path))
 
 
 def _hashes(source: SourceFile, printouts: Path, steps: list[tuple[str, float]], seed: int, saved_in: Path | None) -> list[str]:
-    pixels = read_png((printouts / source.path).read_bytes())
+    pixels = read_png(printouts / source.path)
     hashes = []
     for (name, value), result in zip(steps, transformed(pixels, source, steps, seed), strict=True):
         if saved_in:
