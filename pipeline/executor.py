@@ -1,6 +1,7 @@
 """Maps a function over items, in this process or in worker processes, and shows how far it is."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Con
         yield from context.progress(map(function, items), len(items), label)
         return
     workers = min(context.workers, len(items))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
         try:
             yield from context.progress(pool.map(function, items), len(items), label)
         except BaseException:
@@ -44,8 +45,9 @@ def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Con
             raise
 
 
-def _one_thread() -> None:
-    """Keeps OpenCV to one thread in each worker: more would only wait for each other."""
+def _start_worker() -> None:
+    """Leaves an interruption to the parent, and keeps OpenCV to one thread: more would only wait for each other."""
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)

@@ -12,12 +12,13 @@ from pipeline.settings import SECTIONS, AttackSettings, Experiment
 WIDTH = 110
 
 
-def experiment_text(experiment: Experiment, folder: Path) -> str:
+def experiment_text(experiment: Experiment, folder: Path, comments: bool = True) -> str:
     """Returns the experiment as TOML, each setting under its comment; relative paths still start from the same place.
 
     Args:
         experiment: the settings.
         folder: where the file will lie.
+        comments: whether each setting is explained.
     """
     lines = [f"name = {_toml(experiment.name)}", f"seed = {experiment.seed}"]
     base = Path(os.path.relpath(experiment.base, folder)).as_posix()
@@ -31,7 +32,8 @@ def experiment_text(experiment: Experiment, folder: Path) -> str:
         lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
     lines += _transforms(experiment)
     lines += _section("[report]", SECTIONS["report"], experiment.report)
-    return "\n".join(lines) + "\n"
+    kept = [line for line in lines if comments or not line.startswith("#")]
+    return "\n".join(kept) + "\n"
 
 
 def settings_page() -> str:

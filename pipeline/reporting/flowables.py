@@ -11,7 +11,7 @@ from reportlab.lib.units import mm
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph
+from reportlab.platypus import CondPageBreak, Flowable, Image, KeepTogether, Paragraph
 from reportlab.platypus import Table as PageTable
 
 from pipeline.reporting import theme
@@ -23,6 +23,7 @@ FRAME_WIDTH = 170 * mm
 _TEXT_SIZE, _NOTE_SIZE, _PADDING = 7.4, 5.8, 5.0
 _WIDEST_COLUMN = 26 * mm
 _TALLEST_FIGURE = 215 * mm
+_ROWS_KEPT_TOGETHER = 30
 
 
 def table_block(table: Table, remark: str = "", heading: Flowable | None = None) -> list[Flowable]:
@@ -36,7 +37,7 @@ def table_block(table: Table, remark: str = "", heading: Flowable | None = None)
         if index < len(blocks) - 1:
             parts.append(Gap(3 * mm))
     parts.append(Paragraph(escape(table.note), theme.styles()["note"]) if table.note else Gap(5 * mm))
-    return [KeepTogether(parts)]
+    return [KeepTogether(parts)] if len(table.rows) <= _ROWS_KEPT_TOGETHER else [CondPageBreak(40 * mm), *parts]
 
 
 def figure_block(png: bytes, number: int, caption: str) -> list[Flowable]:

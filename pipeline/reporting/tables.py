@@ -214,7 +214,7 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 120) -> Table
             Cell(NO_ROW if photo.page is None else str(photo.page)),
             Cell(f"{photo.n_codes}/{len(CORNERS)}"),
             Cell(_decimal(photo.reprojection_rms_px, 2)),
-            Cell(_decimal(photo.registration_error_px, 2)),
+            Cell(_decimal(photo.registration_error_px, 3)),
             Cell(_decimal(photo.sharpness, 3)),
             Cell(_decimal(photo.photo_px_per_image_px, 2)),
         )

@@ -150,7 +150,8 @@ def _read(photo: _Photo, captures: Path, printout: Printout, pairs: dict[str, Pa
     try:
         pixels = read_image(photo.path).pixels
     except BadInput as error:
-        return _Read(capture, (), (_discard(capture, "unreadable", error.message),), "")
+        detail = str(error).replace(str(photo.path), photo.name)
+        return _Read(capture, (), (_discard(capture, "unreadable", detail),), "")
     found = register(pixels, printout)
     capture = replace(capture, width_px=pixels.shape[1], height_px=pixels.shape[0], page=found.page, n_codes=found.n_codes)
     overlay = f"overlays/{Path(photo.name).stem}-{photo.capture_id[:6]}.jpg"

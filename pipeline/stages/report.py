@@ -74,7 +74,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         run=run.name,
         title=experiment.report.title or f"Adversarial images of {run.name}, printed and photographed",
         settings={},
-        experiment_toml=experiment_text(experiment, run.experiment.parent),
+        experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
         model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"]),
