@@ -222,10 +222,10 @@ def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.N
         if not options.json and not options.quiet:
             print(_line(_told(state, run)), file=sys.stderr)
     result = {"run": experiment.name, "stages": [_told(state, run) for state in states]} if options.json else {}
-    if waiting := [state.stage for state in states if state.state not in (DONE,)]:
-        result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
     if any(state.stage == "report" and state.state == DONE for state in states):
         result |= {"headline": _headline(run), "report": str(run.reports / "report.pdf")}
+    if waiting := [state.stage for state in states if state.state != DONE]:
+        result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
     return result, 0
 
 

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pypdfium2
 import pytest
+from PIL import ExifTags, Image
 
 from pipeline.config import load_experiment
 from pipeline.errors import AnswerNo, BadInput, WrongUse
@@ -270,6 +272,30 @@ def test_with_a_camera_the_run_stops_at_the_person_and_goes_on_when_the_photos_a
     found = {state.stage: state.state for state in run_all(experiment, run, CONTEXT)}
     assert set(found.values()) == {"done"}
     assert any(row["transform"] == "photo" for row in read_json(run.reports / "rates.json")["destruction_rates"])
+
+
+def test_photos_of_a_real_camera_are_read_turned_or_not_and_never_called_simulated(copy):
+    experiment, run = opened(copy, "photograph.by=camera")
+    photos = sorted(run.photos.glob("*.jpg"))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model], exif[ExifTags.Base.Orientation] = "Acme", "Phone 9", 6
+    sizes = []
+    for number, path in enumerate(photos):
+        with Image.open(path) as photo:
+            sizes.append(photo.size)
+            photo.transpose(Image.Transpose.ROTATE_90).save(run.photos / f"IMG_{number}.jpeg", quality=92, exif=exif)
+        path.unlink()
+    list(run_all(experiment, run, CONTEXT))
+    captures = read_table(run.captures / "captures.parquet", Capture)
+    assert len(captures) == len(photos)
+    for capture in captures:
+        assert (capture.device, capture.origin, capture.n_codes, capture.counts) == ("Acme Phone 9", "camera", 4, True)
+    assert sorted((capture.width_px, capture.height_px) for capture in captures) == sorted(sizes)
+    rows = read_json(run.reports / "rates.json")["destruction_rates"]
+    assert {row["origin"] for row in rows if row["transform"] == "photo"} == {"camera"}
+    with pypdfium2.PdfDocument(run.reports / "report.pdf") as report:
+        text = "".join(page.get_textpage().get_text_range() for page in report)
+    assert "SIMULATED" not in text
 
 
 def test_a_stage_out_of_order_says_what_comes_first(tmp_path, small_file):

@@ -48,6 +48,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     instructions = Instructions(f"captures/{run.name}/photos/", f"inkproof run {run.name}", cells)
     pdf = build_pdf(printout, lambda path: read_png(run.printouts / path), captions, instructions)
     write_bytes(run.pdf, pdf)
+    run.photos.mkdir(parents=True, exist_ok=True)
     write_json(run.layout, dataclasses.replace(printout, pdf_sha256=hashlib.sha256(pdf).hexdigest()))
     first = printout.placements[0]
     summary = {
