@@ -31,6 +31,7 @@ STAGE_HELP = {
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
 COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "list", "doctor")
+MOST_WORKERS = 8
 KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
 EPILOG = """examples:
   inkproof demo                       a whole experiment with simulated photographs, in about two minutes
@@ -158,7 +159,7 @@ def _shared_options() -> argparse.ArgumentParser:
         "--device", default="cpu", metavar="NAME", help="where the model runs: cpu, cuda, cuda:1, mps (default: cpu)"
     )
     group.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="processes for images and photos (default: one a core)"
+        "--workers", type=int, default=0, metavar="N", help="processes for images and photos (default: one a core, 8 at most)"
     )
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. selection.n_images=12"
@@ -275,7 +276,7 @@ def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, 
     if check:
         _check_device(options.device)
     shows = sys.stderr.isatty() and not options.quiet and not options.json
-    context = Context(options.device, options.workers or os.cpu_count() or 1, _bars if shows else silent)
+    context = Context(options.device, options.workers or min(os.cpu_count() or 1, MOST_WORKERS), _bars if shows else silent)
     return experiment, Run(options.workspace, experiment.name), context
 
 

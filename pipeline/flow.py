@@ -22,6 +22,7 @@ from pipeline.store import (
     file_hash,
     forget_stage,
     photo_files,
+    photo_name,
     read_stage_record,
     remove_partial,
     why_stale,
@@ -204,7 +205,7 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run) -> dict[str, str]:
     if stage.name == "select":
         inputs |= _external_files(experiment)
     if stage.name == "crop":
-        inputs |= {f"photos/{path.relative_to(run.photos).as_posix()}": file_hash(path) for path in photo_files(run)}
+        inputs |= {f"photos/{photo_name(run, path)}": file_hash(path) for path in photo_files(run)}
     return inputs
 
 

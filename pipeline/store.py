@@ -237,6 +237,11 @@ def photo_files(run: Run) -> list[Path]:
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(run.photos).parts))
 
 
+def photo_name(run: Run, path: Path) -> str:
+    """Returns a photo's path below the photos folder; bytes that are no text are written as escapes."""
+    return path.relative_to(run.photos).as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def free_space_mb(folder: Path) -> int:
     """Returns the free space of the disk that a folder is, or will be, on."""
     while not folder.exists():

@@ -13,6 +13,7 @@ from pipeline.store import (
     StageRecord,
     file_hash,
     photo_files,
+    photo_name,
     read_layout,
     read_stage_record,
     read_table,
@@ -117,6 +118,13 @@ def test_photos_are_found_in_any_place_and_order_but_hidden_ones_are_not(tmp_pat
     for name in ("b.JPG", "a.png", "trip/c.jpg", ".hidden/d.jpg", ".DS_Store"):
         write_bytes(run.photos / name, b"")
     assert [path.relative_to(run.photos).as_posix() for path in photo_files(run)] == ["a.png", "b.JPG", "trip/c.jpg"]
+
+
+def test_a_photo_whose_name_is_no_text_has_a_name_that_can_be_written(tmp_path):
+    run = Run(tmp_path, "r")
+    write_bytes(run.photos / os.fsdecode(b"caf\xe9.jpg"), b"")
+    (name,) = (photo_name(run, path) for path in photo_files(run))
+    assert name == "caf\\udce9.jpg" and name.encode()
 
 
 RECORD = StageRecord("crop", VERSION, 0, {"capture": {"strict": False}, "eps": [4, 8]}, {"layout": "aa"}, {"out": ""})

@@ -26,6 +26,7 @@ from pipeline.store import (
     file_hash,
     json_bytes,
     photo_files,
+    photo_name,
     read_layout,
     read_table,
     record_from,
@@ -75,7 +76,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         raise AnswerNo(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
     printout = read_layout(run)
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    photos, copies = _photos(run, printout, experiment.capture.strict)
+    photos, copies = _photos(run, experiment.capture.strict)
     items = run.items("crop", run.captures)
     kept = {photo.key: _kept(items.get(photo.key), run) for photo in photos}
     todo = [photo for photo in photos if kept[photo.key] is None]
@@ -98,22 +99,22 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), summary, notes)
 
 
-def _photos(run: Run, printout: Printout, strict: bool) -> tuple[list[_Photo], list[Discard]]:
-    truths = {}
+def _photos(run: Run, strict: bool) -> tuple[list[_Photo], list[Discard]]:
+    truths, layout = {}, file_hash(run.layout)
     for path in sorted(run.truth.glob("*.json")) if run.truth.is_dir() else ():
         entry = json.loads(path.read_text(encoding="utf-8"))
         truths[entry["photo_sha256"]] = tuple(entry["photo_from_page"])
     photos: dict[str, _Photo] = {}
     copies = []
     for path in photo_files(run):
-        name, sha256 = path.relative_to(run.photos).as_posix(), file_hash(path)
+        name, sha256 = photo_name(run, path), file_hash(path)
         if sha256 in photos:
             copies.append(
                 Discard(name, sha256[:CAPTURE_ID_CHARS], None, "", "", "duplicate", f"the same file as {photos[sha256].name}")
             )
             continue
         truth = truths.get(sha256)
-        key = content_hash([name, sha256, printout, strict, truth])
+        key = content_hash([name, sha256, layout, strict, truth])
         photos[sha256] = _Photo(path, name, sha256, key, truth)
     return list(photos.values()), copies
 
