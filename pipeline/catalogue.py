@@ -40,6 +40,8 @@ def check_names(experiment: Experiment) -> None:
         where = experiment.where(f"transforms.{name}")
         transform = transform_named(name, where)
         for value in values:
+            if transform.whole and value != int(value):
+                raise WrongUse(f"{where}: {name} = {value:g}: expected a whole number.")
             if not transform.minimum <= value <= transform.maximum:
                 expected = f"{transform.minimum:g} to {transform.maximum:g}"
                 raise WrongUse(f"{where}: {name} = {value:g} is out of range: expected {expected}.")

@@ -5,6 +5,8 @@ import dataclasses
 import errno
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ STAGE_HELP = {
 }
 COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "list", "doctor")
 MOST_WORKERS = 8
+MOST_NOTES = 12
 KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
 EPILOG = """examples:
   inkproof demo                       a whole experiment with simulated photographs, in about two minutes
@@ -40,7 +43,8 @@ EPILOG = """examples:
   inkproof status my.toml             what is done, stale (and why), missing, or waiting for you
   inkproof list attacks               what there is to choose from
 
-exit codes: 0 done · 1 the answer is no · 2 wrong use · 3 bad input · 4 something is missing here · 130 interrupted
+exit codes: 0 done, or as far as it gets without you · 1 the answer is no · 2 wrong use · 3 bad input
+            4 something is missing here · 130 interrupted
 """
 
 
@@ -51,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         result, code = options.command(options)
-        _print_json(result) if as_json else _print_text(result)
+        _print_json(result) if as_json else _print_text(result, options.quiet)
         return code
     except InkproofError as error:
-        return _fail(error, as_json, options_verbose(arguments))
+        return _fail(error, as_json, _is_verbose(arguments))
     except KeyboardInterrupt:
         print("interrupted; type the same command again to go on", file=sys.stderr)
         return 130
@@ -63,11 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except MemoryError:
         return _fail(Unavailable("Not enough memory.", "Use fewer --workers or a smaller input_px."), as_json, False)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        advice = "Use a smaller model.input_px or fewer --workers."
+        return _fail(Unavailable("Not enough memory.", advice), as_json, _is_verbose(arguments))
     except OSError as error:
-        return _fail(_os_error(error), as_json, options_verbose(arguments))
+        return _fail(_os_error(error), as_json, _is_verbose(arguments))
 
 
-def options_verbose(arguments: Sequence[str]) -> bool:
+def _is_verbose(arguments: Sequence[str]) -> bool:
     """Returns whether a person asked for details, also where the command line could not be parsed."""
     return "-v" in arguments or "--verbose" in arguments
 
@@ -167,8 +176,8 @@ def _shared_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--workspace", type=Path, default=Path("."), metavar="DIR", help="folder of printouts/, captures/ and reports/"
     )
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress, no advice")
-    group.add_argument("-v", "--verbose", action="store_true", help="more detail, tracebacks included")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress, no next steps")
+    group.add_argument("-v", "--verbose", action="store_true", help="the traceback of an error too")
     return shared
 
 
@@ -183,10 +192,15 @@ def _init(options: argparse.Namespace) -> tuple[Any, int]:
     if file.exists() and not options.force:
         raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
     if not options.dry_run:
-        name = f'name = "{file.stem}"'
+        name = f'name = "{_run_name(file.stem)}"'
         text = templates[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
         write_bytes(file, text.encode())
-    return {"wrote": str(file), "template": options.template, "next": f"inkproof run {file}"}, 0
+    return {"wrote": str(file), "template": options.template, "next": shlex.join(["inkproof", "run", str(file)])}, 0
+
+
+def _run_name(stem: str) -> str:
+    """Returns a name that a folder of a run can have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-") or "experiment"
 
 
 def _stage(options: argparse.Namespace) -> tuple[Any, int]:
@@ -271,7 +285,9 @@ def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, 
     by_name = options.workspace / "printouts" / str(options.experiment) / "experiment.toml"
     if not path.is_file() and by_name.is_file():
         path = by_name
-    experiment = load_experiment(path, tuple(options.set), options.seed)
+    flags = [] if options.seed is None else ["--seed", str(options.seed)]
+    flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
+    experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
     check_names(experiment)
     if check:
         _check_device(options.device)
@@ -320,7 +336,12 @@ def _line(told: dict[str, Any]) -> str:
         if key.startswith("n_")
     )
     text = f"{mark} {told['stage']:<10} {told['state']:<8} {told['reason'] or counts}".rstrip()
-    return "\n".join([text, *(f"             {note}" for note in told["notes"][:8])])
+    notes = told["notes"] if len(told["notes"]) <= MOST_NOTES else [*told["notes"][:MOST_NOTES], _more(told)]
+    return "\n".join([text, *(f"             {note}" for note in notes)])
+
+
+def _more(told: dict[str, Any]) -> str:
+    return f"… and {len(told['notes']) - MOST_NOTES} more: all of them with inkproof status EXPERIMENT --json"
 
 
 def _shown(value: Any) -> str:
@@ -342,8 +363,10 @@ def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1, default=dataclasses.asdict))
 
 
-def _print_text(result: dict[str, Any]) -> None:
+def _print_text(result: dict[str, Any], quiet: bool) -> None:
     for key, value in result.items():
+        if quiet and key == "next":
+            continue
         if key == "stages":
             print("\n".join(_line(told) for told in value))
         elif key == "checks":

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import tomllib
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -13,15 +14,19 @@ _TOP_KEYS = ("name", "seed", "base", "attacks", "transforms", *SECTIONS)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def load_experiment(path: Path, overrides: tuple[str, ...] = (), seed: int | None = None) -> Experiment:
+def load_experiment(
+    path: Path, overrides: tuple[str, ...] = (), seed: int | None = None, flags: tuple[str, ...] = ()
+) -> Experiment:
     """Returns the validated experiment of a TOML file, with `key=value` overrides and a seed on top.
+
+    `flags` are the other words of the command line that advice has to repeat.
 
     Raises:
         BadInput: the file cannot be read or is not TOML.
         WrongUse: a key is unknown or a value is not allowed; the message names file, line and the nearest valid key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise BadInput(f"{path}: no such experiment file.", f"Make one with: inkproof init {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -31,7 +36,8 @@ def load_experiment(path: Path, overrides: tuple[str, ...] = (), seed: int | Non
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         raise BadInput(f"{path}{':' + line[1] if line else ''}: not valid TOML: {error}.") from None
-    source = Source(path, _line_numbers(text), overrides)
+    repeated = [word for override in overrides for word in ("--set", override)]
+    source = Source(path, _line_numbers(text), (*repeated, *flags))
     for override in overrides:
         _apply_override(tree, override, source)
     if seed is not None:
@@ -72,7 +78,7 @@ def _apply_override(tree: dict[str, Any], override: str, source: Source) -> None
     if not isinstance(node, dict):
         raise WrongUse(f"--set {override}: {'.'.join(parents)} is not a table.")
     node[last] = value
-    source.lines.pop(key, None)
+    source.lines[key] = 0
 
 
 def _child(node: Any, part: str, key: str) -> Any:
@@ -93,7 +99,9 @@ def _experiment(tree: dict[str, Any], source: Source, default_name: str) -> Expe
     _refuse_unknown(tree, _TOP_KEYS, "", source)
     name = tree.get("name", default_name)
     if not isinstance(name, str) or not _RUN_NAME.fullmatch(name):
-        raise WrongUse(f"{source.where('name')}: name = {name!r} cannot name a folder.", "Use letters, digits, '.', '_' and '-'.")
+        raise WrongUse(
+            f"{source.where('name')}: name = {name!r} cannot name a folder.", "Use a to z, A to Z, digits, '.', '_' and '-'."
+        )
     seed = tree.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise WrongUse(f"{source.where('seed')}: seed = {seed!r}: expected a whole number of 0 or more.")
@@ -143,6 +151,8 @@ def _transforms(entries: Any, source: Source) -> TransformSettings:
         if not isinstance(values, list) or not values or not all(_is_number(value) for value in values):
             raise WrongUse(f"{source.where(f'transforms.{name}')}: {name} = {values!r}: expected a list of numbers.")
         grids[name] = tuple(float(value) for value in values)
+        if len({f"{value:g}" for value in values}) != len(values):
+            raise WrongUse(f"{source.where(f'transforms.{name}')}: {name} = {values!r}: a value is listed twice.")
     return TransformSettings(grids, save)
 
 
@@ -168,7 +178,9 @@ def _value(value: Any, hint: Any, limits: Any, key: str, source: Source) -> Any:
         if not isinstance(value, list):
             raise WrongUse(f"{source.where(key)}: {key} = {value!r}: expected a list.")
         items = tuple(_value(item, get_args(hint)[0], limits, key, source) for item in value)
-        if len(set(items)) != len(items) and "choices" in limits:
+        if not items and "choices" in limits:
+            raise WrongUse(f"{source.where(key)}: {key} is empty.", f"Choose from: {', '.join(limits['choices'])}.")
+        if len(set(items)) != len(items) and get_args(hint)[0] is not float:
             raise WrongUse(f"{source.where(key)}: {key} = {value!r}: an entry is listed twice.")
         return items
     if get_origin(hint) is dict:
@@ -177,7 +189,7 @@ def _value(value: Any, hint: Any, limits: Any, key: str, source: Source) -> Any:
         return value
     if hint is float and _is_number(value):
         value = float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool) or (hint is float and not _is_number(value)):
         raise WrongUse(f"{source.where(key)}: {key} = {value!r}: expected {_WORDS[hint]}.")
     if "choices" in limits and value not in limits["choices"]:
         raise WrongUse(f"{source.where(key)}: {key} = {value!r} is not allowed.", near_match(str(value), limits["choices"]))
@@ -192,4 +204,4 @@ _WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

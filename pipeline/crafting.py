@@ -1,6 +1,5 @@
 """Candidates and their adversarial images, made once each and kept: what select and generate share."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,16 +59,13 @@ class CandidatePool:
             if loaded.notes:
                 self.notes[self._dataset.item_id(index)] = loaded.notes
             pixels = self._classifier.prepare(loaded.pixels)
-            identity = [
-                self._dataset.item_id(index),
-                self._dataset.label(index),
-                pixels_sha256(pixels),
-                self._classifier.fingerprint,
-            ]
+            label = self._dataset.label(index)
+            name = self._classifier.class_names[label]
+            identity = [self._dataset.item_id(index), label, name, pixels_sha256(pixels), self._classifier.fingerprint]
             key = content_hash(identity)
-            kept, png = self._items.get(key), self._items.get(key, ".png")
+            kept, png = self._items.get_json(key), self._items.get(key, ".png")
             if kept is not None and png is not None:
-                self._known[index] = record_from(Candidate, json.loads(kept))
+                self._known[index] = record_from(Candidate, kept)
             else:
                 fresh.append((index, key, pixels))
         self._predict(fresh)
@@ -142,8 +138,8 @@ class Crafter:
 
     def _kept(self, attack: str, epsilon: int, candidate: Candidate) -> Crafted | None:
         key = self._key(attack, epsilon, candidate)
-        cost, png = self._items.get(key), self._items.get(key, ".png")
-        return Crafted(png, **json.loads(cost)) if cost is not None and png is not None else None
+        cost, png = self._items.get_json(key), self._items.get(key, ".png")
+        return Crafted(png, **cost) if cost is not None and png is not None else None
 
     def _keep(self, attack: str, epsilon: int, candidate: Candidate, crafted: Crafted) -> None:
         key = self._key(attack, epsilon, candidate)

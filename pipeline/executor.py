@@ -1,11 +1,16 @@
 """Maps a function over items, in this process or in worker processes, and shows how far it is."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from pipeline.errors import Unavailable
 
 
 class Progress(Protocol):
@@ -40,14 +45,19 @@ def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Con
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
         try:
             yield from context.progress(pool.map(function, items), len(items), label)
+        except BrokenProcessPool:
+            raise Unavailable("A worker process was ended, probably for lack of memory.", "Use fewer --workers.") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _start_worker() -> None:
-    """Leaves an interruption to the parent, and keeps OpenCV to one thread: more would only wait for each other."""
+    """Leaves an interruption to the parent, ends with it, and keeps OpenCV to one thread: more would only wait for each other."""
     import cv2
+
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)

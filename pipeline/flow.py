@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import AnswerNo, WrongUse
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
-from pipeline.settings import Experiment
+from pipeline.settings import SECTIONS, Experiment
 from pipeline.store import (
     Run,
     StageRecord,
@@ -60,6 +60,10 @@ def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
     return lambda experiment: {name: _plain(getattr(experiment, name)) for name in names}
 
 
+def _everything(experiment: Experiment) -> dict[str, Any]:
+    return _sections(*SECTIONS, "attacks", "transforms")(experiment)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
         return {item.name: dataclasses.asdict(item) for item in value}
@@ -71,13 +75,13 @@ STAGES = {
     for stage in (
         Stage("select", "draw the images of every cell", "printouts", (), _sections("dataset", "model", "selection", "attacks")),
         Stage("generate", "attack them", "printouts", ("select",), _sections("attacks")),
-        Stage("layout", "lay the pairs out on printable pages", "printouts", ("generate",), _sections("layout")),
+        Stage("layout", "lay the pairs out on printable pages", "printouts", ("generate", "select"), _sections("layout")),
         Stage("photograph", "photograph the pages", "captures", ("layout",), _sections("photograph")),
         Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _sections("capture")),
         Stage("transform", "apply the digital transforms", "captures", ("generate",), _sections("transforms")),
         Stage("classify", "ask the model about every image", "reports", ("generate", "transform"), _sections("model"), ("crop",)),
         Stage("rate", "count accuracies and destruction rates", "reports", ("classify",), _sections()),
-        Stage("report", "write the report", "reports", ("rate",), _sections("report"), ("crop",)),
+        Stage("report", "write the report", "reports", ("rate", "classify", "generate", "select"), _everything, ("crop",)),
     )
 }
 
@@ -103,22 +107,32 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
         if states[needed].state != DONE:
             why = f" ({states[needed].reason})" if states[needed].reason else ""
             raise WrongUse(
-                f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof {needed} {experiment.words}"
+                f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof run {experiment.words}"
             )
     if state.state == WAITING:
         raise AnswerNo(f"{name} waits for photographs.", state.reason)
+    for used in stage.uses:
+        if states[used].state == STALE:
+            why = states[used].reason
+            raise WrongUse(f"{name} would use {used}, which is stale ({why}).", f"Type: inkproof {used} {experiment.words}")
     if state.state == DONE and not force:
         return state
+    if force:
+        _clear_items(stage, run)
     return _run(stage, experiment, run, context)
 
 
 def run_all(experiment: Experiment, run: Run, context: Context, force: bool = False) -> Iterator[StageStatus]:
     """Runs every stage that can run, in order, and yields the state of each; a stage that waits is yielded and passed over."""
+    by_camera = experiment.photograph.by == "camera"
+    for stage in STAGES.values() if force else ():
+        _clear_items(stage, run)
     for stage in STAGES.values():
         states = {state.stage: state for state in status(experiment, run)}
         state = states[stage.name]
         blocked = any(states[needed].state != DONE for needed in stage.after)
-        if state.state == WAITING or blocked or (state.state == DONE and not force):
+        theirs = by_camera and stage.name == "photograph"
+        if state.state == WAITING or blocked or theirs or (state.state == DONE and not force):
             yield state
         else:
             yield _run(stage, experiment, run, context)
@@ -136,7 +150,7 @@ def instructions(experiment: Experiment, run: Run) -> str:
     return (
         f"Print {run.pdf} at 100 % (not 'fit to page'), photograph every page with its four codes in the frame,\n"
         f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
-        f"No printer at hand? Let one be simulated: inkproof run {experiment.name} --set photograph.by=simulator"
+        f"No printer at hand? Let one be simulated: inkproof run {experiment.words} --set photograph.by=simulator"
     )
 
 
@@ -144,7 +158,7 @@ def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     by_camera = experiment.photograph.by == "camera"
     if stage.name == "photograph" and by_camera:
         return _camera_status(run, known)
-    if stage.name == "crop" and by_camera and not photo_files(run):
+    if stage.name == "crop" and by_camera and not photo_files(run, by_camera):
         return StageStatus("crop", WAITING, f"no photos in {run.photos}")
     record = read_stage_record(_folder(stage, run), stage.name)
     if record is None:
@@ -155,14 +169,16 @@ def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     if stage.name == "crop" and not by_camera and known["photograph"].state != DONE:
         return StageStatus("crop", STALE, f"photograph is {known['photograph'].state}", record.summary)
     for used in stage.uses:
-        if known[used].state in (STALE, MISSING) and used in record.inputs:
+        if known[used].state != DONE and used in record.inputs:
             return StageStatus(stage.name, STALE, f"{used} is {known[used].state}", record.summary)
-    reason = why_stale(record, _folder(stage, run), stage.settings(experiment), _inputs(stage, experiment, run), experiment.seed)
+    reason = why_stale(
+        record, _folder(stage, run), stage.settings(experiment), _inputs(stage, experiment, run, known), experiment.seed
+    )
     return StageStatus(stage.name, STALE if reason else DONE, reason, record.summary)
 
 
 def _camera_status(run: Run, known: dict[str, StageStatus]) -> StageStatus:
-    photos = photo_files(run)
+    photos = photo_files(run, by_camera=True)
     if known["layout"].state != DONE:
         return StageStatus("photograph", WAITING, "the pages are not laid out yet")
     if not photos:
@@ -179,7 +195,11 @@ def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> St
     remove_partial(folder)
     forget_stage(folder, stage.name)
     _keep_experiment(experiment, run)
-    inputs, started = _inputs(stage, experiment, run), time.monotonic()
+    known = {state.stage: state for state in status(experiment, run)}
+    for used in stage.uses:
+        if known[used].state != DONE:
+            forget_stage(_folder(STAGES[used], run), used)
+    inputs, started = _inputs(stage, experiment, run, known), time.monotonic()
     outcome = getattr(import_module(f"pipeline.stages.{stage.name}"), stage.name)(experiment, run, context)
     outputs = {name: file_hash(folder / name) for name in sorted(outcome.outputs)}
     summary = {**outcome.summary, "notes": list(outcome.notes)}
@@ -197,15 +217,17 @@ def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> St
     return StageStatus(stage.name, DONE, "", summary)
 
 
-def _inputs(stage: Stage, experiment: Experiment, run: Run) -> dict[str, str]:
+def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> dict[str, str]:
     inputs = {}
-    for name in (*stage.after, *stage.uses):
+    for name in (*stage.after, *(used for used in stage.uses if known[used].state == DONE)):
         if record := read_stage_record(_folder(STAGES[name], run), name):
             inputs[name] = record.digest
     if stage.name == "select":
         inputs |= _external_files(experiment)
     if stage.name == "crop":
-        inputs |= {f"photos/{photo_name(run, path)}": file_hash(path) for path in photo_files(run)}
+        inputs |= {
+            f"photos/{photo_name(run, path)}": file_hash(path) for path in photo_files(run, experiment.photograph.by == "camera")
+        }
     return inputs
 
 
@@ -223,9 +245,21 @@ def _external_files(experiment: Experiment) -> dict[str, str]:
     for name, text in named.items():
         if text and Path(text).is_file():
             inputs[name] = file_hash(Path(text))
-    if dataset.name.startswith("folder:"):
-        inputs["folder"] = content_hash(_listing(Path(dataset.name.partition(":")[2])))
+    if model.name.startswith("python:"):
+        module = model.name.partition(":")[2].rpartition(":")[0]
+        for path in (Path(model.python_path) / module, Path(model.python_path) / f"{module.replace('.', '/')}.py"):
+            if path.is_file():
+                inputs["module"] = file_hash(path)
+    scheme, _, place = dataset.name.partition(":")
+    images = {"folder": Path(place), "csv": Path(dataset.root) if dataset.root else Path(place).parent}.get(scheme)
+    if images and images.is_dir():
+        inputs["images"] = content_hash(_listing(images))
     return inputs
+
+
+def _clear_items(stage: Stage, run: Run) -> None:
+    for name in (stage.name, *(("craft",) if stage.name in ("select", "generate") else ())):
+        run.items(name, _folder(stage, run)).clear()
 
 
 def _listing(folder: Path) -> list[tuple[str, int]]:

@@ -39,8 +39,8 @@ class ModelSettings:
         '"builtin:signs", "torchvision:NAME", "timm:NAME", "python:MODULE:FACTORY" or "onnx:FILE" (predictions only).',
     )
     weights: str = _setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
-    input_px: int = _setting(0, "Side of the square model input (0: the model's own).", minimum=0, unit="px")
-    resize_px: int = _setting(0, "Shorter side before the centre crop (0: the model's own).", minimum=0, unit="px")
+    input_px: int = _setting(0, "Side of the square model input (0: the model's own).", minimum=0, maximum=4096, unit="px")
+    resize_px: int = _setting(0, "Shorter side before the centre crop (0: the model's own).", minimum=0, maximum=8192, unit="px")
     mean: tuple[float, ...] = _setting((), "Mean per channel, of pixels in [0, 1] (empty: the model's own).")
     std: tuple[float, ...] = _setting((), "Standard deviation per channel (empty: the model's own).")
     classes: str = _setting("", "File with the class names: JSON index -> name or [WordNet id, name], or one name a line.")
@@ -61,7 +61,7 @@ class SelectionSettings:
         'The paper\'s two cases: "average" (random images) and "prefiltered" (clean right, adversarial wrong, both confident).',
         choices=("average", "prefiltered"),
     )
-    n_images: int = _setting(24, "Images per cell and case (the paper: 102).", minimum=1)
+    n_images: int = _setting(24, "Images per cell and case (the paper: 102).", minimum=1, maximum=1_000_000)
     draw: str = _setting(
         "shared",
         '"shared": every cell walks one random order of the images; "per-cell": a fresh order for each cell, as in the paper.',
@@ -177,10 +177,10 @@ class Experiment:
 
     @property
     def words(self) -> str:
-        """What a person types after a command to mean this experiment, overrides included."""
+        """What a person types after a command to mean this experiment, flags included."""
         if not self.source:
             return self.name
-        return shlex.join([str(self.source.path), *(word for text in self.source.overrides for word in ("--set", text))])
+        return shlex.join([str(self.source.path), *self.source.flags])
 
     def cells(self) -> list[tuple[str, int]]:
         """Returns every (attack, epsilon) in the file's order."""
@@ -204,12 +204,14 @@ class Source:
 
     path: Path
     lines: dict[str, int]
-    overrides: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     def where(self, key: str) -> str:
-        """Returns `file:line` of the dotted key, or of its nearest parent that is written in the file."""
+        """Returns `file:line` of the dotted key, or of its nearest parent in the file; `--set` for an override."""
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
+        if key and not self.lines[key]:
+            return "--set"
         return f"{self.path}:{self.lines[key]}" if key else str(self.path)
 
 

@@ -19,7 +19,7 @@ from pipeline.version import VERSION
 
 Row = TypeVar("Row")
 PARTIAL = ".partial"
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
+SIMULATED_PHOTO = "simulated-page-"
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class Run:
 
     def items(self, stage: str, folder: Path) -> "Items":
         """Returns the per-item results of a stage, kept in a hidden folder beside its outputs."""
-        return Items(folder / ".items" / stage)
+        return Items(folder / ".items" / f"{stage}-{VERSION}")
 
 
 class Items:
-    """Per-item results, each under the hash of the item and of the settings that it depends on."""
+    """Per-item results of one version, each under the hash of the item and of the settings that it depends on."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -102,6 +102,17 @@ class Items:
         self._used.add(key + suffix)
         write_bytes(self._folder / (key + suffix), content)
 
+    def get_json(self, key: str) -> Any:
+        """Returns what was kept as JSON under a key; None also where it is damaged."""
+        try:
+            return json.loads(self.get(key) or b"null")
+        except ValueError:
+            return None
+
+    def clear(self) -> None:
+        """Removes every result."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def prune(self) -> None:
         """Removes every result that was not asked for since this object was made."""
         for path in sorted(self._folder.glob("*")):
@@ -112,7 +123,7 @@ class Items:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that it is either complete or absent, and durable before its name appears."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=PARTIAL)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -215,7 +226,7 @@ def file_hash(path: Path) -> str:
 
 def remove_partial(folder: Path) -> None:
     """Removes what an interrupted write left behind."""
-    for path in folder.rglob(f"*{PARTIAL}"):
+    for path in folder.rglob(f".inkproof-*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
@@ -229,12 +240,16 @@ def replace_folder(folder: Path, wanted: Iterable[str]) -> None:
             path.unlink()
 
 
-def photo_files(run: Run) -> list[Path]:
-    """Returns every file below the photos folder, whatever its kind, in a fixed order; hidden files are left out."""
+def photo_files(run: Run, by_camera: bool = False) -> list[Path]:
+    """Returns every file below the photos folder, whatever its kind, in a fixed order; hidden files are left out.
+
+    With `by_camera` so are the simulator's own files: they never stand in for photographs that are still to be taken.
+    """
     if not run.photos.is_dir():
         return []
-    files = (path for path in run.photos.rglob("*") if path.is_file() and not path.name.endswith(PARTIAL))
-    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(run.photos).parts))
+    files = (path for path in run.photos.rglob("*") if path.is_file())
+    shown = (path for path in files if not any(part.startswith(".") for part in path.relative_to(run.photos).parts))
+    return sorted(path for path in shown if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
 
 
 def photo_name(run: Run, path: Path) -> str:

@@ -84,7 +84,7 @@ TROUBLE = {
     "missing-folder": (["run", "small.toml", "--set", "dataset.name=folder:gone"], 3, "gone"),
     "no-such-device": (["run", "small.toml", "--device", "cuda:77"], 4, "--device cpu"),
     "negative-workers": (["run", "small.toml", "--workers", "-2"], 2, "--workers"),
-    "stage-out-of-order": (["rate", "small.toml"], 2, "inkproof classify"),
+    "stage-out-of-order": (["rate", "small.toml"], 2, "rate needs classify, which is missing"),
 }
 
 

@@ -36,6 +36,11 @@ REFUSED = {
     "epsilon-not-a-list": ('[[attacks]]\nname = "fgsm"\nepsilons_8bit = 4\n', "my.toml:3", "expected a list"),
     "no-epsilon": ('[[attacks]]\nname = "fgsm"\nepsilons_8bit = []\n', "my.toml:3", "has no epsilon"),
     "attack-twice": (MINIMAL + MINIMAL, "my.toml:5", "listed twice"),
+    "epsilon-twice": ('[[attacks]]\nname = "fgsm"\nepsilons_8bit = [8, 8]\n', "my.toml:3", "listed twice"),
+    "transform-value-twice": (MINIMAL + "[transforms]\nblur = [1, 1.0]\n", "my.toml:5", "listed twice"),
+    "no-case": (MINIMAL + "[selection]\ncases = []\n", "my.toml:5", "is empty"),
+    "not-a-number": (MINIMAL + "[selection]\nmin_confidence = nan\n", "my.toml:5", "expected a number"),
+    "infinite": (MINIMAL + "[layout]\nimage_mm = inf\n", "my.toml:5", "expected a number"),
     "no-attack": ("seed = 1\n", "my.toml", "no [[attacks]]"),
     "bad-choice": (MINIMAL + '[layout]\npaper = "A44"\n', "my.toml:5", 'Did you mean "A4"?'),
     "bad-case": (MINIMAL + '[selection]\ncases = ["averag"]\n', "my.toml:5", 'Did you mean "average"?'),
@@ -88,6 +93,22 @@ def test_an_override_wins_over_the_file(tmp_path, override, holds):
 def test_a_bad_override_is_refused(tmp_path, override):
     with pytest.raises(WrongUse):
         load_experiment(written(tmp_path, MINIMAL), (override,))
+
+
+def test_a_bad_override_is_blamed_on_itself_and_not_on_the_file(tmp_path):
+    with pytest.raises(WrongUse, match=r"^--set: selection\.n_images"):
+        load_experiment(written(tmp_path, MINIMAL + "[selection]\nn_images = 3\n"), ("selection.n_images=-4",))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "bom.toml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load_experiment(tmp_path / "bom.toml").cells() == [("fgsm", 4)]
+
+
+def test_advice_repeats_what_changes_the_result_or_the_place(tmp_path):
+    path = written(tmp_path, MINIMAL)
+    experiment = load_experiment(path, ("layout.paper=Letter",), 7, ("--seed", "7", "--workspace", "a b"))
+    assert experiment.words == f"{path} --set layout.paper=Letter --seed 7 --workspace 'a b'"
 
 
 def test_the_seed_flag_wins(tmp_path):

@@ -137,6 +137,7 @@ CHANGES = {
     "report-title": ("report.title=Other", {"report"}),
     "transform-grid": ("transforms.blur=[1]", {"transform", "classify", "rate", "report"}),
     "strict": ("capture.strict=true", {"crop", "classify", "rate", "report"}),
+    "gallery": ("report.n_gallery=2", {"report"}),
     "profile": ("photograph.profile=ideal", {"photograph", "crop", "classify", "rate", "report"}),
     "paper": ("layout.paper=Letter", {"layout", "photograph", "crop", "classify", "rate", "report"}),
     "number-of-images": ("selection.n_images=2", None),
@@ -175,20 +176,20 @@ def test_workers_change_nothing(finished, tmp_path):
 
 # The run is killed as soon as the first file of each pattern appears, one after the other, and goes on each time.
 KILL_POINTS = (
-    "printouts/small/.items/select/*.png",
-    "printouts/small/.items/craft/*.png",
+    "printouts/small/.items/select-*/*.png",
+    "printouts/small/.items/craft-*/*.png",
     "printouts/small/images/fgsm-eps16/*.png",
     "captures/small/photos/*.jpg",
     "captures/small/views/photo/*/*.png",
-    "captures/small/.items/transform/*.json",
-    "reports/small/.items/classify/*.json",
+    "captures/small/.items/transform-*/*.json",
+    "reports/small/.items/classify-*/*.json",
     "reports/small/rates.csv",
 )
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_path):
     shutil.copy(finished / "small.toml", tmp_path)
-    command = [sys.executable, "-m", "pipeline", "run", "small.toml", "--workers", "1"]
+    command = [sys.executable, "-m", "pipeline", "run", "small.toml", "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     for pattern in KILL_POINTS:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -298,8 +299,84 @@ def test_photos_of_a_real_camera_are_read_turned_or_not_and_never_called_simulat
     assert "SIMULATED" not in text
 
 
+def test_the_simulators_photos_do_not_stand_in_for_a_cameras(copy):
+    found = {state.stage: state.state for state in status(*opened(copy, "photograph.by=camera"))}
+    assert (found["photograph"], found["crop"]) == ("waiting", "waiting")
+    assert found["classify"] == "stale"
+    list(run_all(*opened(copy, "photograph.by=camera"), CONTEXT))
+    rows = read_json(Run(copy, "small").reports / "rates.json")["destruction_rates"]
+    assert not any(row["transform"] == "photo" for row in rows)
+
+
+def test_a_real_photo_counts_before_a_simulated_one(copy):
+    experiment, run = opened(copy)
+    path = sorted(run.photos.glob("*.jpg"))[0]
+    with Image.open(path) as photo:
+        photo.resize((photo.width // 2, photo.height // 2)).save(run.photos / "real.jpg", quality=80)
+    run_stage("crop", experiment, run, CONTEXT)
+    counts = {
+        capture.photo: (capture.origin, capture.counts) for capture in read_table(run.captures / "captures.parquet", Capture)
+    }
+    assert counts["real.jpg"] == ("camera", True) and counts[path.name] == ("simulated", False)
+
+
+def test_a_crop_that_was_changed_by_hand_is_made_again(copy):
+    experiment, run = opened(copy)
+    first, second, *_ = sorted((run.captures / "views" / "photo").rglob("*.png"))
+    before = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    run_stage("crop", experiment, run, CONTEXT)
+    assert first.read_bytes() == before
+
+
+def test_force_makes_the_items_again_too(copy, monkeypatch):
+    experiment, run = opened(copy)
+    from pipeline.stages import crop as stage
+
+    read = []
+    original = stage._read
+    monkeypatch.setattr(stage, "_read", lambda item, **rest: read.append(item.name) or original(item, **rest))
+    run_stage("crop", experiment, run, CONTEXT, force=True)
+    assert len(read) == len(list(run.photos.glob("*.jpg")))
+
+
+def test_strict_discards_a_photo_with_a_code_that_cannot_be_read(copy):
+    _, run = opened(copy)
+    path = sorted(run.photos.glob("*.jpg"))[0]
+    codes = [code for code in read_json(run.layout)["fiducials"] if code["page"] == 1 and code["corner"] == "BL"]
+    truth = np.reshape(read_json(run.truth / "page-001.json")["photo_from_page"], (3, 3))
+    x, y, w = truth @ (codes[0]["x_mm"] + codes[0]["size_mm"] / 2, codes[0]["y_mm"] + codes[0]["size_mm"] / 2, 1)
+    with Image.open(path) as photo:
+        photo.paste((90, 60, 30), (int(x / w) - 150, int(y / w) - 150, int(x / w) + 150, int(y / w) + 150))
+        photo.save(run.photos / "covered.jpg", quality=90)
+    path.unlink()
+    lenient, strict = opened(copy, "photograph.by=camera"), opened(copy, "photograph.by=camera", "capture.strict=true")
+    for other in run.photos.glob("simulated-*.jpg"):
+        other.unlink()
+    run_stage("crop", *lenient, CONTEXT)
+    assert "covered.jpg" not in discards_of(run) and read_table(run.captures / "captures.parquet", Capture)[0].n_codes == 3
+    run_stage("crop", *strict, CONTEXT)
+    assert discards_of(run)["covered.jpg"] == "missing-code"
+
+
+def test_the_arguments_of_a_factory_are_part_of_the_model(tmp_path, small_file):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n\n\ndef make(roll):\n    def answer(x):\n"
+        "        return x.mean((2, 3)).repeat(1, 11).roll(roll, 1)[:, :32]\n    return answer\n",
+        encoding="utf-8",
+    )
+    shared = ("model.name=python:mine:make", "model.python_path=.", "model.input_px=32", 'selection.cases=["average"]')
+
+    def fingerprint(roll):
+        experiment = load_experiment(small_file, (*shared, f"model.arguments.roll={roll}"))
+        run_stage("select", experiment, Run(tmp_path, "small"), CONTEXT)
+        return read_json(Run(tmp_path, "small").printouts / "selection.json")["model"]["fingerprint"]
+
+    assert fingerprint(0) != fingerprint(1)
+
+
 def test_a_stage_out_of_order_says_what_comes_first(tmp_path, small_file):
-    with pytest.raises(WrongUse, match="inkproof layout"):
+    with pytest.raises(WrongUse, match="inkproof run"):
         run_stage("crop", load_experiment(small_file), Run(tmp_path, "small"), CONTEXT)
 
 
@@ -330,11 +407,11 @@ def test_the_records_name_no_folder_of_this_machine(finished):
 
 
 def test_a_model_without_gradients_is_refused_before_anything_is_attacked(tmp_path, small_file):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "blind.py").write_text(
         "import torch\n\n\nclass Blind(torch.nn.Module):\n    def forward(self, x):\n        return x.mean((2, 3)).detach()\n",
         encoding="utf-8",
     )
-    settings = ("model.name=python:mine:Blind", "model.python_path=.", "model.input_px=32")
+    settings = ("model.name=python:blind:Blind", "model.python_path=.", "model.input_px=32")
     with pytest.raises(WrongUse, match="predictions only"):
         run_stage("select", load_experiment(small_file, settings), Run(tmp_path, "small"), CONTEXT)
 

@@ -91,10 +91,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
 def test_what_a_killed_write_left_is_removed(tmp_path):
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "x.partial").write_bytes(b"half")
+    (tmp_path / "deep" / ".inkproof-x.partial").write_bytes(b"half")
     (tmp_path / "keep").write_bytes(b"whole")
+    (tmp_path / "IMG_9.jpg.partial").write_bytes(b"a person's own download")
     remove_partial(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["keep"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["IMG_9.jpg.partial", "keep"]
 
 
 def test_items_are_kept_and_only_the_unused_are_pruned(tmp_path):
@@ -104,6 +105,30 @@ def test_items_are_kept_and_only_the_unused_are_pruned(tmp_path):
     assert items.get("missing") is None
     items.prune()
     assert Items(tmp_path).get("new") == b"2" and Items(tmp_path).get("old") is None
+
+
+def test_a_damaged_item_counts_as_absent_and_cleared_items_are_gone(tmp_path):
+    items = Items(tmp_path / "i")
+    items.put("a", b"{")
+    items.put("b", b"[1]")
+    assert (items.get_json("a"), items.get_json("b"), items.get_json("c")) == (None, [1], None)
+    items.clear()
+    assert Items(tmp_path / "i").get_json("b") is None
+
+
+def test_items_of_another_version_are_not_seen(tmp_path, monkeypatch):
+    run = Run(tmp_path, "r")
+    run.items("crop", run.captures).put("a", b"1")
+    monkeypatch.setattr("pipeline.store.VERSION", "99")
+    assert run.items("crop", run.captures).get_json("a") is None
+
+
+def test_the_simulators_own_photos_do_not_count_for_a_camera(tmp_path):
+    run = Run(tmp_path, "r")
+    for name in ("simulated-page-001.jpg", "IMG_1.jpg"):
+        write_bytes(run.photos / name, b"")
+    assert [path.name for path in photo_files(run)] == ["IMG_1.jpg", "simulated-page-001.jpg"]
+    assert [path.name for path in photo_files(run, by_camera=True)] == ["IMG_1.jpg"]
 
 
 def test_a_folder_is_left_with_the_wanted_files_only(tmp_path):

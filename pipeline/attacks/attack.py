@@ -39,7 +39,6 @@ class Attack(Protocol):
         images: np.ndarray,
         labels: np.ndarray,
         epsilons_8bit: Sequence[int],
-        device: str = "cpu",
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon.
 

@@ -1,9 +1,11 @@
 """What every classifier under test offers: its own preprocessing, logits for attacks, and reproducible probabilities."""
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -140,6 +142,10 @@ def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) ->
     own = default or Preprocessing((settings.input_px,) * 2, settings.resize_px or settings.input_px)
     size = (settings.input_px,) * 2 if settings.input_px else own.input_size
     resize_px = settings.resize_px or max(round(own.resize_px * min(size) / min(own.input_size)), 1)
+    if resize_px < min(size):
+        raise WrongUse(
+            f"model.resize_px = {resize_px} is smaller than the input of {min(size)} px.", "Set it to the input size or more."
+        )
     mean = _three("mean", settings.mean) or own.mean
     std = _three("std", settings.std) or own.std
     if any(value <= 0 for value in std):
@@ -165,6 +171,15 @@ def fingerprint_of(name: str, steps: Preprocessing, parts: Iterable[tuple[str, b
         digest.update(f"{part} {len(data)}\n".encode())
         digest.update(data)
     return digest.hexdigest()
+
+
+def argument_bytes(arguments: Mapping[str, Any]) -> bytes:
+    """Returns a factory's arguments as bytes; a file counts by its content, so that its folder does not matter."""
+    plain = {}
+    for key, value in arguments.items():
+        is_file = isinstance(value, str) and Path(value).is_file()
+        plain[key] = hashlib.sha256(Path(value).read_bytes()).hexdigest() if is_file else value
+    return json.dumps(plain, sort_keys=True, default=str).encode()
 
 
 def device_for(device: str) -> torch.device:

@@ -13,6 +13,7 @@ from pipeline.models.classifier import (
     Classifier,
     ModelSettings,
     Preprocessing,
+    argument_bytes,
     device_for,
     fingerprint_of,
     normalised,
@@ -57,6 +58,7 @@ class TorchClassifier(Classifier):
             raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
         self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
         parts = [("code", code)] if code else []
+        parts += [("arguments", argument_bytes(settings.arguments))] if settings.arguments else []
         self.fingerprint = fingerprint_of(fingerprint_name or self.name, steps, parts + state_bytes(module.state_dict()))
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:

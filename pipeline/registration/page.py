@@ -67,7 +67,7 @@ def register(photo: np.ndarray, printout: Printout, min_codes: int = 2) -> Regis
     Returns: Failure with "no-code", "foreign-code", "other-run", "several-pages" or "unregistered".
     """
     # Two codes tell where the others are, and a look there is quicker and sees more than treating the whole photo.
-    detections = tuple(detect(photo, expected=min_codes))
+    detections = tuple(detect(photo, expected=len(CORNERS)))
     by_page = _codes_by_page(detections, printout)
     if not by_page:
         return _nothing_of_this_run(detections, printout)

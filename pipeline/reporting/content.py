@@ -96,8 +96,8 @@ class ReferenceRate:
 class ReportContent:
     """Everything in a report. The same content gives the same bytes, so it holds no time, duration or host.
 
-    `settings` is the validated experiment as nested dicts, `experiment_toml` the file as the user wrote it, `seed` the run's
-    seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
+    `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
+    the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -126,5 +126,5 @@ class ReportContent:
 
     def __post_init__(self) -> None:
         photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO]
-        if SIMULATED in photos + [capture.origin for capture in self.captures] and not self.simulated:
+        if SIMULATED in photos + [capture.origin for capture in self.captures if capture.counts] and not self.simulated:
             raise ValueError("expected simulated=True, since photographs of this run are simulated; got simulated=False")

@@ -1,8 +1,7 @@
 """Asks the model for the five likeliest labels of every saved file, every digital transform of it, and every crop."""
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -15,7 +14,7 @@ from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, View
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, json_bytes, read_table, record_from, write_table
+from pipeline.store import Run, content_hash, json_bytes, read_stage_record, read_table, record_from, write_table
 from pipeline.views import SourceFile, digital_view, source_files, transformed
 
 IMAGES_AT_ONCE = 128
@@ -45,7 +44,7 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
         content_hash([classifier.fingerprint, work.true_labels, [(view.view_id, view.sha256) for view in work.views]])
         for work in works
     ]
-    kept = [items.get(key) for key in keys]
+    kept = [items.get_json(key) for key in keys]
     todo = [number for number, content in enumerate(kept) if content is None]
     for group in context.progress(_groups(todo, works), _n_groups(todo, works), "classify"):
         images = [pixels for number in group for pixels in _checked(works[number])]
@@ -53,10 +52,10 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for number in group:
             work = works[number]
             found = [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
-            kept[number] = json_bytes(found)
-            items.put(keys[number], kept[number])
+            kept[number] = [asdict(row) for row in found]
+            items.put(keys[number], json_bytes(found))
     views = [view for work in works for view in work.views]
-    predictions = [record_from(Prediction, row) for content in kept for row in json.loads(content)]
+    predictions = [record_from(Prediction, row) for rows in kept for row in rows]
     write_table(run.reports / "views.parquet", View, views)
     write_table(run.reports / "predictions.parquet", Prediction, predictions)
     items.prune()
@@ -82,9 +81,8 @@ def _source_and_transforms(run: Run, source: SourceFile, steps: list[tuple[str, 
 
 
 def _photo_works(run: Run, labels: dict[str, int]) -> Iterator[_Work]:
-    path = run.captures / "views.parquet"
     by_capture: dict[str, list[View]] = {}
-    for view in read_table(path, View) if path.is_file() else ():
+    for view in read_table(run.captures / "views.parquet", View) if read_stage_record(run.captures, "crop") else ():
         by_capture.setdefault(view.capture_id, []).append(view)
     for views in by_capture.values():
         yield _Work(views, [labels[view.image_id] for view in views], partial(_crops, run, views))

@@ -1,18 +1,18 @@
 """Reads every photo: finds its page by the codes, and crops every image to its source size; what cannot be used is listed."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import AnswerNo, BadInput
 from pipeline.executor import Context, map_items
-from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_image
+from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.photo_tags import photo_tags
 from pipeline.records import CORNERS, DISCARD_REASONS, PHOTO, Capture, Discard, Pair, Printout, View
 from pipeline.registration import Failure, Registration, draw_overlay, register, registration_error
@@ -27,6 +27,7 @@ from pipeline.store import (
     json_bytes,
     photo_files,
     photo_name,
+    read_json,
     read_layout,
     read_table,
     record_from,
@@ -36,6 +37,7 @@ from pipeline.store import (
 )
 
 CAPTURE_ID_CHARS = 12
+SIMULATED = "simulated"
 _QUALITY = 85
 
 
@@ -67,18 +69,20 @@ class _Read:
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes the crops, `captures.parquet`, `views.parquet`, `discards.parquet` and an overlay for every photo.
 
-    Of several photos of one page the one with the most codes counts, then the sharpest; the others are kept and listed.
+    Of several photos of one page a real one counts before a simulated one, then the one with the most codes, then the sharpest;
+    the others are kept and listed.
 
     Raises:
         AnswerNo: there is no photo yet.
     """
-    if not photo_files(run):
+    by_camera = experiment.photograph.by == "camera"
+    if not photo_files(run, by_camera):
         raise AnswerNo(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
     printout = read_layout(run)
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    photos, copies = _photos(run, experiment.capture.strict)
+    photos, copies = _photos(run, by_camera, experiment.capture.strict)
     items = run.items("crop", run.captures)
-    kept = {photo.key: _kept(items.get(photo.key), run) for photo in photos}
+    kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in photos}
     todo = [photo for photo in photos if kept[photo.key] is None]
     work = partial(_read, captures=run.captures, printout=printout, pairs=pairs, strict=experiment.capture.strict)
     for photo, read in zip(todo, map_items(work, todo, context, "crop"), strict=True):
@@ -99,14 +103,14 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), summary, notes)
 
 
-def _photos(run: Run, strict: bool) -> tuple[list[_Photo], list[Discard]]:
+def _photos(run: Run, by_camera: bool, strict: bool) -> tuple[list[_Photo], list[Discard]]:
     truths, layout = {}, file_hash(run.layout)
     for path in sorted(run.truth.glob("*.json")) if run.truth.is_dir() else ():
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = read_json(path)
         truths[entry["photo_sha256"]] = tuple(entry["photo_from_page"])
     photos: dict[str, _Photo] = {}
     copies = []
-    for path in photo_files(run):
+    for path in photo_files(run, by_camera):
         name, sha256 = photo_name(run, path), file_hash(path)
         if sha256 in photos:
             copies.append(
@@ -119,13 +123,17 @@ def _photos(run: Run, strict: bool) -> tuple[list[_Photo], list[Discard]]:
     return list(photos.values()), copies
 
 
-def _kept(content: bytes | None, run: Run) -> _Read | None:
-    if content is None:
+def _kept(tree: dict[str, Any] | None, run: Run) -> _Read | None:
+    """Returns what was read of a photo before, if its crops are still on disk as they were."""
+    if tree is None:
         return None
-    tree = json.loads(content)
     views = tuple(record_from(View, row) for row in tree["views"])
-    files = [view.path for view in views] + ([tree["overlay"]] if tree["overlay"] else [])
-    if not all((run.captures / name).is_file() for name in files):
+    if tree["overlay"] and not (run.captures / tree["overlay"]).is_file():
+        return None
+    try:
+        if any(pixels_sha256(read_png(run.captures / view.path)) != view.sha256 for view in views):
+            return None
+    except BadInput:
         return None
     discards = tuple(record_from(Discard, row) for row in tree["discards"])
     return _Read(record_from(Capture, tree["capture"]), views, discards, tree["overlay"])
@@ -139,7 +147,7 @@ def _read(photo: _Photo, captures: Path, printout: Printout, pairs: dict[str, Pa
         sha256=photo.sha256,
         device=tags.device,
         taken_at=tags.taken_at,
-        origin="simulated" if is_simulated(photo.path.read_bytes()) else "camera",
+        origin=SIMULATED if photo.truth or is_simulated(photo.path.read_bytes()) else "camera",
         width_px=0,
         height_px=0,
         page=None,
@@ -241,8 +249,13 @@ def _chosen(reads: Iterable[_Read]) -> tuple[list[Capture], list[View], list[Dis
     return captures, views, discards
 
 
-def _rank(read: _Read) -> tuple[int, float, str]:
-    return -read.capture.n_codes, -median(view.sharpness for view in read.views), read.capture.photo
+def _rank(read: _Read) -> tuple[bool, int, float, str]:
+    return (
+        read.capture.origin == SIMULATED,
+        -read.capture.n_codes,
+        -median(view.sharpness for view in read.views),
+        read.capture.photo,
+    )
 
 
 def _told(
@@ -263,6 +276,7 @@ def _told(
     if errors:
         summary["registration_rms_px"] = round(float(np.sqrt(np.mean(np.square(errors)))), 4)
         summary["registration_p95_px"] = round(float(np.percentile(errors, 95)), 4)
+    discards = sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
     notes = [f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "") for row in discards]
     if errors:
         notes.append(f"registration error {summary['registration_rms_px']:.3f} px RMS against the simulator's truth")

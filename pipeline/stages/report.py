@@ -79,7 +79,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         seed=experiment.seed,
         model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"]),
         dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
-        simulated=any(view.origin == "simulated" for view in views),
+        simulated=any(view.origin == "simulated" for view in views if view.counts),
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
         pairs=pairs,
         accuracies=tuple(record_from(AccuracyRow, row) for row in rates["accuracies"]),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     draw = _Draw(experiment, pool, crafter, classifier, context)
     chosen, fills = draw.all_cells()
     if not chosen:
-        raise BadInput(f"{dataset.name}: no image could be used.", "See the reasons with: inkproof select EXPERIMENT -v")
+        reason = next(iter(pool.rejected.values()), "it is empty")
+        raise BadInput(f"{dataset.name}: no image could be used.", f"The first reason: {reason}")
     used = {row.image_id for row in chosen}
     candidates = []
     for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id):
@@ -49,14 +51,14 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         if path:
             write_bytes(run.printouts / path, pool.png(candidate))
         candidates.append(replace(candidate, path=path))
-    rejected = {found.path: found.reason for found in dataset.rejected} | pool.rejected
+    rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
     write_table(run.printouts / "candidates.parquet", Candidate, candidates)
     write_table(run.printouts / "selection.parquet", Selected, chosen)
     details = {
-        "dataset": dataset.name,
+        "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
         "model": {
-            "name": classifier.name,
+            "name": experiment.model.name,
             "fingerprint": classifier.fingerprint,
             "input_size": classifier.input_size,
             "n_classes": classifier.n_classes,
@@ -77,6 +79,16 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     if len(rejected) > N_REJECTED_SHOWN:
         notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see selection.json")
     return Outcome(outputs, summary, tuple(notes))
+
+
+def _without_folders(reasons: dict[str, str], experiment: Experiment) -> dict[str, str]:
+    """Takes the data set's own folder out of messages, so that records do not depend on where it lies."""
+    settings = experiment.resolved_dataset()
+    place = Path(settings.name.partition(":")[2])
+    folders = [str(folder) + "/" for folder in (settings.root, place, place.parent) if str(folder) not in ("", ".")]
+    for folder in folders:
+        reasons = {name.replace(folder, ""): reason.replace(folder, "") for name, reason in reasons.items()}
+    return reasons
 
 
 class _Draw:

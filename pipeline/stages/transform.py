@@ -1,6 +1,5 @@
 """Applies every digital transform at every value of its grid to the clean and the adversarial files."""
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -25,15 +24,15 @@ def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
     items = run.items("transform", run.captures)
     work = partial(_hashes, printouts=run.printouts, steps=steps, seed=experiment.seed, saved_in=saved_in)
     keys = {source: content_hash([source.subject, _pixels_hash(run, source), steps, experiment.seed]) for source in sources}
-    kept = {source: items.get(keys[source]) for source in sources}
+    kept = {source: items.get_json(keys[source]) for source in sources}
     todo = [source for source in sources if kept[source] is None or saved_in]
     for source, hashes in zip(todo, map_items(work, todo, context, "transform"), strict=True):
-        kept[source] = json_bytes(hashes)
-        items.put(keys[source], kept[source])
+        kept[source] = hashes
+        items.put(keys[source], json_bytes(hashes))
     views = [
         digital_view(source, sha256, name, value, _saved_path(source, name, value) if saved_in else "")
         for source in sources
-        for (name, value), sha256 in zip(steps, json.loads(kept[source]), strict=True)
+        for (name, value), sha256 in zip(steps, kept[source], strict=True)
     ]
     write_table(run.captures / "transforms.parquet", View, views)
     saved = [view.path for view in views if view.path]

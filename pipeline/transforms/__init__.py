@@ -14,7 +14,7 @@ from pipeline.transforms.photometric import add_brightness, scale_contrast
 
 @dataclass(frozen=True)
 class Transform:
-    """A map from 8-bit images to 8-bit images; `label` is what an axis says."""
+    """A map from 8-bit images to 8-bit images; `label` is what an axis says, `whole` that only whole values mean something."""
 
     name: str
     summary: str
@@ -23,6 +23,7 @@ class Transform:
     minimum: float
     maximum: float
     function: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+    whole: bool = False
 
     def apply(self, pixels: np.ndarray, value: float, generator: np.random.Generator) -> np.ndarray:
         """Returns a transformed copy of uint8 (H, W, 3) pixels; `generator` is used only where the transform is random."""
@@ -63,7 +64,14 @@ TRANSFORMS = {
             add_noise,
         ),
         Transform(
-            "jpeg", "JPEG compression, 4:2:0", "JPEG quality", (10, 20, 30, 40, 50, 60, 70, 80, 90, 100), 1, 100, compress_jpeg
+            "jpeg",
+            "JPEG compression, 4:2:0",
+            "JPEG quality",
+            (10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
+            1,
+            100,
+            compress_jpeg,
+            whole=True,
         ),
     )
 }
