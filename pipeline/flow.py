@@ -21,6 +21,7 @@ from pipeline.store import (
     content_hash,
     file_hash,
     forget_stage,
+    locked,
     photo_files,
     photo_name,
     read_stage_record,
@@ -190,6 +191,11 @@ def _camera_status(run: Run, known: dict[str, StageStatus]) -> StageStatus:
 
 
 def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> StageStatus:
+    with locked(run):
+        return _run_locked(stage, experiment, run, context)
+
+
+def _run_locked(stage: Stage, experiment: Experiment, run: Run, context: Context) -> StageStatus:
     folder = _folder(stage, run)
     folder.mkdir(parents=True, exist_ok=True)
     remove_partial(folder)

@@ -1,19 +1,21 @@
 """The only module that knows folder names: atomic writes, hashes, tables of records, and what is done or stale (and why)."""
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, Unavailable
 from pipeline.records import Fiducial, Placement, Printout
 from pipeline.version import VERSION
 
@@ -250,6 +252,22 @@ def photo_files(run: Run, by_camera: bool = False) -> list[Path]:
     files = (path for path in run.photos.rglob("*") if path.is_file())
     shown = (path for path in files if not any(part.startswith(".") for part in path.relative_to(run.photos).parts))
     return sorted(path for path in shown if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Keeps every other process from working on the run meanwhile.
+
+    Raises:
+        Unavailable: one is working on it already.
+    """
+    run.printouts.mkdir(parents=True, exist_ok=True)
+    with (run.printouts / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable(f'Another inkproof is working on the run "{run.name}".', "Wait until it has ended.") from None
+        yield
 
 
 def photo_name(run: Run, path: Path) -> str:

@@ -15,13 +15,13 @@ import pytest
 from PIL import ExifTags, Image
 
 from pipeline.config import load_experiment
-from pipeline.errors import AnswerNo, BadInput, WrongUse
+from pipeline.errors import AnswerNo, BadInput, Unavailable, WrongUse
 from pipeline.executor import Context
 from pipeline.flow import run_all, run_stage, status, what_would_run
 from pipeline.images import read_png
 from pipeline.metrics import destruction_counts
 from pipeline.records import Capture, Discard, Pair, Prediction, View
-from pipeline.store import Run, read_json, read_table, write_bytes
+from pipeline.store import Run, locked, read_json, read_table, write_bytes
 
 CONTEXT = Context()
 
@@ -373,6 +373,13 @@ def test_the_arguments_of_a_factory_are_part_of_the_model(tmp_path, small_file):
         return read_json(Run(tmp_path, "small").printouts / "selection.json")["model"]["fingerprint"]
 
     assert fingerprint(0) != fingerprint(1)
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(tmp_path, small_file):
+    run = Run(tmp_path, "small")
+    with locked(run), pytest.raises(Unavailable, match="Another inkproof"):
+        run_stage("select", load_experiment(small_file), run, CONTEXT)
+    assert not (run.printouts / "selection.json").exists()
 
 
 def test_a_stage_out_of_order_says_what_comes_first(tmp_path, small_file):
