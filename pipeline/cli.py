@@ -212,7 +212,19 @@ def _stage(options: argparse.Namespace) -> tuple[Any, int]:
     state = run_stage(options.name, experiment, run, context, options.force)
     following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
-    return {"stages": [_told(state, run)], "next": advice}, 0
+    table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
+    return {"stages": [_told(state, run)], **table, "next": advice}, 0
+
+
+def _rate_table(run: Any) -> str:
+    """Returns the destruction rates by photographs in the form of the paper's Table 3."""
+    from pipeline.records import RateRow
+    from pipeline.reporting.tables import as_text, photo_rate_table
+    from pipeline.store import read_json, record_from
+
+    rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
+    photographed = any(row.transform == "photo" for row in rows)
+    return "\n" + as_text(photo_rate_table(rows)) + "\n" if photographed else "\nNo photograph has been judged yet.\n"
 
 
 def _run(options: argparse.Namespace) -> tuple[Any, int]:
@@ -374,6 +386,8 @@ def _print_text(result: dict[str, Any], quiet: bool) -> None:
         elif key in ("todo", "report", "next", "wrote"):
             words = {"todo": "\nWaiting for you:\n", "report": "\nReport: ", "next": "Next: ", "wrote": "Wrote "}
             print(words[key] + str(value))
+        elif key == "table":
+            print(value)
         elif key == "headline":
             print("\n" + "\n".join(f"- {line}" for line in value))
         elif key == "would_run":

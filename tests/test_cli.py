@@ -118,6 +118,11 @@ def test_a_finished_run_names_its_report_and_can_be_called_by_its_name(finished,
     assert {stage["state"] for stage in json.loads(out)["stages"]} == {"done"}
 
 
+def test_rate_prints_the_destruction_rates_with_their_counts(finished, capsys):
+    code, out, _ = run_command(capsys, "rate", "small", "--workspace", str(finished))
+    assert code == 0 and "Adversarial destruction rate" in out and "least-likely class" in out and "/" in out
+
+
 def test_force_does_it_again(finished, tmp_path, capsys):
     shutil.copytree(finished, tmp_path / "copy")
     report = tmp_path / "copy/reports/small/report.pdf"
