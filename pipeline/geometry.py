@@ -5,12 +5,17 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 """
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 _REFINEMENTS = 20
 _BAND_SAMPLES = 1 << 20
+_N_NODES = 9
+_SAMPLE_PX = 1.25
+
+Mapping = Callable[[np.ndarray], np.ndarray]
 
 
 class NoHomography(ValueError):
@@ -106,46 +111,72 @@ def scale_at(destination_from_source: np.ndarray, point: np.ndarray) -> float:
     return float(np.linalg.svd(jacobian, compute_uv=False)[0])
 
 
-def warp(image: np.ndarray, destination_from_source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns the image resampled to `size` without aliasing, uint8 (H, W, C) (or (H, W) as given).
+def resample(
+    image: np.ndarray, source_from_destination: Mapping, size: tuple[int, int], linear_light: bool = False
+) -> np.ndarray:
+    """Returns the image resampled to `size` along a smooth map without aliasing, uint8 (H, W, C) (or (H, W) as given).
 
-    Where a destination pixel spans s > 1 source pixels, it is the mean of k x k samples spread evenly over its area,
-    k = ceil(s), each interpolated linearly: for a whole s that is the mean of the s x s source pixels beneath. Where the
-    warp does not shrink, Keys' cubic convolution (a = -0.5, 1981), which like the mean leaves linear ramps as they are.
-    Positions are not quantised, and rounding to 8 bits happens once. Beyond the image its edge pixel is repeated.
+    Where a destination pixel spans s > 1 source pixels, it is the mean of k x k samples spread evenly over its area, each
+    interpolated linearly and standing for at most 1.25 x 1.25 source pixels: for s of 2, 3 and 4 that is the mean of the s x s
+    source pixels beneath. Where the map does not shrink, Keys' cubic convolution (a = -0.5, 1981), which like the mean leaves linear ramps as they are.
+    The map is evaluated at 9 x 9 Chebyshev points and interpolated by polynomials in between. Beyond the image its edge
+    pixel is repeated.
 
     Args:
         image: uint8 (H, W) or (H, W, C).
-        destination_from_source: 3x3, pixel to pixel.
+        source_from_destination: takes destination points (N, 2) px to source points (N, 2) px.
         size: (W, H) of the destination in pixels.
+        linear_light: average light instead of sRGB values (IEC 61966-2-1).
 
     Raises:
-        ValueError: not uint8, an empty size, or a horizon that crosses the destination.
+        ValueError: not uint8, or an empty size.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise ValueError(f"expected uint8 (H, W) or (H, W, C), got {image.dtype} {image.shape}")
     width, height = size
     if width < 1 or height < 1:
         raise ValueError(f"expected a size of at least 1 x 1 px, got {size}")
-    source_from_destination = np.linalg.inv(destination_from_source)
-    corners = image_corners(width, height)
-    depths = corners @ source_from_destination[2, :2] + source_from_destination[2, 2]
-    if depths.min() * depths.max() <= 0:
-        raise ValueError("expected a destination on one side of the horizon, got one that crosses it")
-    part, origin = _part_beneath(image, apply_homography(source_from_destination, corners))
-    part_from_destination = np.array([[1, 0, -origin[0]], [0, 1, -origin[1]], [0, 0, 1.0]]) @ source_from_destination
-    # rounded, so that a whole scale with floating-point dust is not averaged over one sample too many
-    n_sub = math.ceil(round(max(scale_at(destination_from_source, corner) for corner in corners), 6))
-    sample = _shrunk if n_sub > 1 else _cubic
-    out = np.empty((height, width, *image.shape[2:]), np.uint8)
-    n_rows = max(1, _BAND_SAMPLES // (width * n_sub**2))
-    for top in range(0, height, n_rows):
-        rows = min(n_rows, height - top)
-        band_from_rows = part_from_destination @ np.array([[1, 0, 0], [0, 1, top], [0, 0, 1.0]])
-        out[top : top + rows] = np.clip(np.rint(sample(part, band_from_rows, width, rows, n_sub)), 0, 255).reshape(
-            rows, width, *image.shape[2:]
-        )
-    return out
+    nodes = chebyshev_nodes(_N_NODES)
+    x, y = np.meshgrid((nodes + 1) / 2 * width - 0.5, (nodes + 1) / 2 * height - 0.5)
+    places = source_from_destination(np.column_stack([x.ravel(), y.ravel()])).reshape(_N_NODES, _N_NODES, 2)
+    edges = interpolation(_N_NODES, np.linspace(-1, 1, _N_NODES))
+    part, origin = _part_beneath(image, np.einsum("ki,ijc,lj->klc", edges, places, edges).reshape(-1, 2))
+    span = round(_largest_span(places, size), 6)
+    n_sub = 1 if span <= 1 else max(2, math.ceil(span / _SAMPLE_PX))
+    across, down = (interpolation(_N_NODES, (2 * np.arange(side * n_sub) + 1) / (side * n_sub) - 1) for side in (width, height))
+    rows = max(1, _BAND_SAMPLES // (width * n_sub**2))
+    if linear_light:
+        part = _LINEAR[part]
+    bands = []
+    for top in range(0, height, rows):
+        lines = down[top * n_sub : (top + rows) * n_sub]
+        places_x, places_y = (lines @ (places[..., axis] - origin[axis]) @ across.T for axis in (0, 1))
+        bands.append(_shrunk(part, places_x, places_y, n_sub) if n_sub > 1 else _cubic(part, places_x, places_y))
+    out = np.concatenate(bands)
+    if linear_light:
+        out = 255 * _srgb(out / 255)
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(height, width, *image.shape[2:])
+
+
+def chebyshev_nodes(n: int) -> np.ndarray:
+    """Returns the n Chebyshev points of the first kind in (-1, 1), ascending: polynomials through them do not oscillate."""
+    return -np.cos((2 * np.arange(n) + 1) * np.pi / (2 * n))
+
+
+def interpolation(n: int, x: np.ndarray) -> np.ndarray:
+    """Returns the (len(x), n) matrix that takes values at `chebyshev_nodes(n)` to values at `x` (N,) in [-1, 1].
+
+    Barycentric form (Berrut and Trefethen 2004, Eq. 4.2).
+    """
+    k = np.arange(n)
+    weights = (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
+    apart = np.asarray(x, np.float64)[:, None] - chebyshev_nodes(n)
+    exact = apart == 0
+    ratios = weights / np.where(exact, 1.0, apart)
+    ratios = ratios / ratios.sum(axis=1, keepdims=True)
+    hit = exact.any(axis=1)
+    ratios[hit] = exact[hit]
+    return ratios
 
 
 def _point_pairs(src: np.ndarray, dst: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,32 +241,35 @@ def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     return h
 
 
-def _part_beneath(image: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of the source that the destination reaches, as float32: a whole photo in float is too large for one crop."""
+def _largest_span(places: np.ndarray, size: tuple[int, int]) -> float:
+    """Returns how many source pixels one destination pixel spans at most, from the map's values at the nodes."""
+    middles = np.linspace(-0.9, 0.9, 3)
+    step = 1e-3
+    ahead, back, at = (interpolation(_N_NODES, middles + shift) for shift in (step, -step, 0.0))
+    by_x = np.einsum("ki,ijc,lj->klc", at, places, ahead - back) / (step * size[0])
+    by_y = np.einsum("ki,ijc,lj->klc", ahead - back, places, at) / (step * size[1])
+    return float(np.linalg.svd(np.stack([by_x, by_y], axis=-1), compute_uv=False).max())
+
+
+def _part_beneath(image: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of the source that the destination reaches and where it begins: a whole photo is too large for one crop."""
     height, width = image.shape[:2]
-    left, top = (int(np.clip(v, 0, n - 1)) for v, n in zip(np.floor(corners.min(axis=0)) - 2, (width, height), strict=True))
-    right, bottom = (int(np.clip(v, 1, n)) for v, n in zip(np.ceil(corners.max(axis=0)) + 3, (width, height), strict=True))
-    part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
-    return np.ascontiguousarray(part, np.float32), (left, top)
+    left, top = (int(np.clip(v, 0, n - 1)) for v, n in zip(np.floor(places.min(axis=0)) - 2, (width, height), strict=True))
+    right, bottom = (int(np.clip(v, 1, n)) for v, n in zip(np.ceil(places.max(axis=0)) + 3, (width, height), strict=True))
+    return np.ascontiguousarray(image[top : max(bottom, top + 1), left : max(right, left + 1)]), (left, top)
 
 
-def _shrunk(part: np.ndarray, part_from_rows: np.ndarray, width: int, rows: int, n_sub: int) -> np.ndarray:
-    offset = 0.5 / n_sub - 0.5
-    rows_from_samples = np.array([[1 / n_sub, 0, offset], [0, 1 / n_sub, offset], [0, 0, 1]])
-    samples = cv2.warpPerspective(
-        part,
-        part_from_rows @ rows_from_samples,
-        (width * n_sub, rows * n_sub),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+def _shrunk(part: np.ndarray, x: np.ndarray, y: np.ndarray, n_sub: int) -> np.ndarray:
+    samples = cv2.remap(
+        part, x.astype(np.float32), y.astype(np.float32), interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return samples.reshape(rows, n_sub, width, n_sub, -1).mean(axis=(1, 3), dtype=np.float64)
+    height, width = x.shape
+    return cv2.resize(samples, (width // n_sub, height // n_sub), interpolation=cv2.INTER_AREA)
 
 
-def _cubic(part: np.ndarray, part_from_rows: np.ndarray, width: int, rows: int, n_sub: int) -> np.ndarray:
+def _cubic(part: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     # cv2's cubic has a = -0.75, which bends ramps, and 1/32 px steps
-    y, x = np.mgrid[0:rows, 0:width].reshape(2, -1)
-    points = apply_homography(part_from_rows, np.column_stack([x, y]))
+    points = np.column_stack([x.ravel(), y.ravel()])
     # beyond the edge every sample is the edge pixel; without the bound a far point would overflow the index
     points = np.clip(points, -3, np.array(part.shape[1::-1]) + 2)
     whole = np.floor(points).astype(np.int64)
@@ -246,8 +280,20 @@ def _cubic(part: np.ndarray, part_from_rows: np.ndarray, width: int, rows: int, 
     for j in range(4):
         for i in range(4):
             total += (weights_y[j] * weights_x[i])[:, None] * pixels[lines[:, j], columns[:, i]]
-    return total
+    return total.reshape(*x.shape, *part.shape[2:])
 
 
 def _cubic_weights(t: np.ndarray) -> tuple[np.ndarray, ...]:
     return (t * (-0.5 + t * (1 - 0.5 * t)), 1 + t * t * (-2.5 + 1.5 * t), t * (0.5 + t * (2 - 1.5 * t)), t * t * (-0.5 + 0.5 * t))
+
+
+def _srgb(linear: np.ndarray) -> np.ndarray:
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _linear(values: np.ndarray) -> np.ndarray:
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+_LINEAR = (255 * _linear(np.arange(256) / 255)).astype(np.float32)

@@ -97,8 +97,50 @@ class Fiducial:
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """Where one AprilTag (family 36h11) is printed, beside the code of its corner. The box is its black border's outer edge."""
+
+    page: int
+    corner: str
+    tag_id: int
+    x_mm: float
+    y_mm: float
+    size_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where one registration mark is printed: two black squares that meet at (x, y), upper left and lower right of a 2 x 2 board.
+
+    `size_mm` is the side of the whole board.
+    """
+
+    page: int
+    x_mm: float
+    y_mm: float
+    size_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One patch of the printed colour strip and the 8-bit colour that it was sent to the printer with."""
+
+    page: int
+    red: int
+    green: int
+    blue: int
+    x_mm: float
+    y_mm: float
+    width_mm: float
+    height_mm: float
+
+
+@dataclass(frozen=True, slots=True)
 class Printout:
-    """The geometry of a printable PDF. Pages are numbered from 1; the instruction sheet in front has number 0."""
+    """The geometry of a printable PDF, or of pages for a screen. Pages are numbered from 1; the instruction sheet has number 0.
+
+    On a screen (`medium` "screen") a millimetre is 96 / 25.4 pixels of the page's picture.
+    """
 
     format_version: int
     run: str
@@ -113,14 +155,25 @@ class Printout:
     pdf_sha256: str
     placements: tuple[Placement, ...] = field(default=())
     fiducials: tuple[Fiducial, ...] = field(default=())
+    medium: str = "paper"
+    tags: tuple[Tag, ...] = field(default=())
+    marks: tuple[Mark, ...] = field(default=())
+    patches: tuple[Patch, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One photograph of one page. `photo_from_page` maps page mm to photo pixels, row by row (None: not registered)."""
+    """One picture of one page.
+
+    `frame` tells which page of a scan or which moment of a video ("page 3", "1.40 s"), "" for a photo. `photo_from_page` and
+    `residual_px` are the numbers of a `PageMap` from page mm to photo pixels (None and () where nothing was registered).
+    `reprojection_rms_px` is how far the printed points lie from where that map puts them. `colour` is "strip" where crops were
+    normalised to the printed strip, else "". `trouble` says in words what was wrong with the picture and what to do, "" for nothing.
+    """
 
     capture_id: str
     photo: str
+    frame: str
     sha256: str
     device: str
     taken_at: str
@@ -129,8 +182,13 @@ class Capture:
     height_px: int
     page: int | None
     n_codes: int
+    n_points: int
     reprojection_rms_px: float | None
     photo_from_page: tuple[float, ...] | None
+    residual_px: tuple[float, ...]
+    tilt_deg: float | None
+    colour: str
+    trouble: str
     counts: bool
 
 
@@ -152,10 +210,13 @@ DISCARD_REASONS = {
     "no-code": "no QR code of any kind was found",
     "foreign-code": "QR codes were found, but none is from this tool",
     "other-run": "the codes belong to another run or to an earlier layout of this run",
-    "several-pages": "codes of more than one page are in the photo",
+    "linked": "a link that leads out of the photos folder is not followed",
+    "repeated-page": "the same page is in the photo more than once",
+    "mirrored": "the print or the photo is mirrored",
     "missing-code": "fewer than four codes could be read and the setting is strict",
     "unregistered": "the codes found do not agree on one page position",
     "outside": "the crop reaches beyond the edge of the photo",
+    "unplaced": "too little of the page was recognised to say where this crop lies",
     "duplicate": "the same file was already used",
     "superseded": "a better photo of the same page is used",
 }
@@ -184,8 +245,47 @@ class View:
     capture_id: str = ""
     counts: bool = True
     registration_error_px: float | None = None
+    predicted_error_px: float | None = None
     sharpness: float | None = None
     photo_px_per_image_px: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CropQuality:
+    """What was measured of one crop, and what is wrong with it; `flags` are keys of CROP_FLAGS, None what could not be measured.
+
+    `mtf50_cycles_per_px` is where the contrast of the printed codes' edges falls to one half, in cycles per image pixel.
+    White, black and noise are in 8-bit units of the photo; `cast_8bit` is red minus green and blue minus green on printed white;
+    `clipped_rate` is the share of the crop's photo pixels at 255 in any channel or 0 in all.
+    """
+
+    view_id: str
+    predicted_error_px: float
+    registration_error_px: float | None
+    mtf50_cycles_per_px: float | None
+    white_8bit: float | None
+    black_8bit: float | None
+    cast_red_8bit: float | None
+    cast_blue_8bit: float | None
+    noise_8bit: float | None
+    clipped_rate: float
+    photo_px_per_image_px: float
+    tilt_deg: float
+    flags: tuple[str, ...]
+
+
+CROP_FLAGS = {
+    "uncertain": "its predicted registration error is above the limit",
+    "soft": "the photo is too blurred to show single image pixels",
+    "coarse": "the photo has too few pixels for each image pixel",
+    "dark": "the paper beside it is underexposed",
+    "clipped": "too many of its pixels are over- or underexposed (glare?)",
+    "flat": "printed black and white are too close together",
+    "cast": "printed white is tinted",
+    "noisy": "the photo's noise is stronger than a weak attack",
+    "tilted": "the camera looked at the page too much from the side",
+}
 
 
 @dataclass(frozen=True, slots=True)

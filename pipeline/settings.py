@@ -84,13 +84,21 @@ class AttackSettings:
 
 @dataclass(frozen=True)
 class LayoutSettings:
-    """The printable pages."""
+    """The pages to print, or to show on a screen."""
 
+    medium: str = _setting(
+        "paper",
+        '"paper": a PDF to print; "screen": pictures and an HTML page to show pixel by pixel and to photograph.',
+        choices=("paper", "screen"),
+    )
     paper: str = _setting("A4", "Paper size.", choices=("A4", "Letter"))
     orientation: str = _setting("portrait", "Orientation of the sheet.", choices=("portrait", "landscape"))
     pairs_per_page: int = _setting(3, "Clean/adversarial pairs on a page (the paper: 3).", minimum=1, maximum=24)
     image_mm: float = _setting(0.0, "Side of a printed image (0: as large as fits).", minimum=0, unit="mm")
     dpi: int = _setting(600, "Printer dots per inch that pixels are aligned to.", choices=(300, 600, 1200), unit="dots per inch")
+    aids: bool = _setting(
+        True, "Print corner tags, registration marks and a colour strip beside the images (the codes are always there)."
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,17 @@ class CaptureSettings:
     """How photographs are read."""
 
     strict: bool = _setting(False, "Discard every photo in which one of the four codes is missing, as the paper did.")
+    count: str = _setting(
+        "best",
+        'Of several photos of one page "best" counts the one with the least predicted error, "all" counts every one.',
+        choices=("best", "all"),
+    )
+    linear_light: bool = _setting(False, "Average the photo's pixels in linear light instead of in sRGB values.")
+    colour: str = _setting(
+        "as-photographed",
+        '"strip": white balance and tone are corrected by the printed strip (the paper corrects nothing).',
+        choices=("as-photographed", "strip"),
+    )
 
 
 @dataclass(frozen=True)

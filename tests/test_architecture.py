@@ -14,6 +14,8 @@ FLOORS = {
         "store",
         "images",
         "geometry",
+        "page_map",
+        "pictures",
         "executor",
         "seeds",
         "experiment_file",

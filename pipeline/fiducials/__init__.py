@@ -1,23 +1,32 @@
 """The QR codes at the corners of a page: what they say, how they are drawn, how they are found in a photograph."""
 
-from pipeline.fiducials.detection import Detection, decoders, detect, detect_near
+from pipeline.fiducials.detection import Detection, decoders, detect, search
 from pipeline.fiducials.drawing import N_MODULES, QUIET_MODULES, modules
 from pipeline.fiducials.payload import MAX_PAGE, Payload, decode_payload, encode_payload
+from pipeline.fiducials.pyramid import Pyramid, level_from_photo, photo_from_level
 from pipeline.fiducials.refinement import agreement, order_corners, refine_corners
+from pipeline.fiducials.tags import N_CELLS, detect_tags, tag_id, tag_modules
 
 __all__ = [
     "MAX_PAGE",
+    "N_CELLS",
     "N_MODULES",
     "QUIET_MODULES",
     "Detection",
     "Payload",
+    "Pyramid",
     "agreement",
     "decode_payload",
     "decoders",
     "detect",
-    "detect_near",
+    "detect_tags",
     "encode_payload",
+    "level_from_photo",
     "modules",
     "order_corners",
+    "photo_from_level",
     "refine_corners",
+    "search",
+    "tag_id",
+    "tag_modules",
 ]

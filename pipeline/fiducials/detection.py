@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from pipeline.fiducials.payload import decode_payload
-from pipeline.fiducials.refinement import agreement, order_corners, refine_corners
+from pipeline.fiducials.pyramid import Pyramid
+from pipeline.fiducials.refinement import order_corners, refine_corners
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
-_MIN_AGREEMENT = 0.65
+_FIRST_LONG_SIDE_PX = 2200
+_LARGEST_TO_ENLARGE_PX = 6000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,33 +34,37 @@ class Detection:
 def detect(photo: np.ndarray, expected: int = 4) -> list[Detection]:
     """Returns the QR codes of a photo, ours first with corners aligned to a few hundredths of a pixel, in a fixed order.
 
-    zxing-cpp reads the photo as it is. Only while fewer than `expected` of our codes are found follow: the photo with its
-    local contrast evened out (CLAHE, clip 2, 8 x 8 tiles), the photo enlarged 1.5 times, and pyzbar, where it is installed.
+    The treatments of `search` follow each other only while fewer than `expected` of our codes are found.
 
     Args: `photo` uint8, (H, W, 3) RGB or (H, W); `expected` number of our codes that makes the search stop.
     Returns: an empty list when nothing is found. Codes of other makers keep the decoder's own corners, good to about a pixel.
     """
-    grey = _grey(photo)
-    found: list[Detection] = []
-    for image, scale, decoder in _treatments(grey):
-        found = _merged(found, [_finished(grey, text, corners / scale, decoder) for text, corners in _read(image, decoder)])
+    pyramid = Pyramid(photo)
+    found: tuple[Detection, ...] = ()
+    for found in search(pyramid):
         if sum(decode_payload(detection.text) is not None for detection in found) >= expected:
             break
-    return sorted(found, key=lambda detection: (decode_payload(detection.text) is None, detection.text, *detection.corners[0]))
+    refined = [_refined(pyramid.grey, detection) for detection in found]
+    return sorted(refined, key=lambda one: (decode_payload(one.text) is None, one.text, *one.corners[0]))
 
 
-def detect_near(photo: np.ndarray, corners: np.ndarray, payload: str) -> Detection | None:
-    """Returns one known code, looked for only where the rest of the page says it is, or None.
+def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
+    """Yields all codes found so far after each treatment of the photo, the cheapest first; stop when it is enough.
 
-    Its known modules are aligned to the photo and compared with it, which works in blur and noise that no decoder can read. It
-    counts as found when the modules agree with a correlation of 0.65, which no other code of the run reaches.
-
-    Args: `photo` uint8, (H, W, 3) RGB or (H, W); `corners` float (4, 2), where its corners should be, good to about one
-    module; `payload` what it must say.
+    zxing-cpp reads the photo shrunk to about 2000 px, then larger up to its full size, with local contrast evened out (CLAHE,
+    clip 2, 8 x 8 tiles), enlarged 1.5 times, and divided by its local background; pyzbar reads it full and halved, where it is
+    installed. Corners are the decoder's own, within about a pixel, those of our codes in the code's own order.
     """
-    grey = _grey(photo)
-    aligned = refine_corners(grey, corners, payload)
-    return Detection(payload, aligned, "alignment") if agreement(grey, aligned, payload) >= _MIN_AGREEMENT else None
+    found: tuple[Detection, ...] = ()
+    for image, scale, decoder in _treatments(pyramid):
+        for text, corners in _read(image, decoder):
+            corners = (corners + 0.5) / scale - 0.5
+            if decode_payload(text) is not None:
+                corners = order_corners(pyramid.grey, corners, text)
+            new = Detection(text, corners, decoder)
+            if not any(_same(new, old) for old in found):
+                found += (new,)
+        yield found
 
 
 def decoders() -> dict[str, str | None]:
@@ -66,22 +72,29 @@ def decoders() -> dict[str, str | None]:
     return {name: reason or None for name in _MODULES for reason in [_decoder(name)[1]]}
 
 
-def _treatments(grey: np.ndarray) -> Iterator[tuple[np.ndarray, float, str]]:
-    """Yields (image, its scale, decoder), cheapest first; each image is made only when the search gets there."""
-    yield grey, 1.0, "zxing-cpp"
-    yield _evened(grey), 1.0, "zxing-cpp"
-    yield cv2.resize(grey, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR), 1.5, "zxing-cpp"
-    yield grey, 1.0, "pyzbar"
-
-
-def _grey(photo: np.ndarray) -> np.ndarray:
-    if photo.dtype != np.uint8 or photo.ndim not in (2, 3):
-        raise ValueError(f"photo: expected uint8 (H, W, 3) or (H, W), got {photo.dtype} {photo.shape}")
-    return np.ascontiguousarray(photo) if photo.ndim == 2 else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+def _treatments(pyramid: Pyramid) -> Iterator[tuple[np.ndarray, float, str]]:
+    """Yields (image, its scale, decoder); each image is made only when the search gets there."""
+    smallest = pyramid.level_of(_FIRST_LONG_SIDE_PX)
+    for k in range(smallest, -1, -1):
+        yield pyramid.level(k), 0.5**k, "zxing-cpp"
+    yield _evened(pyramid.grey), 1.0, "zxing-cpp"
+    if max(pyramid.size) <= _LARGEST_TO_ENLARGE_PX:
+        yield cv2.resize(pyramid.grey, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR), 1.5, "zxing-cpp"
+    yield _without_background(pyramid.grey), 1.0, "zxing-cpp"
+    yield pyramid.grey, 1.0, "pyzbar"
+    yield pyramid.level(1), 0.5, "pyzbar"
 
 
 def _evened(grey: np.ndarray) -> np.ndarray:
     return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
+
+
+def _without_background(grey: np.ndarray) -> np.ndarray:
+    """Returns the photo over its surroundings' brightness, which lifts codes out of shadow and glare."""
+    small = cv2.resize(grey, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) if min(grey.shape) >= 64 else grey
+    around = cv2.GaussianBlur(small, (0, 0), max(1.0, max(small.shape) / 40))
+    around = cv2.resize(around, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.divide(grey, cv2.max(around, 1), scale=160)
 
 
 def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
@@ -112,16 +125,10 @@ def _read_zbar(zbar: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarray
     return seen
 
 
-def _finished(grey: np.ndarray, text: str, corners: np.ndarray, decoder: str) -> Detection:
-    """Returns the detection with the corners of one of our codes put in order and refined."""
-    if decode_payload(text) is not None:
-        corners = refine_corners(grey, order_corners(grey, corners, text), text)
-    return Detection(text, corners, decoder)
-
-
-def _merged(found: list[Detection], more: list[Detection]) -> list[Detection]:
-    """Returns `found` and those of `more` that are not the same code at the same place."""
-    return found + [new for new in more if not any(_same(new, old) for old in found)]
+def _refined(grey: np.ndarray, detection: Detection) -> Detection:
+    if decode_payload(detection.text) is None:
+        return detection
+    return Detection(detection.text, refine_corners(grey, detection.corners, detection.text), detection.decoder)
 
 
 def _same(one: Detection, other: Detection) -> bool:

@@ -1,39 +1,67 @@
-"""A photograph becomes a page and its crops: which page it shows, where the page lies, and each image cut out of it."""
+"""A photograph becomes pages: which pages of a printout it shows, and where every point of each lies in it."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from pipeline import geometry
-from pipeline.fiducials import Detection, decode_payload, detect, detect_near
+from pipeline.fiducials import Detection, Pyramid, agreement, decode_payload, detect_tags, photo_from_level, search
+from pipeline.page_map import PageMap
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
+from pipeline.registration.points import Sighting, Target, sight, targets
+from pipeline.registration.surface import Surface, fit_surface
 
-# A sheet that bulges by 6 mm leaves 0.3 mm at its four codes; beyond these bounds a code or the page is not what it seems.
-_MAX_ERROR_MM = 1.0
-_MAX_RMS_MM = 0.5
+# One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
+MIN_POINTS = 8
+_MIN_GROUPS = 2
+_MAX_SCATTER_MM = 0.3
+# A page that is all there is to see ends the search; a small one may have others beside it.
+_WHOLE_PICTURE_RATE = 0.3
+_FIRST_REACH_MM, _LAST_REACH_MM, _MAX_REACH_MM = 1.0, 0.35, 4.0
+_REACH_SD = 3.0
+_MAX_ROUNDS = 5
+# Without one decoded code the known modules themselves must agree: codes of other pages and runs agree by 0.6 at most.
+_MIN_CODE_AGREEMENT, _MIN_MEAN_AGREEMENT = 0.65, 0.5
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Registration:
-    """Where a page lies in a photo: `photo_from_page` (3, 3) maps page mm to photo pixels, `codes` are those it rests on."""
+    """Where a page lies in a photo, and what that rests on.
+
+    `codes` are the page's codes that were seen, by corner, read by a decoder or recognised by alignment at their place;
+    `n_points` printed points hold the map, of `n_targets` on the page; `detections` is every code in the picture.
+    """
 
     page: int
-    photo_from_page: np.ndarray
+    page_map: PageMap
     codes: dict[str, Detection]
+    n_points: int
+    n_targets: int
     reprojection_rms_px: float
     detections: tuple[Detection, ...]
+    surface: Surface
 
     @property
     def n_codes(self) -> int:
         return len(self.codes)
 
+    def predicted_error_px(self, placement: Placement) -> float:
+        """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
+        x, y = np.meshgrid(*(start + side * np.array([0.0, 0.5, 1.0]) for start, side in _extent(placement)))
+        page_mm = np.column_stack([x.ravel(), y.ravel()])
+        sd_px = self.surface.sd_px(page_mm)
+        pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
+        image_from_photo = np.linalg.inv(self.page_map.jacobian(page_mm) * pitch_mm)
+        gain = np.sqrt((image_from_photo**2).sum(axis=(1, 2)) / 2)
+        return float(np.sqrt(((sd_px * gain) ** 2).mean()))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Failure:
-    """Why a photo has no page position: a key of records.DISCARD_REASONS, what was seen, and the page if that is known."""
+    """Why a picture, or one page in it, cannot be used: a key of records.DISCARD_REASONS and what was seen."""
 
     reason: str
     detail: str
@@ -42,189 +70,270 @@ class Failure:
     detections: tuple[Detection, ...] = field(default=())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CropResult:
-    """One image cut out of a photo.
+def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registration | Failure]:
+    """Returns where each page that a photo shows lies in it, or why that cannot be told: one entry a page, at least one.
 
-    `pixels` uint8 (height_px, width_px, 3); `photo_px_per_image_px` below 1 means that the photo has fewer pixels than the image;
-    `sharpness` is `sharpness_of(pixels)`; `inside` is False when part of the image lies beyond the photo's edge.
+    Codes are searched for by ever costlier treatments until what is found explains the picture. From the codes that were read
+    the page's printed points are found one after the other, each where those before it say, and a homography with a smooth
+    bend is fitted to them all; points that the others contradict are left out. Where no code can be read, the corner tags say
+    where the codes are, and their known modules are recognised there.
+
+    Args: `photo` uint8 (H, W, 3) RGB, any orientation, or its pyramid.
+    Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "repeated-page", "mirrored" or
+    "unregistered".
     """
+    pyramid = photo if isinstance(photo, Pyramid) else Pyramid(photo)
+    known = {code.payload: code for code in printout.fiducials}
+    done: dict[int, Registration | Failure] = {}
+    tried: dict[int, int] = {}
+    found: tuple[Detection, ...] = ()
+    for step, found in enumerate(search(pyramid)):
+        for page, copies in _by_page(found, known).items():
+            if isinstance(done.get(page), Registration) or tried.get(page) == sum(map(len, copies.values())):
+                continue
+            tried[page] = sum(map(len, copies.values()))
+            done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
+        if _explains(done, printout, pyramid):
+            break
+        if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
+            done |= _registered_by_tags(pyramid, printout, found, done)
+            if _explains(done, printout, pyramid):
+                break
+    if not done:
+        return [_nothing_of_this_run(found, printout)]
+    return [done[page] for page in sorted(done)]
 
-    pixels: np.ndarray
-    photo_px_per_image_px: float
-    sharpness: float
-    inside: bool
+
+def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid) -> bool:
+    """Returns whether the registered pages fill so much of the picture that no other can be in it."""
+    pages = [one for one in done.values() if isinstance(one, Registration)]
+    if not pages or len(pages) < len(done):
+        return False
+    seen = sum(_area(one.page_map(_outline(printout))) for one in pages)
+    return seen >= _WHOLE_PICTURE_RATE * pyramid.size[0] * pyramid.size[1]
 
 
-def register(photo: np.ndarray, printout: Printout, min_codes: int = 2) -> Registration | Failure:
-    """Returns where the page lies in a photo of any orientation, or why that cannot be told.
+def _registered_by_codes(
+    pyramid: Pyramid, printout: Printout, page: int, copies: dict[str, list[Detection]], found: tuple[Detection, ...]
+) -> Registration | Failure:
+    codes = {corner: copies[corner][0] for corner in CORNERS if corner in copies}
+    if any(len(places) > 1 for places in copies.values()):
+        return Failure("repeated-page", f"page {page}", page, len(codes), found)
+    fiducials = {code.corner: code for code in printout.fiducials if code.page == page}
+    starts = {corner: _map_of_code(printout, fiducials[corner], code.corners) for corner, code in codes.items()}
+    if any(_is_mirrored(start, fiducials[corner]) for corner, start in starts.items()):
+        return Failure("mirrored", f"page {page}", page, len(codes), found)
+    whole = _map_of_codes(printout, fiducials, codes)
 
-    One homography is fitted to all corners of all codes of the page (RANSAC, then least squares). Codes that the decoders
-    missed are looked for again where the others say they are. With one code alone an image at the far end of the page would
-    be off by about 2 mm, hence `min_codes` = 2.
+    def start(target: Target) -> PageMap | None:
+        return starts.get(target.name, whole) if target.kind == "code" else whole
 
-    Args: `photo` uint8 (H, W, 3) RGB.
-    Returns: Failure with "no-code", "foreign-code", "other-run", "several-pages" or "unregistered".
-    """
-    # Two codes tell where the others are, and a look there is quicker and sees more than treating the whole photo.
-    detections = tuple(detect(photo, expected=len(CORNERS)))
-    by_page = _codes_by_page(detections, printout)
-    if not by_page:
-        return _nothing_of_this_run(detections, printout)
-    if len(by_page) > 1:
-        pages = ", ".join(str(page) for page in sorted(by_page))
-        return Failure("several-pages", f"codes of pages {pages}", None, sum(map(len, by_page.values())), detections)
-    ((page, seen),) = by_page.items()
-    if any(len(copies) > 1 for copies in seen.values()):
-        return Failure("several-pages", f"page {page} is in the photo more than once", page, len(seen), detections)
-    fiducials = {f.corner: f for f in printout.fiducials if f.page == page}
-    codes = {corner: seen[corner][0] for corner in CORNERS if corner in seen}
-    fitted = _fitted(codes, fiducials, min_codes)
-    if isinstance(fitted, str):
-        return Failure("unregistered", fitted, page, len(codes), detections)
-    codes = fitted[1] | _codes_found_again(photo, fitted[0], {c: f for c, f in fiducials.items() if c not in fitted[1]})
-    fitted = _fitted(codes, fiducials, min_codes)
-    if isinstance(fitted, str):
-        return Failure("unregistered", fitted, page, len(codes), detections)
-    photo_from_page, codes = fitted
-    trouble = _implausible(photo_from_page, printout)
-    page_mm, photo_px = _points(codes, fiducials)
-    rms_px = geometry.reprojection_rms(photo_from_page, page_mm, photo_px)
-    px_per_mm = _px_per_mm(photo_from_page, page_mm.mean(axis=0))
-    if trouble is None and rms_px > _MAX_RMS_MM * px_per_mm:
-        trouble = f"the codes disagree by {rms_px / px_per_mm:.1f} mm; is the page flat?"
+    return _registered(pyramid, printout, page, start, codes, found)
+
+
+def _registered_by_tags(
+    pyramid: Pyramid, printout: Printout, found: tuple[Detection, ...], done: dict[int, Registration | Failure]
+) -> dict[int, Registration | Failure]:
+    """Returns the pages that two or more corner tags point to and whose codes' modules are where they should be."""
+    k = pyramid.level_of(2200)
+    seen = [(tag, photo_from_level(corners, k)) for tag, corners in detect_tags(pyramid.level(k))]
+    by_page: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for tag in printout.tags:
+        for tag_id, corners in seen:
+            if tag_id == tag.tag_id and tag.page not in done:
+                by_page[tag.page].append((_SQUARE * tag.size_mm + (tag.x_mm, tag.y_mm), corners))
+    results: dict[int, Registration | Failure] = {}
+    for page, pairs in by_page.items():
+        if len(pairs) < _MIN_GROUPS:
+            continue
+        page_mm, photo_px = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        try:
+            side_px = np.linalg.norm(photo_px[0] - photo_px[1])
+            homography, agrees = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.1 * side_px))
+        except geometry.NoHomography:
+            continue
+        if agrees.sum() < 4 * _MIN_GROUPS:
+            continue
+        whole = PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+        result = _registered(pyramid, printout, page, lambda target, whole=whole: whole, {}, found)
+        if isinstance(result, Registration) and _is_recognised(pyramid, result, printout):
+            results[page] = result
+    return results
+
+
+def _registered(
+    pyramid: Pyramid,
+    printout: Printout,
+    page: int,
+    start: Callable[[Target], PageMap | None],
+    read: dict[str, Detection],
+    found: tuple[Detection, ...],
+) -> Registration | Failure:
+    """Returns the page grown from a first guess at where some of its targets are."""
+    known = targets(printout, page)
+    seen: dict[int, Sighting] = {}
+    for index, target in enumerate(known):
+        guess = start(target) if target.kind != "mark" else None
+        if guess is not None and (sighting := sight(pyramid, guess, target, _FIRST_REACH_MM)):
+            seen[index] = sighting
+    try:
+        surface = _grown(pyramid, printout, known, seen)
+    except geometry.NoHomography:
+        surface = None
+    if surface is None:
+        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
+    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept]
+    groups = {sighting.target.group for sighting in used}
+    if len(used) < MIN_POINTS or len(groups) < _MIN_GROUPS:
+        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
+    trouble = _implausible(surface.page_map, printout)
+    scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
+    if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
+        trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
     if trouble is not None:
-        return Failure("unregistered", trouble, page, len(codes), detections)
-    again = tuple(code for code in codes.values() if not any(code is old for old in detections))
-    return Registration(page, photo_from_page, codes, rms_px, detections + again)
+        reason = "mirrored" if trouble == "mirrored" else "unregistered"
+        return Failure(reason, f"page {page}" if reason == "mirrored" else trouble, page, len(read), found)
+    codes = dict(_codes(printout, page, used, surface.page_map, read))
+    rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
+    more = tuple(code for corner, code in codes.items() if corner not in read)
+    return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
 
 
-def crop(photo: np.ndarray, photo_from_page: np.ndarray, placement: Placement) -> CropResult:
-    """Returns one image cut out of a photo at its source size, in a single anti-aliased warp.
-
-    Args: `photo` uint8 (H, W, 3); `photo_from_page` (3, 3), page mm to photo pixels.
-    """
-    photo_from_image = _photo_from_image(photo_from_page, placement)
-    image_from_photo = np.linalg.inv(photo_from_image)
-    size = placement.width_px, placement.height_px
-    pixels = geometry.warp(photo, image_from_photo, size)
-    outline = geometry.apply_homography(photo_from_image, geometry.image_corners(*size))
-    height, width = photo.shape[:2]
-    inside = bool((outline >= -0.5).all() and (outline <= np.array([width, height]) - 0.5).all())
-    centre = np.array([(placement.width_px - 1) / 2, (placement.height_px - 1) / 2])
-    return CropResult(pixels, geometry.scale_at(image_from_photo, centre), sharpness_of(pixels), inside)
-
-
-def sharpness_of(pixels: np.ndarray) -> float:
-    """Returns the variance of the Laplacian over the variance of the grey values: 20 for white noise, 0 for a flat image.
-
-    The division makes it blind to contrast and exposure, so photos of one image can be compared; images of different content
-    cannot (after Pech-Pacheco et al. 2000).
-
-    Args: `pixels` uint8 (H, W, 3).
-    """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    spread = grey.var()
-    return float(cv2.Laplacian(grey, cv2.CV_64F).var() / spread) if spread > 0 else 0.0
+def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface | None:
+    """Adds to `seen` every target in reach of what is known of the surface, then measures all again where it says they are."""
+    for _ in range(_MAX_ROUNDS):
+        if len(seen) < 4:
+            return None
+        surface = _surface(printout, known, seen)
+        missing = [index for index in range(len(known)) if index not in seen]
+        before = len(seen)
+        for index, reach_mm in _within_reach(surface, known, missing):
+            if sighting := sight(pyramid, surface.page_map, known[index], reach_mm):
+                seen[index] = sighting
+        if len(seen) == before:
+            break
+    surface = _surface(printout, known, seen)
+    again = {i: sight(pyramid, surface.page_map, known[i], _LAST_REACH_MM) for i in range(len(known))}
+    seen.clear()
+    seen.update({index: sighting for index, sighting in again.items() if sighting})
+    return _surface(printout, known, seen) if len(seen) >= 4 else None
 
 
-def registration_error(estimated: np.ndarray, true: np.ndarray, placement: Placement) -> float:
-    """Returns how far the pixels of one crop are from where they should be, root mean square over a 9 x 9 grid, crop pixels.
-
-    Args: `estimated`, `true` the two photo_from_page (3, 3).
-    """
-    x, y = np.meshgrid(np.linspace(-0.5, placement.width_px - 0.5, 9), np.linspace(-0.5, placement.height_px - 0.5, 9))
-    points = np.column_stack([x.ravel(), y.ravel()])
-    in_photo = geometry.apply_homography(_photo_from_image(true, placement), points)
-    back = geometry.apply_homography(np.linalg.inv(_photo_from_image(estimated, placement)), in_photo)
-    return float(np.sqrt(((back - points) ** 2).sum(axis=1).mean()))
+def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface:
+    page_mm = np.array([known[index].centre_mm for index in seen])
+    photo_px = np.array([sighting.photo_px for sighting in seen.values()])
+    groups = np.array([known[index].group for index in seen])
+    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, MIN_POINTS)
 
 
-def _photo_from_image(photo_from_page: np.ndarray, placement: Placement) -> np.ndarray:
-    return photo_from_page @ geometry.box_homography(
-        placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm, placement.width_px, placement.height_px
+def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:
+    """Yields those of the missing targets whose place is known to a few millimetres, and how far around it to look."""
+    if not missing:
+        return
+    centres = np.array([known[index].centre_mm for index in missing])
+    scale = np.sqrt(np.abs(np.linalg.det(surface.page_map.jacobian(centres))))
+    reach_mm = _REACH_SD * surface.sd_px(centres) / np.maximum(scale, 1e-6) + _LAST_REACH_MM
+    for index, reach in zip(missing, reach_mm, strict=True):
+        if reach <= _MAX_REACH_MM:
+            yield index, float(reach)
+
+
+def _codes(
+    printout: Printout, page: int, used: list[Sighting], page_map: PageMap, read: dict[str, Detection]
+) -> Iterator[tuple[str, Detection]]:
+    for code in printout.fiducials:
+        if code.page == page:
+            n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
+            corners = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+            if n_quarters >= 3 or (code.corner in read and n_quarters):
+                decoder = read[code.corner].decoder if code.corner in read else "alignment"
+                yield code.corner, Detection(code.payload, corners, decoder)
+
+
+def _is_recognised(pyramid: Pyramid, result: Registration, printout: Printout) -> bool:
+    """Returns whether the modules of codes that no decoder read agree with what they must say."""
+    scores = [agreement(pyramid.grey, code.corners, code.text) for code in result.codes.values() if code.decoder == "alignment"]
+    return bool(scores) and (
+        max(scores) >= _MIN_CODE_AGREEMENT or (len(scores) >= 2 and float(np.mean(scores)) >= _MIN_MEAN_AGREEMENT)
     )
 
 
-def _codes_by_page(detections: tuple[Detection, ...], printout: Printout) -> dict[int, dict[str, list[Detection]]]:
+def _map_of_code(printout: Printout, code: Fiducial, corners: np.ndarray) -> PageMap | None:
+    try:
+        homography = geometry.homography_from_points(_SQUARE * code.size_mm + (code.x_mm, code.y_mm), corners)
+    except geometry.NoHomography:
+        return None
+    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+
+
+def _map_of_codes(printout: Printout, fiducials: dict[str, Fiducial], codes: dict[str, Detection]) -> PageMap | None:
+    """Returns the homography through the codes read, None where there is only one: it says nothing of what is far from it."""
+    if len(codes) < 2:
+        return None
+    page_mm = np.concatenate([_SQUARE * fiducials[c].size_mm + (fiducials[c].x_mm, fiducials[c].y_mm) for c in codes])
+    photo_px = np.concatenate([code.corners for code in codes.values()])
+    side_px = float(np.median(np.linalg.norm(photo_px[0::4] - photo_px[1::4], axis=1)))
+    try:
+        homography, _ = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.15 * side_px))
+    except geometry.NoHomography:
+        return None
+    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+
+
+def _is_mirrored(start: PageMap | None, code: Fiducial) -> bool:
+    centre = np.array([[code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2]])
+    return start is not None and float(np.linalg.det(start.jacobian(centre)[0])) < 0
+
+
+def _by_page(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> dict[int, dict[str, list[Detection]]]:
     """Returns the printout's codes found: page -> corner -> detections, one for each copy in the photo."""
-    known = {f.payload: f for f in printout.fiducials}
     by_page: dict[int, dict[str, list[Detection]]] = defaultdict(lambda: defaultdict(list))
-    for detection in detections:
+    for detection in found:
         if detection.text in known:
-            by_page[known[detection.text].page][known[detection.text].corner].append(detection)
+            code = known[detection.text]
+            by_page[code.page][code.corner].append(detection)
     return by_page
 
 
-def _nothing_of_this_run(detections: tuple[Detection, ...], printout: Printout) -> Failure:
-    ours = [payload for payload in (decode_payload(detection.text) for detection in detections) if payload is not None]
+def _too_little(read: dict[str, Detection], seen: dict[int, Sighting], known: tuple[Target, ...]) -> str:
+    n_codes = len({target.name for target in known if target.kind == "code"})
+    return f"{len(read)} of {n_codes} codes and {len(seen)} of {len(known)} printed points found, too few to place the page"
+
+
+def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
+    ours = [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
     if ours:
         runs = ", ".join(sorted({payload.run_code for payload in ours}))
         pages = ", ".join(str(page) for page in sorted({payload.page for payload in ours}))
         this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
-        return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(ours), detections)
-    if detections:
-        return Failure("foreign-code", f"reads {detections[0].text[:60]!r}", None, 0, detections)
-    return Failure("no-code", "", None, 0, detections)
+        return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(ours), found)
+    if found:
+        return Failure("foreign-code", f"reads {found[0].text[:60]!r}", None, 0, found)
+    return Failure("no-code", "", None, 0, found)
 
 
-def _fitted(
-    codes: dict[str, Detection], fiducials: dict[str, Fiducial], min_codes: int
-) -> tuple[np.ndarray, dict[str, Detection]] | str:
-    """Returns photo_from_page and the codes that agree on it, or what is wrong."""
-    if len(codes) < min_codes:
-        return f"only {len(codes)} of {len(fiducials)} codes found, at least {min_codes} are needed"
-    page_mm, photo_px = _points(codes, fiducials)
-    sides = [
-        np.linalg.norm(code.corners - np.roll(code.corners, -1, axis=0), axis=1).mean() / fiducials[corner].size_mm
-        for corner, code in codes.items()
-    ]
-    try:
-        photo_from_page, agrees = geometry.robust_homography(page_mm, photo_px, _MAX_ERROR_MM * float(np.median(sides)))
-    except geometry.NoHomography:
-        return "the codes found do not lie on one plane"
-    whole = agrees.reshape(-1, 4).all(axis=1)
-    agreeing = {corner: code for (corner, code), kept in zip(codes.items(), whole, strict=True) if kept}
-    if len(agreeing) < max(min_codes, len(codes) // 2 + 1):
-        return f"only {len(agreeing)} of the {len(codes)} codes found agree on one page position; is the page flat?"
-    if len(agreeing) < len(codes):
-        photo_from_page = geometry.homography_from_points(*_points(agreeing, fiducials))
-    return photo_from_page, agreeing
-
-
-def _points(codes: dict[str, Detection], fiducials: dict[str, Fiducial]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the corners of the codes in page mm and in photo pixels, both (4 n, 2)."""
-    boxes = [fiducials[corner] for corner in codes]
-    page_mm = [_SQUARE * box.size_mm + (box.x_mm, box.y_mm) for box in boxes]
-    return np.concatenate(page_mm), np.concatenate([code.corners for code in codes.values()])
-
-
-def _codes_found_again(photo: np.ndarray, photo_from_page: np.ndarray, missing: dict[str, Fiducial]) -> dict[str, Detection]:
-    """Returns those of the missing codes that can be read once one knows where to look."""
-    found = {}
-    for corner, box in missing.items():
-        expected = geometry.apply_homography(photo_from_page, _SQUARE * box.size_mm + (box.x_mm, box.y_mm))
-        if (expected < 0).any() or (expected > np.array(photo.shape[1::-1]) - 1).any():
-            continue
-        detection = detect_near(photo, expected, box.payload)
-        if detection is not None:
-            found[corner] = detection
-    return found
-
-
-def _implausible(photo_from_page: np.ndarray, printout: Printout) -> str | None:
+def _implausible(page_map: PageMap, printout: Printout) -> str | None:
     """Returns what is wrong with a page position that no camera could see, or None."""
-    corners = _SQUARE * (printout.page_width_mm, printout.page_height_mm)
-    depth = corners @ photo_from_page[2, :2] + photo_from_page[2, 2]
+    corners = _outline(printout)
+    depth = corners @ page_map.homography[2, :2] + page_map.homography[2, 2]
     if depth.min() * depth.max() <= 0:
         return "the page would reach behind the camera"
-    outline = geometry.apply_homography(photo_from_page, corners)
+    outline = page_map(corners)
     edges = np.roll(outline, -1, axis=0) - outline
     turns = edges[:, 0] * np.roll(edges[:, 1], -1) - edges[:, 1] * np.roll(edges[:, 0], -1)
     if (turns < 0).all():
-        return "the photo is mirrored (a selfie camera?)"
+        return "mirrored"
     return None if (turns > 0).all() else "the page's outline would not be convex"
 
 
-def _px_per_mm(photo_from_page: np.ndarray, page_mm: np.ndarray) -> float:
-    return 1 / geometry.scale_at(photo_from_page, geometry.apply_homography(photo_from_page, page_mm[None])[0])
+def _outline(printout: Printout) -> np.ndarray:
+    return _SQUARE * (printout.page_width_mm, printout.page_height_mm)
+
+
+def _area(outline: np.ndarray) -> float:
+    x, y = outline.T
+    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+
+def _extent(placement: Placement) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (placement.x_mm, placement.width_mm), (placement.y_mm, placement.height_mm)

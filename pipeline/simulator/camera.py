@@ -11,11 +11,28 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def blurred(scene: np.ndarray, shot: Shot) -> np.ndarray:
-    """Returns the scene, float32 (H, W, 3) linear, as the lens draws it: a Gaussian of `blur_px`; the input is reused."""
-    if shot.blur_px <= 0:
-        return scene
-    reach = int(np.ceil(4 * shot.blur_px))
-    return cv2.GaussianBlur(scene, (2 * reach + 1, 2 * reach + 1), shot.blur_px, dst=scene, borderType=cv2.BORDER_REPLICATE)
+    """Returns the scene, float32 (H, W, 3) linear, as lens and hand draw it: a Gaussian, then a line."""
+    if shot.blur_px > 0:
+        reach = int(np.ceil(4 * shot.blur_px))
+        size = (2 * reach + 1, 2 * reach + 1)
+        scene = cv2.GaussianBlur(scene, size, shot.blur_px, dst=scene, borderType=cv2.BORDER_REPLICATE)
+    if shot.motion_px > 0.2:
+        scene = cv2.filter2D(scene, -1, _motion_kernel(shot), borderType=cv2.BORDER_REPLICATE)
+    return scene
+
+
+def _motion_kernel(shot: Shot) -> np.ndarray:
+    """A line of even weight through the centre, its points spread bilinearly over the pixels."""
+    reach = int(np.ceil(shot.motion_px / 2)) + 1
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    angle = np.radians(shot.motion_direction_deg)
+    for t in np.linspace(-0.5, 0.5, 64) * shot.motion_px:
+        x, y = reach + t * np.cos(angle), reach + t * np.sin(angle)
+        left, top = int(np.floor(x)), int(np.floor(y))
+        for row, share_y in ((top, top + 1 - y), (top + 1, y - top)):
+            for column, share_x in ((left, left + 1 - x), (left + 1, x - left)):
+                kernel[row, column] += share_x * share_y
+    return kernel / kernel.sum()
 
 
 def exposed(scene: np.ndarray, light: np.ndarray, shot: Shot, profile: Profile, rng: np.random.Generator) -> np.ndarray:

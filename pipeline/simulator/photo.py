@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
-from pipeline.geometry import box_homography, image_corners, scale_at
+from pipeline.geometry import apply_homography, box_homography, image_corners, scale_at
+from pipeline.page_map import PageMap
 from pipeline.simulator.camera import blurred, developed, exposed
-from pipeline.simulator.printer import printed_reflectance
+from pipeline.simulator.printer import linear_from_srgb, printed_reflectance
 from pipeline.simulator.profile import Profile, Shot, draw_shot
-from pipeline.simulator.scene import frame_size, light, page_mask, pose, table
+from pipeline.simulator.scene import add_glare, add_occluders, frame_size, light, page_mask, pose, table
+from pipeline.simulator.sheet import Sheet, drawn_through, sheet_of, tiles_beneath
 
 MAKE = "inkproof"
 SOFTWARE = "inkproof simulator"
@@ -24,40 +26,58 @@ _EXIF_FIELDS = ("Make", "Model", "Software", "DateTime", "Orientation")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedPhoto:
-    """A photo, uint8 (H, W, 3) RGB, its true `photo_from_page` (page mm to photo px), its EXIF and what it drew."""
+    """A photo, uint8 (H, W, 3) RGB, where the page truly lies in it, its EXIF and what it drew."""
 
     image: np.ndarray
-    photo_from_page: np.ndarray
+    page_map: PageMap
     exif: dict[str, object]
     shot: Shot
 
 
 def simulate_photo(
-    page: np.ndarray, page_width_mm: float, page_height_mm: float, profile: Profile, rng: np.random.Generator
+    page: np.ndarray,
+    page_width_mm: float,
+    page_height_mm: float,
+    profile: Profile,
+    rng: np.random.Generator,
+    background: np.ndarray | None = None,
 ) -> SimulatedPhoto:
     """Returns a phone photo of the page printed, laid on a table and photographed by hand.
 
-    Light is linear throughout until the camera's own tone curve. The page is flat and the lens free of distortion, so the
-    homography is the whole truth; the same generator state gives the same bytes, on any number of threads.
+    Light is linear throughout until the camera's own tone curve. The sheet may curl and the lens bend straight lines;
+    `page_map` is the whole truth of both. The same generator state gives the same bytes, on any number of threads.
 
     Args:
         page: uint8 (H, W, 3) RGB raster of the whole page, edge to edge; 300 dpi or more is finer than the photo.
         page_width_mm, page_height_mm: the size of the paper.
+        background: uint8 (H, W, 3) RGB picture that lies on the table in place of wood.
     """
     if page.dtype != np.uint8 or page.ndim != 3 or page.shape[2] != 3:
         raise ValueError(f"expected a uint8 (H, W, 3) page, got {page.dtype} {page.shape}")
     shot = draw_shot(profile, rng)
-    size = frame_size(shot, profile, page_width_mm, page_height_mm)
-    photo_from_page = pose(shot, profile, page_width_mm, page_height_mm)
     page_box = (page_width_mm, page_height_mm)
-    background, page_from_table = table(shot, profile, photo_from_page, size, *page_box, rng)
-    scene = cv2.warpPerspective(
-        background, photo_from_page @ page_from_table, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    size = frame_size(shot, profile, *page_box)
+    place = pose(shot, profile, *page_box)
+    sheet = sheet_of(shot, profile, place, size, *page_box)
+    wood, page_from_table = table(shot, profile, place.photo_from_page, size, *page_box, rng)
+    if background is not None:
+        wood = cv2.resize(
+            linear_from_srgb(background / 255).astype(np.float32), wood.shape[1::-1], interpolation=cv2.INTER_LINEAR
+        )
+    table_from_page = np.linalg.inv(page_from_table)
+    scene = drawn_through(
+        wood,
+        lambda photo: apply_homography(table_from_page, sheet.table_from_photo(photo)),
+        size,
+        cv2.INTER_LINEAR,
+        cv2.BORDER_REFLECT,
     )
-    _lay_page(scene, page, photo_from_page, page_box, profile, rng)
+    _lay_page(scene, page, sheet, profile, rng)
+    add_occluders(scene, shot, place.photo_from_page, *page_box)
+    add_glare(scene, shot, place.photo_from_page, *page_box)
     scene = blurred(scene, shot)
-    picture = exposed(scene, light(shot, photo_from_page, size, *page_box), shot, profile, rng)
-    return SimulatedPhoto(developed(picture, profile), photo_from_page, _exif(profile, shot), shot)
+    picture = exposed(scene, light(shot, place.photo_from_page, size, *page_box), shot, profile, rng)
+    return SimulatedPhoto(developed(picture, profile), sheet.page_map, _exif(profile, shot), shot)
 
 
 def encode_jpeg(photo: SimulatedPhoto, profile: Profile) -> bytes:
@@ -83,27 +103,26 @@ def is_simulated(photo: bytes | Mapping[str, object]) -> bool:
     return photo.get("Make") == MAKE or photo.get("Software") == SOFTWARE
 
 
-def _lay_page(
-    scene: np.ndarray,
-    page: np.ndarray,
-    photo_from_page: np.ndarray,
-    page_box: tuple[float, float],
-    profile: Profile,
-    rng: np.random.Generator,
-) -> None:
+def _lay_page(scene: np.ndarray, page: np.ndarray, sheet: Sheet, profile: Profile, rng: np.random.Generator) -> None:
     height, width = page.shape[:2]
     size = (scene.shape[1], scene.shape[0])
-    page_from_raster = box_homography(0, 0, *page_box, width, height)
-    photo_from_raster = photo_from_page @ page_from_raster
+    page_from_raster = box_homography(0, 0, sheet.width_mm, sheet.height_mm, width, height)
+    photo_from_raster = sheet.pose.photo_from_page @ page_from_raster
     scale = max(scale_at(photo_from_raster, corner) for corner in image_corners(*size))
     # a pixel of the lens's blur hides what little still aliases below 1.2 raster pixels per photo pixel
     shrink = max(1, math.ceil(scale / 1.2))
-    printed = printed_reflectance(page, page_box[0], profile, shrink, rng)
+    printed = printed_reflectance(page, sheet.width_mm, profile, shrink, rng)
     raster_from_printed = np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2], [0, 0, 1.0]])
-    seen = cv2.warpPerspective(
-        printed, photo_from_raster @ raster_from_printed, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    printed_from_page = np.linalg.inv(page_from_raster @ raster_from_printed)
+    covered = page_mask(sheet.outline(), size)
+    seen = drawn_through(
+        printed,
+        lambda photo: apply_homography(printed_from_page, sheet.page_from_photo(photo)),
+        size,
+        cv2.INTER_CUBIC,
+        cv2.BORDER_REPLICATE,
+        tiles_beneath(covered),
     )
-    covered = page_mask(photo_from_page, size, *page_box)
     cv2.copyTo(seen, cv2.compare(covered, 255, cv2.CMP_EQ), scene)
     y, x = np.nonzero((covered > 0) & (covered < 255))
     share = covered[y, x, None].astype(np.float32) / 255

@@ -30,12 +30,15 @@ class Profile:
     print_saturation_rate: float
     ink_spread_um: float
     paper_grain_rate: float
+    curl_mm: Range
     table_reflectance: tuple[float, float, float]
     table_grain_rate: float
     edge_shadow_rate: float
     light_fall_rate: Range
     cast_shadow_rate: Range
     cast_shadow_softness_mm: Range
+    glare_rate: Range
+    n_occluders: Range
     white_balance_error_rate: Range
     tilt_deg: Range
     roll_deg: Range
@@ -45,6 +48,8 @@ class Profile:
     frame_long_px: int
     frame_short_px: int
     blur_px: Range
+    motion_px: Range
+    lens_k1: Range
     vignette_rate: Range
     exposure: Range
     bayer: bool
@@ -84,6 +89,19 @@ class Shot:
     blur_px: float
     shot_noise: float
     read_noise: float
+    curl_mm: float
+    curl_direction_deg: float
+    curl_skew: float
+    curl_lift: float
+    lens_k1: float
+    motion_px: float
+    motion_direction_deg: float
+    glare_rate: float
+    glare_x: float
+    glare_y: float
+    glare_mm: float
+    n_occluders: int
+    occluder_seed: int
 
 
 def load_profile(name: str) -> Profile:
@@ -157,6 +175,19 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
         blur_px=between(profile.blur_px),
         shot_noise=shot_noise,
         read_noise=read_noise,
+        curl_mm=between(profile.curl_mm),
+        curl_direction_deg=between((0, 180)),
+        curl_skew=between((-0.5, 0.5)),
+        curl_lift=between((0, 1)),
+        lens_k1=between(profile.lens_k1),
+        motion_px=between(profile.motion_px),
+        motion_direction_deg=between((0, 180)),
+        glare_rate=between(profile.glare_rate),
+        glare_x=between((0.1, 0.9)),
+        glare_y=between((0.1, 0.9)),
+        glare_mm=between((12, 40)),
+        n_occluders=round(between(profile.n_occluders)),
+        occluder_seed=int(rng.integers(2**31)),
     )
 
 

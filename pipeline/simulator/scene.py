@@ -1,6 +1,7 @@
 """The scene: where the phone is held, what table lies beneath the page, and how the light falls; all in page millimetres."""
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,8 +24,18 @@ def frame_size(shot: Shot, profile: Profile, page_width_mm: float, page_height_m
     return (short, long) if portrait else (long, short)
 
 
-def pose(shot: Shot, profile: Profile, page_width_mm: float, page_height_mm: float) -> np.ndarray:
-    """Returns the true `photo_from_page`, mm to px, of a pinhole camera without distortion.
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Where a pinhole camera stands: `camera` (3, 3) px, `turn` (3, 3) and `position` (3,) mm of the page's centre before it."""
+
+    camera: np.ndarray
+    turn: np.ndarray
+    position: np.ndarray
+    photo_from_page: np.ndarray
+
+
+def pose(shot: Shot, profile: Profile, page_width_mm: float, page_height_mm: float) -> Pose:
+    """Returns where the phone is held, and `photo_from_page`, mm to px, as it were for a flat page without lens distortion.
 
     The phone is rolled, then tilted about an axis in its own plane, then moved until the page's bounding box fills
     `page_fill_rate` of the tighter side of the frame, and sideways within the room that is left.
@@ -48,7 +59,8 @@ def pose(shot: Shot, profile: Profile, page_width_mm: float, page_height_mm: flo
         position[2] *= ((high - low) / frame).max() / shot.page_fill_rate
         wanted = (frame - 1) / 2 + room * np.array([shot.offset_x, shot.offset_y])
         position[:2] += (wanted - (low + high) / 2) * position[2] / focal_px
-    return photo_from_page / photo_from_page[2, 2]
+    photo_from_page = camera @ np.column_stack([turn[:, 0], turn[:, 1], position - turn[:, :2] @ half])
+    return Pose(camera, turn, position, photo_from_page / photo_from_page[2, 2])
 
 
 def table(
@@ -106,13 +118,45 @@ def light(
     return cv2.resize(shade.reshape(rows, columns).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
 
 
-def page_mask(photo_from_page: np.ndarray, size: tuple[int, int], page_width_mm: float, page_height_mm: float) -> np.ndarray:
-    """Returns how much of each photo pixel the page covers, uint8 (H, W), 255 for all of it."""
-    corners = np.array([[0, 0], [page_width_mm, 0], [page_width_mm, page_height_mm], [0, page_height_mm]])
+def page_mask(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns how much of each photo pixel the page within `outline` (N, 2) px covers, uint8 (H, W), 255 for all of it."""
     mask = np.zeros(size[::-1], np.uint8)
-    fixed_point = np.rint(apply_homography(photo_from_page, corners) * 256).astype(np.int32)
-    cv2.fillConvexPoly(mask, fixed_point, 255, lineType=cv2.LINE_AA, shift=8)
+    cv2.fillPoly(mask, [np.rint(outline * 256).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=8)
     return mask
+
+
+def add_glare(scene: np.ndarray, shot: Shot, photo_from_page: np.ndarray, page_width_mm: float, page_height_mm: float) -> None:
+    """Adds the mirror image of a lamp, a soft blob of light on the page, to the linear scene."""
+    if shot.glare_rate <= 0:
+        return
+    height, width = scene.shape[:2]
+    columns, rows = -(-width // _LIGHT_CELL_PX), -(-height // _LIGHT_CELL_PX)
+    y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1)
+    photo = np.column_stack([(x + 0.5) * width / columns - 0.5, (y + 0.5) * height / rows - 0.5])
+    page = apply_homography(np.linalg.inv(photo_from_page), photo)
+    from_lamp_mm = page - np.array([shot.glare_x * page_width_mm, shot.glare_y * page_height_mm])
+    blob = shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * shot.glare_mm**2))
+    scene += cv2.resize(blob.reshape(rows, columns).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)[
+        ..., None
+    ]
+
+
+def add_occluders(
+    scene: np.ndarray, shot: Shot, photo_from_page: np.ndarray, page_width_mm: float, page_height_mm: float
+) -> None:
+    """Lays fingers over the page's edge, or coins and cups on it, into the linear scene."""
+    rng = np.random.default_rng(shot.occluder_seed)
+    for _ in range(shot.n_occluders):
+        side, along, length = int(rng.integers(4)), rng.uniform(0.05, 0.95), rng.uniform(12, 45)
+        width_mm, tone = rng.uniform(14, 20), rng.uniform(0.6, 1.0)
+        edge = {0: (along, 0.0), 1: (1.0, along), 2: (along, 1.0), 3: (0.0, along)}[side]
+        start = np.array(edge) * (page_width_mm, page_height_mm)
+        inward = np.array({0: (0.0, 1.0), 1: (-1.0, 0.0), 2: (0.0, -1.0), 3: (1.0, 0.0)}[side])
+        ends = apply_homography(photo_from_page, np.array([start - 60 * inward, start + length * inward]))
+        middle = apply_homography(photo_from_page, np.array([start, start + inward]))
+        thickness = max(1, round(width_mm * float(np.linalg.norm(middle[1] - middle[0]))))
+        colour = tuple(float(tone * value) for value in (0.52, 0.30, 0.21))
+        cv2.line(scene, *(tuple(int(v) for v in np.clip(end, -30000, 30000)) for end in ends), colour, thickness)
 
 
 def _direction(degrees: float) -> np.ndarray:

@@ -1,10 +1,9 @@
-"""Reads every photo: finds its page by the codes, and crops every image to its source size; what cannot be used is listed."""
+"""Reads every photo, scan and video: finds its pages, crops every image to its source size; what cannot be used is listed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,65 +11,37 @@ import numpy as np
 
 from pipeline.errors import AnswerNo, BadInput
 from pipeline.executor import Context, map_items
-from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_image, read_png
-from pipeline.photo_tags import photo_tags
-from pipeline.records import CORNERS, DISCARD_REASONS, PHOTO, Capture, Discard, Pair, Printout, View
-from pipeline.registration import Failure, Registration, draw_overlay, register, registration_error
-from pipeline.registration import crop as crop_image
-from pipeline.settings import Experiment
-from pipeline.simulator import is_simulated
+from pipeline.images import pixels_sha256, read_png
+from pipeline.records import DISCARD_REASONS, Capture, CropQuality, Discard, Pair, Printout, View
+from pipeline.registration import pages_to_do, signal_kept
+from pipeline.settings import CaptureSettings, Experiment
+from pipeline.stages.contact_sheets import write_contact_sheets
 from pipeline.stages.outcome import Outcome
+from pipeline.stages.photo_reading import SIMULATED, PhotoFile, Reading, ReadPage, capture_id, discarded, read_file
 from pipeline.store import (
     Run,
     content_hash,
     file_hash,
     json_bytes,
+    photo_digest,
     photo_files,
     photo_name,
+    photo_trouble,
     read_json,
     read_layout,
     read_table,
     record_from,
     replace_folder,
-    write_bytes,
     write_table,
 )
 
-CAPTURE_ID_CHARS = 12
-SIMULATED = "simulated"
-_QUALITY = 85
-
-
-@dataclass(frozen=True)
-class _Photo:
-    """One file in the photos folder; `truth` is the simulator's own photo_from_page, where it made the photo."""
-
-    path: Path
-    name: str
-    sha256: str
-    key: str
-    truth: tuple[float, ...] | None
-
-    @property
-    def capture_id(self) -> str:
-        return self.sha256[:CAPTURE_ID_CHARS]
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What came out of one photo."""
-
-    capture: Capture
-    views: tuple[View, ...]
-    discards: tuple[Discard, ...]
-    overlay: str
-
 
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes the crops, `captures.parquet`, `views.parquet`, `discards.parquet` and an overlay for every photo.
+    """Writes the crops, `captures`, `views`, `quality` and `discards.parquet`, an overlay for every picture, and contact sheets.
 
-    Of several photos of one page a real one counts before a simulated one, then the one with the most codes, then the sharpest;
-    the others are kept and listed.
+    Of several pictures of one page a real one counts before a simulated one, then the one whose crops keep most of the signal
+    (`signal_kept`); the others are kept and listed. With `capture.count` "all" every real one counts, or every simulated one
+    where there is no real one.
 
     Raises:
         AnswerNo: there is no photo yet.
@@ -80,206 +51,144 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         raise AnswerNo(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
     printout = read_layout(run)
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    photos, copies = _photos(run, by_camera, experiment.capture.strict)
+    photos, copies = _photos(run, by_camera, experiment.capture)
     items = run.items("crop", run.captures)
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in photos}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    work = partial(_read, captures=run.captures, printout=printout, pairs=pairs, strict=experiment.capture.strict)
-    for photo, read in zip(todo, map_items(work, todo, context, "crop"), strict=True):
-        kept[photo.key] = read
-        items.put(photo.key, json_bytes(asdict(read)))
-    reads = [kept[photo.key] for photo in photos]
-    captures, views, discards = _chosen(reads)
+    work = partial(read_file, reading=Reading(run.captures, printout, pairs, experiment.capture))
+    for photo, pages in zip(todo, map_items(work, todo, context, "crop"), strict=True):
+        kept[photo.key] = pages
+        items.put(photo.key, json_bytes([asdict(page) for page in pages]))
+    pages = [page for photo in photos for page in kept[photo.key]]
+    captures, views, discards = _chosen(pages, experiment.capture.count == "all")
     discards += copies
+    quality = [row for page in pages for row in page.quality]
     write_table(run.captures / "captures.parquet", Capture, captures)
     write_table(run.captures / "views.parquet", View, views)
+    write_table(run.captures / "quality.parquet", CropQuality, quality)
     write_table(run.captures / "discards.parquet", Discard, discards)
+    overlays = sorted({page.overlay for page in pages if page.overlay})
     replace_folder(run.captures / "views" / "photo", {view.path.removeprefix("views/photo/") for view in views})
-    replace_folder(run.overlays, {read.overlay.removeprefix("overlays/") for read in reads if read.overlay})
+    replace_folder(run.overlays, {overlay.removeprefix("overlays/") for overlay in overlays})
+    sheets = write_contact_sheets(run, printout, views, quality, discards)
     items.prune()
-    outputs = ["captures.parquet", "views.parquet", "discards.parquet"]
-    outputs += [view.path for view in views] + [read.overlay for read in reads if read.overlay]
-    summary, notes = _told(printout, captures, views, discards)
+    outputs = ["captures.parquet", "views.parquet", "quality.parquet", "discards.parquet"]
+    outputs += [view.path for view in views] + overlays + sheets
+    to_do = pages_to_do(printout, captures, discards, quality)
+    summary, notes = _told(printout, captures, views, quality, discards, to_do)
     return Outcome(tuple(outputs), summary, notes)
 
 
-def _photos(run: Run, by_camera: bool, strict: bool) -> tuple[list[_Photo], list[Discard]]:
+def _photos(run: Run, by_camera: bool, settings: CaptureSettings) -> tuple[list[PhotoFile], list[Discard]]:
     truths, layout = {}, file_hash(run.layout)
     for path in sorted(run.truth.glob("*.json")) if run.truth.is_dir() else ():
         entry = read_json(path)
-        truths[entry["photo_sha256"]] = tuple(entry["photo_from_page"])
-    photos: dict[str, _Photo] = {}
+        truths[entry["photo_sha256"]] = (tuple(entry["photo_from_page"]), tuple(entry["residual_px"]))
+    photos: dict[str, PhotoFile] = {}
     copies = []
     for path in photo_files(run, by_camera):
-        name, sha256 = photo_name(run, path), file_hash(path)
+        name, sha256 = photo_name(run, path), photo_digest(run, path)
         if sha256 in photos:
-            copies.append(
-                Discard(name, sha256[:CAPTURE_ID_CHARS], None, "", "", "duplicate", f"the same file as {photos[sha256].name}")
-            )
+            detail = f"the same file as {photos[sha256].name}"
+            copies.append(Discard(name, capture_id(sha256), None, "", "", "duplicate", detail))
             continue
         truth = truths.get(sha256)
-        key = content_hash([name, sha256, layout, strict, truth])
-        photos[sha256] = _Photo(path, name, sha256, key, truth)
+        key = content_hash([name, sha256, layout, asdict(settings) | {"count": ""}, truth])
+        photos[sha256] = PhotoFile(path, name, sha256, key, truth, photo_trouble(run, path))
     return list(photos.values()), copies
 
 
-def _kept(tree: dict[str, Any] | None, run: Run) -> _Read | None:
+def _kept(rows: list[dict[str, Any]] | None, run: Run) -> list[ReadPage] | None:
     """Returns what was read of a photo before, if its crops are still on disk as they were."""
-    if tree is None:
-        return None
-    views = tuple(record_from(View, row) for row in tree["views"])
-    if tree["overlay"] and not (run.captures / tree["overlay"]).is_file():
+    if rows is None:
         return None
     try:
-        if any(pixels_sha256(read_png(run.captures / view.path)) != view.sha256 for view in views):
-            return None
-    except BadInput:
-        return None
-    discards = tuple(record_from(Discard, row) for row in tree["discards"])
-    return _Read(record_from(Capture, tree["capture"]), views, discards, tree["overlay"])
-
-
-def _read(photo: _Photo, captures: Path, printout: Printout, pairs: dict[str, Pair], strict: bool) -> _Read:
-    tags = photo_tags(photo.path)
-    capture = Capture(
-        capture_id=photo.capture_id,
-        photo=photo.name,
-        sha256=photo.sha256,
-        device=tags.device,
-        taken_at=tags.taken_at,
-        origin=SIMULATED if photo.truth or is_simulated(photo.path.read_bytes()) else "camera",
-        width_px=0,
-        height_px=0,
-        page=None,
-        n_codes=0,
-        reprojection_rms_px=None,
-        photo_from_page=None,
-        counts=False,
-    )
-    try:
-        pixels = read_image(photo.path).pixels
-    except BadInput as error:
-        detail = str(error).replace(str(photo.path), photo.name)
-        return _Read(capture, (), (_discard(capture, "unreadable", detail),), "")
-    found = register(pixels, printout)
-    capture = replace(capture, width_px=pixels.shape[1], height_px=pixels.shape[0], page=found.page, n_codes=found.n_codes)
-    overlay = f"overlays/{Path(photo.name).stem}-{photo.capture_id[:6]}.jpg"
-    if isinstance(found, Registration) and strict:
-        unread = [corner for corner in CORNERS if corner not in found.codes or found.codes[corner].decoder == "alignment"]
-        if unread:
-            detail = f"page {found.page}: not read: {', '.join(unread)}"
-            found = Failure("missing-code", detail, found.page, len(CORNERS) - len(unread), found.detections)
-    write_bytes(captures / overlay, jpeg_bytes(draw_overlay(pixels, found, printout, photo.name), _QUALITY))
-    if isinstance(found, Failure):
-        return _Read(capture, (), (_discard(capture, found.reason, found.detail),), overlay)
-    capture = replace(
-        capture,
-        reprojection_rms_px=found.reprojection_rms_px,
-        photo_from_page=tuple(float(value) for value in found.photo_from_page.ravel()),
-    )
-    views, discards = _crops(pixels, found, capture, photo.truth, captures, printout, pairs)
-    return _Read(capture, tuple(views), tuple(discards), overlay)
-
-
-def _crops(
-    pixels: np.ndarray,
-    found: Registration,
-    capture: Capture,
-    truth: tuple[float, ...] | None,
-    captures: Path,
-    printout: Printout,
-    pairs: dict[str, Pair],
-) -> tuple[list[View], list[Discard]]:
-    views, discards = [], []
-    for placement in printout.placements:
-        if placement.page != found.page:
-            continue
-        result = crop_image(pixels, found.photo_from_page, placement)
-        if not result.inside:
-            discards.append(replace(_discard(capture, "outside", ""), pair_id=placement.pair_id, variant=placement.variant))
-            continue
-        pair = pairs[placement.pair_id]
-        path = f"views/photo/{capture.capture_id}/{pair.pair_id.replace('/', '-')}-{placement.variant}.png"
-        write_bytes(captures / path, png_bytes(result.pixels))
-        error = None if truth is None else registration_error(found.photo_from_page, np.reshape(truth, (3, 3)), placement)
-        clean = placement.variant == "clean"
-        views.append(
-            View(
-                view_id=f"{pair.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}",
-                image_id=pair.image_id,
-                variant=placement.variant,
-                attack="" if clean else pair.attack,
-                epsilon_8bit=0 if clean else pair.epsilon_8bit,
-                pair_id=pair.pair_id,
-                transform=PHOTO,
-                parameter=None,
-                path=path,
-                sha256=pixels_sha256(result.pixels),
-                origin=capture.origin,
-                capture_id=capture.capture_id,
-                registration_error_px=error,
-                sharpness=result.sharpness,
-                photo_px_per_image_px=result.photo_px_per_image_px,
+        pages = [
+            ReadPage(
+                record_from(Capture, row["capture"]),
+                tuple(record_from(View, view) for view in row["views"]),
+                tuple(record_from(CropQuality, quality) for quality in row["quality"]),
+                tuple(record_from(Discard, discard) for discard in row["discards"]),
+                row["overlay"],
             )
-        )
-    return views, discards
+            for row in rows
+        ]
+        if any(page.overlay and not (run.captures / page.overlay).is_file() for page in pages):
+            return None
+        views = [view for page in pages for view in page.views]
+        return pages if all(pixels_sha256(read_png(run.captures / view.path)) == view.sha256 for view in views) else None
+    except (BadInput, KeyError, TypeError):
+        return None
 
 
-def _discard(capture: Capture, reason: str, detail: str) -> Discard:
-    return Discard(capture.photo, capture.capture_id, capture.page, "", "", reason, detail)
-
-
-def _chosen(reads: Iterable[_Read]) -> tuple[list[Capture], list[View], list[Discard]]:
-    """Decides which photo of each page counts, and lists the others."""
-    reads = list(reads)
-    by_page: dict[int, list[_Read]] = defaultdict(list)
-    for read in reads:
-        if read.views:
-            by_page[read.capture.page].append(read)
-    best = {page: min(group, key=_rank).capture.capture_id for page, group in by_page.items()}
-    names = {read.capture.capture_id: read.capture.photo for read in reads}
+def _chosen(pages: Sequence[ReadPage], count_all: bool) -> tuple[list[Capture], list[View], list[Discard]]:
+    """Decides which pictures of each page count, and lists the others."""
+    by_page: dict[int, list[ReadPage]] = defaultdict(list)
+    for page in pages:
+        if page.views:
+            by_page[page.capture.page].append(page)
+    counting: dict[str, ReadPage] = {}
+    best = {number: min(group, key=_rank) for number, group in by_page.items()}
+    for number, group in by_page.items():
+        same = [page for page in group if page.capture.origin == best[number].capture.origin]
+        counting |= {page.capture.capture_id: page for page in (same if count_all else [best[number]])}
     captures, views, discards = [], [], []
-    for read in reads:
-        counts = bool(read.views) and best[read.capture.page] == read.capture.capture_id
-        captures.append(replace(read.capture, counts=counts))
-        views += [replace(view, counts=counts) for view in read.views]
-        discards += read.discards
-        if read.views and not counts:
-            discards.append(_discard(read.capture, "superseded", f"{names[best[read.capture.page]]} is used"))
+    for page in pages:
+        counts = page.capture.capture_id in counting
+        captures.append(replace(page.capture, counts=counts))
+        views += [replace(view, counts=counts) for view in page.views]
+        discards += page.discards
+        if page.views and not counts:
+            discards.append(discarded(page.capture, "superseded", f"{_shown(best[page.capture.page].capture)} is used"))
     return captures, views, discards
 
 
-def _rank(read: _Read) -> tuple[bool, int, float, str]:
-    return (
-        read.capture.origin == SIMULATED,
-        -read.capture.n_codes,
-        -median(view.sharpness for view in read.views),
-        read.capture.photo,
-    )
+def _rank(page: ReadPage) -> tuple[bool, int, float, str, str]:
+    kept = median(signal_kept(row) for row in page.quality)
+    return (page.capture.origin == SIMULATED, -len(page.views), -round(kept, 6), page.capture.photo, page.capture.capture_id)
+
+
+def _shown(capture: Capture) -> str:
+    return f"{capture.photo} ({capture.frame})" if capture.frame else capture.photo
 
 
 def _told(
-    printout: Printout, captures: list[Capture], views: list[View], discards: list[Discard]
+    printout: Printout,
+    captures: list[Capture],
+    views: list[View],
+    quality: list[CropQuality],
+    discards: list[Discard],
+    to_do: list[tuple[int, str]],
 ) -> tuple[dict[str, object], tuple[str, ...]]:
     counted = {capture.page for capture in captures if capture.counts}
-    missing = [page for page in range(1, printout.n_pages + 1) if page not in counted]
-    errors = [view.registration_error_px for view in views if view.registration_error_px is not None]
-    summary = {
-        "n_photos": len(captures),
+    counting = {view.view_id for view in views if view.counts}
+    rows = [row for row in quality if row.view_id in counting]
+    errors = [row.registration_error_px for row in rows if row.registration_error_px is not None]
+    summary: dict[str, object] = {
+        "n_photos": len({capture.photo for capture in captures}),
         "n_pages_found": len(counted),
         "n_pages": printout.n_pages,
-        "n_crops": sum(view.counts for view in views),
+        "n_crops": len(rows),
         "n_discards": len(discards),
-        "missing_pages": missing,
+        "n_flagged": sum(bool(row.flags) for row in rows),
+        "missing_pages": [page for page in range(1, printout.n_pages + 1) if page not in counted],
         "reasons": dict(Counter(row.reason for row in discards)),
+        "flags": dict(Counter(flag for row in rows for flag in row.flags)),
+        "to_do": [{"page": page, "advice": advice} for page, advice in to_do],
     }
+    notes = [
+        f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "")
+        for row in sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
+    ]
+    if rows:
+        expected = summary["predicted_error_rms_px"] = _rms([row.predicted_error_px for row in rows])
+        notes.append(f"expected registration error {expected:.3f} px RMS")
     if errors:
-        summary["registration_rms_px"] = round(float(np.sqrt(np.mean(np.square(errors)))), 4)
+        summary["registration_rms_px"] = _rms(errors)
         summary["registration_p95_px"] = round(float(np.percentile(errors, 95)), 4)
-    discards = sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
-    notes = [f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "") for row in discards]
-    if errors:
         notes.append(f"registration error {summary['registration_rms_px']:.3f} px RMS against the simulator's truth")
-    if missing:
-        notes.append(f"pages not yet captured: {', '.join(map(str, missing))}")
-    return summary, tuple(notes)
+    return summary, (*(f"page {page}: {advice}" for page, advice in to_do), *notes)
+
+
+def _rms(values: list[float]) -> float:
+    return round(float(np.sqrt(np.mean(np.square(values)))), 4)

@@ -61,12 +61,14 @@ def _photograph(page: _Page, captures: Path, pdf: Path, printout: Printout, prof
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, settings, generator)
     jpeg = encode_jpeg(photo, settings)
+    homography, residual_px = photo.page_map.numbers
     truth = {
         "key": page.key,
         "page": page.number,
         "photo": page.photo.removeprefix("photos/"),
         "photo_sha256": hashlib.sha256(jpeg).hexdigest(),
-        "photo_from_page": [float(value) for value in photo.photo_from_page.ravel()],
+        "photo_from_page": homography,
+        "residual_px": residual_px,
     }
     write_bytes(captures / page.photo, jpeg)
     write_bytes(captures / page.truth, json_bytes(truth))
