@@ -145,14 +145,14 @@ def resample(
     n_sub = 1 if span <= 1 else max(2, math.ceil(span / _SAMPLE_PX))
     across, down = (interpolation(_N_NODES, (2 * np.arange(side * n_sub) + 1) / (side * n_sub) - 1) for side in (width, height))
     rows = max(1, _BAND_SAMPLES // (width * n_sub**2))
-    if linear_light:
-        part = _LINEAR[part]
+    part = _LINEAR[part] if linear_light else part.astype(np.float32)
     bands = []
     for top in range(0, height, rows):
         lines = down[top * n_sub : (top + rows) * n_sub]
         places_x, places_y = (lines @ (places[..., axis] - origin[axis]) @ across.T for axis in (0, 1))
         bands.append(_shrunk(part, places_x, places_y, n_sub) if n_sub > 1 else _cubic(part, places_x, places_y))
-    out = np.concatenate(bands)
+    # the last digits of the interpolated places must not decide how a half is rounded
+    out = np.round(np.concatenate(bands), 3)
     if linear_light:
         out = 255 * _srgb(out / 255)
     return np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(height, width, *image.shape[2:])
