@@ -12,6 +12,10 @@ from typing import Any, Protocol
 
 from pipeline.errors import Unavailable
 
+# Each worker has one core; threads of linear algebra in all of them would only wait for each other.
+_THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 
 class Progress(Protocol):
     """Wraps an iterable and shows its progress; the default shows nothing."""
@@ -42,6 +46,8 @@ def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Con
         yield from context.progress(map(function, items), len(items), label)
         return
     workers = min(context.workers, len(items))
+    for library in _THREAD_SETTINGS:
+        os.environ.setdefault(library, "1")
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
         try:
             yield from context.progress(pool.map(function, items), len(items), label)

@@ -22,6 +22,7 @@ from pipeline.store import (
     file_hash,
     forget_stage,
     locked,
+    photo_digest,
     photo_files,
     photo_name,
     read_stage_record,
@@ -185,9 +186,11 @@ def _camera_status(run: Run, known: dict[str, StageStatus]) -> StageStatus:
     if not photos:
         return StageStatus("photograph", WAITING, f"print {run.pdf} and put the photos into {run.photos}")
     crop = read_stage_record(run.captures, "crop")
+    to_do = crop.summary.get("to_do", []) if crop else []
     missing = crop.summary.get("missing_pages", []) if crop else []
-    note = f"pages not yet captured: {', '.join(map(str, missing))}" if missing else ""
-    return StageStatus("photograph", DONE, note, {"n_photos": len(photos)})
+    reason = f"{len(missing)} of {crop.summary['n_pages']} pages not yet captured" if missing else ""
+    notes = [f"page {entry['page']}: {entry['advice']}" for entry in to_do]
+    return StageStatus("photograph", DONE, reason, {"n_photos": len(photos), "notes": notes})
 
 
 def _run(stage: Stage, experiment: Experiment, run: Run, context: Context) -> StageStatus:
@@ -232,7 +235,8 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
         inputs |= _external_files(experiment)
     if stage.name == "crop":
         inputs |= {
-            f"photos/{photo_name(run, path)}": file_hash(path) for path in photo_files(run, experiment.photograph.by == "camera")
+            f"photos/{photo_name(run, path)}": photo_digest(run, path)
+            for path in photo_files(run, experiment.photograph.by == "camera")
         }
     return inputs
 

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import BadInput, Unavailable
-from pipeline.records import Fiducial, Placement, Printout
+from pipeline.records import Fiducial, Mark, Patch, Placement, Printout, Tag
 from pipeline.version import VERSION
 
 Row = TypeVar("Row")
@@ -62,6 +62,10 @@ class Run:
     @property
     def pdf(self) -> Path:
         return self.printouts / "printout.pdf"
+
+    @property
+    def screen(self) -> Path:
+        return self.printouts / "screen"
 
     @property
     def layout(self) -> Path:
@@ -201,9 +205,17 @@ def read_layout(run: "Run") -> Printout:
     """
     tree = read_json(run.layout)
     try:
-        placements = tuple(Placement(**row) for row in tree.pop("placements"))
-        fiducials = tuple(Fiducial(**row) for row in tree.pop("fiducials"))
-        return Printout(**tree, placements=placements, fiducials=fiducials)
+        parts = {
+            name: tuple(kind(**row) for row in tree.pop(name))
+            for name, kind in (
+                ("placements", Placement),
+                ("fiducials", Fiducial),
+                ("tags", Tag),
+                ("marks", Mark),
+                ("patches", Patch),
+            )
+        }
+        return Printout(**tree, **parts)
     except (KeyError, TypeError, AttributeError):
         raise BadInput(
             f"{run.layout}: not a layout of this version.", "Make it again with: inkproof layout EXPERIMENT --force"

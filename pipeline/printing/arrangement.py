@@ -7,21 +7,22 @@ from typing import NamedTuple
 
 from pipeline.errors import WrongUse
 from pipeline.fiducials import MAX_PAGE, N_MODULES, QUIET_MODULES, encode_payload
+from pipeline.printing.aids import with_aids
+from pipeline.printing.furniture import CAPTION_MM, FOOTER_MM, HEADER_MM, MARGIN_MM
 from pipeline.records import CORNERS, VARIANTS, Fiducial, Placement, Printout
 
 MM_PER_INCH = 25.4
 PAPERS = {"A3": (297.0, 420.0), "A4": (210.0, 297.0), "A5": (148.0, 210.0), "Letter": (215.9, 279.4)}
 ORIENTATIONS = ("portrait", "landscape")
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+# A full-HD screen without the browser's own bars; its pixels are the dots, 96 to the inch as in CSS.
+SCREEN, SCREEN_PX, SCREEN_DPI, SCREEN_MODULE_PX = "screen", (1920, 1040), 96, 5
 
 # 16 dots at 600 dpi: a code of 14.2 mm. Three pairs of 224 px images then get eight dots a pixel (75.9 mm) on A4 and on
 # Letter; with codes of 16 mm they would get seven.
 DEFAULT_MODULE_MM = 0.68
 
-MARGIN_MM = 10.0
-CAPTION_MM = 3.8
-_HEADER_MM = 6.0
-_FOOTER_MM = 8.6
 _MIN_PAIR_GAP_MM, _MAX_PAIR_GAP_MM = 2.0, 5.0
 _MIN_COLUMN_GAP_MM, _MAX_COLUMN_GAP_MM = 5.0, 14.0
 _MIN_ROW_GAP_MM, _MAX_ROW_GAP_MM = 1.5, 9.0
@@ -39,26 +40,6 @@ class PrintPair(NamedTuple):
     height_px: int
 
 
-class Box(NamedTuple):
-    """A rectangle on the page, in mm from its top left corner."""
-
-    x_mm: float
-    y_mm: float
-    width_mm: float
-    height_mm: float
-
-
-@dataclass(frozen=True, slots=True)
-class Furniture:
-    """What a page carries besides images and codes: one box for each, none overlapping another, an image or a code."""
-
-    header: Box
-    scale_bar: Box
-    scale_bar_mm: int
-    payloads: dict[str, Box]
-    captions: dict[tuple[str, str], Box]
-
-
 def arrange(
     pairs: Sequence[PrintPair | tuple[str, str, str, int, int]],
     *,
@@ -70,6 +51,8 @@ def arrange(
     image_mm: float = 0.0,
     dpi: int = 600,
     module_mm: float = DEFAULT_MODULE_MM,
+    aids: bool = True,
+    medium: str = "paper",
 ) -> Printout:
     """Returns the geometry of all pages, with `pdf_sha256` still empty.
 
@@ -78,11 +61,12 @@ def arrange(
 
     Args: `pairs_per_page` at least 1: the arrangement with the largest images is chosen. `image_mm` above 0 replaces it:
     images whose longer side is as close to that as whole dots allow, and as many pairs on a page as fit. `module_mm` is
-    rounded to the grid.
+    rounded to the grid. `aids` prints tags, marks and a colour strip where there is white to spare. With `medium` "screen"
+    paper, orientation, dots and modules are those of a full-HD screen.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
     pairs = [PrintPair(*pair) for pair in pairs]
-    sheet = _sheet(paper, orientation, dpi, module_mm)
+    sheet = _screen() if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
     plan = _plan_of_size(sheet, pairs, image_mm) if image_mm > 0 else _plan_of_count(sheet, pairs, pairs_per_page)
@@ -96,47 +80,28 @@ def arrange(
         for placement in _placed(sheet, plan, pair, index // capacity + 1, index % capacity)
     )
     fiducials = tuple(_fiducial(sheet, run_code, page, corner) for page in range(1, n_pages + 1) for corner in CORNERS)
-    return Printout(
+    printout = Printout(
         FORMAT_VERSION,
         run,
         run_code,
-        paper,
-        orientation,
+        sheet.paper,
+        "landscape" if medium == SCREEN else orientation,
         sheet.mm(sheet.width),
         sheet.mm(sheet.height),
-        dpi,
+        sheet.dpi,
         sheet.mm(sheet.module),
         n_pages,
         "",
         placements,
         fiducials,
+        medium,
     )
+    return with_aids(printout, sheet.mm(sheet.step)) if aids else printout
 
 
 def grid_dpi(dpi: int) -> int:
     """Returns the dots per inch of the grid that everything is placed on: 300 or 360 where `dpi` allows."""
     return next((grid for grid in (300, 360) if dpi % grid == 0), dpi)
-
-
-def furniture(printout: Printout, page: int) -> Furniture:
-    """Returns where the texts of one page and its scale bar go; they follow from the printout alone."""
-    code = printout.fiducials[0]
-    quiet = QUIET_MODULES * printout.module_mm
-    left, right = code.x_mm + code.size_mm + quiet, printout.page_width_mm - code.x_mm - code.size_mm - quiet
-    bottom = printout.page_height_mm - MARGIN_MM
-    bar_mm = next(length for length in (100, 50, 20) if length <= right - left or length == 20)
-    captions = {
-        (p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9)
-        for p in printout.placements
-        if p.page == page
-    }
-    return Furniture(
-        Box(left + 0.6, code.y_mm, right - left - 1.2, _HEADER_MM - 2.0),
-        Box((left + right - bar_mm) / 2, bottom - _FOOTER_MM + 2.4, bar_mm, _FOOTER_MM - 2.4),
-        bar_mm,
-        {f.corner: _payload_box(printout, f, quiet) for f in printout.fiducials if f.page == page},
-        captions,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +161,11 @@ def _sheet(paper: str, orientation: str, dpi: int, module_mm: float) -> _Sheet:
     if orientation == "landscape":
         width, height = height, width
     return _Sheet(paper, dpi, step, width, height, module, math.ceil(MARGIN_MM * grid / MM_PER_INCH) * step)
+
+
+def _screen() -> _Sheet:
+    width, height = SCREEN_PX
+    return _Sheet(SCREEN, SCREEN_DPI, 1, width, height, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
 
 
 def _plan_of_count(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan:
@@ -258,7 +228,7 @@ def _most(fits: Callable[[int], bool]) -> int:
 
 def _regions(sheet: _Sheet) -> tuple[tuple[int, int, int, int], ...]:
     """Returns (left, top, right, bottom) of the two places for images: between the columns of codes, and between their rows."""
-    header, footer = sheet.dots(_HEADER_MM), sheet.dots(_FOOTER_MM)
+    header, footer = sheet.dots(HEADER_MM), sheet.dots(FOOTER_MM)
     return (
         (sheet.inset, sheet.margin + header, sheet.width - sheet.inset, sheet.height - sheet.margin - footer),
         (sheet.margin, sheet.inset, sheet.width - sheet.margin, sheet.height - sheet.inset),
@@ -323,24 +293,3 @@ def _fiducial(sheet: _Sheet, run_code: str, page: int, corner: str) -> Fiducial:
     x = sheet.margin if corner.endswith("L") else sheet.width - sheet.margin - sheet.code
     y = sheet.margin if corner.startswith("T") else sheet.height - sheet.margin - sheet.code
     return Fiducial(page, corner, encode_payload(run_code, page, corner), sheet.mm(x), sheet.mm(y), sheet.mm(sheet.code))
-
-
-def _payload_box(printout: Printout, code: Fiducial, quiet: float) -> Box:
-    """Returns the place of a code's text: beneath it (the upper codes) or above it, else beside it where images are near."""
-    height, width = 5.0, code.size_mm
-    upper, leftmost = code.corner.startswith("T"), code.corner.endswith("L")
-    y = code.y_mm + code.size_mm + quiet if upper else code.y_mm - quiet - height
-    column = Box(code.x_mm, y, width, height)
-    if not any(_overlap(column, Box(p.x_mm, p.y_mm, p.width_mm, p.height_mm + CAPTION_MM)) for p in printout.placements):
-        return column
-    x = code.x_mm + code.size_mm + quiet if leftmost else code.x_mm - quiet - width
-    return Box(x, code.y_mm + code.size_mm - height if upper else code.y_mm, width, height)
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return (
-        one.x_mm < other.x_mm + other.width_mm
-        and other.x_mm < one.x_mm + one.width_mm
-        and one.y_mm < other.y_mm + other.height_mm
-        and other.y_mm < one.y_mm + one.height_mm
-    )

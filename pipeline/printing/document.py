@@ -9,12 +9,15 @@ import pypdfium2
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from pipeline.fiducials import modules
-from pipeline.printing.arrangement import Box, Furniture, furniture
+from pipeline.fiducials import modules, tag_modules
+from pipeline.images import read_png
+from pipeline.printing.arrangement import SCREEN
+from pipeline.printing.furniture import Box, Furniture, furniture
 from pipeline.printing.instructions import Instructions, draw_instructions, draw_scale_bar
 from pipeline.printing.pen import GREY, INK, POINTS_PER_MM, Pen
 from pipeline.records import Fiducial, Pair, Printout
 
+PDF_NAME = "printout.pdf"
 _CAPTION_PT, _SMALLEST_CAPTION_PT = 6.5, 5.0
 
 
@@ -59,6 +62,21 @@ def caption_text(pair: Pair, variant: str, true_name: str) -> str:
     return " · ".join(part for part in (done, true_name, pair.image_id) if part)
 
 
+def page_raster(folder: Path, printout: Printout, page: int, dpi: int = 300) -> np.ndarray:
+    """Returns one page as it is printed, or shown on the screen pixel by pixel, uint8 (H, W, 3).
+
+    Args: `folder` of the printout's files; `dpi` of a printed page, of no meaning for a screen.
+    """
+    if printout.medium == SCREEN:
+        return read_png(folder / screen_page_name(page))
+    return render_page(folder / PDF_NAME, page, dpi)
+
+
+def screen_page_name(page: int) -> str:
+    """Returns the file of one page for the screen, relative to the printout's folder."""
+    return f"screen/page-{page:03d}.png"
+
+
 def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300) -> np.ndarray:
     """Returns one page as a printer's raster, uint8 (H, W, 3). Index 0 is the instruction sheet, n is page n.
 
@@ -90,7 +108,25 @@ def _draw_page(
             pen.image(Box(placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm), pixels)
             key = placement.pair_id, placement.variant
             _draw_caption(pen, captions.get(key, ""), places.captions[key])
+    _draw_aids(pen, printout, page)
     draw_scale_bar(pen, places.scale_bar, places.scale_bar_mm)
+
+
+def _draw_aids(pen: Pen, printout: Printout, page: int) -> None:
+    for tag in printout.tags:
+        if tag.page == page:
+            pen.modules(tag_modules(tag.tag_id), Box(tag.x_mm, tag.y_mm, tag.size_mm, tag.size_mm))
+    for mark in printout.marks:
+        if mark.page == page:
+            half = mark.size_mm / 2
+            pen.rectangle(Box(mark.x_mm - half, mark.y_mm - half, half, half))
+            pen.rectangle(Box(mark.x_mm, mark.y_mm, half, half))
+    patches = [patch for patch in printout.patches if patch.page == page]
+    for patch in patches:
+        box = Box(patch.x_mm, patch.y_mm, patch.width_mm, patch.height_mm)
+        pen.rectangle(box, f"#{patch.red:02x}{patch.green:02x}{patch.blue:02x}")
+        if (patch.red, patch.green, patch.blue) == (255, 255, 255):
+            pen.frame(box)
 
 
 def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:

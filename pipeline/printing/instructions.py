@@ -7,7 +7,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Paragraph
 
 from pipeline.fiducials import modules
-from pipeline.printing.arrangement import Box, furniture
+from pipeline.printing.furniture import Box, furniture
 from pipeline.printing.pen import ACCENT, GREY, INK, PALE, POINTS_PER_MM, Pen
 from pipeline.records import Printout
 

@@ -6,7 +6,8 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from pipeline.printing.arrangement import MM_PER_INCH, Box
+from pipeline.printing.arrangement import MM_PER_INCH
+from pipeline.printing.furniture import Box
 
 POINTS_PER_MM = 72 / MM_PER_INCH
 BLACK, INK, GREY, PALE, ACCENT = "#000000", "#16202b", "#5b6670", "#eef2f4", "#0c6b74"
@@ -32,6 +33,18 @@ class Pen:
         """Fills `box`, its edges moved to the nearest dot."""
         self.canvas.setFillColor(fill)
         self.canvas.rect(*self._inset(box), stroke=0, fill=1)
+
+    def frame(self, box: Box, colour: str = GREY) -> None:
+        """Outlines `box` with a line of one dot, inside it."""
+        dot = MM_PER_INCH / self.dpi
+        x, y, width, height = box
+        for side in (
+            Box(x, y, width, dot),
+            Box(x, y + height - dot, width, dot),
+            Box(x, y, dot, height),
+            Box(x + width - dot, y, dot, height),
+        ):
+            self.rectangle(side, colour)
 
     def panel(self, box: Box, fill: str | None, stroke: str | None = None, radius_mm: float = 1.5, line_mm: float = 0.25) -> None:
         """Draws a box with round corners: decoration, not aligned to dots."""

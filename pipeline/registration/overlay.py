@@ -1,76 +1,148 @@
 """A small picture of a photo with all that was found in it, so that a person sees at a glance what went right or wrong."""
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline import geometry
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
 from pipeline.fiducials import Detection, decode_payload
-from pipeline.records import DISCARD_REASONS, VARIANTS, Printout
+from pipeline.page_map import PageMap
+from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Placement, Printout
+from pipeline.registration.advice import code_trouble, grave, photo_advice, quality_words
+from pipeline.registration.lettering import font, shortened, wrapped
 from pipeline.registration.page import Failure, Registration
+from pipeline.registration.points import targets
 
 _LONG_SIDE_PX = 1600
-_BANNER_PX = 76
-_GREEN, _RED, _AMBER, _WHITE = (24, 150, 92), (200, 44, 44), (214, 132, 10), (255, 255, 255)
+_LEAST_BANNER_PX = 900
+_TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
+_GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
+_DARK, _TABLE = (34, 38, 46), (70, 74, 82)
 _VARIANT_COLOURS = dict(zip(VARIANTS, ((30, 102, 200), (190, 60, 140)), strict=True))
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+_EDGE_POINTS = 16
+# OpenCV draws to 1/16 px and counts in 32 bits
+_SHIFT_BITS, _FAR_PX = 4, 1e6
+_FRAME_PX, _PAPER_PX, _DOT_PX, _CROSS_PX = 3, 2, 4, 6
+
+_Colour = tuple[int, int, int]
+_Words = tuple[str, _Colour]
 
 
-def draw_overlay(photo: np.ndarray, result: Registration | Failure, printout: Printout, title: str = "") -> np.ndarray:
+def draw_overlay(
+    photo: np.ndarray,
+    results: Sequence[Registration | Failure],
+    printout: Printout,
+    title: str = "",
+    quality: Mapping[tuple[int, str, str], CropQuality] | None = None,
+) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
-    Codes of this page are outlined in green with their corner's name, others in amber, missing ones in red; the paper's edge is a
-    thin green line, each image a blue (clean) or magenta (adversarial) frame with its pair's name. The banner of a photo that
-    cannot be used is red and gives the reason in words.
+    Codes of the pages are outlined in green where a decoder read them, in blue-green where they were recognised at their place,
+    in red with the reason where they are missing; all others in amber. Of the tags and marks the used ones are green dots, the
+    others red crosses. The paper's edge is a thin green line along the curled sheet, each image a blue (clean) or magenta
+    (adversarial) frame with its pair's name and what its crop is worth. Each page, or the reason why there is none, has its own
+    green, amber or red line in the banner, with advice beneath where something is wrong.
 
-    Args: `photo` uint8 (H, W, 3); `title` a name for the banner, as a rule the file's.
+    Args:
+        photo: uint8 (H, W, 3).
+        results: as `register` gives them for this photo.
+        title: a name for the banner, as a rule the file's.
+        quality: of each crop by (page, pair_id, variant); without any, frames say nothing of it.
     """
+    quality = quality or {}
+    small, small_from_photo = _shrunk(photo)
+    drawing = _Drawing(small, small_from_photo)
+    grey = None
+    if any(isinstance(result, Failure) or len(result.codes) < _n_codes(printout, result.page) for result in results):
+        grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    for result in results:
+        if isinstance(result, Registration):
+            _draw_images(drawing, result, printout, quality)
+            _draw_points(drawing, result, printout)
+            _draw_codes(drawing, result, printout, grey)
+    for detection in _others(results):
+        drawing.outline(detection.corners, _AMBER, _FRAME_PX)
+        drawing.label(detection.corners, (_name(detection, printout), _AMBER), "above")
+    return _under_banner(drawing.finished(), list(_lines(results, printout, quality, grey)), title)
+
+
+def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a copy that is small enough and the scale and shift (2, 2) to it: halving by averages is fast, the rest is little."""
     height, width = photo.shape[:2]
-    shrink = min(1.0, _LONG_SIDE_PX / max(height, width))
-    size = round(width * shrink), round(height * shrink)
-    small_from_photo = geometry.box_homography(0, 0, *size, width, height)
-    small_from_photo[:2, 2] -= 0.5
-    small = Image.fromarray(photo).resize(size, Image.Resampling.BOX, reducing_gap=None) if shrink < 1 else Image.fromarray(photo)
-    canvas = Image.new("RGB", (size[0], size[1] + _BANNER_PX))
-    canvas.paste(small, (0, _BANNER_PX))
-    drawing = _Drawing(canvas, small_from_photo)
-    if isinstance(result, Registration):
-        _draw_page(drawing, result, printout)
-    known = set(map(id, result.codes.values())) if isinstance(result, Registration) else set()
-    for detection in result.detections:
-        if id(detection) not in known:
-            drawing.frame(detection.corners, _AMBER, _name(detection, printout), outside=True)
-    _draw_banner(drawing, result, title)
-    return np.asarray(canvas)
+    small = photo
+    while max(small.shape[:2]) >= 2 * _LONG_SIDE_PX:
+        even = small[: small.shape[0] // 2 * 2, : small.shape[1] // 2 * 2]
+        small = cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    rest = max(small.shape[:2]) / _LONG_SIDE_PX
+    if rest > 1:
+        size = tuple(max(1, round(side / rest)) for side in small.shape[1::-1])
+        small = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    scale = np.array(small.shape[1::-1]) / (width, height)
+    return small.copy() if small is photo else small, np.array([scale, (scale - 1) / 2])
 
 
-def _draw_page(drawing: "_Drawing", result: Registration, printout: Printout) -> None:
-    def seen(x: float, y: float, width: float, height: float) -> np.ndarray:
-        return geometry.apply_homography(result.photo_from_page, _SQUARE * (width, height) + (x, y))
+def _draw_images(
+    drawing: "_Drawing", result: Registration, printout: Printout, quality: Mapping[tuple[int, str, str], CropQuality]
+) -> None:
+    drawing.outline(
+        _edge(result.page_map, 0, 0, printout.page_width_mm, printout.page_height_mm), _GREEN, _PAPER_PX
+    )
+    for p in _images(printout, result.page):
+        colour = _VARIANT_COLOURS[p.variant]
+        edge = _edge(result.page_map, p.x_mm, p.y_mm, p.width_mm, p.height_mm)
+        drawing.outline(edge, colour, _FRAME_PX)
+        drawing.label(edge, (f"{p.pair_id} · {p.variant}", colour), "top")
+        if quality:
+            row = quality.get((result.page, p.pair_id, p.variant))
+            words = _worth(row) if row else ("not cropped" if drawing.holds(edge) else "outside the photo", _RED)
+            drawing.label(edge, words, "bottom")
 
-    drawing.frame(seen(0, 0, printout.page_width_mm, printout.page_height_mm), _GREEN, "", line_px=2)
-    for p in printout.placements:
-        if p.page == result.page:
-            name = f"{p.pair_id}  {p.variant}"
-            drawing.frame(seen(p.x_mm, p.y_mm, p.width_mm, p.height_mm), _VARIANT_COLOURS[p.variant], name)
-    for f in printout.fiducials:
-        if f.page == result.page:
-            code = result.codes.get(f.corner)
-            if code is None:
-                drawing.frame(seen(f.x_mm, f.y_mm, f.size_mm, f.size_mm), _RED, f"{f.corner} missing", outside=True)
-            else:
-                drawing.frame(code.corners, _GREEN, f.corner, outside=True)
+
+def _worth(row: CropQuality) -> _Words:
+    return quality_words(row), _GREEN if not row.flags else _RED if grave(row.flags) else _AMBER
 
 
-def _draw_banner(drawing: "_Drawing", result: Registration | Failure, title: str) -> None:
-    if isinstance(result, Registration):
-        colour = _GREEN if result.n_codes == 4 else _AMBER
-        head = f"page {result.page}"
-        line = f"{result.n_codes} of 4 codes found · they agree within {result.reprojection_rms_px:.2f} photo px"
-    else:
-        colour = _RED
-        head = "not used" if result.page is None else f"page {result.page} not used"
-        line = DISCARD_REASONS[result.reason] + (f" ({result.detail})" if result.detail else "")
-    drawing.banner(colour, head, title, line)
+def _draw_points(drawing: "_Drawing", result: Registration, printout: Printout) -> None:
+    loose = [target for target in targets(printout, result.page) if target.kind != "code"]
+    if loose:
+        centres = np.array([target.centre_mm for target in loose])
+        for place, is_used in zip(result.page_map(centres), _is_used(result, centres), strict=True):
+            drawing.point(place, is_used)
+
+
+def _is_used(result: Registration, centres_mm: np.ndarray) -> np.ndarray:
+    used_mm = result.surface.points_mm
+    return (np.abs(centres_mm[:, None] - used_mm[None]).max(axis=2) < 1e-6).any(axis=1)
+
+
+def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray | None) -> None:
+    for code in (f for f in printout.fiducials if f.page == result.page):
+        seen = result.codes.get(code.corner)
+        edge = _edge(result.page_map, code.x_mm, code.y_mm, code.size_mm, code.size_mm)
+        if seen is None:
+            words = (f"{code.corner} {code_trouble(grey, result.page_map, code)}", _RED)
+        elif seen.decoder == "alignment":
+            words = (f"{code.corner} recognised", _TEAL)
+        else:
+            words = (code.corner, _GREEN)
+        drawing.outline(edge, words[1], _FRAME_PX)
+        drawing.label(edge, words, "above")
+
+
+def _others(results: Sequence[Registration | Failure]) -> Iterator[Detection]:
+    """Yields each code once that is not where one of the registered pages has it."""
+    shown = [code for result in results if isinstance(result, Registration) for code in result.codes.values()]
+    for detection in (code for result in results for code in result.detections):
+        if not any(_same(detection, code) for code in shown):
+            shown.append(detection)
+            yield detection
+
+
+def _same(one: Detection, other: Detection) -> bool:
+    apart = np.linalg.norm(one.corners.mean(axis=0) - other.corners.mean(axis=0))
+    return one.text == other.text and apart < 0.5 * np.linalg.norm(one.corners[0] - one.corners[2])
 
 
 def _name(detection: Detection, printout: Printout) -> str:
@@ -81,58 +153,128 @@ def _name(detection: Detection, printout: Printout) -> str:
     return place if payload.run_code == printout.run_code else f"run {payload.run_code} {place}"
 
 
+def _lines(
+    results: Sequence[Registration | Failure],
+    printout: Printout,
+    quality: Mapping[tuple[int, str, str], CropQuality],
+    grey: np.ndarray | None,
+) -> Iterator[tuple[_Colour, str, str]]:
+    """Yields for each page the colour of its line, what was found, and what to do ("" for nothing)."""
+    for result in results:
+        if isinstance(result, Failure):
+            page = "not used" if result.page is None else f"page {result.page} not used"
+            detail = f" ({result.detail})" if result.detail and result.detail != f"page {result.page}" else ""
+            yield _RED, f"{page} · {DISCARD_REASONS[result.reason]}{detail}", photo_advice(grey, result, printout)
+            continue
+        n_codes = _n_codes(printout, result.page)
+        rows = [row for (page, _, _), row in quality.items() if page == result.page]
+        expected = [row.predicted_error_px for row in rows] or [
+            result.predicted_error_px(p) for p in _images(printout, result.page)
+        ]
+        parts = [f"page {result.page}", f"{result.n_codes} of {n_codes} codes", f"{result.n_points} of {result.n_targets} points"]
+        if expected:
+            parts.append(f"expected error {np.sqrt(np.mean(np.square(expected))):.2f} px")
+        if n_flagged := sum(bool(row.flags) for row in rows):
+            parts.append(f"{n_flagged} of {len(rows)} crops flagged")
+        advice = photo_advice(grey, result, printout) if result.n_codes < n_codes else ""
+        yield _AMBER if advice or n_flagged else _GREEN, " · ".join(parts), advice
+
+
+def _n_codes(printout: Printout, page: int) -> int:
+    return sum(code.page == page for code in printout.fiducials)
+
+
+def _images(printout: Printout, page: int) -> list[Placement]:
+    return [placement for placement in printout.placements if placement.page == page]
+
+
+def _edge(page_map: PageMap, x_mm: float, y_mm: float, width_mm: float, height_mm: float) -> np.ndarray:
+    """Returns a box's border in the photo, (N, 2) px, along the page's surface."""
+    share = np.arange(_EDGE_POINTS)[:, None] / _EDGE_POINTS
+    border = np.concatenate([a + share * (b - a) for a, b in zip(_SQUARE, np.roll(_SQUARE, -1, axis=0), strict=True)])
+    return page_map(border * (width_mm, height_mm) + (x_mm, y_mm))
+
+
+def _under_banner(picture: np.ndarray, lines: list[tuple[_Colour, str, str]], title: str) -> np.ndarray:
+    height, width = picture.shape[:2]
+    canvas_px = max(width, _LEAST_BANNER_PX)
+    strips = [(_DARK, [title])] if title else []
+    for colour, found, advice in lines:
+        text = wrapped(found, font(_TEXT_PX), canvas_px - 36, _MAX_LINES)
+        strips.append((colour, text + (wrapped("→ " + advice, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) if advice else [])))
+    banner_px = sum(_LINE_PX * len(text) + 12 for _, text in strips)
+    banner = Image.new("RGB", (canvas_px, banner_px))
+    draw, top = ImageDraw.Draw(banner), 0
+    for colour, text in strips:
+        draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
+        for i, line in enumerate(text):
+            line = shortened(line, font(_TEXT_PX), canvas_px - 36)
+            draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
+        top += _LINE_PX * len(text) + 12
+    out = np.empty((banner_px + height, canvas_px, 3), np.uint8)
+    out[:banner_px] = np.asarray(banner)
+    left = (canvas_px - width) // 2
+    out[banner_px:, :left] = out[banner_px:, left + width :] = _TABLE
+    out[banner_px:, left : left + width] = picture
+    return out
+
+
 class _Drawing:
-    """Lines and labels in photo pixels on the small picture beneath the banner."""
+    """Lines and labels given in photo pixels on the small picture; labels lie on top of all lines."""
 
-    def __init__(self, canvas: Image.Image, small_from_photo: np.ndarray) -> None:
-        self._canvas = canvas
-        self._draw = ImageDraw.Draw(canvas)
-        self._from_photo = small_from_photo
+    def __init__(self, small: np.ndarray, small_from_photo: np.ndarray) -> None:
+        self._pixels = small
+        self._scale, self._shift = small_from_photo
+        self._labels: list[tuple[np.ndarray, _Words, str]] = []
 
-    def frame(
-        self, corners: np.ndarray, colour: tuple[int, int, int], label: str, line_px: int = 3, outside: bool = False
-    ) -> None:
-        """Outlines four corners; the label sits inside the frame's upper left or, if `outside`, on top of it."""
-        points = geometry.apply_homography(self._from_photo, corners) + (0, _BANNER_PX)
-        outline = [tuple(map(float, point)) for point in (*points, points[0], points[1])]
-        self._draw.line(outline, fill=colour, width=line_px, joint="curve")
-        if label:
+    def outline(self, photo_px: np.ndarray, colour: _Colour, line_px: int) -> None:
+        """Draws a closed line through (N, 2)."""
+        cv2.polylines(self._pixels, [self._fixed(photo_px)], True, colour, line_px, cv2.LINE_AA, _SHIFT_BITS)
+
+    def point(self, photo_px: np.ndarray, is_used: bool) -> None:
+        """Draws a green dot or a red cross, with a white rim to show on black and white alike."""
+        x, y = self._fixed(photo_px[None])[0]
+        if is_used:
+            for radius, colour in ((_DOT_PX + 1, _WHITE), (_DOT_PX - 1, _GREEN)):
+                cv2.circle(self._pixels, (x, y), radius << _SHIFT_BITS, colour, -1, cv2.LINE_AA, _SHIFT_BITS)
+            return
+        arm = _CROSS_PX << _SHIFT_BITS
+        for line_px, colour in ((5, _WHITE), (2, _RED)):
+            for turn in (1, -1):
+                one, other = (int(x - arm), int(y - turn * arm)), (int(x + arm), int(y + turn * arm))
+                cv2.line(self._pixels, one, other, colour, line_px, cv2.LINE_AA, _SHIFT_BITS)
+
+    def label(self, photo_px: np.ndarray, words: _Words, place: str) -> None:
+        """Notes a label in the middle of an outline's top or bottom, inside it, or "above" it."""
+        self._labels.append((self._small(photo_px), words, place))
+
+    def holds(self, photo_px: np.ndarray) -> bool:
+        """Returns whether all points lie in the picture."""
+        points = self._small(photo_px)
+        return bool((points >= -0.5).all() and (points <= np.array(self._pixels.shape[1::-1]) - 0.5).all())
+
+    def finished(self) -> np.ndarray:
+        """Returns the picture with its labels."""
+        canvas = Image.fromarray(self._pixels)
+        draw = ImageDraw.Draw(canvas)
+        for points, (text, colour), place in self._labels:
             left, top = points.min(axis=0)
-            room = 400.0 if outside else float(np.ptp(points[:, 0]))
-            self._label(float(left), float(top), label, colour, outside, room)
+            right, bottom = points.max(axis=0)
+            if right < 0 or bottom < 0 or left > canvas.width or top > canvas.height:
+                continue
+            room = 400.0 if place == "above" else right - left - 10
+            text = shortened(text, font(_LABEL_PX), room)
+            width, height = font(_LABEL_PX).getlength(text) + 8, _LABEL_PX + 5
+            x = min(max((left + right - width) / 2, 0), canvas.width - width)
+            y = {"above": top - height - 3, "top": top, "bottom": bottom - height}[place]
+            y = min(max(y, 0), canvas.height - height)
+            if text:
+                draw.rectangle([x, y, x + width, y + height], fill=colour)
+                draw.text((x + 4, y + 1), text, font=font(_LABEL_PX), fill=_WHITE)
+        return np.asarray(canvas)
 
-    def banner(self, colour: tuple[int, int, int], head: str, title: str, line: str) -> None:
-        """Fills the strip at the top: two lines, shortened to the picture's width."""
-        width = self._canvas.width
-        self._draw.rectangle([0, 0, width, _BANNER_PX - 1], fill=colour)
-        used = self._text(18, 10, head, 26, width - 36)
-        if title:
-            self._text(18 + used + 18, 14, title, 20, width - 54 - used)
-        self._text(18, 44, line, 20, width - 36)
+    def _small(self, photo_px: np.ndarray) -> np.ndarray:
+        return photo_px * self._scale + self._shift
 
-    def _label(self, left: float, top: float, label: str, colour: tuple[int, int, int], outside: bool, room_px: float) -> None:
-        font = _font(17)
-        label = _shortened(label, font, room_px - 10)
-        width = font.getlength(label) + 10
-        x = min(max(left - (1 if outside else 0), 0), self._canvas.width - width)
-        y = min(max(top - 26 if outside else top, _BANNER_PX), self._canvas.height - 24)
-        self._draw.rectangle([x, y, x + width, y + 23], fill=colour)
-        self._draw.text((x + 5, y + 2), label, font=font, fill=_WHITE)
-
-    def _text(self, x: float, y: float, text: str, size_px: int, room_px: float) -> float:
-        font = _font(size_px)
-        text = _shortened(text, font, room_px)
-        self._draw.text((x, y), text, font=font, fill=_WHITE)
-        return float(font.getlength(text))
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room_px: float) -> str:
-    if font.getlength(text) <= room_px:
-        return text
-    while text and font.getlength(text + "...") > room_px:
-        text = text[:-1]
-    return text + "..."
-
-
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size_px)
+    def _fixed(self, photo_px: np.ndarray) -> np.ndarray:
+        return np.rint(np.clip(self._small(photo_px), -_FAR_PX, _FAR_PX) * (1 << _SHIFT_BITS)).astype(np.int32)

@@ -15,7 +15,7 @@ from pipeline.records import Fiducial, Mark, Printout, Tag
 _CODE_PX, _TAG_PX, _MARK_PX = 4, 6, 10
 _QUIET_MODULES, _QUIET_CELLS = 2, 1
 _HALF = 10
-_MARK_MARGIN_PX = 5
+_MARK_MARGIN_PX = 3
 _MIN_AGREEMENT = {"code": 0.55, "tag": 0.7, "mark": 0.75}
 _MAX_SHIFT_PX = 3.0
 _MAX_PHOTO_PX = 2.2

@@ -30,7 +30,24 @@ def tilt_deg(page_map: PageMap, size: tuple[int, int], focal_35mm_mm: float | No
     h = centred_from_photo @ page_map.homography @ middle
     h = h / h[2, 2]
     px_per_35mm = math.hypot(width, height) / _DIAGONAL_35MM_MM
-    focal_px = (focal_35mm_mm or _solved_focal_px(h, page_map, px_per_35mm) or _USUAL_FOCAL_35MM_MM * px_per_35mm)
+    given_px = focal_35mm_mm * px_per_35mm if focal_35mm_mm else None
+    focal_px = given_px or _solved_focal_px(h, page_map, px_per_35mm) or _USUAL_FOCAL_35MM_MM * px_per_35mm
     across, down = h[:, 0] / (focal_px, focal_px, 1), h[:, 1] / (focal_px, focal_px, 1)
     normal = np.cross(across, down)
     return math.degrees(math.atan2(math.hypot(normal[0], normal[1]), abs(normal[2])))
+
+
+def _solved_focal_px(h: np.ndarray, page_map: PageMap, px_per_35mm: float) -> float | None:
+    """Returns the focal length from r1 . r2 = 0 and r1 . r1 = r2 . r2, least squares; None where they say too little."""
+    fall = abs(h[2, 0]) * page_map.width_mm + abs(h[2, 1]) * page_map.height_mm
+    if fall < _MIN_DEPTH_FALL_RATE:
+        return None
+    (a, d), (b, e), (c, g) = h[0, :2], h[1, :2], h[2, :2]
+    seen = np.array([a * d + b * e, a * a + b * b - d * d - e * e])
+    depth = np.array([c * g, c * c - g * g])
+    inverse_square = -(seen @ depth) / (seen @ seen)
+    if inverse_square <= 0:
+        return None
+    focal_px = 1 / math.sqrt(inverse_square)
+    low, high = (focal * px_per_35mm for focal in _FOCAL_RANGE_35MM_MM)
+    return focal_px if low <= focal_px <= high else None

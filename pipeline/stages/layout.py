@@ -6,18 +6,28 @@ import hashlib
 from collections import Counter
 
 from pipeline.executor import Context
-from pipeline.images import read_png
-from pipeline.printing import Cell, Instructions, PrintPair, arrange, build_pdf, caption_text
-from pipeline.records import VARIANTS, Candidate, Pair
+from pipeline.images import png_bytes, read_png
+from pipeline.printing import (
+    Cell,
+    Instructions,
+    PrintPair,
+    arrange,
+    build_pdf,
+    caption_text,
+    render_page,
+    screen_html,
+    screen_page_name,
+)
+from pipeline.records import VARIANTS, Candidate, Pair, Printout
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, file_hash, read_table, write_bytes, write_json
+from pipeline.store import Run, content_hash, file_hash, read_table, replace_folder, write_bytes, write_json
 
 RUN_CODE_CHARS = 5
 
 
 def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `printout.pdf` and `layout.json`, the geometry of every page in mm.
+    """Writes `printout.pdf`, or pages for the screen, and `layout.json`, the geometry of every page in mm.
 
     The run's code in the QR codes is made from everything that is printed, so a photo of an older printout is never taken for
     one of this.
@@ -39,6 +49,8 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
         pairs_per_page=settings.pairs_per_page,
         image_mm=settings.image_mm,
         dpi=settings.dpi,
+        aids=settings.aids,
+        medium=settings.medium,
     )
     captions = {
         (pair.pair_id, variant): caption_text(pair, variant, names[pair.image_id]) for pair in pairs for variant in VARIANTS
@@ -47,18 +59,44 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     cells = tuple(Cell(attack, epsilon, n_pairs) for (attack, epsilon), n_pairs in counts.items())
     instructions = Instructions(f"captures/{run.name}/photos/", f"inkproof run {run.name}", cells)
     pdf = build_pdf(printout, lambda path: read_png(run.printouts / path), captions, instructions)
-    write_bytes(run.pdf, pdf)
     run.photos.mkdir(parents=True, exist_ok=True)
-    write_json(run.layout, dataclasses.replace(printout, pdf_sha256=hashlib.sha256(pdf).hexdigest()))
+    digest, outputs, note = _for_screen(run, printout, pdf) if settings.medium == "screen" else _for_paper(run, printout, pdf)
+    write_json(run.layout, dataclasses.replace(printout, pdf_sha256=digest))
     first = printout.placements[0]
     summary = {
         "n_pages": printout.n_pages,
         "n_pairs": len(pairs),
         "run_code": printout.run_code,
         "image_mm": round(first.width_mm, 1),
+        "n_marks": sum(mark.page == 1 for mark in printout.marks),
     }
-    notes = (f"printout.pdf: {printout.n_pages} pages and one of instructions, images {first.width_mm:.0f} mm wide",)
-    return Outcome(("printout.pdf", "layout.json"), summary, notes)
+    return Outcome((*outputs, "layout.json"), summary, (note,))
+
+
+def _for_paper(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[str, ...], str]:
+    """Writes the PDF; returns the hash of what is printed, the files and a note."""
+    replace_folder(run.screen, ())
+    write_bytes(run.pdf, pdf)
+    size = printout.placements[0].width_mm
+    note = f"printout.pdf: {printout.n_pages} pages and one of instructions, images {size:.0f} mm wide"
+    return hashlib.sha256(pdf).hexdigest(), ("printout.pdf",), note
+
+
+def _for_screen(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[str, ...], str]:
+    """Writes a picture of each page and the HTML page that shows them; returns as `_for_paper`."""
+    run.pdf.unlink(missing_ok=True)
+    digest = hashlib.sha256()
+    names = [screen_page_name(page) for page in range(1, printout.n_pages + 1)]
+    replace_folder(run.screen, {name.removeprefix("screen/") for name in names})
+    for page, name in enumerate(names, start=1):
+        png = png_bytes(render_page(pdf, page, printout.dpi))
+        digest.update(png)
+        write_bytes(run.printouts / name, png)
+    write_bytes(run.screen / "index.html", screen_html(printout).encode())
+    first = printout.placements[0]
+    side = round(first.width_mm * printout.dpi / 25.4)
+    note = f"screen/index.html: {printout.n_pages} pages, images {side} screen pixels wide"
+    return digest.hexdigest(), (*names, "screen/index.html"), note
 
 
 def _run_code(run: Run, pairs: list[Pair], settings: dict[str, object]) -> str:

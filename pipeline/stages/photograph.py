@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import AnswerNo
 from pipeline.executor import Context, map_items
-from pipeline.printing import render_page
+from pipeline.printing import page_raster
 from pipeline.records import Printout
 from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
@@ -47,7 +47,9 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for number in range(1, printout.n_pages + 1)
     ]
     todo = [page for page in pages if not _is_done(run.captures, page)]
-    work = partial(_photograph, captures=run.captures, pdf=run.pdf, printout=printout, profile=profile.name, seed=experiment.seed)
+    work = partial(
+        _photograph, captures=run.captures, printouts=run.printouts, printout=printout, profile=profile.name, seed=experiment.seed
+    )
     for _ in map_items(work, todo, context, "photograph"):
         pass
     _remove_others(run, pages)
@@ -55,9 +57,9 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), {"n_photos": len(pages), "profile": profile.name}, ("these photographs are simulated",))
 
 
-def _photograph(page: _Page, captures: Path, pdf: Path, printout: Printout, profile: str, seed: int) -> None:
+def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout, profile: str, seed: int) -> None:
     settings = load_profile(profile)
-    raster = render_page(pdf, page.number, RENDER_DPI)
+    raster = page_raster(printouts, printout, page.number, RENDER_DPI)
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, settings, generator)
     jpeg = encode_jpeg(photo, settings)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+from collections import defaultdict
 from collections.abc import Iterable
 
 from pipeline.executor import Context
@@ -50,29 +51,28 @@ class _Judged:
     """Whether the model is right, by condition, variant and pair."""
 
     def __init__(self, views: Iterable[View], predictions: dict[str, Prediction]) -> None:
-        self._predictions: dict[tuple[Condition, str, str], Prediction] = {}
+        self._predictions: dict[tuple[Condition, str, str], list[Prediction]] = defaultdict(list)
         self.conditions: list[Condition] = []
         for view in views:
             condition = (view.transform, view.parameter, view.origin)
             if condition not in self.conditions:
                 self.conditions.append(condition)
             subject = view.pair_id or view.image_id
-            self._predictions[condition, view.variant, subject] = predictions[view.view_id]
+            self._predictions[condition, view.variant, subject].append(predictions[view.view_id])
         self.source = next((condition for condition in self.conditions if condition[0] == SOURCE), None)
 
-    def right(self, pair: Pair, variant: str, condition: Condition, top_k: int) -> bool | None:
-        """Returns whether the true label is among the `top_k` likeliest, or None where this view does not exist."""
+    def right(self, pair: Pair, variant: str, condition: Condition, top_k: int) -> list[bool]:
+        """Returns, for each view (several where every photo of a page counts), whether the true label is in its top k."""
         subject = pair.image_id if variant == "clean" and condition[0] != PHOTO else pair.pair_id
-        prediction = self._predictions.get((condition, variant, subject))
-        return None if prediction is None else prediction.true_label in prediction.labels[:top_k]
+        found = self._predictions.get((condition, variant, subject), [])
+        return [prediction.true_label in prediction.labels[:top_k] for prediction in found]
 
 
 def _accuracy(
     case: str, attack: str, epsilon: int, cell: list[Pair], variant: str, condition: Condition, top_k: int, judged: _Judged
 ) -> AccuracyRow:
     results = [judged.right(pair, variant, condition, top_k) for pair in cell]
-    present = [result for result in results if result is not None]
-    n_correct, n_images = sum(present), len(present)
+    n_correct, n_images = sum(map(sum, results)), sum(map(len, results))
     interval = wilson(n_correct, n_images)
     return AccuracyRow(
         case=case,
@@ -85,7 +85,7 @@ def _accuracy(
         top_k=top_k,
         n_correct=n_correct,
         n_images=n_images,
-        n_discarded=len(results) - n_images,
+        n_discarded=sum(not result for result in results),
         accuracy=n_correct / n_images if n_images else None,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
@@ -95,14 +95,14 @@ def _accuracy(
 def _destruction(
     case: str, attack: str, epsilon: int, cell: list[Pair], condition: Condition, top_k: int, judged: _Judged
 ) -> RateRow:
-    present = [pair for pair in cell if judged.right(pair, "adversarial", condition, top_k) is not None]
+    present = [(pair, right) for pair in cell for right in judged.right(pair, "adversarial", condition, top_k)]
     counts = destruction_counts(
         (
-            bool(judged.right(pair, "clean", judged.source, top_k)),
-            bool(judged.right(pair, "adversarial", judged.source, top_k)),
-            bool(judged.right(pair, "adversarial", condition, top_k)),
+            any(judged.right(pair, "clean", judged.source, top_k)),
+            any(judged.right(pair, "adversarial", judged.source, top_k)),
+            right,
         )
-        for pair in present
+        for pair, right in present
     )
     interval = wilson(counts.n_hit, counts.n_eligible)
     return RateRow(
@@ -116,7 +116,7 @@ def _destruction(
         n_hit=counts.n_hit,
         n_eligible=counts.n_eligible,
         n_images=len(present),
-        n_discarded=len(cell) - len(present),
+        n_discarded=len(cell) - len({pair.pair_id for pair, _ in present}),
         destruction_rate=counts.rate,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
