@@ -262,7 +262,7 @@ def _status(options: argparse.Namespace) -> tuple[Any, int]:
     experiment, run, _ = _opened(options, check=False)
     states = status(experiment, run)
     result = {"run": experiment.name, "stages": [_told(state, run) for state in states]}
-    if any(state.state == WAITING for state in states) and run.pdf.is_file():
+    if any(state.state == WAITING for state in states) and run.layout.is_file():
         result["todo"] = instructions(experiment, run)
     elif any(state.state != DONE for state in states):
         result["next"] = f"inkproof run {experiment.words}"

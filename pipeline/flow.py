@@ -149,8 +149,11 @@ def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool
 
 def instructions(experiment: Experiment, run: Run) -> str:
     """Returns what a person has to do when a run waits for photographs."""
+    show = f"Print {run.pdf} at 100 % (not 'fit to page')"
+    if experiment.layout.medium == "screen":
+        show = f"Open {run.screen / 'index.html'} in a browser in full screen"
     return (
-        f"Print {run.pdf} at 100 % (not 'fit to page'), photograph every page with its four codes in the frame,\n"
+        f"{show}, photograph every page with its four codes in the frame,\n"
         f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
         f"No printer at hand? Let one be simulated: inkproof run {experiment.words} --set photograph.by=simulator"
     )
@@ -159,7 +162,7 @@ def instructions(experiment: Experiment, run: Run) -> str:
 def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:
     by_camera = experiment.photograph.by == "camera"
     if stage.name == "photograph" and by_camera:
-        return _camera_status(run, known)
+        return _camera_status(experiment, run, known)
     if stage.name == "crop" and by_camera and not photo_files(run, by_camera):
         return StageStatus("crop", WAITING, f"no photos in {run.photos}")
     record = read_stage_record(_folder(stage, run), stage.name)
@@ -179,12 +182,13 @@ def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     return StageStatus(stage.name, STALE if reason else DONE, reason, record.summary)
 
 
-def _camera_status(run: Run, known: dict[str, StageStatus]) -> StageStatus:
+def _camera_status(experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:
     photos = photo_files(run, by_camera=True)
     if known["layout"].state != DONE:
         return StageStatus("photograph", WAITING, "the pages are not laid out yet")
     if not photos:
-        return StageStatus("photograph", WAITING, f"print {run.pdf} and put the photos into {run.photos}")
+        show = f"show {run.screen / 'index.html'}" if experiment.layout.medium == "screen" else f"print {run.pdf}"
+        return StageStatus("photograph", WAITING, f"{show} and put the photos into {run.photos}")
     crop = read_stage_record(run.captures, "crop")
     to_do = crop.summary.get("to_do", []) if crop else []
     missing = crop.summary.get("missing_pages", []) if crop else []

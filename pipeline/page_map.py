@@ -58,7 +58,7 @@ class PageMap:
             return straight + self.residual_px[0, 0]
         across = interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
         down = interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
-        return straight + np.einsum("ki,ijc,kj->kc", down, self.residual_px, across, optimize=True)
+        return straight + (np.tensordot(down, self.residual_px, axes=1) * across[..., None]).sum(axis=1)
 
     def jacobian(self, page_mm: np.ndarray) -> np.ndarray:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""

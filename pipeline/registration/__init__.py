@@ -1,7 +1,32 @@
-"""From a photograph to its pages and crops, what they are worth, and a picture of what was found."""
+"""From a photograph to its pages and crops, what they are worth, and pictures of what was found."""
 
+from pipeline.registration.advice import pages_to_do, photo_advice, quality_words
+from pipeline.registration.colour import Correction, corrected, strip_correction
+from pipeline.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.registration.cropping import crop, registration_error, sharpness_of
+from pipeline.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.registration.overlay import draw_overlay
 from pipeline.registration.page import Failure, Registration, register
+from pipeline.registration.quality import PageQuality, crop_quality, page_quality
 
-__all__ = ["Failure", "Registration", "crop", "draw_overlay", "register", "registration_error", "sharpness_of"]
+__all__ = [
+    "GAUSSIAN_MTF50",
+    "ContactRow",
+    "Correction",
+    "Failure",
+    "PageQuality",
+    "Registration",
+    "corrected",
+    "crop",
+    "crop_quality",
+    "draw_contact_sheets",
+    "draw_overlay",
+    "page_quality",
+    "pages_to_do",
+    "photo_advice",
+    "quality_words",
+    "register",
+    "registration_error",
+    "sharpness_of",
+    "strip_correction",
+]

@@ -25,8 +25,8 @@ class Correction:
 def strip_correction(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[Correction | None, str]:
     """Returns the correction that makes the strip's greys what they were sent as, and "" or, without one, why there is none.
 
-    White balance and tone together: per channel a monotone cubic (Fritsch and Carlson 1980) through the grey patches as seen.
-    Beyond the darkest and the lightest the curve goes on straight.
+    White balance and tone together: per channel straight lines through the grey patches as seen, on beyond the outermost.
+    Neighbours too alike to be told apart count as one grey.
 
     Args: `photo` uint8 (H, W, 3).
     """
@@ -39,11 +39,10 @@ def strip_correction(photo: np.ndarray, page_map: PageMap, printout: Printout, p
     usable = sorted((s for s in seen if s.clipped_rate <= _MAX_CLIPPED_RATE), key=lambda s: s.patch.green)
     if len(usable) < max(_MIN_GREYS, len(seen) - 2):
         return None, "the colour strip is over- or underexposed"
-    sent = np.array([s.patch.green for s in usable], np.float64)
-    means = np.array([s.mean_8bit for s in usable])
-    if (np.diff(means, axis=0) < _MIN_STEP_8BIT).any() or (np.ptp(means, axis=0) < _MIN_RANGE_8BIT).any():
+    curves = [_steps([(float(s.mean_8bit[channel]), s.patch.green) for s in usable]) for channel in range(3)]
+    if any(len(x) < _MIN_GREYS or np.ptp(x) < _MIN_RANGE_8BIT for x, _ in curves):
         return None, "the colour strip's greys cannot be told apart"
-    tables = np.column_stack([_monotone_curve(means[:, channel], sent) for channel in range(3)])
+    tables = np.column_stack([_curve(x, y) for x, y in curves])
     return Correction(np.clip(np.rint(tables), 0, 255).astype(np.uint8)), ""
 
 
@@ -52,20 +51,25 @@ def corrected(pixels: np.ndarray, correction: Correction) -> np.ndarray:
     return np.stack([correction.tables[:, channel][pixels[..., channel]] for channel in range(3)], axis=-1)
 
 
-def _monotone_curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Returns the values (256,) at 0 .. 255 of the monotone cubic through ascending points (N,), straight beyond them."""
-    step, slope = np.diff(x), np.diff(y) / np.diff(x)
-    # harmonic means weighted by the steps keep it monotone; at the ends the outermost chord's slope
-    before, after = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]
-    inner = (before + after) / (before / slope[:-1] + after / slope[1:])
-    slopes = np.concatenate([slope[:1], inner, slope[-1:]])
+def _steps(pairs: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns seen and sent values, both ascending, of pairs ordered by what was sent; neighbours out of order are averaged.
+
+    Pool adjacent violators (Ayer et al. 1955).
+    """
+    groups: list[tuple[float, float, int]] = []
+    for seen, sent in pairs:
+        group = (seen, float(sent), 1)
+        while groups and group[0] - groups[-1][0] < _MIN_STEP_8BIT:
+            x, y, n = groups.pop()
+            total = n + group[2]
+            group = ((x * n + group[0] * group[2]) / total, (y * n + group[1] * group[2]) / total, total)
+        groups.append(group)
+    return np.array([x for x, _, _ in groups]), np.array([y for _, y, _ in groups])
+
+
+def _curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the values (256,) at 0 .. 255 of the straight lines through ascending points, the outermost ones going on."""
     at = np.arange(256.0)
-    k = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
-    t = (at - x[k]) / step[k]
-    cubic = (
-        (1 + 2 * t) * (1 - t) ** 2 * y[k]
-        + t * t * (3 - 2 * t) * y[k + 1]
-        + t * (1 - t) * step[k] * ((1 - t) * slopes[k] - t * slopes[k + 1])
-    )
-    straight = np.where(at < x[0], y[0] + slope[0] * (at - x[0]), y[-1] + slope[-1] * (at - x[-1]))
-    return np.where((at < x[0]) | (at > x[-1]), straight, cubic)
+    below = y[0] + (at - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
+    above = y[-1] + (at - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return np.where(at < x[0], below, np.where(at > x[-1], above, np.interp(at, x, y)))

@@ -16,13 +16,18 @@ from pipeline.records import Fiducial, Tag
 
 # sqrt(ln 2 / 2) / pi: a Gaussian of sigma px halves the contrast at this over sigma
 GAUSSIAN_MTF50 = 0.18739
+# pixels carry no more, however sharp the edge
+_NYQUIST = 0.5
 _BIN_PX = 0.5
-_FIRST_SIGMA_PX, _SIGMA_RANGE_PX = 1.2, (0.2, 12.0)
+_FIRST_SIGMA_PX, _SIGMA_RANGE_PX = 1.2, (0.1, 12.0)
 _N_STEPS, _MAX_LOG_STEP, _ENOUGH_GAIN = 15, 0.5, 1e-3
 # of white light: less contrast and more misfit are something else than a printed edge
 _MIN_CONTRAST, _MAX_MISFIT = 0.02, 0.15
 _LINEAR = np.arange(256) / 255
 _LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4)
+
+# px across the edges, linear light, number of photo pixels (one value a bin each), px per module
+_Strip = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +59,18 @@ def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag) -
     may be larger than drawn, as ink spreads.
 
     Args: `photo_grey` uint8 (H, W).
-    Returns: None where it does not lie wholly in the photo, is hidden or has no contrast.
+    Returns: 0.5 at most; None where it does not lie wholly in the photo, is hidden or has no contrast.
     """
     profile = _FINDERS if isinstance(fiducial, Fiducial) else _BORDER
     directions = list(_strips(photo_grey, page_map, fiducial, profile))
     if len(directions) < 2:
         return None
     sigmas = [_sigma_px(strips, profile.edges) for strips in directions]
-    return None if None in sigmas else float(GAUSSIAN_MTF50 / np.sqrt(sigmas[0] * sigmas[1]))
+    return None if None in sigmas else min(float(GAUSSIAN_MTF50 / np.sqrt(sigmas[0] * sigmas[1])), _NYQUIST)
 
 
-def _strips(
-    photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag, profile: _Profile
-) -> Iterator[list[tuple[np.ndarray, np.ndarray, float]]]:
-    """Yields for across and for down one strip an outer corner: px across the edges, linear light, px per module."""
+def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag, profile: _Profile) -> Iterator[list[_Strip]]:
+    """Yields for across and for down one strip an outer corner; nothing where one is not in the photo or smaller than pixels."""
     height, width = photo_grey.shape
     module_mm = fiducial.size_mm / profile.n_modules
     low, high = profile.reach[0], max(profile.reach[1], profile.along[1])
@@ -93,6 +96,8 @@ def _strips(
             across, along = places[axis], places[1 - axis]
             inside = (across > profile.reach[0]) & (across < profile.reach[1])
             inside &= (along > profile.along[0]) & (along < profile.along[1])
+            if not inside.any():
+                return
             px_per_module = 1 / float(np.linalg.norm(slopes[axis]))
             strips[axis].append((*_binned(across[inside] * px_per_module, light[inside]), px_per_module))
     yield from strips
@@ -106,7 +111,7 @@ def _binned(across_px: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.bincount(index, across_px)[some] / n[some], np.bincount(index, light)[some] / n[some], n[some]
 
 
-def _sigma_px(strips: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]], edges: tuple) -> float | None:
+def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> float | None:
     """Returns the blur that all strips of one direction share, by Levenberg's method.
 
     Unknown are black, white, log sigma, the growth of dark squares (where there are two kinds of edges to tell it from an
@@ -140,6 +145,7 @@ def _sigma_px(strips: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]], ed
         ridge = damping * np.diag(normal) + 1e-9 * np.trace(normal)
         step = np.linalg.solve(normal + np.diag(ridge), jacobian.T @ residual)
         step[2] = np.clip(step[2], -_MAX_LOG_STEP, _MAX_LOG_STEP)
+        step[2] = max(step[2], np.log(_SIGMA_RANGE_PX[0]) - p[2])
         trial, trial_jacobian = residual_of(p + step)
         before, after = residual @ residual, trial @ trial
         if after >= before:
@@ -150,7 +156,7 @@ def _sigma_px(strips: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]], ed
             break
     contrast, sigma = p[1] - p[0], float(np.exp(p[2]))
     misfit = np.sqrt(residual @ residual / (weight @ weight))
-    if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or not _SIGMA_RANGE_PX[0] < sigma < _SIGMA_RANGE_PX[1]:
+    if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or sigma > _SIGMA_RANGE_PX[1]:
         return None
     return sigma
 

@@ -69,7 +69,7 @@ def draw_overlay(
 
 
 def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a copy that is small enough and the scale and shift (2, 2) to it: halving by averages is fast, the rest is little."""
+    """Returns a copy that is small enough, and the scale and shift to it (2, 2): halving is fast, the rest is little."""
     height, width = photo.shape[:2]
     small = photo
     while max(small.shape[:2]) >= 2 * _LONG_SIDE_PX:
@@ -86,12 +86,12 @@ def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _draw_images(
     drawing: "_Drawing", result: Registration, printout: Printout, quality: Mapping[tuple[int, str, str], CropQuality]
 ) -> None:
-    drawing.outline(
-        _edge(result.page_map, 0, 0, printout.page_width_mm, printout.page_height_mm), _GREEN, _PAPER_PX
-    )
-    for p in _images(printout, result.page):
+    images = _images(printout, result.page)
+    paper = (0, 0, printout.page_width_mm, printout.page_height_mm)
+    edges = _edges(result.page_map, [paper] + [(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in images])
+    drawing.outline(edges[0], _GREEN, _PAPER_PX)
+    for p, edge in zip(images, edges[1:], strict=True):
         colour = _VARIANT_COLOURS[p.variant]
-        edge = _edge(result.page_map, p.x_mm, p.y_mm, p.width_mm, p.height_mm)
         drawing.outline(edge, colour, _FRAME_PX)
         drawing.label(edge, (f"{p.pair_id} · {p.variant}", colour), "top")
         if quality:
@@ -113,14 +113,15 @@ def _draw_points(drawing: "_Drawing", result: Registration, printout: Printout) 
 
 
 def _is_used(result: Registration, centres_mm: np.ndarray) -> np.ndarray:
-    used_mm = result.surface.points_mm
+    used_mm = result.surface._fits[0].points_mm
     return (np.abs(centres_mm[:, None] - used_mm[None]).max(axis=2) < 1e-6).any(axis=1)
 
 
 def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray | None) -> None:
-    for code in (f for f in printout.fiducials if f.page == result.page):
+    codes = [code for code in printout.fiducials if code.page == result.page]
+    edges = _edges(result.page_map, [(code.x_mm, code.y_mm, code.size_mm, code.size_mm) for code in codes])
+    for code, edge in zip(codes, edges, strict=True):
         seen = result.codes.get(code.corner)
-        edge = _edge(result.page_map, code.x_mm, code.y_mm, code.size_mm, code.size_mm)
         if seen is None:
             words = (f"{code.corner} {code_trouble(grey, result.page_map, code)}", _RED)
         elif seen.decoder == "alignment":
@@ -188,11 +189,12 @@ def _images(printout: Printout, page: int) -> list[Placement]:
     return [placement for placement in printout.placements if placement.page == page]
 
 
-def _edge(page_map: PageMap, x_mm: float, y_mm: float, width_mm: float, height_mm: float) -> np.ndarray:
-    """Returns a box's border in the photo, (N, 2) px, along the page's surface."""
+def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]) -> list[np.ndarray]:
+    """Returns the borders of boxes (x, y, width, height in mm) in the photo, each (N, 2) px, along the page's surface."""
     share = np.arange(_EDGE_POINTS)[:, None] / _EDGE_POINTS
     border = np.concatenate([a + share * (b - a) for a, b in zip(_SQUARE, np.roll(_SQUARE, -1, axis=0), strict=True)])
-    return page_map(border * (width_mm, height_mm) + (x_mm, y_mm))
+    page_mm = [border * (width, height) + (x, y) for x, y, width, height in boxes]
+    return np.split(page_map(np.concatenate(page_mm)), len(boxes)) if boxes else []
 
 
 def _under_banner(picture: np.ndarray, lines: list[tuple[_Colour, str, str]], title: str) -> np.ndarray:
@@ -201,14 +203,13 @@ def _under_banner(picture: np.ndarray, lines: list[tuple[_Colour, str, str]], ti
     strips = [(_DARK, [title])] if title else []
     for colour, found, advice in lines:
         text = wrapped(found, font(_TEXT_PX), canvas_px - 36, _MAX_LINES)
-        strips.append((colour, text + (wrapped("→ " + advice, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) if advice else [])))
+        strips.append((colour, text + (wrapped(advice, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) if advice else [])))
     banner_px = sum(_LINE_PX * len(text) + 12 for _, text in strips)
     banner = Image.new("RGB", (canvas_px, banner_px))
     draw, top = ImageDraw.Draw(banner), 0
     for colour, text in strips:
         draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
         for i, line in enumerate(text):
-            line = shortened(line, font(_TEXT_PX), canvas_px - 36)
             draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
         top += _LINE_PX * len(text) + 12
     out = np.empty((banner_px + height, canvas_px, 3), np.uint8)

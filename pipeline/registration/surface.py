@@ -13,10 +13,10 @@ from pipeline.geometry import apply_homography, homography_from_points
 from pipeline.page_map import PageMap
 
 # Lengths over which paper bends: a sheet of A4 has half a wave to two waves across. Bend over noise: none to ten millimetres.
-_LENGTHS_MM = (90.0, 130.0, 190.0, 280.0)
-_RATIOS = (0.0, 0.5, 1.5, 5.0, 15.0, 50.0, 150.0, 500.0)
-# A printed point is measured to a few hundredths of a pixel; ten such points' worth of belief steadies a fit to few points.
-_PRIOR_NOISE_PX, _PRIOR_WEIGHT = 0.07, 10.0
+_LENGTHS_MM = (90.0, 130.0, 190.0, 280.0, 400.0)
+_RATIOS = (0.0, 0.5, 1.5, 5.0, 15.0, 50.0, 150.0, 500.0, 1500.0)
+# A printed point is measured to a few hundredths of a pixel; three such points' worth of belief steadies a fit to few points.
+_PRIOR_NOISE_PX, _PRIOR_WEIGHT = 0.04, 6.0
 _LEAST_SHARE = 0.02
 # Beyond these something is wrong: a point is contradicted by the others, or all scatter more than points do.
 _MAX_Z, _MAX_NOISE_PX = 4.5, 0.25

@@ -1,5 +1,7 @@
 """The phone: lens blur, sensor noise on a colour filter array, and the processing that makes an 8-bit picture of it."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -7,32 +9,29 @@ from pipeline.simulator.profile import Profile, Shot
 
 _BLACK = 2048
 _WHITE = 65535 - _BLACK
+_MOTION_STEPS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def blurred(scene: np.ndarray, shot: Shot) -> np.ndarray:
-    """Returns the scene, float32 (H, W, 3) linear, as lens and hand draw it: a Gaussian, then a line."""
+    """Returns the scene, float32 (H, W, 3) linear, as lens and hand draw it: a Gaussian, then a line. It may overwrite its input."""
     if shot.blur_px > 0:
         reach = int(np.ceil(4 * shot.blur_px))
         size = (2 * reach + 1, 2 * reach + 1)
         scene = cv2.GaussianBlur(scene, size, shot.blur_px, dst=scene, borderType=cv2.BORDER_REPLICATE)
-    if shot.motion_px > 0.2:
-        scene = cv2.filter2D(scene, -1, _motion_kernel(shot), borderType=cv2.BORDER_REPLICATE)
+    if shot.motion_px > 0:
+        scene = cv2.filter2D(scene, -1, motion_kernel(shot), borderType=cv2.BORDER_REPLICATE)
     return scene
 
 
-def _motion_kernel(shot: Shot) -> np.ndarray:
-    """A line of even weight through the centre, its points spread bilinearly over the pixels."""
-    reach = int(np.ceil(shot.motion_px / 2)) + 1
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
-    angle = np.radians(shot.motion_direction_deg)
-    for t in np.linspace(-0.5, 0.5, 64) * shot.motion_px:
-        x, y = reach + t * np.cos(angle), reach + t * np.sin(angle)
-        left, top = int(np.floor(x)), int(np.floor(y))
-        for row, share_y in ((top, top + 1 - y), (top + 1, y - top)):
-            for column, share_x in ((left, left + 1 - x), (left + 1, x - left)):
-                kernel[row, column] += share_x * share_y
-    return kernel / kernel.sum()
+def motion_kernel(shot: Shot) -> np.ndarray:
+    """Returns the path of the hand, an evenly weighted line of `motion_px` pixels about the middle, float32 (n, n), sum 1."""
+    reach = math.ceil(shot.motion_px / 2)
+    cells, angle = np.arange(-reach, reach + 1)[:, None], math.radians(shot.motion_direction_deg)
+    path = ((np.arange(_MOTION_STEPS) + 0.5) / _MOTION_STEPS - 0.5) * shot.motion_px
+    # each moment's light is shared among the four nearest pixels
+    x, y = (np.maximum(0, 1 - np.abs(cells - path * side)) for side in (math.cos(angle), math.sin(angle)))
+    return (y @ x.T / _MOTION_STEPS).astype(np.float32)
 
 
 def exposed(scene: np.ndarray, light: np.ndarray, shot: Shot, profile: Profile, rng: np.random.Generator) -> np.ndarray:

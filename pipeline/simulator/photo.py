@@ -1,7 +1,6 @@
 """One photograph of one printed page: printer, scene and camera put together, and the JPEG file made of it."""
 
 import io
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +9,18 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
-from pipeline.geometry import apply_homography, box_homography, image_corners, scale_at
+from pipeline.geometry import apply_homography, box_homography
 from pipeline.page_map import PageMap
 from pipeline.simulator.camera import blurred, developed, exposed
-from pipeline.simulator.printer import linear_from_srgb, printed_reflectance
+from pipeline.simulator.printer import printed_reflectance
 from pipeline.simulator.profile import Profile, Shot, draw_shot
-from pipeline.simulator.scene import add_glare, add_occluders, frame_size, light, page_mask, pose, table
-from pipeline.simulator.sheet import Sheet, drawn_through, sheet_of, tiles_beneath
+from pipeline.simulator.scene import add_glare, add_occluders, light, mask_within, slope_shade, table
+from pipeline.simulator.sheet import Sheet, sheet_of
+from pipeline.simulator.warp import Tiles, shrink_for
 
 MAKE = "inkproof"
 SOFTWARE = "inkproof simulator"
+_SHADE_CELL_PX = 16
 _SHOT_NOISE_AT_ISO_100 = 2e-4
 _EXIF_FIELDS = ("Make", "Model", "Software", "DateTime", "Orientation")
 
@@ -55,39 +56,24 @@ def simulate_photo(
     if page.dtype != np.uint8 or page.ndim != 3 or page.shape[2] != 3:
         raise ValueError(f"expected a uint8 (H, W, 3) page, got {page.dtype} {page.shape}")
     shot = draw_shot(profile, rng)
-    page_box = (page_width_mm, page_height_mm)
-    size = frame_size(shot, profile, *page_box)
-    place = pose(shot, profile, *page_box)
-    sheet = sheet_of(shot, profile, place, size, *page_box)
-    wood, page_from_table = table(shot, profile, place.photo_from_page, size, *page_box, rng)
-    if background is not None:
-        wood = cv2.resize(
-            linear_from_srgb(background / 255).astype(np.float32), wood.shape[1::-1], interpolation=cv2.INTER_LINEAR
-        )
-    table_from_page = np.linalg.inv(page_from_table)
-    scene = drawn_through(
-        wood,
-        lambda photo: apply_homography(table_from_page, sheet.table_from_photo(photo)),
-        size,
-        cv2.INTER_LINEAR,
-        cv2.BORDER_REFLECT,
-    )
-    _lay_page(scene, page, sheet, profile, rng)
-    add_occluders(scene, shot, place.photo_from_page, *page_box)
-    add_glare(scene, shot, place.photo_from_page, *page_box)
-    scene = blurred(scene, shot)
-    picture = exposed(scene, light(shot, place.photo_from_page, size, *page_box), shot, profile, rng)
+    sheet = sheet_of(shot, profile, page_width_mm, page_height_mm)
+    covered = mask_within(sheet.outline(), sheet.lens.size)
+    scene = _bare_table(shot, profile, sheet, covered < 255, rng, background)
+    _lay_page(scene, page, covered, shot, profile, sheet, rng)
+    add_occluders(scene, shot, sheet)
+    add_glare(scene, shot, sheet)
+    picture = exposed(blurred(scene, shot), light(shot, sheet), shot, profile, rng)
     return SimulatedPhoto(developed(picture, profile), sheet.page_map, _exif(profile, shot), shot)
 
 
-def encode_jpeg(photo: SimulatedPhoto, profile: Profile) -> bytes:
-    """Returns the photo as a JPEG file (4:2:0, the profile's quality) whose EXIF says that it is simulated."""
+def encode_jpeg(photo: SimulatedPhoto) -> bytes:
+    """Returns the photo as a JPEG file (4:2:0, the quality that the shot drew) whose EXIF says that it is simulated."""
     exif = Image.Exif()
     details = exif.get_ifd(ExifTags.IFD.Exif)
     for name, value in photo.exif.items():
         (exif if name in _EXIF_FIELDS else details)[ExifTags.Base[name]] = value
     file = io.BytesIO()
-    Image.fromarray(photo.image).save(file, "JPEG", quality=profile.jpeg_quality, subsampling="4:2:0", exif=exif)
+    Image.fromarray(photo.image).save(file, "JPEG", quality=photo.shot.jpeg_quality, subsampling="4:2:0", exif=exif)
     return file.getvalue()
 
 
@@ -103,26 +89,29 @@ def is_simulated(photo: bytes | Mapping[str, object]) -> bool:
     return photo.get("Make") == MAKE or photo.get("Software") == SOFTWARE
 
 
-def _lay_page(scene: np.ndarray, page: np.ndarray, sheet: Sheet, profile: Profile, rng: np.random.Generator) -> None:
+def _bare_table(
+    shot: Shot, profile: Profile, sheet: Sheet, seen: np.ndarray, rng: np.random.Generator, background: np.ndarray | None
+) -> np.ndarray:
+    """The scene without its page, float32 (H, W, 3); black in tiles where the page hides all."""
+    picture, picture_from_page = table(shot, profile, sheet, rng, background)
+    tiles = Tiles(sheet.lens.size, seen)
+    places = apply_homography(picture_from_page, sheet.table_from_photo(tiles.nodes))
+    return tiles.drawn(picture, places, cv2.INTER_LINEAR, cv2.BORDER_REFLECT)
+
+
+def _lay_page(
+    scene: np.ndarray, page: np.ndarray, covered: np.ndarray, shot: Shot, profile: Profile, sheet: Sheet, rng: np.random.Generator
+) -> None:
     height, width = page.shape[:2]
-    size = (scene.shape[1], scene.shape[0])
-    page_from_raster = box_homography(0, 0, sheet.width_mm, sheet.height_mm, width, height)
-    photo_from_raster = sheet.pose.photo_from_page @ page_from_raster
-    scale = max(scale_at(photo_from_raster, corner) for corner in image_corners(*size))
-    # a pixel of the lens's blur hides what little still aliases below 1.2 raster pixels per photo pixel
-    shrink = max(1, math.ceil(scale / 1.2))
+    tiles = Tiles(sheet.lens.size, covered > 0)
+    raster_from_page = np.linalg.inv(box_homography(0, 0, sheet.width_mm, sheet.height_mm, width, height))
+    places = apply_homography(raster_from_page, sheet.page_from_photo(tiles.nodes))
+    shrink = shrink_for(tiles.spans(places, (width, height)))
     printed = printed_reflectance(page, sheet.width_mm, profile, shrink, rng)
-    raster_from_printed = np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2], [0, 0, 1.0]])
-    printed_from_page = np.linalg.inv(page_from_raster @ raster_from_printed)
-    covered = page_mask(sheet.outline(), size)
-    seen = drawn_through(
-        printed,
-        lambda photo: apply_homography(printed_from_page, sheet.page_from_photo(photo)),
-        size,
-        cv2.INTER_CUBIC,
-        cv2.BORDER_REPLICATE,
-        tiles_beneath(covered),
-    )
+    if shot.curl_mm > 0:
+        shade = slope_shade(shot, sheet, *(-(-side // _SHADE_CELL_PX) for side in printed.shape[1::-1]))
+        printed *= cv2.resize(shade, printed.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    seen = tiles.drawn(printed, (places + 0.5) / shrink - 0.5, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
     cv2.copyTo(seen, cv2.compare(covered, 255, cv2.CMP_EQ), scene)
     y, x = np.nonzero((covered > 0) & (covered < 255))
     share = covered[y, x, None].astype(np.float32) / 255

@@ -39,6 +39,7 @@ class Profile:
     cast_shadow_softness_mm: Range
     glare_rate: Range
     n_occluders: Range
+    occluder_mm: Range
     white_balance_error_rate: Range
     tilt_deg: Range
     roll_deg: Range
@@ -62,7 +63,7 @@ class Profile:
     chroma_denoise_px: float
     sharpen_rate: float
     sharpen_px: float
-    jpeg_quality: int
+    jpeg_quality: Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Shot:
     glare_mm: float
     n_occluders: int
     occluder_seed: int
+    occluder_mm: float
+    jpeg_quality: int
 
 
 def load_profile(name: str) -> Profile:
@@ -185,9 +188,11 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
         glare_rate=between(profile.glare_rate),
         glare_x=between((0.1, 0.9)),
         glare_y=between((0.1, 0.9)),
-        glare_mm=between((12, 40)),
+        glare_mm=between((20, 60)),
         n_occluders=round(between(profile.n_occluders)),
         occluder_seed=int(rng.integers(2**31)),
+        occluder_mm=between(profile.occluder_mm),
+        jpeg_quality=round(between(profile.jpeg_quality)),
     )
 
 

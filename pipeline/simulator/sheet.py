@@ -1,152 +1,140 @@
 """Where a point of the paper lies in the photo: a sheet bent like a cylinder, a pinhole, and a lens that bends straight lines."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from pipeline.geometry import apply_homography, chebyshev_nodes, interpolation
+from pipeline.geometry import apply_homography
 from pipeline.page_map import PageMap
+from pipeline.simulator.pose import Lens, Pose, frame_size, pose
 from pipeline.simulator.profile import Profile, Shot
-from pipeline.simulator.scene import Pose
 
-_TILE_PX = 256
-_N_NODES = 7
-_REACH = 1.6
-_NEWTON_STEPS = 12
+_LIFTED_SHARE = 0.5
+_N_SAMPLES = 8001
+_CURVED_REACH = 1.3
+_STRAIGHT_REACH = 40.0
+_NEWTON_STEPS = 15
+_STEP_MM = 0.01
+_LONGEST_MOVE_MM = 20.0
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
-    """One sheet in front of one camera; maps between page mm, photo px and the plane of the table."""
+class Curl:
+    """The shape of the sheet, the same all along the direction across `axis` (2,): a cylinder, which paper can be bent to.
 
-    pose: Pose
-    size: tuple[int, int]
-    width_mm: float
-    height_mm: float
-    lens_k1: float
+    Tables along the axis, in mm from the page's centre: `along` the paper, `across` the table beneath it, `height` above it.
+    """
+
     axis: np.ndarray
     along: np.ndarray
     across: np.ndarray
     height: np.ndarray
 
-    def photo_from_page(self, page_mm: np.ndarray) -> np.ndarray:
-        """Returns the photo px (N, 2) of page points (N, 2)."""
-        centred = np.asarray(page_mm, np.float64) - np.array([self.width_mm, self.height_mm]) / 2
+    def in_space(self, centred_mm: np.ndarray) -> np.ndarray:
+        """Returns points (N, 3) mm, right, down and into the table, of page points (N, 2) mm from the page's centre."""
         normal = np.array([-self.axis[1], self.axis[0]])
         # paper bends but does not stretch: its length across the bend is arc length
-        place = np.interp(centred @ self.axis, self.along, self.across)
-        lift = np.interp(place, self.across, self.height)
-        flat = place[:, None] * self.axis + (centred @ normal)[:, None] * normal
-        in_space = np.column_stack([flat, -lift]) @ self.pose.turn.T + self.pose.position
-        seen = in_space @ self.pose.camera.T
-        return self._bent(seen[:, :2] / seen[:, 2:])
+        across = np.interp(centred_mm @ self.axis, self.along, self.across)
+        height = np.interp(across, self.across, self.height)
+        return np.column_stack([across[:, None] * self.axis + (centred_mm @ normal)[:, None] * normal, -height])
 
-    def table_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
-        """Returns the points of the table's plane, in mm of a flat page lying on it, that photo points show."""
-        return apply_homography(np.linalg.inv(self.pose.photo_from_page), self._straightened(photo_px))
+    def slope(self, centred_mm: np.ndarray) -> np.ndarray:
+        """Returns how steeply the sheet rises along the axis, (N,), at page points (N, 2) mm from the page's centre."""
+        along = centred_mm @ self.axis
+        middles = (self.along[1:] + self.along[:-1]) / 2
+        return np.interp(along, middles, np.diff(self.height) / np.diff(self.across))
 
-    def page_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
-        """Returns the page points (N, 2) mm that photo points (N, 2) show, by Newton's method."""
-        page, step = self.table_from_photo(photo_px), 0.01
-        for _ in range(_NEWTON_STEPS):
-            sides = [
-                (self.photo_from_page(page + shift) - self.photo_from_page(page - shift)) / (2 * step)
-                for shift in ([step, 0], [0, step])
-            ]
-            move = np.linalg.solve(np.stack(sides, axis=2), (photo_px - self.photo_from_page(page))[..., None])[..., 0]
-            page = page + np.clip(move, -20, 20)
-            if np.abs(move).max(initial=0) < 1e-7:
-                break
-        return page
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One sheet before one phone; maps between page mm, photo px and the plane of the table."""
+
+    width_mm: float
+    height_mm: float
+    curl: Curl
+    lens: Lens
+    pose: Pose
+
+    @property
+    def centre_mm(self) -> np.ndarray:
+        """The middle of the page, (2,) mm."""
+        return np.array([self.width_mm, self.height_mm]) / 2
+
+    @property
+    def photo_from_flat(self) -> np.ndarray:
+        """The homography (3, 3) from page mm to photo px of a flat page and a perfect lens."""
+        return self.pose.photo_from_flat(self.width_mm, self.height_mm)
 
     @property
     def page_map(self) -> PageMap:
         """The truth of this photo."""
         return PageMap.fitted(self.photo_from_page, self.width_mm, self.height_mm)
 
-    def outline(self, n_per_side: int = 60) -> np.ndarray:
-        """Returns the paper's edge in the photo, (4 n, 2) px, clockwise from its top left corner."""
-        t = np.linspace(0, 1, n_per_side, endpoint=False)
-        sides = [(t, 0 * t), (0 * t + 1, t), (1 - t, 0 * t + 1), (0 * t, 1 - t)]
-        page = np.concatenate([np.column_stack([x * self.width_mm, y * self.height_mm]) for x, y in sides])
-        return self.photo_from_page(page)
+    def photo_from_page(self, page_mm: np.ndarray) -> np.ndarray:
+        """Returns the photo px (N, 2) of page points (N, 2) mm."""
+        return self.lens.bent(self.pose.photo_from_space(self.curl.in_space(page_mm - self.centre_mm)))
 
-    def _bent(self, photo_px: np.ndarray) -> np.ndarray:
-        """Brown's first radial term; the radius is 1 in the frame's corners."""
-        centre, unit = self._optics()
-        from_centre = (photo_px - centre) / unit
-        return centre + unit * from_centre * (1 + self.lens_k1 * (from_centre**2).sum(axis=1, keepdims=True))
+    def photo_from_table(self, table_mm: np.ndarray) -> np.ndarray:
+        """Returns the photo px (N, 2) of points (N, 2) of the table's plane, in mm of a flat page lying on it."""
+        return self.lens.bent(apply_homography(self.photo_from_flat, table_mm))
 
-    def _straightened(self, photo_px: np.ndarray) -> np.ndarray:
-        centre, unit = self._optics()
-        seen = (np.asarray(photo_px, np.float64) - centre) / unit
-        straight = seen
-        for _ in range(20):
-            straight = seen / (1 + self.lens_k1 * (straight**2).sum(axis=1, keepdims=True))
-        return centre + unit * straight
+    def table_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
+        """Returns the points (N, 2) of the table's plane, in mm of a flat page lying on it, that photo points (N, 2) show."""
+        return apply_homography(np.linalg.inv(self.photo_from_flat), self.lens.straightened(photo_px))
 
-    def _optics(self) -> tuple[np.ndarray, float]:
-        size = np.array(self.size, np.float64)
-        return (size - 1) / 2, float(np.hypot(*size)) / 2
+    def page_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
+        """Returns the page points (N, 2) mm that photo points (N, 2) show, by Newton's method."""
+        page = self.table_from_photo(photo_px)
+        for _ in range(_NEWTON_STEPS):
+            slopes = [
+                (self.photo_from_page(page + shift) - self.photo_from_page(page - shift)) / (2 * _STEP_MM)
+                for shift in ([_STEP_MM, 0], [0, _STEP_MM])
+            ]
+            move = np.linalg.solve(np.stack(slopes, axis=2), (photo_px - self.photo_from_page(page))[..., None])[..., 0]
+            page = page + np.clip(move, -_LONGEST_MOVE_MM, _LONGEST_MOVE_MM)
+            if np.abs(move).max(initial=0) < 1e-7:
+                break
+        return page
+
+    def outline(self) -> np.ndarray:
+        """Returns the paper's edge in the photo, (N, 2) px, clockwise from its top left corner."""
+        return self.photo_from_page(_edge(self.width_mm, self.height_mm))
 
 
-def sheet_of(shot: Shot, profile: Profile, pose: Pose, size: tuple[int, int], width_mm: float, height_mm: float) -> Sheet:
-    """Returns the sheet that a shot drew: it bulges or lifts by `curl_mm` across an axis of random direction."""
+def sheet_of(shot: Shot, profile: Profile, width_mm: float, height_mm: float) -> Sheet:
+    """Returns the sheet and the phone that a shot drew."""
+    curl = curl_of(shot, width_mm, height_mm)
+    lens = Lens(shot.lens_k1, frame_size(shot, profile, width_mm, height_mm))
+    outline = curl.in_space(_edge(width_mm, height_mm) - np.array([width_mm, height_mm]) / 2)
+    return Sheet(width_mm, height_mm, curl, lens, pose(shot, profile, outline, lens))
+
+
+def curl_of(shot: Shot, width_mm: float, height_mm: float) -> Curl:
+    """Returns the shape that a shot drew: the sheet's highest point is `curl_mm` above its lowest, which lies on the table.
+
+    Across the axis it is a parabola, bulging in the middle or lifting at the edges, made lopsided by a cubic term.
+    """
     angle = np.radians(shot.curl_direction_deg)
     axis = np.array([np.cos(angle), np.sin(angle)])
-    half = (abs(axis[0]) * width_mm + abs(axis[1]) * height_mm) / 2
-    t = np.linspace(-_REACH, _REACH, 8001)
-    shape = (1 - t**2) * (1 + shot.curl_skew * t) if shot.curl_lift < 0.5 else t**2 * (1 + shot.curl_skew * t)
+    half_mm = (abs(axis[0]) * width_mm + abs(axis[1]) * height_mm) / 2
+    t = np.linspace(-_CURVED_REACH, _CURVED_REACH, _N_SAMPLES)
+    shape = (1 - t**2 if shot.curl_lift < _LIFTED_SHARE else t**2) * (1 + shot.curl_skew * t)
     on_page = shape[np.abs(t) <= 1]
-    height = shot.curl_mm * (shape - on_page.min()) / (on_page.max() - on_page.min())
-    across = half * t
+    height = shot.curl_mm * (shape - on_page.min()) / np.ptp(on_page)
+    # well beyond the paper it goes on straight, so that every photo point shows one point of the sheet
+    t, height = (_extended(values, _STRAIGHT_REACH / (t[1] - t[0])) for values in (t, height))
+    across = half_mm * t
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(across), np.diff(height)))])
-    along = length - np.interp(0, across, length)
-    return Sheet(pose, size, width_mm, height_mm, shot.lens_k1, axis, along, across, height)
+    return Curl(axis, length - np.interp(0, across, length), across, height)
 
 
-def drawn_through(
-    source: np.ndarray,
-    source_from_photo: Callable[[np.ndarray], np.ndarray],
-    size: tuple[int, int],
-    interpolation_flag: int,
-    border: int,
-    part: np.ndarray | None = None,
-) -> np.ndarray:
-    """Returns the source as the photo shows it, (H, W, C), tile by tile with the map exact at 7 x 7 Chebyshev points of each.
-
-    Args: `part` bool (rows, columns) of the tiles to draw, all without it; the rest stays 0.
-    """
-    width, height = size
-    nodes = chebyshev_nodes(_N_NODES)
-    inside = interpolation(_N_NODES, (2 * np.arange(_TILE_PX) + 1) / _TILE_PX - 1)
-    out = np.zeros((height, width, *source.shape[2:]), source.dtype)
-    rows, columns = tiles(size)
-    chosen = [(r, c) for r in range(rows) for c in range(columns) if part is None or part[r, c]]
-    if not chosen:
-        return out
-    offset = (nodes + 1) / 2 * _TILE_PX - 0.5
-    x = np.array([c * _TILE_PX for _, c in chosen])[:, None, None] + offset[None, None, :] + 0 * offset[None, :, None]
-    y = np.array([r * _TILE_PX for r, _ in chosen])[:, None, None] + offset[None, :, None] + 0 * offset[None, None, :]
-    places = source_from_photo(np.column_stack([x.ravel(), y.ravel()])).reshape(len(chosen), _N_NODES, _N_NODES, 2)
-    for (row, column), place in zip(chosen, places, strict=True):
-        top, left = row * _TILE_PX, column * _TILE_PX
-        n_rows, n_columns = min(_TILE_PX, height - top), min(_TILE_PX, width - left)
-        maps = [(inside[:n_rows] @ place[..., axis] @ inside[:n_columns].T).astype(np.float32) for axis in (0, 1)]
-        out[top : top + n_rows, left : left + n_columns] = cv2.remap(source, *maps, interpolation_flag, borderMode=border)
-    return out
+def _extended(values: np.ndarray, n_steps: float) -> np.ndarray:
+    before, after = values[0] - n_steps * (values[1] - values[0]), values[-1] + n_steps * (values[-1] - values[-2])
+    return np.concatenate([[before], values, [after]])
 
 
-def tiles(size: tuple[int, int]) -> tuple[int, int]:
-    """Returns how many rows and columns of tiles a photo has."""
-    return -(-size[1] // _TILE_PX), -(-size[0] // _TILE_PX)
-
-
-def tiles_beneath(mask: np.ndarray) -> np.ndarray:
-    """Returns which tiles hold any of a mask, bool (rows, columns)."""
-    rows, columns = tiles(mask.shape[::-1])
-    padded = np.zeros((rows * _TILE_PX, columns * _TILE_PX), bool)
-    padded[: mask.shape[0], : mask.shape[1]] = mask > 0
-    return padded.reshape(rows, _TILE_PX, columns, _TILE_PX).any(axis=(1, 3))
+def _edge(width_mm: float, height_mm: float, n_per_side: int = 60) -> np.ndarray:
+    t = np.linspace(0, 1, n_per_side, endpoint=False)
+    none, all_ = np.zeros_like(t), np.ones_like(t)
+    sides = np.concatenate([np.column_stack(side) for side in ((t, none), (all_, t), (1 - t, all_), (none, 1 - t))])
+    return sides * (width_mm, height_mm)

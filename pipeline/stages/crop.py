@@ -13,11 +13,11 @@ from pipeline.errors import AnswerNo, BadInput
 from pipeline.executor import Context, map_items
 from pipeline.images import pixels_sha256, read_png
 from pipeline.records import DISCARD_REASONS, Capture, CropQuality, Discard, Pair, Printout, View
-from pipeline.registration import pages_to_do, signal_kept
+from pipeline.registration import pages_to_do
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.contact_sheets import write_contact_sheets
 from pipeline.stages.outcome import Outcome
-from pipeline.stages.photo_reading import SIMULATED, PhotoFile, Reading, ReadPage, capture_id, discarded, read_file
+from pipeline.stages.photo_reading import SIMULATED, PhotoFile, Reading, ReadPage, capture_id, discarded, read_file, signal_kept
 from pipeline.store import (
     Run,
     content_hash,

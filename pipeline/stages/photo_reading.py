@@ -1,5 +1,6 @@
 """What comes out of one file in the photos folder: every page in every picture of it, with crops, quality and overlay."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.photo_tags import PhotoTags, photo_tags
 from pipeline.pictures import VIDEO, Picture, capture_kind, pictures
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.registration import (
+    GAUSSIAN_MTF50,
     Correction,
     Failure,
     Registration,
@@ -27,7 +29,6 @@ from pipeline.registration import (
     register,
     registration_error,
     sharpness_of,
-    signal_kept,
     strip_correction,
 )
 from pipeline.settings import CaptureSettings
@@ -37,6 +38,7 @@ from pipeline.store import write_bytes
 SIMULATED = "simulated"
 _CAPTURE_ID_CHARS = 12
 _OVERLAY_QUALITY = 85
+_SIGNAL_CYCLES_PER_PX = 0.25
 # Beyond this a crop shows other pixels of the image, not shifted ones; nothing about an attack could be read from it.
 _MAX_PREDICTED_ERROR_PX = 3.0
 
@@ -115,6 +117,18 @@ def capture_id(sha256: str, frame: str = "", page: int | None = None) -> str:
     """Returns the id of a capture: of its file, of the frame in a file of several, of the page in a picture of several."""
     parts = [sha256[:_CAPTURE_ID_CHARS], frame.replace(" ", ""), "" if page is None else f"p{page}"]
     return "-".join(part for part in parts if part)
+
+
+def signal_kept(row: CropQuality) -> float:
+    """Returns the share of a perturbation's contrast, at half the image's Nyquist frequency, that a crop is expected to keep.
+
+    Blur (a Gaussian with the measured MTF50) and the expected registration error each spread a pixel; nothing measured counts
+    as nothing kept.
+    """
+    if not row.mtf50_cycles_per_px:
+        return 0.0
+    blur_px, place_px = GAUSSIAN_MTF50 / row.mtf50_cycles_per_px, row.predicted_error_px / math.sqrt(2)
+    return math.exp(-2 * math.pi**2 * _SIGNAL_CYCLES_PER_PX**2 * (blur_px**2 + place_px**2))
 
 
 def discarded(capture: Capture, reason: str, detail: str, placement: Placement | None = None) -> Discard:
@@ -200,7 +214,9 @@ def _cropped(
     if photo.truth is not None:
         truth = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *photo.truth)
     quality = page_quality(pyramid.grey, pixels, found.page_map, printout, found.page, tags.focal_35mm_mm)
-    correction = strip_correction(pixels, found.page_map, printout, found.page) if reading.settings.colour == "strip" else None
+    correction, why_not = None, ""
+    if reading.settings.colour == "strip":
+        correction, why_not = strip_correction(pixels, found.page_map, printout, found.page)
     homography, residual = found.page_map.numbers
     capture = replace(
         capture,
@@ -210,6 +226,7 @@ def _cropped(
         residual_px=residual,
         tilt_deg=quality.tilt_deg,
         colour="strip" if correction else "",
+        trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
     )
     views, rows, discards, files = [], [], [], {}
     for placement in printout.placements:

@@ -62,7 +62,7 @@ def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout
     raster = page_raster(printouts, printout, page.number, RENDER_DPI)
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, settings, generator)
-    jpeg = encode_jpeg(photo, settings)
+    jpeg = encode_jpeg(photo)
     homography, residual_px = photo.page_map.numbers
     truth = {
         "key": page.key,
