@@ -6,6 +6,7 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -117,10 +118,10 @@ def resample(
     """Returns the image resampled to `size` along a smooth map without aliasing, uint8 (H, W, C) (or (H, W) as given).
 
     Where a destination pixel spans s > 1 source pixels, it is the mean of k x k samples spread evenly over its area, each
-    interpolated linearly and standing for at most 1.25 x 1.25 source pixels: for s of 2, 3 and 4 that is the mean of the s x s
-    source pixels beneath. Where the map does not shrink, Keys' cubic convolution (a = -0.5, 1981), which like the mean leaves linear ramps as they are.
-    The map is evaluated at 9 x 9 Chebyshev points and interpolated by polynomials in between. Beyond the image its edge
-    pixel is repeated.
+    interpolated linearly and standing for at most 1.25 x 1.25 source pixels: for s of 2, 3 and 4 that is the mean of the
+    s x s source pixels beneath. Where the map does not shrink, Keys' cubic convolution (a = -0.5, 1981), which like the mean
+    leaves linear ramps as they are. The map is evaluated at 9 x 9 Chebyshev points and interpolated by polynomials in
+    between. Beyond the image its edge pixel is repeated.
 
     Args:
         image: uint8 (H, W) or (H, W, C).
@@ -239,6 +240,12 @@ def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         else:
             damping *= 100
     return h
+
+
+@lru_cache(maxsize=16)
+def _at_samples(n_samples: int) -> np.ndarray:
+    """Returns the matrix that takes a map's values at the nodes to evenly spread samples of one side."""
+    return interpolation(_N_NODES, (2 * np.arange(n_samples) + 1) / n_samples - 1)
 
 
 def _largest_span(places: np.ndarray, size: tuple[int, int]) -> float:

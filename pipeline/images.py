@@ -114,11 +114,15 @@ def image_format(path: str | Path) -> str:
     return ""
 
 
-def png_bytes(pixels: np.ndarray) -> bytes:
-    """Returns uint8 (H, W, 3) RGB pixels as the bytes of an 8-bit PNG without metadata: the same pixels, the same bytes."""
+def png_bytes(pixels: np.ndarray, compress_level: int = 6) -> bytes:
+    """Returns uint8 (H, W, 3) RGB pixels as the bytes of an 8-bit PNG without metadata: the same pixels, the same bytes.
+
+    Args:
+        compress_level: 1 is four times as fast as 6 and a tenth larger, where pixels are noisy.
+    """
     _check_pixels(pixels)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", compress_level=6, optimize=False)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", compress_level=compress_level, optimize=False)
     return buffer.getvalue()
 
 

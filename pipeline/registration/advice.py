@@ -6,27 +6,18 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from pipeline.fiducials import N_MODULES, modules
 from pipeline.geometry import NoHomography, homography_from_points
 from pipeline.page_map import PageMap
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
+from pipeline.registration.hidden_codes import code_trouble
 from pipeline.registration.page import Failure, Registration
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
-DBG = []
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
-_SAMPLES_PER_MODULE = 4
-_MARGIN_MODULES = 3
-_DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT = 50, 200, 248
-_MIN_CLIPPED_RATE = 0.35
-_MIN_MODULE_PX = 2.2
-_BLURS_MODULES = (0.25, 0.6, 1.0, 1.6, 2.4)
-_SHARP_MODULES = 0.6
-_MIN_LIKENESS, _MIN_SHARP_LIKENESS, _MAX_SHIFT_MODULES = 0.6, 0.8, 0.8
-
+_DARK_8BIT, _CLIPPED_8BIT = 100, 248
 _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
-_MAX_EDGE_WIDTH_PX = 9.0
+_MAX_EDGE_WIDTH_PX = 6.0
 
 _TROUBLE_ACTIONS = {
     "in glare": "photograph again without flash, lamp from the side",
@@ -61,40 +52,6 @@ def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printou
         return _failure_advice(photo_grey, result, printout)
     missing = [f for f in printout.fiducials if f.page == result.page and f.corner not in result.codes]
     return _codes_advice(photo_grey, result.page_map, missing)
-
-
-def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> str:
-    """Returns why a code was not found at its known place.
-
-    One of "outside the photo", "in the dark", "in glare" (white where black is printed), "too small" (under 2.2 px a module),
-    "covered" (something else is there), "blurred" (its modules agree once blurred), "out of its place" (they agree beside it)
-    and "faint" (all is as printed, but noise or lack of contrast hides it from decoders).
-
-    Args: `photo_grey` uint8 (H, W).
-    """
-    height, width = photo_grey.shape
-    outline = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
-    if (outline < -0.5).any() or (outline > np.array([width, height]) - 0.5).any():
-        return "outside the photo"
-    seen = _seen_upright(photo_grey, page_map, code)
-    margin = _MARGIN_MODULES * _SAMPLES_PER_MODULE
-    inside = seen[margin:-margin, margin:-margin]
-    dark = np.kron(modules(code.payload), np.ones((_SAMPLES_PER_MODULE, _SAMPLES_PER_MODULE), bool))
-    if np.percentile(seen, 95) < _DARK_8BIT:
-        return "in the dark"
-    clipped_rate = float((inside[dark] >= _CLIPPED_8BIT).mean())
-    is_pale = (inside < _BRIGHT_8BIT).mean() < 0.5 * dark.mean()
-    if clipped_rate > _MIN_CLIPPED_RATE and is_pale:
-        return "in glare"
-    if np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).min() < _MIN_MODULE_PX * N_MODULES:
-        return "too small"
-    likeness, blur, shift = _likeness(seen, dark)
-    is_sharp = blur <= _SHARP_MODULES
-    if likeness < (_MIN_SHARP_LIKENESS if is_sharp else _MIN_LIKENESS):
-        return "in glare" if clipped_rate > _MIN_CLIPPED_RATE else "covered"
-    if not is_sharp:
-        return "blurred"
-    return "out of its place" if shift > _MAX_SHIFT_MODULES else "faint"
 
 
 def quality_words(quality: CropQuality) -> str:
@@ -162,7 +119,7 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
 
 
 def _no_code_advice(photo_grey: np.ndarray) -> str:
-    if np.percentile(photo_grey[::8, ::8], 99) < 2 * _DARK_8BIT:
+    if np.percentile(photo_grey[::8, ::8], 99) < _DARK_8BIT:
         return "too dark: more light, and tap on the paper to set the exposure"
     if (photo_grey[::8, ::8] >= _CLIPPED_8BIT).mean() > 0.6:
         return "overexposed: no flash, and tap on the paper to set the exposure"
@@ -172,7 +129,7 @@ def _no_code_advice(photo_grey: np.ndarray) -> str:
 
 
 def _is_blurred(photo_grey: np.ndarray) -> bool:
-    """Returns whether even the sharpest strong edges are wide: the light's change near them over its greatest slope."""
+    """Returns whether even the sharper ones of the strong edges are wide: the light's change over its greatest slope."""
     shrink = max(1, round(max(photo_grey.shape) / _BLUR_SIDE_PX))
     size = tuple(max(1, side // shrink) for side in photo_grey.shape[::-1])
     # noise has steep slopes of its own
@@ -185,8 +142,7 @@ def _is_blurred(photo_grey: np.ndarray) -> bool:
     if not strong.any():
         return False
     steepest = cv2.dilate(slope, around)[strong]
-    DBG.append([round(float(np.percentile(change[strong] / np.maximum(steepest, 1e-3), q)),1) for q in (1,5,25,50)])
-    return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 5) > _MAX_EDGE_WIDTH_PX)
+    return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 25) > _MAX_EDGE_WIDTH_PX)
 
 
 def _unread_advice(failure: Failure, printout: Printout) -> str:
@@ -201,19 +157,30 @@ def _unregistered_advice(photo_grey: np.ndarray, failure: Failure, printout: Pri
     missing = [code for payload, code in codes.items() if payload not in seen]
     if not missing:
         return "the printed points do not lie on one smooth sheet: lay the page flat, uncreased, one page alone"
-    page_mm = [_SQUARE * codes[text].size_mm + (codes[text].x_mm, codes[text].y_mm) for text in seen]
-    if page_mm:
-        try:
-            h = homography_from_points(np.concatenate(page_mm), np.concatenate([one.corners for one in seen.values()]))
-        except NoHomography:
-            h = None
-        if h is not None:
-            guess = PageMap(printout.page_width_mm, printout.page_height_mm, h)
-            # from one or two codes it says on which side the others are, not where to a millimetre
-            cut_off = _cut_off_advice(photo_grey, guess, missing)
-            if cut_off:
-                return cut_off
+    if seen:
+        guess, side_px = _guessed(printout, [(codes[text], one.corners) for text, one in seen.items()])
+        if cut_off := _cut_off_advice(photo_grey, guess, missing, slack_px=1.5 * side_px):
+            return cut_off
     return f"{_named([code.corner for code in missing])} not found: all four codes in the picture, sharp and evenly lit"
+
+
+def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) -> tuple[PageMap, float]:
+    """Returns on which side of the photo the rest of the page lies, not where to a millimetre, and the side of a code in px.
+
+    One code's own perspective says nothing of what is far from it, its size and turn do.
+    """
+    page_mm = np.concatenate([_SQUARE * code.size_mm + (code.x_mm, code.y_mm) for code, _ in seen])
+    photo_px = np.concatenate([corners for _, corners in seen])
+    across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
+    side_px = float((np.linalg.norm(across) + np.linalg.norm(down)) / np.sqrt(8))
+    try:
+        h = homography_from_points(page_mm, photo_px) if len(seen) > 1 else None
+    except NoHomography:
+        h = None
+    if h is None:
+        similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
+        h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
+    return PageMap(printout.page_width_mm, printout.page_height_mm, h), side_px
 
 
 def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial]) -> str:
@@ -225,7 +192,7 @@ def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[F
     return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
 
 
-def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial]) -> str:
+def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], slack_px: float = 0.0) -> str:
     """Returns which of the photo's edges cut codes off and what to do, "" where none does."""
     height, width = photo_grey.shape
     sides: dict[str, None] = {}
@@ -238,7 +205,7 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
             "at the top": -0.5 - top,
             "at the bottom": bottom - height + 0.5,
         }
-        sides |= dict.fromkeys(side for side, by_px in beyond.items() if by_px > 0)
+        sides |= dict.fromkeys(side for side, by_px in beyond.items() if by_px > slack_px)
     if not sides:
         return ""
     return f"the page is cut off {' and '.join(sides)}: step back so that all four codes are in the picture"
@@ -246,38 +213,6 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
 
 def _named(corners: Sequence[str]) -> str:
     return " and ".join(_CORNER_NAMES.get(corner, corner) for corner in corners) + (" codes" if len(corners) > 1 else " code")
-
-
-def _seen_upright(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> np.ndarray:
-    """Returns a code with a margin of three modules, upright, four samples a module, uint8; few and large steps are averaged."""
-    n_modules = N_MODULES + 2 * _MARGIN_MODULES
-    module_mm, n = code.size_mm / N_MODULES, n_modules * _SAMPLES_PER_MODULE
-    corner_mm = np.array([code.x_mm, code.y_mm]) - _MARGIN_MODULES * module_mm
-    outline = page_map(_SQUARE * n_modules * module_mm + corner_mm)
-    side_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max()
-    finer = max(1, int(np.ceil(side_px / n)))
-    square = (_SQUARE * n * finer - 0.5).astype(np.float32)
-    photo_from_samples = cv2.getPerspectiveTransform(square, outline.astype(np.float32))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpPerspective(
-        photo_grey, photo_from_samples, (n * finer, n * finer), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-    return cv2.resize(fine, (n, n), interpolation=cv2.INTER_AREA)
-
-
-def _likeness(seen: np.ndarray, dark: np.ndarray) -> tuple[float, float, float]:
-    """Returns the best correlation of the code's modules with what is seen, at which blur and how far off, both in modules."""
-    light = np.where(dark, 0, 255).astype(np.float32)
-    padded = np.pad(light, _MARGIN_MODULES * _SAMPLES_PER_MODULE, constant_values=255)
-    best = (-1.0, 0.0, 0.0)
-    margin = _MARGIN_MODULES * _SAMPLES_PER_MODULE
-    for blur in _BLURS_MODULES:
-        template = cv2.GaussianBlur(padded, (0, 0), blur * _SAMPLES_PER_MODULE)[margin:-margin, margin:-margin]
-        scores = cv2.matchTemplate(seen.astype(np.float32), template, cv2.TM_CCOEFF_NORMED)
-        _, score, _, place = cv2.minMaxLoc(scores)
-        if score > best[0]:
-            best = (score, blur, float(np.linalg.norm(np.array(place) - margin)) / _SAMPLES_PER_MODULE)
-    return best
 
 
 def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:

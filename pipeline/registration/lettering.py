@@ -15,11 +15,13 @@ def font(size_px: int) -> Font:
 
 
 def shortened(text: str, face: Font, room_px: float) -> str:
-    """Returns as much of a text as fits: whole parts between " · " from the front, else letters with "..."; "" for no room."""
+    """Returns as much of a text as fits: parts between " · " from the front, the end of a path, or letters with "..."."""
     if face.getlength(text) <= room_px:
         return text
     if JOINT in text:
         return shortened(text.rpartition(JOINT)[0], face, room_px)
+    if "/" in text:
+        return shortened(text.rpartition("/")[2], face, room_px)
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2

@@ -263,6 +263,12 @@ class _Drawing:
             right, bottom = points.max(axis=0)
             if right < 0 or bottom < 0 or left > canvas.width or top > canvas.height:
                 continue
+            if place != "above":
+                # of a turned frame the box of the same area about its middle: neighbours' labels do not meet
+                share = np.sqrt(cv2.contourArea(points.astype(np.float32)) / max((right - left) * (bottom - top), 1e-6))
+                (left, top), (right, bottom) = (
+                    (points.max(axis=0) + points.min(axis=0)) / 2 + sign * share * np.ptp(points, axis=0) / 2 for sign in (-1, 1)
+                )
             room = 400.0 if place == "above" else right - left - 10
             text = shortened(text, font(_LABEL_PX), room)
             width, height = font(_LABEL_PX).getlength(text) + 8, _LABEL_PX + 5

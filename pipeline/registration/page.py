@@ -204,7 +204,7 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
     for _ in range(_MAX_ROUNDS):
         if len(seen) < 4:
             return None
-        surface = _surface(printout, known, seen)
+        surface = _surface(printout, known, seen, rough=True)
         missing = [index for index in range(len(known)) if index not in seen]
         before = len(seen)
         for index, reach_mm in _within_reach(surface, known, missing):
@@ -212,18 +212,24 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
                 seen[index] = sighting
         if len(seen) == before:
             break
-    surface = _surface(printout, known, seen)
     again = {i: sight(pyramid, surface.page_map, known[i], _LAST_REACH_MM) for i in range(len(known))}
     seen.clear()
-    seen.update({index: sighting for index, sighting in again.items() if sighting})
+    seen.update({index: sighting for index, sighting in again.items() if sighting and _stands(again, known, index)})
     return _surface(printout, known, seen) if len(seen) >= 4 else None
 
 
-def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface:
+def _stands(sightings: dict[int, Sighting | None], known: tuple[Target, ...], index: int) -> bool:
+    """Returns whether enough of a code was seen: one quarter alone may be a fold or a corner of something else."""
+    group = known[index].group
+    quarters = [i for i, target in enumerate(known) if target.group == group]
+    return 2 * sum(sightings[i] is not None for i in quarters) > len(quarters)
+
+
+def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting], rough: bool = False) -> Surface:
     page_mm = np.array([known[index].centre_mm for index in seen])
     photo_px = np.array([sighting.photo_px for sighting in seen.values()])
     groups = np.array([known[index].group for index in seen])
-    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, MIN_POINTS)
+    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, MIN_POINTS, rough)
 
 
 def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:

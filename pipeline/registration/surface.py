@@ -15,6 +15,7 @@ from pipeline.page_map import PageMap
 # Lengths over which paper bends: a sheet of A4 has half a wave to two waves across. Bend over noise: none to ten millimetres.
 _LENGTHS_MM = (90.0, 130.0, 190.0, 280.0, 400.0)
 _RATIOS = (0.0, 0.5, 1.5, 5.0, 15.0, 50.0, 150.0, 500.0, 1500.0)
+_ROUGH_LENGTHS_MM, _ROUGH_RATIOS = (190.0,), (0.0, 5.0, 50.0, 500.0)
 # A printed point is measured to a few hundredths of a pixel; three such points' worth of belief steadies a fit to few points.
 _PRIOR_NOISE_PX, _PRIOR_WEIGHT = 0.04, 6.0
 _LEAST_SHARE = 0.02
@@ -22,6 +23,8 @@ _LEAST_SHARE = 0.02
 _MAX_Z, _MAX_NOISE_PX = 4.5, 0.25
 _MAX_REJECTED_RATE = 0.4
 _N_SUSPECTS = 6
+# Fewer places than these cannot tell a bend from the way that they are seen; the surface stays flat and its error is predicted.
+_MIN_GROUPS_TO_BEND = 4
 # A wrong point may lie anywhere within some tens of pixels; the rest of its group goes with it as exactly as points do.
 _LOG_PER_WRONG_POINT, _LOG_PER_FOLLOWER = -2 * np.log(60.0), -2 * (np.log(_PRIOR_NOISE_PX) + 0.5 * np.log(2 * np.pi * np.e))
 
@@ -44,14 +47,20 @@ class Surface:
         """Returns the expected distance, RMS over both axes in photo px, between map and truth at page points (N, 2)."""
         means, variances = zip(*(fit.predicted(page_mm) for fit in self._fits), strict=True)
         share = self._shares[:, None, None]
-        mean = (share * np.array(means)).sum(axis=0)
-        # uncertainty within each length and strength of the bend, and between them
+        mean = self.page_map(page_mm) - apply_homography(self._fits[0].homography, page_mm)
+        # uncertainty within each length and strength of the bend, and of which of them is true
         total = (share * (np.array(variances) + (np.array(means) - mean) ** 2)).sum(axis=0)
         return np.sqrt(total.sum(axis=1))
 
 
 def fit_surface(
-    page_mm: np.ndarray, photo_px: np.ndarray, groups: np.ndarray, width_mm: float, height_mm: float, min_points: int = 8
+    page_mm: np.ndarray,
+    photo_px: np.ndarray,
+    groups: np.ndarray,
+    width_mm: float,
+    height_mm: float,
+    min_points: int = 8,
+    rough: bool = False,
 ) -> Surface:
     """Returns the surface through printed points, without those that the others contradict.
 
@@ -62,12 +71,14 @@ def fit_surface(
     Args:
         page_mm, photo_px: (N, 2), N >= 4 with four in general position.
         groups: (N,) int, equal for points that stand or fall together.
+        rough: look at few bends only, four times as fast: good enough to say where the next points are.
 
     Raises:
         geometry.NoHomography: the points do not determine one.
     """
     used = np.ones(len(page_mm), bool)
-    fits, shares, evidence = _fitted(page_mm, photo_px)
+    grid = (_ROUGH_LENGTHS_MM, _ROUGH_RATIOS) if rough else (_LENGTHS_MM, _RATIOS)
+    fits, shares, evidence = _fitted(page_mm, photo_px, *grid)
     while True:
         z = _contradictions(fits[int(np.argmax(shares))], groups[used])
         suspects = sorted(z, key=z.get, reverse=True)[:_N_SUSPECTS]
@@ -79,7 +90,7 @@ def fit_surface(
             n_left, n_out = int(rest.sum()), int((used & ~rest).sum())
             if n_left < min_points or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
                 continue
-            tried = _fitted(page_mm[rest], photo_px[rest])
+            tried = _fitted(page_mm[rest], photo_px[rest], *grid)
             gain = tried[2] + _LOG_PER_WRONG_POINT + (n_out - 1) * _LOG_PER_FOLLOWER - evidence
             if best is None or gain > best[0]:
                 best = (gain, rest, tried)
@@ -88,6 +99,9 @@ def fit_surface(
         used, (fits, shares, evidence) = best[1], best[2]
 
     homography = fits[0].homography
+    if len(np.unique(groups[used])) < _MIN_GROUPS_TO_BEND:
+        page_map = PageMap(width_mm, height_mm, homography)
+        return Surface(page_map, _noise(fits, shares), used, photo_px - page_map(page_mm), fits, shares)
     step = sum(share * fit.step for share, fit in zip(shares, fits, strict=True))
     pulls: dict[float, np.ndarray] = {}
     for share, fit in zip(shares, fits, strict=True):
@@ -98,8 +112,11 @@ def fit_surface(
         return straight + sum(_similarity(points, page_mm[used], length) @ pull for length, pull in pulls.items())
 
     page_map = PageMap.fitted(mean, width_mm, height_mm)
-    noise = float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
-    return Surface(page_map, noise, used, photo_px - page_map(page_mm), fits, shares)
+    return Surface(page_map, _noise(fits, shares), used, photo_px - page_map(page_mm), fits, shares)
+
+
+def _noise(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> float:
+    return float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +147,9 @@ class _Fit:
         return mean, self.noise_px**2 * (np.maximum(spread, 0)[:, None] + steps)
 
 
-def _fitted(page_mm: np.ndarray, photo_px: np.ndarray) -> tuple[tuple[_Fit, ...], np.ndarray, float]:
+def _fitted(
+    page_mm: np.ndarray, photo_px: np.ndarray, lengths_mm: tuple[float, ...], ratios: tuple[float, ...]
+) -> tuple[tuple[_Fit, ...], np.ndarray, float]:
     """Returns the fits that matter, their shares of belief, and the log evidence of them all.
 
     The evidence is the marginal likelihood over a grid of lengths and strengths.
@@ -140,9 +159,9 @@ def _fitted(page_mm: np.ndarray, photo_px: np.ndarray) -> tuple[tuple[_Fit, ...]
     basis = _basis(homography, page_mm)
     tried = [
         entry
-        for length in _LENGTHS_MM
-        for entry in _likelihoods(page_mm, residual, basis, length)
-        if entry[2] > 0 or length == _LENGTHS_MM[0]  # without a bend its length means nothing
+        for length in lengths_mm
+        for entry in _likelihoods(page_mm, residual, basis, length, ratios)
+        if entry[2] > 0 or length == lengths_mm[0]  # without a bend its length means nothing
     ]
     scores = np.array([entry[0] for entry in tried])
     shares = np.exp(scores - scores.max())
@@ -154,7 +173,7 @@ def _fitted(page_mm: np.ndarray, photo_px: np.ndarray) -> tuple[tuple[_Fit, ...]
 
 
 def _likelihoods(
-    page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, length_mm: float
+    page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, length_mm: float, ratios: tuple[float, ...]
 ) -> list[tuple[float, float, float, float]]:
     """Returns (log likelihood, length, ratio, noise) for every ratio; one eigendecomposition serves them all."""
     values, vectors = np.linalg.eigh(_similarity(page_mm, page_mm, length_mm))
@@ -162,7 +181,7 @@ def _likelihoods(
     turned_basis = (vectors.T @ basis.reshape(n, 16)).reshape(2 * n, 8)
     turned_residual = (vectors.T @ residual).ravel()
     out = []
-    for ratio in _RATIOS:
+    for ratio in ratios:
         weight = 1 / np.repeat(ratio**2 * np.maximum(values, 0) + 1, 2)
         normal = turned_basis.T @ (weight[:, None] * turned_basis)
         step = np.linalg.lstsq(normal, turned_basis.T @ (weight * turned_residual), rcond=None)[0]

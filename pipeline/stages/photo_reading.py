@@ -274,7 +274,7 @@ def _view(
         photo_px_per_image_px=row.photo_px_per_image_px,
         flags=row.flags,
     )
-    return view, png_bytes(pixels)
+    return view, png_bytes(pixels, compress_level=1)
 
 
 def _strict(result: Registration | Failure) -> Registration | Failure:
