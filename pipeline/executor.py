@@ -16,7 +16,6 @@ from pipeline.errors import Unavailable
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-
 class Progress(Protocol):
     """Wraps an iterable and shows its progress; the default shows nothing."""
 

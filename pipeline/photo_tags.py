@@ -11,10 +11,11 @@ from pipeline.images import readable_formats
 
 @dataclass(frozen=True, slots=True)
 class PhotoTags:
-    """What a photo's EXIF says of the device and of the moment; "" where it says nothing."""
+    """What a photo's EXIF says of the device and of the moment, "" where nothing; `focal_35mm_mm` None where nothing sane."""
 
     device: str
     taken_at: str
+    focal_35mm_mm: float | None = None
 
 
 def photo_tags(path: Path) -> PhotoTags:
@@ -28,7 +29,9 @@ def photo_tags(path: Path) -> PhotoTags:
         return PhotoTags("", "")
     words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
-    return PhotoTags(" ".join(filter(None, words)), taken_at)
+    focal = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
+    is_sane = isinstance(focal, int | float) and 5 <= focal <= 1000
+    return PhotoTags(" ".join(filter(None, words)), taken_at, float(focal) if is_sane else None)
 
 
 def _plain_text(value: object) -> str:

@@ -168,7 +168,7 @@ class Capture:
     `frame` tells which page of a scan or which moment of a video ("page 3", "1.40 s"), "" for a photo. `photo_from_page` and
     `residual_px` are the numbers of a `PageMap` from page mm to photo pixels (None and () where nothing was registered).
     `reprojection_rms_px` is how far the printed points lie from where that map puts them. `colour` is "strip" where crops were
-    normalised to the printed strip, else "". `trouble` says in words what was wrong with the picture and what to do, "" for nothing.
+    normalised to the printed strip, else "". `trouble` says what was wrong with the picture and what to do.
     """
 
     capture_id: str

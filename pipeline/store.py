@@ -255,15 +255,42 @@ def replace_folder(folder: Path, wanted: Iterable[str]) -> None:
 
 
 def photo_files(run: Run, by_camera: bool = False) -> list[Path]:
-    """Returns every file below the photos folder, whatever its kind, in a fixed order; hidden files are left out.
+    """Returns everything below the photos folder that is no folder, in a fixed order; hidden files are left out.
 
-    With `by_camera` so are the simulator's own files: they never stand in for photographs that are still to be taken.
+    Links to folders are listed, not entered. With `by_camera` the simulator's own files are left out: they never stand in for
+    photographs that are still to be taken.
     """
     if not run.photos.is_dir():
         return []
-    files = (path for path in run.photos.rglob("*") if path.is_file())
-    shown = (path for path in files if not any(part.startswith(".") for part in path.relative_to(run.photos).parts))
-    return sorted(path for path in shown if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
+    found = []
+    for parent, folders, files in os.walk(run.photos):
+        linked = [name for name in folders if (Path(parent) / name).is_symlink()]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in linked]
+        found += [Path(parent) / name for name in (*files, *linked) if not name.startswith(".")]
+    return sorted(path for path in found if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
+
+
+def photo_trouble(run: Run, path: Path) -> tuple[str, str] | None:
+    """Returns (reason, detail) where something in the photos folder must not be opened: a link out of it, a pipe, a device."""
+    try:
+        outside = path.is_symlink() and not path.resolve(strict=True).is_relative_to(run.photos.resolve())
+        regular = path.is_file()
+    except (OSError, RuntimeError) as error:
+        return "unreadable", f"a link that leads nowhere ({error.strerror if isinstance(error, OSError) else 'a loop'})"
+    if outside:
+        return "linked", ""
+    return None if regular else ("unreadable", "it is no file, but a folder, a pipe or a device")
+
+
+def photo_digest(run: Run, path: Path) -> str:
+    """Returns the SHA-256 of a photo's bytes; of what must not be opened, that of its name and target."""
+    if photo_trouble(run, path) is None:
+        try:
+            return file_hash(path)
+        except OSError:
+            pass
+    target = os.readlink(path) if path.is_symlink() else ""
+    return content_hash(["not opened", photo_name(run, path), target.encode("utf-8", "backslashreplace").decode("utf-8")])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def blurred(scene: np.ndarray, shot: Shot) -> np.ndarray:
-    """Returns the scene, float32 (H, W, 3) linear, as lens and hand draw it: a Gaussian, then a line. It may overwrite its input."""
+    """Returns the scene, float32 (H, W, 3) linear, as lens and hand draw it, in place where it can."""
     if shot.blur_px > 0:
         reach = int(np.ceil(4 * shot.blur_px))
         size = (2 * reach + 1, 2 * reach + 1)

@@ -60,7 +60,7 @@ class Pose:
     position: np.ndarray
 
     def photo_from_space(self, points_mm: np.ndarray) -> np.ndarray:
-        """Returns the photo px (N, 2), for a perfect lens, of points (N, 3): right, down and into the table from the page's centre."""
+        """Returns the photo px (N, 2), for a perfect lens, of points (N, 3) from the page's centre."""
         seen = (points_mm @ self.turn.T + self.position) @ self.camera.T
         return seen[:, :2] / seen[:, 2:]
 

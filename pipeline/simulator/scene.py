@@ -70,7 +70,7 @@ def light(shot: Shot, sheet: Sheet) -> np.ndarray:
 
 
 def slope_shade(shot: Shot, sheet: Sheet, n_columns: int, n_rows: int) -> np.ndarray:
-    """Returns how much light each part of the sheet gets for leaning to the light or away, float32 (n_rows, n_columns), at most 1.
+    """Returns how much light each part of the sheet gets for its lean, float32 (n_rows, n_columns), at most 1.
 
     Lambert's law for light that falls at 45 degrees from where it is brightest.
     """

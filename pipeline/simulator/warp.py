@@ -33,7 +33,7 @@ class Tiles:
     def spans(self, places: np.ndarray, within: tuple[float, float]) -> np.ndarray:
         """Returns, (tiles,), how much of a picture's length one photo pixel spans at most where it shows the picture.
 
-        Args: `places` (N, 2) of the nodes in the picture; `within` (W, H) of the picture. A tile that only its corner reaches has 0.
+        Args: `places` (N, 2) of the nodes in the picture; `within` (W, H) of it. A tile that only its corner reaches has 0.
         """
         grid = places.reshape(-1, _N_NODES, _N_NODES, 2)
         step = np.diff((chebyshev_nodes(_N_NODES) + 1) / 2 * _TILE_PX)
@@ -69,7 +69,7 @@ class Tiles:
 
 
 def shrink_for(spans: np.ndarray) -> int:
-    """Returns how many pixels of a picture, a side, can be averaged at once for tiles of these spans without loss to the sharpest."""
+    """Returns how many pixels of a picture, a side, can be averaged for tiles of these spans without loss to the sharpest."""
     shown = spans[spans > 0]
     return max(1, int(np.ceil(shown.min() / _WIDEST_SPAN - 1e-6))) if len(shown) else 1
 
