@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 INKPROOF := $(VENV)/bin/inkproof
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench sample clean
+.PHONY: help setup demo test test-all lint bench bench-capture sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ test-all: $(TESTABLE) ## the test suite with the slow tests
 lint: $(TESTABLE) ## the style checks
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+
+bench-capture: $(READY) ## how well and how fast photographs are read, beside a naive reader
+	$(VENV)/bin/python benchmarks/capture.py
 
 bench: $(READY) ## what an attack costs beyond its bare passes
 	$(VENV)/bin/python benchmarks/attack_overhead.py

@@ -31,10 +31,10 @@ _MAGIC = (
 )  # fmt: skip
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 _ORIENTATION = 0x0112
-_TURNS = {
-    2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a.swapaxes(0, 1)[:, ::-1], 7: lambda a: a.swapaxes(0, 1)[::-1, ::-1], 8: lambda a: a.swapaxes(0, 1)[::-1],
-}  # fmt: skip
+# EXIF orientation: whether rows and columns are exchanged, and OpenCV's code of the flip after it (1 columns, 0 rows, -1 both).
+_TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
+_BAND_PIXELS = 1_000_000
+_MAX_JPEG_SCANS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,18 @@ class LoadedImage:
     notes: tuple[str, ...] = ()
 
 
-def read_image(path: str | Path) -> LoadedImage:
+def read_image(path: str | Path, page: int | None = None, max_pixels: int | None = None) -> LoadedImage:
     """Returns the picture in a file as 8-bit RGB, turned upright by its EXIF tag.
 
     Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an
     animation or a file of several pages the first is taken. Each such step adds a note.
 
+    Args:
+        page: which picture of a file of several, from 0.
+        max_pixels: refuse a larger picture before it is decoded.
+
     Raises:
-        BadInput: the file is missing, empty, truncated, no image, or claims dimensions that no photograph has.
+        BadInput: the file is missing, empty, truncated, no image, has no such page, or claims dimensions that no photograph has.
     """
     path = Path(path)
     try:
@@ -67,7 +71,10 @@ def read_image(path: str | Path) -> LoadedImage:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=readable_formats(path)) as image:
-                return _load(image, path)
+                if page:
+                    image.seek(page)
+                _check_size(image, path, max_pixels)
+                return _load(image, path, is_first=page is None)
     except InkproofError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -254,41 +261,69 @@ def readable_formats(path: Path) -> tuple[str, ...]:
     return (*formats, "HEIF")
 
 
-def _load(image: Image.Image, path: Path) -> LoadedImage:
-    notes = list(_frame_note(image))
-    turn = image.getexif().get(_ORIENTATION, 1)
-    if (quick := _plain_jpeg(image, path)) is not None:
-        note = (f"turned upright (EXIF orientation {turn})",) if turn in _TURNS else ()
-        return LoadedImage(np.ascontiguousarray(_TURNS[turn](quick) if turn in _TURNS else quick), (*notes, *note))
-    is_deep = _is_deep_colour(image, path)
-    image.load()
-    still_to_turn = image.getexif().get(_ORIENTATION, 1)  # Pillow turns a TIFF by itself while loading it
-    deep = _deep_colour(path, np.asarray(image), turn) if is_deep else None
-    if deep is None:
-        pixels, colour_notes = _rgb_from_pillow(image)
-    else:
-        pixels, colour_notes = _rgb_from_deep(deep)
-    if still_to_turn in _TURNS:
-        pixels = _TURNS[still_to_turn](pixels)
+def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:
+    if max_pixels and image.width * image.height > max_pixels:
+        raise BadInput(
+            f"{shown(path)} has {image.width * image.height / 1e6:.0f} megapixels; at most {max_pixels / 1e6:.0f} are read.",
+            "Take it with fewer megapixels, or scan at 600 dpi or less.",
+        )
+
+
+def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
+    notes = list(_frame_note(image)) if is_first else []
+    turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
+    pixels, colour_notes = _plain_jpeg(image, path), ()
+    if pixels is None:
+        is_deep = _is_deep_colour(image, path)
+        image.load()
+        still_to_turn = image.getexif().get(_ORIENTATION, 1)  # Pillow turns a TIFF by itself while loading it
+        deep = _deep_colour(path, np.asarray(image), turn) if is_deep else None
+        pixels, colour_notes = _rgb_from_pillow(image) if deep is None else _rgb_from_deep(deep)
+        image.close()  # gives its memory back before the turned copy is made
     if turn in _TURNS:
         notes.append(f"turned upright (EXIF orientation {turn})")
-    return LoadedImage(np.ascontiguousarray(pixels), (*notes, *colour_notes))
+    return LoadedImage(np.ascontiguousarray(_turned(pixels, still_to_turn)), (*notes, *colour_notes))
 
 
 def _plain_jpeg(image: Image.Image, path: Path) -> np.ndarray | None:
-    """The pixels of a whole three-channel JPEG by OpenCV, the same and half as long; None for every other file.
-
-    OpenCV fills up what a truncated file lacks, so one that does not end as it should is left to Pillow, which refuses it.
-    """
-    if image.format != "JPEG" or image.mode != "RGB":
+    """The pixels of a colour JPEG without Pillow's copies; None for any other file and for a damaged one."""
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
         return None
+    data = np.fromfile(path, np.uint8)
+    scans = _jpeg_scans(data.data)
+    if scans is None:
+        return None
+    if scans > _MAX_JPEG_SCANS:
+        raise BadInput(f"{shown(path)} has {scans} scans, which no camera writes.", "Export it again.")
     import cv2
 
-    data = np.fromfile(path, np.uint8)
-    if data[-2:].tobytes() != b"\xff\xd9":
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or pixels.shape != (image.height, image.width, 3):
         return None
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    return pixels if pixels is not None and pixels.shape[1::-1] == image.size else None
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+
+
+def _jpeg_scans(data: memoryview) -> int | None:
+    """How many scans the first picture of a JPEG has; None where its end is missing (OpenCV would fill the rest with grey)."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    if at + 4 > len(data) or data[at] != 0xFF:
+        return None
+    scans = bytes(data[at:])  # within coded data 0xFF is always followed by 0, so these markers are real ones
+    end = scans.find(b"\xff\xd9")
+    return None if end < 0 else scans.count(b"\xff\xda", 0, end)
+
+
+def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:
+    """Turned by an EXIF orientation 1 ... 8; as it is for anything else."""
+    if orientation not in _TURNS:
+        return pixels
+    import cv2
+
+    is_transposed, flip = _TURNS[orientation]
+    pixels = cv2.transpose(pixels) if is_transposed else pixels
+    return pixels if flip is None else cv2.flip(pixels, flip)
 
 
 def _frame_note(image: Image.Image) -> tuple[str, ...]:
@@ -313,22 +348,28 @@ def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | 
     decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
         return None
-    colours = decoded[..., [2, 1, 0, 3][: decoded.shape[2]]]
-    for candidate in (colours, _TURNS[turn](colours) if turn in _TURNS else colours):
+    colours = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)
+    for candidate in (colours, _turned(colours, turn)):
         if candidate.shape == high_bytes.shape and np.array_equal(candidate >> 8, high_bytes):
             return candidate
     return None
 
 
 def _rgb_from_deep(colours: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    notes = ("16-bit scaled to 8-bit",)
-    if colours.shape[2] == 4:
-        alpha = colours[..., 3:].astype(np.uint64)
-        if (alpha < 65535).any():
-            notes += ("transparency laid on white",)
-        mixed = colours[..., :3] * alpha + 65535 * (65535 - alpha)
-        colours = (mixed + 32767) // 65535
-    return _scaled_16_bit(colours[..., :3]), notes
+    pixels, is_opaque = np.empty((*colours.shape[:2], 3), np.uint8), True
+    for rows in _bands(*colours.shape[:2]):
+        band = colours[rows]
+        if band.shape[2] == 4 and (band[..., 3] < 65535).any():
+            is_opaque, alpha = False, band[..., 3:].astype(np.uint64)
+            band = (band[..., :3] * alpha + 65535 * (65535 - alpha) + 32767) // 65535
+        pixels[rows] = _scaled_16_bit(band[..., :3])
+    return pixels, ("16-bit scaled to 8-bit",) + (() if is_opaque else ("transparency laid on white",))
+
+
+def _bands(height: int, width: int) -> list[slice]:
+    """Rows to work on at a time, so that intermediate numbers never fill the memory."""
+    step = max(1, _BAND_PIXELS // width)
+    return [slice(top, min(top + step, height)) for top in range(0, height, step)]
 
 
 def _scaled_16_bit(values: np.ndarray) -> np.ndarray:
@@ -338,8 +379,6 @@ def _scaled_16_bit(values: np.ndarray) -> np.ndarray:
 
 def _rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     mode = image.mode
-    if mode == "RGB" and not image.has_transparency_data:
-        return np.asarray(image), ()
     if mode.startswith("I;16"):
         gray = _scaled_16_bit(np.asarray(image))
         return _gray_to_rgb(gray), ("16-bit scaled to 8-bit", "grayscale")
@@ -352,14 +391,19 @@ def _rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     colour = (
         (notes[mode],) if mode in notes else (f"{mode} converted to RGB",) if mode not in ("RGB", "RGBA", "RGBa", "RGBX") else ()
     )
+    pixels, is_opaque = np.empty((image.height, image.width, 3), np.uint8), True
+    for rows in _bands(image.height, image.width):
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        if not image.has_transparency_data:
+            pixels[rows] = np.asarray(band.convert("RGB"))
+            continue
+        layers = np.asarray(band.convert("RGBA")).astype(np.uint32)
+        alpha = layers[..., 3:]
+        is_opaque &= bool((alpha == 255).all())
+        pixels[rows] = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
     if not image.has_transparency_data:
-        return np.asarray(image.convert("RGB")), colour
-    layers = np.asarray(image.convert("RGBA")).astype(np.uint32)
-    alpha = layers[..., 3:]
-    if (alpha == 255).all():
-        return layers[..., :3].astype(np.uint8), (*colour, "opaque alpha channel dropped")
-    mixed = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return mixed.astype(np.uint8), (*colour, "transparency laid on white")
+        return pixels, colour
+    return pixels, (*colour, "opaque alpha channel dropped" if is_opaque else "transparency laid on white")
 
 
 def _gray_from_wide(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a photo's EXIF says of the camera and of the moment."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,15 @@ class PhotoTags:
 
 
 def photo_tags(path: Path) -> PhotoTags:
-    """Returns the EXIF maker, model and time of a photo, whatever state the file is in."""
+    """Returns the EXIF maker, model, time and focal length of a photo, whatever state the file is in."""
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=readable_formats(path)) as image:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return PhotoTags("", "")
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exif = image.getexif()
-            details = exif.get_ifd(ExifTags.IFD.Exif)
+            with Image.open(path, formats=readable_formats(path)) as image:
+                exif = image.getexif()
+                details = exif.get_ifd(ExifTags.IFD.Exif)
     except Exception:  # decoders raise anything on hostile bytes, and a photo without tags is still a photo
         return PhotoTags("", "")
     words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
@@ -36,3 +40,11 @@ def photo_tags(path: Path) -> PhotoTags:
 
 def _plain_text(value: object) -> str:
     return "".join(char for char in str(value or "") if char.isprintable()).strip()[:80]
+
+
+def _focal_length(value: object) -> float | None:
+    try:
+        length_mm = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return length_mm if math.isfinite(length_mm) and 1 <= length_mm <= 10_000 else None  # EXIF writes 0 for unknown

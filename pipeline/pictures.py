@@ -1,193 +1,364 @@
-"""Whatever a phone or a scanner produces becomes pictures: photos, scanned PDFs and TIFFs, the best frames of videos."""
+"""Whatever a phone, a scanner or a person puts into the photos folder, picture by picture: photos, pages, frames of videos."""
 
 import math
-import re
+import os
+import stat
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import BadInput
-from pipeline.images import from_pillow, image_format, read_image, readable_formats, shown
+from pipeline.errors import BadInput, InkproofError
+from pipeline.images import image_format, read_image, shown
 
-PHOTO, PAGES, PDF, VIDEO = "photo", "pages", "pdf", "video"
+PHOTO, DOCUMENT, VIDEO = "photo", "document", "video"
 MAX_PIXELS = 60_000_000
-_MAX_PAGES = 500
-_MAX_DPI, _PLAIN_DPI = 600, 300
-_MAX_SECONDS = 120.0
+# Phones go further than that, and a JPEG takes no memory beyond its pixels while it is decoded.
+MAX_JPEG_PIXELS = 120_000_000
+MAX_READ_S = 120.0
+MAX_FRAMES = 60
+MAX_PAGES = 500
+_MAX_DPI = 600
+_DPI_OF_DRAWINGS = 300
+_MAX_SIDE_PX = 65_000
 _WINDOW_S = 0.5
-_MAX_FRAMES = 60
-_MAX_FRAMES_READ = 20_000
+_LOOKS_PER_WINDOW = 16
+_LONGEST_CREDIBLE_S = 4 * 3600.0
+_SHARPNESS_SIDE_PX = 1280
+_LIKENESS_SIDE_PX = 160
+_NEARLY_IDENTICAL_8BIT = 1.0
+_NOTABLY_SHARPER = 1.2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a file: `pixels` uint8 (H, W, 3) RGB; `frame` "" for a photo, "page 3" of a scan, "1.40 s" of a video."""
+    """`frame`: "" for a photo, "page 3" of a document, "1.40 s" of a video. `pixels`: uint8 (H, W, 3) RGB. `notes`: phrases."""
 
     frame: str
     pixels: np.ndarray
-
-
-def capture_kind(path: str | Path) -> str:
-    """Returns what a file's content announces: PHOTO, PAGES (a TIFF of several), PDF or VIDEO; PHOTO if nothing."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(1024)
-    except (OSError, ValueError):
-        return PHOTO
-    if b"%PDF-" in head:
-        return PDF
-    name = image_format(path)
-    if name == "TIFF":
-        return PAGES if _n_frames(Path(path)) > 1 else PHOTO
-    if name:
-        return PHOTO
-    is_movie = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-    is_other = head[:4] == b"\x1a\x45\xdf\xa3" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
-    return VIDEO if is_movie or is_other else PHOTO
+    notes: tuple[str, ...] = ()
 
 
 def pictures(path: str | Path) -> Iterator[Picture]:
-    """Yields the pictures of a file one after the other, so that one is in memory at a time.
+    """Yields the pictures in a file, one in memory at a time.
 
-    A photo is one picture, upright by its EXIF tag. A scan gives every page at the resolution of the image in it. A video gives
-    the sharpest frame of every half second, sixty at most over its length, without those that repeat the one before.
+    A photo gives one. A PDF, or a TIFF of several pages, gives one a page; a PDF's page with the pixels of its largest bitmap. A
+    video gives the sharpest frame of each half second, or of `MAX_FRAMES` half seconds spread over its length, without those that
+    look like the one before. Once decoding took `MAX_READ_S`, the rest is left out with a note. A damaged page does not keep the
+    others from coming: it is told after them.
 
     Raises:
-        BadInput: the file cannot be read, or not to its end: what came before is good.
+        BadInput: the file, or a page of it, cannot be read.
     """
     path = Path(path)
-    kind = capture_kind(path)
-    if kind == PDF:
-        yield from _pdf_pages(path)
-    elif kind == PAGES:
-        yield from _tiff_pages(path)
-    elif kind == VIDEO:
-        yield from _video_frames(path)
-    else:
-        yield Picture("", read_image(path).pixels)
-
-
-def _n_frames(path: Path) -> int:
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=("TIFF",)) as image:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+        kind = capture_kind(path)
+        if not is_file or kind in (PHOTO, ""):
+            yield _photo(path)
+        elif kind == VIDEO:
+            yield from _frames(path, _Stopwatch())
+        elif image_format(path) == "TIFF":
+            yield from _tiff_pages(path, _Stopwatch())
+        else:
+            yield from _pdf_pages(path, _Stopwatch())
+    except InkproofError:
+        raise
+    except Exception as error:  # decoders raise anything on hostile bytes
+        raise BadInput(f"{shown(path)} cannot be read: {_reason(error)}.", "Copy or export it again.") from error
+
+
+def capture_kind(path: str | Path) -> str:
+    """Returns "photo", "document" or "video" by a file's first bytes, "" where they announce none of these."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return ""
+        with open(path, "rb") as file:
+            head = file.read(1024)
+    except (OSError, ValueError):
+        return ""
+    if name := image_format(path):
+        return DOCUMENT if name == "TIFF" else PHOTO
+    if b"%PDF-" in head:
+        return DOCUMENT
+    is_quicktime = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    return VIDEO if is_quicktime or is_avi or head.startswith(b"\x1aE\xdf\xa3") else ""
+
+
+class _Stopwatch:
+    """Counts the time spent in decoders, not what the caller does between two pictures."""
+
+    def __init__(self) -> None:
+        self._spent_s = self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent_s += time.monotonic() - self._started
+
+    @property
+    def is_over(self) -> bool:
+        return self._spent_s > MAX_READ_S
+
+
+def _photo(path: Path) -> Picture:
+    is_jpeg = path.is_file() and image_format(path) == "JPEG"
+    loaded = read_image(path, max_pixels=MAX_JPEG_PIXELS if is_jpeg else MAX_PIXELS)
+    return Picture("", loaded.pixels, loaded.notes)
+
+
+def _tiff_pages(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
+    with stopwatch:
+        n_pages = _n_tiff_pages(path)
+    if n_pages < 2:
+        yield _photo(path)
+        return
+
+    def page(number: int) -> Picture:
+        loaded = read_image(path, number, MAX_PIXELS)
+        return Picture(f"page {number + 1}", loaded.pixels, loaded.notes)
+
+    yield from _pages(path, n_pages, page, stopwatch)
+
+
+def _n_tiff_pages(path: Path) -> int:
+    """How many pages can be found; the table of pages may be a loop, or cut off."""
+    n_pages = 0
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return getattr(image, "n_frames", 1)
-    except Exception:  # decoders raise anything on hostile bytes; read_image then says what is wrong
-        return 1
+            with Image.open(path, formats=("TIFF",)) as image:
+                while n_pages <= MAX_PAGES:
+                    image.seek(n_pages)
+                    n_pages += 1
+    except Exception:  # the end, or damage, which `read_image` explains
+        pass
+    return n_pages
 
 
-def _tiff_pages(path: Path) -> Iterator[Picture]:
-    with _reading(path), Image.open(path, formats=readable_formats(path)) as image:
-        for number in range(min(image.n_frames, _MAX_PAGES)):
-            image.seek(number)
-            _check_size(path, *image.size)
-            yield Picture(f"page {number + 1}", from_pillow(image.copy()).pixels)
+def _pages(path: Path, n_pages: int, read: Callable[[int], Picture], stopwatch: _Stopwatch) -> Iterator[Picture]:
+    troubles = []
+    for number in range(min(n_pages, MAX_PAGES)):
+        is_last = number + 1 == n_pages
+        try:
+            with stopwatch:
+                picture = read(number)
+        except BadInput as error:
+            if n_pages == 1:
+                raise
+            troubles.append(f"page {number + 1} ({error.message.removeprefix(shown(path)).strip(' :.')})")
+        else:
+            stops = not is_last and (stopwatch.is_over or number + 1 == MAX_PAGES)
+            note = (f"the pages after it were not read (of {n_pages})",) if stops else ()
+            yield replace(picture, notes=(*picture.notes, *note))
+        if stopwatch.is_over:
+            break
+    if troubles:
+        more = f" and {len(troubles) - 3} more" if len(troubles) > 3 else ""
+        raise BadInput(f"{shown(path)}: not every page can be read: {', '.join(troubles[:3])}{more}.", "Scan them again.")
 
 
-def _pdf_pages(path: Path) -> Iterator[Picture]:
+def _pdf_pages(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
     import pypdfium2
 
-    with _reading(path), pypdfium2.PdfDocument(path) as document:
-        for number in range(min(len(document), _MAX_PAGES)):
-            page = document[number]
-            width, height = page.get_size()
-            if not (1 <= width < 1e5 and 1 <= height < 1e5):
-                raise BadInput(f"{shown(path)}: page {number + 1} has no size that paper has.")
-            scale = min(_scan_dpi(page) / 72, math.sqrt(MAX_PIXELS / (width * height)))
-            pixels = page.render(scale=scale * (1 - 1e-6), rev_byteorder=True).to_numpy()
-            yield Picture(f"page {number + 1}", np.ascontiguousarray(pixels[..., :3]))
+    with path.open("rb") as file:
+        try:
+            document = pypdfium2.PdfDocument(file)
+        except pypdfium2.PdfiumError as error:
+            hint = "Save it without a password." if "password" in str(error).lower() else "Export it again, or as JPEG."
+            raise BadInput(f"{shown(path)} is a PDF that cannot be opened: {_reason(error)}.", hint) from error
+        try:
+            if not len(document):
+                raise BadInput(f"{shown(path)} is a PDF without pages.")
+            yield from _pages(path, len(document), lambda number: _pdf_page(document, number), stopwatch)
+        finally:
+            document.close()
 
 
-def _scan_dpi(page: object) -> float:
-    """Returns the resolution of the finest image on a page, so that a scan's own pixels come out; 300 where there is none."""
+def _pdf_page(document: Any, number: int) -> Picture:
+    import pypdfium2
+
+    try:
+        page = document[number]
+        try:
+            pixels = _rendered(page)
+        finally:
+            page.close()
+    except pypdfium2.PdfiumError as error:
+        raise BadInput(f"It cannot be rendered: {_reason(error)}.", "Export it again, or as JPEG.") from error
+    return Picture(f"page {number + 1}", pixels)
+
+
+def _rendered(page: Any) -> np.ndarray:
+    width_pt, height_pt = page.get_size()
+    if not (math.isfinite(width_pt * height_pt) and min(width_pt, height_pt) > 0):
+        raise BadInput("It has no size.")
+    scale = min(
+        _bitmap_px_per_pt(page) or _DPI_OF_DRAWINGS / 72,
+        _MAX_DPI / 72,
+        math.sqrt(MAX_PIXELS / (width_pt * height_pt)),
+        _MAX_SIDE_PX / max(width_pt, height_pt),
+    )
+    # pdfium rounds a page's size in pixels up, so that without the tiny reduction a whole number may become the next one.
+    bitmap = page.render(scale=scale * (1 - 1e-6), rev_byteorder=True)
+    try:
+        layers = bitmap.to_numpy()
+        if layers.ndim == 2 or layers.shape[2] == 1:
+            return np.repeat(layers.reshape(*layers.shape[:2], 1), 3, axis=2)
+        return np.array(layers[..., :3], order="C")
+    finally:
+        bitmap.close()
+
+
+def _bitmap_px_per_pt(page: Any) -> float | None:
+    """The resolution of the largest bitmap on a page, which is what a scanner put there; None where there is none."""
     import pypdfium2.raw as pdfium
 
-    best = 0.0
-    for item in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3):
-        left, bottom, right, top = item.get_bounds()
-        columns, rows = item.get_px_size()
-        if right > left and top > bottom:
-            best = max(best, 72 * columns / (right - left), 72 * rows / (top - bottom))
-    return min(best, _MAX_DPI) if best else _PLAIN_DPI
+    largest_px, px_per_pt = 0, None
+    for image in islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]), 1000):
+        width_px, height_px = image.get_px_size()
+        if width_px * height_px > MAX_JPEG_PIXELS:
+            raise BadInput(f"It holds a bitmap of {width_px * height_px / 1e6:.0f} megapixels.", "Scan at 600 dpi or less.")
+        matrix = image.get_matrix()
+        width_pt, height_pt = math.hypot(matrix.a, matrix.b), math.hypot(matrix.c, matrix.d)
+        if width_px * height_px > largest_px and width_pt > 0 and height_pt > 0:
+            largest_px, px_per_pt = width_px * height_px, max(width_px / width_pt, height_px / height_pt)
+    return px_per_pt
 
 
-def _video_frames(path: Path) -> Iterator[Picture]:
-    """Reads the film twice: once small, to learn which frames are sharp, and once to fetch them."""
-    with _reading(path):
-        chosen = _sharpest(path)
-        if not chosen:
-            raise BadInput(f"{shown(path)} is a video without a frame that can be read.", "Export it as MP4, or take photos.")
-        for number, second, frame in _decoded(path, set(chosen)):
-            if number in chosen:
-                yield Picture(f"{second:.2f} s", cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+@dataclass
+class _Frame:
+    at_s: float
+    bgr: np.ndarray
+    sharpness: float
+    thumbnail: np.ndarray
 
 
-def _sharpest(path: Path) -> dict[int, float]:
-    """Returns the numbers of the frames to take and how sharp they are."""
-    best: dict[int, tuple[float, int, np.ndarray]] = {}
-    for number, second, frame in _decoded(path):
-        small = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
-        across, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-        sharp = float((across**2 + down**2).mean() / max(small.mean(), 1.0) ** 2)
-        window = int(second / _WINDOW_S)
-        if window not in best or sharp > best[window][0]:
-            best[window] = (sharp, number, cv2.resize(small, (64, 64), interpolation=cv2.INTER_AREA))
-    kept: list[tuple[float, int, np.ndarray]] = []
-    for _, entry in sorted(best.items()):
-        if kept and np.abs(entry[2] - kept[-1][2]).mean() < 1.0:
-            kept[-1] = max(kept[-1], entry, key=lambda one: one[0])
-        else:
-            kept.append(entry)
-    step = max(1.0, len(kept) / _MAX_FRAMES)
-    groups: dict[int, list[tuple[float, int, np.ndarray]]] = {}
-    for place, entry in enumerate(kept):
-        groups.setdefault(int(place / step), []).append(entry)
-    return {number: sharp for sharp, number, _ in (max(group, key=lambda one: one[0]) for group in groups.values())}
-
-
-def _decoded(path: Path, wanted: set[int] | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Yields (number, second, BGR frame) of every frame, or of those wanted, within the limits of time and size."""
-    film = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+def _frames(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
+    film = _Film(path)
+    taken, n_taken = None, 0
     try:
-        if not film.isOpened():
-            return
-        _check_size(path, film.get(cv2.CAP_PROP_FRAME_WIDTH), film.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        film.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        rate = film.get(cv2.CAP_PROP_FPS)
-        rate = rate if 1 <= rate <= 1000 else 30.0
-        deadline = time.monotonic() + _MAX_SECONDS / 2
-        last = max(wanted) if wanted else _MAX_FRAMES_READ
-        for number in range(min(last + 1, _MAX_FRAMES_READ)):
-            if time.monotonic() > deadline or not film.grab():
-                return
-            if wanted is not None and number not in wanted:
-                continue
-            read, frame = film.retrieve()
-            if read and frame is not None and frame.ndim == 3:
-                yield number, number / rate, frame
+        with stopwatch:
+            film.open()
+        while film.is_on and n_taken < MAX_FRAMES:
+            with stopwatch:
+                best = film.sharpest_of_a_window(stopwatch)
+                film.skip()
+            stops = film.is_on and (stopwatch.is_over or (n_taken + 1 == MAX_FRAMES and not film.is_spread))
+            if best and (taken is None or not _is_alike(best, taken)):
+                note = (f"what comes after {best.at_s:.2f} s was not read",) if stops else ()
+                yield Picture(f"{best.at_s:.2f} s", np.ascontiguousarray(best.bgr[..., ::-1]), note)
+                taken, n_taken = replace(best, bgr=best.bgr[:0]), n_taken + 1
+            if stopwatch.is_over:
+                break
     finally:
-        film.release()
+        film.close()
+    if taken is None:
+        raise BadInput(f"{shown(path)} is a video of which no picture can be decoded.", "Export it again as MP4 (H.264).")
 
 
-def _check_size(path: Path, width: float, height: float) -> None:
-    if width * height > 4 * MAX_PIXELS or width < 0 or height < 0:
-        raise BadInput(f"{shown(path)} claims absurd dimensions ({width:.0f} x {height:.0f}).")
+class _Film:
+    """A video that is wound forward; the frame at `at_s` is decoded, `is_on` tells that there is one."""
+
+    def __init__(self, path: Path) -> None:
+        # FFmpeg writes its complaints about damaged files to the terminal, where nobody can do anything with them.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        self._path, self._file, self._capture = path, None, None
+        self.is_on, self.at_s = False, 0.0
+
+    def open(self) -> None:
+        import cv2
+
+        # A name may be bytes that are no text, or look like an address or a pattern to FFmpeg; an open file's number never does.
+        self._file = self._path.open("rb")
+        self._capture = cv2.VideoCapture(f"/dev/fd/{self._file.fileno()}", cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            return
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # not the default in every OpenCV
+        pixels = self._capture.get(cv2.CAP_PROP_FRAME_WIDTH) * self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if not pixels <= MAX_PIXELS:
+            raise BadInput(f"{shown(self._path)} is a video of {pixels / 1e6:.0f} megapixels.", "Export it smaller.")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self._step_s = 1 / rate if 1 <= rate <= 1000 else 1 / 30
+        length_s = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) * self._step_s
+        self._every_s = length_s / MAX_FRAMES if _WINDOW_S * MAX_FRAMES < length_s < _LONGEST_CREDIBLE_S else _WINDOW_S
+        self._started_s = 0.0
+        self._wind(-self._step_s)
+
+    @property
+    def is_spread(self) -> bool:
+        return self._every_s > _WINDOW_S
+
+    def sharpest_of_a_window(self, stopwatch: _Stopwatch) -> _Frame | None:
+        """Winds half a second on; returns its sharpest frame."""
+        best, looked_s, self._started_s = None, -math.inf, self.at_s
+        while self.is_on and self.at_s < self._started_s + _WINDOW_S - self._step_s / 2 and not stopwatch.is_over:
+            if self.at_s - looked_s >= _WINDOW_S / _LOOKS_PER_WINDOW:
+                looked_s = self.at_s
+                has_frame, bgr = self._capture.retrieve()
+                if has_frame and bgr.ndim == 3 and bgr.size <= 3 * MAX_PIXELS:
+                    frame = _Frame(self.at_s, bgr, *_sharpness(bgr))
+                    best = frame if best is None or frame.sharpness > best.sharpness else best
+            self._wind(self.at_s)
+        return best
+
+    def skip(self) -> None:
+        """Winds to the next window, where not every half second is looked at."""
+        import cv2
+
+        next_s = self._started_s + self._every_s
+        if self.is_on and next_s > self.at_s + self._step_s:
+            self._capture.set(cv2.CAP_PROP_POS_MSEC, next_s * 1000)
+            self._wind(self.at_s)
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+        if self._file is not None:
+            self._file.close()
+
+    def _wind(self, from_s: float) -> None:
+        import cv2
+
+        self.is_on = self._capture.grab()
+        told_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        self.at_s = told_s if from_s < told_s < math.inf else from_s + self._step_s
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns whatever a decoder raises on hostile bytes into BadInput."""
-    try:
-        yield
-    except (BadInput, GeneratorExit):
-        raise
-    except Exception as error:
-        words = re.sub(r"\s+", " ", str(error)).strip()[:120] or type(error).__name__
-        raise BadInput(f"{shown(path)} is damaged: {shown(words)}.", "Copy or export it again.") from error
+def _sharpness(bgr: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean squared gradient over the variance, of which exposure cancels out; and a thumbnail without its mean."""
+    import cv2
+
+    grey = cv2.cvtColor(_reduced(bgr, _SHARPNESS_SIDE_PX), cv2.COLOR_BGR2GRAY)
+    thumbnail = _reduced(grey, _LIKENESS_SIDE_PX).astype(np.float32)
+    grey = grey.astype(np.float32)
+    squares = [float(np.square(np.diff(grey, axis=axis)).mean()) for axis in (0, 1) if grey.shape[axis] > 1]
+    return sum(squares) / max(float(grey.var()), 1.0), thumbnail - thumbnail.mean()
+
+
+def _reduced(pixels: np.ndarray, side_px: int) -> np.ndarray:
+    import cv2
+
+    scale = side_px / max(pixels.shape[:2])
+    size = [max(1, round(length * scale)) for length in pixels.shape[1::-1]]
+    return pixels if scale >= 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _is_alike(frame: _Frame, taken: _Frame) -> bool:
+    """Whether a frame shows what the one taken before it shows, no sharper."""
+    if frame.thumbnail.shape != taken.thumbnail.shape or frame.sharpness > _NOTABLY_SHARPER * taken.sharpness:
+        return False
+    return float(np.abs(frame.thumbnail - taken.thumbnail).mean()) < _NEARLY_IDENTICAL_8BIT
+
+
+def _reason(error: BaseException) -> str:
+    words = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return shown(words[0].rstrip(".")) if words else type(error).__name__

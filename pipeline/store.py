@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -255,42 +256,42 @@ def replace_folder(folder: Path, wanted: Iterable[str]) -> None:
 
 
 def photo_files(run: Run, by_camera: bool = False) -> list[Path]:
-    """Returns everything below the photos folder that is no folder, in a fixed order; hidden files are left out.
+    """Returns every entry below the photos folder, whatever its kind, in a fixed order; hidden ones are left out.
 
-    Links to folders are listed, not entered. With `by_camera` the simulator's own files are left out: they never stand in for
-    photographs that are still to be taken.
+    Links are listed, never walked: a folder that is linked from elsewhere, or cannot be opened, is one entry; a link to a folder
+    inside is none, for its files are listed where they lie. With `by_camera` the simulator's own files are left out too: they
+    never stand in for photographs that are still to be taken.
     """
     if not run.photos.is_dir():
         return []
-    found = []
-    for parent, folders, files in os.walk(run.photos):
-        linked = [name for name in folders if (Path(parent) / name).is_symlink()]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in linked]
-        found += [Path(parent) / name for name in (*files, *linked) if not name.startswith(".")]
-    return sorted(path for path in found if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
+    paths = _entries(run.photos, os.path.realpath(run.photos))
+    return sorted(path for path in paths if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
 
 
 def photo_trouble(run: Run, path: Path) -> tuple[str, str] | None:
-    """Returns (reason, detail) where something in the photos folder must not be opened: a link out of it, a pipe, a device."""
+    """Returns why an entry of the photos folder must not be opened, as (reason, detail) of a discard; None where it may."""
     try:
-        outside = path.is_symlink() and not path.resolve(strict=True).is_relative_to(run.photos.resolve())
-        regular = path.is_file()
-    except (OSError, RuntimeError) as error:
-        return "unreadable", f"a link that leads nowhere ({error.strerror if isinstance(error, OSError) else 'a loop'})"
-    if outside:
-        return "linked", ""
-    return None if regular else ("unreadable", "it is no file, but a folder, a pipe or a device")
+        if path.is_symlink() and not _is_below(path, os.path.realpath(run.photos)):
+            return "linked", f"it leads to {_one_line(os.readlink(path))}"
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind):
+            names = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder that cannot be opened"}
+            return "unreadable", f"it is {names.get(stat.S_IFMT(kind), 'a device')}, not a picture"
+        path.open("rb").close()
+    except OSError as error:
+        return "unreadable", f"it cannot be opened: {(error.strerror or type(error).__name__).lower()}"
+    return None
 
 
 def photo_digest(run: Run, path: Path) -> str:
-    """Returns the SHA-256 of a photo's bytes; of what must not be opened, that of its name and target."""
-    if photo_trouble(run, path) is None:
+    """Returns the SHA-256, in hex, of a photo's bytes; of a few words about an entry that must not be opened."""
+    trouble = photo_trouble(run, path)
+    if trouble is None:
         try:
             return file_hash(path)
-        except OSError:
-            pass
-    target = os.readlink(path) if path.is_symlink() else ""
-    return content_hash(["not opened", photo_name(run, path), target.encode("utf-8", "backslashreplace").decode("utf-8")])
+        except OSError as error:
+            trouble = "unreadable", str(error.strerror)
+    return content_hash([photo_name(run, path), *trouble])
 
 
 @contextmanager
@@ -310,8 +311,8 @@ def locked(run: Run) -> Iterator[None]:
 
 
 def photo_name(run: Run, path: Path) -> str:
-    """Returns a photo's path below the photos folder; bytes that are no text are written as escapes."""
-    return path.relative_to(run.photos).as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+    """Returns a photo's path below the photos folder as one line; line breaks and bytes that are no text become escapes."""
+    return _one_line(path.relative_to(run.photos).as_posix())
 
 
 def free_space_mb(folder: Path) -> int:
@@ -380,6 +381,31 @@ def why_stale(record: StageRecord, folder: Path, settings: dict[str, Any], input
         if file_hash(path) != digest:
             return f"{name} was changed by hand"
     return ""
+
+
+def _entries(folder: Path, root: str) -> Iterator[Path]:
+    folders = [folder]
+    while folders:
+        for path in folders.pop().iterdir():
+            if path.name.startswith("."):
+                continue
+            if path.is_symlink():
+                if not _is_below(path, root) or not path.is_dir():
+                    yield path
+            elif path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+                folders.append(path)
+            else:
+                yield path
+
+
+def _is_below(path: Path, root: str) -> bool:
+    real = os.path.realpath(path)
+    return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _one_line(text: str) -> str:
+    plain = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in plain)
 
 
 def _record_path(folder: Path, stage: str) -> Path:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.errors import InkproofError, WrongUse
 from pipeline.geometry import apply_homography, box_homography
+from pipeline.page_map import PageMap
 from pipeline.simulator import (
     Profile,
     draw_shot,
@@ -21,9 +22,10 @@ from pipeline.simulator import (
     profile_names,
     simulate_photo,
 )
-from pipeline.simulator.camera import exposed
+from pipeline.simulator.camera import exposed, motion_kernel
 from pipeline.simulator.printer import linear_from_srgb, printed_reflectance, tone_curve
-from pipeline.simulator.scene import frame_size, pose
+from pipeline.simulator.scene import add_glare, add_occluders, mask_within, slope_shade
+from pipeline.simulator.sheet import curl_of, sheet_of
 
 A4 = (210.0, 297.0)
 SMALL = {"frame_long_px": 1008, "frame_short_px": 756}
@@ -51,7 +53,7 @@ def middle(photo, box):
     """The inner half of a box of the page, as the photo shows it."""
     x, y, w, h = box
     corners = np.array([[x + w / 4, y + h / 4], [x + 3 * w / 4, y + 3 * h / 4]])
-    (x0, y0), (x1, y1) = np.sort(apply_homography(photo.photo_from_page, corners).round().astype(int), axis=0)
+    (x0, y0), (x1, y1) = np.sort(photo.page_map(corners).round().astype(int), axis=0)
     return photo.image[y0:y1, x0:x1].astype(float)
 
 
@@ -66,7 +68,7 @@ def linear(photo, box):
 def edge_spread_px(photo):
     """Distance from 25 % to 75 % across the left edge of the black patch."""
     x, y, _, h = BLACK_BOX
-    ((px, py),) = apply_homography(photo.photo_from_page, np.array([[x, y + h / 2]]))
+    ((px, py),) = photo.page_map(np.array([[x, y + h / 2]]))
     rows = photo.image[int(py) - 20 : int(py) + 20, int(px) - 12 : int(px) + 13, 1].astype(float).mean(axis=0)
     profile = linear_from_srgb(rows / 255)
     share = (profile - profile.min()) / (profile.max() - profile.min())
@@ -75,8 +77,25 @@ def edge_spread_px(photo):
 
 # --- the true geometry -------------------------------------------------------------------------------------------------
 
+SHAPES = {
+    "flat": {},
+    "curled": {"curl_mm": (6, 6)},
+    "barrel": {"lens_k1": (-0.02, -0.02)},
+    "pincushion": {"lens_k1": (0.02, 0.02)},
+    "tilted": {"tilt_deg": (35, 35)},
+    "all": {"curl_mm": (6, 6), "lens_k1": (0.02, 0.02), "tilt_deg": (35, 35)},
+    "extreme": {"curl_mm": (6, 6), "lens_k1": (-0.02, -0.02), "tilt_deg": (55, 55)},
+}
 DISC_MM = 1.2
+LIGHT_STEPS = linear_from_srgb((np.arange(255) + 0.5) / 255)
 DISCS = np.array([[x, y] for x in (14, 60, 105, 150, 196) for y in (14, 80, 148, 216, 283)], float)
+
+
+def sheets(shape, n=12, box=A4):
+    profile = replace(load_profile("ideal"), roll_deg=(-180, 180), **SHAPES[shape])
+    for seed in range(n):
+        shot = draw_shot(profile, np.random.default_rng(seed))
+        yield shot, sheet_of(shot, profile, *box)
 
 
 def page_of_discs(dpi=300):
@@ -87,26 +106,51 @@ def page_of_discs(dpi=300):
     reach = math.ceil(radius) + 2
     for x, y in apply_homography(raster_from_page, DISCS):
         window = np.s_[int(y) - reach : int(y) + reach + 1, int(x) - reach : int(x) + reach + 1]
-        yy, xx = np.mgrid[window]
-        covered = np.clip(radius + 0.5 - np.hypot(xx - x, yy - y), 0, 1)
-        page[window] = np.rint(255 * (1 - covered))[..., None]
+        yy, xx = np.mgrid[int(y) - reach : int(y) + reach + 1 : 0.125, int(x) - reach : int(x) + reach + 1 : 0.125] - 0.4375
+        light = (np.hypot(xx - x, yy - y) > radius).reshape(2 * reach + 1, 8, 2 * reach + 1, 8).mean(axis=(1, 3))
+        page[window] = np.searchsorted(LIGHT_STEPS, light)[..., None]
     return page
 
 
-def disc_centres(photo, reach):
+def true_centres(page_map):
+    """Where the middle of each disc's picture lies: of its area in the photo, not the picture of its middle."""
+    radius, angle = np.meshgrid((np.arange(12) + 0.5) / 12 * DISC_MM, np.arange(24) * np.pi / 12)
+    spokes = np.column_stack([(radius * np.cos(angle)).ravel(), (radius * np.sin(angle)).ravel()])
+    centres = []
+    for disc in DISCS:
+        weight = radius.ravel() * np.abs(np.linalg.det(page_map.jacobian(disc + spokes)))
+        centres.append(weight @ page_map(disc + spokes) / weight.sum())
+    return np.array(centres)
+
+
+def seen_centres(photo):
     found = []
-    for x, y in apply_homography(photo.photo_from_page, DISCS).round().astype(int):
+    for disc in DISCS:
+        x, y = photo.page_map(disc[None])[0].round().astype(int)
+        reach = round(1.9 * DISC_MM * np.linalg.norm(photo.page_map.jacobian(disc[None])[0], 2))
         window = linear_from_srgb(photo.image[y - reach : y + reach + 1, x - reach : x + reach + 1, 1] / 255)
-        dark = np.clip(1 - window / np.median(window) - 0.15, 0, None)
         yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        rim = np.hypot(xx, yy) > 0.85 * reach
+        # paper that is shaded by its slope is darker on one side: a plane through the rim, and what is darker than it
+        plane = np.column_stack([xx.ravel(), yy.ravel(), np.ones(xx.size)])
+        paper = (plane @ np.linalg.lstsq(plane[rim.ravel()], window[rim], rcond=None)[0]).reshape(window.shape)
+        dark = np.clip(1 - window / paper - 0.02, 0, None)
         found.append([x + (dark * xx).sum() / dark.sum(), y + (dark * yy).sum() / dark.sum()])
     return np.array(found)
 
 
-@pytest.mark.parametrize("name, seed, most_px", [("ideal", 0, 0.1), ("office-phone", 0, 0.3), ("office-phone", 1, 0.3)])
-def test_the_true_homography_is_where_the_discs_are(name, seed, most_px):
-    photo = simulate_photo(page_of_discs(), *A4, load_profile(name), np.random.default_rng(seed))
-    error = disc_centres(photo, 30) - apply_homography(photo.photo_from_page, DISCS)
+@pytest.mark.parametrize("shape", ["flat", "curled", "pincushion", "tilted", "all"])
+def test_the_pixels_are_where_the_true_map_says(shape):
+    profile = replace(load_profile("ideal"), frame_long_px=2688, frame_short_px=2016, **SHAPES[shape])
+    photo = simulate_photo(page_of_discs(), *A4, profile, np.random.default_rng(1))
+    error = np.linalg.norm(seen_centres(photo) - true_centres(photo.page_map), axis=1)
+    assert error.max() < 0.02
+
+
+@pytest.mark.parametrize("name, most_px", [("office-phone", 0.15), ("harsh", 0.5)])
+def test_noise_blur_and_colour_filter_move_no_disc_to_one_side(name, most_px):
+    photo = simulate_photo(page_of_discs(), *A4, replace(load_profile(name), glare_rate=(0, 0)), np.random.default_rng(0))
+    error = seen_centres(photo) - true_centres(photo.page_map)
     assert np.linalg.norm(error, axis=1).max() < most_px
     assert np.abs(error.mean(axis=0)).max() < most_px / 4
 
@@ -114,30 +158,107 @@ def test_the_true_homography_is_where_the_discs_are(name, seed, most_px):
 @pytest.mark.parametrize("dpi", [150, 300, 600])
 def test_the_raster_resolution_does_not_move_the_page(dpi):
     photo = simulate_photo(page_of_discs(dpi), *A4, replace(IDEAL, tilt_deg=(8, 8)), np.random.default_rng(4))
-    error = disc_centres(photo, 7) - apply_homography(photo.photo_from_page, DISCS)
-    assert np.linalg.norm(error, axis=1).max() < 0.1
-    assert np.abs(error.mean(axis=0)).max() < 0.03
+    error = seen_centres(photo) - true_centres(photo.page_map)
+    assert np.linalg.norm(error, axis=1).max() < 0.05
+    assert np.abs(error.mean(axis=0)).max() < 0.02
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_page_map_is_the_whole_truth_and_its_inverse_leads_back(shape):
+    page = np.random.default_rng(0).uniform(0, 1, (1000, 2)) * A4
+    for _, sheet in sheets(shape):
+        photo = sheet.photo_from_page(page)
+        truth = PageMap.from_numbers(*A4, *sheet.page_map.numbers)
+        assert np.abs(truth(page) - photo).max() < (1e-3 if shape == "extreme" else 1e-4)
+        assert np.abs(sheet.page_from_photo(photo) - page).max() < 1e-6
+        assert np.abs(sheet.table_from_photo(sheet.photo_from_table(page)) - page).max() < 1e-6
+
+
+def test_a_page_that_is_not_flat_needs_more_than_a_homography():
+    for shape, least_px in (("curled", 1), ("pincushion", 3)):
+        assert all(np.abs(sheet.page_map.residual_px).max() > least_px for _, sheet in sheets(shape))
+    assert all(np.abs(sheet.page_map.residual_px).max() < 1e-6 for _, sheet in sheets("tilted"))
+
+
+def test_paper_bends_but_does_not_stretch():
+    page = np.random.default_rng(0).uniform(-1, 1, (500, 2)) * (105, 148.5)
+    for shot, sheet in sheets("curled"):
+        by_x, by_y = (
+            (sheet.curl.in_space(page + step) - sheet.curl.in_space(page - step)) / 0.4 for step in ([0.2, 0], [0, 0.2])
+        )
+        for product, expected in ((by_x * by_x, 1), (by_y * by_y, 1), (by_x * by_y, 0)):
+            assert np.abs(product.sum(axis=1) - expected).max() < 1e-4
+        edge = np.array([[x, y] for x in np.linspace(-105, 105, 200) for y in (-148.5, 148.5)])
+        height = -sheet.curl.in_space(np.concatenate([page, edge]))[:, 2]
+        assert height.min() > -1e-6 and height.max() <= 6 + 1e-6
+        assert np.ptp(height) > 0.97 * shot.curl_mm
+
+
+def test_sheets_bulge_and_lift_to_either_side():
+    shapes = [curl_of(shot, *A4) for shot, _ in sheets("curled", 40)]
+    middles = [np.interp(0, curl.along, curl.height) for curl in shapes]
+    assert any(m > 4 for m in middles) and any(m < 1 for m in middles)
+    half = [(abs(curl.axis[0]) * A4[0] + abs(curl.axis[1]) * A4[1]) / 2 for curl in shapes]
+    rises = [np.interp(h, c.across, c.height) - np.interp(-h, c.across, c.height) for h, c in zip(half, shapes, strict=True)]
+    assert min(rises) < -1 and max(rises) > 1
+
+
+def test_the_lens_moves_points_as_brown_says():
+    for shot, sheet in sheets("pincushion"):
+        points = np.random.default_rng(0).uniform(0, 1, (100, 2)) * sheet.lens.size
+        # OpenCV measures the radius in focal lengths instead of half diagonals; with a camera of that focal length both agree
+        half = math.hypot(*sheet.lens.size) / 2
+        centre = (np.array(sheet.lens.size) - 1) / 2
+        camera = np.array([[half, 0, centre[0]], [0, half, centre[1]], [0, 0, 1]])
+        rays = np.column_stack([(points - centre) / half, np.ones(len(points))])
+        expected, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), camera, np.array([shot.lens_k1, 0, 0, 0.0]))
+        assert np.abs(sheet.lens.bent(points) - expected[:, 0]).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", profile_names())
 @pytest.mark.parametrize("box", [A4, A4[::-1], (215.9, 279.4)], ids=["a4-portrait", "a4-landscape", "letter"])
 def test_the_camera_is_a_real_pinhole_that_sees_the_whole_page(name, box):
     profile = load_profile(name)
-    for seed in range(40):
+    for seed in range(12):
         shot = draw_shot(profile, np.random.default_rng(seed))
-        h = pose(shot, profile, *box)
-        width, height = frame_size(shot, profile, *box)
-        corners = apply_homography(h, np.array([[0, 0], [box[0], 0], box, [0, box[1]]]))
-        assert (corners > 0).all() and (corners < [width - 1, height - 1]).all()
-        filled = (np.ptp(corners, axis=0) / [width, height]).max()
-        assert filled == pytest.approx(shot.page_fill_rate, abs=1e-6)
-        focal = profile.focal_35mm_mm * math.hypot(width, height) / 43.267
-        camera = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-        right, down, _ = (np.linalg.inv(camera) @ h).T
+        sheet = sheet_of(shot, profile, *box)
+        size = np.array(sheet.lens.size)
+        outline = sheet.outline()
+        assert (outline > 0).all() and (outline < size - 1).all()
+        assert (np.ptp(outline, axis=0) / size).max() == pytest.approx(shot.page_fill_rate, abs=1e-6)
+        focal = profile.focal_35mm_mm * math.hypot(*size) / 43.267
+        camera = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
+        right, down, _ = (np.linalg.inv(camera) @ sheet.photo_from_flat).T
         assert np.linalg.norm(right) == pytest.approx(np.linalg.norm(down))
         assert right @ down == pytest.approx(0, abs=1e-9 * (right @ right))
         normal = np.cross(right, down) / (right @ right)
         assert math.degrees(math.acos(min(1, normal[2]))) == pytest.approx(shot.tilt_deg, abs=1e-3)
+
+
+@pytest.mark.parametrize("fill", [0.6, 0.95])
+def test_a_strongly_tilted_page_is_framed_too(fill):
+    profile = replace(load_profile("harsh"), tilt_deg=(55, 55), page_fill_rate=(fill, fill))
+    for seed in range(12):
+        sheet = sheet_of(draw_shot(profile, np.random.default_rng(seed)), profile, *A4)
+        assert (np.ptp(sheet.outline(), axis=0) / sheet.lens.size).max() == pytest.approx(fill, abs=1e-6)
+
+
+def test_tiles_leave_no_seam():
+    y, x = np.mgrid[0:877, 0:620] / 40
+    page = np.rint(127 + 60 * np.sin(x) + 60 * np.cos(y)).astype(np.uint8)[..., None].repeat(3, axis=2)
+    photo = simulate_photo(page, *A4, replace(IDEAL, tilt_deg=(30, 30), curl_mm=(4, 4)), np.random.default_rng(2)).image
+    bend = np.abs(np.diff(photo[..., 1].astype(int), 2, axis=0))
+    inside = np.s_[:, 300:450]
+    for seam in (256, 512, 768):
+        assert bend[seam - 2 : seam + 1][inside].max() <= 4
+
+
+def test_fine_print_far_away_turns_grey_instead_of_moire():
+    page = np.full((3508, 2480, 3), 255, np.uint8)
+    page[:, ::2] = 0
+    photo = simulate_photo(page, *A4, IDEAL, np.random.default_rng(0))
+    assert linear(photo, (60, 60, 90, 170)) == pytest.approx(0.5, abs=0.02)
+    assert linear_from_srgb(middle(photo, (60, 60, 90, 170)) / 255).std() < 0.03
 
 
 def test_the_photo_is_turned_the_way_the_page_is_seen():
@@ -145,10 +266,88 @@ def test_the_photo_is_turned_the_way_the_page_is_seen():
     turned = photograph(replace(IDEAL, roll_deg=(90, 90)))
     assert upright.image.shape == (1008, 756, 3)
     assert turned.image.shape == (756, 1008, 3)
-    step = apply_homography(turned.photo_from_page, np.array([[100, 100], [110, 100.0]]))
+    step = turned.page_map(np.array([[100, 100], [110, 100.0]]))
     assert np.allclose((step[1] - step[0]) / np.linalg.norm(step[1] - step[0]), [0, 1], atol=1e-6)
     landscape = simulate_photo(patches().transpose(1, 0, 2).copy(), *A4[::-1], IDEAL, np.random.default_rng(0))
     assert landscape.image.shape == (756, 1008, 3)
+
+
+# --- what lies on the table and on the page -----------------------------------------------------------------------------
+
+
+def test_a_picture_lies_on_the_table_and_nothing_else_moves():
+    red = np.zeros((400, 500, 3), np.uint8)
+    red[..., 0] = 200
+    wood, carpet = (simulate_photo(patches(), *A4, OFFICE, np.random.default_rng(1), b) for b in (None, red))
+    page = mask_within(wood.page_map(np.array([[2, 2], [208, 2], [208, 295], [2, 295]])), wood.image.shape[1::-1]) == 255
+    assert (np.abs(wood.image[page].astype(int) - carpet.image[page]) <= 1).mean() > 0.999
+    outside = mask_within(wood.page_map(np.array([[0, 0], [210, 0], [210, 297], [0, 297]])), wood.image.shape[1::-1]) == 0
+    middle_colour = np.median(carpet.image[outside], axis=0)
+    assert middle_colour[0] > 120 and (middle_colour[1:] < 30).all()
+
+
+def test_a_background_covers_the_table_without_being_stretched():
+    squares = np.zeros((300, 900, 3), np.uint8)
+    squares[100:200, 400:500] = 255
+    photo = simulate_photo(patches(), *A4, replace(IDEAL, page_fill_rate=(0.2, 0.2)), np.random.default_rng(0), squares)
+    # the square is 100 of 300 px high: a third of the table's shorter side at least, as high as wide; the page hides its middle
+    bright = (photo.image[..., 1] > 200).astype(np.uint8)
+    y, x = np.nonzero(bright)
+    assert np.ptp(x) == pytest.approx(np.ptp(y), rel=0.35)
+
+
+def test_fingers_and_coins_hide_what_lies_beneath_and_nothing_else():
+    bare = np.full((877, 620, 3), 255, np.uint8)
+    clear, hidden = (photograph(replace(IDEAL, n_occluders=(n, n)), 3, bare) for n in (0, 4))
+    changed = (np.abs(clear.image.astype(int) - hidden.image) > 8).any(axis=2)
+    assert 0.005 < changed.mean() < 0.15
+    assert (clear.image[~changed] == hidden.image[~changed]).mean() > 0.99
+    assert hidden.shot.n_occluders == 4
+    assert np.array_equal(clear.page_map.homography, hidden.page_map.homography)
+
+
+@pytest.mark.parametrize("width_mm", [10.0, 25.0])
+def test_occluders_are_as_wide_as_they_should_be(width_mm):
+    shot = draw_shot(replace(IDEAL, n_occluders=(1, 1), occluder_mm=(width_mm, width_mm)), np.random.default_rng(0))
+    sheet = sheet_of(shot, IDEAL, *A4)
+    areas = []
+    for seed in range(30):
+        scene = np.ones((*sheet.lens.size[::-1], 3), np.float32)
+        add_occluders(scene, replace(shot, occluder_seed=seed), sheet)
+        areas.append((scene[..., 2] < 0.9).sum())
+    scale = np.linalg.norm(sheet.page_map.jacobian(sheet.centre_mm[None])[0], 2)
+    # the smallest is a coin, at most 15 % smaller than drawn, or one cut off by the frame
+    assert np.median(sorted(areas)[5:15]) == pytest.approx(math.pi / 4 * (width_mm * scale) ** 2, rel=0.35)
+
+
+def test_glare_is_a_blob_of_the_size_and_peak_drawn():
+    profile = replace(IDEAL, glare_rate=(0.3, 0.3))
+    shot = draw_shot(profile, np.random.default_rng(0))
+    sheet = sheet_of(shot, profile, *A4)
+    scene = np.zeros((*sheet.lens.size[::-1], 3), np.float32)
+    add_glare(scene, shot, sheet)
+    lamp = np.array([[shot.glare_x * A4[0], shot.glare_y * A4[1]]])
+    rim = lamp + [[shot.glare_mm / 2, 0], [-shot.glare_mm / 2, 0], [0, shot.glare_mm / 2], [0, -shot.glare_mm / 2]]
+    (x0, y0), *edges = sheet.photo_from_page(np.concatenate([lamp, rim])).round().astype(int)
+    assert scene[y0, x0] == pytest.approx(0.3, abs=0.02)
+    assert [scene[y, x, 1] for x, y in edges if 0 <= x < scene.shape[1] and 0 <= y < scene.shape[0]] == pytest.approx(
+        0.15, abs=0.03
+    )
+
+
+def test_a_slope_towards_the_light_is_brighter():
+    profile = replace(IDEAL, curl_mm=(6, 6))
+    for seed in range(6):
+        shot = draw_shot(profile, np.random.default_rng(seed))
+        sheet = sheet_of(shot, profile, *A4)
+        shade = slope_shade(shot, sheet, 21, 30)
+        assert shade.max() <= 1 and 0.7 < shade.min() < 0.995
+        y, x = np.unravel_index(shade.argmax(), shade.shape)
+        mm = np.array([(x + 0.5) / 21 - 0.5, (y + 0.5) / 30 - 0.5]) * A4
+        light = np.array([math.cos(math.radians(shot.light_direction_deg)), math.sin(math.radians(shot.light_direction_deg))])
+        # the light comes from behind `light`; going with it on the brightest part leads uphill
+        uphill = sheet.curl.in_space((mm - light)[None])[0, 2] - sheet.curl.in_space((mm + light)[None])[0, 2]
+        assert uphill > 0
 
 
 # --- light and colour --------------------------------------------------------------------------------------------------
@@ -234,7 +433,7 @@ def test_light_falls_across_the_page_by_the_rate_given():
         angle = math.radians(photo.shot.light_direction_deg)
         far = np.array(A4) / 2 + 90 * np.array([math.cos(angle), math.sin(angle)])
         near = np.array(A4) - far
-        x, y = apply_homography(photo.photo_from_page, np.stack([near, far])).round().astype(int).T
+        x, y = photo.page_map(np.stack([near, far])).round().astype(int).T
         bright, dark = linear_from_srgb(photo.image[y, x, 1] / 255)
         half_diagonal = math.hypot(*A4) / 2
         assert bright - dark == pytest.approx(0.4 * 90 / half_diagonal, abs=0.02)
@@ -265,6 +464,41 @@ def test_blur_spreads_an_edge_as_its_sigma_says(sigma):
     assert soft > sharp
     # 25 % to 75 % of a Gaussian edge is 1.349 sigma; the page's own pixels add their share
     assert math.sqrt(soft**2 - sharp**2) == pytest.approx(1.349 * sigma, rel=0.2)
+
+
+@pytest.mark.parametrize("length, angle_deg", [(3.0, 0.0), (5.0, 90.0), (4.0, 30.0), (0.7, 120.0)])
+def test_motion_blur_is_an_even_line(length, angle_deg):
+    shot = replace(draw_shot(IDEAL, np.random.default_rng(0)), motion_px=length, motion_direction_deg=angle_deg)
+    kernel = motion_kernel(shot).astype(float)
+    reach = len(kernel) // 2
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    assert [(kernel * x).sum(), (kernel * y).sum()] == pytest.approx([0, 0], abs=1e-6)
+    along = x * math.cos(math.radians(angle_deg)) + y * math.sin(math.radians(angle_deg))
+    # a line of length L has variance L^2 / 12, and sharing light among neighbours adds at most a quarter in x and in y
+    spread = (kernel * along**2).sum()
+    assert length**2 / 12 <= spread + 1e-3 and spread <= length**2 / 12 + 0.25
+
+
+def test_motion_smears_across_an_edge_and_not_along_it():
+    still, across, along = (
+        edge_spread_px(moved(direction, length)) for direction, length in ((0.0, 0.0), (0.0, 6.0), (90.0, 6.0))
+    )
+    assert across - still > 2
+    assert along == pytest.approx(still, abs=0.3)
+
+
+def moved(direction_deg, length_px):
+    from pipeline.simulator import photo as module
+
+    drawn = module.draw_shot
+    try:
+        module.draw_shot = lambda profile, rng: replace(
+            drawn(profile, rng), motion_px=length_px, motion_direction_deg=direction_deg
+        )
+        return photograph(IDEAL)
+    finally:
+        module.draw_shot = drawn
 
 
 def test_sharpening_steepens_an_edge_and_overshoots():
@@ -313,7 +547,7 @@ def test_a_better_jpeg_is_larger_and_nearer_to_the_photo():
     photo = photograph(OFFICE)
     sizes, errors = [], []
     for quality in (50, 75, 95):
-        data = encode_jpeg(photo, replace(OFFICE, jpeg_quality=quality))
+        data = encode_jpeg(replace(photo, shot=replace(photo.shot, jpeg_quality=quality)))
         sizes.append(len(data))
         errors.append(np.abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - photo.image).mean())
     assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
@@ -354,7 +588,13 @@ TURNED = {
     "chroma_denoise_px": 3.0,
     "sharpen_rate": 0.0,
     "sharpen_px": 3.0,
-    "jpeg_quality": 60,
+    "jpeg_quality": (60, 60),
+    "curl_mm": (5, 5),
+    "lens_k1": (0.03, 0.03),
+    "motion_px": (6, 6),
+    "glare_rate": (0.5, 0.5),
+    "n_occluders": (2, 2),
+    "occluder_mm": (60, 60),
 }
 
 
@@ -362,7 +602,7 @@ def test_the_table_of_knobs_is_complete():
     assert TURNED.keys() == {f.name for f in fields(Profile)} - {"name"}
 
 
-TINY = replace(OFFICE, frame_long_px=504, frame_short_px=378)
+TINY = replace(OFFICE, frame_long_px=504, frame_short_px=378, n_occluders=(1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -374,7 +614,7 @@ def tiny_photo():
 def test_every_knob_changes_the_photo(knob, tiny_photo):
     profile = replace(TINY, **{knob: TURNED[knob]})
     if knob == "jpeg_quality":
-        assert encode_jpeg(tiny_photo, profile) != encode_jpeg(tiny_photo, TINY)
+        assert encode_jpeg(tiny_photo) != encode_jpeg(photograph(profile, 3))
         return
     turned = photograph(profile, 3)
     assert turned.image.shape != tiny_photo.image.shape or (turned.image != tiny_photo.image).mean() > 1e-4
@@ -396,16 +636,16 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads():
         files = []
         for n in (1, 4):
             cv2.setNumThreads(n)
-            files.append(encode_jpeg(photograph(OFFICE, 5), OFFICE))
+            files.append(encode_jpeg(photograph(OFFICE, 5)))
     finally:
         cv2.setNumThreads(n_threads)
     assert files[0] == files[1]
-    assert encode_jpeg(photograph(OFFICE, 6), OFFICE) != files[0]
+    assert encode_jpeg(photograph(OFFICE, 6)) != files[0]
 
 
 def test_a_simulated_photo_says_so_and_no_other_does():
     photo = photograph(OFFICE)
-    data = encode_jpeg(photo, OFFICE)
+    data = encode_jpeg(photo)
     assert is_simulated(data) and is_simulated(photo.exif)
     with Image.open(io.BytesIO(data)) as image:
         tags = image.getexif()

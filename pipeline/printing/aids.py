@@ -4,6 +4,7 @@ They never touch an image and never make one smaller. The marks are what curled 
 images the surface there is a guess.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -26,8 +27,9 @@ STRIP_COLOURS = (
     (255, 255, 0),
 )
 _MARK_MARGIN_MM, _STRIP_MARGIN_MM = 0.5, 1.2
-_MAX_MARKS, _ENOUGH_MM = 24, 30.0
-_SEARCH_MM = 0.5
+_MAX_MARKS, _APART_MM = 24, 25.0
+_SEARCH_MM, _CELL_MM = 0.5, 3.0
+_N_POINTS = 9
 
 
 def with_aids(printout: Printout, grid_mm: float) -> Printout:
@@ -102,19 +104,53 @@ def _patches(printout: Printout, page: int, grid_mm: float) -> Iterator[Patch]:
 
 
 def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
-    """Yields marks one after the other where the nearest known point is farthest, until none is far from one."""
+    """Yields marks one after the other, each where it brings most points nearer to a known one (greedy k-median)."""
     half = _whole(MARK_CELL_MM, grid_mm)
     side = 2 * half
-    free = _free_places(printout, side, side, _MARK_MARGIN_MM, _taken(printout, page), grid_mm) + half
-    known = [(code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2) for code in printout.fiducials if code.page == page]
-    known += [(tag.x_mm + tag.size_mm / 2, tag.y_mm + tag.size_mm / 2) for tag in printout.tags if tag.page == page]
-    apart = np.linalg.norm(free[:, None] - np.array(known)[None], axis=2).min(axis=1)
+    free = _thinned(_free_places(printout, side, side, _MARK_MARGIN_MM, _taken(printout, page), grid_mm) + half)
+    known = np.array([*_middles(printout.fiducials, page), *_middles(printout.tags, page)])
+    points, weights = _points(printout, page)
+    reach = _distances(free, points)
+    left = _distances(known, points).min(axis=0)
+    apart = _distances(known, free).min(axis=0)
     for _ in range(_MAX_MARKS):
-        if not len(free) or apart.max() < _ENOUGH_MM:
+        # the square lets the farthest points count most
+        gains = np.where(apart < _APART_MM, -1.0, (left**2 - np.minimum(left, reach) ** 2) @ weights)
+        if not len(free) or gains.max() <= 0:
             return
-        place = free[int(apart.argmax())]
-        yield Mark(page, float(place[0]), float(place[1]), side)
-        apart = np.minimum(apart, np.linalg.norm(free - place, axis=1))
+        best = int(gains.argmax())
+        yield Mark(page, float(free[best, 0]), float(free[best, 1]), side)
+        left = np.minimum(left, reach[best])
+        apart = np.minimum(apart, np.linalg.norm(free - free[best], axis=1))
+
+
+def _thinned(places: np.ndarray) -> np.ndarray:
+    """Returns one place of each small cell of the page: marks need not stand to the dot."""
+    _, first = np.unique(np.floor(places / _CELL_MM), axis=0, return_index=True)
+    return places[np.sort(first)]
+
+
+def _middles(codes: tuple[Fiducial, ...] | tuple[Tag, ...], page: int) -> list[tuple[float, float]]:
+    return [(code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2) for code in codes if code.page == page]
+
+
+def _points(printout: Printout, page: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points (N, 2) to be near to and their weights: half for the images, half for the whole page.
+
+    A surface that is measured only where the images are is worse at their own edges.
+    """
+    images = np.concatenate([_lattice(box) for box in _images(printout, page)])
+    sheet = _lattice(Box(0.0, 0.0, printout.page_width_mm, printout.page_height_mm).grown(-MARGIN_MM))
+    return np.concatenate([images, sheet]), np.repeat([1 / len(images), 1 / len(sheet)], [len(images), len(sheet)])
+
+
+def _lattice(box: Box) -> np.ndarray:
+    x, y = np.meshgrid(*(np.linspace(0, length, _N_POINTS) for length in (box.width_mm, box.height_mm)))
+    return np.column_stack([box.x_mm + x.ravel(), box.y_mm + y.ravel()])
+
+
+def _distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.hypot(*(ones[:, None, axis] - others[None, :, axis] for axis in (0, 1)))
 
 
 def _taken(printout: Printout, page: int) -> list[Box]:
@@ -139,17 +175,17 @@ def _free_places(
     printout: Printout, width_mm: float, height_mm: float, margin_mm: float, taken: list[Box], grid_mm: float
 ) -> np.ndarray:
     """Returns upper left corners (N, 2) on the grid, row by row, where a box and its margin lie within the page and free."""
-    step, start = _whole(_SEARCH_MM, grid_mm), _whole(MARGIN_MM, grid_mm)
-    x, y = np.meshgrid(
-        np.arange(start, printout.page_width_mm - start - width_mm, step),
-        np.arange(start, printout.page_height_mm - start - height_mm, step),
-    )
-    left, top, right, bottom = x - margin_mm, y - margin_mm, x + width_mm + margin_mm, y + height_mm + margin_mm
-    free = np.ones(x.shape, bool)
+    step, start = _whole(_SEARCH_MM, grid_mm), math.ceil(MARGIN_MM / grid_mm - 1e-9) * grid_mm
+    x = np.arange(start, printout.page_width_mm - start - width_mm, step)
+    y = np.arange(start, printout.page_height_mm - start - height_mm, step)
+    free = np.ones((len(y), len(x)), bool)
     for box in taken:
-        beside = (right <= box.x_mm) | (left >= box.x_mm + box.width_mm)
-        free &= beside | (bottom <= box.y_mm) | (top >= box.y_mm + box.height_mm)
-    return np.column_stack([x[free], y[free]])
+        grown = box.grown(margin_mm)
+        columns = (x + width_mm > grown.x_mm) & (x < grown.x_mm + grown.width_mm)
+        rows = (y + height_mm > grown.y_mm) & (y < grown.y_mm + grown.height_mm)
+        free[np.ix_(rows, columns)] = False
+    rows, columns = np.nonzero(free)
+    return np.column_stack([x[columns], y[rows]])
 
 
 def _whole(length_mm: float, grid_mm: float) -> float:

@@ -121,6 +121,11 @@ class _Sheet:
         return N_MODULES * self.module
 
     @property
+    def pixel_exact(self) -> bool:
+        """Whether every image pixel must have whole dots: a screen has too few to show it otherwise."""
+        return self.paper == SCREEN
+
+    @property
     def inset(self) -> int:
         """From the paper's edge to where the quiet zone of a code ends."""
         return self.margin + self.code + QUIET_MODULES * self.module
@@ -177,7 +182,7 @@ def _plan_of_count(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan
         most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
         raise WrongUse(
             f"{n_pairs} pairs do not fit on {sheet.paper}.",
-            f"At most {most} fit." if most else "Use larger paper or smaller QR modules.",
+            f"At most {most} fit." if most else "Use larger paper, smaller images or smaller QR modules.",
         )
     return best
 
@@ -190,7 +195,7 @@ def _largest_plan(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan 
             room = _room(sheet, region, n_rows, n_columns)
             if min(room) <= 0:
                 continue
-            sizes = {(p.width_px, p.height_px): _largest_size(p.width_px, p.height_px, room) for p in pairs}
+            sizes = {(p.width_px, p.height_px): _largest_size(sheet, p.width_px, p.height_px, room) for p in pairs}
             if min(max(size) for size in sizes.values()) < sheet.dots(_MIN_IMAGE_MM):
                 continue
             plans.append(
@@ -243,15 +248,15 @@ def _room(sheet: _Sheet, region: tuple[int, int, int, int], n_rows: int, n_colum
     return (right - left - gaps_x) // (2 * n_columns), (bottom - top - gaps_y) // n_rows
 
 
-def _largest_size(width_px: int, height_px: int, room: tuple[int, int]) -> tuple[int, int]:
+def _largest_size(sheet: _Sheet, width_px: int, height_px: int, room: tuple[int, int]) -> tuple[int, int]:
     fit = min(room[0] / width_px, room[1] / height_px)
-    dots_per_pixel = int(fit) if fit >= 1 else fit
+    dots_per_pixel = int(fit) if fit >= 1 or sheet.pixel_exact else fit
     return int(width_px * dots_per_pixel), int(height_px * dots_per_pixel)
 
 
 def _nearest_size(sheet: _Sheet, width_px: int, height_px: int, image_mm: float) -> tuple[int, int]:
     wanted = image_mm * sheet.dpi / MM_PER_INCH / max(width_px, height_px)
-    dots_per_pixel = round(wanted) if wanted >= 1 else wanted
+    dots_per_pixel = max(1, round(wanted)) if wanted >= 1 or sheet.pixel_exact else wanted
     return round(width_px * dots_per_pixel), round(height_px * dots_per_pixel)
 
 

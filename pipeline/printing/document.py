@@ -109,7 +109,11 @@ def _draw_page(
             key = placement.pair_id, placement.variant
             _draw_caption(pen, captions.get(key, ""), places.captions[key])
     _draw_aids(pen, printout, page)
-    draw_scale_bar(pen, places.scale_bar, places.scale_bar_mm)
+    if printout.medium == SCREEN:
+        middle = places.scale_bar.x_mm + places.scale_bar.width_mm / 2
+        pen.text(middle, places.scale_bar.y_mm + 5.3, "one picture pixel on one screen pixel", 6.5, colour=INK, anchor="centre")
+    else:
+        draw_scale_bar(pen, places.scale_bar, places.scale_bar_mm)
 
 
 def _draw_aids(pen: Pen, printout: Printout, page: int) -> None:

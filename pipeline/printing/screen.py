@@ -12,7 +12,7 @@ _PAGE = """<!doctype html>
 <style>
   html, body {{ margin: 0; background: #fff; height: 100%; overflow: hidden; }}
   img {{ display: block; position: absolute; image-rendering: pixelated; }}
-  #note {{ position: fixed; inset: auto 0 0 0; padding: 6px 12px; font: 14px sans-serif; background: #fff3cd; }}
+  #note {{ position: fixed; inset: auto 0 0 0; padding: 6px 12px; font: 14px sans-serif; background: #fff3cd; z-index: 1; }}
   #help {{ position: fixed; inset: 0; padding: 12vh 15vw; font: 18px/1.6 sans-serif; background: #fff; }}
 </style>
 <img id="page" alt="">
@@ -35,10 +35,13 @@ _PAGE = """<!doctype html>
     page.style.height = height / ratio + "px";
     page.style.left = whole(innerWidth - width / ratio) + "px";
     page.style.top = whole(innerHeight - height / ratio) + "px";
-    const fits = Math.round(innerWidth * ratio) >= width && Math.round(innerHeight * ratio) >= height;
-    note.hidden = fits;
-    note.textContent = "The window has " + Math.round(innerWidth * ratio) + " x " + Math.round(innerHeight * ratio) +
-      " pixels, the page needs " + width + " x " + height + ": full screen (F11), or a larger screen.";
+    const across = Math.round(innerWidth * ratio), down = Math.round(innerHeight * ratio);
+    note.textContent =
+      across < width || down < height ? "This window has " + across + " x " + down + " pixels, the page needs " + width + " x " +
+        height + ": full screen (F11), or a larger screen. Do not photograph a page that is cut off." :
+      ratio % 1 ? "Zoom and display scaling make " + Math.round(ratio * 100) + " %. Reset the zoom (Ctrl 0) and set the " +
+        "display to a whole scale (100 % or 200 %), or pixels may blur." : "";
+    note.hidden = !note.textContent;
     document.title = "inkproof page " + (at + 1) + " of " + pages.length;
   }}
   function go(step) {{ help.hidden ? at = Math.min(pages.length - 1, Math.max(0, at + step)) : help.hidden = true; show(); }}

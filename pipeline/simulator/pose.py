@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.simulator.profile import Profile, Shot
 
 _DIAGONAL_35MM_MM = 43.267
-_FRAMING_STEPS = 60
+_FRAMING_STEPS = 150
 _STRAIGHTENING_STEPS = 30
 
 
@@ -89,10 +89,12 @@ def pose(shot: Shot, profile: Profile, outline_mm: np.ndarray, lens: Lens) -> Po
     frame = np.array([width, height], np.float64)
     room = np.clip(0.96 - shot.page_fill_rate, 0, None) * frame / 2
     wanted = (frame - 1) / 2 + room * np.array([shot.offset_x, shot.offset_y])
-    held = Pose(camera, tilt @ roll, np.array([0.0, 0.0, focal_px * np.ptp(outline_mm, axis=0).max() / max(width, height)]))
+    # from afar and by half steps: strongly tilted, the near edge of the page grows faster than the distance shrinks
+    far_mm = 3 * focal_px * np.ptp(outline_mm, axis=0).max() / max(width, height)
+    held = Pose(camera, tilt @ roll, np.array([0.0, 0.0, far_mm]))
     for _ in range(_FRAMING_STEPS):
         seen = lens.bent(held.photo_from_space(outline_mm))
         low, high = seen.min(axis=0), seen.max(axis=0)
-        held.position[2] *= ((high - low) / frame).max() / shot.page_fill_rate
-        held.position[:2] += (wanted - (low + high) / 2) * held.position[2] / focal_px
+        held.position[2] *= math.sqrt(((high - low) / frame).max() / shot.page_fill_rate)
+        held.position[:2] += (wanted - (low + high) / 2) * held.position[2] / focal_px / 2
     return held
