@@ -279,7 +279,9 @@ class _Film:
 
         # A name may be bytes that are no text, or look like an address or a pattern to FFmpeg; an open file's number never does.
         self._file = self._path.open("rb")
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         self._capture = cv2.VideoCapture(f"/dev/fd/{self._file.fileno()}", cv2.CAP_FFMPEG)
+        cv2.utils.logging.setLogLevel(level)
         if not self._capture.isOpened():
             return
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # not the default in every OpenCV
