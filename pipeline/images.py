@@ -297,10 +297,11 @@ def _plain_jpeg(image: Image.Image, path: Path) -> np.ndarray | None:
         raise BadInput(f"{shown(path)} has {scans} scans, which no camera writes.", "Export it again.")
     import cv2
 
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    as_rgb = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 lacks it
+    pixels = cv2.imdecode(data, (as_rgb or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None or pixels.shape != (image.height, image.width, 3):
         return None
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+    return pixels if as_rgb else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def _jpeg_scans(data: memoryview) -> int | None:
@@ -399,7 +400,10 @@ def _rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
             continue
         layers = np.asarray(band.convert("RGBA")).astype(np.uint32)
         alpha = layers[..., 3:]
-        is_opaque &= bool((alpha == 255).all())
+        if (alpha == 255).all():
+            pixels[rows] = layers[..., :3]
+            continue
+        is_opaque = False
         pixels[rows] = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
     if not image.has_transparency_data:
         return pixels, colour

@@ -27,11 +27,13 @@ MAX_PAGES = 500
 _MAX_DPI = 600
 _DPI_OF_DRAWINGS = 300
 _MAX_SIDE_PX = 65_000
+_MAX_BITMAPS = 1000
+_INSET_PX = 0.02
 _WINDOW_S = 0.5
 _LOOKS_PER_WINDOW = 16
 _LONGEST_CREDIBLE_S = 4 * 3600.0
 _SHARPNESS_SIDE_PX = 1280
-_LIKENESS_SIDE_PX = 160
+_LIKENESS_SIDE_PX = 64
 _NEARLY_IDENTICAL_8BIT = 1.0
 _NOTABLY_SHARPER = 1.2
 
@@ -96,17 +98,18 @@ class _Stopwatch:
     """Counts the time spent in decoders, not what the caller does between two pictures."""
 
     def __init__(self) -> None:
-        self._spent_s = self._started = 0.0
+        self._spent_s, self._started_s = 0.0, None
 
     def __enter__(self) -> None:
-        self._started = time.monotonic()
+        self._started_s = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self._spent_s += time.monotonic() - self._started
+        self._spent_s, self._started_s = self._spent_s + time.monotonic() - self._started_s, None
 
     @property
     def is_over(self) -> bool:
-        return self._spent_s > MAX_READ_S
+        running_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
+        return self._spent_s + running_s > MAX_READ_S
 
 
 def _photo(path: Path) -> Picture:
@@ -202,9 +205,9 @@ def _rendered(page: Any) -> np.ndarray:
     if not (math.isfinite(width_pt * height_pt) and min(width_pt, height_pt) > 0):
         raise BadInput("It has no size.")
     scale = min(
-        _bitmap_px_per_pt(page) or _DPI_OF_DRAWINGS / 72,
+        _scan_px_per_pt(page) or _DPI_OF_DRAWINGS / 72,
         _MAX_DPI / 72,
-        math.sqrt(MAX_PIXELS / (width_pt * height_pt)),
+        math.sqrt(0.999 * MAX_PIXELS / (width_pt * height_pt)),
         _MAX_SIDE_PX / max(width_pt, height_pt),
     )
     # pdfium rounds a page's size in pixels up, so that without the tiny reduction a whole number may become the next one.
@@ -218,20 +221,29 @@ def _rendered(page: Any) -> np.ndarray:
         bitmap.close()
 
 
-def _bitmap_px_per_pt(page: Any) -> float | None:
+def _scan_px_per_pt(page: Any) -> float | None:
     """The resolution of the largest bitmap on a page, which is what a scanner put there; None where there is none."""
     import pypdfium2.raw as pdfium
+    from pypdfium2 import PdfMatrix
 
-    largest_px, px_per_pt = 0, None
-    for image in islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]), 1000):
-        width_px, height_px = image.get_px_size()
-        if width_px * height_px > MAX_JPEG_PIXELS:
-            raise BadInput(f"It holds a bitmap of {width_px * height_px / 1e6:.0f} megapixels.", "Scan at 600 dpi or less.")
-        matrix = image.get_matrix()
-        width_pt, height_pt = math.hypot(matrix.a, matrix.b), math.hypot(matrix.c, matrix.d)
-        if width_px * height_px > largest_px and width_pt > 0 and height_pt > 0:
-            largest_px, px_per_pt = width_px * height_px, max(width_px / width_pt, height_px / height_pt)
-    return px_per_pt
+    scan, scan_px = None, (0, 0)
+    for image in islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]), _MAX_BITMAPS):
+        size_px = image.get_px_size()
+        if math.prod(size_px) > MAX_JPEG_PIXELS:
+            raise BadInput(f"It holds a bitmap of {math.prod(size_px) / 1e6:.0f} megapixels.", "Scan at 600 dpi or less.")
+        if math.prod(size_px) > math.prod(scan_px):
+            scan, scan_px = image, size_px
+    if scan is None:
+        return None
+    a, b, c, d, e, f = scan.get_matrix().get()
+    width_pt, height_pt = math.hypot(a, b), math.hypot(c, d)
+    if not (math.isfinite(width_pt * height_pt) and min(width_pt, height_pt) > 0):
+        return None
+    # pdfium widens a bitmap outward to whole pixels; so drawn a little too small, it keeps its own pixels on pages of any size.
+    less_x, less_y = _INSET_PX / scan_px[0], _INSET_PX / scan_px[1]
+    e, f = e + (a * less_x + c * less_y) / 2, f + (b * less_x + d * less_y) / 2
+    scan.set_matrix(PdfMatrix(a * (1 - less_x), b * (1 - less_x), c * (1 - less_y), d * (1 - less_y), e, f))
+    return max(scan_px[0] / width_pt, scan_px[1] / height_pt)
 
 
 @dataclass
@@ -302,7 +314,7 @@ class _Film:
     def sharpest_of_a_window(self, stopwatch: _Stopwatch) -> _Frame | None:
         """Winds half a second on; returns its sharpest frame."""
         best, looked_s, self._started_s = None, -math.inf, self.at_s
-        while self.is_on and self.at_s < self._started_s + _WINDOW_S - self._step_s / 2 and not stopwatch.is_over:
+        while self.is_on and self.at_s < self._started_s + _WINDOW_S - self._step_s / 2 and not (best and stopwatch.is_over):
             if self.at_s - looked_s >= _WINDOW_S / _LOOKS_PER_WINDOW:
                 looked_s = self.at_s
                 has_frame, bgr = self._capture.retrieve()

@@ -16,6 +16,8 @@ from pipeline.fiducials.refinement import order_corners, refine_corners
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
 _FIRST_LONG_SIDE_PX = 2200
 _LARGEST_TO_ENLARGE_PX = 6000
+# A code has 21 modules; zxing-cpp refuses longer sides.
+_LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +102,7 @@ def _without_background(grey: np.ndarray) -> np.ndarray:
 def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
     """Returns (text, corners float64 (4, 2) at pixel centres of `grey`) of each code, nothing where the decoder is missing."""
     module = _decoder(decoder)[0]
-    if module is None:
+    if module is None or min(grey.shape) < _LEAST_SIDE_PX or max(grey.shape) > _LARGEST_SIDE_PX:
         return []
     return _read_zxing(module, grey) if decoder == "zxing-cpp" else _read_zbar(module, grey)
 

@@ -28,8 +28,8 @@ STRIP_COLOURS = (
 )
 _MARK_MARGIN_MM, _STRIP_MARGIN_MM = 0.5, 1.2
 _MAX_MARKS, _APART_MM = 24, 25.0
-_SEARCH_MM, _CELL_MM = 0.5, 3.0
-_N_POINTS = 9
+_SEARCH_MM = 0.5
+_N_PLACES, _N_POINTS = 4000, 5
 
 
 def with_aids(printout: Printout, grid_mm: float) -> Printout:
@@ -107,7 +107,8 @@ def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
     """Yields marks one after the other, each where it brings most points nearer to a known one (greedy k-median)."""
     half = _whole(MARK_CELL_MM, grid_mm)
     side = 2 * half
-    free = _thinned(_free_places(printout, side, side, _MARK_MARGIN_MM, _taken(printout, page), grid_mm) + half)
+    free = _free_places(printout, side, side, _MARK_MARGIN_MM, _taken(printout, page), grid_mm) + half
+    free = _thinned(free, math.sqrt(printout.page_width_mm * printout.page_height_mm / _N_PLACES))
     known = np.array([*_middles(printout.fiducials, page), *_middles(printout.tags, page)])
     points, weights = _points(printout, page)
     reach = _distances(free, points)
@@ -124,9 +125,9 @@ def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
         apart = np.minimum(apart, np.linalg.norm(free - free[best], axis=1))
 
 
-def _thinned(places: np.ndarray) -> np.ndarray:
-    """Returns one place of each small cell of the page: marks need not stand to the dot."""
-    _, first = np.unique(np.floor(places / _CELL_MM), axis=0, return_index=True)
+def _thinned(places: np.ndarray, cell_mm: float) -> np.ndarray:
+    """Returns one place of each small cell of the page, narrow gaps included: marks need not stand to the dot."""
+    _, first = np.unique(np.floor(places / cell_mm) @ (1e4, 1.0), return_index=True)
     return places[np.sort(first)]
 
 
@@ -140,12 +141,12 @@ def _points(printout: Printout, page: int) -> tuple[np.ndarray, np.ndarray]:
     A surface that is measured only where the images are is worse at their own edges.
     """
     images = np.concatenate([_lattice(box) for box in _images(printout, page)])
-    sheet = _lattice(Box(0.0, 0.0, printout.page_width_mm, printout.page_height_mm).grown(-MARGIN_MM))
+    sheet = _lattice(Box(0.0, 0.0, printout.page_width_mm, printout.page_height_mm).grown(-MARGIN_MM), 2 * _N_POINTS)
     return np.concatenate([images, sheet]), np.repeat([1 / len(images), 1 / len(sheet)], [len(images), len(sheet)])
 
 
-def _lattice(box: Box) -> np.ndarray:
-    x, y = np.meshgrid(*(np.linspace(0, length, _N_POINTS) for length in (box.width_mm, box.height_mm)))
+def _lattice(box: Box, n_points: int = _N_POINTS) -> np.ndarray:
+    x, y = np.meshgrid(*(np.linspace(0, length, n_points) for length in (box.width_mm, box.height_mm)))
     return np.column_stack([box.x_mm + x.ravel(), box.y_mm + y.ravel()])
 
 

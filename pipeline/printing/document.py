@@ -11,7 +11,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.fiducials import modules, tag_modules
 from pipeline.images import read_png
-from pipeline.printing.arrangement import SCREEN
+from pipeline.printing.arrangement import MM_PER_INCH, SCREEN
 from pipeline.printing.furniture import Box, Furniture, furniture
 from pipeline.printing.instructions import Instructions, draw_instructions, draw_scale_bar
 from pipeline.printing.pen import GREY, INK, POINTS_PER_MM, Pen
@@ -69,7 +69,8 @@ def page_raster(folder: Path, printout: Printout, page: int, dpi: int = 300) -> 
     """
     if printout.medium == SCREEN:
         return read_png(folder / screen_page_name(page))
-    return render_page(folder / PDF_NAME, page, dpi)
+    dots = [p.width_mm * dpi / MM_PER_INCH / p.width_px for p in printout.placements if p.page == page]
+    return render_page(folder / PDF_NAME, page, dpi, sharp=all(abs(n - round(n)) < 1e-6 for n in dots))
 
 
 def screen_page_name(page: int) -> str:
@@ -77,14 +78,15 @@ def screen_page_name(page: int) -> str:
     return f"screen/page-{page:03d}.png"
 
 
-def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300) -> np.ndarray:
+def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300, *, sharp: bool = False) -> np.ndarray:
     """Returns one page as a printer's raster, uint8 (H, W, 3). Index 0 is the instruction sheet, n is page n.
 
-    Where an image pixel is a whole number of dots at `dpi`, it covers exactly those dots.
+    Args: `sharp` where every image pixel is a whole number of dots at `dpi`: it then covers exactly those dots. Else images are
+    averaged where they shrink and smoothed where they grow to less than eight times their pixels, as pdfium does.
     """
     with pypdfium2.PdfDocument(pdf) as document:
         # pdfium rounds a page up to whole dots; without the last factor floating-point dust would add a row.
-        bitmap = document[page_index].render(scale=dpi / 72 * (1 - 1e-6), rev_byteorder=True)
+        bitmap = document[page_index].render(scale=dpi / 72 * (1 - 1e-6), rev_byteorder=True, no_smoothimage=sharp)
         return bitmap.to_numpy()[..., :3].copy()
 
 

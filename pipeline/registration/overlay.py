@@ -72,7 +72,7 @@ def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns a copy that is small enough, and the scale and shift to it (2, 2): halving is fast, the rest is little."""
     height, width = photo.shape[:2]
     small = photo
-    while max(small.shape[:2]) >= 2 * _LONG_SIDE_PX:
+    while max(small.shape[:2]) >= 2 * _LONG_SIDE_PX and min(small.shape[:2]) >= 2:
         even = small[: small.shape[0] // 2 * 2, : small.shape[1] // 2 * 2]
         small = cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
     rest = max(small.shape[:2]) / _LONG_SIDE_PX

@@ -89,7 +89,7 @@ def _for_screen(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[st
     names = [screen_page_name(page) for page in range(1, printout.n_pages + 1)]
     replace_folder(run.screen, {name.removeprefix("screen/") for name in names})
     for page, name in enumerate(names, start=1):
-        png = png_bytes(render_page(pdf, page, printout.dpi))
+        png = png_bytes(render_page(pdf, page, printout.dpi, sharp=True))
         digest.update(png)
         write_bytes(run.printouts / name, png)
     write_bytes(run.screen / "index.html", screen_html(printout).encode())
