@@ -305,7 +305,7 @@ def _plain_jpeg(image: Image.Image, path: Path) -> np.ndarray | None:
 
 
 def _jpeg_scans(data: memoryview) -> int | None:
-    """How many scans the first picture of a JPEG has; None where its end is missing (OpenCV would fill the rest with grey)."""
+    """How many scans the first picture of a JPEG has; None where its end is missing (a decoder may fill the rest with grey)."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")

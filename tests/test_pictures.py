@@ -169,7 +169,7 @@ def film(detail: np.ndarray, n_frames: int, sharp: set[int], step_px: int = 8) -
     frames = []
     for i in range(n_frames):
         view = np.roll(detail, i * step_px, axis=1)
-        frames.append((view * 0.6).astype(np.uint8) if i in sharp else cv2.GaussianBlur(view, (0, 0), 2.5))
+        frames.append((view * 0.4).astype(np.uint8) if i in sharp else cv2.GaussianBlur(view, (0, 0), 1.0))
     return frames
 
 

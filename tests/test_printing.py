@@ -97,8 +97,7 @@ USUAL = [
     (paper, orientation, n, px)
     for paper in ("A4", "Letter")
     for orientation in ("portrait", "landscape")
-    for n in (1, 2, 3, 6, 12)
-    for px in (32, 112)
+    for n, px in ((1, 112), (3, 32), (6, 112), (12, 32))
 ]
 
 

@@ -13,6 +13,7 @@ from pipeline.fiducials import Pyramid
 from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes
 from pipeline.page_map import PageMap
 from pipeline.photo_tags import PhotoTags, photo_tags
+from pipeline.pictures import PHOTO as A_PHOTO
 from pipeline.pictures import VIDEO, Picture, capture_kind, pictures
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.registration import (
@@ -38,6 +39,7 @@ from pipeline.store import write_bytes
 SIMULATED = "simulated"
 _CAPTURE_ID_CHARS = 12
 _OVERLAY_QUALITY = 85
+_NAME_CHARS = 60
 _SIGNAL_CYCLES_PER_PX = 0.25
 # Beyond this a crop shows other pixels of the image, not shifted ones; nothing about an attack could be read from it.
 _MAX_PREDICTED_ERROR_PX = 3.0
@@ -94,8 +96,9 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[ReadPage]:
     if photo.trouble:
         return [ReadPage(blank, discards=(discarded(blank, *photo.trouble),))]
     tags = photo_tags(photo.path)
-    capture = _capture(photo, tags, photo.truth is not None or is_simulated(photo.path.read_bytes()))
-    is_video = capture_kind(photo.path) == VIDEO
+    kind = capture_kind(photo.path)
+    simulated = photo.truth is not None or (kind == A_PHOTO and is_simulated(photo.path.read_bytes()))
+    capture, is_video = _capture(photo, tags, simulated), kind == VIDEO
     pages: list[ReadPage] = []
     best: dict[int | None, _Drafted] = {}
     try:
@@ -192,7 +195,7 @@ def _pages(picture: Picture, capture: Capture, photo: PhotoFile, tags: PhotoTags
                 shown[result.page, placement.pair_id, placement.variant] = row
         drafts.append(drafted)
     suffix = picture.frame.replace(" ", "")
-    name = "-".join(filter(None, [Path(photo.name).stem, suffix, photo.sha256[:6]]))
+    name = "-".join(filter(None, [Path(photo.name).stem[:_NAME_CHARS], suffix, photo.sha256[:6]]))
     overlay = f"overlays/{name}.jpg"
     title = " · ".join(filter(None, [photo.name, picture.frame]))
     drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown), _OVERLAY_QUALITY)
