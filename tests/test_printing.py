@@ -127,11 +127,18 @@ def test_usual_pages_carry_all_aids_that_leave_the_images_where_they_were(paper:
 
 
 @pytest.mark.parametrize(
-    ("paper", "orientation", "n", "farthest_mm"),
-    [("A4", "portrait", 3, 48), ("A4", "portrait", 6, 40), ("Letter", "portrait", 3, 48), ("A4", "landscape", 3, 48)],
+    ("paper", "orientation", "n", "px", "farthest_mm"),
+    [
+        ("A4", "portrait", 3, 224, 48),
+        ("A4", "portrait", 3, 299, 48),
+        ("A4", "portrait", 6, 112, 40),
+        ("Letter", "portrait", 3, 224, 48),
+        ("Letter", "portrait", 3, 299, 48),
+        ("A4", "landscape", 3, 224, 48),
+    ],
 )
-def test_no_image_point_is_far_from_a_printed_one(paper: str, orientation: str, n: int, farthest_mm: float) -> None:
-    printout = _printout(n, 224, 224, paper=paper, orientation=orientation, pairs_per_page=n)
+def test_no_image_point_is_far_from_a_printed_one(paper: str, orientation: str, n: int, px: int, farthest_mm: float) -> None:
+    printout = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n)
     known = [(mark.x_mm, mark.y_mm) for mark in printout.marks]
     known += [(code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2) for code in (*printout.fiducials, *printout.tags)]
     step = np.linspace(0, 1, 15)

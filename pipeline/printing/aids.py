@@ -176,9 +176,8 @@ def _free_places(
     printout: Printout, width_mm: float, height_mm: float, margin_mm: float, taken: list[Box], grid_mm: float
 ) -> np.ndarray:
     """Returns upper left corners (N, 2) on the grid, row by row, where a box and its margin lie within the page and free."""
-    step, start = _whole(_SEARCH_MM, grid_mm), math.ceil(MARGIN_MM / grid_mm - 1e-9) * grid_mm
-    x = np.arange(start, printout.page_width_mm - start - width_mm, step)
-    y = np.arange(start, printout.page_height_mm - start - height_mm, step)
+    x = _starts([box.x_mm + box.width_mm + margin_mm for box in taken], printout.page_width_mm - width_mm, grid_mm)
+    y = _starts([box.y_mm + box.height_mm + margin_mm for box in taken], printout.page_height_mm - height_mm, grid_mm)
     free = np.ones((len(y), len(x)), bool)
     for box in taken:
         grown = box.grown(margin_mm)
@@ -187,6 +186,15 @@ def _free_places(
         free[np.ix_(rows, columns)] = False
     rows, columns = np.nonzero(free)
     return np.column_stack([x[columns], y[rows]])
+
+
+def _starts(edges_mm: list[float], end_mm: float, grid_mm: float) -> np.ndarray:
+    """Returns where to try along one axis: at even steps, and right beside each edge, so that no narrow gap is stepped over."""
+    first = math.ceil(MARGIN_MM / grid_mm - 1e-9)
+    last = math.floor((end_mm - MARGIN_MM) / grid_mm + 1e-9)
+    steps = np.arange(first, last + 1, round(_SEARCH_MM / grid_mm))
+    beside = np.ceil(np.array(edges_mm) / grid_mm - 1e-9).astype(int)
+    return np.union1d(steps, beside[(first <= beside) & (beside <= last)]) * grid_mm
 
 
 def _whole(length_mm: float, grid_mm: float) -> float:

@@ -10,6 +10,7 @@ _N_NODES = 7
 _FURTHEST_PX = 30000
 # a pixel of the lens's blur hides what little still aliases below 1.2 picture pixels per photo pixel
 _WIDEST_SPAN = 1.2
+_UNBEND = np.array([1.32349, -2.49399, 7.30938, -10.03746], np.float32)
 
 
 class Tiles:
@@ -64,6 +65,8 @@ class Tiles:
                 n_rows, n_columns = min(_TILE_PX, height - top), min(_TILE_PX, width - left)
                 place = np.clip((places[tile] + 0.5) * scale - 0.5, -_FURTHEST_PX, _FURTHEST_PX)
                 maps = [(inside[:n_rows] @ place[..., axis] @ inside[:n_columns].T).astype(np.float32) for axis in (0, 1)]
+                if interpolation_flag == cv2.INTER_CUBIC:
+                    maps = [_straightened(places_px) for places_px in maps]
                 out[top : top + n_rows, left : left + n_columns] = cv2.remap(coarse, *maps, interpolation_flag, borderMode=border)
         return out
 
@@ -72,6 +75,25 @@ def shrink_for(spans: np.ndarray) -> int:
     """Returns how many pixels of a picture, a side, can be averaged for tiles of these spans without loss to the sharpest."""
     shown = spans[spans > 0]
     return max(1, int(np.ceil(shown.min() / _WIDEST_SPAN - 1e-6))) if len(shown) else 1
+
+
+def _straightened(places_px: np.ndarray) -> np.ndarray:
+    """Returns where to ask cv2's cubic so that it answers for `places_px`.
+
+    Its a is -0.75 (Keys 1981), for which a ramp from -0.5 to 0.5 about the middle between two pixels becomes u^3 + 0.75 u: an edge
+    would move by up to 0.05 px. The inverse, sinh(asinh(4 y) / 3), as an odd polynomial good to 5e-4 px.
+    """
+    middle = np.floor(places_px) + np.float32(0.5)
+    y = places_px - middle
+    square = y * y
+    bent = square * _UNBEND[3]
+    for factor in _UNBEND[2:0:-1]:
+        bent += factor
+        bent *= square
+    bent += _UNBEND[0]
+    bent *= y
+    bent += middle
+    return bent
 
 
 def _averaged(picture: np.ndarray, level: float) -> np.ndarray:
