@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import BadInput, InkproofError, Unavailable, WrongUse
+from pipeline.executor import BLAS_THREADS
 from pipeline.version import VERSION
 
 STAGE_HELP = {
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
+    os.environ.setdefault(BLAS_THREADS, "1")
     try:
         options = _parser().parse_args(arguments)
         result, code = options.command(options)

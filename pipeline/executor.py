@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from pipeline.errors import Unavailable
 
-# Each worker has one core; threads of linear algebra in all of them would only wait for each other.
-_THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# NumPy's threads: its matrices here are small, and threads in every worker would only wait for each other.
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 class Progress(Protocol):
@@ -45,8 +45,7 @@ def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Con
         yield from context.progress(map(function, items), len(items), label)
         return
     workers = min(context.workers, len(items))
-    for library in _THREAD_SETTINGS:
-        os.environ.setdefault(library, "1")
+    os.environ.setdefault(BLAS_THREADS, "1")
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
         try:
             yield from context.progress(pool.map(function, items), len(items), label)

@@ -211,8 +211,8 @@ def test_three_new_photos_cost_three_photos(copy, monkeypatch):
     from pipeline.stages import crop as stage
 
     read = []
-    original = stage._read
-    monkeypatch.setattr(stage, "_read", lambda item, **rest: read.append(item.name) or original(item, **rest))
+    original = stage.read_file
+    monkeypatch.setattr(stage, "read_file", lambda item, **rest: read.append(item.name) or original(item, **rest))
     run_stage("crop", experiment, run, CONTEXT)
     assert sorted(read) == [f"again-{number}.jpg" for number in range(3)]
 
@@ -334,8 +334,8 @@ def test_force_makes_the_items_again_too(copy, monkeypatch):
     from pipeline.stages import crop as stage
 
     read = []
-    original = stage._read
-    monkeypatch.setattr(stage, "_read", lambda item, **rest: read.append(item.name) or original(item, **rest))
+    original = stage.read_file
+    monkeypatch.setattr(stage, "read_file", lambda item, **rest: read.append(item.name) or original(item, **rest))
     run_stage("crop", experiment, run, CONTEXT, force=True)
     assert len(read) == len(list(run.photos.glob("*.jpg")))
 

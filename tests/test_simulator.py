@@ -86,12 +86,12 @@ SHAPES = {
     "all": {"curl_mm": (6, 6), "lens_k1": (0.02, 0.02), "tilt_deg": (35, 35)},
     "extreme": {"curl_mm": (6, 6), "lens_k1": (-0.02, -0.02), "tilt_deg": (55, 55)},
 }
-DISC_MM = 1.2
+DISC_MM = 2.0
 LIGHT_STEPS = linear_from_srgb((np.arange(255) + 0.5) / 255)
 DISCS = np.array([[x, y] for x in (14, 60, 105, 150, 196) for y in (14, 80, 148, 216, 283)], float)
 
 
-def sheets(shape, n=12, box=A4):
+def sheets(shape, n=4, box=A4):
     profile = replace(load_profile("ideal"), roll_deg=(-180, 180), **SHAPES[shape])
     for seed in range(n):
         shot = draw_shot(profile, np.random.default_rng(seed))
@@ -141,7 +141,7 @@ def seen_centres(photo):
 
 @pytest.mark.parametrize("shape", ["flat", "curled", "pincushion", "tilted", "all"])
 def test_the_pixels_are_where_the_true_map_says(shape):
-    profile = replace(load_profile("ideal"), frame_long_px=2688, frame_short_px=2016, **SHAPES[shape])
+    profile = replace(load_profile("ideal"), frame_long_px=2688, frame_short_px=2016, blur_px=(0.7, 0.7), **SHAPES[shape])
     photo = simulate_photo(page_of_discs(), *A4, profile, np.random.default_rng(1))
     error = np.linalg.norm(seen_centres(photo) - true_centres(photo.page_map), axis=1)
     assert error.max() < 0.02
@@ -195,7 +195,7 @@ def test_paper_bends_but_does_not_stretch():
 
 
 def test_sheets_bulge_and_lift_to_either_side():
-    shapes = [curl_of(shot, *A4) for shot, _ in sheets("curled", 40)]
+    shapes = [curl_of(shot, *A4) for shot, _ in sheets("curled", 24)]
     middles = [np.interp(0, curl.along, curl.height) for curl in shapes]
     assert any(m > 4 for m in middles) and any(m < 1 for m in middles)
     half = [(abs(curl.axis[0]) * A4[0] + abs(curl.axis[1]) * A4[1]) / 2 for curl in shapes]
@@ -219,7 +219,7 @@ def test_the_lens_moves_points_as_brown_says():
 @pytest.mark.parametrize("box", [A4, A4[::-1], (215.9, 279.4)], ids=["a4-portrait", "a4-landscape", "letter"])
 def test_the_camera_is_a_real_pinhole_that_sees_the_whole_page(name, box):
     profile = load_profile(name)
-    for seed in range(12):
+    for seed in range(5):
         shot = draw_shot(profile, np.random.default_rng(seed))
         sheet = sheet_of(shot, profile, *box)
         size = np.array(sheet.lens.size)
@@ -330,9 +330,8 @@ def test_glare_is_a_blob_of_the_size_and_peak_drawn():
     rim = lamp + [[shot.glare_mm / 2, 0], [-shot.glare_mm / 2, 0], [0, shot.glare_mm / 2], [0, -shot.glare_mm / 2]]
     (x0, y0), *edges = sheet.photo_from_page(np.concatenate([lamp, rim])).round().astype(int)
     assert scene[y0, x0] == pytest.approx(0.3, abs=0.02)
-    assert [scene[y, x, 1] for x, y in edges if 0 <= x < scene.shape[1] and 0 <= y < scene.shape[0]] == pytest.approx(
-        0.15, abs=0.03
-    )
+    within = [scene[y, x, 1] for x, y in edges if 0 <= x < scene.shape[1] and 0 <= y < scene.shape[0]]
+    assert within == pytest.approx([0.15] * len(within), abs=0.02)
 
 
 def test_a_slope_towards_the_light_is_brighter():

@@ -1,6 +1,6 @@
 """The QR codes at the corners of a page: what they say, how they are drawn, how they are found in a photograph."""
 
-from pipeline.fiducials.detection import Detection, decoders, detect, search
+from pipeline.fiducials.detection import FIRST_LONG_SIDE_PX, Detection, decoders, detect, search
 from pipeline.fiducials.drawing import N_MODULES, QUIET_MODULES, modules
 from pipeline.fiducials.payload import MAX_PAGE, Payload, decode_payload, encode_payload
 from pipeline.fiducials.pyramid import Pyramid, level_from_photo, photo_from_level
@@ -8,6 +8,7 @@ from pipeline.fiducials.refinement import agreement, order_corners, refine_corne
 from pipeline.fiducials.tags import N_CELLS, detect_tags, tag_id, tag_modules
 
 __all__ = [
+    "FIRST_LONG_SIDE_PX",
     "MAX_PAGE",
     "N_CELLS",
     "N_MODULES",

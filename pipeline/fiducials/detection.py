@@ -14,7 +14,7 @@ from pipeline.fiducials.pyramid import Pyramid
 from pipeline.fiducials.refinement import order_corners, refine_corners
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
-_FIRST_LONG_SIDE_PX = 2200
+FIRST_LONG_SIDE_PX = 2200
 _LARGEST_TO_ENLARGE_PX = 6000
 # A code has 21 modules; zxing-cpp refuses longer sides.
 _LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535
@@ -76,7 +76,7 @@ def decoders() -> dict[str, str | None]:
 
 def _treatments(pyramid: Pyramid) -> Iterator[tuple[np.ndarray, float, str]]:
     """Yields (image, its scale, decoder); each image is made only when the search gets there."""
-    smallest = pyramid.level_of(_FIRST_LONG_SIDE_PX)
+    smallest = pyramid.level_of(FIRST_LONG_SIDE_PX)
     for k in range(smallest, -1, -1):
         yield pyramid.level(k), 0.5**k, "zxing-cpp"
     yield _evened(pyramid.grey), 1.0, "zxing-cpp"

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline import geometry
-from pipeline.fiducials import Detection, Pyramid, agreement, decode_payload, detect_tags, photo_from_level, search
+from pipeline.fiducials import (
+    FIRST_LONG_SIDE_PX,
+    Detection,
+    Pyramid,
+    agreement,
+    decode_payload,
+    detect_tags,
+    photo_from_level,
+    search,
+)
 from pipeline.page_map import PageMap
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 from pipeline.registration.points import Sighting, Target, sight, targets
@@ -93,22 +102,24 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
                 continue
             tried[page] = sum(map(len, copies.values()))
             done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
-        if _explains(done, printout, pyramid):
+        if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
             break
         if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
             done |= _registered_by_tags(pyramid, printout, found, done)
-            if _explains(done, printout, pyramid):
+            if _explains(done, printout, pyramid, read_at_full_size=False):
                 break
     if not done:
         return [_nothing_of_this_run(found, printout)]
     return [done[page] for page in sorted(done)]
 
 
-def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid) -> bool:
-    """Returns whether the registered pages fill so much of the picture that no other can be in it."""
+def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid, read_at_full_size: bool) -> bool:
+    """Returns whether all pages seen are registered and no other can be expected: read at full size, or filled by them."""
     pages = [one for one in done.values() if isinstance(one, Registration)]
     if not pages or len(pages) < len(done):
         return False
+    if read_at_full_size:
+        return True
     seen = sum(_area(one.page_map(_outline(printout))) for one in pages)
     return seen >= _WHOLE_PICTURE_RATE * pyramid.size[0] * pyramid.size[1]
 
@@ -135,7 +146,7 @@ def _registered_by_tags(
     pyramid: Pyramid, printout: Printout, found: tuple[Detection, ...], done: dict[int, Registration | Failure]
 ) -> dict[int, Registration | Failure]:
     """Returns the pages that two or more corner tags point to and whose codes' modules are where they should be."""
-    k = pyramid.level_of(2200)
+    k = pyramid.level_of(FIRST_LONG_SIDE_PX)
     seen = [(tag, photo_from_level(corners, k)) for tag, corners in detect_tags(pyramid.level(k))]
     by_page: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for tag in printout.tags:

@@ -55,7 +55,7 @@ class Tiles:
         width, height = self.size
         out = np.zeros((height, width, *picture.shape[2:]), picture.dtype)
         levels = np.maximum(1, np.ceil(2 * self.spans(places, picture.shape[1::-1]) / _WIDEST_SPAN - 1e-6) / 2)
-        inside = interpolation(_N_NODES, (2 * np.arange(_TILE_PX) + 1) / _TILE_PX - 1)
+        inside = interpolation(_N_NODES, (2 * np.arange(_TILE_PX) + 1) / _TILE_PX - 1).astype(np.float32)
         places = places.reshape(-1, _N_NODES, _N_NODES, 2)
         for level in np.unique(levels):
             coarse = _averaged(picture, level)
@@ -64,9 +64,7 @@ class Tiles:
                 top, left = self.corners[tile]
                 n_rows, n_columns = min(_TILE_PX, height - top), min(_TILE_PX, width - left)
                 place = np.clip((places[tile] + 0.5) * scale - 0.5, -_FURTHEST_PX, _FURTHEST_PX)
-                maps = [(inside[:n_rows] @ place[..., axis] @ inside[:n_columns].T).astype(np.float32) for axis in (0, 1)]
-                if interpolation_flag == cv2.INTER_CUBIC:
-                    maps = [_straightened(places_px) for places_px in maps]
+                maps = [_between(inside, place[..., axis], interpolation_flag)[:n_rows, :n_columns] for axis in (0, 1)]
                 out[top : top + n_rows, left : left + n_columns] = cv2.remap(coarse, *maps, interpolation_flag, borderMode=border)
         return out
 
@@ -77,23 +75,34 @@ def shrink_for(spans: np.ndarray) -> int:
     return max(1, int(np.ceil(shown.min() / _WIDEST_SPAN - 1e-6))) if len(shown) else 1
 
 
-def _straightened(places_px: np.ndarray) -> np.ndarray:
-    """Returns where to ask cv2's cubic so that it answers for `places_px`.
+def _between(inside: np.ndarray, at_nodes: np.ndarray, interpolation_flag: int) -> np.ndarray:
+    """Returns one coordinate at every pixel of a tile, float32, from its values at the nodes."""
+    # told from the tile's own corner, single precision is good to 1e-4 px
+    origin = np.floor(at_nodes[0, 0])
+    at_pixels = inside @ (at_nodes - origin).astype(np.float32) @ inside.T
+    if interpolation_flag == cv2.INTER_CUBIC:
+        _unbend(at_pixels)
+    at_pixels += np.float32(origin)
+    return at_pixels
 
-    Its a is -0.75 (Keys 1981), for which a ramp from -0.5 to 0.5 about the middle between two pixels becomes u^3 + 0.75 u: an edge
-    would move by up to 0.05 px. The inverse, sinh(asinh(4 y) / 3), as an odd polynomial good to 5e-4 px.
+
+def _unbend(places_px: np.ndarray) -> None:
+    """Moves places to where cv2's cubic must be asked so that it answers for the places given.
+
+    Its a is -0.75 (Keys 1981), for which a ramp from -0.5 to 0.5 between two pixels becomes u^3 + 0.75 u: an edge would move by
+    up to 0.05 px. The inverse is sinh(asinh(4 y) / 3), here as an odd polynomial good to 5e-4 px.
     """
-    middle = np.floor(places_px) + np.float32(0.5)
-    y = places_px - middle
-    square = y * y
+    middle = np.floor(places_px)
+    middle += np.float32(0.5)
+    places_px -= middle
+    square = places_px * places_px
     bent = square * _UNBEND[3]
     for factor in _UNBEND[2:0:-1]:
         bent += factor
         bent *= square
     bent += _UNBEND[0]
-    bent *= y
-    bent += middle
-    return bent
+    places_px *= bent
+    places_px += middle
 
 
 def _averaged(picture: np.ndarray, level: float) -> np.ndarray:
