@@ -207,7 +207,7 @@ def _direct_linear_transform(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
             np.stack([nil, nil, nil, x, y, one, -v * x, -v * y, -v], axis=1),
         ]
     )
-    _, singular, vt = np.linalg.svd(rows)
+    _, singular, vt = np.linalg.svd(rows, full_matrices=len(rows) < 9)
     if singular[7] < 1e-10 * singular[0]:
         raise NoHomography("the points lie on too few lines")
     h = vt[8].reshape(3, 3)
