@@ -123,7 +123,7 @@ def true_centres(page_map):
     return np.array(centres)
 
 
-def seen_centres(photo):
+def seen_centres(photo, least=0.02):
     found = []
     for disc in DISCS:
         x, y = photo.page_map(disc[None])[0].round().astype(int)
@@ -134,7 +134,7 @@ def seen_centres(photo):
         # paper that is shaded by its slope is darker on one side: a plane through the rim, and what is darker than it
         plane = np.column_stack([xx.ravel(), yy.ravel(), np.ones(xx.size)])
         paper = (plane @ np.linalg.lstsq(plane[rim.ravel()], window[rim], rcond=None)[0]).reshape(window.shape)
-        dark = np.clip(1 - window / paper - 0.02, 0, None)
+        dark = np.clip(1 - window / paper - least, 0, None)
         found.append([x + (dark * xx).sum() / dark.sum(), y + (dark * yy).sum() / dark.sum()])
     return np.array(found)
 
@@ -144,22 +144,23 @@ def test_the_pixels_are_where_the_true_map_says(shape):
     profile = replace(load_profile("ideal"), frame_long_px=2688, frame_short_px=2016, blur_px=(0.7, 0.7), **SHAPES[shape])
     photo = simulate_photo(page_of_discs(), *A4, profile, np.random.default_rng(1))
     error = np.linalg.norm(seen_centres(photo) - true_centres(photo.page_map), axis=1)
-    assert error.max() < 0.02
+    assert error.max() < 0.025
+    assert np.sqrt((error**2).mean()) < 0.012
 
 
 @pytest.mark.parametrize("name, most_px", [("office-phone", 0.15), ("harsh", 0.5)])
 def test_noise_blur_and_colour_filter_move_no_disc_to_one_side(name, most_px):
     photo = simulate_photo(page_of_discs(), *A4, replace(load_profile(name), glare_rate=(0, 0)), np.random.default_rng(0))
-    error = seen_centres(photo) - true_centres(photo.page_map)
+    error = seen_centres(photo, 0.25) - true_centres(photo.page_map)
     assert np.linalg.norm(error, axis=1).max() < most_px
     assert np.abs(error.mean(axis=0)).max() < most_px / 4
 
 
-@pytest.mark.parametrize("dpi", [150, 300, 600])
-def test_the_raster_resolution_does_not_move_the_page(dpi):
+@pytest.mark.parametrize("dpi, most_px", [(150, 0.08), (300, 0.05), (600, 0.05)])
+def test_the_raster_resolution_does_not_move_the_page(dpi, most_px):
     photo = simulate_photo(page_of_discs(dpi), *A4, replace(IDEAL, tilt_deg=(8, 8)), np.random.default_rng(4))
     error = seen_centres(photo) - true_centres(photo.page_map)
-    assert np.linalg.norm(error, axis=1).max() < 0.05
+    assert np.linalg.norm(error, axis=1).max() < most_px
     assert np.abs(error.mean(axis=0)).max() < 0.02
 
 
