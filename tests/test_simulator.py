@@ -26,6 +26,7 @@ from pipeline.simulator.camera import exposed, motion_kernel
 from pipeline.simulator.printer import linear_from_srgb, printed_reflectance, tone_curve
 from pipeline.simulator.scene import add_glare, add_occluders, mask_within, slope_shade
 from pipeline.simulator.sheet import curl_of, sheet_of
+from pipeline.simulator.warp import Tiles
 
 A4 = (210.0, 297.0)
 SMALL = {"frame_long_px": 1008, "frame_short_px": 756}
@@ -150,7 +151,8 @@ def test_the_pixels_are_where_the_true_map_says(shape):
 
 @pytest.mark.parametrize("name, most_px", [("office-phone", 0.15), ("harsh", 0.5)])
 def test_noise_blur_and_colour_filter_move_no_disc_to_one_side(name, most_px):
-    photo = simulate_photo(page_of_discs(), *A4, replace(load_profile(name), glare_rate=(0, 0)), np.random.default_rng(0))
+    profile = replace(load_profile(name), glare_rate=(0, 0), frame_long_px=2688, frame_short_px=2016)
+    photo = simulate_photo(page_of_discs(), *A4, profile, np.random.default_rng(0))
     error = seen_centres(photo, 0.25) - true_centres(photo.page_map)
     assert np.linalg.norm(error, axis=1).max() < most_px
     assert np.abs(error.mean(axis=0)).max() < most_px / 4
@@ -242,6 +244,15 @@ def test_a_strongly_tilted_page_is_framed_too(fill):
     for seed in range(12):
         sheet = sheet_of(draw_shot(profile, np.random.default_rng(seed)), profile, *A4)
         assert (np.ptp(sheet.outline(), axis=0) / sheet.lens.size).max() == pytest.approx(fill, abs=1e-6)
+
+
+@pytest.mark.parametrize("step", [0.3, 0.9, 1.0, 1.15])
+def test_a_ramp_stays_a_ramp(step):
+    ramp = np.arange(600, dtype=np.float32)[None].repeat(400, axis=0)
+    tiles = Tiles((300, 280), np.ones((280, 300), bool))
+    drawn = tiles.drawn(ramp, tiles.nodes * step + 40.3, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    # one part in 32 of a pixel is as fine as some builds of OpenCV resample
+    assert np.abs(drawn - (np.arange(300) * step + 40.3)).max() < 0.018
 
 
 def test_tiles_leave_no_seam():
