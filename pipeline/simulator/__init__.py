@@ -1,7 +1,8 @@
 """A page in, a photo out: a printer, a sheet of paper on a table, and a phone, with the true geometry beside the photo."""
 
 from pipeline.simulator.photo import SimulatedPhoto, encode_jpeg, is_simulated, simulate_photo
-from pipeline.simulator.profile import Profile, Shot, draw_shot, load_profile, profile_names, profile_summary
+from pipeline.simulator.profile import Profile, Shot, draw_shot
+from pipeline.simulator.profile_file import load_profile, profile_names, profile_summary
 
 __all__ = [
     "Profile",

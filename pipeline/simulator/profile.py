@@ -1,74 +1,117 @@
 """A profile says what printer, room and phone are like; a shot is what one photograph happened to draw from it."""
 
-import difflib
-import tomllib
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from pipeline.errors import BadInput, WrongUse
-
-_FOLDER = Path(__file__).parent / "profiles"
+HALFTONES = ("none", "am", "error-diffusion")
 
 Range = tuple[float, float]
+Numbers = tuple[float, ...]
+
+
+def _parameter(unit: str, low: float | None, high: float | None, doc: str, **more: Any) -> Any:
+    """A parameter's unit, the values that it can have and what it means; `length` of a list that may also be empty."""
+    return field(metadata={"unit": unit, "low": low, "high": high, "doc": doc, **more})
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The simulator's settings. A `Range` is (low, high), drawn anew for every photo; all else is the same for every photo.
 
-    Reflectance and light are linear, 1 = a perfect white in the brightest light of the photo. What each value means and
-    where it comes from is written beside it in `profiles/<name>.toml`.
+    Reflectance and light are linear, 1 = a perfect white in the brightest light of the photo. Where each value comes from is
+    written beside it in `profiles/<name>.toml`.
     """
 
     name: str
-    dot_gain_rate: float
-    yule_nielsen_n: float
-    paper_reflectance: float
-    ink_reflectance: float
-    print_saturation_rate: float
-    ink_spread_um: float
-    paper_grain_rate: float
-    curl_mm: Range
-    table_reflectance: tuple[float, float, float]
-    table_grain_rate: float
-    edge_shadow_rate: float
-    light_fall_rate: Range
-    cast_shadow_rate: Range
-    cast_shadow_softness_mm: Range
-    glare_rate: Range
-    n_occluders: Range
-    occluder_mm: Range
-    white_balance_error_rate: Range
-    tilt_deg: Range
-    roll_deg: Range
-    quarter_turn_rate: float
-    page_fill_rate: Range
-    focal_35mm_mm: float
-    frame_long_px: int
-    frame_short_px: int
-    blur_px: Range
-    motion_px: Range
-    lens_k1: Range
-    vignette_rate: Range
-    exposure: Range
-    bayer: bool
-    red_gain: float
-    blue_gain: float
-    shot_noise: Range
-    read_noise_log_sd: float
-    saturation: float
-    tone_contrast_rate: float
-    chroma_denoise_px: float
-    sharpen_rate: float
-    sharpen_px: float
-    jpeg_quality: Range
+    printer_dpi: int = _parameter("dots per inch", 75, 2400, "Dots of the raster that is printed, and of the halftone.")
+    halftone: str = _parameter(
+        "",
+        None,
+        None,
+        "How inks are printed: continuous tone, a clustered-dot screen an ink, or error diffusion.",
+        choices=HALFTONES,
+    )
+    screen_lpi: float = _parameter(
+        "lines per inch", 30, 300, "Ruling of the clustered-dot screens (cyan 15, magenta 75, yellow 0, black 45 degrees)."
+    )
+    black_generation_rate: float = _parameter("share", 0, 1, "Share of the grey in a colour that black ink prints.")
+    dot_gain_rate: float = _parameter("share", 0, 0.4, "Growth of a 50 % tint.")
+    yule_nielsen_n: float = _parameter("", 1, 4, "Light spread in the paper; 1 is Murray-Davies.")
+    paper_reflectance: float = _parameter("share", 0.3, 1, "Reflectance of the bare paper.")
+    ink_reflectance: float = _parameter("share", 0, 0.3, "Reflectance of solid black.")
+    print_curve_red: Numbers = _parameter(
+        "share", 0, 1, "Measured reflectance at evenly spaced 8-bit values, instead of dot gain and n.", length=None
+    )
+    print_curve_green: Numbers = _parameter("share", 0, 1, "The same for green.", length=None)
+    print_curve_blue: Numbers = _parameter("share", 0, 1, "The same for blue.", length=None)
+    print_saturation_rate: float = _parameter("share", 0, 1, "Saturation that the inks keep, about the luminance.")
+    ink_spread_um: float = _parameter("um", 0, 200, "Gaussian spread of ink and of light in the paper, standard deviation.")
+    misregistration_um: Range = _parameter("um", 0, 300, "Distance of the cyan and of the yellow separation from magenta's.")
+    banding_rate: float = _parameter("share", 0, 0.2, "Amplitude of the ink's waxing and waning along the feed, down the page.")
+    banding_mm: float = _parameter("mm", 0.2, 300, "Period of the banding.")
+    icc_profile: str = _parameter("", None, None, "ICC profile of the printer, a file: replaces tone, gamut and dot gain.")
+    paper_grain_rate: float = _parameter("share", 0, 0.05, "Standard deviation of the paper's reflectance.")
+    paper_grain_mm: float = _parameter("mm", 0.05, 2, "Distance of the paper's fibres.")
+    curl_mm: Range = _parameter("mm", 0, 30, "From the sheet's lowest to its highest point.")
+    table_reflectance: tuple[float, float, float] = _parameter("share", 0, 1, "Red, green and blue of the table.")
+    table_grain_rate: float = _parameter("share", 0, 1, "Contrast of the wood.")
+    edge_shadow_rate: float = _parameter("share", 0, 1, "Depth of the shadow at the page's edge.")
+    light_fall_rate: Range = _parameter("share", 0, 0.9, "Light lost from the brightest to the darkest corner.")
+    illuminant_k: Range = _parameter(
+        "K", 1800, 15000, "Colour temperature of the light; the camera's white balance takes it out."
+    )
+    cast_shadow_rate: Range = _parameter("share", 0, 0.9, "Depth of the soft shadow of phone and hand.")
+    cast_shadow_softness_mm: Range = _parameter("mm", 0.1, 100, "Width of that shadow's edge.")
+    glare_rate: Range = _parameter("share", 0, 2, "Peak of a lamp mirrored in the page.")
+    n_occluders: Range = _parameter("count", 0, 20, "Fingers over the page's edge and coins on the page.")
+    occluder_mm: Range = _parameter("mm", 1, 80, "Width of a finger or coin.")
+    white_balance_error_rate: Range = _parameter(
+        "share", -0.5, 0.5, "What the white balance leaves, of red and of blue against green."
+    )
+    tilt_deg: Range = _parameter("deg", 0, 75, "Between the camera's axis and the page's normal, in any direction.")
+    roll_deg: Range = _parameter("deg", -180, 180, "Turn of the phone about its axis.")
+    quarter_turn_rate: float = _parameter("share", 0, 1, "Share of photos turned by 90, 180 or 270 degrees.")
+    page_fill_rate: Range = _parameter("share", 0.05, 1, "Of the frame's tighter side.")
+    focal_35mm_mm: float = _parameter("mm", 10, 5000, "Focal length, as of a 35 mm camera.")
+    frame_long_px: int = _parameter("px", 64, 20000, "The frame's longer side.")
+    frame_short_px: int = _parameter("px", 64, 20000, "The frame's shorter side.")
+    blur_px: Range = _parameter("px", 0, 20, "Gaussian blur of the lens and small defocus, standard deviation.")
+    defocus_px: Range = _parameter("px", 0, 40, "Diameter of the disc that a point out of focus becomes.")
+    f_number: float = _parameter("", 0, 32, "Aperture, for diffraction; 0 leaves diffraction out.")
+    pixel_um: float = _parameter("um", 0.3, 50, "Distance of the sensor's pixels.")
+    motion_px: Range = _parameter("px", 0, 60, "Length of the hand's path during the exposure.")
+    lens_k1: Range = _parameter("share", -0.05, 0.05, "Radial distortion (Brown): by how much the frame's corners move outwards.")
+    lens_k2: Range = _parameter("share", -0.05, 0.05, "Radial distortion, fourth power.")
+    lens_p1: Range = _parameter("share", -0.02, 0.02, "Tangential distortion (Brown), first term.")
+    lens_p2: Range = _parameter("share", -0.02, 0.02, "Tangential distortion, second term.")
+    chromatic_px: Range = _parameter("px", -10, 10, "How far red moves outwards and blue inwards at the frame's corner.")
+    vignette_rate: Range = _parameter("share", 0, 0.9, "Light lost in the frame's corners.")
+    exposure: Range = _parameter("share", 0.05, 4, "Light on the sensor for a perfect white, of what fills it.")
+    bayer: bool = _parameter("", None, None, "Whether each photosite sees one colour of an RGGB mosaic.")
+    red_gain: float = _parameter("", 0.2, 8, "White-balance gain of red in daylight (6504 K).")
+    blue_gain: float = _parameter("", 0.2, 8, "White-balance gain of blue in daylight.")
+    iso: Range = _parameter("ISO", 0, 25600, "Sensitivity, drawn log-uniformly; 0 is a sensor without noise.")
+    full_well_e: float = _parameter("electrons", 100, 1e6, "Electrons that fill a photosite at ISO 100: shot noise.")
+    read_noise_log_sd: float = _parameter("", 0, 2, "Spread of ln(read noise) between sensors.")
+    saturation: float = _parameter("share", 0, 3, "Saturation of the camera's colours, about the luminance.")
+    colour_matrix: Numbers = _parameter("", -4, 4, "Camera colours from light, row by row, instead of `saturation`.", length=9)
+    tone_contrast_rate: float = _parameter("share", -1, 1, "Strength of an S-curve on top of sRGB's.")
+    chroma_denoise_px: float = _parameter("px", 0, 20, "Gaussian smoothing of the colour differences.")
+    luma_denoise_8bit: float = _parameter("8-bit", 0, 50, "Detail of this size loses half its contrast, smaller detail more.")
+    sharpen_rate: float = _parameter("share", 0, 3, "Strength of the unsharp mask.")
+    sharpen_px: float = _parameter("px", 0.3, 10, "Its Gaussian's standard deviation, and that of the denoiser.")
+    jpeg_quality: Range = _parameter("libjpeg quality", 1, 100, "Quality of the file, 4:2:0.")
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """What one photograph drew from its profile; angles as in the profile, directions clockwise from the page's right."""
+    """What one photograph drew from its profile; angles as in the profile, directions clockwise from the page's right.
+
+    `cyan_shift_mm` and `yellow_shift_mm` (x, y) are how far these separations are printed from magenta's; `red_gain` and
+    `blue_gain` the white balance for this light. `red_light` and `blue_light` are what it leaves.
+    """
 
     tilt_deg: float
     tilt_direction_deg: float
@@ -105,106 +148,123 @@ class Shot:
     occluder_seed: int
     occluder_mm: float
     jpeg_quality: int
+    cyan_shift_mm: tuple[float, float]
+    yellow_shift_mm: tuple[float, float]
+    banding_phase: float
+    illuminant_k: float
+    red_gain: float
+    blue_gain: float
+    lens_k2: float
+    lens_p1: float
+    lens_p2: float
+    chromatic_px: float
+    defocus_px: float
+    iso: float
 
 
-def load_profile(name: str) -> Profile:
-    """Returns the profile of that name.
+def daylight_gains(kelvin: float) -> tuple[float, float]:
+    """Returns the light of a black body in linear sRGB, red and blue for green = 1, of its values at 6504 K.
 
-    Raises:
-        WrongUse: there is no such profile.
-        BadInput: its file lacks a key, has one too many, or a value of another type.
+    Chromaticity by Kim et al. (2002), US patent 7024034, Eqs. for 1667 to 25000 K; matrix of IEC 61966-2-1.
     """
-    names = profile_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Choose one of: {', '.join(names)}."
-        raise WrongUse(f'There is no simulator profile "{name}".', hint)
-    tables = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    values = {key: value for table in tables.values() for key, value in table.items()}
-    wanted = {f.name: f.type for f in fields(Profile) if f.name != "name"}
-    odd = sorted(values.keys() ^ wanted.keys())
-    if odd:
-        raise BadInput(f'Profile "{name}" has missing or unknown keys: {", ".join(odd)}.', "Compare it with office-phone.toml.")
-    return Profile(name=name, **{key: _typed(name, key, values[key], kind) for key, kind in wanted.items()})
-
-
-def profile_names() -> list[str]:
-    """Returns the names of all profiles, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
-
-
-def profile_summary(name: str) -> str:
-    """Returns the first sentence of a profile's own description, the comment that its file opens with."""
-    text = (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
-    opening = " ".join(line.lstrip("# ") for line in text.split("\n\n")[0].splitlines())
-    return opening.split(". ")[0].rstrip(".")
+    red, green, blue = _black_body(kelvin) / _black_body(6504.0)
+    return float(red / green), float(blue / green)
 
 
 def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     """Returns one photograph's draws, always the same number of them, so that a knob turned moves nothing but itself.
 
-    The noise floor follows the gain as in real sensors: ln read = 2.18 ln shot + 1.20 + N(0, 0.26) (Brooks et al. 2019,
-    *Unprocessing Images for Learned Raw Denoising*, section 3.1), with `shot` log-uniform in the profile's range.
+    Shot noise is one over the electrons that fill a photosite at this ISO. The noise floor follows the gain as in real
+    sensors: ln read = 2.18 ln shot + 1.20 + N(0, 0.26) (Brooks et al. 2019, *Unprocessing Images for Learned Raw Denoising*,
+    section 3.1).
     """
 
     def between(bounds: Range) -> float:
         return float(rng.uniform(*bounds))
 
-    shot_low, shot_high = profile.shot_noise
     tilt, tilt_direction, roll = between(profile.tilt_deg), between((0, 360)), between(profile.roll_deg)
     turned, quarter = between((0, 1)) < profile.quarter_turn_rate, int(rng.integers(1, 4))
     share = between((0, 1))
-    shot_noise = float(shot_low ** (1 - share) * shot_high**share) if shot_low > 0 else share * shot_high
+    iso_low, iso_high = profile.iso
+    iso = float(iso_low ** (1 - share) * iso_high**share) if iso_low > 0 else share * iso_high
+    shot_noise = iso / 100 / profile.full_well_e
     read_spread = float(rng.normal())
     read_noise = float(np.exp(2.18 * np.log(shot_noise) + 1.20 + profile.read_noise_log_sd * read_spread)) if shot_noise else 0.0
-    return Shot(
-        tilt_deg=tilt,
-        tilt_direction_deg=tilt_direction,
-        roll_deg=roll + 90 * quarter * turned,
-        page_fill_rate=between(profile.page_fill_rate),
-        offset_x=between((-1, 1)),
-        offset_y=between((-1, 1)),
-        table_direction_deg=between((0, 180)),
-        light_fall_rate=between(profile.light_fall_rate),
-        light_direction_deg=between((0, 360)),
-        cast_shadow_rate=between(profile.cast_shadow_rate),
-        cast_shadow_softness_mm=between(profile.cast_shadow_softness_mm),
-        cast_shadow_direction_deg=between((0, 360)),
-        cast_shadow_reach=between((-0.8, 0.8)),
-        vignette_rate=between(profile.vignette_rate),
-        red_light=1 + between(profile.white_balance_error_rate),
-        blue_light=1 + between(profile.white_balance_error_rate),
-        exposure=between(profile.exposure),
-        blur_px=between(profile.blur_px),
-        shot_noise=shot_noise,
-        read_noise=read_noise,
-        curl_mm=between(profile.curl_mm),
-        curl_direction_deg=between((0, 180)),
-        curl_skew=between((-0.5, 0.5)),
-        curl_lift=between((0, 1)),
-        lens_k1=between(profile.lens_k1),
-        motion_px=between(profile.motion_px),
-        motion_direction_deg=between((0, 180)),
-        glare_rate=between(profile.glare_rate),
-        glare_x=between((0.1, 0.9)),
-        glare_y=between((0.1, 0.9)),
-        glare_mm=between((20, 60)),
-        n_occluders=round(between(profile.n_occluders)),
-        occluder_seed=int(rng.integers(2**31)),
-        occluder_mm=between(profile.occluder_mm),
-        jpeg_quality=round(between(profile.jpeg_quality)),
-    )
+    drawn = {
+        "tilt_deg": tilt,
+        "tilt_direction_deg": tilt_direction,
+        "roll_deg": roll + 90 * quarter * turned,
+        "page_fill_rate": between(profile.page_fill_rate),
+        "offset_x": between((-1, 1)),
+        "offset_y": between((-1, 1)),
+        "table_direction_deg": between((0, 180)),
+        "light_fall_rate": between(profile.light_fall_rate),
+        "light_direction_deg": between((0, 360)),
+        "cast_shadow_rate": between(profile.cast_shadow_rate),
+        "cast_shadow_softness_mm": between(profile.cast_shadow_softness_mm),
+        "cast_shadow_direction_deg": between((0, 360)),
+        "cast_shadow_reach": between((-0.8, 0.8)),
+        "vignette_rate": between(profile.vignette_rate),
+        "red_light": 1 + between(profile.white_balance_error_rate),
+        "blue_light": 1 + between(profile.white_balance_error_rate),
+        "exposure": between(profile.exposure),
+        "blur_px": between(profile.blur_px),
+        "shot_noise": shot_noise,
+        "read_noise": read_noise,
+        "curl_mm": between(profile.curl_mm),
+        "curl_direction_deg": between((0, 180)),
+        "curl_skew": between((-0.5, 0.5)),
+        "curl_lift": between((0, 1)),
+        "lens_k1": between(profile.lens_k1),
+        "motion_px": between(profile.motion_px),
+        "motion_direction_deg": between((0, 180)),
+        "glare_rate": between(profile.glare_rate),
+        "glare_x": between((0.1, 0.9)),
+        "glare_y": between((0.1, 0.9)),
+        "glare_mm": between((20, 60)),
+        "n_occluders": round(between(profile.n_occluders)),
+        "occluder_seed": int(rng.integers(2**31)),
+        "occluder_mm": between(profile.occluder_mm),
+        "jpeg_quality": round(between(profile.jpeg_quality)),
+    }
+    # what came later is drawn last: a profile's photos keep what they drew before
+    cyan, yellow = (_polar(between(profile.misregistration_um) / 1000, between((0, 360))) for _ in range(2))
+    phase, kelvin = between((0, 1)), between(profile.illuminant_k)
+    red, blue = daylight_gains(kelvin)
+    drawn |= {
+        "cyan_shift_mm": cyan,
+        "yellow_shift_mm": yellow,
+        "banding_phase": phase,
+        "illuminant_k": kelvin,
+        "red_gain": profile.red_gain / red,
+        "blue_gain": profile.blue_gain / blue,
+        "lens_k2": between(profile.lens_k2),
+        "lens_p1": between(profile.lens_p1),
+        "lens_p2": between(profile.lens_p2),
+        "chromatic_px": between(profile.chromatic_px),
+        "defocus_px": between(profile.defocus_px),
+        "iso": iso,
+    }
+    return Shot(**drawn)
 
 
-def _typed(name: str, key: str, value: object, kind: object) -> object:
-    if (kind is bool and isinstance(value, bool)) or (kind is int and type(value) is int):
-        return value
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if (
-        isinstance(value, list)
-        and len(value) == len(getattr(kind, "__args__", ()))
-        and all(type(v) in (int, float) for v in value)
-    ):
-        return tuple(float(v) for v in value)
-    raise BadInput(f'Profile "{name}": {key} = {value!r} has the wrong type.', "Compare it with office-phone.toml.")
+def _polar(length: float, direction_deg: float) -> tuple[float, float]:
+    angle = np.radians(direction_deg)
+    return float(length * np.cos(angle)), float(length * np.sin(angle))
+
+
+def _black_body(kelvin: float) -> np.ndarray:
+    t = 1000 / kelvin
+    if kelvin < 4000:
+        x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
+    else:
+        x = -3.0258469 * t**3 + 2.1070379 * t**2 + 0.2226347 * t + 0.240390
+    if kelvin < 2222:
+        y = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
+    elif kelvin < 4000:
+        y = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
+    else:
+        y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
+    xyz = np.array([x / y, 1.0, (1 - x - y) / y])
+    rgb_from_xyz = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
+    return np.maximum(rgb_from_xyz @ xyz, 1e-3)
