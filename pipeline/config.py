@@ -45,6 +45,21 @@ def load_experiment(
     return _experiment(tree, source, default_name=path.stem)
 
 
+def section(kind: type, entries: Any, prefix: str, source: Source) -> Any:
+    """Returns a settings record with these entries checked; `prefix` is their dotted place in the file, for messages.
+
+    Raises:
+        WrongUse: a key is unknown or a value is not allowed.
+    """
+    if not isinstance(entries, dict):
+        raise WrongUse(f"{source.where(prefix)}: {prefix} must be a table.")
+    hints = get_type_hints(kind)
+    settings = {item.name: item for item in dataclasses.fields(kind)}
+    _refuse_unknown(entries, settings, prefix, source)
+    values = {key: _value(value, hints[key], settings[key].metadata, f"{prefix}.{key}", source) for key, value in entries.items()}
+    return kind(**values)
+
+
 def _line_numbers(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     table, counts = "", {}
@@ -55,7 +70,8 @@ def _line_numbers(text: str) -> dict[str, int]:
             table = f"{name}.{counts[name]}"
             lines[table] = number
         elif match := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            table = match[1]
+            parent, dot, rest = match[1].partition(".")
+            table = f"{parent}.{counts[parent]}.{rest}" if dot and parent in counts else match[1]
             lines[table] = number
         elif match := re.match(r"\s*\"?([\w.-]+)\"?\s*=", line):
             lines[f"{table}.{match[1]}" if table else match[1]] = number
@@ -73,25 +89,27 @@ def _apply_override(tree: dict[str, Any], override: str, source: Source) -> None
         value = raw.strip()
     node: Any = tree
     *parents, last = key.split(".")
+    place: list[str] = []
     for part in parents:
-        node = _child(node, part, key)
+        node, part = _child(node, part, key)
+        place.append(part)
     if not isinstance(node, dict):
         raise WrongUse(f"--set {override}: {'.'.join(parents)} is not a table.")
     node[last] = value
-    source.lines[key] = 0
+    source.lines[".".join([*place, last])] = 0
 
 
-def _child(node: Any, part: str, key: str) -> Any:
+def _child(node: Any, part: str, key: str) -> tuple[Any, str]:
+    """Returns a table below `node`, and what its part of a dotted key is: the place in a list, also where it was named."""
     if isinstance(node, list):
-        named = [item for item in node if item.get("name") == part]
-        if named:
-            return named[0]
-        if part.isdigit() and int(part) < len(node):
-            return node[int(part)]
+        named = [index for index, item in enumerate(node) if item.get("name") == part]
+        if named or (part.isdigit() and int(part) < len(node)):
+            index = named[0] if named else int(part)
+            return node[index], str(index)
         known = [item.get("name", "") for item in node] + [str(index) for index in range(len(node))]
         raise WrongUse(f'--set {key}: there is no entry "{part}".', near_match(part, known))
     if isinstance(node, dict):
-        return node.setdefault(part, {})
+        return node.setdefault(part, {}), part
     raise WrongUse(f'--set {key}: "{part}" is not a table.')
 
 
@@ -105,7 +123,7 @@ def _experiment(tree: dict[str, Any], source: Source, default_name: str) -> Expe
     seed = tree.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise WrongUse(f"{source.where('seed')}: seed = {seed!r}: expected a whole number of 0 or more.")
-    sections = {key: _section(kind, tree.get(key, {}), key, source) for key, kind in SECTIONS.items()}
+    sections = {key: section(kind, tree.get(key, {}), key, source) for key, kind in SECTIONS.items()}
     base = source.path.parent / str(tree.get("base", "."))
     return Experiment(
         name=name,
@@ -122,7 +140,7 @@ def _attacks(tree: dict[str, Any], source: Source) -> tuple[AttackSettings, ...]
     entries = tree.get("attacks", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise WrongUse(f"{source.where('attacks')}: attacks must be written as [[attacks]] tables.")
-    attacks = tuple(_section(AttackSettings, entry, f"attacks.{index}", source) for index, entry in enumerate(entries))
+    attacks = tuple(section(AttackSettings, entry, f"attacks.{index}", source) for index, entry in enumerate(entries))
     names = [attack.name for attack in attacks]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -154,16 +172,6 @@ def _transforms(entries: Any, source: Source) -> TransformSettings:
         if len({f"{value:g}" for value in values}) != len(values):
             raise WrongUse(f"{source.where(f'transforms.{name}')}: {name} = {values!r}: a value is listed twice.")
     return TransformSettings(grids, save)
-
-
-def _section(kind: type, entries: Any, prefix: str, source: Source) -> Any:
-    if not isinstance(entries, dict):
-        raise WrongUse(f"{source.where(prefix)}: {prefix} must be a table.")
-    hints = get_type_hints(kind)
-    settings = {item.name: item for item in dataclasses.fields(kind)}
-    _refuse_unknown(entries, settings, prefix, source)
-    values = {key: _value(value, hints[key], settings[key].metadata, f"{prefix}.{key}", source) for key, value in entries.items()}
-    return kind(**values)
 
 
 def _refuse_unknown(entries: dict[str, Any], known: Any, prefix: str, source: Source) -> None:

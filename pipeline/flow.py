@@ -68,8 +68,13 @@ def _everything(experiment: Experiment) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
-        return {item.name: dataclasses.asdict(item) for item in value}
+        return {item.name: _without_empty_options(dataclasses.asdict(item)) for item in value}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+
+
+def _without_empty_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """An attack without options is what it was before there were any."""
+    return {key: value for key, value in settings.items() if value or key != "options"}
 
 
 STAGES = {

@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.errors import WrongUse
 
 
-def _setting(default: Any, doc: str, **limits: Any) -> Any:
+def setting(default: Any, doc: str, **limits: Any) -> Any:
+    """Returns a field of a settings record: its default, what it means, and `minimum`, `maximum`, `choices` or `unit`."""
     metadata = {"doc": doc, **limits}
     return field(default=default, metadata=metadata)
 
@@ -20,32 +21,32 @@ def _setting(default: Any, doc: str, **limits: Any) -> Any:
 class DatasetSettings:
     """Images with true labels."""
 
-    name: str = _setting(
+    name: str = setting(
         "builtin:signs", 'Where the images come from: "builtin:signs", "folder:DIR", "csv:FILE" or "torchvision:NAME".'
     )
-    n_images: int = _setting(0, "Look at no more than this many images (0: all; the built-in set then has 500).", minimum=0)
-    root: str = _setting("", "Folder that a CSV's paths or a torchvision data set start from.")
-    path_column: str = _setting("", "CSV column with the image's path (empty: found by its name).")
-    label_column: str = _setting("", "CSV column with the true label: index, name or WordNet id (empty: found by its name).")
-    split: str = _setting("test", "Which part of a data set that has parts.")
+    n_images: int = setting(0, "Look at no more than this many images (0: all; the built-in set then has 500).", minimum=0)
+    root: str = setting("", "Folder that a CSV's paths or a torchvision data set start from.")
+    path_column: str = setting("", "CSV column with the image's path (empty: found by its name).")
+    label_column: str = setting("", "CSV column with the true label: index, name or WordNet id (empty: found by its name).")
+    split: str = setting("test", "Which part of a data set that has parts.")
 
 
 @dataclass(frozen=True)
 class ModelSettings:
     """The classifier under test; its preprocessing is part of it."""
 
-    name: str = _setting(
+    name: str = setting(
         "builtin:signs",
         '"builtin:signs", "torchvision:NAME", "timm:NAME", "python:MODULE:FACTORY" or "onnx:FILE" (predictions only).',
     )
-    weights: str = _setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
-    input_px: int = _setting(0, "Side of the square model input (0: the model's own).", minimum=0, maximum=4096, unit="px")
-    resize_px: int = _setting(0, "Shorter side before the centre crop (0: the model's own).", minimum=0, maximum=8192, unit="px")
-    mean: tuple[float, ...] = _setting((), "Mean per channel, of pixels in [0, 1] (empty: the model's own).")
-    std: tuple[float, ...] = _setting((), "Standard deviation per channel (empty: the model's own).")
-    classes: str = _setting("", "File with the class names: JSON index -> name or [WordNet id, name], or one name a line.")
-    n_classes: int = _setting(0, "Number of classes, where the model does not tell (0: as the weights say).", minimum=0)
-    python_path: str = _setting("", "Folder put first on the import path for a python: model.")
+    weights: str = setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
+    input_px: int = setting(0, "Side of the square model input (0: the model's own).", minimum=0, maximum=4096, unit="px")
+    resize_px: int = setting(0, "Shorter side before the centre crop (0: the model's own).", minimum=0, maximum=8192, unit="px")
+    mean: tuple[float, ...] = setting((), "Mean per channel, of pixels in [0, 1] (empty: the model's own).")
+    std: tuple[float, ...] = setting((), "Standard deviation per channel (empty: the model's own).")
+    classes: str = setting("", "File with the class names: JSON index -> name or [WordNet id, name], or one name a line.")
+    n_classes: int = setting(0, "Number of classes, where the model does not tell (0: as the weights say).", minimum=0)
+    python_path: str = setting("", "Folder put first on the import path for a python: model.")
     arguments: dict[str, Any] = field(
         default_factory=dict,
         metadata={"doc": "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths."},
@@ -56,18 +57,18 @@ class ModelSettings:
 class SelectionSettings:
     """Which images are drawn for each cell: an attack at one epsilon."""
 
-    cases: tuple[str, ...] = _setting(
+    cases: tuple[str, ...] = setting(
         ("average", "prefiltered"),
         'The paper\'s two cases: "average" (random images) and "prefiltered" (clean right, adversarial wrong, both confident).',
         choices=("average", "prefiltered"),
     )
-    n_images: int = _setting(24, "Images per cell and case (the paper: 102).", minimum=1, maximum=1_000_000)
-    draw: str = _setting(
+    n_images: int = setting(24, "Images per cell and case (the paper: 102).", minimum=1, maximum=1_000_000)
+    draw: str = setting(
         "shared",
         '"shared": every cell walks one random order of the images; "per-cell": a fresh order for each cell, as in the paper.',
         choices=("shared", "per-cell"),
     )
-    min_confidence: float = _setting(
+    min_confidence: float = setting(
         0.8, "Least top-1 probability, clean and adversarial, in the prefiltered case.", minimum=0, maximum=1
     )
 
@@ -76,27 +77,28 @@ class SelectionSettings:
 class AttackSettings:
     """One attack and its strengths."""
 
-    name: str = _setting("fgsm", "Name of the attack: see `inkproof list attacks`.")
-    epsilons_8bit: tuple[int, ...] = _setting(
+    name: str = setting("fgsm", "Name of the attack: see `inkproof list attacks`.")
+    epsilons_8bit: tuple[int, ...] = setting(
         (4, 16), "Largest change of a pixel, in 8-bit units.", minimum=1, maximum=255, unit="8-bit"
     )
+    options: dict[str, Any] = field(default_factory=dict, metadata={"doc": "Options of the attack, for those that have any."})
 
 
 @dataclass(frozen=True)
 class LayoutSettings:
     """The pages to print, or to show on a screen."""
 
-    medium: str = _setting(
+    medium: str = setting(
         "paper",
         '"paper": a PDF to print; "screen": pictures and an HTML page to show pixel by pixel and to photograph.',
         choices=("paper", "screen"),
     )
-    paper: str = _setting("A4", "Paper size.", choices=("A4", "Letter"))
-    orientation: str = _setting("portrait", "Orientation of the sheet.", choices=("portrait", "landscape"))
-    pairs_per_page: int = _setting(3, "Clean/adversarial pairs on a page (the paper: 3).", minimum=1, maximum=24)
-    image_mm: float = _setting(0.0, "Side of a printed image (0: as large as fits).", minimum=0, unit="mm")
-    dpi: int = _setting(600, "Printer dots per inch that pixels are aligned to.", choices=(300, 600, 1200), unit="dots per inch")
-    aids: bool = _setting(
+    paper: str = setting("A4", "Paper size.", choices=("A4", "Letter"))
+    orientation: str = setting("portrait", "Orientation of the sheet.", choices=("portrait", "landscape"))
+    pairs_per_page: int = setting(3, "Clean/adversarial pairs on a page (the paper: 3).", minimum=1, maximum=24)
+    image_mm: float = setting(0.0, "Side of a printed image (0: as large as fits).", minimum=0, unit="mm")
+    dpi: int = setting(600, "Printer dots per inch that pixels are aligned to.", choices=(300, 600, 1200), unit="dots per inch")
+    aids: bool = setting(
         True, "Print corner tags, registration marks and a colour strip beside the images (the codes are always there)."
     )
 
@@ -105,26 +107,39 @@ class LayoutSettings:
 class PhotographSettings:
     """Who takes the photographs."""
 
-    by: str = _setting(
+    by: str = setting(
         "simulator",
         '"camera": you print and photograph; "simulator": a simulated printer and phone.',
         choices=("camera", "simulator"),
     )
-    profile: str = _setting("office-phone", "Simulated printer and camera: see `inkproof list profiles`.")
+    profile: str = setting(
+        "office-phone", "Simulated printer and camera: a name (see `inkproof list profiles`) or a .toml file of your own."
+    )
+    background: str = setting(
+        "", "Picture that lies on the simulated table, or a folder of which each page draws one (empty: drawn wood)."
+    )
+    predict: bool = setting(
+        False, 'With by = "camera": simulate the photographs as well, and report the predicted beside the measured rates.'
+    )
+
+    @property
+    def simulates(self) -> bool:
+        """Whether photographs are simulated, alone or beside real ones."""
+        return self.by == "simulator" or self.predict
 
 
 @dataclass(frozen=True)
 class CaptureSettings:
     """How photographs are read."""
 
-    strict: bool = _setting(False, "Discard every photo in which one of the four codes is missing, as the paper did.")
-    count: str = _setting(
+    strict: bool = setting(False, "Discard every photo in which one of the four codes is missing, as the paper did.")
+    count: str = setting(
         "best",
         'Of several photos of one page "best" counts the one with the least predicted error, "all" counts every one.',
         choices=("best", "all"),
     )
-    linear_light: bool = _setting(False, "Average the photo's pixels in linear light instead of in sRGB values.")
-    colour: str = _setting(
+    linear_light: bool = setting(False, "Average the photo's pixels in linear light instead of in sRGB values.")
+    colour: str = setting(
         "as-photographed",
         '"strip": white balance and tone are corrected by the printed strip (the paper corrects nothing).',
         choices=("as-photographed", "strip"),
@@ -135,8 +150,8 @@ class CaptureSettings:
 class ReportSettings:
     """The report."""
 
-    title: str = _setting("", "Title on the first page (empty: made from the run's name).")
-    n_gallery: int = _setting(6, "Rows in the gallery.", minimum=0, maximum=60)
+    title: str = setting("", "Title on the first page (empty: made from the run's name).")
+    n_gallery: int = setting(6, "Rows in the gallery.", minimum=0, maximum=60)
 
 
 @dataclass(frozen=True)
@@ -186,6 +201,21 @@ class Experiment:
         """Returns the data set's settings with every path filled in."""
         root = str(self.path(self.dataset.root)) if self.dataset.root else ""
         return dataclasses.replace(self.dataset, name=self._filled_name(self.dataset.name), root=root)
+
+    def resolved_attacks(self) -> "tuple[AttackSettings, ...]":
+        """Returns the attacks' settings with the paths among their options filled in: texts that end in .toml."""
+        return tuple(
+            dataclasses.replace(attack, options={key: self.profile_place(value) for key, value in attack.options.items()})
+            for attack in self.attacks
+        )
+
+    def profile_place(self, value: Any) -> Any:
+        """Returns the path of a profile that is a .toml file; anything else, such as a built-in profile's name, as it is."""
+        return str(self.path(value)) if isinstance(value, str) and value.endswith(".toml") else value
+
+    def background_place(self) -> "Path | None":
+        """Returns the picture or folder of pictures that lies on the simulated table, None for drawn wood."""
+        return self.path(self.photograph.background) if self.photograph.background else None
 
     def _filled_name(self, name: str) -> str:
         scheme, _, rest = name.partition(":")
