@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from pipeline.geometry import apply_homography, box_homography
 from pipeline.page_map import PageMap
-from pipeline.simulator.camera import blurred, developed, exposed
+from pipeline.simulator.camera import developed, exposed, seen_through_lens
 from pipeline.simulator.printer import printed_reflectance
 from pipeline.simulator.profile import Profile, Shot, draw_shot
 from pipeline.simulator.scene import add_glare, add_occluders, light, mask_within, slope_shade, table
@@ -21,7 +21,7 @@ from pipeline.simulator.warp import Tiles, shrink_for
 MAKE = "inkproof"
 SOFTWARE = "inkproof simulator"
 _SHADE_CELL_PX = 16
-_SHOT_NOISE_AT_ISO_100 = 2e-4
+_MM_PER_INCH = 25.4
 _EXIF_FIELDS = ("Make", "Model", "Software", "DateTime", "Orientation")
 
 
@@ -49,20 +49,22 @@ def simulate_photo(
     `page_map` is the whole truth of both. The same generator state gives the same bytes, on any number of threads.
 
     Args:
-        page: uint8 (H, W, 3) RGB raster of the whole page, edge to edge; 300 dpi or more is finer than the photo.
+        page: uint8 (H, W, 3) RGB raster of the whole page, edge to edge; 300 dpi or more is finer than the photo. To be printed
+            in dots of ink it is brought to the printer's resolution, a pixel to its nearest dots.
         page_width_mm, page_height_mm: the size of the paper.
         background: uint8 (H, W, 3) RGB picture that lies on the table in place of wood.
     """
     if page.dtype != np.uint8 or page.ndim != 3 or page.shape[2] != 3:
         raise ValueError(f"expected a uint8 (H, W, 3) page, got {page.dtype} {page.shape}")
     shot = draw_shot(profile, rng)
+    page = _in_dots(page, page_width_mm, page_height_mm, profile)
     sheet = sheet_of(shot, profile, page_width_mm, page_height_mm)
     covered = mask_within(sheet.outline(), sheet.lens.size)
     scene = _bare_table(shot, profile, sheet, covered < 255, rng, background)
     _lay_page(scene, page, covered, shot, profile, sheet, rng)
     add_occluders(scene, shot, sheet)
     add_glare(scene, shot, sheet)
-    picture = exposed(blurred(scene, shot), light(shot, sheet), shot, profile, rng)
+    picture = exposed(seen_through_lens(scene, shot, profile), light(shot, sheet), shot, profile, rng)
     return SimulatedPhoto(developed(picture, profile), sheet.page_map, _exif(profile, shot), shot)
 
 
@@ -89,6 +91,14 @@ def is_simulated(photo: bytes | Mapping[str, object]) -> bool:
     return photo.get("Make") == MAKE or photo.get("Software") == SOFTWARE
 
 
+def _in_dots(page: np.ndarray, width_mm: float, height_mm: float, profile: Profile) -> np.ndarray:
+    """The page as the printer's raster where it prints dots."""
+    size = tuple(round(side * profile.printer_dpi / _MM_PER_INCH) for side in (width_mm, height_mm))
+    if profile.halftone == "none" or size == page.shape[1::-1]:
+        return page
+    return cv2.resize(page, size, interpolation=cv2.INTER_NEAREST)
+
+
 def _bare_table(
     shot: Shot, profile: Profile, sheet: Sheet, seen: np.ndarray, rng: np.random.Generator, background: np.ndarray | None
 ) -> np.ndarray:
@@ -107,7 +117,7 @@ def _lay_page(
     raster_from_page = np.linalg.inv(box_homography(0, 0, sheet.width_mm, sheet.height_mm, width, height))
     places = apply_homography(raster_from_page, sheet.page_from_photo(tiles.nodes))
     shrink = shrink_for(tiles.spans(places, (width, height)))
-    printed = printed_reflectance(page, sheet.width_mm, profile, shrink, rng)
+    printed = printed_reflectance(page, sheet.width_mm, profile, shot, shrink, rng)
     if shot.curl_mm > 0:
         shade = slope_shade(shot, sheet, *(-(-side // _SHADE_CELL_PX) for side in printed.shape[1::-1]))
         printed *= cv2.resize(shade, printed.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
@@ -120,7 +130,7 @@ def _lay_page(
 
 def _exif(profile: Profile, shot: Shot) -> dict[str, object]:
     """The date is fixed: the same photo must be the same bytes."""
-    iso = max(25, round(100 * shot.shot_noise / _SHOT_NOISE_AT_ISO_100))
+    iso = max(25, round(shot.iso))
     return {
         "Make": MAKE,
         "Model": f"simulated {profile.name}",
@@ -130,7 +140,7 @@ def _exif(profile: Profile, shot: Shot) -> dict[str, object]:
         "DateTimeOriginal": "2000:01:01 00:00:00",
         "ExposureTime": round(min(1 / 30, 0.5 / iso), 6),
         "ISOSpeedRatings": iso,
-        "FNumber": 1.8,
+        "FNumber": profile.f_number or 1.8,
         "FocalLength": 5.0,
         "FocalLengthIn35mmFilm": round(profile.focal_35mm_mm),
     }

@@ -23,25 +23,40 @@ def frame_size(shot: Shot, profile: Profile, page_width_mm: float, page_height_m
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """Radial distortion, the first term of Brown's model (1966): r becomes r (1 + k1 r^2).
+    """Radial and tangential distortion (Brown 1966): x becomes x (1 + k1 r^2 + k2 r^4) + 2 p1 x y + p2 (r^2 + 2 x^2), y likewise.
 
-    r is the distance from the frame's centre in half diagonals, so `k1` is the share by which the corners move outwards.
+    Lengths are from the frame's centre in half diagonals, so `k1` + `k2` is the share by which the corners move outwards.
     """
 
-    k1: float
     size: tuple[int, int]
+    k1: float = 0.0
+    k2: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
 
     def bent(self, photo_px: np.ndarray) -> np.ndarray:
         """Returns where points (N, 2) px of a perfect lens are seen."""
-        from_centre = self._from_centre(photo_px)
-        return photo_px + self._unit_px * from_centre * self.k1 * (from_centre**2).sum(axis=1, keepdims=True)
+        return photo_px + self._unit_px * self._moves(self._from_centre(photo_px))
 
     def straightened(self, photo_px: np.ndarray) -> np.ndarray:
         """Returns where a perfect lens would have shown points (N, 2) px, exact to 1e-9 px for |k1| <= 0.05."""
         seen = straight = self._from_centre(photo_px)
         for _ in range(_STRAIGHTENING_STEPS):
-            straight = seen / (1 + self.k1 * (straight**2).sum(axis=1, keepdims=True))
+            radial = 1 + self._stretch(straight)
+            straight = (seen - self._moves(straight) + straight * (radial - 1)) / radial
         return photo_px + self._unit_px * (straight - seen)
+
+    def _moves(self, from_centre: np.ndarray) -> np.ndarray:
+        x, y = from_centre.T
+        square = x * x + y * y
+        aside = np.column_stack(
+            [2 * self.p1 * x * y + self.p2 * (square + 2 * x * x), self.p1 * (square + 2 * y * y) + 2 * self.p2 * x * y]
+        )
+        return from_centre * self._stretch(from_centre) + aside
+
+    def _stretch(self, from_centre: np.ndarray) -> np.ndarray:
+        square = (from_centre**2).sum(axis=1, keepdims=True)
+        return square * (self.k1 + self.k2 * square)
 
     def _from_centre(self, photo_px: np.ndarray) -> np.ndarray:
         return (photo_px - (np.array(self.size) - 1) / 2) / self._unit_px

@@ -1,16 +1,21 @@
-"""The printer: a page of 8-bit colour becomes the linear reflectance of ink on paper.
+"""The printer: a page of 8-bit colour becomes the linear reflectance of ink on paper."""
 
-No halftone screen, banding or misregistration yet: the pattern of dots is represented by its mean and its spread alone.
-"""
+from functools import lru_cache
 
 import cv2
 import numpy as np
+from PIL import Image, ImageCms
 
-from pipeline.simulator.profile import Profile
+from pipeline.errors import BadInput
+from pipeline.simulator.halftone import halftoned
+from pipeline.simulator.kernels import gaussian_kernel
+from pipeline.simulator.profile import Profile, Shot
 
 _BAND_ROWS = 512
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
-_GRAIN_PX = 2
+_CUBE = 33
+# what cv2's cubic (a = -0.75) leaves of the variance of white noise, an axis, on average over the places between two samples
+_CUBIC_POWER = 6 / 7
 
 
 def linear_from_srgb(v: np.ndarray) -> np.ndarray:
@@ -19,60 +24,158 @@ def linear_from_srgb(v: np.ndarray) -> np.ndarray:
 
 
 def printed_reflectance(
-    page: np.ndarray, page_width_mm: float, profile: Profile, shrink: int, rng: np.random.Generator
+    page: np.ndarray, page_width_mm: float, profile: Profile, shot: Shot, shrink: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Returns the reflectance of the printed page, float32 (H / shrink, W / shrink, 3), sides rounded up.
 
-    Each colour is printed by `tone_curve`, loses saturation towards its own luminance, and spreads by a Gaussian of
-    `ink_spread_um`; then blocks of `shrink` x `shrink` pixels are averaged, so that the camera's warp has no detail to
-    alias. The paper's grain multiplies all. Work goes band by band: a page at 600 dpi is 400 MB in float.
+    Each colour asks for a reflectance (`print_table`, `gamut`), which continuous tone or dots of ink give (`halftoned`); blocks
+    of `shrink` x `shrink` dots are averaged, so that the camera's warp has no detail to alias; then ink wanes along the feed,
+    the cyan and the yellow separation are moved, ink and light spread by a Gaussian, and the paper's grain multiplies all.
+    Work goes band by band: a page at 600 dpi is 400 MB in float.
 
     Args:
-        page: uint8 (H, W, 3) sRGB raster of the whole page.
+        page: uint8 (H, W, 3) sRGB raster of the whole page, a pixel for each printer dot where there is a halftone.
     """
     height, width = page.shape[:2]
-    tone = tone_curve(profile)
-    s = profile.print_saturation_rate
-    gamut = (s * np.eye(3) + (1 - s) * _LUMA).astype(np.float32)
-    spread_px = profile.ink_spread_um / 1000 * width / page_width_mm
-    reach = int(np.ceil(4 * spread_px))
-    band_rows = _BAND_ROWS // shrink * shrink
+    if profile.icc_profile:
+        page = icc_proof(page, profile.icc_profile)
+    paper, reach = profile.paper_reflectance, profile.paper_reflectance - profile.ink_reflectance
     printed = np.empty((-(-height // shrink), -(-width // shrink), 3), np.float32)
+    # diffused errors go down the whole page
+    band_rows = height if profile.halftone == "error-diffusion" else _BAND_ROWS // shrink * shrink
+    band_rows = -(-band_rows // shrink) * shrink
     for top in range(0, height, band_rows):
-        bottom = min(top + band_rows, height)
-        first = max(top - reach, 0)
-        band = cv2.transform(cv2.LUT(page[first : bottom + reach], tone), gamut)
-        if spread_px > 0:
-            cv2.GaussianBlur(band, (2 * reach + 1, 2 * reach + 1), spread_px, dst=band, borderType=cv2.BORDER_REPLICATE)
-        band = band[top - first : bottom - first]
-        if shrink > 1:
-            below, right = -(bottom - top) % shrink, -width % shrink
-            band = cv2.copyMakeBorder(band, 0, below, 0, right, cv2.BORDER_REPLICATE)
-            band = cv2.resize(band, (band.shape[1] // shrink, band.shape[0] // shrink), interpolation=cv2.INTER_AREA)
-        printed[top // shrink : top // shrink + len(band)] = band
+        part = page[top : top + band_rows]
+        if profile.halftone == "none":
+            band = cv2.transform(cv2.LUT(part, print_table(profile)), gamut(profile))
+        else:
+            band = halftoned(inked_area(part, profile), profile, top)
+        band = _averaged(band, shrink)
+        out = printed[top // shrink : top // shrink + len(band)]
+        if profile.halftone == "none":
+            out[...] = band
+        else:
+            np.multiply(band, np.float32(-reach / 255), out=out)
+            out += np.float32(paper)
+    px_per_mm = width / page_width_mm / shrink
+    if profile.banding_rate > 0:
+        ink = banding(profile, shot, (np.arange(len(printed)) + 0.5) / px_per_mm).astype(np.float32)[:, None, None]
+        printed -= np.float32(paper)
+        printed *= ink
+        printed += np.float32(paper)
+    printed = _spread(printed, px_per_mm, profile, shot)
     if profile.paper_grain_rate > 0:
-        _add_grain(printed, profile.paper_grain_rate, rng)
+        _add_grain(printed, px_per_mm, profile, rng)
     return printed
 
 
-def tone_curve(profile: Profile) -> np.ndarray:
-    """Returns the reflectance, float32 (256,), that each 8-bit value is printed with.
+def print_table(profile: Profile) -> np.ndarray:
+    """Returns the reflectance, float32 (256, 3), that each 8-bit value of red, green and blue asks for.
 
-    The driver asks for the area of ink a that would give the value its sRGB luminance between paper white and black; the
-    ink covers a + 4 g a (1 - a), where the dot gain g is the growth of a 50 % tint; Murray-Davies (n = 1) or
-    Yule-Nielsen (n > 1) adds up: R^(1/n) = a R_ink^(1/n) + (1 - a) R_paper^(1/n).
+    Without a measured curve the driver asks for the area of ink a that would give the value its sRGB luminance between paper
+    white and black; the ink covers a + 4 g a (1 - a), where the dot gain g is the growth of a 50 % tint; Murray-Davies (n = 1)
+    or Yule-Nielsen (n > 1) adds up: R^(1/n) = a R_ink^(1/n) + (1 - a) R_paper^(1/n). A measured curve is interpolated by
+    monotone cubics (Fritsch and Carlson 1980). With an ICC profile, colours are what it says, on this paper.
     """
+    if profile.icc_profile:
+        return np.repeat(profile.paper_reflectance * linear_from_srgb(np.arange(256) / 255)[:, None], 3, axis=1).astype(
+            np.float32
+        )
     area = 1 - linear_from_srgb(np.arange(256) / 255)
     area = np.clip(area + 4 * profile.dot_gain_rate * area * (1 - area), 0, 1)
     power = 1 / profile.yule_nielsen_n
-    mixed = area * profile.ink_reflectance**power + (1 - area) * profile.paper_reflectance**power
-    return (mixed**profile.yule_nielsen_n).astype(np.float32)
+    mixed = (area * profile.ink_reflectance**power + (1 - area) * profile.paper_reflectance**power) ** profile.yule_nielsen_n
+    measured = (profile.print_curve_red, profile.print_curve_green, profile.print_curve_blue)
+    return np.column_stack([_through(np.array(curve)) if curve else mixed for curve in measured]).astype(np.float32)
 
 
-def _add_grain(printed: np.ndarray, grain_rate: float, rng: np.random.Generator) -> None:
+def gamut(profile: Profile) -> np.ndarray:
+    """Returns the matrix, float32 (3, 3), that takes the reflectance asked for to what the inks give."""
+    s = 1.0 if profile.icc_profile else profile.print_saturation_rate
+    return (s * np.eye(3) + (1 - s) * _LUMA).astype(np.float32)
+
+
+def inked_area(page: np.ndarray, profile: Profile) -> np.ndarray:
+    """Returns the area that ink must cover for each channel's light, uint8 (H, W, 3) of 255, as drivers do."""
+    paper, ink = profile.paper_reflectance, profile.ink_reflectance
+    area = np.clip((paper - print_table(profile)) / max(paper - ink, 1e-6), 0, 1)
+    # the gamut's rows add up to 1, so it does to areas what it does to reflectances
+    return cv2.transform(cv2.LUT(page, np.rint(255 * area).astype(np.uint8)[None]), gamut(profile))
+
+
+def banding(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
+    """Returns how much ink there is, 1 on average, at places down the page."""
+    return 1 + profile.banding_rate * np.sin(2 * np.pi * (y_mm / profile.banding_mm + shot.banding_phase))
+
+
+def icc_proof(page: np.ndarray, profile_file: str) -> np.ndarray:
+    """Returns the page's colours as the printer of an ICC profile gives them, relative to its paper, uint8 (H, W, 3) sRGB.
+
+    Raises: BadInput when the file is not an ICC profile of a device that can be printed on.
+    """
+    return np.asarray(ImageCms.applyTransform(Image.fromarray(page), _proof_transform(profile_file)))
+
+
+@lru_cache(maxsize=4)
+def icc_cube(profile_file: str) -> np.ndarray:
+    """Returns `icc_proof` of a lattice of colours, float32 (33, 33, 33, 3) in [0, 1], by red, green and blue."""
+    steps = np.rint(np.linspace(0, 255, _CUBE)).astype(np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+    proof = icc_proof(np.ascontiguousarray(lattice.reshape(_CUBE, -1, 3)), profile_file)
+    return (proof.reshape(_CUBE, _CUBE, _CUBE, 3) / 255).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _proof_transform(profile_file: str) -> ImageCms.ImageCmsTransform:
+    try:
+        screen, printer = ImageCms.createProfile("sRGB"), ImageCms.getOpenProfile(profile_file)
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        return ImageCms.buildProofTransform(screen, screen, printer, "RGB", "RGB", intent, intent)
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise BadInput(f"{profile_file}: not an ICC profile that can be used ({error}).") from None
+
+
+def _through(curve: np.ndarray) -> np.ndarray:
+    """Returns values (256,) on monotone cubics through evenly spaced points (n,)."""
+    step, slopes = 255 / (len(curve) - 1), np.diff(curve) / (255 / (len(curve) - 1))
+    before, after = slopes[:-1], slopes[1:]
+    same = before * after > 0
+    inner = np.where(same, 2 * before * after / np.where(same, before + after, 1), 0)
+    tangents = np.concatenate([[slopes[0]], inner, [slopes[-1]]])
+    cell = np.minimum((np.arange(256) / step).astype(int), len(slopes) - 1)
+    t = np.arange(256) / step - cell
+    y0, y1, m0, m1 = curve[cell], curve[cell + 1], tangents[cell] * step, tangents[cell + 1] * step
+    return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+
+
+def _averaged(band: np.ndarray, shrink: int) -> np.ndarray:
+    if shrink == 1:
+        return band
+    below, right = -band.shape[0] % shrink, -band.shape[1] % shrink
+    if below or right:
+        band = cv2.copyMakeBorder(band, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return cv2.resize(band, (band.shape[1] // shrink, band.shape[0] // shrink), interpolation=cv2.INTER_AREA)
+
+
+def _spread(printed: np.ndarray, px_per_mm: float, profile: Profile, shot: Shot) -> np.ndarray:
+    """Blurs, and moves the red and the blue channel: cyan ink is what red light meets, yellow what blue light meets."""
+    sigma_px = profile.ink_spread_um / 1000 * px_per_mm
+    shifts = [np.array(shift) * px_per_mm for shift in (shot.cyan_shift_mm, (0.0, 0.0), shot.yellow_shift_mm)]
+    if not any(shift.any() for shift in shifts):
+        kernel = gaussian_kernel(sigma_px)
+        return cv2.sepFilter2D(printed, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE) if sigma_px > 0 else printed
+    for channel, (x, y) in enumerate(shifts):
+        kernels = gaussian_kernel(sigma_px, x), gaussian_kernel(sigma_px, y)
+        moved = cv2.sepFilter2D(cv2.extractChannel(printed, channel), -1, *kernels, borderType=cv2.BORDER_REPLICATE)
+        cv2.insertChannel(moved, printed, channel)
+    return printed
+
+
+def _add_grain(printed: np.ndarray, px_per_mm: float, profile: Profile, rng: np.random.Generator) -> None:
     height, width = printed.shape[:2]
-    fibres = rng.standard_normal((-(-height // _GRAIN_PX), -(-width // _GRAIN_PX)), dtype=np.float32)
+    lattice = tuple(max(2, round(side / px_per_mm / profile.paper_grain_mm)) for side in (height, width))
+    fibres = rng.standard_normal(lattice, dtype=np.float32)
     grain = cv2.resize(fibres, (width, height), interpolation=cv2.INTER_CUBIC)
-    grain *= grain_rate
+    grain *= profile.paper_grain_rate / _CUBIC_POWER
     grain += 1
     printed *= grain[..., None]

@@ -104,7 +104,8 @@ class Sheet:
 def sheet_of(shot: Shot, profile: Profile, width_mm: float, height_mm: float) -> Sheet:
     """Returns the sheet and the phone that a shot drew."""
     curl = curl_of(shot, width_mm, height_mm)
-    lens = Lens(shot.lens_k1, frame_size(shot, profile, width_mm, height_mm))
+    size = frame_size(shot, profile, width_mm, height_mm)
+    lens = Lens(size, shot.lens_k1, shot.lens_k2, shot.lens_p1, shot.lens_p2)
     outline = curl.in_space(_edge(width_mm, height_mm) - np.array([width_mm, height_mm]) / 2)
     return Sheet(width_mm, height_mm, curl, lens, pose(shot, profile, outline, lens))
 
