@@ -1,13 +1,16 @@
 """What there is to choose from, and the check that an experiment chooses from it, before anything is made."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from pipeline.attacks import ATTACKS
+from pipeline.config import section
 from pipeline.datasets import available_datasets
-from pipeline.errors import WrongUse, near_match
+from pipeline.errors import InkproofError, WrongUse, near_match
+from pipeline.images import picture_files
 from pipeline.models import available_models
-from pipeline.settings import Experiment
-from pipeline.simulator import profile_names, profile_summary
+from pipeline.settings import Experiment, Source
+from pipeline.simulator import load_profile, profile_names, profile_summary
 from pipeline.transforms import TRANSFORMS, transform_named
 
 _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
@@ -36,6 +39,7 @@ def check_names(experiment: Experiment) -> None:
         if attack.name not in ATTACKS:
             where = experiment.where(f"attacks.{number}.name")
             raise WrongUse(f'{where}: unknown attack "{attack.name}".', near_match(attack.name, ATTACKS))
+        _check_options(experiment, number)
     for name, values in experiment.transforms.grids.items():
         where = experiment.where(f"transforms.{name}")
         transform = transform_named(name, where)
@@ -45,10 +49,36 @@ def check_names(experiment: Experiment) -> None:
             if not transform.minimum <= value <= transform.maximum:
                 expected = f"{transform.minimum:g} to {transform.maximum:g}"
                 raise WrongUse(f"{where}: {name} = {value:g} is out of range: expected {expected}.")
-    profile, names = experiment.photograph.profile, profile_names()
-    if profile not in names:
-        raise WrongUse(f'{experiment.where("photograph.profile")}: unknown profile "{profile}".', near_match(profile, names))
+    _check_profile(experiment, experiment.photograph.profile, "photograph.profile")
+    _check_background(experiment)
 
 
-def _numbers(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _check_options(experiment: Experiment, number: int) -> None:
+    attack, key = experiment.attacks[number], f"attacks.{number}.options"
+    kind = ATTACKS[attack.name].options
+    if kind is None:
+        if attack.options:
+            raise WrongUse(f'{experiment.where(key)}: attack "{attack.name}" has no options.', "Leave options out.")
+        return
+    options = section(kind, attack.options, key, experiment.source or Source(Path("experiment"), {}))
+    if hasattr(options, "profile"):
+        _check_profile(experiment, options.profile, f"{key}.profile")
+
+
+def _check_profile(experiment: Experiment, profile: str, key: str) -> None:
+    where = experiment.where(key)
+    if not profile.endswith(".toml") and profile not in profile_names():
+        raise WrongUse(f'{where}: unknown profile "{profile}".', near_match(profile, profile_names()))
+    try:
+        load_profile(experiment.profile_place(profile))
+    except InkproofError as error:
+        raise type(error)(f"{where}: {error.message}", error.hint) from None
+
+
+def _check_background(experiment: Experiment) -> None:
+    place, where = experiment.background_place(), experiment.where("photograph.background")
+    try:
+        if place:
+            picture_files(place)
+    except InkproofError as error:
+        raise type(error)(f"{where}: {error.message}", error.hint) from None

@@ -1,6 +1,6 @@
 """Candidates and their adversarial images, made once each and kept: what select and generate share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.executor import Context
 from pipeline.images import pixels_sha256, png_bytes, read_png
 from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
+from pipeline.settings import AttackSettings
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
@@ -101,10 +102,14 @@ class CandidatePool:
 
 
 class Crafter:
-    """Makes adversarial images in batches of one fixed size, and each only once."""
+    """Makes adversarial images in batches of one fixed size, and each only once.
 
-    def __init__(self, classifier: Classifier, items: Items, context: Context) -> None:
+    `attacks` are the settings of the attacks that it will be asked for, with every path filled in.
+    """
+
+    def __init__(self, classifier: Classifier, items: Items, context: Context, attacks: Iterable[AttackSettings]) -> None:
         self._classifier, self._items, self._context = classifier, items, context
+        self._attacks = {found.name: attack_named(found.name, options=found.options) for found in attacks}
 
     def craft(
         self, attack_name: str, epsilons_8bit: Sequence[int], images: Sequence[tuple[Candidate, np.ndarray]], label: str = ""
@@ -113,7 +118,7 @@ class Crafter:
 
         Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
         """
-        attack = attack_named(attack_name)
+        attack = self._attacks[attack_name]
         found: dict[tuple[int, str], Crafted] = {}
         missing: list[tuple[Candidate, np.ndarray]] = []
         for candidate, pixels in images:
@@ -148,7 +153,9 @@ class Crafter:
         self._items.put(key, json_bytes(cost))
 
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
-        return content_hash([attack, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint])
+        identity = [attack, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint]
+        options = getattr(self._attacks[attack], "identity", None)
+        return content_hash(identity if options is None else [*identity, options])
 
 
 def top_predictions(probabilities: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:

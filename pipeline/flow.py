@@ -242,6 +242,10 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
             inputs[name] = record.digest
     if stage.name == "select":
         inputs |= _external_files(experiment)
+    if stage.name in ("select", "generate"):
+        inputs |= _attack_profiles(experiment)
+    if stage.name == "photograph":
+        inputs |= _photograph_files(experiment)
     if stage.name == "crop":
         inputs |= {
             f"photos/{photo_name(run, path)}": photo_digest(run, path)
@@ -274,6 +278,35 @@ def _external_files(experiment: Experiment) -> dict[str, str]:
     if images and images.is_dir():
         inputs["images"] = content_hash(_listing(images))
     return inputs
+
+
+def _attack_profiles(experiment: Experiment) -> dict[str, str]:
+    """Hashes what the user's own profiles say that attacks expect to be printed and photographed with."""
+    values = ((attack.name, key, value) for attack in experiment.resolved_attacks() for key, value in attack.options.items())
+    return {f"{name}.{key}": _profile_hash(value) for name, key, value in values if _is_profile_file(value)}
+
+
+def _photograph_files(experiment: Experiment) -> dict[str, str]:
+    """Hashes the user's own profile, and every picture that may lie on the table."""
+    inputs = {}
+    profile, background = experiment.profile_place(experiment.photograph.profile), experiment.background_place()
+    if _is_profile_file(profile):
+        inputs["profile"] = _profile_hash(profile)
+    if background:
+        from pipeline.images import picture_files
+
+        inputs["background"] = content_hash([(path.name, file_hash(path)) for path in picture_files(background)])
+    return inputs
+
+
+def _is_profile_file(value: object) -> bool:
+    return isinstance(value, str) and value.endswith(".toml")
+
+
+def _profile_hash(path: str) -> str:
+    from pipeline.simulator import load_profile, profile_content
+
+    return content_hash(profile_content(load_profile(path)))
 
 
 def _clear_items(stage: Stage, run: Run) -> None:

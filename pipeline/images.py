@@ -121,6 +121,22 @@ def image_format(path: str | Path) -> str:
     return ""
 
 
+def picture_files(place: Path) -> list[Path]:
+    """Returns the pictures that a path means: the file itself, or those in a folder, sorted by name.
+
+    Raises:
+        BadInput: there is no such path, or the folder holds no picture.
+    """
+    if not place.is_dir():
+        if not image_format(place):
+            raise BadInput(f"{shown(place)}: no such picture or folder.", "Give a JPEG or PNG file, or a folder of them.")
+        return [place]
+    found = [path for path in sorted(place.iterdir()) if path.is_file() and image_format(path)]
+    if not found:
+        raise BadInput(f"{shown(place)}: a folder without pictures.", "Put JPEG or PNG files into it.")
+    return found
+
+
 def png_bytes(pixels: np.ndarray, compress_level: int = 6) -> bytes:
     """Returns uint8 (H, W, 3) RGB pixels as the bytes of an 8-bit PNG without metadata: the same pixels, the same bytes.
 

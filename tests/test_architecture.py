@@ -22,12 +22,13 @@ FLOORS = {
         "torchvision_import",
         "photo_tags",
     ),
-    2: ("models", "datasets", "attacks", "transforms", "fiducials", "simulator", "metrics", "reporting"),
-    3: ("views", "crafting", "printing", "registration"),
-    4: ("stages", "training"),
-    5: ("flow", "doctor", "catalogue"),
-    6: ("cli",),
-    7: ("__main__", "__init__"),
+    2: ("models", "datasets", "transforms", "fiducials", "simulator", "metrics", "reporting"),
+    3: ("attacks", "views", "printing", "registration"),
+    4: ("crafting",),
+    5: ("stages", "training"),
+    6: ("flow", "doctor", "catalogue", "settings_page"),
+    7: ("cli",),
+    8: ("__main__", "__init__"),
 }
 # Foundations may lean on each other; rooms above may not.
 NEIGHBOURS_ALLOWED = {0, 1}

@@ -28,7 +28,11 @@ class Perturbed:
 
 
 class Attack(Protocol):
-    """An attack with its parameters; it keeps no state between calls."""
+    """An attack with its parameters; it keeps no state between calls.
+
+    One with options also has `identity`: a plain value with everything that its result depends on besides image, label,
+    epsilon and network.
+    """
 
     name: str
     targeted: bool

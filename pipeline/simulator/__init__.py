@@ -2,7 +2,7 @@
 
 from pipeline.simulator.photo import SimulatedPhoto, encode_jpeg, is_simulated, simulate_photo
 from pipeline.simulator.profile import Profile, Shot, draw_shot
-from pipeline.simulator.profile_file import load_profile, profile_names, profile_summary
+from pipeline.simulator.profile_file import load_profile, profile_content, profile_names, profile_summary
 
 __all__ = [
     "Profile",
@@ -12,6 +12,7 @@ __all__ = [
     "encode_jpeg",
     "is_simulated",
     "load_profile",
+    "profile_content",
     "profile_names",
     "profile_summary",
     "simulate_photo",

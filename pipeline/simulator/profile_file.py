@@ -2,12 +2,13 @@
 
 import difflib
 import tomllib
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import BadInput, WrongUse
 from pipeline.simulator.profile import Numbers, Profile, Range
+from pipeline.store import file_hash
 
 _FOLDER = Path(__file__).parent / "profiles"
 
@@ -28,6 +29,12 @@ def load_profile(name: str | Path) -> Profile:
             f'Profile "{path.stem}" has missing or unknown keys: {", ".join(odd)}.', "Compare it with office-phone.toml."
         )
     return Profile(name=path.stem, **{key: _checked(path.stem, key, values[key], item) for key, item in wanted.items()})
+
+
+def profile_content(profile: Profile) -> dict[str, Any]:
+    """Returns what a profile says, wherever it lies and whatever its name: an ICC file is in it as the hash of its bytes."""
+    icc = profile.icc_profile and file_hash(Path(profile.icc_profile))
+    return {key: value for key, value in asdict(profile).items() if key != "name"} | {"icc_profile": icc}
 
 
 def profile_names() -> list[str]:

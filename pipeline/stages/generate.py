@@ -23,7 +23,7 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     selected = read_table(run.printouts / "selection.parquet", Selected)
     candidates = {found.image_id: found for found in read_table(run.printouts / "candidates.parquet", Candidate)}
     classifier = load_classifier(experiment.resolved_model(), context.device)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context)
+    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks())
     pairs: list[Pair] = []
     written: list[str] = []
     for attack in experiment.attacks:

@@ -38,7 +38,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context)
+    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks())
     draw = _Draw(experiment, pool, crafter, classifier, context)
     chosen, fills = draw.all_cells()
     if not chosen:
