@@ -2,12 +2,13 @@
 
 from pipeline.fiducials.detection import FIRST_LONG_SIDE_PX, Detection, decoders, detect, search
 from pipeline.fiducials.drawing import N_MODULES, QUIET_MODULES, modules
-from pipeline.fiducials.payload import MAX_PAGE, Payload, decode_payload, encode_payload
+from pipeline.fiducials.payload import CALIBRATION, MAX_PAGE, Payload, decode_payload, encode_payload
 from pipeline.fiducials.pyramid import Pyramid, level_from_photo, photo_from_level
 from pipeline.fiducials.refinement import agreement, order_corners, refine_corners
 from pipeline.fiducials.tags import N_CELLS, detect_tags, tag_id, tag_modules
 
 __all__ = [
+    "CALIBRATION",
     "FIRST_LONG_SIDE_PX",
     "MAX_PAGE",
     "N_CELLS",

@@ -10,6 +10,8 @@ from pipeline.records import CORNERS
 PREFIX = "IP"
 FORMAT_VERSION = 1
 MAX_PAGE = 36**3 - 1
+# Run codes that begin with this belong to the calibration page; the rest tells its paper and orientation.
+CALIBRATION = "CAL"
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RUN_CODE = re.compile(r"[A-Z2-7]{5}")

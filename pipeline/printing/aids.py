@@ -44,7 +44,7 @@ def with_aids(printout: Printout, grid_mm: float) -> Printout:
     for page in range(1, printout.n_pages + 1):
         images = tuple(_images(printout, page))
         if images not in planned:  # most pages are alike
-            plan = replace(printout, tags=tuple(_tags(printout, page, grid_mm)))
+            plan = replace(printout, tags=tuple(corner_tags(printout, page, grid_mm)))
             plan = replace(plan, patches=tuple(_patches(plan, page, grid_mm)))
             planned[images] = replace(plan, marks=tuple(_marks(plan, page, grid_mm)))
         plan = planned[images]
@@ -54,7 +54,7 @@ def with_aids(printout: Printout, grid_mm: float) -> Printout:
     return replace(printout, tags=tuple(tags), patches=tuple(patches), marks=tuple(marks))
 
 
-def _tags(printout: Printout, page: int, grid_mm: float) -> Iterator[Tag]:
+def corner_tags(printout: Printout, page: int, grid_mm: float) -> Iterator[Tag]:
     """Yields a tag beside each code, in the strip between the codes or in their column; all four in the same way, or none."""
     codes = [code for code in printout.fiducials if code.page == page]
     size_mm = N_CELLS * _whole(TAG_CELL_MM, grid_mm)

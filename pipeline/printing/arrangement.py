@@ -99,6 +99,17 @@ def arrange(
     return with_aids(printout, sheet.mm(sheet.step)) if aids else printout
 
 
+def bare_printout(run: str, run_code: str, paper: str, orientation: str, dpi: int) -> Printout:
+    """Returns one page with nothing on it but its four codes, for `chart` to fill.
+
+    Raises: WrongUse when the paper or the orientation is unknown.
+    """
+    sheet = _sheet(paper, orientation, dpi, DEFAULT_MODULE_MM)
+    fiducials = tuple(_fiducial(sheet, run_code, 1, corner) for corner in CORNERS)
+    size = sheet.mm(sheet.width), sheet.mm(sheet.height)
+    return Printout(FORMAT_VERSION, run, run_code, paper, orientation, *size, dpi, sheet.mm(sheet.module), 1, "", (), fiducials)
+
+
 def grid_dpi(dpi: int) -> int:
     """Returns the dots per inch of the grid that everything is placed on: 300 or 360 where `dpi` allows."""
     return next((grid for grid in (300, 360) if dpi % grid == 0), dpi)

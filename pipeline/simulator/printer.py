@@ -28,10 +28,10 @@ def printed_reflectance(
 ) -> np.ndarray:
     """Returns the reflectance of the printed page, float32 (H / shrink, W / shrink, 3), sides rounded up.
 
-    Each colour asks for a reflectance (`print_table`, `gamut`), which continuous tone or dots of ink give (`halftoned`); blocks
-    of `shrink` x `shrink` dots are averaged, so that the camera's warp has no detail to alias; then ink wanes along the feed,
-    the cyan and the yellow separation are moved, ink and light spread by a Gaussian, and the paper's grain multiplies all.
-    Work goes band by band: a page at 600 dpi is 400 MB in float.
+    Each colour asks for a reflectance (`row_tables`, `gamut`), which continuous tone or dots of ink give (`halftoned`); blocks of
+    `shrink` x `shrink` dots are averaged, so that the camera's warp has no detail to alias; then the cyan and the yellow
+    separation are moved, ink and light spread by a Gaussian, and the paper's grain multiplies all. Work goes band by band: a page
+    at 600 dpi is 400 MB in float.
 
     Args:
         page: uint8 (H, W, 3) sRGB raster of the whole page, a pixel for each printer dot where there is a halftone.
@@ -44,25 +44,17 @@ def printed_reflectance(
     # diffused errors go down the whole page
     band_rows = height if profile.halftone == "error-diffusion" else _BAND_ROWS // shrink * shrink
     band_rows = -(-band_rows // shrink) * shrink
+    tables = row_tables(profile, shot, (np.arange(height) + 0.5) * page_width_mm / width)
     for top in range(0, height, band_rows):
         part = page[top : top + band_rows]
+        asked = cv2.transform(_looked_up(part, tables[top : top + band_rows] if len(tables) > 1 else tables), gamut(profile))
+        out = printed[top // shrink : -(-(top + len(part)) // shrink)]
         if profile.halftone == "none":
-            band = cv2.transform(cv2.LUT(part, print_table(profile)), gamut(profile))
+            out[...] = _averaged(asked, shrink)
         else:
-            band = halftoned(inked_area(part, profile), profile, top)
-        band = _averaged(band, shrink)
-        out = printed[top // shrink : top // shrink + len(band)]
-        if profile.halftone == "none":
-            out[...] = band
-        else:
-            np.multiply(band, np.float32(-reach / 255), out=out)
+            np.multiply(_averaged(halftoned(asked, profile, top), shrink), np.float32(-reach / 255), out=out)
             out += np.float32(paper)
     px_per_mm = width / page_width_mm / shrink
-    if profile.banding_rate > 0:
-        ink = banding(profile, shot, (np.arange(len(printed)) + 0.5) / px_per_mm).astype(np.float32)[:, None, None]
-        printed -= np.float32(paper)
-        printed *= ink
-        printed += np.float32(paper)
     printed = _spread(printed, px_per_mm, profile, shot)
     if profile.paper_grain_rate > 0:
         _add_grain(printed, px_per_mm, profile, rng)
@@ -95,17 +87,30 @@ def gamut(profile: Profile) -> np.ndarray:
     return (s * np.eye(3) + (1 - s) * _LUMA).astype(np.float32)
 
 
-def inked_area(page: np.ndarray, profile: Profile) -> np.ndarray:
-    """Returns the area that ink must cover for each channel's light, uint8 (H, W, 3) of 255, as drivers do."""
+def row_tables(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
+    """Returns what each 8-bit value asks for at places down the page, (N, 256, 3), or (1, 256, 3) where all are alike.
+
+    Reflectance, float32, for continuous tone; for a halftone, which prints areas, the inked area in 255ths, uint8.
+    """
+    table = print_table(profile)[None]
+    if profile.banding_rate > 0:
+        table = banded(table, profile, banding_wave(profile, shot, y_mm).astype(np.float32)[:, None, None])
+    if profile.halftone == "none":
+        return np.ascontiguousarray(table, np.float32)
     paper, ink = profile.paper_reflectance, profile.ink_reflectance
-    area = np.clip((paper - print_table(profile)) / max(paper - ink, 1e-6), 0, 1)
     # the gamut's rows add up to 1, so it does to areas what it does to reflectances
-    return cv2.transform(cv2.LUT(page, np.rint(255 * area).astype(np.uint8)[None]), gamut(profile))
+    return np.rint(255 * np.clip((paper - table) / max(paper - ink, 1e-6), 0, 1)).astype(np.uint8)
 
 
-def banding(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
-    """Returns how much ink there is, 1 on average, at places down the page."""
-    return 1 + profile.banding_rate * np.sin(2 * np.pi * (y_mm / profile.banding_mm + shot.banding_phase))
+def banded(reflectance, profile: Profile, wave):
+    """Returns reflectances, arrays or tensors, where the dot gain waxes and wanes: most in middle tones, not on bare paper."""
+    paper, ink = profile.paper_reflectance, profile.ink_reflectance
+    return reflectance - wave * (4 * profile.banding_rate / max(paper - ink, 1e-6)) * (paper - reflectance) * (reflectance - ink)
+
+
+def banding_wave(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
+    """Returns the wave of `banded` at places down the page, -1 to 1, positive where there is more ink."""
+    return np.sin(2 * np.pi * (y_mm / profile.banding_mm + shot.banding_phase))
 
 
 def icc_proof(page: np.ndarray, profile_file: str) -> np.ndarray:
@@ -146,6 +151,16 @@ def _through(curve: np.ndarray) -> np.ndarray:
     t = np.arange(256) / step - cell
     y0, y1, m0, m1 = curve[cell], curve[cell + 1], tangents[cell] * step, tangents[cell + 1] * step
     return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+
+
+def _looked_up(part: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Returns each row of uint8 (H, W, 3) through its own table of (H, 256, 3), or all through one of (1, 256, 3)."""
+    if len(tables) == 1:
+        return cv2.LUT(part, tables)
+    out = np.empty(part.shape, tables.dtype)
+    for row in range(len(part)):
+        out[row] = cv2.LUT(part[row : row + 1], tables[row : row + 1])
+    return out
 
 
 def _averaged(band: np.ndarray, shrink: int) -> np.ndarray:

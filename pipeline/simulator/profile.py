@@ -49,7 +49,12 @@ class Profile:
     print_saturation_rate: float = _parameter("share", 0, 1, "Saturation that the inks keep, about the luminance.")
     ink_spread_um: float = _parameter("um", 0, 200, "Gaussian spread of ink and of light in the paper, standard deviation.")
     misregistration_um: Range = _parameter("um", 0, 300, "Distance of the cyan and of the yellow separation from magenta's.")
-    banding_rate: float = _parameter("share", 0, 0.2, "Amplitude of the ink's waxing and waning along the feed, down the page.")
+    banding_rate: float = _parameter(
+        "share",
+        0,
+        0.2,
+        "Amplitude of the ink's waxing and waning along the feed, of the range from paper to black, at a middle tone.",
+    )
     banding_mm: float = _parameter("mm", 0.2, 300, "Period of the banding.")
     icc_profile: str = _parameter("", None, None, "ICC profile of the printer, a file: replaces tone, gamut and dot gain.")
     paper_grain_rate: float = _parameter("share", 0, 0.05, "Standard deviation of the paper's reflectance.")
