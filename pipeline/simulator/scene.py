@@ -53,20 +53,28 @@ def table(
 def light(shot: Shot, sheet: Sheet) -> np.ndarray:
     """Returns the light that falls on and passes the lens at each photo pixel, float32 (H, W), at most 1.
 
+    Worked out on a coarse grid (`light_at`): nothing in it is finer than 2 mm.
+    """
+    photo, shape = _light_cells(sheet.lens.size)
+    shade = light_at(photo, shot, sheet).reshape(shape).astype(np.float32)
+    return cv2.resize(shade, sheet.lens.size, interpolation=cv2.INTER_LINEAR)
+
+
+def light_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
+    """Returns the light, (N,), that falls on and passes the lens at photo points (N, 2) px.
+
     A linear fall across the page in the plane of the table, a soft-edged cast shadow, and the lens's radial fall-off as
-    the square of the distance from the centre. Worked out on a coarse grid: nothing in it is finer than 2 mm.
+    the square of the distance from the centre.
     """
     size = sheet.lens.size
-    photo, shape = _light_cells(size)
-    page = sheet.table_from_photo(photo) - sheet.centre_mm
+    page = sheet.table_from_photo(photo_px) - sheet.centre_mm
     half_diagonal_mm = math.hypot(*sheet.centre_mm)
     along = page @ _direction(shot.light_direction_deg) / half_diagonal_mm
     shade = 1 - shot.light_fall_rate * np.clip(along + 1, 0, 2) / 2
     beyond_mm = page @ _direction(shot.cast_shadow_direction_deg) - shot.cast_shadow_reach * half_diagonal_mm
     shade *= 1 - shot.cast_shadow_rate * (1 + np.tanh(2 * beyond_mm / max(shot.cast_shadow_softness_mm, 1e-3))) / 2
-    from_centre = (photo - (np.array(size) - 1) / 2) / (math.hypot(*size) / 2)
-    shade *= 1 - shot.vignette_rate * (from_centre**2).sum(axis=1)
-    return cv2.resize(shade.reshape(shape).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    from_centre = (photo_px - (np.array(size) - 1) / 2) / (math.hypot(*size) / 2)
+    return shade * (1 - shot.vignette_rate * (from_centre**2).sum(axis=1))
 
 
 def slope_shade(shot: Shot, sheet: Sheet, n_columns: int, n_rows: int) -> np.ndarray:
@@ -110,12 +118,16 @@ def add_glare(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
     """Adds the mirror image of a lamp, a soft blob of light on the page, to the linear scene."""
     if shot.glare_rate <= 0:
         return
-    size = sheet.lens.size
-    photo, shape = _light_cells(size)
-    from_lamp_mm = sheet.table_from_photo(photo) - np.array([shot.glare_x, shot.glare_y]) * 2 * sheet.centre_mm
+    photo, shape = _light_cells(sheet.lens.size)
+    blob = glare_at(photo, shot, sheet).reshape(shape).astype(np.float32)
+    scene += cv2.resize(blob, sheet.lens.size, interpolation=cv2.INTER_LINEAR)[..., None]
+
+
+def glare_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
+    """Returns how much mirrored light, (N,), photo points (N, 2) px get."""
+    from_lamp_mm = sheet.table_from_photo(photo_px) - np.array([shot.glare_x, shot.glare_y]) * 2 * sheet.centre_mm
     sd_mm = shot.glare_mm * _SD_PER_FULL_WIDTH
-    blob = shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * sd_mm**2))
-    scene += cv2.resize(blob.reshape(shape).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)[..., None]
+    return shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * sd_mm**2))
 
 
 def _light_cells(size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
