@@ -66,6 +66,11 @@ def _everything(experiment: Experiment) -> dict[str, Any]:
     return _sections(*SECTIONS, "attacks", "transforms")(experiment)
 
 
+def _capture(experiment: Experiment) -> dict[str, Any]:
+    """With predicted photographs beside real ones, others count."""
+    return _sections("capture")(experiment) | ({"predict": True} if experiment.photograph.predicts else {})
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
         return {item.name: _without_empty_options(dataclasses.asdict(item)) for item in value}
@@ -84,7 +89,7 @@ STAGES = {
         Stage("generate", "attack them", "printouts", ("select",), _sections("attacks")),
         Stage("layout", "lay the pairs out on printable pages", "printouts", ("generate", "select"), _sections("layout")),
         Stage("photograph", "photograph the pages", "captures", ("layout",), _sections("photograph")),
-        Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _sections("capture")),
+        Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _capture),
         Stage("transform", "apply the digital transforms", "captures", ("generate",), _sections("transforms")),
         Stage("classify", "ask the model about every image", "reports", ("generate", "transform"), _sections("model"), ("crop",)),
         Stage("rate", "count accuracies and destruction rates", "reports", ("classify",), _sections()),
@@ -116,7 +121,7 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
             raise WrongUse(
                 f"{name} needs {needed}, which is {states[needed].state}{why}.", f"Type: inkproof run {experiment.words}"
             )
-    if state.state == WAITING:
+    if state.state == WAITING and not (force and _is_predicting(stage, experiment)):
         raise AnswerNo(f"{name} waits for photographs.", state.reason)
     for used in stage.uses:
         if states[used].state == STALE:
@@ -131,18 +136,22 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
 
 def run_all(experiment: Experiment, run: Run, context: Context, force: bool = False) -> Iterator[StageStatus]:
     """Runs every stage that can run, in order, and yields the state of each; a stage that waits is yielded and passed over."""
-    by_camera = experiment.photograph.by == "camera"
+    by_person = not experiment.photograph.simulates
     for stage in STAGES.values() if force else ():
         _clear_items(stage, run)
     for stage in STAGES.values():
         states = {state.stage: state for state in status(experiment, run)}
         state = states[stage.name]
         blocked = any(states[needed].state != DONE for needed in stage.after)
-        theirs = by_camera and stage.name == "photograph"
-        if state.state == WAITING or blocked or theirs or (state.state == DONE and not force):
+        theirs = by_person and stage.name == "photograph"
+        waits = state.state == WAITING and not (force and _is_predicting(stage, experiment))
+        if waits or blocked or theirs or (state.state == DONE and not force):
             yield state
         else:
-            yield _run(stage, experiment, run, context)
+            state = _run(stage, experiment, run, context)
+            if _is_predicting(stage, experiment):  # its photographs do not stand in for those that are still to be taken
+                state = next(found for found in status(experiment, run) if found.stage == stage.name)
+            yield state
 
 
 def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool = False) -> list[StageStatus]:
@@ -166,7 +175,7 @@ def instructions(experiment: Experiment, run: Run) -> str:
 
 def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:
     by_camera = experiment.photograph.by == "camera"
-    if stage.name == "photograph" and by_camera:
+    if stage.name == "photograph" and by_camera and not experiment.photograph.predicts:
         return _camera_status(experiment, run, known)
     if stage.name == "crop" and by_camera and not photo_files(run, by_camera):
         return StageStatus("crop", WAITING, f"no photos in {run.photos}")
@@ -176,7 +185,7 @@ def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     for needed in stage.after:
         if known[needed].state != DONE:
             return StageStatus(stage.name, STALE, f"{needed} is {known[needed].state}", record.summary)
-    if stage.name == "crop" and not by_camera and known["photograph"].state != DONE:
+    if stage.name == "crop" and experiment.photograph.simulates and known["photograph"].state != DONE:
         return StageStatus("crop", STALE, f"photograph is {known['photograph'].state}", record.summary)
     for used in stage.uses:
         if known[used].state != DONE and used in record.inputs:
@@ -184,7 +193,14 @@ def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     reason = why_stale(
         record, _folder(stage, run), stage.settings(experiment), _inputs(stage, experiment, run, known), experiment.seed
     )
+    if not reason and _is_predicting(stage, experiment):
+        return _camera_status(experiment, run, known)
     return StageStatus(stage.name, STALE if reason else DONE, reason, record.summary)
+
+
+def _is_predicting(stage: Stage, experiment: Experiment) -> bool:
+    """Whether the stage simulates photographs and asks for real ones too."""
+    return stage.name == "photograph" and experiment.photograph.predicts
 
 
 def _camera_status(experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:
@@ -249,7 +265,7 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     if stage.name == "crop":
         inputs |= {
             f"photos/{photo_name(run, path)}": photo_digest(run, path)
-            for path in photo_files(run, experiment.photograph.by == "camera")
+            for path in photo_files(run, not experiment.photograph.simulates)
         }
     return inputs
 

@@ -337,3 +337,42 @@ class RateRow:
     destruction_rate: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow:
+    """One rate measured on real photographs beside the one that simulated photographs predict, over the same `n` pairs.
+
+    `quantity` is a key of COMPARED. `n_measured`, `n_predicted` and `n_both` of the pairs count for the measured rate, for the
+    predicted one, and for both. Intervals are 95 %; `difference` is predicted minus measured. Rates are None where n is 0.
+    """
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    quantity: str
+    top_k: int
+    n: int
+    n_measured: int
+    n_predicted: int
+    n_both: int
+    measured: float | None
+    measured_low: float | None
+    measured_high: float | None
+    predicted: float | None
+    predicted_low: float | None
+    predicted_high: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the predicted rate lies in the measured one's interval."""
+        return self.n > 0 and self.measured_low <= self.predicted <= self.measured_high
+
+
+COMPARED = {
+    "destruction_rate": "destruction rate",
+    "clean_accuracy": "accuracy of clean photographs",
+}

@@ -123,6 +123,11 @@ class PhotographSettings:
     )
 
     @property
+    def predicts(self) -> bool:
+        """Whether photographs are simulated beside real ones."""
+        return self.by == "camera" and self.predict
+
+    @property
     def simulates(self) -> bool:
         """Whether photographs are simulated, alone or beside real ones."""
         return self.by == "simulator" or self.predict

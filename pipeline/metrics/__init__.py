@@ -2,6 +2,6 @@
 
 from pipeline.metrics.destruction import Counts, destruction_counts
 from pipeline.metrics.distances import l2_8bit, linf_8bit, ssim
-from pipeline.metrics.intervals import wilson
+from pipeline.metrics.intervals import paired_difference, wilson
 
-__all__ = ["Counts", "destruction_counts", "l2_8bit", "linf_8bit", "ssim", "wilson"]
+__all__ = ["Counts", "destruction_counts", "l2_8bit", "linf_8bit", "paired_difference", "ssim", "wilson"]

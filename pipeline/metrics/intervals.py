@@ -1,4 +1,4 @@
-"""Confidence intervals of rates."""
+"""Confidence intervals of rates and of the difference of two rates."""
 
 from math import sqrt
 from statistics import NormalDist
@@ -21,3 +21,42 @@ def wilson(n_hit: int, n: int, confidence: float = 0.95) -> tuple[float, float] 
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return (0.0 if n_hit == 0 else centre - half), (1.0 if n_hit == n else centre + half)
+
+
+def paired_difference(
+    n_both: int, n_first: int, n_second: int, n_neither: int, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Returns the interval of the first rate minus the second where both are of the same items; None without items.
+
+    Newcombe 1998, *Improved confidence intervals for the difference between binomial proportions based on paired data*,
+    Statistics in Medicine 17, method 10: two Wilson intervals, squared and added, less what the two rates share (phi, corrected
+    for continuity).
+
+    Args:
+        n_both, n_neither: items that are successes of both, and of neither.
+        n_first, n_second: items that are successes of the one alone.
+        confidence: coverage, in (0, 1).
+    """
+    n = n_both + n_first + n_second + n_neither
+    if min(n_both, n_first, n_second, n_neither) < 0:
+        raise ValueError(f"expected counts, got {n_both}, {n_first}, {n_second}, {n_neither}")
+    if n == 0:
+        return None
+    first, second = (n_both + n_first) / n, (n_both + n_second) / n
+    (low_1, high_1), (low_2, high_2) = (wilson(n_both + alone, n, confidence) for alone in (n_first, n_second))
+    below, above = first - low_1, high_1 - first
+    phi = _phi(n_both, n_first, n_second, n_neither)
+
+    def joint(one: float, other: float) -> float:
+        return sqrt(max(0.0, one * one - 2 * phi * one * other + other * other))
+
+    difference = first - second
+    return difference - joint(below, high_2 - second), difference + joint(above, second - low_2)
+
+
+def _phi(n_both: int, n_first: int, n_second: int, n_neither: int) -> float:
+    margins = (n_both + n_first) * (n_second + n_neither) * (n_both + n_second) * (n_first + n_neither)
+    product = n_both * n_neither - n_first * n_second
+    if product > 0:
+        product = max(0.0, product - (n_both + n_first + n_second + n_neither) / 2)
+    return product / sqrt(margins) if margins else 0.0

@@ -41,17 +41,17 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
     Of several pictures of one page a real one counts before a simulated one, then the one whose crops keep most of the signal
     (`signal_kept`); the others are kept and listed. With `capture.count` "all" every real one counts, or every simulated one
-    where there is no real one.
+    where there is no real one. With `photograph.predict` real and simulated ones are chosen apart, and both count.
 
     Raises:
         AnswerNo: there is no photo yet.
     """
-    by_camera = experiment.photograph.by == "camera"
+    by_camera, predicts = experiment.photograph.by == "camera", experiment.photograph.predicts
     if not photo_files(run, by_camera):
         raise AnswerNo(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
     printout = read_layout(run)
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    photos, copies = _photos(run, by_camera, experiment.capture)
+    photos, copies = _photos(run, by_camera and not predicts, experiment.capture)
     items = run.items("crop", run.captures)
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in photos}
     todo = [photo for photo in photos if kept[photo.key] is None]
@@ -60,22 +60,27 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         kept[photo.key] = pages
         items.put(photo.key, json_bytes([asdict(page) for page in pages]))
     pages = [page for photo in photos for page in kept[photo.key]]
-    captures, views, discards = _chosen(pages, experiment.capture.count == "all")
+    captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
     discards += copies
     quality = [row for page in pages for row in page.quality]
     write_table(run.captures / "captures.parquet", Capture, captures)
     write_table(run.captures / "views.parquet", View, views)
     write_table(run.captures / "quality.parquet", CropQuality, quality)
     write_table(run.captures / "discards.parquet", Discard, discards)
-    overlays = sorted({page.overlay for page in pages if page.overlay})
-    replace_folder(run.captures / "views" / "photo", {view.path.removeprefix("views/photo/") for view in views})
+    overlays, crops = sorted({page.overlay for page in pages if page.overlay}), [view.path for view in views]
+    replace_folder(run.captures / "views" / "photo", {path.removeprefix("views/photo/") for path in crops})
     replace_folder(run.overlays, {overlay.removeprefix("overlays/") for overlay in overlays})
+    n_simulated = sum(capture.counts and capture.origin == SIMULATED for capture in captures)
+    if predicts:  # a person is told of the photographs that a person took
+        captures, views, quality, discards = _real(captures, views, quality, discards)
     sheets = write_contact_sheets(run, printout, views, quality, discards)
     items.prune()
     outputs = ["captures.parquet", "views.parquet", "quality.parquet", "discards.parquet"]
-    outputs += [view.path for view in views] + overlays + sheets
+    outputs += crops + overlays + sheets
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
+    if predicts:
+        summary["n_predicted_pages"] = n_simulated
     return Outcome(tuple(outputs), summary, notes)
 
 
@@ -121,17 +126,21 @@ def _kept(rows: list[dict[str, Any]] | None, run: Run) -> list[ReadPage] | None:
         return None
 
 
-def _chosen(pages: Sequence[ReadPage], count_all: bool) -> tuple[list[Capture], list[View], list[Discard]]:
+def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> tuple[list[Capture], list[View], list[Discard]]:
     """Decides which pictures of each page count, and lists the others."""
-    by_page: dict[int, list[ReadPage]] = defaultdict(list)
+
+    def rivals(page: ReadPage) -> tuple[int | None, str]:
+        return page.capture.page, page.capture.origin if origins_apart else ""
+
+    by_page: dict[tuple[int | None, str], list[ReadPage]] = defaultdict(list)
     for page in pages:
         if page.views:
-            by_page[page.capture.page].append(page)
+            by_page[rivals(page)].append(page)
     counting: dict[str, ReadPage] = {}
-    best = {number: min(group, key=_rank) for number, group in by_page.items()}
-    for number, group in by_page.items():
-        same = [page for page in group if page.capture.origin == best[number].capture.origin]
-        counting |= {page.capture.capture_id: page for page in (same if count_all else [best[number]])}
+    best = {key: min(group, key=_rank) for key, group in by_page.items()}
+    for key, group in by_page.items():
+        same = [page for page in group if page.capture.origin == best[key].capture.origin]
+        counting |= {page.capture.capture_id: page for page in (same if count_all else [best[key]])}
     captures, views, discards = [], [], []
     for page in pages:
         counts = page.capture.capture_id in counting
@@ -139,8 +148,23 @@ def _chosen(pages: Sequence[ReadPage], count_all: bool) -> tuple[list[Capture], 
         views += [replace(view, counts=counts) for view in page.views]
         discards += page.discards
         if page.views and not counts:
-            discards.append(discarded(page.capture, "superseded", f"{_shown(best[page.capture.page].capture)} is used"))
+            discards.append(discarded(page.capture, "superseded", f"{_shown(best[rivals(page)].capture)} is used"))
     return captures, views, discards
+
+
+def _real(
+    captures: list[Capture], views: list[View], quality: list[CropQuality], discards: list[Discard]
+) -> tuple[list[Capture], list[View], list[CropQuality], list[Discard]]:
+    """Leaves out what belongs to simulated photographs."""
+    simulated = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
+    shown = [view for view in views if view.capture_id not in simulated]
+    ids = {view.view_id for view in shown}
+    return (
+        [capture for capture in captures if capture.capture_id not in simulated],
+        shown,
+        [row for row in quality if row.view_id in ids],
+        [row for row in discards if row.capture_id not in simulated],
+    )
 
 
 def _rank(page: ReadPage) -> tuple[bool, int, float, str, str]:

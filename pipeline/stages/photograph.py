@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pipeline.errors import AnswerNo
 from pipeline.executor import Context, map_items
+from pipeline.images import picture_files, read_image
 from pipeline.printing import page_raster
 from pipeline.records import Printout
 from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
-from pipeline.simulator import encode_jpeg, load_profile, simulate_photo
+from pipeline.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, json_bytes, read_layout, write_bytes
+from pipeline.store import Run, content_hash, file_hash, json_bytes, read_layout, write_bytes
 
 RENDER_DPI = 300
 
@@ -24,6 +25,7 @@ class _Page:
     number: int
     photo: str
     truth: str
+    background: Path | None
     key: str
 
 
@@ -31,24 +33,18 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `photos/simulated-page-<n>.jpg` and `truth/page-<n>.json` for every page.
 
     Raises:
-        AnswerNo: a person takes the photographs of this experiment.
+        AnswerNo: a person takes the photographs of this experiment, and none are to be predicted.
     """
-    if experiment.photograph.by == "camera":
+    if not experiment.photograph.simulates:
         raise AnswerNo("These photographs are yours to take.", f"Put them into {run.photos}/")
     printout = read_layout(run)
-    profile = load_profile(experiment.photograph.profile)
-    pages = [
-        _Page(
-            number,
-            f"photos/simulated-page-{number:03d}.jpg",
-            f"truth/page-{number:03d}.json",
-            content_hash([printout.pdf_sha256, number, profile, experiment.seed]),
-        )
-        for number in range(1, printout.n_pages + 1)
-    ]
+    profile = load_profile(experiment.profile_place(experiment.photograph.profile))
+    place = experiment.background_place()
+    backgrounds = picture_files(place) if place else []
+    pages = [_page(number, printout, profile, backgrounds, experiment.seed) for number in range(1, printout.n_pages + 1)]
     todo = [page for page in pages if not _is_done(run.captures, page)]
     work = partial(
-        _photograph, captures=run.captures, printouts=run.printouts, printout=printout, profile=profile.name, seed=experiment.seed
+        _photograph, captures=run.captures, printouts=run.printouts, printout=printout, profile=profile, seed=experiment.seed
     )
     for _ in map_items(work, todo, context, "photograph"):
         pass
@@ -57,11 +53,21 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), {"n_photos": len(pages), "profile": profile.name}, ("these photographs are simulated",))
 
 
-def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout, profile: str, seed: int) -> None:
-    settings = load_profile(profile)
+def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[Path], seed: int) -> _Page:
+    background = None
+    identity = [printout.pdf_sha256, number, profile.name, profile_content(profile), seed]
+    if backgrounds:
+        background = backgrounds[generator_for(seed, "background", str(number)).integers(len(backgrounds))]
+        identity.append(file_hash(background))
+    photo, truth = f"photos/simulated-page-{number:03d}.jpg", f"truth/page-{number:03d}.json"
+    return _Page(number, photo, truth, background, content_hash(identity))
+
+
+def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout, profile: Profile, seed: int) -> None:
+    background = read_image(page.background).pixels if page.background else None
     raster = page_raster(printouts, printout, page.number, RENDER_DPI)
     generator = generator_for(seed, "photograph", str(page.number))
-    photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, settings, generator)
+    photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, profile, generator, background)
     jpeg = encode_jpeg(photo)
     homography, residual_px = photo.page_map.numbers
     truth = {

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from pipeline.executor import Context
 from pipeline.metrics import destruction_counts, wilson
-from pipeline.records import PHOTO, SOURCE, VARIANTS, AccuracyRow, Pair, Prediction, RateRow, View
+from pipeline.records import PHOTO, SOURCE, VARIANTS, AccuracyRow, ComparedRow, Pair, Prediction, RateRow, View
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
+from pipeline.stages.predicted_rates import compared_rates
 from pipeline.store import Run, read_table, write_bytes, write_json
 
 TOP_K = (1, 5)
@@ -18,7 +19,10 @@ Condition = tuple[str, float | None, str]
 
 
 def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and Wilson intervals of every condition."""
+    """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and Wilson intervals of every condition.
+
+    Where photographs are predicted as well as taken, `predicted.csv` holds both beside each other.
+    """
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
@@ -37,14 +41,31 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                         rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
     write_bytes(run.reports / "rates.csv", _csv(RateRow, rates))
     write_bytes(run.reports / "accuracies.csv", _csv(AccuracyRow, accuracies))
-    write_json(run.reports / "rates.json", {"destruction_rates": rates, "accuracies": accuracies})
+    tables: dict[str, list] = {"destruction_rates": rates, "accuracies": accuracies}
+    outputs = ["rates.csv", "accuracies.csv", "rates.json"]
+    compared = _compared(experiment, pairs, views, predictions)
+    (run.reports / "predicted.csv").unlink(missing_ok=True)
+    if compared:
+        tables["predicted"] = compared
+        write_bytes(run.reports / "predicted.csv", _csv(ComparedRow, compared))
+        outputs.append("predicted.csv")
+    write_json(run.reports / "rates.json", tables)
     photo = [row for row in rates if row.transform == PHOTO]
     summary = {
         "n_rates": len(rates),
         "n_photo_rates": len(photo),
         "n_without_eligible": sum(row.n_eligible == 0 for row in rates),
     }
-    return Outcome(("rates.csv", "accuracies.csv", "rates.json"), summary)
+    return Outcome(tuple(outputs), summary)
+
+
+def _compared(
+    experiment: Experiment, pairs: list[Pair], views: list[View], predictions: dict[str, Prediction]
+) -> list[ComparedRow]:
+    if not experiment.photograph.predicts:
+        return []
+    cells = [(case, *cell) for case in experiment.selection.cases for cell in experiment.cells()]
+    return compared_rates(cells, pairs, views, predictions, TOP_K)
 
 
 class _Judged:
