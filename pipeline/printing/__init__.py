@@ -1,21 +1,40 @@
 """The printable pages: where everything goes, and the PDF that puts it there."""
 
 from pipeline.printing.arrangement import DEFAULT_MODULE_MM, ORIENTATIONS, PAPERS, PrintPair, arrange, grid_dpi
-from pipeline.printing.document import build_pdf, caption_text, page_raster, render_page, screen_page_name
+from pipeline.printing.chart import (
+    CHART_PAPERS,
+    Chart,
+    SlantedSquare,
+    White,
+    calibration_chart,
+    calibration_printout,
+    chart_of_code,
+)
+from pipeline.printing.chart_drawing import chart_raster
+from pipeline.printing.document import build_chart_pdf, build_pdf, caption_text, page_raster, render_page, screen_page_name
 from pipeline.printing.furniture import furniture
 from pipeline.printing.instructions import Cell, Instructions
 from pipeline.printing.screen import screen_html
 
 __all__ = [
+    "CHART_PAPERS",
     "DEFAULT_MODULE_MM",
     "ORIENTATIONS",
     "PAPERS",
     "Cell",
+    "Chart",
     "Instructions",
     "PrintPair",
+    "SlantedSquare",
+    "White",
     "arrange",
+    "build_chart_pdf",
     "build_pdf",
+    "calibration_chart",
+    "calibration_printout",
     "caption_text",
+    "chart_of_code",
+    "chart_raster",
     "furniture",
     "grid_dpi",
     "page_raster",

@@ -12,6 +12,8 @@ from reportlab.pdfgen.canvas import Canvas
 from pipeline.fiducials import modules, tag_modules
 from pipeline.images import read_png
 from pipeline.printing.arrangement import MM_PER_INCH, SCREEN
+from pipeline.printing.chart import Chart
+from pipeline.printing.chart_drawing import draw_chart
 from pipeline.printing.furniture import Box, Furniture, furniture
 from pipeline.printing.instructions import Instructions, draw_instructions, draw_scale_bar
 from pipeline.printing.pen import GREY, INK, POINTS_PER_MM, Pen
@@ -26,8 +28,11 @@ def build_pdf(
     load_image: Callable[[str], np.ndarray],
     captions: Mapping[tuple[str, str], str],
     instructions: Instructions,
+    chart: Chart | None = None,
 ) -> bytes:
-    """Returns the PDF: the instruction sheet and `printout.n_pages` pages. The same input gives the same bytes.
+    """Returns the PDF: the instruction sheet, `printout.n_pages` pages and a calibration page where a `chart` is given.
+
+    The same input gives the same bytes.
 
     Images are embedded at their own pixels, losslessly and without an interpolation flag; all else is vectors. Viewers are told
     not to scale and to print on one side (PDF 32000-1, 12.2).
@@ -37,22 +42,24 @@ def build_pdf(
     Raises: ValueError when an image is not of the size that its placement names.
     """
     buffer = io.BytesIO()
-    dot = 72 / printout.dpi
-    size = tuple(round(side * printout.dpi / 25.4) * dot for side in (printout.page_width_mm, printout.page_height_mm))
-    canvas = Canvas(buffer, pagesize=size, invariant=1, pageCompression=1)
-    canvas.setTitle(f"inkproof printout {printout.run} ({printout.run_code})")
-    canvas.setAuthor("inkproof")
-    canvas.setCreator("inkproof")
-    canvas.setSubject(f"{printout.n_pages} pages to print at 100 % and to photograph")
-    canvas.setViewerPreference("PrintScaling", "None")
-    canvas.setViewerPreference("Duplex", "Simplex")
-    pen = Pen(canvas, printout.page_height_mm, printout.dpi)
+    pen = _opened(buffer, printout, f"{printout.n_pages} pages to print at 100 % and to photograph")
     draw_instructions(pen, printout, instructions)
-    canvas.showPage()
+    pen.canvas.showPage()
     for page in range(1, printout.n_pages + 1):
         _draw_page(pen, printout, page, load_image, captions)
-        canvas.showPage()
-    canvas.save()
+        pen.canvas.showPage()
+    if chart is not None:
+        _draw_chart_page(pen, chart)
+    pen.canvas.save()
+    return buffer.getvalue()
+
+
+def build_chart_pdf(chart: Chart) -> bytes:
+    """Returns the PDF of the calibration page alone."""
+    buffer = io.BytesIO()
+    pen = _opened(buffer, chart.printout, "a calibration page to print at 100 % and to photograph")
+    _draw_chart_page(pen, chart)
+    pen.canvas.save()
     return buffer.getvalue()
 
 
@@ -88,6 +95,30 @@ def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300, *, sha
         # pdfium rounds a page up to whole dots; without the last factor floating-point dust would add a row.
         bitmap = document[page_index].render(scale=dpi / 72 * (1 - 1e-6), rev_byteorder=True, no_smoothimage=sharp)
         return bitmap.to_numpy()[..., :3].copy()
+
+
+def _opened(buffer: io.BytesIO, printout: Printout, subject: str) -> Pen:
+    """Returns the pen of a new document that tells viewers not to scale and to print on one side."""
+    dot = 72 / printout.dpi
+    size = tuple(round(side * printout.dpi / 25.4) * dot for side in (printout.page_width_mm, printout.page_height_mm))
+    canvas = Canvas(buffer, pagesize=size, invariant=1, pageCompression=1)
+    canvas.setTitle(f"inkproof printout {printout.run} ({printout.run_code})")
+    canvas.setAuthor("inkproof")
+    canvas.setCreator("inkproof")
+    canvas.setSubject(subject)
+    canvas.setViewerPreference("PrintScaling", "None")
+    canvas.setViewerPreference("Duplex", "Simplex")
+    return Pen(canvas, printout.page_height_mm, printout.dpi)
+
+
+def _draw_chart_page(pen: Pen, chart: Chart) -> None:
+    _draw_page(pen, chart.printout, 1, _no_image, {})
+    draw_chart(pen, chart)
+    pen.canvas.showPage()
+
+
+def _no_image(path: str) -> np.ndarray:
+    raise ValueError(f"expected no image on a calibration page, got {path!r}")
 
 
 def _draw_page(
