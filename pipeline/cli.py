@@ -225,8 +225,11 @@ def _rate_table(run: Any) -> str:
     from pipeline.store import read_json, record_from
 
     rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
-    photographed = any(row.transform == "photo" for row in rows)
-    return "\n" + as_text(photo_rate_table(rows)) + "\n" if photographed else "\nNo photograph has been judged yet.\n"
+    origins = sorted({row.origin for row in rows if row.transform == "photo"})
+    tables = [as_text(photo_rate_table(rows, origin=origin)) for origin in origins]
+    if len(origins) > 1:  # real and simulated photographs are never pooled
+        tables = [f"Photographs by {origin}:\n{table}" for origin, table in zip(origins, tables, strict=True)]
+    return "\n" + "\n\n".join(tables) + "\n" if tables else "\nNo photograph has been judged yet.\n"
 
 
 def _run(options: argparse.Namespace) -> tuple[Any, int]:

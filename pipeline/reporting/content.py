@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, Discard, Pair, RateRow
+from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, ComparedRow, Discard, Pair, RateRow
 
 SIMULATED = "simulated"
 
@@ -123,6 +123,17 @@ class ReportContent:
     class_names: tuple[str, ...] = ()
     axes: tuple[TransformAxis, ...] = ()
     reference_rates: tuple[ReferenceRate, ...] = ()
+    compared: tuple[ComparedRow, ...] = ()
+
+    @property
+    def photo_origins(self) -> tuple[str, ...]:
+        """Where the photographs that were judged come from: "camera", "simulated" or both, in this order."""
+        return tuple(sorted({row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO}))
+
+    @property
+    def main_origin(self) -> str:
+        """The origin that the front page speaks of: the camera where there is one, for nothing simulated stands in for it."""
+        return next(iter(self.photo_origins), SIMULATED if self.simulated else "camera")
 
     def __post_init__(self) -> None:
         photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO]

@@ -21,8 +21,15 @@ from pipeline.reporting.findings import NOT_TESTABLE, Finding, photo_findings, t
 from pipeline.reporting.flowables import Gap, TileRow, Verdict, figure_block, prose, table_block, text_table
 from pipeline.reporting.gallery import JPEG_QUALITY, GalleryRow
 from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
-from pipeline.reporting.summary import Flag, flags, has_photos, lead, photo_count, sentences, tiles
-from pipeline.reporting.tables import perturbation_table, photo_tables, quality_table, selection_table, transform_tables
+from pipeline.reporting.summary import Flag, flags, has_photos, lead, on_predictions, photo_count, sentences, tiles
+from pipeline.reporting.tables import (
+    compared_tables,
+    perturbation_table,
+    photo_tables,
+    quality_table,
+    selection_table,
+    transform_tables,
+)
 from pipeline.reporting.words import ATTACK_TITLES, CASE_TITLES, axis_of, count, listed, middle_cut, percent, span
 
 _N_DISCARDS_LISTED = 60
@@ -47,6 +54,7 @@ def _story(content: ReportContent) -> list[Flowable]:
         ("How to read this report", _how_to_read, False),
         ("Selection", _selection, False),
         ("Results from photographs", _photo_results, False),
+        *((("Predicted against measured", _predicted, False),) if content.compared else ()),
         ("Results from digital transforms", _transform_results, False),
         ("Gallery", _gallery, bool(content.gallery)),
         ("Capture quality", _capture_quality, False),
@@ -165,7 +173,7 @@ def _photo_results(content: ReportContent, number: "_Numbering") -> list[Flowabl
             story += table_block(table)
         story += _accuracy_figure(content, number, None)
         return story
-    origins = sorted({row.origin for row in (*content.accuracies, *content.rates) if row.transform == PHOTO})
+    origins = content.photo_origins
     for origin in origins:
         remark = f"{'Simulated' if origin == 'simulated' else 'Real'} photographs."
         if len(origins) > 1:
@@ -178,6 +186,32 @@ def _photo_results(content: ReportContent, number: "_Numbering") -> list[Flowabl
         story += _findings(
             "What the paper observed, tested on these photographs", photo_findings(rates, content.accuracies, origin)
         )
+    return story
+
+
+def _predicted(content: ReportContent, number: "_Numbering") -> list[Flowable]:
+    styles = theme.styles()
+    rows = [row for row in content.compared if row.quantity == "destruction_rate" and row.n]
+    n_alike = sum(row.difference_low <= 0 <= row.difference_high for row in rows)
+    text = (
+        "The same pages were photographed by a camera and by the simulator with the profile of this run. Each pair is compared "
+        "with itself, so both rates have the same n, which is that of the pairs photographed both ways. Simulated photographs "
+        "enter no measured rate. With few attacks intervals are wide and agreement is easy: the interval of the difference says "
+        "how far off a prediction may be."
+    )
+    story: list[Flowable] = [prose(text, styles["body"])]
+    if not rows:
+        story.append(prose("No attack that worked as a file was photographed both ways.", styles["body"]))
+    else:
+        alike = f"In {n_alike} of {count(len(rows), 'comparison')} the interval of the difference holds 0."
+        story.append(prose(f"{_stressed(on_predictions(content))} {alike}", styles["body"]))
+        caption = (
+            "Destruction rates measured on real photographs (filled) and predicted by simulated ones (hollow), same pairs, "
+            "with 95 % Wilson intervals; n at the right of each panel."
+        )
+        story += figure_block(figures.png(figures.predicted_rates(content.compared)), number.figure(), caption)
+    for table in compared_tables(content.compared):
+        story += table_block(table)
     return story
 
 

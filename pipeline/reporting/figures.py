@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, RateRow
+from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, ComparedRow, RateRow
 from pipeline.reporting.content import CaptureQuality, ReferenceRate, TransformAxis
 from pipeline.reporting.theme import INK, QUIET, RULE, attack_style
 from pipeline.reporting.words import CASE_TITLES, attack_order, attack_title, axis_of, span
@@ -152,6 +152,35 @@ def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = ()
         hollow = {"color": "none", "mec": INK, "ls": "none", "ms": 5.2, "mew": 0.8}
         handles += [Line2D([], [], marker=_TOP_MARKERS[k], label=f"Kurakin et al. 2016, top-{k}", **hollow) for k in (1, 5)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@_styled
+def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
+    """Returns measured destruction rates (filled) above the predicted ones (hollow) of each cell, with 95 % intervals."""
+    rows = [row for row in rows if row.quantity == "destruction_rate"]
+    cells = _cells(rows)
+    cases = [case for case in CASES if any(row.case == case for row in rows)]
+    attacks = tuple(attack_order(row.attack for row in rows))
+    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+    figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.5 * max(2, len(cells)))), layout="constrained")
+    panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
+    for panel, case in zip(panels, cases, strict=False):
+        for place, (attack, epsilon) in enumerate(cells):
+            colour = attack_style(attack, attacks)[0]
+            for k, shift in ((1, -0.22), (5, 0.22)):
+                _two_dots(panel, found.get((case, attack, epsilon, k)), place + shift, colour, k)
+            n = " · ".join(str(row.n) if (row := found.get((case, attack, epsilon, k))) else "–" for k in (1, 5))
+            panel.text(1.015, place, n, transform=panel.get_yaxis_transform(), va="center", fontsize=5.8, color=QUIET)
+        _cell_axis(panel, cells, panel is panels[0])
+        label = "destruction rate (n pairs: top-1 · top-5, right)"
+        panel.set(title=CASE_TITLES[case].capitalize(), xlabel=label, xlim=(-2, 102))
+    handles = [
+        Line2D([], [], marker=_TOP_MARKERS[k], color=QUIET, ls=_TOP_LINES[k], mfc=face, label=f"{name}, top-{k}")
+        for k in (1, 5)
+        for name, face in (("measured", QUIET), ("predicted", "white"))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=3)
     return figure
 
 
@@ -310,6 +339,20 @@ def _rate_dot(panel: Axes, row: RateRow | None, y: float, colour: str, top_k: in
     panel.plot(100 * row.destruction_rate, y, _TOP_MARKERS[top_k], color=colour, ms=4.2, zorder=3)
 
 
+def _two_dots(panel: Axes, row: ComparedRow | None, y: float, colour: str, top_k: int) -> None:
+    if row is None or not row.n:
+        panel.text(0, y, "n/a", va="center", fontsize=5.8, color=QUIET)
+        return
+    sides = (
+        (row.measured, row.measured_low, row.measured_high, -0.08, colour, 1.3),
+        (row.predicted, row.predicted_low, row.predicted_high, 0.08, "white", 0.8),
+    )
+    for rate, low, high, shift, face, width in sides:
+        (line,) = panel.plot([100 * low, 100 * high], [y + shift] * 2, color=colour, linewidth=width, zorder=2)
+        line.set_linestyle(_TOP_LINES[top_k])
+        panel.plot(100 * rate, y + shift, _TOP_MARKERS[top_k], color=colour, mfc=face, mew=0.9, ms=4.2, zorder=3)
+
+
 def _cell_axis(panel: Axes, cells: Sequence[tuple[str, int]], is_labelled: bool) -> None:
     panel.set_yticks(
         range(len(cells)), [f"{attack_title(attack)}, ε {epsilon}" for attack, epsilon in cells] if is_labelled else []
@@ -322,7 +365,7 @@ def _cell_axis(panel: Axes, cells: Sequence[tuple[str, int]], is_labelled: bool)
         panel.axhline(place - 0.5, color=RULE if is_new_attack else "#eef1f4", linewidth=0.6, zorder=0)
 
 
-def _cells(rows: Sequence[RateRow | AccuracyRow]) -> list[tuple[str, int]]:
+def _cells(rows: Sequence[RateRow | AccuracyRow | ComparedRow]) -> list[tuple[str, int]]:
     order = attack_order(row.attack for row in rows)
     return sorted({(row.attack, row.epsilon_8bit) for row in rows}, key=lambda cell: (order.index(cell[0]), -cell[1]))
 

@@ -11,10 +11,11 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph
 
 from pipeline.reporting import theme
-from pipeline.reporting.content import ReportContent
+from pipeline.reporting.content import SIMULATED, ReportContent
 from pipeline.reporting.flowables import FRAME_WIDTH, fitted
 
 SIMULATED_BAND = "SIMULATED PHOTOGRAPHS"
+MIXED_BAND = "REAL AND SIMULATED PHOTOGRAPHS"
 _TOTAL_PAGES = "total-pages"
 
 
@@ -62,7 +63,7 @@ class ReportDocument(BaseDocTemplate):
             canvas.rect(0, height - 9 * mm, width, 9 * mm, stroke=0, fill=1)
             canvas.setFillColor(HexColor(theme.BAND_INK))
             canvas.setFont(theme.BOLD, 8)
-            canvas.drawCentredString(width / 2, height - 6 * mm, f"{SIMULATED_BAND} · no paper, no camera")
+            canvas.drawCentredString(width / 2, height - 6 * mm, self._band())
         canvas.setFont(theme.SANS, 7)
         canvas.setFillColor(HexColor(theme.QUIET))
         canvas.drawString(margin, height - 16 * mm, fitted(self.content.run, theme.SANS, 7, 80 * mm))
@@ -76,6 +77,11 @@ class ReportDocument(BaseDocTemplate):
         canvas.translate(width - margin - total_width, 11 * mm)
         canvas.doForm(_TOTAL_PAGES)
         canvas.restoreState()
+
+    def _band(self) -> str:
+        if self.content.main_origin == SIMULATED:
+            return f"{SIMULATED_BAND} · no paper, no camera"
+        return f"{MIXED_BAND} · every table and figure of photographs says which"
 
 
 class CountingCanvas(Canvas):

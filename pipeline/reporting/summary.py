@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, RateRow
-from pipeline.reporting.content import ReportContent
+from pipeline.reporting.content import SIMULATED, ReportContent
 from pipeline.reporting.words import (
     CASE_TITLES,
     NOTHING_ELIGIBLE,
@@ -60,7 +60,7 @@ def lead(content: ReportContent) -> str:
     epsilons = sorted(_cell_names(content, "epsilon_8bit"))
     cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
     transforms = list(dict.fromkeys(r.transform for r in content.rates if r.transform not in (PHOTO, SOURCE)))
-    kind = "simulated printing and photographing" if content.simulated else "printing and photographing"
+    kind = "simulated printing and photographing" if _speaks_of_simulated(content) else "printing and photographing"
     by = [kind] if has_photos(content) else []
     by += [count(len(transforms), "digital transform")] if transforms else []
     undone = f", and whether {listed(by)} undo them" if by else ""
@@ -74,14 +74,15 @@ def lead(content: ReportContent) -> str:
 
 
 def sentences(content: ReportContent) -> list[str]:
-    """Returns the three or four sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
+    """Returns the few sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
 
-    What to stress stands between double asterisks.
+    Where there are real photographs they speak of those alone. What to stress stands between double asterisks.
     """
     case = headline_case(content)
     found = [_on_file(content, case)]
     found += _on_photos(content, case) if has_photos(content) else ["No photograph has been judged yet."]
     found += [] if has_photos(content) else [_on_transforms(content, case)]
+    found.append(on_predictions(content))
     found.append(_photographs(content))
     return [sentence for sentence in found if sentence]
 
@@ -94,7 +95,7 @@ def tiles(content: ReportContent) -> list[Tile]:
     fooled = Tile(_of(adversarial[1] - adversarial[0], adversarial[1]), f"adversarial files misclassified (top-1, {name})")
     if has_photos(content):
         n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
-        photo = _pooled(content.accuracies, case, "clean", PHOTO)
+        photo = _pooled(content.accuracies, case, "clean", PHOTO, content.main_origin)
         photos = photo_count(content)
         return [
             Tile(_of(n_eligible - n_hit, n_eligible), f"working attacks that survived the photograph (top-1, {name})"),
@@ -114,7 +115,7 @@ def tiles(content: ReportContent) -> list[Tile]:
 
 def flags(content: ReportContent) -> list[Flag]:
     """Returns every warning that the tool knows, raised or not, in a fixed order."""
-    photo_rates = [row for row in content.rates if row.transform == PHOTO]
+    photo_rates = [row for row in content.rates if row.transform == PHOTO and row.origin == content.main_origin]
     few = [row for row in photo_rates or content.rates if row.n_eligible < FEW_ELIGIBLE]
     counted = photo_rates or content.rates
     short = [fill for fill in content.fills if fill.n_found < fill.n_wanted]
@@ -122,8 +123,8 @@ def flags(content: ReportContent) -> list[Flag]:
     return [
         Flag(
             "simulated",
-            content.simulated,
-            "The photographs come from a model of printer and camera.",
+            content.simulated and not content.compared,
+            f"{'The' if _speaks_of_simulated(content) else 'Some'} photographs come from a model of printer and camera.",
             "Print the pages, photograph them, and report the rates of the real photographs.",
         ),
         Flag(
@@ -154,9 +155,13 @@ def has_photos(content: ReportContent) -> bool:
 
 
 def photo_count(content: ReportContent) -> PhotoCount:
-    """Returns how many photographs were used and lost; a photo of which only a crop was dropped is not lost."""
-    used = {capture.photo for capture in content.captures if capture.counts}
-    lost = {d.photo for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST}
+    """Returns how many photographs were used and lost; a photo of which only a crop was dropped is not lost.
+
+    Where there are real photographs the simulated ones are not counted.
+    """
+    others = {capture.capture_id for capture in content.captures if capture.origin == SIMULATED != content.main_origin}
+    used = {capture.photo for capture in content.captures if capture.counts and capture.capture_id not in others}
+    lost = {d.photo for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST and d.capture_id not in others}
     return PhotoCount(len(used), len(lost - used))
 
 
@@ -164,6 +169,23 @@ def headline_case(content: ReportContent) -> str:
     """Returns the case that the front page speaks of."""
     cases = _cell_names(content, "case")
     return "prefiltered" if "prefiltered" in cases and "average" not in cases else "average"
+
+
+def on_predictions(content: ReportContent) -> str:
+    """Returns how many measured destruction rates the simulated photographs predicted, "" where they predicted none."""
+    rows = [row for row in content.compared if row.quantity == "destruction_rate" and row.n]
+    if not rows:
+        return ""
+    n_within = sum(row.is_within for row in rows)
+    rates = count(len(rows), "measured destruction rate")
+    return (
+        f"The simulated photographs predicted **{n_within} of {rates}** to within "
+        f"{'its' if len(rows) == 1 else 'their'} 95 % interval (every cell, top-1 and top-5)."
+    )
+
+
+def _speaks_of_simulated(content: ReportContent) -> bool:
+    return content.main_origin == SIMULATED
 
 
 def _on_file(content: ReportContent, case: str) -> str:
@@ -181,7 +203,7 @@ def _on_photos(content: ReportContent, case: str) -> list[str]:
     n_hit, n_eligible = _pooled_rate(rows)
     if not n_eligible:
         return ["No attack that worked as a file was photographed, so there is no destruction rate."]
-    medium = "in the simulated photographs" if content.simulated else "after printing and photographing"
+    medium = "in the simulated photographs" if _speaks_of_simulated(content) else "after printing and photographing"
     found = [
         f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
         f"{n_hit} {'was' if n_hit == 1 else 'were'} destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
@@ -222,7 +244,8 @@ def _photographs(content: ReportContent) -> str:
     reasons = Counter(d.reason for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST)
     why = listed(DISCARD_REASONS.get(reason, reason) for reason in sorted(reasons))
     lost = f"; {photos.n_lost} had to be discarded ({why})" if photos.n_lost else "; none had to be discarded"
-    kind = "simulated photograph" if content.simulated else "photograph"
+    kind = {("camera",): "photograph", ("camera", SIMULATED): "real photograph"}.get(content.photo_origins)
+    kind = kind or ("simulated photograph" if _speaks_of_simulated(content) else "photograph")
     return f"{count(photos.n_used, kind)} {'was' if photos.n_used == 1 else 'were'} used{lost}."
 
 
@@ -232,11 +255,13 @@ def _cell(row: RateRow) -> str:
 
 
 def _photo_rows(content: ReportContent, case: str) -> list[RateRow]:
-    return [row for row in content.rates if (row.case, row.transform, row.top_k) == (case, PHOTO, 1)]
+    wanted = (case, PHOTO, 1, content.main_origin)
+    return [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted]
 
 
-def _pooled(rows: Sequence[AccuracyRow], case: str, variant: str, transform: str) -> tuple[int, int]:
+def _pooled(rows: Sequence[AccuracyRow], case: str, variant: str, transform: str, origin: str | None = None) -> tuple[int, int]:
     rows = [r for r in rows if (r.case, r.variant, r.transform, r.top_k) == (case, variant, transform, 1)]
+    rows = [row for row in rows if origin in (None, row.origin)]
     return sum(row.n_correct for row in rows), sum(row.n_images for row in rows)
 
 

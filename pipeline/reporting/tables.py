@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pipeline.records import CASES, CORNERS, PHOTO, SOURCE, AccuracyRow, CellFill, Pair, RateRow
+from pipeline.records import CASES, COMPARED, CORNERS, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, Pair, RateRow
 from pipeline.reporting.content import CaptureQuality, ReportContent, TransformAxis
 from pipeline.reporting.words import (
     CASE_TITLES,
@@ -112,6 +112,46 @@ def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), or
         [[_rate_cell(found.get((case, attack, epsilon, k))) for case, k in keys] for _, attack, epsilon in _ordered(cells)],
         "Destroyed / eligible attacks and the 95 % Wilson interval in per cent beneath. A lower rate is a sturdier attack.",
     )
+
+
+def compared_tables(rows: Iterable[ComparedRow]) -> list[Table]:
+    """Returns what simulated photographs predict beside what real ones measured: a table for each quantity and case."""
+    rows = list(rows)
+    present = [(quantity, case) for quantity in COMPARED for case in CASES]
+    groups = [[row for row in rows if (row.quantity, row.case) == key] for key in present]
+    return [_compared_table(f"P{place}", group) for place, group in enumerate(filter(None, groups), 1)]
+
+
+def _compared_table(table_number: str, rows: Sequence[ComparedRow]) -> Table:
+    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+    stubs = [cell for cell in _ordered({key[:3] for key in found}) for _ in (1, 5)]
+    picked = [found[(*cell, k)] for cell, k in zip(stubs, (1, 5) * (len(stubs) // 2), strict=True)]
+    body = [
+        [
+            Cell(f"top-{row.top_k}"),
+            Cell(str(row.n)),
+            _one_side(row.measured, row.n_measured, row.n, row.measured_low, row.measured_high),
+            _one_side(row.predicted, row.n_predicted, row.n, row.predicted_low, row.predicted_high),
+            _difference_cell(row),
+            Cell(NO_ROW if not row.n else "yes" if row.is_within else "no"),
+        ]
+        for row in picked
+    ]
+    columns = (
+        Column("", is_number=False, is_stub=True),
+        Column("n"),
+        Column("measured"),
+        Column("predicted"),
+        Column("difference, points"),
+        Column("within"),
+    )
+    note = (
+        "Over the n pairs that were photographed both ways: k/n and the 95 % Wilson interval in per cent beneath. Difference: "
+        "predicted minus measured with Newcombe's 95 % interval of paired rates. Within: the predicted rate lies in the measured "
+        "one's interval."
+    )
+    title = f"Predicted and measured {COMPARED[rows[0].quantity]}, {CASE_TITLES[rows[0].case]}"
+    return _table(table_number, title, columns, stubs, body, note)
 
 
 def transform_tables(content: ReportContent) -> list[Table]:
@@ -278,6 +318,21 @@ def _rate_cell(row: RateRow | None) -> Cell:
     if row.destruction_rate is None:
         return Cell(NOTHING_ELIGIBLE, "0 eligible")
     return Cell(percent(row.destruction_rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
+
+
+def _one_side(rate: float | None, k: int, n: int, low: float | None, high: float | None) -> Cell:
+    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 eligible")
+
+
+def _difference_cell(row: ComparedRow) -> Cell:
+    if not row.n:
+        return Cell(NO_ROW)
+    points = [f"{100 * value:+.{digits}f}".replace("-", "−") for value, digits in _difference_values(row)]
+    return Cell(points[0], f"{points[1]} to {points[2]}")
+
+
+def _difference_values(row: ComparedRow) -> tuple[tuple[float, int], ...]:
+    return (row.difference, 1), (row.difference_low, 0), (row.difference_high, 0)
 
 
 def _short_rate_cell(row: RateRow | None) -> Cell:

@@ -12,7 +12,20 @@ from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
 from pipeline.images import read_png
 from pipeline.metrics.kurakin2016 import published_rates
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, Candidate, Capture, CellFill, Discard, Pair, Prediction, RateRow, View
+from pipeline.records import (
+    PHOTO,
+    SOURCE,
+    AccuracyRow,
+    Candidate,
+    Capture,
+    CellFill,
+    ComparedRow,
+    Discard,
+    Pair,
+    Prediction,
+    RateRow,
+    View,
+)
 from pipeline.reporting import (
     CaptureQuality,
     DatasetFacts,
@@ -23,6 +36,7 @@ from pipeline.reporting import (
     ReportContent,
     figures,
 )
+from pipeline.reporting.content import SIMULATED
 from pipeline.reporting.document import build_report
 from pipeline.reporting.summary import sentences
 from pipeline.settings import Experiment
@@ -67,6 +81,12 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
     photographed = any(view.transform == PHOTO for view in views)
     captures = tuple(read_table(run.captures / "captures.parquet", Capture)) if photographed else ()
     discards = tuple(read_table(run.captures / "discards.parquet", Discard)) if photographed else ()
+    simulated = any(view.origin == SIMULATED for view in views if view.counts)
+    if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
+        ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
+        captures = tuple(capture for capture in captures if capture.capture_id not in ids)
+        discards = tuple(discard for discard in discards if discard.capture_id not in ids)
+        views = [view for view in views if view.capture_id not in ids]
     model = selection["model"]
     class_names = tuple(selection["class_names"])
     height, width = model["input_size"]
@@ -79,7 +99,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         seed=experiment.seed,
         model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"]),
         dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
-        simulated=any(view.origin == "simulated" for view in views if view.counts),
+        simulated=simulated,
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
         pairs=pairs,
         accuracies=tuple(record_from(AccuracyRow, row) for row in rates["accuracies"]),
@@ -90,6 +110,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
         reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
+        compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
     )
 
 
@@ -191,6 +212,8 @@ def _figures(content: ReportContent) -> Iterator[tuple[str, Figure]]:
     for origin in sorted({row.origin for row in content.rates if row.transform == PHOTO}):
         yield f"photo-rates-{origin}", figures.photo_rates(content.rates, content.reference_rates, origin)
         yield f"accuracies-{origin}", figures.accuracy_by_condition(files_and_photos, origin)
+    if any(row.n for row in content.compared):
+        yield "predicted-rates", figures.predicted_rates(content.compared)
     for case, epsilon in sorted({(row.case, row.epsilon_8bit) for row in digital}):
         yield f"transforms-{case}-eps{epsilon}", figures.transform_curves(digital, case, epsilon, content.axes)
     if content.quality:
