@@ -44,7 +44,7 @@ def disc_kernel(diameter_px: float) -> np.ndarray:
     """Returns an evenly lit disc, each pixel by the area that it covers, float32 (n, n), sum 1."""
     reach = max(0, math.ceil(diameter_px / 2 - 0.5))
     fine = (np.arange((2 * reach + 1) * _FINE) + 0.5) / _FINE - reach - 0.5
-    lit = (fine[:, None] ** 2 + fine**2 <= max(diameter_px / 2, 0.5 / _FINE) ** 2).astype(np.float64)
+    lit = (fine[:, None] ** 2 + fine**2 <= max(diameter_px / 2, 1 / _FINE) ** 2).astype(np.float64)
     side = 2 * reach + 1
     kernel = lit.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
     return (kernel / kernel.sum()).astype(np.float32)

@@ -96,7 +96,7 @@ def _in_dots(page: np.ndarray, width_mm: float, height_mm: float, profile: Profi
     size = tuple(round(side * profile.printer_dpi / _MM_PER_INCH) for side in (width_mm, height_mm))
     if profile.halftone == "none" or size == page.shape[1::-1]:
         return page
-    return cv2.resize(page, size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(page, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _bare_table(

@@ -14,6 +14,7 @@ from pipeline.simulator.profile import Profile, Shot
 _BAND_ROWS = 512
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _CUBE = 33
+_ICC_MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
 # what cv2's cubic (a = -0.75) leaves of the variance of white noise, an axis, on average over the places between two samples
 _CUBIC_POWER = 6 / 7
 
@@ -116,9 +117,14 @@ def banding_wave(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
 def icc_proof(page: np.ndarray, profile_file: str) -> np.ndarray:
     """Returns the page's colours as the printer of an ICC profile gives them, relative to its paper, uint8 (H, W, 3) sRGB.
 
+    To the printer's own 8-bit colours and back, both by relative colorimetry.
+
     Raises: BadInput when the file is not an ICC profile of a device that can be printed on.
     """
-    return np.asarray(ImageCms.applyTransform(Image.fromarray(page), _proof_transform(profile_file)))
+    picture = Image.fromarray(page)
+    for transform in _there_and_back(profile_file):
+        picture = ImageCms.applyTransform(picture, transform)
+    return np.asarray(picture)
 
 
 @lru_cache(maxsize=4)
@@ -131,13 +137,15 @@ def icc_cube(profile_file: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _proof_transform(profile_file: str) -> ImageCms.ImageCmsTransform:
+def _there_and_back(profile_file: str) -> tuple[ImageCms.ImageCmsTransform, ImageCms.ImageCmsTransform]:
     try:
         screen, printer = ImageCms.createProfile("sRGB"), ImageCms.getOpenProfile(profile_file)
+        mode = _ICC_MODES[printer.profile.xcolor_space.strip()]
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        return ImageCms.buildProofTransform(screen, screen, printer, "RGB", "RGB", intent, intent)
-    except (OSError, ImageCms.PyCMSError) as error:
-        raise BadInput(f"{profile_file}: not an ICC profile that can be used ({error}).") from None
+        there = ImageCms.buildTransform(screen, printer, "RGB", mode, intent)
+        return there, ImageCms.buildTransform(printer, screen, mode, "RGB", intent)
+    except (OSError, KeyError, ImageCms.PyCMSError) as error:
+        raise BadInput(f"{profile_file}: not an ICC profile of a printer that can be used ({error}).") from None
 
 
 def _through(curve: np.ndarray) -> np.ndarray:
