@@ -17,8 +17,6 @@ from pipeline.simulator import Profile, encode_jpeg, load_profile, profile_conte
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, file_hash, json_bytes, read_layout, write_bytes
 
-RENDER_DPI = 300
-
 
 @dataclass(frozen=True)
 class _Page:
@@ -65,7 +63,7 @@ def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[P
 
 def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout, profile: Profile, seed: int) -> None:
     background = read_image(page.background).pixels if page.background else None
-    raster = page_raster(printouts, printout, page.number, RENDER_DPI)
+    raster = page_raster(printouts, printout, page.number, profile.printer_dpi)
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, profile, generator, background)
     jpeg = encode_jpeg(photo)
