@@ -49,6 +49,23 @@ def profile_summary(name: str) -> str:
     return opening.split(". ")[0].rstrip(".")
 
 
+def parameters_table() -> str:
+    """Returns a Markdown table of every parameter: unit, the values that it can have, the default profile's, what it means."""
+    default = load_profile("office-phone")
+    rows = ["| parameter | unit | range | office-phone | meaning |", "|---|---|---|---|---|"]
+    for item in fields(Profile):
+        if item.name == "name":
+            continue
+        limits, value = item.metadata, getattr(default, item.name)
+        allowed = (
+            f"{limits['low']:g} to {limits['high']:g}" if limits["low"] is not None else ", ".join(limits.get("choices", ()))
+        )
+        each = " per photo" if item.type == Range else ""
+        shown = " to ".join(f"{v:g}" for v in value) if item.type == Range else _shown(value)
+        rows.append(f"| `{item.name}` | {limits['unit'] or '–'} | {allowed or '–'} | {shown}{each} | {limits['doc']} |")
+    return "\n".join(rows)
+
+
 def _profile_path(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".toml":
@@ -112,3 +129,9 @@ def _typed(name: str, key: str, value: object, kind: object, limits: Any) -> obj
         if free or (kind != Numbers and len(value) == len(getattr(kind, "__args__", ()))):
             return tuple(float(v) for v in value)
     raise BadInput(f'Profile "{name}": {key} = {value!r} has the wrong type.', "Compare it with office-phone.toml.")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{v:g}" for v in value) or "none"
+    return f"{value:g}" if type(value) in (int, float) else str(value).lower() or "none"
