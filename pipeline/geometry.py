@@ -143,7 +143,7 @@ def resample(
     edges = interpolation(_N_NODES, np.linspace(-1, 1, _N_NODES))
     part, origin = _part_beneath(image, np.einsum("ki,ijc,lj->klc", edges, places, edges).reshape(-1, 2))
     span = round(_largest_span(places, size), 6)
-    n_sub = 1 if span <= 1 else max(2, math.ceil(span / _SAMPLE_PX))
+    n_sub = samples_a_side(span)
     across, down = (interpolation(_N_NODES, (2 * np.arange(side * n_sub) + 1) / (side * n_sub) - 1) for side in (width, height))
     rows = max(1, _BAND_SAMPLES // (width * n_sub**2))
     part = _LINEAR[part] if linear_light else part.astype(np.float32)
@@ -157,6 +157,11 @@ def resample(
     if linear_light:
         out = 255 * _srgb(out / 255)
     return np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(height, width, *image.shape[2:])
+
+
+def samples_a_side(span_px: float) -> int:
+    """Returns how many samples a side `resample` averages where a destination pixel spans so many source pixels."""
+    return 1 if span_px <= 1 else max(2, math.ceil(span_px / _SAMPLE_PX))
 
 
 def chebyshev_nodes(n: int) -> np.ndarray:
