@@ -321,18 +321,19 @@ def _rate_cell(row: RateRow | None) -> Cell:
 
 
 def _one_side(rate: float | None, k: int, n: int, low: float | None, high: float | None) -> Cell:
-    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 eligible")
+    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 pairs")
 
 
 def _difference_cell(row: ComparedRow) -> Cell:
     if not row.n:
         return Cell(NO_ROW)
-    points = [f"{100 * value:+.{digits}f}".replace("-", "−") for value, digits in _difference_values(row)]
-    return Cell(points[0], f"{points[1]} to {points[2]}")
+    ends = f"{_points(row.difference_low, 0)} to {_points(row.difference_high, 0)}"
+    return Cell(_points(row.difference, 1), ends)
 
 
-def _difference_values(row: ComparedRow) -> tuple[tuple[float, int], ...]:
-    return (row.difference, 1), (row.difference_low, 0), (row.difference_high, 0)
+def _points(share: float, digits: int) -> str:
+    rounded = round(100 * share, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
 
 def _short_rate_cell(row: RateRow | None) -> Cell:
