@@ -3,6 +3,7 @@
 from pipeline.printing.arrangement import DEFAULT_MODULE_MM, ORIENTATIONS, PAPERS, PrintPair, arrange, grid_dpi
 from pipeline.printing.chart import (
     CHART_PAPERS,
+    GREY_STEPS,
     Chart,
     SlantedSquare,
     White,
@@ -19,6 +20,7 @@ from pipeline.printing.screen import screen_html
 __all__ = [
     "CHART_PAPERS",
     "DEFAULT_MODULE_MM",
+    "GREY_STEPS",
     "ORIENTATIONS",
     "PAPERS",
     "Cell",

@@ -63,7 +63,9 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Gives a function that draws a figure the look of all of them, whatever the user's matplotlibrc says."""
+
     @wraps(build)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with _style():
@@ -72,7 +74,7 @@ def _styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
     return wrapped
 
 
-@_styled
+@styled
 def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes: Iterable[TransformAxis] = ()) -> Figure:
     """Returns the destruction rate over each digital transform's parameter, one panel a transform, for one case and ε.
 
@@ -116,7 +118,7 @@ def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes
     return figure
 
 
-@_styled
+@styled
 def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = (), origin: str | None = None) -> Figure:
     """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow)."""
     rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
@@ -155,7 +157,7 @@ def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = ()
     return figure
 
 
-@_styled
+@styled
 def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
     """Returns measured destruction rates (filled) above the predicted ones (hollow) of each cell, with 95 % intervals."""
     rows = [row for row in rows if row.quantity == "destruction_rate"]
@@ -184,7 +186,7 @@ def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None) -> Figure:
     """Returns the top-1 accuracy of clean and adversarial images, as files and, where there are any, as photographs."""
     rows = [
@@ -223,7 +225,7 @@ def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None
     return figure
 
 
-@_styled
+@styled
 def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
     """Returns how the photographs came out: one panel a measure, one tick a photograph, a line at the median."""
     quality = tuple(quality)
@@ -245,7 +247,7 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def equation() -> Figure:
     """Returns Eq. 1 of Kurakin et al. 2016, typeset."""
     figure = Figure(figsize=(4.6, 0.62))

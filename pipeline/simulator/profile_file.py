@@ -1,7 +1,10 @@
 """Profiles as TOML files: the built-in ones, a person's own, and what they inherit from one another."""
 
 import difflib
+import json
+import textwrap
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from pipeline.simulator.profile import Numbers, Profile, Range
 from pipeline.store import file_hash
 
 _FOLDER = Path(__file__).parent / "profiles"
+_WIDTH = 130
 
 
 def load_profile(name: str | Path) -> Profile:
@@ -49,6 +53,28 @@ def profile_summary(name: str) -> str:
     return opening.split(". ")[0].rstrip(".")
 
 
+def profile_text(opening: str, base: str, values: Mapping[str, Any], remarks: Mapping[str, str]) -> str:
+    """Returns a profile as TOML: what differs from its base, each value with a remark, in the tables of the built-in files.
+
+    Args: `opening` the description that the file opens with, one paragraph; `base` a built-in profile's name or the path of a
+    file, from where this one will lie.
+    Raises: ValueError for a key that is no parameter.
+    """
+    odd = sorted(values.keys() - {f.name for f in fields(Profile)} | values.keys() & {"name"})
+    if odd:
+        raise ValueError(f"expected parameters of a profile, got {', '.join(odd)}")
+    lines = [*textwrap.wrap(opening, _WIDTH, initial_indent="# ", subsequent_indent="# "), f"base = {_toml(base)}"]
+    for table, keys in _tables().items():
+        shown = [key for key in keys if key in values]
+        lines += ["", f"[{table}]"] if shown else []
+        for key in shown:
+            text = f"{key} = {_toml(values[key])}"
+            remark = f"# {remarks[key]}" if remarks.get(key) else ""
+            fits = len(text) + 2 + len(remark) <= _WIDTH
+            lines += [f"{text}  {remark}".rstrip()] if fits else [*([remark] if remark else []), text]
+    return "\n".join(lines) + "\n"
+
+
 def parameters_table() -> str:
     """Returns a Markdown table of every parameter: unit, the values that it can have, the default profile's, what it means."""
     default = load_profile("office-phone")
@@ -64,6 +90,25 @@ def parameters_table() -> str:
         shown = " to ".join(f"{v:g}" for v in value) if item.type == Range else _shown(value)
         rows.append(f"| `{item.name}` | {limits['unit'] or '–'} | {allowed or '–'} | {shown}{each} | {limits['doc']} |")
     return "\n".join(rows)
+
+
+def _tables() -> dict[str, list[str]]:
+    """Returns the tables of the built-in files, each with its keys."""
+    tree = tomllib.loads((_FOLDER / "office-phone.toml").read_text(encoding="utf-8"))
+    return {name: list(table) for name, table in tree.items() if isinstance(table, dict)}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+        return text if any(mark in text for mark in ".en") else f"{text}.0"
+    return "[" + ", ".join(_toml(float(item)) for item in value) + "]"
 
 
 def _profile_path(name: str | Path) -> Path:

@@ -1,0 +1,72 @@
+"""What `inkproof calibrate` does with files: photos in, a profile and its report out; or the page to print."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.calibration.fit import Calibration, Parameter, fit_profile
+from pipeline.calibration.reading import read_chart_photo
+from pipeline.calibration.report import build_calibration_report
+from pipeline.errors import BadInput
+from pipeline.printing import build_chart_pdf, calibration_chart
+from pipeline.simulator import load_profile
+from pipeline.simulator.profile_file import profile_text
+from pipeline.store import write_bytes
+
+
+def calibrate_files(
+    photos: Sequence[Path], base: str, output: Path, force: bool = False, progress: Callable[[str], None] = lambda what: None
+) -> Calibration:
+    """Fits a profile to photos of the calibration page and writes it, and beside it a report as PDF.
+
+    Raises:
+        BadInput: a photo shows no calibration page or is overexposed, or the output is there already.
+        WrongUse: there is no such base.
+    """
+    check_free(output, force)
+    check_free(output.with_suffix(".pdf"), force)
+    profile = load_profile(base)
+    fitted = fit_profile([read_chart_photo(path) for path in photos], profile, progress)
+    write_bytes(output, _text(fitted, _base_from(base, output)).encode())
+    # what is used later is what the file says
+    load_profile(output)
+    write_bytes(output.with_suffix(".pdf"), build_calibration_report(fitted, output.name))
+    return fitted
+
+
+def write_page(output: Path, paper: str, orientation: str, force: bool = False) -> None:
+    """Writes the calibration page alone as a PDF to print.
+
+    Raises: BadInput: the file is there already.
+    """
+    check_free(output, force)
+    write_bytes(output, build_chart_pdf(calibration_chart(paper, orientation)))
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Raises: BadInput where a file is there that was not to be written over."""
+    if path.exists() and not force:
+        raise BadInput(f"{path} is there already.", "Choose another name with --output, or write over it with --force.")
+
+
+def told(parameter: Parameter) -> str:
+    """Returns a parameter's remark in the file: how sure, in what unit, from what."""
+    error = f"+- {parameter.sd:.2g}" if parameter.sd is not None else ""
+    sure = " ".join(part for part in ("fitted", error, parameter.unit if error else "") if part)
+    return f"{sure}: {parameter.source}" if error else parameter.source
+
+
+def _text(fitted: Calibration, base: str) -> str:
+    names = ", ".join(photo.name for photo in fitted.photos)
+    what = "photos, some of them SIMULATED," if fitted.n_simulated else "photos"
+    opening = (
+        f"A printer and a phone fitted by inkproof calibrate. From {what} of the calibration page: {names}. Every value is "
+        "followed by its standard error and by what it was fitted to; all that is not here is the base's."
+    )
+    values = {p.key: p.value for p in fitted.parameters}
+    return profile_text(opening, base, values, {p.key: told(p) for p in fitted.parameters})
+
+
+def _base_from(base: str, output: Path) -> str:
+    """Returns a base's name, or its file's path from the output's folder."""
+    return Path(os.path.relpath(base, output.parent)).as_posix() if base.endswith(".toml") else base
