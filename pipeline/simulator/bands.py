@@ -10,6 +10,7 @@ from torch import Tensor
 # rows of a product that are worked out together: few multiplications with zeros, and still few calls
 _TILE = 48
 _REACH_SIGMAS = 4.5
+_LEAST_SIGMA_PX = 1e-3
 _N_BLUR_NODES = 9
 
 
@@ -60,31 +61,19 @@ def band_of(weights: Tensor, first: Tensor, n_columns: int, like: Tensor, repeat
     return Band(matrix.to(like.device, like.dtype).contiguous(), tuple(tiles))
 
 
-def print_band(
-    places: Tensor, edge: Tensor, pitch: Tensor, n_columns: int, sigma: Tensor, aperture: Tensor, like: Tensor
-) -> Band:
-    """Returns what each photo pixel sees of each printed square: its area under the point spread.
-
-    The point spread is a Gaussian convolved with a box (the averaging of printer dots). With H(t) = t Phi(t / s) + s phi(t / s),
-    the antiderivative of Phi(t / s), its integral up to u is (H(u + b / 2) - H(u - b / 2)) / b.
+def print_band(places: Tensor, edge: Tensor, pitch: Tensor, n_columns: int, sigma: Tensor, like: Tensor) -> Band:
+    """Returns what each photo pixel sees of each printed square: the integral of the Gaussian point spread over it.
 
     Args:
-        places: (N, G, R) photo pixels; edge, pitch, sigma and aperture: (N, G), in photo pixels: where the first square begins,
-            the squares' side, the Gaussian's standard deviation and the box's side.
+        places: (N, G, R) photo px; edge, pitch and sigma: (N, G), in photo px, where the first square begins, the squares' side
+            and the Gaussian's standard deviation.
     """
-    edge, pitch, sigma, aperture = (value[..., None, None] for value in (edge, pitch, sigma, aperture))
-    sigma, aperture = sigma.clamp(min=1e-3), aperture.clamp(min=1e-3)
-    reach = _REACH_SIGMAS * sigma + aperture / 2
+    edge, pitch, sigma = edge[..., None, None], pitch[..., None, None], sigma.clamp(min=_LEAST_SIGMA_PX)[..., None, None]
+    reach = _REACH_SIGMAS * sigma
     first = torch.floor((places[..., None] - reach - edge) / pitch)
     n_edges = int(torch.ceil(2 * reach / pitch).max()) + 3
     away = edge + pitch * (first + torch.arange(n_edges)) - places[..., None]
-
-    def antiderivative(t: Tensor) -> Tensor:
-        u = t / sigma
-        return t * torch.special.ndtr(u) + sigma * torch.exp(-u * u / 2) / math.sqrt(2 * math.pi)
-
-    below = (antiderivative(away + aperture / 2) - antiderivative(away - aperture / 2)) / aperture
-    return band_of(below.diff(dim=-1), first[..., 0].long(), n_columns, like)
+    return band_of(torch.special.ndtr(away / sigma).diff(dim=-1), first[..., 0].long(), n_columns, like)
 
 
 def crop_band(start: Tensor, pitch: Tensor, n_sub: Tensor, n_rows: int, n_columns: int, like: Tensor) -> Band:

@@ -25,7 +25,7 @@ from pipeline.simulator.bands import resampled
 from pipeline.simulator.halftone import halftoned
 from pipeline.simulator.photo_grid import PhotoGrid, photo_side
 from pipeline.simulator.place import Place, place_of
-from pipeline.simulator.printer import banded, banding_wave, gamut, icc_cube, print_table
+from pipeline.simulator.printer import asked_for, banded, banding_wave, gamut, icc_cube, icc_proof, print_table, row_tables
 from pipeline.simulator.profile import Profile, Shot, draw_shot
 from pipeline.simulator.torch_camera import MOSAIC, demosaiced, developed, sensed
 from pipeline.simulator.torch_jpeg import jpeg
@@ -41,6 +41,10 @@ _MOSAIC_PLANES = [4 * channel + 2 * row + column for channel, row, column in MOS
 # the share of white noise's standard deviation that cv2's cubic leaves, as in `printer`
 _CUBIC_POWER = 6 / 7
 _FIBRE_MARGIN_MM = 1.0
+_MM_PER_INCH = 25.4
+# errors are diffused past the image's edge and come back
+_WHITE_DOTS = 32
+_TINY = 1e-6
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,9 +83,9 @@ class Channel:
         if min(image_px) < 1 or image_mm <= 0 or (most_photo_px is not None and most_photo_px <= 0):
             raise ValueError(f"expected sizes above 0, got {image_px} px, {image_mm} mm, {most_photo_px} photo px")
         height, width = image_px
-        mm_per_px = image_mm / max(height, width)
         self._profile, self._image_px, self._page_mm = profile, (height, width), page_mm
-        self._image_mm = (width * mm_per_px, height * mm_per_px)
+        self._mm_per_px = image_mm / max(height, width)
+        self._image_mm = (width * self._mm_per_px, height * self._mm_per_px)
         if self._image_mm[0] > page_mm[0] or self._image_mm[1] > page_mm[1]:
             raise ValueError(f"expected an image that fits on {page_mm} mm, got {self._image_mm} mm")
         self._most_photo_px, self._rounded = most_photo_px, rounded
@@ -234,33 +238,38 @@ class Channel:
 
     def _screen(self, images: Tensor, reflectance: Tensor, grid: PhotoGrid, sites) -> Tensor:
         """What the lens shows of the halftone's dots beyond their mean tone."""
-        dot_mm = 25.4 / self._profile.printer_dpi
-        n_dots = tuple(math.ceil(side / dot_mm) + 1 for side in self._image_mm)
-        first = [[math.floor(corner / dot_mm) for corner in place.corner_mm] for place in grid.places]
-        patterns = [self._dots(*one, n_dots) for one in zip(images, reflectance, first, grid.places, strict=True)]
-        patterns = torch.stack(patterns)[:, [channel for channel, _, _ in sites]]
-        start = torch.tensor(first, dtype=torch.float64) * dot_mm - torch.tensor([p.corner_mm for p in grid.places])
+        dot_mm = _MM_PER_INCH / self._profile.printer_dpi
+        n_dots = tuple(math.ceil(side / dot_mm) + 1 + 2 * _WHITE_DOTS for side in self._image_mm)
+        # where an edge falls on the edge of a dot, rounding must not move it to the dot before
+        first = [[math.floor(mm / dot_mm + _TINY) - _WHITE_DOTS for mm in place.corner_mm] for place in grid.places]
+        pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        means = reflectance.permute(0, 2, 3, 1).cpu().numpy()
+        dots = np.stack([self._dots(*one, n_dots) for one in zip(pixels, means, first, grid.places, strict=True)])
+        patterns = torch.from_numpy(dots).to(images.device, images.dtype).permute(0, 3, 1, 2)
+        corners = torch.tensor([place.corner_mm for place in grid.places], dtype=torch.float64)
+        start = torch.tensor(first, dtype=torch.float64) * dot_mm - corners
         down, across = grid.dots(sites, self._profile, start.T, dot_mm, n_dots)
-        return resampled(down, patterns, across)
+        return resampled(down, patterns[:, [channel for channel, _, _ in sites]].contiguous(), across)
 
-    def _dots(self, image: Tensor, reflectance: Tensor, first: list[int], place: Place, n_dots: tuple[int, int]) -> Tensor:
-        """Each printer dot's reflectance less that of the image pixel that it belongs to, (3, rows, columns)."""
-        profile, dot_mm = self._profile, 25.4 / self._profile.printer_dpi
-        which, within = [], []
-        for axis in (0, 1):
-            n_px = self._image_px[1 - axis]
-            middle = (np.arange(first[axis], first[axis] + n_dots[axis]) + 0.5) * dot_mm - place.corner_mm[axis]
-            pixel = np.floor(middle / self._image_mm[axis] * n_px).astype(int)
-            which.append(np.clip(pixel, 0, n_px - 1))
-            within.append((pixel >= 0) & (pixel < n_px))
-        (columns, rows), (in_x, in_y) = which, within
+    def _dots(self, pixels: np.ndarray, means: np.ndarray, first: list[int], place: Place, n_dots: tuple[int, int]) -> np.ndarray:
+        """Each printer dot's reflectance less the mean of the image pixel that it belongs to, (rows, columns, 3)."""
+        profile, dot_mm = self._profile, _MM_PER_INCH / self._profile.printer_dpi
+        pixel = [
+            np.floor(((first[axis] + np.arange(n_dots[axis]) + 0.5) * dot_mm - place.corner_mm[axis]) / self._mm_per_px).astype(
+                int
+            )
+            for axis in (0, 1)
+        ]
+        within = [(index >= 0) & (index < n) for index, n in zip(pixel, self._image_px[::-1], strict=True)]
+        columns, rows = (np.clip(index, 0, n - 1) for index, n in zip(pixel, self._image_px[::-1], strict=True))
+        inside = (within[1][:, None] & within[0])[..., None]
+        raster = np.where(inside, pixels[rows[:, None], columns], 255).astype(np.uint8)
+        if profile.icc_profile:
+            raster = icc_proof(raster, profile.icc_profile)
+        tables = row_tables(profile, place.shot, (first[1] + np.arange(n_dots[1]) + 0.5) * dot_mm)
+        inked = halftoned(asked_for(raster, tables, profile), profile, first[1], first[0])
         paper, ink = profile.paper_reflectance, profile.ink_reflectance
-        inside = in_y[:, None] & in_x
-        means = reflectance.cpu().numpy()[:, rows[:, None], columns].transpose(1, 2, 0)
-        area = np.where(inside[..., None], np.rint(255 * np.clip((paper - means) / (paper - ink), 0, 1)), 0).astype(np.uint8)
-        dots = halftoned(np.ascontiguousarray(area), profile, first[1], first[0])
-        pattern = np.where(inside[..., None], paper - dots / 255.0 * (paper - ink) - means, 0.0)
-        return torch.from_numpy(np.ascontiguousarray(pattern.transpose(2, 0, 1))).to(image.device, image.dtype)
+        return np.where(inside, paper - (paper - ink) / 255 * inked - means[rows[:, None], columns], 0)
 
 
 def _normal(shape: tuple[int, ...], like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:

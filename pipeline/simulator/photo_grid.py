@@ -45,14 +45,17 @@ class PhotoGrid:
         self.size = (rows, columns)
 
     def printed(self, sites: Sites, profile: Profile) -> Bands:
-        """Returns what the photosites see of the image's pixels: ink spread, lens, separations and colour fringes moved."""
-        return self._print_bands(sites, profile, self._edges(0.0), self.scale, self._image_px)
+        """Returns what the photosites see of the image's pixels: ink spread, lens, separations and colour fringes moved.
 
-    def dots(self, sites: Sites, profile: Profile, first: Tensor, dot_mm: float, n_dots: tuple[int, int]) -> Bands:
-        """Returns what the photosites see of printer dots; `first` (2, N) is where the first dot begins, mm from the image."""
-        return self._print_bands(
-            sites, profile, self._edges(first / self._mm_per_px), self.scale * dot_mm / self._mm_per_px, n_dots
-        )
+        The pixels are ideal squares. The simulator draws them from averaged printer dots by cubic interpolation, a little
+        blurrier or sharper by how the dots happen to lie.
+        """
+        nothing = torch.zeros(2, len(self.places), dtype=torch.float64)
+        return self._print_bands(sites, profile, nothing, 1.0, self._image_px)
+
+    def dots(self, sites: Sites, profile: Profile, first_mm: Tensor, dot_mm: float, n_dots: tuple[int, int]) -> Bands:
+        """Returns what the photosites see of printer dots; `first_mm` (2, N) is where the first begins, from the image."""
+        return self._print_bands(sites, profile, first_mm / self._mm_per_px, dot_mm / self._mm_per_px, n_dots)
 
     def light(self, sites: Sites, n_nodes: int) -> Bands:
         """Returns linear interpolation at the photosites between nodes spread evenly from edge to edge of the image."""
@@ -62,7 +65,7 @@ class PhotoGrid:
         """Returns what the photosites see of the paper's fibres, a lattice about the image's middle."""
         per_fibre = torch.tensor(self._image_px)[:, None] * self._mm_per_px / profile.paper_grain_mm
         to_fibres = self._mm_per_px / self.scale / profile.paper_grain_mm
-        sigma = torch.hypot(self._lens_sigma(profile), self._aperture() / math.sqrt(12)) * to_fibres
+        sigma = self._lens_sigma(profile) * to_fibres
 
         def band(axis: int) -> Band:
             places = (self._along_image(axis, sites) - 0.5) * per_fibre[axis] + (n_fibres[axis] - 1) / 2
@@ -104,28 +107,29 @@ class PhotoGrid:
         """How many of the photo's own pixels one pixel stands for, (N,)."""
         return self.ratio.prod(dim=0)
 
-    def _print_bands(self, sites: Sites, profile: Profile, edges: Tensor, pitch: Tensor, n_squares: tuple[int, int]) -> Bands:
+    def _print_bands(self, sites: Sites, profile: Profile, first: Tensor, side: float, n_squares: tuple[int, int]) -> Bands:
+        """Squares of a `side`, the first beginning at `first` (2, N), in image px from the image's corner."""
         ink = profile.ink_spread_um / 1000 / self._mm_per_px * self.scale
-        sigma, aperture = torch.hypot(self._lens_sigma(profile), ink), self._aperture()
+        sigma = torch.hypot(self._lens_sigma(profile), ink)
         channels = [channel for channel, _, _ in sites]
+        half = torch.tensor(self._image_px, dtype=torch.float64)[:, None] / 2
 
         def band(axis: int) -> Band:
-            edge = edges[axis][:, None] + self._shifts(axis)[:, channels]
-            pitches, sigmas, apertures = (v[axis][:, None].expand(-1, len(sites)) for v in (pitch, sigma, aperture))
-            return print_band(self._photosites(axis, sites), edge, pitches, n_squares[axis], sigmas, apertures, self._like)
+            larger, moved = (value[:, channels] for value in self._fringes(axis))
+            pitch = self.scale[axis][:, None] * larger
+            edge = self._centre[axis][:, None] + moved + pitch * (first - half)[axis][:, None]
+            sigmas = sigma[axis][:, None].expand_as(edge)
+            return print_band(self._photosites(axis, sites), edge, pitch * side, n_squares[axis], sigmas, self._like)
 
         return self._pair(band)
 
-    def _edges(self, from_image: Tensor | float) -> Tensor:
-        """Photo px (2, N) of a place given in image px from the image's left and upper edge."""
-        return self._centre + self.scale * (from_image - torch.tensor(self._image_px)[:, None] / 2)
-
-    def _shifts(self, axis: int) -> Tensor:
-        """How far red, green and blue are moved, (N, 3) px: by the printer's separations and by the lens."""
+    def _fringes(self, axis: int) -> tuple[Tensor, Tensor]:
+        """By how much red, green and blue are magnified, and moved in px, (N, 3) each: by printer and lens."""
+        rate = torch.tensor([(p.fringe_rate, 0.0, -p.fringe_rate) for p in self.places], dtype=torch.float64)
         printed = [(p.shot.cyan_shift_mm[axis], 0.0, p.shot.yellow_shift_mm[axis]) for p in self.places]
         seen = [(p.fringe_px[axis], 0.0, -p.fringe_px[axis]) for p in self.places]
         on_paper = torch.tensor(printed, dtype=torch.float64) / self._mm_per_px * self.scale[axis][:, None]
-        return on_paper + torch.tensor(seen, dtype=torch.float64) / self.ratio[axis][:, None]
+        return 1 + rate, on_paper + torch.tensor(seen, dtype=torch.float64) / self.ratio[axis][:, None]
 
     def _photosites(self, axis: int, sites: Sites) -> Tensor:
         """Photo px (N, G, R) of the rows or columns of each site."""
@@ -140,9 +144,6 @@ class PhotoGrid:
 
     def _lens_sigma(self, profile: Profile) -> Tensor:
         return torch.tensor([lens_sigma_px(p.shot, profile) for p in self.places], dtype=torch.float64) / self.ratio
-
-    def _aperture(self) -> Tensor:
-        return torch.tensor([p.raster_mm for p in self.places], dtype=torch.float64) / self._mm_per_px * self.scale
 
     def _path_of(self, place: Place, ratio_x: float, ratio_y: float) -> np.ndarray:
         shot, kernel = place.shot, np.ones((1, 1))

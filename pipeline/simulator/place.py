@@ -8,11 +8,9 @@ import numpy as np
 from pipeline.simulator.profile import Profile, Shot
 from pipeline.simulator.scene import glare_at, light_at, slope_shade
 from pipeline.simulator.sheet import Sheet, sheet_of
-from pipeline.simulator.warp import levels_for, shrink_for
 
 _LIGHT_CELL_MM = 2.5
 _SHADE_CELLS = (48, 68)
-_N_SPANS = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -21,9 +19,9 @@ class Place:
 
     `corner_mm` is where the image's top left corner lies on the page and `image_mm` its size there; `scale` is in photo pixels
     per image pixel; `centre_px` where the image's middle lies in the upright photo; `turn_deg` how far the image is turned
-    clockwise in the photo as it was taken; `fringe_px` by how much red is moved, and blue the other way; `raster_mm` the side of
-    the square of printer dots that is averaged. `light` and `glare` (n, n), at points evenly spread from edge to edge of the
-    image, are the light that a perfect white sends to the sensor, and what is mirrored there on top.
+    clockwise in the photo as it was taken; `fringe_px` by how much red is moved at the image's middle and `fringe_rate` by which
+    share it is larger, blue the other way and smaller. `light` and `glare` (n, n), at points evenly spread from edge to edge of
+    the image, are the light that a perfect white sends to the sensor, and what is mirrored there on top.
     """
 
     shot: Shot
@@ -33,7 +31,7 @@ class Place:
     centre_px: tuple[float, float]
     turn_deg: float
     fringe_px: tuple[float, float]
-    raster_mm: float
+    fringe_rate: float
     light: np.ndarray
     glare: np.ndarray
 
@@ -60,7 +58,8 @@ def place_of(
     from_middle = centre - (frame - 1) / 2
     quarters = round(math.degrees(turn) / 90)
     upright_frame = frame[::-1] if quarters % 2 else frame
-    fringe = _turned(from_middle, -turn) * shot.chromatic_px / (math.hypot(*frame) / 2)
+    fringe_rate = shot.chromatic_px / (math.hypot(*frame) / 2)
+    fringe = _turned(from_middle, -turn) * fringe_rate
     cells = max(2, round(max(size) / _LIGHT_CELL_MM)) + 1
     x, y = np.meshgrid(corner[0] + np.linspace(0, size[0], cells), corner[1] + np.linspace(0, size[1], cells))
     page = np.column_stack([x.ravel(), y.ravel()])
@@ -75,7 +74,7 @@ def place_of(
         tuple(map(float, _turned(from_middle, -quarters * math.pi / 2) + (upright_frame - 1) / 2)),
         math.degrees(turn),
         (float(fringe[0]), float(fringe[1])),
-        _raster_mm(sheet, profile, jacobian),
+        fringe_rate,
         (falling * _shade(page, shot, sheet)).reshape(cells, cells),
         (falling * glare).reshape(cells, cells),
     )
@@ -91,18 +90,6 @@ def _jacobian(sheet: Sheet, page_mm: np.ndarray) -> np.ndarray:
 def _turned(vector: np.ndarray, angle: float) -> np.ndarray:
     x, y = vector
     return np.array([x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)])
-
-
-def _raster_mm(sheet: Sheet, profile: Profile, jacobian: np.ndarray) -> float:
-    """The page is drawn from squares of dots that are averaged, as `photo.simulate_photo` does."""
-    dot_mm = 25.4 / profile.printer_dpi
-    x, y = np.meshgrid(np.linspace(0, sheet.width_mm, _N_SPANS), np.linspace(0, sheet.height_mm, _N_SPANS))
-    spans, here = (
-        np.linalg.svd(np.linalg.inv(j), compute_uv=False)[..., 0] / dot_mm
-        for j in (_jacobian(sheet, np.column_stack([x.ravel(), y.ravel()])), jacobian)
-    )
-    shrink = shrink_for(spans)
-    return dot_mm * shrink * float(levels_for(here / shrink))
 
 
 def _shade(page_mm: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:

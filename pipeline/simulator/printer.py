@@ -48,7 +48,7 @@ def printed_reflectance(
     tables = row_tables(profile, shot, (np.arange(height) + 0.5) * page_width_mm / width)
     for top in range(0, height, band_rows):
         part = page[top : top + band_rows]
-        asked = cv2.transform(_looked_up(part, tables[top : top + band_rows] if len(tables) > 1 else tables), gamut(profile))
+        asked = asked_for(part, tables[top : top + band_rows] if len(tables) > 1 else tables, profile)
         out = printed[top // shrink : -(-(top + len(part)) // shrink)]
         if profile.halftone == "none":
             out[...] = _averaged(asked, shrink)
@@ -101,6 +101,11 @@ def row_tables(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
     paper, ink = profile.paper_reflectance, profile.ink_reflectance
     # the gamut's rows add up to 1, so it does to areas what it does to reflectances
     return np.rint(255 * np.clip((paper - table) / max(paper - ink, 1e-6), 0, 1)).astype(np.uint8)
+
+
+def asked_for(part: np.ndarray, tables: np.ndarray, profile: Profile) -> np.ndarray:
+    """Returns what rows of a page, uint8 (H, W, 3), ask for by their `row_tables`, within the gamut of the inks."""
+    return cv2.transform(_looked_up(part, tables), gamut(profile))
 
 
 def banded(reflectance, profile: Profile, wave):

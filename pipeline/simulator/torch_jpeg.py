@@ -100,10 +100,11 @@ def jpeg(photos: Tensor, qualities: list[int], rounded: bool = True) -> Tensor:
     loss of colour resolution. Not `rounded`, that is all that is done.
     """
     luma, chroma = torch.split(mixed(photos, _YCC_FROM_RGB), [1, 2], dim=1)
-    chroma = avg_pool2d(chroma, 2)
     if rounded:
-        luma = _Quantised.apply(luma - 128, _LUMA_TABLE, qualities) + 128
-        chroma = _Quantised.apply(chroma, _CHROMA_TABLE, qualities)
+        luma = _Coded.apply(luma, _LUMA_TABLE, qualities)
+        chroma = _Coded.apply(avg_pool2d(_Rounded.apply(chroma), 2), _CHROMA_TABLE, qualities)
+    else:
+        chroma = avg_pool2d(chroma, 2)
     down, across = (_doubling(n, photos.device, photos.dtype) for n in chroma.shape[2:])
     return eight_bit(mixed(torch.cat([luma, resampled(down, chroma, across)], dim=1), _RGB_FROM_YCC), rounded)
 
@@ -114,7 +115,7 @@ def quantisation(table: tuple[int, ...], quality: int) -> list[int]:
     return [min(max((step * scale + 50) // 100, 1), 255) for step in table]
 
 
-class _Quantised(torch.autograd.Function):
+class _Coded(torch.autograd.Function):
     """8 x 8 blocks with their cosine coefficients rounded to multiples of the table's steps; the gradient is left as it is."""
 
     @staticmethod
@@ -122,17 +123,32 @@ class _Quantised(torch.autograd.Function):
         n, channels, height, width = planes.shape
         steps = torch.tensor([quantisation(table, quality) for quality in qualities], dtype=planes.dtype, device=planes.device)
         basis = _basis(planes.device, planes.dtype)
-        blocks = planes.view(n, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
+        # libjpeg rounds means of four up in every second column only
+        bias = torch.tensor([0.5] if channels == 1 else [0.25, 0.5], dtype=planes.dtype, device=planes.device)
+        whole = (planes + bias.repeat(width // len(bias))).floor_()
+        blocks = whole.view(n, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
         blocks = blocks.reshape(n, -1, _BLOCK**2)
         # the steps are part of the matrices: coefficient / step, and back
+        level = 128 if channels == 1 else 0
+        blocks -= level
         coefficients = torch.bmm(blocks, (basis / steps[:, :, None]).transpose(1, 2)).round_()
-        blocks = torch.bmm(coefficients, basis * steps[:, :, None])
+        blocks = torch.bmm(coefficients, basis * steps[:, :, None]).add_(level).round_()
         blocks = blocks.view(n, channels, height // _BLOCK, width // _BLOCK, _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
         return blocks.reshape(n, channels, height, width)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         return gradient, None, None
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor) -> Tensor:
+        return values.round()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient
 
 
 @lru_cache(maxsize=8)

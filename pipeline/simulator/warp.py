@@ -54,7 +54,7 @@ class Tiles:
         """
         width, height = self.size
         out = np.zeros((height, width, *picture.shape[2:]), picture.dtype)
-        levels = levels_for(self.spans(places, picture.shape[1::-1]))
+        levels = np.maximum(1, np.ceil(2 * self.spans(places, picture.shape[1::-1]) / _WIDEST_SPAN - 1e-6) / 2)
         inside = interpolation(_N_NODES, (2 * np.arange(_TILE_PX) + 1) / _TILE_PX - 1).astype(np.float32)
         places = places.reshape(-1, _N_NODES, _N_NODES, 2)
         for level in np.unique(levels):
@@ -73,11 +73,6 @@ def shrink_for(spans: np.ndarray) -> int:
     """Returns how many pixels of a picture, a side, can be averaged for tiles of these spans without loss to the sharpest."""
     shown = spans[spans > 0]
     return max(1, int(np.ceil(shown.min() / _WIDEST_SPAN - 1e-6))) if len(shown) else 1
-
-
-def levels_for(spans: np.ndarray) -> np.ndarray:
-    """Returns over how many pixels of a picture, a side, it is averaged where a photo pixel spans so many: 1, 1.5, 2, ..."""
-    return np.maximum(1, np.ceil(2 * spans / _WIDEST_SPAN - 1e-6) / 2)
 
 
 def _between(inside: np.ndarray, at_nodes: np.ndarray, interpolation_flag: int) -> np.ndarray:
