@@ -33,7 +33,7 @@ STAGE_HELP = {
     "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
-COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "list", "doctor")
+COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "calibrate", "list", "doctor")
 MOST_WORKERS = 8
 MOST_NOTES = 12
 KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
@@ -151,6 +151,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("status", _status, "each stage: done, stale because …, missing, or waiting for you", "inkproof status my.toml --json")
     add("demo", _demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
+    fitter = add(
+        "calibrate",
+        _calibrate,
+        "fit a profile to your printer and phone from photos of the calibration page",
+        "inkproof calibrate IMG_1.jpg IMG_2.jpg IMG_3.jpg --output my-printer.toml\n"
+        "  inkproof calibrate --page calibration.pdf --paper Letter      the page alone, to print",
+        experiment=False,
+    )
+    fitter.add_argument("photos", nargs="*", metavar="PHOTO", help="photos of the printed calibration page; three are better")
+    fitter.add_argument("--base", default="office-phone", metavar="NAME", help="profile of all that photos cannot tell")
+    fitter.add_argument(
+        "--output", default="printer-and-phone.toml", metavar="FILE", help="the profile to write; a report goes beside it as .pdf"
+    )
+    fitter.add_argument("--page", metavar="FILE", help="write the calibration page as a PDF, and nothing else")
+    fitter.add_argument("--paper", default="A4", help="of --page: A4, A3 or Letter (default: A4)")
+    fitter.add_argument("--orientation", default="portrait", help="of --page: portrait or landscape (default: portrait)")
     chooser = add(
         "list", _list, "list models, datasets, attacks, transforms or profiles", "inkproof list attacks", experiment=False
     )
@@ -272,6 +288,37 @@ def _status(options: argparse.Namespace) -> tuple[Any, int]:
     elif any(state.state != DONE for state in states):
         result["next"] = f"inkproof run {experiment.words}"
     return result, 0
+
+
+def _calibrate(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.calibration.command import calibrate_files, parameters_text, write_page
+
+    output = Path(options.output)
+    if options.page:
+        if options.photos:
+            raise WrongUse("--page writes the page to print; photos of it come later.", "Leave out one of the two.")
+        if not options.dry_run:
+            write_page(Path(options.page), options.paper, options.orientation, options.force)
+        return {"wrote": options.page, "next": "print it at 100 %, photograph it, then: inkproof calibrate PHOTO"}, 0
+    if not options.photos:
+        hint = "Print the page (inkproof calibrate --page calibration.pdf), photograph it, and name the photos."
+        raise WrongUse("There is no photo to calibrate from.", hint)
+    if output.suffix != ".toml":
+        raise WrongUse(f"--output {output}: a profile's name ends in .toml.")
+    if options.dry_run:
+        because = f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written"
+        return {"would_run": [{"stage": "calibrate", "because": because}]}, 0
+    quiet = options.quiet or options.json
+    fitted = calibrate_files(
+        [Path(photo) for photo in options.photos],
+        options.base,
+        output,
+        options.force,
+        lambda what: None if quiet else print(f"fitting {what}", file=sys.stderr),
+    )
+    told = {"parameters": fitted.parameters, "notes": fitted.notes} if options.json else {"table": parameters_text(fitted)}
+    advice = shlex.join(["inkproof", "run", "EXPERIMENT", "--set", f"photograph.profile={output}"])
+    return {**told, "wrote": str(output), "report": str(output.with_suffix(".pdf")), "next": advice}, 0
 
 
 def _list(options: argparse.Namespace) -> tuple[Any, int]:

@@ -210,6 +210,7 @@ DISCARD_REASONS = {
     "no-code": "no QR code of any kind was found",
     "foreign-code": "QR codes were found, but none is from this tool",
     "other-run": "the codes belong to another run or to an earlier layout of this run",
+    "calibration": "a photo of the calibration page: see inkproof calibrate",
     "linked": "a link that leads out of the photos folder is not followed",
     "repeated-page": "the same page is in the photo more than once",
     "mirrored": "the print or the photo is mirrored",

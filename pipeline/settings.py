@@ -101,6 +101,9 @@ class LayoutSettings:
     aids: bool = setting(
         True, "Print corner tags, registration marks and a colour strip beside the images (the codes are always there)."
     )
+    calibration: bool = setting(
+        False, "Add a calibration page, from a photo of which `inkproof calibrate` makes a profile of your printer and phone."
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pipeline.version import VERSION
 
 Row = TypeVar("Row")
 PARTIAL = ".partial"
-SIMULATED_PHOTO = "simulated-page-"
+SIMULATED_PHOTOS = ("simulated-page-", "simulated-calibration")
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def photo_files(run: Run, by_camera: bool = False) -> list[Path]:
     if not run.photos.is_dir():
         return []
     paths = _entries(run.photos, os.path.realpath(run.photos))
-    return sorted(path for path in paths if not (by_camera and path.name.startswith(SIMULATED_PHOTO)))
+    return sorted(path for path in paths if not (by_camera and path.name.startswith(SIMULATED_PHOTOS)))
 
 
 def photo_trouble(run: Run, path: Path) -> tuple[str, str] | None:

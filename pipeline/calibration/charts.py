@@ -32,7 +32,7 @@ def colour_errors(calibration: Calibration) -> tuple[int, float, float]:
 def tone_figure(calibration: Calibration) -> Figure:
     """Returns the print curves of the three channels, one panel each, with the greys that they were fitted to."""
     colour, base = calibration.colour, calibration.base
-    figure = Figure(figsize=(WIDTH_IN, 1.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 1.65), layout="constrained")
     curve, before = print_table(calibration.profile), print_table(base)
     grey = np.array([len(set(spot.sent)) == 1 for spot in colour.spots])
     sent = np.array([spot.sent[0] for spot in colour.spots])
@@ -55,7 +55,7 @@ def patch_figure(calibration: Calibration) -> Figure:
     """Returns every colour twice, measured beside fitted."""
     colours = _colours(calibration)
     n_rows = -(-len(colours) // _PER_ROW)
-    figure = Figure(figsize=(WIDTH_IN, 0.52 * n_rows + 0.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 0.42 * n_rows + 0.1), layout="constrained")
     panel = figure.subplots()
     for index, (_, seen, fitted, error) in enumerate(colours):
         row, column = divmod(index, _PER_ROW)
@@ -70,7 +70,7 @@ def patch_figure(calibration: Calibration) -> Figure:
 @styled
 def sharpness_figure(calibration: Calibration) -> Figure:
     """Returns contrast against frequency, and noise against grey, of the photos and of their twins."""
-    figure = Figure(figsize=(WIDTH_IN, 2.3), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 2.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     for index, photo in enumerate(calibration.photos):
         is_first = index == 0
@@ -78,10 +78,10 @@ def sharpness_figure(calibration: Calibration) -> Figure:
             seen, twin = (mtf_by_direction(measured.edges) for measured in (photo.measured, photo.match.twin))
             word = "across" if upright else "down"
             if upright in seen:
-                label = f"measured, {word}: MTF50 {half_contrast(seen[upright]):.3f}" if is_first else None
+                label = f"measured, {word}: {half_contrast(seen[upright]):.3f}" if is_first else None
                 left.plot(FREQUENCIES, seen[upright], style, color=INK, linewidth=1, label=label)
             if upright in twin:
-                label = f"fitted, {word}: MTF50 {half_contrast(twin[upright]):.3f}" if is_first else None
+                label = f"fitted, {word}: {half_contrast(twin[upright]):.3f}" if is_first else None
                 left.plot(FREQUENCIES, twin[upright], style, color=ACCENT, linewidth=1, label=label)
         for measured, tint, name in ((photo.measured, INK, "measured"), (photo.match.twin, ACCENT, "fitted")):
             greys, noises, solid = _noise(measured)
@@ -93,7 +93,7 @@ def sharpness_figure(calibration: Calibration) -> Figure:
                 right.plot(greys[at], noises[at], "o", mfc=face, mec=tint, mew=0.7, ms=3.2, linestyle="none", label=label)
     left.axhline(0.5, color=QUIET, linewidth=0.6)
     left.set(title="Sharpness", xlabel="cycles per photo pixel", ylabel="contrast", xlim=(0, 0.5), ylim=(0, None))
-    left.legend(loc="upper right")
+    left.legend(loc="upper right", title="MTF50, first photo", title_fontsize=6.5)
     right.set(title="Noise", xlabel="mean grey of the photo, 8-bit", ylabel="standard deviation, 8-bit", ylim=(0, None))
     right.legend(loc="upper right")
     return figure
@@ -104,7 +104,7 @@ def field_figure(calibration: Calibration) -> Figure:
     """Returns the first photo's light, what the rates leave of it, and where its lens moves the printed points."""
     photo = calibration.photos[0]
     light, (width, height) = photo.light, photo.measured.size
-    panel_in = min(2.9, 2.2 * height / width)
+    panel_in = min(1.75, 2.0 * height / width)
     figure = Figure(figsize=(WIDTH_IN, panel_in + 0.45), layout="constrained")
     panels = figure.subplots(1, 3)
     left_over = 100 * (light.values / light.fitted - 1)
@@ -113,7 +113,7 @@ def field_figure(calibration: Calibration) -> Figure:
         (panels[0], light.values, "Light", (float(light.values.min()), float(light.values.max())), "cividis"),
         (panels[1], left_over, "Unexplained, %", (-reach, reach), "RdBu_r"),
     ):
-        dots = panel.scatter(*light.photo_px.T, c=values, s=5, cmap=colours, vmin=limits[0], vmax=limits[1], linewidths=0)
+        dots = panel.scatter(*light.photo_px.T, c=values, s=7, cmap=colours, vmin=limits[0], vmax=limits[1], linewidths=0)
         bar = figure.colorbar(dots, ax=panel, shrink=0.8, pad=0.02)
         bar.outline.set_visible(False)
         panel.set_title(title)

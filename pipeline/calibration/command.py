@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pipeline.calibration.fit import Calibration, Parameter, fit_profile
 from pipeline.calibration.reading import read_chart_photo
-from pipeline.calibration.report import build_calibration_report
-from pipeline.errors import BadInput
-from pipeline.printing import build_chart_pdf, calibration_chart
+from pipeline.calibration.report import build_calibration_report, shown
+from pipeline.errors import BadInput, WrongUse, near_match
+from pipeline.printing import CHART_PAPERS, build_chart_pdf, calibration_chart
 from pipeline.simulator import load_profile
 from pipeline.simulator.profile_file import profile_text
 from pipeline.store import write_bytes
@@ -37,10 +37,23 @@ def calibrate_files(
 def write_page(output: Path, paper: str, orientation: str, force: bool = False) -> None:
     """Writes the calibration page alone as a PDF to print.
 
-    Raises: BadInput: the file is there already.
+    Raises: BadInput: the file is there already; WrongUse: no such paper.
     """
+    if paper not in CHART_PAPERS:
+        raise WrongUse(f'There is no calibration page on "{paper}".', near_match(paper, CHART_PAPERS))
     check_free(output, force)
     write_bytes(output, build_chart_pdf(calibration_chart(paper, orientation)))
+
+
+def parameters_text(fitted: Calibration) -> str:
+    """Returns the fitted parameters as lines for a person, and what the photos could not tell."""
+    width = max(len(parameter.key) for parameter in fitted.parameters)
+    lines = []
+    for parameter in fitted.parameters:
+        error = "" if parameter.sd is None else f" ± {parameter.sd:.1g}"
+        source = f"from {parameter.source}"
+        lines.append(f"{parameter.key:<{width}}  {shown(parameter.value)}{error} {parameter.unit}".rstrip() + f"  ({source})")
+    return "\n".join([*lines, *(f"note: {note}" for note in fitted.notes)])
 
 
 def check_free(path: Path, force: bool) -> None:
@@ -49,11 +62,12 @@ def check_free(path: Path, force: bool) -> None:
         raise BadInput(f"{path} is there already.", "Choose another name with --output, or write over it with --force.")
 
 
-def told(parameter: Parameter) -> str:
+def told(parameter: Parameter, n_photos: int) -> str:
     """Returns a parameter's remark in the file: how sure, in what unit, from what."""
-    error = f"+- {parameter.sd:.2g}" if parameter.sd is not None else ""
-    sure = " ".join(part for part in ("fitted", error, parameter.unit if error else "") if part)
-    return f"{sure}: {parameter.source}" if error else parameter.source
+    source = f"from {parameter.source} in {n_photos} photo{'s' * (n_photos != 1)}"
+    if parameter.sd is None:
+        return source
+    return " ".join(filter(None, ["fitted +-", f"{parameter.sd:.2g}", parameter.unit, source]))
 
 
 def _text(fitted: Calibration, base: str) -> str:
@@ -64,7 +78,7 @@ def _text(fitted: Calibration, base: str) -> str:
         "followed by its standard error and by what it was fitted to; all that is not here is the base's."
     )
     values = {p.key: p.value for p in fitted.parameters}
-    return profile_text(opening, base, values, {p.key: told(p) for p in fitted.parameters})
+    return profile_text(opening, base, values, {p.key: told(p, len(fitted.photos)) for p in fitted.parameters})
 
 
 def _base_from(base: str, output: Path) -> str:

@@ -78,7 +78,7 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     measured = [measure(photo.pixels, photo.found.page_map, photo.chart, base.tone_contrast_rate) for photo in photos]
     lights = [_light(photo, seen) for photo, seen in zip(photos, measured, strict=True)]
     colour = fit_colour([_lit_patches(seen, light) for seen, light in zip(measured, lights, strict=True)], base)
-    printed, parameters, notes = _printed(colour, base, len(photos))
+    printed, parameters, notes = _printed(colour, base)
     qualities = [photo.jpeg_quality or round(fmean(base.jpeg_quality)) for photo in photos]
     fits = []
     for index, photo in enumerate(photos):
@@ -131,18 +131,17 @@ def _lit_patches(measured: Measured, light: LightField) -> list[tuple[Spot, floa
     return list(zip(spots, map(float, places), strict=True))
 
 
-def _printed(colour: ColourFit, base: Profile, n_photos: int) -> tuple[Profile, list[Parameter], list[str]]:
+def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter], list[str]]:
     """Returns the base with the fitted colours, its parameters, and notes."""
     n_grey = sum(len(set(spot.sent)) == 1 and not spot.is_paper for spot in colour.spots)
     n_colour = sum(len(set(spot.sent)) > 1 for spot in colour.spots)
-    from_greys = f"from {n_grey} grey patches of {_count(n_photos, 'photo')}"
     curves = np.clip(colour.curves, 0, base.paper_reflectance)
     parameters, notes = [], []
     for channel, name in enumerate(("red", "green", "blue")):
         key = f"print_curve_{name}"
         curve = tuple(round(float(v), 5) for v in monotone(curves[:, channel]))
         sd = float(np.sqrt((colour.curves_sd[:-1, channel] ** 2).mean()))
-        parameters.append(Parameter(key, curve, sd, "of the paper's light", from_greys, getattr(base, key)))
+        parameters.append(Parameter(key, curve, sd, "share", f"{n_grey} grey patches", getattr(base, key)))
     ink = round(max(0.0, float(curves[0].min())), 5)
     parameters.append(
         Parameter(
@@ -151,8 +150,7 @@ def _printed(colour: ColourFit, base: Profile, n_photos: int) -> tuple[Profile, 
     )
     matrix = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel())
     sd = float(np.sqrt((colour.matrix_sd**2).mean()))
-    source = f"from {n_colour} colour patches of {_count(n_photos, 'photo')}, with the base's print_saturation_rate"
-    parameters.append(Parameter("colour_matrix", matrix, sd, "", source, base.colour_matrix))
+    parameters.append(Parameter("colour_matrix", matrix, sd, "", f"{n_colour} colour patches", base.colour_matrix))
     if base.icc_profile:
         parameters.append(Parameter("icc_profile", "", None, "", "the curves above replace it", base.icc_profile))
     n_clipped = sum(spot.clipped_rate > 0.05 for spot in colour.spots)
@@ -164,7 +162,6 @@ def _printed(colour: ColourFit, base: Profile, n_photos: int) -> tuple[Profile, 
 def _photographed(
     photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
 ) -> tuple[list[Parameter], list[str]]:
-    n = _count(len(fits), "photo")
     parameters: list[Parameter] = []
     notes: list[str] = []
 
@@ -176,7 +173,7 @@ def _photographed(
     balances = [(float(b[0] / b[1] - 1), float(b[2] / b[1] - 1)) for b in colour.balance]
     balance_sd = [float(np.hypot(*(colour.balance_sd[i, [1, 0]] / colour.balance[i, 1]))) for i in range(len(fits))]
     exposure_sd = [float(sd[1]) for sd in colour.balance_sd]
-    add("exposure", [fit.exposure for fit in fits], exposure_sd, "share", f"from the bare paper of {n}")
+    add("exposure", [fit.exposure for fit in fits], exposure_sd, "share", "bare paper")
     flat = [value for pair in balances for value in pair]
     parameters.append(
         Parameter(
@@ -184,20 +181,23 @@ def _photographed(
             (float(f"{min(flat):.5g}"), float(f"{max(flat):.5g}")),
             float(np.sqrt(np.mean(np.square(balance_sd)))),
             "share",
-            f"red and blue against green on the greys of {n}",
+            "red and blue against green on greys",
             base.white_balance_error_rate,
         )
     )
     n_white = sum(len(fit.light.values) for fit in fits)
-    paper = f"from {n_white} places of bare paper in {n}"
+    paper = f"{n_white} places of bare paper"
     add("light_fall_rate", [f.light.light_fall_rate for f in fits], [f.light.light_fall_sd for f in fits], "share", paper, 0)
     add("vignette_rate", [f.light.vignette_rate for f in fits], [f.light.vignette_sd for f in fits], "share", paper, 0)
-    add("cast_shadow_rate", [f.light.shadow_rate for f in fits], [f.light.shadow_sd for f in fits], "share", paper, 0)
+    shadows = [fit.light.shadow_rate for fit in fits]
+    shadow_sd = float(np.sqrt(np.mean([f.light.shadow_sd**2 for f in fits if f.light.shadow_rate]))) if any(shadows) else None
+    bounds = tuple(float(f"{bound:.5g}") for bound in (min(shadows), max(shadows)))
+    parameters.append(Parameter("cast_shadow_rate", bounds, shadow_sd, "share", paper, base.cast_shadow_rate))
     edged = [fit for fit in fits if fit.wanted.mtf50]
     if edged:
         n_edges = sum(len(fit.measured.edges) for fit in edged)
         blur_sd = [fit.match.blur_px * _edge_scatter(fit) / -float(np.clip(fit.match.blur_slope, *_BLUR_SLOPES)) for fit in edged]
-        add("blur_px", [f.match.blur_px for f in edged], blur_sd, "px", f"from {_count(n_edges, 'slanted edge')} in {n}")
+        add("blur_px", [f.match.blur_px for f in edged], blur_sd, "px", _count(n_edges, "slanted edge"))
         for key in ("defocus_px", "motion_px"):
             if max(getattr(base, key)) > 0:
                 parameters.append(Parameter(key, (0.0, 0.0), None, "px", "part of blur_px", getattr(base, key)))
@@ -206,10 +206,10 @@ def _photographed(
     noisy = [fit for fit in fits if fit.wanted.noise_8bit]
     if noisy and base.full_well_e:
         iso_sd = [fit.match.iso * _noise_scatter(fit) / float(np.clip(fit.match.iso_slope, *_ISO_SLOPES)) for fit in noisy]
-        add("iso", [f.match.iso for f in noisy], iso_sd, "ISO", f"from the noise of paper and solid black in {n}")
+        add("iso", [f.match.iso for f in noisy], iso_sd, "ISO", "noise of bare paper and solid black")
     lenses = [fit.lens for fit in fits if fit.lens is not None]
     if lenses:
-        points = f"from {sum(lens.n_points for lens in lenses)} printed points in {n}"
+        points = f"{sum(lens.n_points for lens in lenses)} printed points"
         for key in ("k1", "p1", "p2"):
             values, sds = [getattr(lens, key) for lens in lenses], [getattr(lens, f"{key}_sd") for lens in lenses]
             add(f"lens_{key}", values, sds, "share", points)
@@ -218,9 +218,7 @@ def _photographed(
     qualities = [photo.jpeg_quality for photo in photos if photo.jpeg_quality]
     if qualities:
         bounds = (float(min(qualities)), float(max(qualities)))
-        parameters.append(
-            Parameter("jpeg_quality", bounds, None, "libjpeg quality", f"the files' tables, {n}", base.jpeg_quality)
-        )
+        parameters.append(Parameter("jpeg_quality", bounds, None, "libjpeg quality", "the files' own tables", base.jpeg_quality))
     sides = [sorted(fit.measured.size) for fit in fits]
     if all(side == sides[0] for side in sides):
         for key, side in zip(("frame_short_px", "frame_long_px"), sides[0], strict=True):

@@ -14,9 +14,9 @@ _LENGTH_MM, _BEND_SD, _NOISE_SD = 45.0, 0.015, 0.004
 _MAX_CLIPPED_RATE = 0.02
 _MIN_SPOTS = 12
 _SHADOW_DIRECTIONS_DEG, _SHADOW_REACHES, _FIRST_SOFTNESS_MM = range(0, 360, 45), (-0.5, 0.0, 0.5), 20.0
-_SOFTNESS_RANGE_MM = (2.0, 60.0)
-# a shadow has four parameters more: it is believed where it explains a third of the scatter, and is this deep
-_MAX_SCATTER_LEFT, _MIN_SHADOW_RATE = 0.8, 0.01
+_SOFTNESS_RANGE_MM = (2.0, 40.0)
+# a shadow has four parameters more: it is believed where it explains a third of the variance, and its depth is known this well
+_MAX_SCATTER_LEFT, _MIN_SHADOW_RATE, _MIN_SHADOW_Z = 0.8, 0.01, 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +73,9 @@ def fit_light(measured: Measured, page_size_mm: tuple[float, float]) -> LightFie
     fall = float(np.hypot(*p[1:3]))
     toward = p[1:3] / max(fall, 1e-9)
     values, fitted = light / p[0], shade(p, page, photo)
+    # what the rates leave is alike over a length: so many places fewer are independent
+    sd = sd * _dependence(page)
+    toward = toward * _dependence(page)
     covariance = _kernel(page, page) + np.diag((_NOISE_SD / trust) ** 2)
     return LightField(
         fall,
@@ -100,11 +103,17 @@ def _best(residual_of: Callable[[np.ndarray], np.ndarray], start: np.ndarray) ->
             shadow = [0.05, reach, math.radians(direction), math.log(_FIRST_SOFTNESS_MM)]
             trial = minimise(residual_of, np.concatenate([plain.parameters, shadow]), max_steps=25)
             rate, reach_found, _, softness = trial.parameters[4:]
-            sane = _MIN_SHADOW_RATE <= rate < 1 and abs(reach_found) < 1
+            sane = max(_MIN_SHADOW_RATE, _MIN_SHADOW_Z * trial.sd[4]) <= rate < 1 and abs(reach_found) < 1
             sane &= math.log(_SOFTNESS_RANGE_MM[0]) <= softness <= math.log(_SOFTNESS_RANGE_MM[1])
             if sane and trial.residual @ trial.residual < limit:
                 best, limit = trial, trial.residual @ trial.residual
     return best
+
+
+def _dependence(page_mm: np.ndarray) -> float:
+    """Returns by how much standard errors grow because neighbours within `_LENGTH_MM` err alike."""
+    n_independent = max(4.0, float(np.prod(np.ptp(page_mm, axis=0))) / _LENGTH_MM**2)
+    return math.sqrt(max(1.0, len(page_mm) / n_independent))
 
 
 def _shadow(from_centre: np.ndarray, p: np.ndarray, half_diagonal_mm: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, PageBreak
+from reportlab.platypus import Flowable
 
 from pipeline.calibration import charts
 from pipeline.calibration.fit import Calibration, Parameter
@@ -15,7 +15,7 @@ from pipeline.reporting.flowables import Gap, figure_block, prose, text_table
 from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
 
 _NUMBERS_SHOWN = 4
-_WIDTHS_MM = (38.0, 42.0, 22.0, 30.0, 38.0)
+_WIDTHS_MM = (38.0, 42.0, 14.0, 16.0, 26.0, 34.0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
     patches, mean, worst = charts.colour_errors(calibration)
     story: list[Flowable] = [
         Heading(escape(front.title), styles["title"]),
-        prose(escape(f"Base {calibration.base.name} · photos {names}"), styles["subtitle"]),
+        prose(escape(f"Base {calibration.base.name} · {len(calibration.photos)} photos: {names}"), styles["subtitle"]),
         prose(
             "A printer and a camera cannot be told apart from photos alone. The base's tone curve of the camera, its sharpening "
             "and smoothing, halftone, ink spread and brightness of the paper are kept; the rest is fitted. ± is one standard "
@@ -56,9 +56,9 @@ def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
         text_table(
             [_row(parameter) for parameter in calibration.parameters],
             _WIDTHS_MM,
-            ("parameter", "fitted", "±", "base", "from"),
+            ("parameter", "fitted", "±", "unit", "base", "from"),
         ),
-        PageBreak(),
+        Gap(5 * mm),
     ]
     blocks = (
         (
@@ -89,8 +89,8 @@ def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
 
 
 def _row(parameter: Parameter) -> tuple[str, ...]:
-    error = "" if parameter.sd is None else f"{parameter.sd:.2g} {parameter.unit}".strip()
-    return parameter.key, shown(parameter.value), error, shown(parameter.base), parameter.source
+    error = "" if parameter.sd is None else f"{parameter.sd:.1g}"
+    return parameter.key, shown(parameter.value), error, parameter.unit, shown(parameter.base), parameter.source
 
 
 def shown(value: Any) -> str:

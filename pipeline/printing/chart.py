@@ -118,7 +118,7 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
     marks = tuple(_marks(grid))
     patches = (*large, *_patches(grid))
     star = Star(star_x, star_y, _STAR_MM, _N_SPOKES)
-    return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid)))
+    return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid, squares)))
 
 
 def calibration_printout(paper: str = "A4", orientation: str = "portrait", dpi: int = 600) -> Printout:
@@ -236,8 +236,12 @@ def _patches(grid: _Grid) -> Iterator[Patch]:
         yield Patch(1, *colour, x + gap, y + gap, side, side)
 
 
-def _whites(grid: _Grid) -> Iterator[White]:
-    """Yields the empty cells, and where the gaps between four patches, marks or empty cells cross."""
+def _whites(grid: _Grid, squares: tuple[SlantedSquare, ...]) -> Iterator[White]:
+    """Yields the corners of the squares' blocks, the empty cells, and where the gaps between cells cross."""
+    beside = 0.4 * _BLOCK * grid.cell_mm
+    for square in squares:
+        for x, y in ((-beside, -beside), (beside, -beside), (-beside, beside), (beside, beside)):
+            yield White(square.x_mm + x, square.y_mm + y, 3.0)
     for row, column in grid.free_cells():
         x, y = grid.place_mm((row, column))
         yield White(x + grid.cell_mm / 2, y + grid.cell_mm / 2, 0.35 * grid.cell_mm)

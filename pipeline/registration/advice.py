@@ -107,6 +107,8 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
             made_from = "printout.pdf" if printout.medium == "paper" else "its pages"
             again = f"print printouts/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
+        case "calibration":
+            return "a calibration page, which has no images: give it to inkproof calibrate"
         case "repeated-page":
             return "the same page is in the picture twice: photograph one copy"
         case "mirrored":

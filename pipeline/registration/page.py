@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline import geometry
 from pipeline.fiducials import (
+    CALIBRATION,
     FIRST_LONG_SIDE_PX,
     Detection,
     Pyramid,
@@ -88,8 +89,8 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
     where the codes are, and their known modules are recognised there.
 
     Args: `photo` uint8 (H, W, 3) RGB, any orientation, or its pyramid.
-    Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "repeated-page", "mirrored" or
-    "unregistered".
+    Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "calibration", "repeated-page",
+    "mirrored" or "unregistered".
     """
     pyramid = photo if isinstance(photo, Pyramid) else Pyramid(photo)
     known = {code.payload: code for code in printout.fiducials}
@@ -319,6 +320,8 @@ def _too_little(read: dict[str, Detection], seen: dict[int, Sighting], known: tu
 
 def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
     ours = [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
+    if ours and all(payload.run_code.startswith(CALIBRATION) for payload in ours):
+        return Failure("calibration", "", None, len(ours), found)
     if ours:
         runs = ", ".join(sorted({payload.run_code for payload in ours}))
         pages = ", ".join(str(page) for page in sorted({payload.page for payload in ours}))

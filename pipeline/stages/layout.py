@@ -5,7 +5,9 @@ import dataclasses
 import hashlib
 from collections import Counter
 
+from pipeline.errors import WrongUse
 from pipeline.executor import Context
+from pipeline.fiducials import CALIBRATION
 from pipeline.images import png_bytes, read_png
 from pipeline.printing import (
     Cell,
@@ -13,13 +15,14 @@ from pipeline.printing import (
     PrintPair,
     arrange,
     build_pdf,
+    calibration_chart,
     caption_text,
     render_page,
     screen_html,
     screen_page_name,
 )
 from pipeline.records import VARIANTS, Candidate, Pair, Printout
-from pipeline.settings import Experiment
+from pipeline.settings import Experiment, LayoutSettings
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, file_hash, read_table, replace_folder, write_bytes, write_json
 
@@ -30,8 +33,14 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `printout.pdf`, or pages for the screen, and `layout.json`, the geometry of every page in mm.
 
     The run's code in the QR codes is made from everything that is printed, so a photo of an older printout is never taken for
-    one of this.
+    one of this. With `layout.calibration` the last page of the PDF is the calibration page, which is not in the layout: its
+    codes tell all of it.
+
+    Raises:
+        WrongUse: a calibration page is wanted on a screen.
     """
+    if experiment.layout.calibration and experiment.layout.medium == "screen":
+        raise WrongUse(f"{experiment.where('layout.calibration')}: a screen has no calibration page.", "Set it to false.")
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
     settings = experiment.layout
@@ -43,7 +52,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     printout = arrange(
         printed,
         run=run.name,
-        run_code=_run_code(run, pairs, dataclasses.asdict(settings)),
+        run_code=_run_code(run, pairs, settings),
         paper=settings.paper,
         orientation=settings.orientation,
         pairs_per_page=settings.pairs_per_page,
@@ -58,7 +67,8 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     counts = Counter((pair.attack, pair.epsilon_8bit) for pair in pairs)
     cells = tuple(Cell(attack, epsilon, n_pairs) for (attack, epsilon), n_pairs in counts.items())
     instructions = Instructions(f"captures/{run.name}/photos/", f"inkproof run {run.name}", cells)
-    pdf = build_pdf(printout, lambda path: read_png(run.printouts / path), captions, instructions)
+    chart = calibration_chart(settings.paper, settings.orientation, settings.dpi) if settings.calibration else None
+    pdf = build_pdf(printout, lambda path: read_png(run.printouts / path), captions, instructions, chart)
     run.photos.mkdir(parents=True, exist_ok=True)
     digest, outputs, note = _for_screen(run, printout, pdf) if settings.medium == "screen" else _for_paper(run, printout, pdf)
     write_json(run.layout, dataclasses.replace(printout, pdf_sha256=digest))
@@ -99,10 +109,14 @@ def _for_screen(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[st
     return digest.hexdigest(), (*names, "screen/index.html"), note
 
 
-def _run_code(run: Run, pairs: list[Pair], settings: dict[str, object]) -> str:
+def _run_code(run: Run, pairs: list[Pair], settings: LayoutSettings) -> str:
+    # a calibration page more or less changes none of the others
+    said = {key: value for key, value in dataclasses.asdict(settings).items() if key != "calibration"}
     images = [
         (pair.pair_id, file_hash(run.printouts / pair.clean_path), file_hash(run.printouts / pair.adversarial_path))
         for pair in pairs
     ]
-    digest = bytes.fromhex(content_hash([run.name, settings, images]))
-    return base64.b32encode(digest).decode()[:RUN_CODE_CHARS]
+    digest = bytes.fromhex(content_hash([run.name, said, images]))
+    code = base64.b32encode(digest).decode()
+    # those of the calibration page are taken
+    return code[1 if code.startswith(CALIBRATION) else 0 :][:RUN_CODE_CHARS]

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pipeline.errors import AnswerNo
@@ -15,7 +16,7 @@ from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
 from pipeline.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, file_hash, json_bytes, read_layout, write_bytes
+from pipeline.store import SIMULATED_PHOTOS, Run, content_hash, file_hash, json_bytes, read_layout, write_bytes
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class _Page:
 
 
 def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `photos/simulated-page-<n>.jpg` and `truth/page-<n>.json` for every page.
+    """Writes `photos/simulated-page-<n>.jpg` and `truth/page-<n>.json` for every page, and those of the calibration page.
 
     Raises:
         AnswerNo: a person takes the photographs of this experiment, and none are to be predicted.
@@ -39,7 +40,9 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     profile = load_profile(experiment.profile_place(experiment.photograph.profile))
     place = experiment.background_place()
     backgrounds = picture_files(place) if place else []
-    pages = [_page(number, printout, profile, backgrounds, experiment.seed) for number in range(1, printout.n_pages + 1)]
+    # the calibration page is the PDF's last, after those of the layout
+    n_pages = printout.n_pages + experiment.layout.calibration
+    pages = [_page(number, printout, profile, backgrounds, experiment.seed) for number in range(1, n_pages + 1)]
     todo = [page for page in pages if not _is_done(run.captures, page)]
     work = partial(
         _photograph, captures=run.captures, printouts=run.printouts, printout=printout, profile=profile, seed=experiment.seed
@@ -57,8 +60,8 @@ def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[P
     if backgrounds:
         background = backgrounds[generator_for(seed, "background", str(number)).integers(len(backgrounds))]
         identity.append(file_hash(background))
-    photo, truth = f"photos/simulated-page-{number:03d}.jpg", f"truth/page-{number:03d}.json"
-    return _Page(number, photo, truth, background, content_hash(identity))
+    name = f"page-{number:03d}" if number <= printout.n_pages else "calibration"
+    return _Page(number, f"photos/simulated-{name}.jpg", f"truth/{name}.json", background, content_hash(identity))
 
 
 def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout, profile: Profile, seed: int) -> None:
@@ -93,6 +96,7 @@ def _is_done(captures: Path, page: _Page) -> bool:
 def _remove_others(run: Run, pages: list[_Page]) -> None:
     """Removes simulated photos of an earlier, longer printout; a person's own photos are never touched."""
     wanted = {name for page in pages for name in (page.photo, page.truth)}
-    for path in sorted([*run.photos.glob("simulated-page-*.jpg"), *run.truth.glob("page-*.json")]):
+    photos = (run.photos.glob(f"{start}*.jpg") for start in SIMULATED_PHOTOS)
+    for path in sorted([*chain(*photos), *run.truth.glob("*.json")]):
         if path.relative_to(run.captures).as_posix() not in wanted:
             path.unlink()
