@@ -1,0 +1,311 @@
+"""The attack through the simulator: what it expects, what it costs, what it can be told, and profiles of one's own."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from pipeline import crafting
+from pipeline.attacks import attack_named, expectation
+from pipeline.attacks.expectation import ExpectationOverTransformation
+from pipeline.attacks.options import ExpectationOptions
+from pipeline.catalogue import check_names
+from pipeline.config import load_experiment
+from pipeline.crafting import Crafter
+from pipeline.datasets.signs import SignsDataset
+from pipeline.errors import BadInput, InkproofError, WrongUse
+from pipeline.executor import Context
+from pipeline.experiment_file import experiment_text
+from pipeline.flow import run_stage, status
+from pipeline.images import pixels_sha256, png_bytes, to_model
+from pipeline.models import load_classifier
+from pipeline.records import Candidate
+from pipeline.settings import AttackSettings, ModelSettings
+from pipeline.simulator import load_profile, profile_content
+from pipeline.simulator.channel import Channel
+from pipeline.store import Items, Run, content_hash
+
+EXPECTS = '[[attacks]]\nname = "eot"\nepsilons_8bit = [8]\n'
+SMALL_OPTIONS = {"n_steps": 6, "n_samples": 2}
+
+
+class Blind:
+    """A smooth network that counts what it is shown."""
+
+    device = torch.device("cpu")
+    fingerprint = "blind"
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.Tanh(), torch.nn.Flatten())
+        self.net.append(torch.nn.Linear(8 * 25, 6))
+        self.net.requires_grad_(False)
+        self.batches: list[int] = []
+
+    def logits(self, images):
+        self.batches.append(len(images))
+        return self.net(images)
+
+
+class Masking:
+    """Each draw hides another half of the columns: an attack that does not expect it puts its trust in what may be hidden."""
+
+    made: list[tuple] = []
+
+    def __init__(self, profile, image_px, image_mm) -> None:
+        self.made.append((profile, image_px, image_mm))
+
+    def draw(self, n, rng):
+        return torch.as_tensor(rng.random((n, 1, 1, 12)) < 0.5, dtype=torch.float32)
+
+    def __call__(self, images, draws, generator):
+        return images * draws + 0.01 * torch.randn(images.shape, generator=generator)
+
+
+def attack(**options):
+    return ExpectationOverTransformation(ExpectationOptions(**{**SMALL_OPTIONS, **options}), Masking)
+
+
+def batch(n=3, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, 12, 12, 3), dtype=np.uint8), rng.integers(0, 6, n)
+
+
+def expected_loss(classifier, channel, images, labels, n=64, seed=999):
+    """The mean loss over draws that no attack has seen."""
+    losses = []
+    for pixels, label in zip(images, labels, strict=True):
+        draws, noise = channel.draw(n, np.random.default_rng(seed)), torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            logits = classifier.logits(channel(to_model(pixels[None]).expand(n, -1, -1, -1), draws, noise))
+        losses.append(cross_entropy(logits, torch.full((n,), int(label))).item())
+    return float(np.mean(losses))
+
+
+def test_it_raises_the_expected_loss_more_than_an_attack_on_the_file():
+    classifier, (pixels, labels) = Blind(), batch(8)
+    channel = Masking(None, (12, 12), 70)
+    ours = attack(n_steps=30, n_samples=8).perturb(classifier, pixels, labels, [16])[16].images
+    theirs = attack_named("bim").perturb(classifier, pixels, labels, [16])[16].images
+    clean, on_file, through = (expected_loss(classifier, channel, images, labels) for images in (pixels, theirs, ours))
+    assert clean < on_file < through
+
+
+def test_through_the_real_channel_too():
+    """A traffic sign through simulated print and photograph, judged on draws that the attack did not see."""
+    classifier, signs = load_classifier(ModelSettings(), "cpu"), SignsDataset(1)
+    pixels, labels = classifier.prepare(signs.image(0))[None], np.array([signs.label(0)])
+    ours = attack_named("eot", options={"n_steps": 10, "n_samples": 2}).perturb(classifier, pixels, labels, [8])[8].images
+    theirs = attack_named("bim").perturb(classifier, pixels, labels, [8])[8].images
+    channel = Channel(load_profile("office-phone"), pixels.shape[1:3])
+    on_file, through = (expected_loss(classifier, channel, images, labels, n=6) for images in (theirs, ours))
+    assert through > on_file
+
+
+def test_a_target_is_approached_and_recorded():
+    classifier, (pixels, labels) = Blind(), batch(6)
+    found = attack(target="least-likely", n_steps=20).perturb(classifier, pixels, labels, [16])[16]
+    assert (found.targets == classifier.net(to_model(pixels)).argmin(1).numpy()).all()
+    channel = Masking(None, (12, 12), 70)
+    before, after = (expected_loss(classifier, channel, images, found.targets) for images in (pixels, found.images))
+    assert after < before
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"n_steps": 7}, {"n_samples": 3}, {"step_8bit": 2}, {"target": "least-likely"}, {"seed": 1}],
+    ids=lambda option: next(iter(option)),
+)
+def test_every_option_changes_the_result(option):
+    pixels, labels = batch()
+    plain, changed = (attack(**extra).perturb(Blind(), pixels, labels, [8])[8].images for extra in ({}, option))
+    assert (plain != changed).any()
+
+
+def test_the_channel_is_of_the_profile_and_the_size_on_paper():
+    Masking.made.clear()
+    attack(profile="harsh", image_mm=35.0).perturb(Blind(), *batch(), [8])
+    ((profile, image_px, image_mm),) = Masking.made
+    assert (profile.name, image_px, image_mm) == ("harsh", (12, 12), 35.0)
+
+
+def test_each_pass_is_counted_and_a_copy_costs_nothing():
+    classifier, (pixels, labels) = Blind(), batch(2)
+    found = attack().perturb(classifier, pixels[[0, 1, 1, 1]], labels[[0, 1, 1, 1]], [8])[8]
+    assert (found.n_forward, found.n_backward) == (12, 12)
+    assert sum(classifier.batches) == 2 * 12
+    assert (found.images[1] == found.images[3]).all() and (found.images[0] != found.images[1]).any()
+    targeted = attack(target="least-likely").perturb(classifier, pixels, labels, [8])[8]
+    assert (targeted.n_forward, targeted.n_backward) == (13, 12)
+
+
+def test_many_samples_are_followed_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(expectation, "_PIXELS_AT_ONCE", 3 * 12 * 12)
+    classifier, (pixels, labels) = Blind(), batch(1)
+    attack(n_samples=8, n_steps=1).perturb(classifier, pixels, labels, [8])
+    assert classifier.batches == [3, 3, 2]
+
+
+class TestKeptResults:
+    """An attack is made once; what it depends on is in its key, and nothing else."""
+
+    def crafter(self, folder, *attacks):
+        return Crafter(Blind(), Items(folder), Context(), attacks)
+
+    def candidate(self):
+        pixels = batch(1)[0][0]
+        return Candidate("i", 3, "", "", pixels_sha256(pixels), (), ()), pixels
+
+    def test_an_attack_without_options_keeps_the_key_that_it_always_had(self, tmp_path):
+        candidate, pixels = self.candidate()
+        self.crafter(tmp_path, AttackSettings("fgsm", (8,))).craft("fgsm", [8], [(candidate, pixels)])
+        key = content_hash(["fgsm", 8, candidate.sha256, 3, "blind"])
+        assert sorted(path.name for path in tmp_path.iterdir()) == [f"{key}.json", f"{key}.png"]
+
+    def keys(self, folder, options, monkeypatch):
+        monkeypatch.setattr(expectation, "_print_and_photograph", Masking)
+        monkeypatch.setattr(crafting, "BATCH_SIZE", 1)
+        self.crafter(folder, AttackSettings("eot", (8,), {**SMALL_OPTIONS, **options})).craft("eot", [8], [self.candidate()])
+        return {path.stem for path in folder.iterdir()}
+
+    def test_options_and_what_the_profile_says_are_part_of_the_key(self, tmp_path, monkeypatch):
+        mine = tmp_path / "mine.toml"
+        mine.write_text('base = "office-phone"\n', encoding="utf-8")
+        kept = tmp_path / "kept"
+        (first,) = self.keys(kept, {}, monkeypatch)
+        # the same words under another name, and a default written out, are the same attack
+        assert self.keys(kept, {"profile": str(mine), "seed": 0}, monkeypatch) == {first}
+        assert len(self.keys(kept, {"n_steps": 5}, monkeypatch)) == 2
+        mine.write_text('base = "office-phone"\n[camera]\nsharpen_rate = 0.0\n', encoding="utf-8")
+        assert len(self.keys(kept, {"profile": str(mine)}, monkeypatch)) == 3
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "my.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+REFUSED = {
+    "unknown-option": (EXPECTS + "options = { n_stesp = 3 }\n", "my.toml:4", 'Did you mean "n_steps"?'),
+    "out-of-range": (EXPECTS + "options = { n_steps = 0 }\n", "my.toml:4", "expected 1 to"),
+    "wrong-type": (EXPECTS + 'options = { n_samples = "many" }\n', "my.toml:4", "expected a whole number"),
+    "in-its-own-table": (EXPECTS + "[attacks.options]\nseed = 1\nn_samples = 0\n", "my.toml:6", "expected 1 to"),
+    "unknown-target": (EXPECTS + 'options = { target = "least" }\n', "my.toml:4", 'Did you mean "least-likely"?'),
+    "unknown-profile": (EXPECTS + 'options = { profile = "ofice-phone" }\n', "my.toml:4", 'Did you mean "office-phone"?'),
+    "no-such-file": (EXPECTS + 'options = { profile = "none.toml" }\n', "my.toml:4", "no such profile file"),
+    "not-a-table": (EXPECTS + "options = 3\n", "my.toml:4", "expected a table"),
+    "attack-without-options": (EXPECTS.replace("eot", "bim") + "options = { seed = 3 }\n", "my.toml:4", "has no options"),
+    "bad-profile-file": (EXPECTS + '[photograph]\nprofile = "bad.toml"\n', "my.toml:5", "sharpen_rate"),
+    "no-such-background": (EXPECTS + '[photograph]\nbackground = "wood.jpg"\n', "my.toml:5", "no such picture"),
+    "background-without-pictures": (EXPECTS + '[photograph]\nbackground = "empty"\n', "my.toml:5", "without pictures"),
+}
+
+
+@pytest.mark.parametrize(("text", "place", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_bad_option_profile_or_background_is_refused_before_anything_is_made(tmp_path, text, place, words):
+    (tmp_path / "bad.toml").write_text('base = "office-phone"\n[camera]\nsharpen_rate = 99\n', encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InkproofError) as caught:
+        check_names(load_experiment(written(tmp_path, text)))
+    assert place in str(caught.value) and words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_option_on_the_command_line_is_blamed_on_itself(tmp_path):
+    experiment = load_experiment(written(tmp_path, EXPECTS + "options = { n_steps = 3 }\n"), ("attacks.eot.options.n_steps=0",))
+    with pytest.raises(WrongUse, match=r"^--set: attacks\.0\.options\.n_steps = 0"):
+        check_names(experiment)
+
+
+def test_a_profile_file_lies_beside_the_experiment_or_where_a_variable_says(tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text('base = "office-phone"\n', encoding="utf-8")
+    monkeypatch.setenv("PRINTERS", str(tmp_path))
+    text = EXPECTS + 'options = { profile = "mine.toml" }\n[photograph]\nprofile = "$PRINTERS/mine.toml"\n'
+    experiment = load_experiment(written(tmp_path, text))
+    check_names(experiment)
+    (settings,) = experiment.resolved_attacks()
+    assert settings.options == {"profile": str(tmp_path / "mine.toml")}
+    assert experiment.profile_place(experiment.photograph.profile) == str(tmp_path / "mine.toml")
+    assert experiment.attacks[0].options == {"profile": "mine.toml"}, "what the file says stays as it is"
+
+
+def test_the_copy_in_the_run_finds_the_same_profile_and_background(tmp_path):
+    (tmp_path / "mine.toml").write_text('base = "office-phone"\n', encoding="utf-8")
+    (tmp_path / "table.png").write_bytes(png_bytes(np.zeros((4, 4, 3), np.uint8)))
+    text = EXPECTS + 'options = { profile = "mine.toml" }\n[photograph]\nprofile = "mine.toml"\nbackground = "table.png"\n'
+    experiment = load_experiment(written(tmp_path, text))
+    deeper = tmp_path / "printouts" / "my"
+    deeper.mkdir(parents=True)
+    again = load_experiment(written(deeper, experiment_text(experiment, deeper)))
+    check_names(again)
+    assert dataclasses.replace(again, base=experiment.base) == experiment
+
+
+def test_a_profile_is_known_by_what_it_says_and_not_by_its_name(tmp_path):
+    (tmp_path / "mine.toml").write_text('base = "office-phone"\n', encoding="utf-8")
+    assert profile_content(load_profile(tmp_path / "mine.toml")) == profile_content(load_profile("office-phone"))
+    assert profile_content(load_profile("harsh")) != profile_content(load_profile("office-phone"))
+
+
+class TestOwnProfileAndBackground:
+    """A run photographed with files of a person's own: they are used, and a change of them is noticed."""
+
+    @pytest.fixture
+    def workspace(self, finished, tmp_path) -> Path:
+        copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+        (copy / "mine.toml").write_text('base = "office-phone-3mp"\n', encoding="utf-8")
+        (copy / "tables").mkdir()
+        for name, colour in (("red", (200, 30, 30)), ("green", (30, 160, 30))):
+            picture = np.full((40, 60, 3), colour, np.uint8)
+            (copy / "tables" / f"{name}.png").write_bytes(png_bytes(picture))
+        return copy
+
+    def opened(self, workspace):
+        settings = ("photograph.profile=mine.toml", "photograph.background=tables")
+        return load_experiment(workspace / "small.toml", settings), Run(workspace, "small")
+
+    def state(self, workspace):
+        return {state.stage: state for state in status(*self.opened(workspace))}["photograph"]
+
+    def test_they_are_photographed_with_and_a_change_is_noticed(self, workspace):
+        from PIL import Image
+
+        experiment, run = self.opened(workspace)
+        check_names(experiment)
+        run_stage("photograph", experiment, run, Context())
+        assert self.state(workspace).state == "done"
+        tones = set()
+        for path in sorted(run.photos.glob("simulated-*.jpg")):
+            with Image.open(path) as photo:
+                red, green, blue = np.asarray(photo)[:40, :40].reshape(-1, 3).mean(0)
+            tones.add("red" if red > 1.5 * max(green, blue) else "green" if green > 1.5 * max(red, blue) else "none")
+        assert tones == {"red", "green"}, "each page lies on one of the pictures"
+        (workspace / "mine.toml").write_text('base = "office-phone-3mp"\n[camera]\nsharpen_rate = 0.0\n', encoding="utf-8")
+        assert (self.state(workspace).state, self.state(workspace).reason) == ("stale", "profile changed")
+        (workspace / "mine.toml").write_text('# as it was\nbase = "office-phone-3mp"\n', encoding="utf-8")
+        assert self.state(workspace).state == "done"
+        (workspace / "tables" / "red.png").write_bytes(png_bytes(np.zeros((40, 60, 3), np.uint8)))
+        assert (self.state(workspace).state, self.state(workspace).reason) == ("stale", "background changed")
+
+    def test_a_profile_that_an_attack_expects_is_noticed_too(self, tmp_path, small_file):
+        (tmp_path / "mine.toml").write_text('base = "office-phone"\n', encoding="utf-8")
+        text = small_file.read_text(encoding="utf-8").replace('"fgsm"\nepsilons_8bit = [4, 16]', '"eot"\nepsilons_8bit = [4]')
+        options = 'options = { profile = "mine.toml", n_steps = 1, n_samples = 1 }'
+        small_file.write_text(text.replace("[4]", f"[4]\n{options}"), encoding="utf-8")
+        experiment, run = load_experiment(small_file, ('selection.cases=["average"]',)), Run(tmp_path, "small")
+        run_stage("select", experiment, run, Context())
+        run_stage("generate", experiment, run, Context())
+        assert [state.state for state in status(experiment, run)][:2] == ["done", "done"]
+        (tmp_path / "mine.toml").write_text('base = "office-phone"\n[camera]\nsharpen_rate = 0.0\n', encoding="utf-8")
+        first = status(experiment, run)[0]
+        assert (first.state, first.reason) == ("stale", "eot.profile changed")
+
+
+def test_a_lost_profile_file_says_so_in_one_line(tmp_path):
+    with pytest.raises((BadInput, WrongUse), match=r"my\.toml:5: .*gone\.toml: no such profile file"):
+        check_names(load_experiment(written(tmp_path, EXPECTS + '[photograph]\nprofile = "gone.toml"\n')))
