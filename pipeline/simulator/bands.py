@@ -11,7 +11,7 @@ from torch import Tensor
 _TILE = 48
 _REACH_SIGMAS = 4.5
 _LEAST_SIGMA_PX = 1e-3
-_N_BLUR_NODES = 9
+_N_BLUR_NODES = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,7 +40,7 @@ def band_of(weights: Tensor, first: Tensor, n_columns: int, like: Tensor, repeat
 
     What falls beyond the columns is dropped, or given to the edge's column where that is to be repeated.
     """
-    n_weights = weights.shape[-1]
+    n_weights, weights = weights.shape[-1], weights.to(like.dtype)
     columns = first[..., None] + torch.arange(n_weights)
     if repeats_edge:
         matrix = weights.new_zeros(*first.shape, n_columns)
@@ -142,14 +142,15 @@ class _Product(torch.autograd.Function):
         matrix = matrix.expand(n, channels, -1, -1).reshape(n * channels, *matrix.shape[-2:])
         flat = images.reshape(n * channels, height, width)
         n_rows = matrix.shape[1]
-        out = flat.new_empty(n * channels, *((n_rows, width) if axis == 0 else (height, n_rows)))
+        out = images.new_empty(n, channels, *((n_rows, width) if axis == 0 else (height, n_rows)))
+        product = out.view(n * channels, *out.shape[2:])
         for top, bottom, left, right in tiles:
             part = matrix[:, top:bottom, left:right]
             if axis == 0:
-                torch.bmm(part, flat[:, left:right], out=out[:, top:bottom])
+                torch.bmm(part, flat[:, left:right], out=product[:, top:bottom])
             else:
-                torch.bmm(flat[:, :, left:right], part.transpose(1, 2), out=out[:, :, top:bottom])
-        return out.view(n, channels, *out.shape[1:])
+                torch.bmm(flat[:, :, left:right], part.transpose(1, 2), out=product[:, :, top:bottom])
+        return out
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:

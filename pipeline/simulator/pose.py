@@ -11,6 +11,8 @@ from pipeline.simulator.profile import Profile, Shot
 _DIAGONAL_35MM_MM = 43.267
 _FRAMING_STEPS = 150
 _STRAIGHTENING_STEPS = 30
+# of the length that is sought: what moves less has arrived
+_STILL = 1e-14
 
 
 def frame_size(shot: Shot, profile: Profile, page_width_mm: float, page_height_mm: float) -> tuple[int, int]:
@@ -43,7 +45,9 @@ class Lens:
         seen = straight = self._from_centre(photo_px)
         for _ in range(_STRAIGHTENING_STEPS):
             radial = 1 + self._stretch(straight)
-            straight = (seen - self._moves(straight) + straight * (radial - 1)) / radial
+            before, straight = straight, (seen - self._moves(straight) + straight * (radial - 1)) / radial
+            if np.abs(straight - before).max(initial=0) < _STILL:
+                break
         return photo_px + self._unit_px * (straight - seen)
 
     def _moves(self, from_centre: np.ndarray) -> np.ndarray:
@@ -108,8 +112,11 @@ def pose(shot: Shot, profile: Profile, outline_mm: np.ndarray, lens: Lens) -> Po
     far_mm = 3 * focal_px * np.ptp(outline_mm, axis=0).max() / max(width, height)
     held = Pose(camera, tilt @ roll, np.array([0.0, 0.0, far_mm]))
     for _ in range(_FRAMING_STEPS):
+        before = held.position.copy()
         seen = lens.bent(held.photo_from_space(outline_mm))
         low, high = seen.min(axis=0), seen.max(axis=0)
         held.position[2] *= math.sqrt(((high - low) / frame).max() / shot.page_fill_rate)
         held.position[:2] += (wanted - (low + high) / 2) * held.position[2] / focal_px / 2
+        if np.abs(held.position - before).max() < _STILL * far_mm:
+            break
     return held

@@ -5,10 +5,9 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from pipeline.simulator.bands import Band, band_of, resampled
-from pipeline.simulator.torch_steps import eight_bit, mixed
+from pipeline.simulator.torch_steps import eight_bit, halved, mixed
 
 _BLOCK = 8
 # ISO/IEC 10918-1, Tables K.1 and K.2
@@ -102,9 +101,9 @@ def jpeg(photos: Tensor, qualities: list[int], rounded: bool = True) -> Tensor:
     luma, chroma = torch.split(mixed(photos, _YCC_FROM_RGB), [1, 2], dim=1)
     if rounded:
         luma = _Coded.apply(luma, _LUMA_TABLE, qualities)
-        chroma = _Coded.apply(avg_pool2d(_Rounded.apply(chroma), 2), _CHROMA_TABLE, qualities)
+        chroma = _Coded.apply(halved(_Rounded.apply(chroma)), _CHROMA_TABLE, qualities)
     else:
-        chroma = avg_pool2d(chroma, 2)
+        chroma = halved(chroma)
     down, across = (_doubling(n, photos.device, photos.dtype) for n in chroma.shape[2:])
     return eight_bit(mixed(torch.cat([luma, resampled(down, chroma, across)], dim=1), _RGB_FROM_YCC), rounded)
 
