@@ -231,7 +231,8 @@ def _accuracy_figure(content: ReportContent, number: "_Numbering", origin: str |
     rows = [row for row in content.accuracies if row.transform in (SOURCE, PHOTO)]
     if not any(row.accuracy is not None for row in rows):
         return []
-    after = ", and what becomes of it in the photograph" if origin else ""
+    kind = {"camera": "real ", "simulated": "simulated "}[origin] if origin and len(content.photo_origins) > 1 else ""
+    after = f", and what becomes of it in the {kind}photograph" if origin else ""
     caption = f"Top-1 accuracy of clean and adversarial files{after}. The tables above hold the counts."
     return figure_block(figures.png(figures.accuracy_by_condition(rows, origin)), number.figure(), caption)
 
@@ -291,7 +292,8 @@ def _gallery(content: ReportContent, number: "_Numbering") -> list[Flowable]:
     if not content.gallery:
         return [prose("No pair was chosen for the gallery.", styles["body"])]
     with_photos = any(item.photo_clean or item.photo_adversarial for item in content.gallery)
-    photographs = " The photographs are shown as they were judged, cropped and straightened." if with_photos else ""
+    kind = "real photographs" if content.compared else "photographs"
+    photographs = f" The {kind} are shown as they were judged, cropped and straightened." if with_photos else ""
     intro = (
         "The difference is adversarial minus clean, multiplied by the factor above it, on mid-grey: grey is no change. Beneath "
         "each picture stand the likeliest classes and their probabilities; a filled tick marks a right, a hollow cross a wrong "
