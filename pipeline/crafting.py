@@ -127,10 +127,11 @@ class Crafter:
                 missing.append((candidate, pixels))
             else:
                 found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
-        starts = range(0, len(missing), BATCH_SIZE)
+        size = getattr(attack, "batch_size", BATCH_SIZE)
+        starts = range(0, len(missing), size)
         for start in self._context.progress(starts, len(starts), label or attack_name):
-            batch = missing[start : start + BATCH_SIZE]
-            rows = [min(row, len(batch) - 1) for row in range(BATCH_SIZE)]
+            batch = missing[start : start + size]
+            rows = [min(row, len(batch) - 1) for row in range(size)]
             pixels = np.stack([batch[row][1] for row in rows])
             labels = np.array([batch[row][0].true_label for row in rows], dtype=np.int64)
             for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit).items():

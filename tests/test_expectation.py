@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline import crafting
 from pipeline.attacks import attack_named, expectation
 from pipeline.attacks.expectation import ExpectationOverTransformation
 from pipeline.attacks.options import ExpectationOptions
@@ -168,9 +167,19 @@ class TestKeptResults:
 
     def keys(self, folder, options, monkeypatch):
         monkeypatch.setattr(expectation, "_print_and_photograph", Masking)
-        monkeypatch.setattr(crafting, "BATCH_SIZE", 1)
         self.crafter(folder, AttackSettings("eot", (8,), {**SMALL_OPTIONS, **options})).craft("eot", [8], [self.candidate()])
         return {path.stem for path in folder.iterdir()}
+
+    def test_each_image_is_kept_as_soon_as_it_is_made(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(expectation, "_print_and_photograph", Masking)
+        crafter, shown = self.crafter(tmp_path, AttackSettings("eot", (8,), SMALL_OPTIONS)), []
+        crafter._context = Context(
+            progress=lambda starts, *_: (shown.append(len(list(tmp_path.glob("*.png")))) or s for s in starts)
+        )
+        pixels = batch(3)[0]
+        images = [(dataclasses.replace(self.candidate()[0], sha256=pixels_sha256(each)), each) for each in pixels]
+        crafter.craft("eot", [8], images)
+        assert shown == [0, 1, 2]
 
     def test_options_and_what_the_profile_says_are_part_of_the_key(self, tmp_path, monkeypatch):
         mine = tmp_path / "mine.toml"

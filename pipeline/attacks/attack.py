@@ -31,7 +31,7 @@ class Attack(Protocol):
     """An attack with its parameters; it keeps no state between calls.
 
     One with options also has `identity`: a plain value with everything that its result depends on besides image, label,
-    epsilon and network.
+    epsilon and network. One that gains nothing from many images at once has `batch_size`, so that each is kept when it is made.
     """
 
     name: str

@@ -29,6 +29,7 @@ class ExpectationOverTransformation:
     """
 
     name = "eot"
+    batch_size = 1
 
     def __init__(self, options: ExpectationOptions, channel: Callable[..., Any] | None = None) -> None:
         self._options, self._make_channel = options, channel or _print_and_photograph
