@@ -19,5 +19,5 @@ class ExpectationOptions:
         "", 'Where it leads: "" away from the true class, or "least-likely" to that class of the clean image.',
         choices=("", "least-likely"),
     )  # fmt: skip
-    image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=1000, unit="mm")
+    image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=200, unit="mm")
     seed: int = setting(0, "Seed of its simulated photographs.", minimum=0)
