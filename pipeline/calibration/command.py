@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pipeline.calibration.fit import Calibration, Parameter, fit_profile
 from pipeline.calibration.reading import read_chart_photo
-from pipeline.calibration.report import build_calibration_report, shown
-from pipeline.errors import BadInput, WrongUse, near_match
-from pipeline.printing import CHART_PAPERS, build_chart_pdf, calibration_chart
+from pipeline.calibration.report import build_calibration_report, rounded, shown
+from pipeline.errors import BadInput
+from pipeline.printing import build_chart_pdf, calibration_chart
 from pipeline.simulator import load_profile
 from pipeline.simulator.profile_file import profile_text
 from pipeline.store import write_bytes
@@ -39,8 +39,6 @@ def write_page(output: Path, paper: str, orientation: str, force: bool = False) 
 
     Raises: BadInput: the file is there already; WrongUse: no such paper.
     """
-    if paper not in CHART_PAPERS:
-        raise WrongUse(f'There is no calibration page on "{paper}".', near_match(paper, CHART_PAPERS))
     check_free(output, force)
     write_bytes(output, build_chart_pdf(calibration_chart(paper, orientation)))
 
@@ -50,8 +48,8 @@ def parameters_text(fitted: Calibration) -> str:
     width = max(len(parameter.key) for parameter in fitted.parameters)
     lines = []
     for parameter in fitted.parameters:
-        error = "" if parameter.sd is None else f" ± {parameter.sd:.1g}"
-        source = f"from {parameter.source}"
+        error = f" ± {rounded(parameter.sd)}" if parameter.sd is not None else ""
+        source = f"from {parameter.source}" if error else parameter.source
         lines.append(f"{parameter.key:<{width}}  {shown(parameter.value)}{error} {parameter.unit}".rstrip() + f"  ({source})")
     return "\n".join([*lines, *(f"note: {note}" for note in fitted.notes)])
 
@@ -64,10 +62,10 @@ def check_free(path: Path, force: bool) -> None:
 
 def told(parameter: Parameter, n_photos: int) -> str:
     """Returns a parameter's remark in the file: how sure, in what unit, from what."""
-    source = f"from {parameter.source} in {n_photos} photo{'s' * (n_photos != 1)}"
     if parameter.sd is None:
-        return source
-    return " ".join(filter(None, ["fitted +-", f"{parameter.sd:.2g}", parameter.unit, source]))
+        return parameter.source
+    source = f"from {parameter.source} in {n_photos} photo{'s' * (n_photos != 1)}"
+    return " ".join(filter(None, ["fitted, +-", rounded(parameter.sd, 2), parameter.unit, source]))
 
 
 def _text(fitted: Calibration, base: str) -> str:

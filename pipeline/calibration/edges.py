@@ -168,8 +168,8 @@ def _response(d: np.ndarray, values: np.ndarray, reach: float) -> tuple[np.ndarr
         return distance, spread, None
     spread = (spread - black) / (white - black)
     line = np.diff(spread)
-    line = line * np.hamming(len(line))
     place = (np.arange(len(line)) - (len(line) - 1) / 2) / BINS_PER_PX
+    line = line * np.clip(2 * (1 - np.abs(place) / reach), 0, 1)
     mtf = np.abs(np.exp(-2j * np.pi * np.outer(FREQUENCIES, place)) @ line)
     # a bin averages, and so does the difference of two of them (ISO 12233, Annex D)
     mtf = mtf / max(mtf[0], 1e-9) / np.sinc(FREQUENCIES / BINS_PER_PX) ** 2

@@ -23,7 +23,7 @@ _USUAL_FOCAL_35MM_MM = 26.0
 _WHITE_PATCH_PIXELS = 1000
 _CONSISTENT_Z = 2.0
 _BLUR_SLOPES, _ISO_SLOPES = (-2.5, -0.4), (0.4, 2.0)
-_TEXTURE_RATIO = 1.25
+_TEXTURE_RATIO, _SIZE_RATIO = 1.25, 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,11 @@ def _photographed(
     if all(side == sides[0] for side in sides):
         for key, side in zip(("frame_short_px", "frame_long_px"), sides[0], strict=True):
             parameters.append(Parameter(key, int(side), None, "px", "the photos' size", getattr(base, key)))
+        if not 1 / _SIZE_RATIO <= sides[0][1] / base.frame_long_px <= _SIZE_RATIO:
+            notes.append(
+                f"the photos are {sides[0][1]} px long and the base's {base.frame_long_px}: its sharpening and smoothing, which "
+                "are kept, are in pixels of another size; choose a --base of this size"
+            )
     focal = {photo.focal_35mm_mm for photo in photos}
     if len(focal) == 1 and None not in focal:
         parameters.append(Parameter("focal_35mm_mm", float(focal.pop()), None, "mm", "EXIF", base.focal_35mm_mm))

@@ -89,8 +89,13 @@ def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
 
 
 def _row(parameter: Parameter) -> tuple[str, ...]:
-    error = "" if parameter.sd is None else f"{parameter.sd:.1g}"
+    error = "" if parameter.sd is None else rounded(parameter.sd)
     return parameter.key, shown(parameter.value), error, parameter.unit, shown(parameter.base), parameter.source
+
+
+def rounded(error: float, n_digits: int = 1) -> str:
+    """Returns a standard error to so many digits, without an exponent where it is large."""
+    return f"{float(f'{error:.{n_digits}g}'):g}"
 
 
 def shown(value: Any) -> str:

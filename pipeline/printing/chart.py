@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.errors import WrongUse, near_match
 from pipeline.fiducials import CALIBRATION, N_MODULES, QUIET_MODULES
 from pipeline.printing.aids import MARK_CELL_MM, corner_tags
 from pipeline.printing.arrangement import MM_PER_INCH, bare_printout, grid_dpi
@@ -104,10 +105,12 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
     greys, marks on a lattice, and in the other cells every grey and colour twice, in an order drawn once for all, so that the
     fall of light and the tone curve are not mistaken for each other.
 
-    Raises: WrongUse when the paper or the orientation is unknown; ValueError where the paper is too small.
+    Raises: WrongUse when there is none on that paper or in that orientation.
     """
     if paper not in CHART_PAPERS:
-        raise ValueError(f"expected one of {', '.join(CHART_PAPERS)}, got {paper!r}")
+        raise WrongUse(f'There is no calibration page on "{paper}".', near_match(paper, CHART_PAPERS))
+    if orientation not in _ORIENTATION_CODES:
+        raise WrongUse(f'There is no orientation "{orientation}".', near_match(orientation, _ORIENTATION_CODES))
     printout = bare_printout(RUN, chart_code(paper, orientation), paper, orientation, dpi)
     grid = _Grid(printout)
     printout = replace(printout, tags=tuple(corner_tags(printout, 1, grid.step_mm)))

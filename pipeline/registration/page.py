@@ -11,6 +11,7 @@ from pipeline.fiducials import (
     CALIBRATION,
     FIRST_LONG_SIDE_PX,
     Detection,
+    Payload,
     Pyramid,
     agreement,
     decode_payload,
@@ -104,6 +105,8 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
             tried[page] = sum(map(len, copies.values()))
             done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
         if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
+            break
+        if not done and _is_calibration(found):
             break
         if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
             done |= _registered_by_tags(pyramid, printout, found, done)
@@ -318,8 +321,17 @@ def _too_little(read: dict[str, Detection], seen: dict[int, Sighting], known: tu
     return f"{len(read)} of {n_codes} codes and {len(seen)} of {len(known)} printed points found, too few to place the page"
 
 
+def _payloads(found: tuple[Detection, ...]) -> list[Payload]:
+    return [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
+
+
+def _is_calibration(found: tuple[Detection, ...]) -> bool:
+    """Returns whether most codes of a calibration page were read: what more the picture may show is not looked for."""
+    return sum(payload.run_code.startswith(CALIBRATION) for payload in _payloads(found)) > len(CORNERS) / 2
+
+
 def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
-    ours = [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
+    ours = _payloads(found)
     if ours and all(payload.run_code.startswith(CALIBRATION) for payload in ours):
         return Failure("calibration", "", None, len(ours), found)
     if ours:
