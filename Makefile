@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 INKPROOF := $(VENV)/bin/inkproof
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench bench-capture bench-simulator sample clean
+.PHONY: help setup demo test test-all lint bench bench-capture bench-simulator bench-channel sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench-capture: $(READY) ## how well and how fast photographs are read, beside a 
 
 bench-simulator: $(READY) ## what a simulated photo costs, beside reading its file
 	$(VENV)/bin/python benchmarks/simulator_cost.py
+
+bench-channel: $(READY) ## what print and photograph cost an attack, beside the network that it attacks
+	$(VENV)/bin/python benchmarks/channel_cost.py
 
 bench: $(READY) ## what an attack costs beyond its bare passes
 	$(VENV)/bin/python benchmarks/attack_overhead.py

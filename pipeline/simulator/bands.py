@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # rows of a product that are worked out together: few multiplications with zeros, and still few calls
-_TILE = 48
+_TILE = 24
 _REACH_SIGMAS = 4.5
 _LEAST_SIGMA_PX = 1e-3
 _N_BLUR_NODES = 5

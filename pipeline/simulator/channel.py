@@ -6,7 +6,9 @@ whole page in a whole photo. It differs from them in what follows, and `tests/te
 - the image lies in the photo upright, with one scale along each of its sides: roll does not turn the pixel grid against it, and
   what perspective, curl and distortion do within the image is left out (the scale that they give it is not);
 - a photo of more than `most_photo_px` pixels per image pixel is worked out with that many. Blurs, noise, filters and the hand's
-  path are converted, but JPEG's blocks, the colour filter's tiles and the crop's samples are those of the coarser photo;
+  path are converted, but JPEG's blocks, the colour filter's tiles and the crop's samples are those of the coarser photo. Four
+  photographs of 299 px by `office-phone`, 2.8 photo pixels each: 2.0 instead are 1.4 levels apart, with 1.95 levels of noise
+  instead of 2.15 and 1 % more contrast in the finest detail; 1.5 are 2.0 levels apart;
 - by default the mean tone stands for the dots of a halftone; with `halftone` their pattern is added, which has no gradient;
 - table, fingers, coins and the page's edge are not there: white paper surrounds the image;
 - rounding has the gradient 1, that of a JPEG's coefficients too; the noise's size has none.
