@@ -228,6 +228,15 @@ def test_a_photo_that_is_not_taken_upright_and_frontal_is_met_more_loosely(pose)
         assert apart(crop_of(profile, picture(), shot), wanted) < 1.6
 
 
+@pytest.mark.parametrize("roll_deg", [90.0, 180.0, 45.0])
+def test_what_has_a_direction_turns_with_the_photo(roll_deg):
+    directed = {"motion_px": (8.0, 8.0), "chromatic_px": (4.0, 4.0), "misregistration_um": (100.0, 100.0)}
+    profile = replace(PLAIN, **directed, roll_deg=(roll_deg, roll_deg))
+    for seed in (0, 1):
+        wanted, shot = simulated(profile, picture(), seed)
+        assert apart(crop_of(profile, picture(), shot), wanted) < 1.5
+
+
 def test_the_mean_tone_stands_for_the_dots_unless_they_are_asked_for():
     profile = replace(PLAIN, halftone="am")
     wanted, shot = simulated(profile, picture())
@@ -296,9 +305,19 @@ def test_a_coarser_photo_is_nearly_the_same(most_photo_px, tolerance):
     assert 0 < apart(fine, coarse) < tolerance
 
 
+def test_a_coarser_photo_is_as_noisy():
+    profile = replace(PLAIN, iso=(1600.0, 1600.0))
+    grey = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    shot = draw_shot(profile, np.random.default_rng(0))
+    noises = (crop_of(profile, grey, shot, torch.Generator().manual_seed(0), most_photo_px=most) for most in (None, 2.0))
+    fine, coarse = (noise.std() for noise in noises)
+    assert abs(coarse / fine - 1) < 0.1
+
+
 # --- the gradient ------------------------------------------------------------------------------------------------------
 
 TINY = (9, 12)
+CORED = {"luma_denoise_8bit": 25.0, "sharpen_rate": 0.5}
 
 
 def tiny(profile, n=1, **options):
@@ -310,8 +329,8 @@ def tiny(profile, n=1, **options):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"bayer": True}, {"halftone": "am", "print_saturation_rate": 0.8}, PHONE, PHONE | {"exposure": (1.5, 1.5)}],
-    ids=["plain", "filter", "inks", "phone", "clipped"],
+    [{}, {"bayer": True}, {"halftone": "am", "print_saturation_rate": 0.8}, PHONE, PHONE | {"exposure": (1.5, 1.5)}, CORED],
+    ids=["plain", "filter", "inks", "phone", "clipped", "cored"],
 )
 @pytest.mark.parametrize("most_photo_px", [2.0, None])
 def test_the_gradient_is_that_of_the_function_without_rounding(settings, most_photo_px):
