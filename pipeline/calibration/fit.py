@@ -13,7 +13,7 @@ from pipeline.calibration.distortion import LensFit, fit_lens
 from pipeline.calibration.light import LightField, fit_light
 from pipeline.calibration.measuring import Measured, Spot, measure
 from pipeline.calibration.reading import ChartPhoto
-from pipeline.calibration.twin import MIN_NOISE_PIXELS, Looks, Match, looks_of, matched
+from pipeline.calibration.twin import Looks, Match, Scene, looks_of, matched
 from pipeline.errors import BadInput
 from pipeline.printing import GREY_STEPS
 from pipeline.simulator import Profile
@@ -22,6 +22,8 @@ _USUAL_FOCAL_35MM_MM = 26.0
 # a place of bare paper this large also counts as a white patch
 _WHITE_PATCH_PIXELS = 1000
 _CONSISTENT_Z = 2.0
+# a belief in the base's smoothing; the step of the secant; and what the ratio of noises changes by at least
+_LOG_DENOISE_SD, _DENOISE_STEP, _GENTLEST_DENOISE_SLOPE, _MOST_DENOISE_LOG = 0.5, 0.3, -0.04, 1.4
 _BLUR_SLOPES, _ISO_SLOPES = (-2.5, -0.4), (0.4, 2.0)
 _TEXTURE_RATIO, _SIZE_RATIO = 1.25, 1.3
 
@@ -68,9 +70,9 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     """Returns the profile that makes simulated photos look like these.
 
     In this order: light from bare paper, curves and colour matrix from the patches under that light, then for each photo blur and
-    ISO by its twin, and the lens from the printed points. What one photo cannot tell apart stays the base's: the camera's tone
-    curve, sharpening and smoothing, the halftone, the ink's spread, how bright the paper is, and how much of the saturation is
-    lost in print.
+    ISO by its twin, and the lens from the printed points. What photos cannot tell apart stays the base's: the camera's tone
+    curve and sharpening, its smoothing of colours, the halftone, the ink's spread, how bright the paper is, and how much of the
+    saturation is lost in print.
 
     Raises:
         BadInput: a photo is overexposed, or shows too little of the page.
@@ -79,16 +81,25 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     lights = [_light(photo, seen) for photo, seen in zip(photos, measured, strict=True)]
     colour = fit_colour([_lit_patches(seen, light) for seen, light in zip(measured, lights, strict=True)], base)
     printed, parameters, notes = _printed(colour, base)
-    qualities = [photo.jpeg_quality or round(fmean(base.jpeg_quality)) for photo in photos]
+    scenes = [
+        Scene(
+            seen.px_per_mm,
+            float(balance[1] * light.values.mean()),
+            photo.jpeg_quality or round(fmean(base.jpeg_quality)),
+        )
+        for photo, seen, light, balance in zip(photos, measured, lights, colour.balance, strict=True)
+    ]
+    wanted = [looks_of(seen) for seen in measured]
+    progress("sharpness and noise")
+    matches, denoise = match_photos(printed, wanted, scenes)
+    parameters += denoise
     fits = []
     for index, photo in enumerate(photos):
         progress(photo.name)
-        light, seen, wanted = lights[index], measured[index], looks_of(measured[index])
-        exposure = float(colour.balance[index, 1])
-        match = matched(printed, wanted, seen.px_per_mm, exposure * float(light.values.mean()), qualities[index])
         focal = photo.focal_35mm_mm or base.focal_35mm_mm or _USUAL_FOCAL_35MM_MM
         lens = fit_lens(photo.pyramid, photo.found, photo.chart.printout, focal)
-        fits.append(PhotoFit(photo.name, seen, light, lens, exposure, wanted, match))
+        exposure = float(colour.balance[index, 1])
+        fits.append(PhotoFit(photo.name, measured[index], lights[index], lens, exposure, wanted[index], matches[index]))
     more, more_notes = _photographed(photos, fits, colour, base)
     parameters += more
     profile = replace(printed, **{p.key: p.value for p in parameters})
@@ -101,6 +112,42 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
         (*notes, *more_notes),
         sum(photo.is_simulated for photo in photos),
     )
+
+
+def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Scene]) -> tuple[list[Match], list[Parameter]]:
+    """Returns every photo's blur and ISO, and the smoothing of brightness that all share, where it can be told.
+
+    Noise is weaker on paper than in black, and the weaker it is the more of it coring takes, so their ratio tells
+    `luma_denoise_8bit`. It is found by one secant from the base's value, each photo with its own error and the base with a
+    factor of e^0.5 as its own.
+    """
+    base = printed.luma_denoise_8bit
+    matches = [matched(printed, looks, scene) for looks, scene in zip(wanted, scenes, strict=True)]
+    shifts, weights = [0.0], [1 / _LOG_DENOISE_SD**2]
+    for looks, scene, match in zip(wanted, scenes, matches, strict=True):
+        if not base or looks.log_ratio is None or match.looks.log_ratio is None:
+            continue
+        error = looks.log_ratio - match.looks.log_ratio
+        step = math.copysign(_DENOISE_STEP, -error)
+        moved = matched(replace(printed, luma_denoise_8bit=base * math.exp(step)), looks, scene, (match.blur_px, match.iso))
+        if moved.looks.log_ratio is None:
+            continue
+        slope = min((moved.looks.log_ratio - match.looks.log_ratio) / step, _GENTLEST_DENOISE_SLOPE)
+        error_sd = math.sqrt(sum(sd**2 for one in (looks, match.looks) for sd in (one.white_sd, one.black_sd)))
+        shifts.append(float(np.clip(error / slope, -_MOST_DENOISE_LOG, _MOST_DENOISE_LOG)))
+        weights.append((slope / error_sd) ** 2)
+    if len(shifts) == 1:
+        return matches, []
+    shift = float(np.average(shifts, weights=weights))
+    value = float(f"{base * math.exp(shift):.4g}")
+    printed = replace(printed, luma_denoise_8bit=value)
+    matches = [
+        matched(printed, looks, scene, (match.blur_px, match.iso))
+        for looks, scene, match in zip(wanted, scenes, matches, strict=True)
+    ]
+    sd = value / math.sqrt(sum(weights))
+    source = "noise of bare paper against solid black"
+    return matches, [Parameter("luma_denoise_8bit", value, sd, "8-bit", source, base)]
 
 
 def monotone(values: np.ndarray) -> np.ndarray:
@@ -264,13 +311,9 @@ def _edge_scatter(fit: PhotoFit) -> float:
 
 
 def _noise_scatter(fit: PhotoFit) -> float:
-    """The same of the noise on bare paper."""
-    shares = []
-    for measured in (fit.measured, fit.match.twin):
-        values = [spot.noise_8bit for spot in measured.spots if spot.is_paper and spot.n_pixels >= MIN_NOISE_PIXELS]
-        if len(values) > 1:
-            shares.append(stdev(values) / fmean(values) / math.sqrt(len(values)))
-    return math.hypot(*shares) if shares else 0.1
+    """The same of the noise, the mean of paper's and black's."""
+    looks = (fit.wanted, fit.match.looks)
+    return math.hypot(*(sd / 2 for one in looks for sd in (one.white_sd, one.black_sd)))
 
 
 def _texture_ratio(fit: PhotoFit) -> float | None:

@@ -55,6 +55,11 @@ def measure(photo: np.ndarray, page_map: PageMap, chart: Chart, tone_contrast_ra
         sent.append((patch.red, patch.green, patch.blue))
         halves.append(_PATCH_RATE * min(patch.width_mm, patch.height_mm))
         is_paper.append(False)
+    for square in chart.squares:
+        places.append((square.x_mm, square.y_mm))
+        sent.append((0, 0, 0))
+        halves.append(_PATCH_RATE * square.side_mm)
+        is_paper.append(False)
     for white in chart.whites:
         places.append((white.x_mm, white.y_mm))
         sent.append((255, 255, 255))
