@@ -9,7 +9,8 @@ whole page in a whole photo. It differs from them in what follows, and `tests/te
   path are converted, but JPEG's blocks, the colour filter's tiles and the crop's samples are those of the coarser photo. Four
   photographs of 299 px by `office-phone`, 2.8 photo pixels each: 2.0 instead are 1.4 levels apart, with 1.95 levels of noise
   instead of 2.15 and 1 % more contrast in the finest detail; 1.5 are 2.0 levels apart;
-- by default the mean tone stands for the dots of a halftone; with `halftone` their pattern is added, which has no gradient;
+- by default the mean tone stands for the dots of a halftone; with `halftone` their pattern is added, which has no gradient and
+  takes four times as long;
 - table, fingers, coins and the page's edge are not there: white paper surrounds the image;
 - rounding has the gradient 1, that of a JPEG's coefficients too; the noise's size has none.
 """
@@ -25,7 +26,7 @@ from torch.nn.functional import conv2d, grid_sample, pad, pixel_unshuffle
 
 from pipeline.simulator.bands import resampled
 from pipeline.simulator.halftone import halftoned
-from pipeline.simulator.photo_grid import PhotoGrid, photo_side
+from pipeline.simulator.photo_grid import PhotoGrid, Sites, photo_side
 from pipeline.simulator.place import Place, place_of
 from pipeline.simulator.printer import asked_for, banded, banding_wave, gamut, icc_cube, icc_proof, print_table, row_tables
 from pipeline.simulator.profile import Profile, Shot, draw_shot
@@ -191,7 +192,7 @@ class Channel:
         waves = [banding_wave(self._profile, place.shot, place.corner_mm[1] + rows) for place in places]
         return torch.from_numpy(np.sinc(mm / self._profile.banding_mm) * np.stack(waves))[:, None, :, None]
 
-    def _seen(self, images: Tensor, ink: Tensor, white: Tensor, grid: PhotoGrid, sites) -> Tensor:
+    def _seen(self, images: Tensor, ink: Tensor, white: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
         """What the lens shows of the image's reflectance beyond the paper's, a plane for each of the sites."""
         down, across = grid.printed(sites, self._profile)
         wide = torch.cat([ink[:, :2], ink[:, 1:]], dim=1) if len(sites) == 4 else ink
@@ -200,7 +201,7 @@ class Channel:
             seen = seen + self._screen(images.detach(), ink.detach() + white, grid, sites)
         return seen
 
-    def _light(self, grid: PhotoGrid, sites, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _light(self, grid: PhotoGrid, sites: Sites, like: Tensor) -> tuple[Tensor, Tensor]:
         """How bright a perfect white is at each photosite, and what is mirrored there, for the camera's exposure."""
         by_channel = [
             [p.shot.exposure * (p.shot.red_light, 1.0, p.shot.blue_light)[channel] for channel, _, _ in sites]
@@ -218,7 +219,7 @@ class Channel:
             return gain, torch.zeros_like(factor)
         return gain, over_photo([place.glare for place in grid.places])
 
-    def _grain(self, grid: PhotoGrid, sites, like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
+    def _grain(self, grid: PhotoGrid, sites: Sites, like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
         lattice = tuple(math.ceil((side + 2 * _FIBRE_MARGIN_MM) / self._profile.paper_grain_mm) for side in self._image_mm)
         fibres = _normal((1, lattice[1], lattice[0]), like, draw_noise) * (self._profile.paper_grain_rate / _CUBIC_POWER)
         down, across = grid.grain(sites, self._profile, lattice)
@@ -238,7 +239,7 @@ class Channel:
         noise = _normal(like.shape[1:], like, draw_noise) if noisy else None
         return noise, shot_noise, read_noise, gains
 
-    def _screen(self, images: Tensor, reflectance: Tensor, grid: PhotoGrid, sites) -> Tensor:
+    def _screen(self, images: Tensor, reflectance: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
         """What the lens shows of the halftone's dots beyond their mean tone."""
         dot_mm = _MM_PER_INCH / self._profile.printer_dpi
         n_dots = tuple(math.ceil(side / dot_mm) + 1 + 2 * _WHITE_DOTS for side in self._image_mm)
@@ -256,19 +257,14 @@ class Channel:
     def _dots(self, pixels: np.ndarray, means: np.ndarray, first: list[int], place: Place, n_dots: tuple[int, int]) -> np.ndarray:
         """Each printer dot's reflectance less the mean of the image pixel that it belongs to, (rows, columns, 3)."""
         profile, dot_mm = self._profile, _MM_PER_INCH / self._profile.printer_dpi
-        pixel = [
-            np.floor(((first[axis] + np.arange(n_dots[axis]) + 0.5) * dot_mm - place.corner_mm[axis]) / self._mm_per_px).astype(
-                int
-            )
-            for axis in (0, 1)
-        ]
-        within = [(index >= 0) & (index < n) for index, n in zip(pixel, self._image_px[::-1], strict=True)]
-        columns, rows = (np.clip(index, 0, n - 1) for index, n in zip(pixel, self._image_px[::-1], strict=True))
-        inside = (within[1][:, None] & within[0])[..., None]
+        middles_mm = [(start + np.arange(n) + 0.5) * dot_mm for start, n in zip(first, n_dots, strict=True)]
+        px = [np.floor((mm - corner) / self._mm_per_px) for mm, corner in zip(middles_mm, place.corner_mm, strict=True)]
+        columns, rows = (np.clip(x, 0, n - 1).astype(int) for x, n in zip(px, self._image_px[::-1], strict=True))
+        inside = ((rows == px[1])[:, None] & (columns == px[0]))[..., None]
         raster = np.where(inside, pixels[rows[:, None], columns], 255).astype(np.uint8)
         if profile.icc_profile:
             raster = icc_proof(raster, profile.icc_profile)
-        tables = row_tables(profile, place.shot, (first[1] + np.arange(n_dots[1]) + 0.5) * dot_mm)
+        tables = row_tables(profile, place.shot, middles_mm[1])
         inked = halftoned(asked_for(raster, tables, profile), profile, first[1], first[0])
         paper, ink = profile.paper_reflectance, profile.ink_reflectance
         return np.where(inside, paper - (paper - ink) / 255 * inked - means[rows[:, None], columns], 0)

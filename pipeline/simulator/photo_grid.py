@@ -1,7 +1,7 @@
 """The part of a photo that shows an image, as a grid of whole JPEG blocks, and the matrices that lead to it and from it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -35,8 +35,8 @@ class PhotoGrid:
         self.places, self._like = places, like
         self._image_px = image_px[::-1]
         true_scale = torch.tensor([place.scale for place in places], dtype=torch.float64).T
-        self.ratio = (true_scale / most_photo_px).clamp(min=1) if most_photo_px else torch.ones_like(true_scale)
-        self.scale = true_scale / self.ratio
+        self.scale = true_scale.clamp(max=most_photo_px or math.inf)
+        self.ratio = true_scale / self.scale
         self._centre = torch.tensor([place.centre_px for place in places], dtype=torch.float64).T / self.ratio
         self._mm_per_px = places[0].image_mm[0] / self._image_px[0]
         half = self.scale * torch.tensor(self._image_px)[:, None] / 2
@@ -155,7 +155,7 @@ class PhotoGrid:
             kernel = joined(kernel, motion_kernel(math.hypot(x, y), math.degrees(math.atan2(y, x))))
         return kernel.astype(np.float64)
 
-    def _pair(self, band) -> Bands:
+    def _pair(self, band: Callable[[int], Band]) -> Bands:
         return band(1), band(0)
 
 
