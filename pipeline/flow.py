@@ -66,6 +66,12 @@ def _everything(experiment: Experiment) -> dict[str, Any]:
     return _sections(*SECTIONS, "attacks", "transforms")(experiment)
 
 
+def _layout(experiment: Experiment) -> dict[str, Any]:
+    """A layout without a calibration page is what it was before there was one."""
+    settings = dataclasses.asdict(experiment.layout)
+    return {"layout": {key: value for key, value in settings.items() if value or key != "calibration"}}
+
+
 def _capture(experiment: Experiment) -> dict[str, Any]:
     """With predicted photographs beside real ones, others count."""
     return _sections("capture")(experiment) | ({"predict": True} if experiment.photograph.predicts else {})
@@ -87,7 +93,7 @@ STAGES = {
     for stage in (
         Stage("select", "draw the images of every cell", "printouts", (), _sections("dataset", "model", "selection", "attacks")),
         Stage("generate", "attack them", "printouts", ("select",), _sections("attacks")),
-        Stage("layout", "lay the pairs out on printable pages", "printouts", ("generate", "select"), _sections("layout")),
+        Stage("layout", "lay the pairs out on printable pages", "printouts", ("generate", "select"), _layout),
         Stage("photograph", "photograph the pages", "captures", ("layout",), _sections("photograph")),
         Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _capture),
         Stage("transform", "apply the digital transforms", "captures", ("generate",), _sections("transforms")),
@@ -190,12 +196,23 @@ def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     for used in stage.uses:
         if known[used].state != DONE and used in record.inputs:
             return StageStatus(stage.name, STALE, f"{used} is {known[used].state}", record.summary)
-    reason = why_stale(
-        record, _folder(stage, run), stage.settings(experiment), _inputs(stage, experiment, run, known), experiment.seed
-    )
+    settings = _as_recorded(stage.settings(experiment), record.settings)
+    reason = why_stale(record, _folder(stage, run), settings, _inputs(stage, experiment, run, known), experiment.seed)
     if not reason and _is_predicting(stage, experiment):
         return _camera_status(experiment, run, known)
     return StageStatus(stage.name, STALE if reason else DONE, reason, record.summary)
+
+
+def _as_recorded(settings: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what the record does not know and what is at its default: such a setting came later and changes nothing."""
+    kept = {}
+    for name, values in settings.items():
+        before = recorded.get(name)
+        if name in SECTIONS and isinstance(before, dict):
+            default = SECTIONS[name]()
+            values = {key: value for key, value in values.items() if key in before or value != getattr(default, key)}
+        kept[name] = values
+    return kept
 
 
 def _is_predicting(stage: Stage, experiment: Experiment) -> bool:

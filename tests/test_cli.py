@@ -72,7 +72,7 @@ TROUBLE = {
     "unknown-flag": (["run", "small.toml", "--fast"], 2, "--fast"),
     "missing-file": (["run", "none.toml"], 3, "no such experiment file"),
     "unknown-key": (["run", "small.toml", "--set", "selection.images=3"], 2, "n_images"),
-    "unknown-attack": (["run", "small.toml", "--set", "attacks.fgsm.name=fgms"], 2, 'small.toml:12: unknown attack "fgms"'),
+    "unknown-attack": (["run", "small.toml", "--set", "attacks.fgsm.name=fgms"], 2, '--set: unknown attack "fgms"'),
     "negative-epsilon": (["run", "small.toml", "--set", "attacks.fgsm.epsilons_8bit=[-1]"], 2, "expected 1 to 255"),
     "unknown-transform": (["run", "small.toml", "--set", "transforms.blurr=[1]"], 2, 'Did you mean "blur"?'),
     "jpeg-out-of-range": (["run", "small.toml", "--set", "transforms.jpeg=[0]"], 2, "expected 1 to 100"),

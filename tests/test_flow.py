@@ -152,6 +152,18 @@ def test_a_changed_setting_makes_stale_only_what_depends_on_it(finished, overrid
     assert {state.stage for state in what_would_run(*opened(finished, override))} == expected
 
 
+def test_a_setting_that_came_later_makes_nothing_stale_until_it_is_used(copy):
+    for path in copy.rglob(".stages/*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for section in record["settings"].values():
+            section.pop("background", None)
+        path.write_text(json.dumps(record), encoding="utf-8")
+    assert set(states(copy).values()) == {"done"}
+    (copy / "table.png").write_bytes(next((copy / "printouts/small/images/clean").glob("*.png")).read_bytes())
+    changed = {state.stage: state.reason for state in status(*opened(copy, "photograph.background=table.png"))}
+    assert changed["photograph"] == 'photograph.background none → "table.png"'
+
+
 def test_status_says_why(finished):
     reasons = {state.stage: state.reason for state in status(*opened(finished, "attacks.illc.epsilons_8bit=[12]"))}
     assert reasons["select"] == "attacks.illc.epsilons_8bit [8] → [12]"
