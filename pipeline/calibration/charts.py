@@ -70,7 +70,7 @@ def patch_figure(calibration: Calibration) -> Figure:
 @styled
 def sharpness_figure(calibration: Calibration) -> Figure:
     """Returns contrast against frequency, and noise against grey, of the photos and of their twins."""
-    figure = Figure(figsize=(WIDTH_IN, 2.0), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 1.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     for index, photo in enumerate(calibration.photos):
         is_first = index == 0
@@ -104,7 +104,7 @@ def field_figure(calibration: Calibration) -> Figure:
     """Returns the first photo's light, what the rates leave of it, and where its lens moves the printed points."""
     photo = calibration.photos[0]
     light, (width, height) = photo.light, photo.measured.size
-    panel_in = min(1.75, 2.0 * height / width)
+    panel_in = min(1.55, 2.0 * height / width)
     figure = Figure(figsize=(WIDTH_IN, panel_in + 0.45), layout="constrained")
     panels = figure.subplots(1, 3)
     left_over = 100 * (light.values / light.fitted - 1)

@@ -13,6 +13,7 @@ from pipeline.calibration.measuring import Measured, Spot
 _LENGTH_MM, _BEND_SD, _NOISE_SD = 45.0, 0.015, 0.004
 _MAX_CLIPPED_RATE = 0.02
 _MIN_SPOTS = 12
+_N_ROUNDS, _OUTLIER_MEDIANS, _LEAST_OUTLIER = 3, 6.0, 0.01
 _SHADOW_DIRECTIONS_DEG, _SHADOW_REACHES, _FIRST_SOFTNESS_MM = range(0, 360, 45), (-0.5, 0.0, 0.5), 20.0
 _SOFTNESS_RANGE_MM = (2.0, 40.0)
 # a shadow has four parameters more: it is believed where it explains a third of the variance, and its depth is known this well
@@ -68,7 +69,12 @@ def fit_light(measured: Measured, page_size_mm: tuple[float, float]) -> LightFie
         plain = (1 - (from_centre @ p[1:3] + np.hypot(*p[1:3])) / 2) * (1 - p[3] * square)
         return plain if len(p) == 4 else plain * (1 - p[4] * _shadow(from_centre, p[5:], float(half_mm)))
 
-    found = _best(lambda p: trust * (p[0] * shade(p, page, photo) / light - 1), np.array([light.max(), 0.01, 0.01, 0.05]))
+    start, kept = np.array([light.max(), 0.01, 0.01, 0.05]), trust
+    for _ in range(_N_ROUNDS):
+        found = _best(lambda p, kept=kept: kept * (p[0] * shade(p, page, photo) / light - 1), start)
+        off = np.abs(found.parameters[0] * shade(found.parameters, page, photo) / light - 1)
+        # a corner that a shadow spares, or a stain, must not bend the rest
+        kept = trust * (off <= max(_LEAST_OUTLIER, _OUTLIER_MEDIANS * float(np.median(off))))
     p, sd = found.parameters, found.sd
     fall = float(np.hypot(*p[1:3]))
     toward = p[1:3] / max(fall, 1e-9)

@@ -40,14 +40,15 @@ def build_calibration_report(calibration: Calibration, profile_file: str) -> byt
 
 def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
     styles = theme.styles()
+    n = len(calibration.photos)
     names = ", ".join(photo.name for photo in calibration.photos)
     patches, mean, worst = charts.colour_errors(calibration)
     story: list[Flowable] = [
         Heading(escape(front.title), styles["title"]),
-        prose(escape(f"Base {calibration.base.name} · {len(calibration.photos)} photos: {names}"), styles["subtitle"]),
+        prose(escape(f"Base {calibration.base.name} · {n} photo{'s' * (n != 1)}: {names}"), styles["subtitle"]),
         prose(
             "A printer and a camera cannot be told apart from photos alone. The base's tone curve of the camera, its sharpening "
-            "and smoothing, halftone, ink spread and brightness of the paper are kept; the rest is fitted. ± is one standard "
+            "and smoothing of colours, halftone, ink spread and brightness of the paper are kept; the rest is fitted. ± is one standard "
             "error, from the scatter of patches, edges, paper and printed points about the fit.",
             styles["body"],
         ),
