@@ -271,6 +271,8 @@ def assert_recovered(fitted: Calibration, truth: Profile, shots: list[Shot]) -> 
     errors = deltaE_ciede2000(lab(0.75 * composite(fitted.profile, colours)), lab(0.75 * composite(truth, colours)))
     assert errors.mean() <= MAX_MEAN_DELTA_E
     assert colour_errors(fitted)[1] <= MAX_MEAN_DELTA_E
+    # two copies of a patch in different light agree once the light is taken out
+    assert np.sqrt(((fitted.colour.seen - fitted.colour.fitted) ** 2).mean()) <= 0.004
     for fit, shot in zip(fitted.photos, shots, strict=True):
         scene = Scene(fit.measured.px_per_mm, 0.75, shot.jpeg_quality)
         lit = replace(truth, illuminant_k=(shot.illuminant_k,) * 2)

@@ -48,8 +48,8 @@ def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
         prose(escape(f"Base {calibration.base.name} · {n} photo{'s' * (n != 1)}: {names}"), styles["subtitle"]),
         prose(
             "A printer and a camera cannot be told apart from photos alone. The base's tone curve of the camera, its sharpening "
-            "and smoothing of colours, halftone, ink spread and brightness of the paper are kept; the rest is fitted. ± is one standard "
-            "error, from the scatter of patches, edges, paper and printed points about the fit.",
+            "and smoothing of colours, halftone, ink spread and brightness of the paper are kept; the rest is fitted. "
+            "± is one standard error, from the scatter of patches, edges, paper and printed points about the fit.",
             styles["body"],
         ),
         *(prose(f"<b>Note.</b> {escape(note)}.", styles["body"]) for note in calibration.notes),
