@@ -180,6 +180,9 @@ def test_cyan_and_yellow_are_printed_where_the_shot_says():
     centres = [((dark[..., c] * x).sum() / dark[..., c].sum(), (dark[..., c] * y).sum() / dark[..., c].sum()) for c in range(3)]
     assert np.subtract(centres[0], centres[1]) == pytest.approx(shifts["cyan_shift_mm"], abs=1e-4)
     assert np.subtract(centres[2], centres[1]) == pytest.approx(shifts["yellow_shift_mm"], abs=1e-4)
+    # as a photo's brightness sees them, they lie where the page says
+    bright = np.average(centres, axis=0, weights=(0.299, 0.587, 0.114))
+    assert bright == pytest.approx([199.5 * DOT_MM] * 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("halftone", ["none", "am"])

@@ -126,7 +126,7 @@ class PhotoGrid:
     def _fringes(self, axis: int) -> tuple[Tensor, Tensor]:
         """By how much red, green and blue are magnified, and moved in px, (N, 3) each: by printer and lens."""
         rate = torch.tensor([(p.fringe_rate, 0.0, -p.fringe_rate) for p in self.places], dtype=torch.float64)
-        printed = [(p.shot.cyan_shift_mm[axis], 0.0, p.shot.yellow_shift_mm[axis]) for p in self.places]
+        printed = [tuple(shift[axis] for shift in p.shot.separation_shifts_mm) for p in self.places]
         seen = [(p.fringe_px[axis], 0.0, -p.fringe_px[axis]) for p in self.places]
         on_paper = torch.tensor(printed, dtype=torch.float64) / self._mm_per_px * self.scale[axis][:, None]
         return 1 + rate, on_paper + torch.tensor(seen, dtype=torch.float64) / self.ratio[axis][:, None]

@@ -186,9 +186,9 @@ def _averaged(band: np.ndarray, shrink: int) -> np.ndarray:
 
 
 def _spread(printed: np.ndarray, px_per_mm: float, profile: Profile, shot: Shot) -> np.ndarray:
-    """Blurs, and moves the red and the blue channel: cyan ink is what red light meets, yellow what blue light meets."""
+    """Blurs, and moves each channel with its separation: cyan is what red light meets, magenta green, yellow blue."""
     sigma_px = profile.ink_spread_um / 1000 * px_per_mm
-    shifts = [np.array(shift) * px_per_mm for shift in (shot.cyan_shift_mm, (0.0, 0.0), shot.yellow_shift_mm)]
+    shifts = [np.array(shift) * px_per_mm for shift in shot.separation_shifts_mm]
     if not any(shift.any() for shift in shifts):
         kernel = gaussian_kernel(sigma_px)
         return cv2.sepFilter2D(printed, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE) if sigma_px > 0 else printed

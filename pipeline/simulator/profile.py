@@ -9,6 +9,7 @@ HALFTONES = ("none", "am", "error-diffusion")
 
 Range = tuple[float, float]
 Numbers = tuple[float, ...]
+_BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
 def _parameter(unit: str, low: float | None, high: float | None, doc: str, **more: Any) -> Any:
@@ -165,6 +166,16 @@ class Shot:
     chromatic_px: float
     defocus_px: float
     iso: float
+
+    @property
+    def separation_shifts_mm(self) -> tuple[tuple[float, float], ...]:
+        """How far (x, y) the cyan, magenta and yellow separation lie from where the page says.
+
+        Their mean, each weighted as red, green and blue count in a photo's brightness (ITU-R BT.601), lies just there.
+        """
+        drawn = (self.cyan_shift_mm, (0.0, 0.0), self.yellow_shift_mm)
+        middle = [sum(w * shift[axis] for w, shift in zip(_BRIGHTNESS, drawn, strict=True)) for axis in (0, 1)]
+        return tuple((x - middle[0], y - middle[1]) for x, y in drawn)
 
 
 def daylight_gains(kelvin: float) -> tuple[float, float]:
