@@ -197,6 +197,7 @@ def make_content(
         [
             Discard("IMG_dark.jpg", "", None, "", "", "no-code", "mean level 11 of 255"),
             Discard("IMG_copy.jpg", "c3", 4, "", "", "superseded", ""),
+            Discard("IMG_chart.jpg", "c9", None, "", "", "calibration", ""),
             Discard(captures[2].photo, "c2", 3, "average-bim-4-1", "adversarial", "outside", "12 px"),
         ]
         if has_photos

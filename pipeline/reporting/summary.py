@@ -20,7 +20,7 @@ from pipeline.reporting.words import (
 
 FEW_ELIGIBLE = 30
 MANY_DISCARDS = 0.10
-_NOT_LOST = ("duplicate", "superseded")
+_NOT_LOST = ("calibration", "duplicate", "superseded")
 
 
 @dataclass(frozen=True, slots=True)
