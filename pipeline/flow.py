@@ -27,6 +27,7 @@ from pipeline.store import (
     photo_name,
     read_stage_record,
     remove_partial,
+    replace_folder,
     why_stale,
     write_bytes,
     write_stage_record,
@@ -345,6 +346,9 @@ def _profile_hash(path: str) -> str:
 def _clear_items(stage: Stage, run: Run) -> None:
     for name in (stage.name, *(("craft",) if stage.name in ("select", "generate") else ())):
         run.items(name, _folder(stage, run)).clear()
+    if stage.name == "photograph":
+        # a simulated photo counts as taken where the truth beside it says so
+        replace_folder(run.truth, ())
 
 
 def _listing(folder: Path) -> list[tuple[str, int]]:

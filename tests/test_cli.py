@@ -131,6 +131,10 @@ def test_force_does_it_again(finished, tmp_path, capsys):
     assert report.stat().st_mtime_ns == before
     assert run_command(capsys, "report", "small", "--workspace", str(tmp_path / "copy"), "--force")[0] == 0
     assert report.stat().st_mtime_ns > before and report.read_bytes() == content
+    photo = tmp_path / "copy/captures/small/photos/simulated-page-001.jpg"
+    before, content = photo.stat().st_mtime_ns, photo.read_bytes()
+    assert run_command(capsys, "photograph", "small", "--workspace", str(tmp_path / "copy"), "--force")[0] == 0
+    assert photo.stat().st_mtime_ns > before and photo.read_bytes() == content
 
 
 def test_a_run_that_waits_says_what_to_do(finished, tmp_path, capsys):
