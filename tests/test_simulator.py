@@ -646,6 +646,24 @@ def test_a_simulated_photo_says_so_and_no_other_does():
     assert not is_simulated(b"no picture") and not is_simulated(data[:40]) and not is_simulated({"Make": "Acme"})
 
 
+def test_a_broken_avif_is_no_simulated_photo():
+    """Pillow says of some that they are a RuntimeError, others it opens."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 30, 90)).save(file, "AVIF")
+    whole, n_runtime_errors, rng = file.getvalue(), 0, np.random.default_rng(0)
+    for _ in range(100):
+        broken = np.frombuffer(whole, np.uint8).copy()
+        broken[rng.integers(len(broken), size=3)] = rng.integers(256, size=3)
+        assert not is_simulated(broken.tobytes())
+        try:
+            Image.open(io.BytesIO(broken.tobytes())).getexif()
+        except RuntimeError:
+            n_runtime_errors += 1
+        except Exception:
+            continue
+    assert n_runtime_errors
+
+
 def test_profiles_load_and_an_unknown_one_names_its_neighbour():
     assert {"office-phone", "ideal", "harsh"} <= set(profile_names())
     assert [load_profile(name).name for name in profile_names()] == profile_names()

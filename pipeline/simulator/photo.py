@@ -86,7 +86,8 @@ def is_simulated(photo: bytes | Mapping[str, object]) -> bool:
             with Image.open(io.BytesIO(photo)) as image:
                 tags = image.getexif()
                 photo = {name: tags.get(ExifTags.Base[name]) for name in ("Make", "Software")}
-        except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        # Pillow says of a broken AVIF that it is a RuntimeError
+        except (OSError, SyntaxError, ValueError, RuntimeError, struct.error, Image.DecompressionBombError):
             return False
     return photo.get("Make") == MAKE or photo.get("Software") == SOFTWARE
 
