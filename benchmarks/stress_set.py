@@ -41,7 +41,7 @@ def conditions(grid: Path = GRID) -> list[Condition]:
     ]
 
 
-def printed_page(dpi: int = 300) -> tuple[Printout, np.ndarray, dict[str, np.ndarray]]:
+def printed_page(dpi: int = 600) -> tuple[Printout, np.ndarray, dict[str, np.ndarray]]:
     """Returns a page of three pairs of noise-like 299 px images, its raster, and the images by path."""
     rng = np.random.default_rng(0)
     images = {}
