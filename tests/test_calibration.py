@@ -17,7 +17,7 @@ from pipeline.calibration import Calibration, calibrate_files, fit_profile, read
 from pipeline.calibration.charts import colour_errors
 from pipeline.calibration.command import parameters_text, told
 from pipeline.calibration.edges import FREQUENCIES, edges_of, half_contrast, mean_mtf50
-from pipeline.calibration.fit import monotone, spread
+from pipeline.calibration.fit import Parameter, monotone, spread, within_limits
 from pipeline.calibration.least_squares import minimise
 from pipeline.calibration.light import fit_light
 from pipeline.calibration.measuring import Measured, Spot, light_table
@@ -223,6 +223,18 @@ def test_curves_never_fall_and_move_as_little_as_that_takes():
     assert monotone(np.array([1.0, 3.0, 2.0, 4.0])).tolist() == [1.0, 2.5, 2.5, 4.0]
     assert monotone(np.array([3.0, 2.0, 1.0])).tolist() == [2.0, 2.0, 2.0]
     assert monotone(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
+
+
+def test_what_no_profile_holds_is_cut_and_told():
+    def fitted(key, value):
+        return Parameter(key, value, 0.1, "", "photos", None)
+
+    wild = [fitted("white_balance_error_rate", (-0.7, 0.2)), fitted("lens_k1", (0.01, 0.02)), fitted("luma_denoise_8bit", 80.0)]
+    kept, notes = within_limits([*wild, fitted("frame_long_px", 4032), fitted("icc_profile", ""), fitted("print_curve_red", ())])
+    values = {parameter.key: parameter.value for parameter in kept}
+    assert values["white_balance_error_rate"] == (-0.5, 0.2) and values["luma_denoise_8bit"] == 50.0
+    assert values["lens_k1"] == (0.01, 0.02) and values["frame_long_px"] == 4032 and values["print_curve_red"] == ()
+    assert len(notes) == 2 and "white_balance_error_rate" in notes[0] and "luma_denoise_8bit" in notes[1]
 
 
 def test_photos_that_agree_give_one_value_and_others_a_range():

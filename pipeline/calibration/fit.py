@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -101,7 +101,7 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
         exposure = float(colour.balance[index, 1])
         fits.append(PhotoFit(photo.name, measured[index], lights[index], lens, exposure, wanted[index], matches[index]))
     more, more_notes = _photographed(photos, fits, colour, base)
-    parameters += more
+    parameters, cut = within_limits([*parameters, *more])
     profile = replace(printed, **{p.key: p.value for p in parameters})
     return Calibration(
         profile,
@@ -109,7 +109,7 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
         tuple(parameters),
         tuple(fits),
         colour,
-        (*notes, *more_notes),
+        (*notes, *more_notes, *cut),
         sum(photo.is_simulated for photo in photos),
     )
 
@@ -148,6 +148,22 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
     sd = value / math.sqrt(sum(weights))
     source = "noise of bare paper against solid black"
     return matches, [Parameter("luma_denoise_8bit", value, sd, "8-bit", source, base)]
+
+
+def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], list[str]]:
+    """Returns the parameters cut to what a profile can hold, so that its file can be read again, and a note on each cut one."""
+    limits = {item.name: item.metadata for item in fields(Profile)}
+    kept, notes = [], []
+    for parameter in parameters:
+        low, high = limits[parameter.key]["low"], limits[parameter.key]["high"]
+        value = parameter.value
+        if low is not None:
+            cut = np.clip(value, low, high)
+            value = tuple(map(float, cut)) if isinstance(value, tuple) else type(value)(cut)
+        if value != parameter.value:
+            notes.append(f"{parameter.key} came out beyond {low:g} to {high:g}, which no profile holds, and was cut to that")
+        kept.append(replace(parameter, value=value))
+    return kept, notes
 
 
 def monotone(values: np.ndarray) -> np.ndarray:
