@@ -28,7 +28,17 @@ from pipeline.simulator.bands import resampled
 from pipeline.simulator.halftone import halftoned
 from pipeline.simulator.photo_grid import PhotoGrid, Sites, photo_side
 from pipeline.simulator.place import Place, place_of
-from pipeline.simulator.printer import asked_for, banded, banding_wave, gamut, icc_cube, icc_proof, print_table, row_tables
+from pipeline.simulator.printer import (
+    CUBIC_POWER,
+    asked_for,
+    banded,
+    banding_wave,
+    gamut,
+    icc_cube,
+    icc_proof,
+    print_table,
+    row_tables,
+)
 from pipeline.simulator.profile import Profile, Shot, draw_shot
 from pipeline.simulator.torch_camera import MOSAIC, demosaiced, developed, sensed
 from pipeline.simulator.torch_jpeg import jpeg
@@ -41,8 +51,6 @@ _AT_ONCE_ON_CPU, _AT_ONCE = 1, 32
 _ALL = ((0, 0, 0), (1, 0, 0), (2, 0, 0))
 # a mosaic's planes among those of `pixel_unshuffle`
 _MOSAIC_PLANES = [4 * channel + 2 * row + column for channel, row, column in MOSAIC]
-# the share of white noise's standard deviation that cv2's cubic leaves, as in `printer`
-_CUBIC_POWER = 6 / 7
 _FIBRE_MARGIN_MM = 1.0
 _MM_PER_INCH = 25.4
 # errors are diffused past the image's edge and come back
@@ -221,7 +229,7 @@ class Channel:
 
     def _grain(self, grid: PhotoGrid, sites: Sites, like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
         lattice = tuple(math.ceil((side + 2 * _FIBRE_MARGIN_MM) / self._profile.paper_grain_mm) for side in self._image_mm)
-        fibres = _normal((1, lattice[1], lattice[0]), like, draw_noise) * (self._profile.paper_grain_rate / _CUBIC_POWER)
+        fibres = _normal((1, lattice[1], lattice[0]), like, draw_noise) * (self._profile.paper_grain_rate / CUBIC_POWER)
         down, across = grid.grain(sites, self._profile, lattice)
         return resampled(down, fibres.expand(-1, len(sites), -1, -1), across)
 

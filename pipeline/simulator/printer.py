@@ -16,7 +16,7 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _CUBE = 33
 _ICC_MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
 # what cv2's cubic (a = -0.75) leaves of the variance of white noise, an axis, on average over the places between two samples
-_CUBIC_POWER = 6 / 7
+CUBIC_POWER = 6 / 7
 
 
 def linear_from_srgb(v: np.ndarray) -> np.ndarray:
@@ -204,6 +204,6 @@ def _add_grain(printed: np.ndarray, px_per_mm: float, profile: Profile, rng: np.
     lattice = tuple(max(2, round(side / px_per_mm / profile.paper_grain_mm)) for side in (height, width))
     fibres = rng.standard_normal(lattice, dtype=np.float32)
     grain = cv2.resize(fibres, (width, height), interpolation=cv2.INTER_CUBIC)
-    grain *= profile.paper_grain_rate / _CUBIC_POWER
+    grain *= profile.paper_grain_rate / CUBIC_POWER
     grain += 1
     printed *= grain[..., None]
