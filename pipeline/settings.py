@@ -11,6 +11,10 @@ from typing import Any
 from pipeline.errors import WrongUse
 
 
+# Attacks that look for the smallest change, or change a place and not a ball: they take no epsilon.
+WITHOUT_EPSILON = ("deepfool", "jsma", "lbfgs", "cw-l2", "cw-l0", "cw-linf", "patch")
+
+
 def setting(default: Any, doc: str, **limits: Any) -> Any:
     """Returns a field of a settings record: its default, what it means, and `minimum`, `maximum`, `choices` or `unit`."""
     metadata = {"doc": doc, **limits}

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from pipeline.attacks.options import ExpectationOptions
+from pipeline.attacks import options as of
 from pipeline.errors import WrongUse, near_match
+from pipeline.settings import WITHOUT_EPSILON
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,30 @@ class Entry:
 
 ATTACKS = {
     "fgsm": Entry(
-        "pipeline.attacks.gradient_sign:FastGradientSign", "fast gradient sign, one step of size epsilon (the paper's fast)"
+        "pipeline.attacks.gradient_sign:FastGradientSign",
+        "fast gradient sign, one step of size epsilon (the paper's fast)",
+        of.FastOptions,
     ),
     "bim": Entry(
-        "pipeline.attacks.gradient_sign:BasicIterative", "basic iterative: many steps of one grey level inside the epsilon ball"
+        "pipeline.attacks.gradient_sign:BasicIterative",
+        "basic iterative: many steps of one grey level inside the epsilon ball",
+        of.IterativeOptions,
     ),
     "illc": Entry(
         "pipeline.attacks.gradient_sign:LeastLikelyClass", "iterative toward the least likely class of the clean image"
     ),
+    "mi-fgsm": Entry(
+        "pipeline.attacks.gradient_sign:MomentumIterative", "iterative with momentum on the gradient", of.MomentumOptions
+    ),
+    "pgd": Entry(
+        "pipeline.attacks.projected:ProjectedGradient",
+        "projected gradient descent from a random start, with restarts, in the L-infinity or L2 ball",
+        of.ProjectedOptions,
+    ),
     "eot": Entry(
         "pipeline.attacks.expectation:ExpectationOverTransformation",
         "iterative through simulated printing and photographing, in the mean of many draws",
-        ExpectationOptions,
+        of.ExpectationOptions,
     ),
 }
 
@@ -55,3 +68,8 @@ def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None =
     module, _, attribute = entry.target.partition(":")
     make = getattr(import_module(module), attribute)
     return make(entry.options(**options or {})) if entry.options else make()
+
+
+def takes_epsilons(name: str) -> bool:
+    """Returns whether an attack has a budget; the others look for the smallest change, and their epsilon is NO_EPSILON."""
+    return name not in WITHOUT_EPSILON

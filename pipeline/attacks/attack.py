@@ -7,6 +7,17 @@ from typing import Protocol
 import numpy as np
 import torch
 
+# The epsilon of attacks that have none: they look for the smallest change that fools the network.
+NO_EPSILON = 0
+
+# What rounding to 8 bits did to the result of a minimum-norm attack.
+ROUNDING = {
+    "kept": "the rounded image still fools the network",
+    "repaired": "rounding undid the attack, and a search over neighbouring 8-bit values mended it",
+    "lost": "rounding undid the attack, and no neighbouring 8-bit values mended it; the clean image is saved",
+    "not-found": "the attack found no adversarial image; the clean image is saved",
+}
+
 
 class Differentiable(Protocol):
     """What an attack needs of the network under test."""
@@ -19,12 +30,21 @@ class Differentiable(Protocol):
 
 @dataclass(frozen=True)
 class Perturbed:
-    """The result for one epsilon: the images that are saved, the labels aimed at, and the passes that one image costs."""
+    """The result for one epsilon.
+
+    Attributes:
+        images: uint8 (N, H, W, 3), what is saved.
+        targets: int64 (N,) labels aimed at, None for an untargeted attack.
+        n_forward: int64 (N,) forward passes that each image costs when its epsilon is asked for alone.
+        n_backward: int64 (N,) backward passes, likewise.
+        rounding: for a minimum-norm attack one key of ROUNDING for each image, else ().
+    """
 
     images: np.ndarray
     targets: np.ndarray | None
-    n_forward: int
-    n_backward: int
+    n_forward: np.ndarray
+    n_backward: np.ndarray
+    rounding: tuple[str, ...] = ()
 
 
 class Attack(Protocol):
@@ -36,6 +56,7 @@ class Attack(Protocol):
 
     name: str
     targeted: bool
+    accepts_targets: bool
 
     def perturb(
         self,
@@ -43,6 +64,7 @@ class Attack(Protocol):
         images: np.ndarray,
         labels: np.ndarray,
         epsilons_8bit: Sequence[int],
+        targets: np.ndarray | None = None,
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon.
 
@@ -50,5 +72,9 @@ class Attack(Protocol):
             classifier: the network under test.
             images: uint8 (N, H, W, 3), clean images at the model's input size.
             labels: int64 (N,), true labels.
-            epsilons_8bit: largest absolute change of a pixel, each 1 to 255.
+            epsilons_8bit: largest absolute change of a pixel, each 1 to 255; (NO_EPSILON,) for an attack that has none.
+            targets: int64 (N,), classes to lead to instead of the attack's own choice.
+
+        Raises:
+            ValueError: targets are given to an attack that does not accept them.
         """

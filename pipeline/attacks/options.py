@@ -1,8 +1,67 @@
 """What an attack can be told beside its epsilons: one frozen record for each attack that has options."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.settings import setting
+
+_TARGET_DOC = (
+    'Where it leads: "" away from the true class; "least-likely" or "second" (likeliest wrong) class of the clean image; "random" '
+    'wrong class; "next" to the true one; or a class number in quotes.'
+)
+
+
+def _target(default: str = "") -> Any:
+    return setting(default, _TARGET_DOC if not default else _TARGET_DOC.replace('"" away from the true class; ', ""))
+
+
+def _seed() -> Any:
+    return setting(0, "Seed of its random draws.", minimum=0)
+
+
+@dataclass(frozen=True)
+class FastOptions:
+    """Options of `fgsm`."""
+
+    target: str = _target()
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class IterativeOptions:
+    """Options of `bim`."""
+
+    n_steps: int = setting(0, "Steps (0: the paper's min(ε + 4, 1.25 ε), rounded up).", minimum=0, maximum=100_000)
+    target: str = _target()
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class MomentumOptions:
+    """Options of `mi-fgsm`."""
+
+    n_steps: int = setting(10, "Steps, each of ε / steps.", minimum=1, maximum=100_000)
+    decay: float = setting(1.0, "Decay factor μ of the accumulated gradient.", minimum=0, maximum=10)
+    target: str = _target()
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class ProjectedOptions:
+    """Options of `pgd`."""
+
+    norm: str = setting(
+        "linf",
+        '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.',
+        choices=("linf", "l2"),
+    )
+    n_steps: int = setting(40, "Steps.", minimum=1, maximum=100_000)
+    step_8bit: float = setting(0.0, "Length of a step, as ε is counted (0: 2.5 ε / steps).", minimum=0, maximum=255, unit="8-bit")
+    n_restarts: int = setting(1, "Starts; an image that is fooled does not start again.", minimum=1, maximum=1000)
+    random_start: bool = setting(True, "Start at a random place in the ball instead of at the clean image.")
+    stop_early: bool = setting(False, "Stop an image as soon as its rounded self fools (printing gains from going on).")
+    target: str = _target()
+    seed: int = _seed()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,220 @@
+"""From the real-numbered result of a minimum-norm attack to the 8-bit image that is saved, which has to fool the network itself.
+
+Rounding alone often undoes such an attack: its result lies just behind the decision boundary, and where most pixels change by
+less than half a level rounding leaves the clean image. The boundary is taken as a plane at the current image; then the whole
+numbers that get behind it at the least cost are known in closed form, and a few rounds of this end on an image that fools.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.attacks.network import Network, margin
+
+# An image counts as fooling when its margin is this part of its largest logit: more than what kernels of another batch shape or
+# a folded copy of the network change, so that the verdict on the saved file is the same.
+SURE = 2e-4
+_N_REPAIR, _N_REFINE = 24, 10
+_N_BISECTIONS = 30
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Whole-numbered images (n, 3, H, W) in 0 to 255, and what rounding did to each: a key of `attack.ROUNDING`."""
+
+    pixels: Tensor
+    rounding: tuple[str, ...]
+
+
+def settle(
+    network: Network,
+    clean: Tensor,
+    found: Tensor,
+    is_found: Tensor,
+    labels: Tensor,
+    targets: Tensor | None = None,
+    norm: str = "l2",
+    rows: np.ndarray | None = None,
+) -> Settled:
+    """Returns the images to save: rounded, mended where rounding undid the attack, and moved closer where that can be had.
+
+    Args:
+        network: counts the passes under `rows`.
+        clean: float32 (n, 3, H, W), whole numbers in 0 to 255.
+        found: float32 (n, 3, H, W) in 0 to 255, the attack's results.
+        is_found: bool (n,), where there is a result at all; elsewhere the clean image is saved.
+        labels: int64 (n,), true labels.
+        targets: int64 (n,), None for an untargeted attack.
+        norm: what is kept small: "l2" the squared distance; "linf" the largest change first; "l0" no pixel is changed that
+            `found` does not change.
+        rows: which of the call's images these are, for counting.
+    """
+    if norm not in ("l2", "linf", "l0"):
+        raise ValueError(f'expected norm "l2", "linf" or "l0", got {norm!r}')
+    rows = np.arange(len(clean)) if rows is None else rows
+    state = _State(network, clean, found, labels, targets, norm, rows)
+    state.look(is_found.nonzero()[:, 0])
+    first = state.fools.clone()
+    for attempt in range(_N_REPAIR):
+        active = (is_found & ~state.fools).nonzero()[:, 0]
+        if not len(active):
+            break
+        state.push(active, 1 + 0.25 * attempt)
+        state.look(active)
+    for _ in range(_N_REFINE):
+        active = (is_found & state.fools & ~state.is_finished).nonzero()[:, 0]
+        if not len(active):
+            break
+        state.project(active)
+    verdicts = np.where(first.cpu(), "kept", np.where(state.fools.cpu(), "repaired", "lost"))
+    rounding = tuple(str(word) if seen else "not-found" for word, seen in zip(verdicts, is_found.tolist(), strict=True))
+    return Settled(torch.where((is_found & state.fools)[:, None, None, None], state.best, clean), rounding)
+
+
+class _State:
+    """The images in work: where each stands, the margin and its gradient there, and the best that fools so far."""
+
+    def __init__(
+        self,
+        network: Network,
+        clean: Tensor,
+        found: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        norm: str,
+        rows: np.ndarray,
+    ) -> None:
+        self._network, self._clean, self._labels, self._targets, self._rows = network, clean, labels, targets, rows
+        self._norm, n = norm, len(clean)
+        self._now = found.clamp(0, 255).round_()
+        self._here = _Plane.empty(clean)
+        self.best, self._behind_best = self._now.clone(), _Plane.empty(clean)
+        self._best_cost = clean.new_full((n,), torch.inf)
+        self._aim = clean.new_zeros(n)  # margin that a projection asks of the plane
+        self.fools, self.is_finished = (torch.zeros(n, dtype=torch.bool, device=clean.device) for _ in range(2))
+        reach = (self._now - clean).abs().amax(dim=(1, 2, 3)).clamp_(min=1)
+        self._radius = reach if norm == "linf" else torch.full_like(reach, 255)
+        self._may_change = (found != clean).any(dim=1, keepdim=True) if norm == "l0" else None
+
+    def look(self, active: Tensor) -> tuple[Tensor, Tensor]:
+        """Asks the network about where these images stand; returns which of them fool, and which are also the best so far."""
+        if not len(active):
+            return active.bool(), active.bool()
+        goal = margin(self._labels[active], None if self._targets is None else self._targets[active])
+        logits, gradient = self._network.gradient(self._now[active], goal, self._rows[active.cpu().numpy()])
+        value = goal(logits, torch.arange(len(active), device=logits.device))
+        sure = SURE * logits.abs().amax(dim=1)
+        self._here.put(active, value, sure, gradient)
+        cost = self._cost(self._now[active] - self._clean[active])
+        fools = value >= sure
+        better = fools & (cost < self._best_cost[active])
+        chosen = active[better]
+        self.best[chosen], self._best_cost[chosen] = self._now[chosen], cost[better]
+        self._behind_best.put(chosen, value[better], sure[better], gradient[better])
+        self.fools[chosen] = True
+        return fools, better
+
+    def push(self, active: Tensor, overshoot: float) -> None:
+        """Moves values by one level each, those first that bring most margin for their cost, until the plane says enough."""
+        plane, now, clean = self._here.of(active), self._now[active], self._clean[active]
+        step = plane.gradient.sign()
+        moved = now + step
+        allowed = (moved >= 0) & (moved <= 255) & ((moved - clean).abs() <= self._radius[active][:, None, None, None])
+        if self._may_change is not None:
+            allowed &= self._may_change[active]
+        cost = (2 * step * (now - clean) + 1).clamp_(min=0.1)  # of the squared distance; a step back to the clean image is free
+        gain = torch.where(allowed, plane.gradient.abs(), 0.0)
+        needed = (2 * plane.sure - plane.margin) * overshoot
+        self._now[active] = torch.where(_most_worth(gain, cost, needed), moved, now)
+        if self._norm == "linf":  # where the ball is too small for it, it grows by one level
+            self._radius[active] += (gain.sum(dim=(1, 2, 3)) < needed).float()
+
+    def project(self, active: Tensor) -> None:
+        """Goes from each best image to the least change that lies behind the plane there, and keeps it where it is better."""
+        plane, clean = self._behind_best.of(active), self._clean[active]
+        gradient = plane.gradient if self._may_change is None else plane.gradient * self._may_change[active]
+        aim = torch.maximum(self._aim[active], 2 * plane.sure)
+        needed = aim - plane.margin + (gradient * (self.best[active] - clean)).sum(dim=(1, 2, 3))
+        self._now[active] = clean + _least_change(gradient, clean, needed, self._radius[active], self._norm == "linf")
+        fools, better = self.look(active)
+        missed = (aim - self._here.of(active).margin).clamp(min=0)
+        self._aim[active] = torch.where(better, aim / 2, aim + missed)
+        self.is_finished[active] = fools & ~better
+
+    def _cost(self, change: Tensor) -> Tensor:
+        squares = change.square().sum(dim=(1, 2, 3))
+        if self._norm == "l2":
+            return squares
+        minor = squares / (255.0**2 * change[0].numel())
+        if self._norm == "linf":
+            return change.abs().amax(dim=(1, 2, 3)) + minor
+        return change.ne(0).any(dim=1).sum(dim=(1, 2)) + minor
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """The decision boundary as each image sees it: its margin, how much of it is sure, and the gradient of it per level."""
+
+    margin: Tensor
+    sure: Tensor
+    gradient: Tensor
+
+    @classmethod
+    def empty(cls, like: Tensor) -> "_Plane":
+        return cls(like.new_zeros(len(like)), like.new_zeros(len(like)), torch.zeros_like(like))
+
+    def of(self, rows: Tensor) -> "_Plane":
+        return _Plane(self.margin[rows], self.sure[rows], self.gradient[rows])
+
+    def put(self, rows: Tensor, margins: Tensor, sure: Tensor, gradient: Tensor) -> None:
+        self.margin[rows], self.sure[rows], self.gradient[rows] = margins, sure, gradient
+
+
+def _most_worth(gain: Tensor, cost: Tensor, needed: Tensor) -> Tensor:
+    """Returns the moves with most gain for their cost, as few as bring the gain that is needed, or all that bring any."""
+    worth = gain / cost
+    most = worth.amax(dim=(1, 2, 3)).clamp_(min=1e-30)
+
+    def taken(exponent: Tensor) -> Tensor:
+        return (worth >= (most * torch.exp(-exponent))[:, None, None, None]) & (gain > 0)
+
+    low, high = torch.zeros_like(needed), torch.full_like(needed, 30.0)
+    for _ in range(_N_BISECTIONS):
+        middle = (low + high) / 2
+        is_enough = (gain * taken(middle)).sum(dim=(1, 2, 3)) >= needed
+        low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
+    return taken(high)
+
+
+def _least_change(gradient: Tensor, clean: Tensor, needed: Tensor, radius: Tensor, shrinks: bool) -> Tensor:
+    """Returns the whole-numbered change with the least squares that brings the margin needed on a plane with this gradient.
+
+    For one multiplier it is the rounded multiple of the gradient, cut to the box: the Lagrangian falls apart into values.
+
+    Args:
+        radius: (n,) largest change allowed; `shrinks` takes the smallest whole one that is enough instead.
+    """
+    if shrinks:
+        room = torch.where(gradient > 0, 255 - clean, clean)
+        low, high = torch.zeros_like(radius), radius
+        for _ in range(8):
+            middle = torch.floor((low + high) / 2)
+            is_enough = (gradient.abs() * room.minimum(middle[:, None, None, None])).sum(dim=(1, 2, 3)) >= needed
+            low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
+        radius = high
+    limit = radius[:, None, None, None]
+    lowest, highest = torch.maximum(-clean, -limit), torch.minimum(255 - clean, limit)
+    steepest = gradient.abs().amax(dim=(1, 2, 3)).clamp_(min=1e-30)
+
+    def change(exponent: Tensor) -> Tensor:
+        multiple = 0.5 * torch.exp(exponent) / steepest
+        return (gradient * multiple[:, None, None, None]).round().clamp(lowest, highest)
+
+    low, high = torch.full_like(needed, -0.01), torch.full_like(needed, 20.0)
+    for _ in range(_N_BISECTIONS):
+        middle = (low + high) / 2
+        is_enough = (gradient * change(middle)).sum(dim=(1, 2, 3)) >= needed
+        low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
+    return change(high)

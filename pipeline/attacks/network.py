@@ -1,0 +1,123 @@
+"""The network as an attack sees it: batches of a few fixed sizes, gradients of the input alone, and every pass counted."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.attacks.attack import Differentiable
+
+# Kernels are chosen by the shape of a batch. An image gets the same bits in batches of 4, 8 and 16 (seen with ResNet-18 and
+# MobileNetV2 on one and two cores; not with 1, 2, 3, 5 or 7), so images may leave a batch without changing their neighbours.
+SIZES = {"cpu": (4, 8, 16), "cuda": (16, 32, 64, 128)}
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+class Network:
+    """One attack's view of the classifier.
+
+    Pixels are float32 (n, 3, H, W) in 0 to 255. `rows` says which of the call's images they are: integers (n,), by which passes
+    are counted in `n_forward` and `n_backward`, each int64 (n_images,); the copies that fill up a batch are not counted.
+    """
+
+    def __init__(self, classifier: Differentiable, n_images: int) -> None:
+        make = getattr(classifier, "for_attacks", None)
+        self._logits = make() if make else classifier.logits
+        self.device = classifier.device
+        self.n_forward, self.n_backward = np.zeros(n_images, np.int64), np.zeros(n_images, np.int64)
+        self._sizes = SIZES.get(self.device.type, SIZES["cuda"])
+
+    def logits(self, pixels: Tensor, rows: np.ndarray | None = None) -> Tensor:
+        """Returns (n, n_classes) logits, without gradient."""
+        self.n_forward[_all(rows)] += 1
+        with torch.no_grad():
+            parts = [self._logits(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))]
+        return _joined(parts)
+
+    def gradient(self, pixels: Tensor, objective: Objective, rows: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the logits and the gradient (n, 3, H, W) of one objective of each image, per 8-bit level, in one pass.
+
+        Args:
+            objective: of the logits (m, n_classes) and of the places (m,) in `pixels` that they belong to, gives (m,) values.
+        """
+        self.n_forward[_all(rows)] += 1
+        self.n_backward[_all(rows)] += 1
+        logits, gradients = [], []
+        for index, n in self._batches(len(pixels)):
+            with torch.enable_grad():
+                inputs = (_taken(pixels, index, n) / 255).requires_grad_()
+                found = self._logits(inputs)
+                (gradient,) = torch.autograd.grad(objective(found, index).sum(), inputs)
+            logits.append(found.detach()[:n])
+            gradients.append(gradient[:n])
+        return _joined(logits), _joined(gradients).div_(255)
+
+    def gradients(
+        self, pixels: Tensor, objectives: Objective, n_objectives: int, rows: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the logits and the gradients (n, n_objectives, 3, H, W) of several objectives: one forward, several backward.
+
+        Args:
+            objectives: as in `gradient`, but gives (m, n_objectives) values.
+        """
+        self.n_forward[_all(rows)] += 1
+        self.n_backward[_all(rows)] += n_objectives
+        logits, gradients = [], []
+        for index, n in self._batches(len(pixels)):
+            with torch.enable_grad():
+                inputs = (_taken(pixels, index, n) / 255).requires_grad_()
+                found = self._logits(inputs)
+                values = objectives(found, index).sum(dim=0)
+                each = [
+                    torch.autograd.grad(values[k], inputs, retain_graph=k + 1 < n_objectives)[0][:n] for k in range(n_objectives)
+                ]
+            logits.append(found.detach()[:n])
+            gradients.append(torch.stack(each, dim=1))
+        return _joined(logits), _joined(gradients).div_(255)
+
+    def _batches(self, n: int) -> Iterator[tuple[Tensor, int]]:
+        """Yields the places of each batch, filled up with its last one, and how many of them are real."""
+        most = self._sizes[-1]
+        for start in range(0, n, most):
+            real = min(n - start, most)
+            size = next(size for size in self._sizes if size >= real)
+            yield torch.arange(start, start + size, device=self.device).clamp_(max=start + real - 1), real
+
+
+def margin(labels: Tensor, targets: Tensor | None = None) -> Objective:
+    """Returns the objective that is positive where an image fools the network, in logits.
+
+    Untargeted: best other class minus the true one; targeted: the target minus the best other class (Carlini and Wagner's -f6).
+    """
+
+    def value(logits: Tensor, index: Tensor) -> Tensor:
+        aim = (labels if targets is None else targets)[index][:, None]
+        chosen = logits.gather(1, aim)[:, 0]
+        others = logits.scatter(1, aim, -torch.inf).amax(dim=1)
+        return others - chosen if targets is None else chosen - others
+
+    return value
+
+
+def clean_pixels(images: np.ndarray, device: torch.device) -> Tensor:
+    """Returns uint8 (N, H, W, 3) images as float32 (N, 3, H, W) whole numbers in 0 to 255."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device, torch.float32)
+
+
+def saved_images(pixels: Tensor) -> np.ndarray:
+    """Returns whole-numbered pixels in 0 to 255 as the uint8 (N, H, W, 3) images that are saved."""
+    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
+    return pixels if len(index) == len(pixels) == n else pixels[index]
+
+
+def _all(rows: np.ndarray | None) -> np.ndarray | slice:
+    return slice(None) if rows is None else rows
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
