@@ -4,14 +4,19 @@ Every iterate is an integer image inside the epsilon ball and inside [0, 255], s
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable, Perturbed
-from pipeline.images import to_model
+from pipeline.attacks.network import Network, Objective, clean_pixels, saved_images
+from pipeline.attacks.options import FastOptions, IterativeOptions, MomentumOptions
+from pipeline.attacks.targets import LEAST_LIKELY, check_target, chosen_targets
 
 
 def iterations(epsilon_8bit: int) -> int:
@@ -20,91 +25,184 @@ def iterations(epsilon_8bit: int) -> int:
 
 
 class FastGradientSign:
-    """X + epsilon sign(grad J(X, y_true)), cut to [0, 255] (the paper's *fast*, Sec. 2.1): one pass serves every epsilon."""
+    """X + epsilon sign(grad J(X, y_true)), cut to [0, 255] (the paper's *fast*, Sec. 2.1): one pass serves every epsilon.
+
+    With a target: X - epsilon sign(grad J(X, y_target)); "least-likely" is Kurakin et al. 2017's one-step l.l. class.
+    """
 
     name = "fgsm"
-    targeted = False
+    accepts_targets = True
+
+    def __init__(self, options: FastOptions | None = None) -> None:
+        self._options = options or FastOptions()
+        check_target(self._options.target, self.name)
+        self.targeted = self._options.target != ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on besides image, label, epsilon and network."""
+        return asdict(self._options)
 
     def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int],
+        targets: np.ndarray | None = None,
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        clean = _pixels(images, classifier)
-        direction, _ = _gradient_sign(classifier, clean, torch.as_tensor(labels, device=classifier.device))
-        results = {}
-        for epsilon in epsilons_8bit:
-            moved = torch.add(clean, direction, alpha=epsilon).clamp_(0, 255)
-            results[epsilon] = Perturbed(_saved(moved), None, n_forward=1, n_backward=1)
-        return results
+        aimed = _Aim(classifier, images, labels, self._options.target, self._options.seed, targets)
+        direction = aimed.direction(aimed.clean)
+        return {
+            epsilon: aimed.result(torch.add(aimed.clean, direction, alpha=epsilon).clamp_(0, 255), n_steps=1)
+            for epsilon in epsilons_8bit
+        }
 
 
 class BasicIterative:
-    """Steps of one grey level up the loss of the true label, each cut to the ball (the paper's *basic iterative*, Sec. 2.2)."""
-
-    name = "bim"
-    targeted = False
-
-    def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
-    ) -> dict[int, Perturbed]:
-        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        results, _ = _walk(classifier, images, torch.as_tensor(labels, device=classifier.device), +1, epsilons_8bit)
-        return results
-
-
-class LeastLikelyClass:
-    """Steps of one grey level down the loss of the clean image's least likely class (the paper's *l.l. class*, Sec. 2.3)."""
-
-    name = "illc"
-    targeted = True
-
-    def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
-    ) -> dict[int, Perturbed]:
-        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        results, targets = _walk(classifier, images, None, -1, epsilons_8bit)
-        aimed = targets.cpu().numpy()
-        return {epsilon: Perturbed(found.images, aimed, found.n_forward, found.n_backward) for epsilon, found in results.items()}
-
-
-def _walk(
-    classifier: Differentiable, images: np.ndarray, labels: torch.Tensor | None, sign: int, epsilons_8bit: Sequence[int]
-) -> tuple[dict[int, Perturbed], torch.Tensor]:
-    """Walks all epsilons on one path as far as they agree.
+    """Steps of one grey level up the loss of the true label, each cut to the ball (the paper's *basic iterative*, Sec. 2.2).
 
     After k steps of one grey level no pixel has moved by more than k, so up to step epsilon the ball cuts nothing and every
     larger epsilon takes the same path; only the last few steps of each are its own.
     """
-    clean = _pixels(images, classifier)
-    shared, n_shared, results = clean.clone(), 0, {}
-    for epsilon in sorted(set(epsilons_8bit)):
-        while n_shared < epsilon:
-            direction, labels = _gradient_sign(classifier, shared, labels)
-            shared.add_(direction, alpha=sign).clamp_(0, 255)
-            n_shared += 1
-        own, lower, upper = shared.clone(), (clean - epsilon).clamp_(min=0), (clean + epsilon).clamp_(max=255)
-        for _ in range(iterations(epsilon) - epsilon):
-            direction, labels = _gradient_sign(classifier, own, labels)
-            torch.clamp(own.add_(direction, alpha=sign), lower, upper, out=own)
-        results[epsilon] = Perturbed(_saved(own), None, iterations(epsilon), iterations(epsilon))
-    return results, labels
+
+    name = "bim"
+    accepts_targets = True
+
+    def __init__(self, options: IterativeOptions | None = None) -> None:
+        self._options = options or IterativeOptions()
+        check_target(self._options.target, self.name)
+        self.targeted = self._options.target != ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on besides image, label, epsilon and network."""
+        return asdict(self._options)
+
+    def perturb(
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int],
+        targets: np.ndarray | None = None,
+    ) -> dict[int, Perturbed]:
+        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
+        aimed = _Aim(classifier, images, labels, self._options.target, self._options.seed, targets)
+        shared, n_shared, results = aimed.clean.clone(), 0, {}
+        for epsilon in sorted(set(epsilons_8bit)):
+            n_steps = self._options.n_steps or iterations(epsilon)
+            while n_shared < min(epsilon, n_steps):
+                shared.add_(aimed.direction(shared)).clamp_(0, 255)
+                n_shared += 1
+            own, lower, upper = shared.clone(), (aimed.clean - epsilon).clamp_(min=0), (aimed.clean + epsilon).clamp_(max=255)
+            for _ in range(n_steps - n_shared):
+                torch.clamp(own.add_(aimed.direction(own)), lower, upper, out=own)
+            results[epsilon] = aimed.result(own, n_steps)
+        return results
 
 
-def _gradient_sign(
-    classifier: Differentiable, pixels: torch.Tensor, labels: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the sign of the loss gradient and the labels of the loss: the least likely ones where none are given."""
-    inputs = (pixels / 255).requires_grad_()
-    logits = classifier.logits(inputs)
-    if labels is None:
-        labels = logits.detach().argmin(dim=1)
-    (gradient,) = torch.autograd.grad(cross_entropy(logits, labels, reduction="sum"), inputs)
-    return gradient.sign_(), labels
+class LeastLikelyClass(BasicIterative):
+    """Steps of one grey level down the loss of the clean image's least likely class (the paper's *l.l. class*, Sec. 2.3)."""
+
+    name = "illc"
+
+    def __init__(self) -> None:
+        super().__init__(IterativeOptions(target=LEAST_LIKELY))
 
 
-def _pixels(images: np.ndarray, classifier: Differentiable) -> torch.Tensor:
-    return to_model(images, classifier.device).mul_(255).round_()
+class MomentumIterative:
+    """Steps of epsilon / n along the sign of the accumulated gradient (MI-FGSM; Dong et al. 2018, Alg. 1).
+
+    g <- decay g + grad J / |grad J|_1, on gradients and not on their signs. Steps may be parts of a level: the last iterate is
+    rounded, which keeps it in the ball since the ball's bounds are whole numbers. The first pass serves every epsilon.
+    """
+
+    name = "mi-fgsm"
+    accepts_targets = True
+
+    def __init__(self, options: MomentumOptions | None = None) -> None:
+        self._options = options or MomentumOptions()
+        check_target(self._options.target, self.name)
+        self.targeted = self._options.target != ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on besides image, label, epsilon and network."""
+        return asdict(self._options)
+
+    def perturb(
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int],
+        targets: np.ndarray | None = None,
+    ) -> dict[int, Perturbed]:
+        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
+        aimed = _Aim(classifier, images, labels, self._options.target, self._options.seed, targets)
+        n_steps, first = self._options.n_steps, _of_length_one(aimed.gradient(aimed.clean))
+        results = {}
+        for epsilon in epsilons_8bit:
+            lower, upper = (aimed.clean - epsilon).clamp_(min=0), (aimed.clean + epsilon).clamp_(max=255)
+            current, momentum = aimed.clean.clone(), first.clone()
+            for step in range(n_steps):
+                if step:
+                    momentum.mul_(self._options.decay).add_(_of_length_one(aimed.gradient(current)))
+                torch.clamp(current.add_(momentum.sign(), alpha=epsilon / n_steps), lower, upper, out=current)
+            results[epsilon] = aimed.result(current.round_(), n_steps)
+        return results
 
 
-def _saved(pixels: torch.Tensor) -> np.ndarray:
-    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+class _Aim:
+    """A batch with the direction in which it is to move: up the loss of the true labels, or down that of the targets.
+
+    The least likely class is read off the first forward pass; other targets that need the network's answer cost one pass.
+    """
+
+    def __init__(
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        target: str,
+        seed: int,
+        targets: np.ndarray | None,
+    ) -> None:
+        self.clean = clean_pixels(images, classifier.device)
+        self._network = Network(classifier, len(images))
+        self._is_away = target == "" and targets is None
+        self._least_likely_is_open = target == LEAST_LIKELY and targets is None
+        self._aims = torch.as_tensor(labels if targets is None else targets, device=classifier.device).clone()
+        if not self._is_away and not self._least_likely_is_open and targets is None:
+            self._aims = chosen_targets(target, self._network, self.clean, images, labels, seed)
+        self._n_choosing = int(self._network.n_forward[0])
+
+    def gradient(self, pixels: Tensor) -> Tensor:
+        """Returns the gradient of what is to grow."""
+        found = self._network.gradient(pixels, self._objective())[1]
+        self._least_likely_is_open = False
+        return found
+
+    def direction(self, pixels: Tensor) -> Tensor:
+        """Returns the sign of the gradient of what is to grow."""
+        return self.gradient(pixels).sign_()
+
+    def result(self, pixels: Tensor, n_steps: int) -> Perturbed:
+        n = len(pixels)
+        targets = None if self._is_away else self._aims.cpu().numpy()
+        return Perturbed(saved_images(pixels), targets, np.full(n, n_steps + self._n_choosing), np.full(n, n_steps))
+
+    def _objective(self) -> Objective:
+        def value(logits: Tensor, index: Tensor) -> Tensor:
+            if self._least_likely_is_open:
+                self._aims[index] = logits.detach().argmin(dim=1)
+            loss = cross_entropy(logits, self._aims[index], reduction="none")
+            return loss if self._is_away else -loss
+
+        return value
+
+
+def _of_length_one(gradient: Tensor) -> Tensor:
+    return gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_(min=1e-30)

@@ -6,8 +6,8 @@ from typing import Any
 from pipeline.settings import setting
 
 _TARGET_DOC = (
-    'Where it leads: "" away from the true class; "least-likely" or "second" (likeliest wrong) class of the clean image; "random" '
-    'wrong class; "next" to the true one; or a class number in quotes.'
+    'Where it leads: "" away from the true class; "least-likely" or "second" (likeliest wrong) class of the clean image; '
+    '"random" wrong class; "next" to the true one; or a class number in quotes.'
 )
 
 

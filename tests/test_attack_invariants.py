@@ -1,0 +1,234 @@
+"""What holds for every attack, over random shapes, epsilons and networks: whole numbers, the ball, no neighbours, no traces."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.attacks import ATTACKS, attack_named, takes_epsilons
+from pipeline.attacks.attack import NO_EPSILON, ROUNDING
+from pipeline.attacks.expectation import ExpectationOverTransformation
+from pipeline.attacks.options import ExpectationOptions
+from pipeline.images import to_model
+
+N_CLASSES = 6
+SEEDS = range(4)
+# enough steps to do something, few enough to be quick
+QUICK = {
+    "pgd": {"n_steps": 7, "n_restarts": 2},
+    "mi-fgsm": {"n_steps": 5},
+    "cw-l2": {"n_steps": 60, "n_searches": 4},
+    "cw-l0": {"n_steps": 60},
+    "cw-linf": {"n_steps": 60},
+    "lbfgs": {"n_searches": 4},
+}
+VARIANTS = [
+    *((name, {}) for name in ATTACKS),
+    *((name, {"target": "least-likely"}) for name in ATTACKS if hasattr(ATTACKS[name].options, "target")),
+    ("pgd", {"norm": "l2"}),
+    ("pgd", {"stop_early": True, "n_steps": 12}),
+    ("bim", {"target": "random"}),
+    ("bim", {"n_steps": 3}),
+    ("mi-fgsm", {"target": "second", "decay": 0.5}),
+    ("fgsm", {"target": "next"}),
+]
+
+
+class ToyNetwork:
+    """A small convolutional network for images of any size that counts its passes."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.net = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3, stride=2),
+            torch.nn.Tanh(),
+            torch.nn.AdaptiveAvgPool2d(3),
+            torch.nn.Flatten(),
+            torch.nn.Linear(72, N_CLASSES),
+        )
+        for parameter in self.net.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
+        self.net.requires_grad_(False)
+        self.n_forward = self.n_backward = 0
+
+    def logits(self, images):
+        self.n_forward += 1
+        answer = self.net(images)
+        if answer.requires_grad:
+            answer.register_hook(self._went_back)
+        return answer
+
+    def _went_back(self, gradient):
+        self.n_backward += 1
+
+    def answers(self, images):
+        with torch.no_grad():
+            return self.net(to_model(images)).argmax(dim=1).numpy()
+
+    def loss(self, images, labels):
+        with torch.no_grad():
+            return float(torch.nn.functional.cross_entropy(self.net(to_model(images)), torch.as_tensor(labels)))
+
+
+class ToyChannel:
+    """Each draw darkens the image by its own factor and adds noise: what a real channel is to an attack, in two lines."""
+
+    def __init__(self, *_, **__) -> None:
+        pass
+
+    def draw(self, n, rng):
+        return torch.as_tensor(rng.uniform(0.7, 1.0, (n, 1, 1, 1)), dtype=torch.float32)
+
+    def __call__(self, images, draws, generator):
+        return images * draws + 0.02 * torch.randn(images.shape, generator=generator)
+
+
+def attack_of(name, options):
+    """The attack with few steps; one that goes through the simulator with a toy in its place."""
+    if name == "eot":
+        return ExpectationOverTransformation(ExpectationOptions(n_steps=8, n_samples=2, **options), ToyChannel)
+    return attack_named(name, options=QUICK.get(name, {}) | options)
+
+
+def batch(seed, n=6):
+    rng = np.random.default_rng(seed)
+    shape = (n, int(rng.integers(9, 15)), int(rng.integers(9, 15)), 3)
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    images[0], images[1] = 0, 255
+    return images, rng.integers(0, N_CLASSES, n)
+
+
+def epsilons_of(name, seed):
+    return (int(np.random.default_rng(seed).integers(1, 33)),) if takes_epsilons(name) else (NO_EPSILON,)
+
+
+def ids(variants):
+    return [" ".join([name, *(f"{key}={value}" for key, value in options.items())]) for name, options in variants]
+
+
+each_attack = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=ids(VARIANTS))
+
+
+@each_attack
+def test_results_are_8_bit_images_inside_the_ball(name, options):
+    for seed in SEEDS:
+        images, labels = batch(seed)
+        (epsilon,) = epsilons_of(name, seed)
+        found = attack_of(name, options).perturb(ToyNetwork(seed), images, labels, [epsilon])[epsilon]
+        assert found.images.dtype == np.uint8 and found.images.shape == images.shape
+        change = np.abs(found.images.astype(int) - images)
+        if options.get("norm") == "l2":
+            assert np.sqrt((change**2).mean(axis=(1, 2, 3))).max() <= epsilon
+        elif epsilon:
+            assert change.max() <= epsilon
+        assert change.max() > 0
+
+
+@each_attack
+def test_an_image_depends_neither_on_its_neighbours_nor_on_their_number(name, options):
+    images, labels = batch(5)
+    network, attack, epsilons = ToyNetwork(5), attack_of(name, options), epsilons_of(name, 5)
+    together = attack.perturb(network, images, labels, epsilons)[epsilons[0]]
+    order = [4, 2, 0, 5, 1, 3]
+    shuffled = attack.perturb(network, images[order], labels[order], epsilons)[epsilons[0]]
+    assert (shuffled.images == together.images[order]).all()
+    for place in range(len(images)):
+        alone = attack.perturb(network, images[place : place + 1], labels[place : place + 1], epsilons)[epsilons[0]]
+        assert (alone.images[0] == together.images[place]).all()
+        assert (alone.n_forward[0], alone.n_backward[0]) == (together.n_forward[place], together.n_backward[place])
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if takes_epsilons(name)])
+def test_a_sweep_gives_what_each_epsilon_gives_alone(name):
+    images, labels = batch(7)
+    network, attack, sweep = ToyNetwork(7), attack_of(name, {}), (1, 2, 4, 8, 16)
+    together = attack.perturb(network, images, labels, sweep)
+    for epsilon in sweep:
+        alone = attack.perturb(network, images, labels, [epsilon])[epsilon]
+        assert (together[epsilon].images == alone.images).all()
+        assert (together[epsilon].n_forward == alone.n_forward).all()
+        assert (together[epsilon].n_backward == alone.n_backward).all()
+
+
+@each_attack
+def test_the_passes_told_are_those_that_the_network_saw(name, options):
+    images, labels = batch(3, n=3)
+    for place in (0, 2):
+        network = ToyNetwork(3)
+        epsilons = epsilons_of(name, 3)
+        one = slice(place, place + 1)
+        found = attack_of(name, options).perturb(network, images[one], labels[one], epsilons)[epsilons[0]]
+        assert found.n_forward.tolist() == [network.n_forward]
+        assert found.n_backward.tolist() == [network.n_backward]
+
+
+@each_attack
+def test_the_network_and_the_input_are_left_as_they_were(name, options):
+    network = ToyNetwork()
+    network.net.train()
+    weights = [value.clone() for value in network.net.state_dict().values()]
+    images, labels = batch(2, n=2)
+    before, state = images.copy(), torch.get_rng_state()
+    attack_of(name, options).perturb(network, images, labels, epsilons_of(name, 2))
+    assert (images == before).all() and network.net.training
+    assert all(torch.equal(old, new) for old, new in zip(weights, network.net.state_dict().values(), strict=True))
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in network.net.parameters())
+    assert not any(part._forward_hooks or part._backward_hooks for part in network.net.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@each_attack
+def test_the_attack_does_what_it_is_for(name, options):
+    """Over many images: untargeted attacks make the true class less likely, targeted ones make their target likelier."""
+    network = ToyNetwork(1)
+    images = np.random.default_rng(1).integers(0, 256, (24, 11, 11, 3), dtype=np.uint8)
+    labels = network.answers(images)
+    epsilons = (24,) if takes_epsilons(name) else (NO_EPSILON,)
+    found = attack_of(name, options).perturb(network, images, labels, epsilons)[epsilons[0]]
+    if found.targets is None:
+        assert network.loss(found.images, labels) > 1.3 * network.loss(images, labels)
+    else:
+        assert network.loss(found.images, found.targets) < network.loss(images, found.targets) - 0.2
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if not takes_epsilons(name) and name != "patch"])
+def test_a_minimum_norm_result_fools_or_is_the_clean_image(name):
+    network = ToyNetwork(4)
+    images = np.random.default_rng(4).integers(0, 256, (16, 10, 10, 3), dtype=np.uint8)
+    labels = network.answers(images)
+    found = attack_of(name, {}).perturb(network, images, labels, [NO_EPSILON])[NO_EPSILON]
+    answers = network.answers(found.images)
+    fools = answers != labels if found.targets is None else answers == found.targets
+    assert set(found.rounding) <= set(ROUNDING) and len(found.rounding) == 16
+    for place, word in enumerate(found.rounding):
+        is_saved = word in ("kept", "repaired")
+        assert fools[place] == is_saved
+        assert is_saved or (found.images[place] == images[place]).all()
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if not takes_epsilons(name) and name != "patch"])
+def test_where_nothing_can_be_found_nothing_is_claimed(name):
+    """A network that always answers the same: no image can be adversarial, and none may look as if it were."""
+
+    class Constant(ToyNetwork):
+        def logits(self, images):
+            return super().logits(images) * 0 + torch.eye(N_CLASSES)[2] * 5
+
+    images, _ = batch(6, n=3)
+    labels = np.full(3, 2)
+    found = attack_of(name, {}).perturb(Constant(), images, labels, [NO_EPSILON])[NO_EPSILON]
+    assert found.rounding == ("not-found",) * 3
+    assert (found.images == images).all()
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if hasattr(ATTACKS[name].options, "target")])
+def test_targets_that_are_given_are_the_targets(name):
+    attack = attack_of(name, {})
+    if not attack.accepts_targets:
+        pytest.skip(f"{name} trains for one target")
+    images, labels = batch(8, n=3)
+    targets = (labels + 2) % N_CLASSES
+    (epsilon,) = epsilons_of(name, 8)
+    found = attack.perturb(ToyNetwork(8), images, labels, [epsilon], targets)[epsilon]
+    assert (found.targets == targets).all()
