@@ -50,7 +50,10 @@ class CellFill:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A clean image and the adversarial image made from it; distances are of the saved 8-bit files."""
+    """A clean image and the adversarial image made from it; distances are of the saved 8-bit files.
+
+    `epsilon_8bit` is 0 for attacks that take none. `rounding` says what rounding did to a minimum-norm attack's result: see ROUNDING.
+    """
 
     pair_id: str
     image_id: str
@@ -66,6 +69,8 @@ class Pair:
     ssim: float
     n_forward: int
     n_backward: int
+    n_changed_pixels: int = 0
+    rounding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,4 +381,98 @@ class ComparedRow:
 COMPARED = {
     "destruction_rate": "destruction rate",
     "clean_accuracy": "accuracy of clean photographs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFlag:
+    """One warning about the network under test; `name` is a key of MODEL_FLAGS, `detail` the numbers that were measured."""
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlagText:
+    """What a flag means to a person, in three sentences; one that `needs_gradient` is never raised on predictions alone."""
+
+    raised_if: str
+    why: str
+    what_to_do: str
+    needs_gradient: bool = False
+
+
+MODEL_FLAGS = {
+    "not-finite": FlagText(
+        "A logit or a gradient is infinite or not a number.",
+        "Comparisons with such a number are false, so an attack stands still or its result counts by accident; nothing "
+        "else could be checked.",
+        "Check the weights, the preprocessing and half precision; look for a division or a square root at zero.",
+    ),
+    "random": FlagText(
+        "The same batch asked twice gives logits that differ by more than a hundred-thousandth of the largest.",
+        "One draw decides what counts as a success, a gradient is that of one draw, and the run cannot be repeated. Gradients, "
+        "single grey levels and neighbours in a batch could not be checked.",
+        "Switch the randomness off, or attack the expectation over many draws and judge by the mean of many predictions.",
+    ),
+    "train-mode": FlagText(
+        "An image's logits depend on the other images of its batch, or parts of the network are in training mode.",
+        "Batch norm then normalises by the batch and dropout draws: a prediction belongs to the batch, not to the saved image.",
+        "Call eval() where the network is built, and let nothing in forward call train() or ask for statistics of the batch.",
+    ),
+    "probabilities": FlagText(
+        "Every row of outputs lies in [0, 1] and adds up to 1.",
+        "The softmax of a softmax is nearly flat: confidences are wrong, the loss has little gradient, and margins are not "
+        "margins of logits.",
+        "Leave out the last softmax.",
+    ),
+    "log-probabilities": FlagText(
+        "The exponentials of every row of outputs add up to 1.",
+        "Cross-entropy and the difference of two outputs are those of the logits, but a single output is not: attacks that "
+        "follow single outputs or sums of them (JSMA) meet another surface, and the log of a rounded softmax has no gradient.",
+        "Leave out the last log-softmax.",
+        needs_gradient=True,
+    ),
+    "zero-gradient": FlagText(
+        "The gradient of the margin (best other logit minus the true one) is exactly zero in every pixel of an image.",
+        "A gradient attack cannot move such an image; that says that the gradient is hidden, not that the network is robust.",
+        "Look for rounding, argmax, detach() or no_grad() on the way; use attacks that transfer or ask for predictions only.",
+        needs_gradient=True,
+    ),
+    "saturated-softmax": FlagText(
+        "The gradient of the cross-entropy is zero in every pixel of an image although that of the margin is not.",
+        "The logits lie so far apart that the softmax rounds to 0 and 1 (defensive distillation does this): attacks that follow "
+        "the cross-entropy stand still, and seem to be withstood.",
+        "Divide the logits by a temperature before the attack, or use attacks on the margin (Carlini-Wagner, DeepFool).",
+        needs_gradient=True,
+    ),
+    "large-logits": FlagText(
+        "On more than a quarter of the images float32 gets the cross-entropy's gradient with respect to the logits wrong by more "
+        "than a tenth, without losing it.",
+        "From a margin of about 15 on the true class's part is rounded away, so the first steps of a cross-entropy attack go "
+        "elsewhere than its loss says.",
+        "Divide the logits by a temperature before the attack, or use attacks on the margin (Carlini-Wagner, DeepFool).",
+        needs_gradient=True,
+    ),
+    "saturating": FlagText(
+        "More than a quarter of single pixels can be changed by one grey level in all channels without changing any logit by a "
+        "single bit.",
+        "The network, or what is done before it, rounds or clips: small changes vanish there, and attacks measured in grey "
+        "levels look harder than they are.",
+        "Take rounding, clipping or compression out of the model, or name it as the defence that is tested.",
+    ),
+    "input-range": FlagText(
+        "The network gets many more images right (a quarter of them, and at least 3) when their pixels are scaled or ordered "
+        "otherwise.",
+        "A network that is fed wrongly is a weak one: whatever fools it says nothing about the network as it was trained.",
+        "Set model.mean and model.std to what the network was trained with, or leave them out if it normalises by itself.",
+    ),
+    "gradient-mismatch": FlagText(
+        "On more than a quarter of the images no difference quotient along the gradient's sign, at steps of 1/16 and of one grey "
+        "level, is within half of what the gradient promises.",
+        "The gradient that attacks follow is not that of the outputs (detached parts, a backward pass of its own): what "
+        "withstands them may not be robust.",
+        "Let gradients flow through all of the network, or judge it by transferred and black-box attacks too.",
+        needs_gradient=True,
+    ),
 }

@@ -23,7 +23,7 @@ FLOORS = {
         "photo_tags",
     ),
     2: ("models", "datasets", "transforms", "fiducials", "simulator", "metrics", "reporting"),
-    3: ("attacks", "views", "printing", "registration"),
+    3: ("attacks", "views", "printing", "registration", "sanity"),
     4: ("crafting",),
     5: ("stages", "training", "calibration"),
     6: ("flow", "doctor", "catalogue", "settings_page"),

@@ -630,10 +630,10 @@ class TestDocument:
         assert text.count("Adversarial destruction rate, photographs. Simulated photographs.") == 1
         assert text.count("Adversarial destruction rate, photographs. Real photographs.") == 1
 
-    def test_the_outline_leads_to_the_eight_sections(self):
+    def test_the_outline_leads_to_the_nine_sections(self):
         document = pypdfium2.PdfDocument(build_report(make_content(attacks=("bim",), cases=("average",), grids={}, n_gallery=1)))
         top = [entry.get_title() for entry in document.get_toc() if entry.level == 0]
-        assert [title[:1] for title in top] == list("12345678")
+        assert [title[:1] for title in top] == list("123456789")
 
     def test_no_text_leaves_the_page(self):
         wide = make_content(("fgsm", "illc"), (4,), ("average",), {"jpeg": tuple(range(5, 100, 5))}, n_gallery=1)

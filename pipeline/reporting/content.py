@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, ComparedRow, Discard, Pair, RateRow
+from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, ComparedRow, Discard, ModelFlag, Pair, RateRow
 
 SIMULATED = "simulated"
 
@@ -19,6 +19,7 @@ class ModelFacts:
     fingerprint: str
     input_size_px: tuple[int, int]
     n_classes: int
+    differentiable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class ReportContent:
 
     `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
     the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
+    `model_flags` is None where the network was not examined.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -124,6 +126,7 @@ class ReportContent:
     axes: tuple[TransformAxis, ...] = ()
     reference_rates: tuple[ReferenceRate, ...] = ()
     compared: tuple[ComparedRow, ...] = ()
+    model_flags: tuple[ModelFlag, ...] | None = None
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

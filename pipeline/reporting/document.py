@@ -16,6 +16,7 @@ from reportlab.platypus import CondPageBreak, Flowable, Image, KeepTogether, Pag
 
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE
 from pipeline.reporting import figures, theme
+from pipeline.reporting.about_model import about_model
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import NOT_TESTABLE, Finding, photo_findings, transform_findings
 from pipeline.reporting.flowables import Gap, TileRow, Verdict, figure_block, prose, table_block, text_table
@@ -53,6 +54,7 @@ def _story(content: ReportContent) -> list[Flowable]:
     sections: tuple[tuple[str, Callable[[ReportContent, _Numbering], list[Flowable]], bool], ...] = (
         ("How to read this report", _how_to_read, False),
         ("Selection", _selection, False),
+        ("About the model", about_model, False),
         ("Results from photographs", _photo_results, False),
         *((("Predicted against measured", _predicted, False),) if content.compared else ()),
         ("Results from digital transforms", _transform_results, False),
@@ -85,6 +87,9 @@ def _front(content: ReportContent) -> list[Flowable]:
     if raised:
         names = listed(f"<b>{escape(flag.name)}</b>" for flag in raised)
         story += [Gap(2 * mm), prose(f"Read with care: {names}. The last section says why and what to do.", styles["body"])]
+    if content.model_flags:
+        names = listed(f"<b>{escape(flag.name)}</b>" for flag in content.model_flags)
+        story.append(prose(f"The model was flagged: {names}. The section About the model says why.", styles["body"]))
     return story
 
 

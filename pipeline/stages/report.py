@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -21,6 +22,7 @@ from pipeline.records import (
     CellFill,
     ComparedRow,
     Discard,
+    ModelFlag,
     Pair,
     Prediction,
     RateRow,
@@ -97,7 +99,9 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
-        model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"]),
+        model=ModelFacts(
+            model["name"], model["fingerprint"], (width, height), model["n_classes"], model.get("differentiable", True)
+        ),
         dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
         simulated=simulated,
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
@@ -111,7 +115,13 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         class_names=class_names,
         reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
         compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
+        model_flags=_model_flags(selection),
     )
+
+
+def _model_flags(selection: dict[str, Any]) -> tuple[ModelFlag, ...] | None:
+    """Returns None for a selection of an earlier version, which did not look."""
+    return tuple(record_from(ModelFlag, row) for row in selection["model_flags"]) if "model_flags" in selection else None
 
 
 def _version(name: str) -> str:

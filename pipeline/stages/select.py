@@ -13,7 +13,8 @@ from pipeline.errors import BadInput, WrongUse
 from pipeline.executor import Context
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import Candidate, CellFill, Selected
+from pipeline.records import MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
+from pipeline.sanity import N_EXAMINED, examine
 from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
@@ -23,7 +24,9 @@ N_REJECTED_SHOWN = 5
 
 
 def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes the chosen clean images, `selection.parquet`, `candidates.parquet` and `selection.json` (fills, rejected files).
+    """Writes the chosen clean images, `selection.parquet`, `candidates.parquet` and `selection.json`.
+
+    The last holds how far each cell was filled, the rejected files, and what is suspicious about the model.
 
     Raises:
         BadInput: the data set has no usable image.
@@ -51,6 +54,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         if path:
             write_bytes(run.printouts / path, pool.png(candidate))
         candidates.append(replace(candidate, path=path))
+    model_flags = _examined(classifier, pool, draw)
     rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
     write_table(run.printouts / "candidates.parquet", Candidate, candidates)
     write_table(run.printouts / "selection.parquet", Selected, chosen)
@@ -62,7 +66,9 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
             "fingerprint": classifier.fingerprint,
             "input_size": classifier.input_size,
             "n_classes": classifier.n_classes,
+            "differentiable": classifier.differentiable,
         },
+        "model_flags": model_flags,
         "class_names": classifier.class_names,
         "fills": fills,
         "rejected": rejected,
@@ -74,11 +80,20 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     items.prune()
     outputs = ("selection.parquet", "candidates.parquet", "selection.json", *(f"images/clean/{name}" for name in clean))
     summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
-    notes = [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
+    summary["model_flags"] = [flag.name for flag in model_flags]
+    notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
+    notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]
     if len(rejected) > N_REJECTED_SHOWN:
         notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see selection.json")
     return Outcome(outputs, summary, tuple(notes))
+
+
+def _examined(classifier: Classifier, pool: CandidatePool, draw: "_Draw") -> tuple[ModelFlag, ...]:
+    """Returns what is suspicious about the model on the first images that were looked at, right or wrong."""
+    first = list(draw.looked_at.values())[:N_EXAMINED]
+    images = np.stack([pool.pixels(candidate) for candidate in first])
+    return examine(classifier, images, np.array([candidate.true_label for candidate in first]))
 
 
 def _without_folders(reasons: dict[str, str], experiment: Experiment) -> dict[str, str]:
