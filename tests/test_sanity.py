@@ -306,7 +306,7 @@ def test_it_costs_about_a_dozen_passes():
     ("flags", "said"),
     [
         (None, "was not examined"),
-        ((), "Nothing was raised: not-finite, random"),
+        ((), "Nothing was raised of what was checked: not-finite, random"),
         ((ModelFlag("random", "logits differ by up to 0.034"),), "1 flag of 11 was raised"),
     ],
     ids=["not examined", "nothing raised", "one raised"],
@@ -323,12 +323,7 @@ def test_the_report_says_what_was_found_of_the_model(flags, said):
 
 def test_select_examines_the_model_and_says_so(tmp_path, small_file):
     (tmp_path / "toy.py").write_text(TOY_MODULE, encoding="utf-8")
-    overrides = (
-        "model.name=python:toy:make",
-        f"model.python_path={tmp_path}",
-        "model.input_px=112",
-        'selection.cases=["average"]',
-    )
+    model = ("model.name=python:toy:make", f"model.python_path={tmp_path}", "model.input_px=112")
     experiment, run = load_experiment(small_file, (*model, 'selection.cases=["average"]')), Run(tmp_path, "small")
     state = run_stage("select", experiment, run, Context())
     assert [row["name"] for row in read_json(run.printouts / "selection.json")["model_flags"]] == ["probabilities"]

@@ -24,7 +24,7 @@ def about_model(content: ReportContent, number: object = None) -> list[Flowable]
     asked = "Before it was attacked the network was examined on some of the images"
     asked += "." if content.model.differentiable else ", as far as that is possible without gradients."
     if not raised:
-        return [prose(escape(f"{asked} Nothing was raised: {listed(quiet)}."), styles["body"])]
+        return [prose(escape(f"{asked} Nothing was raised of what was checked: {listed(quiet)}."), styles["body"])]
     found = f"{count(len(raised), 'flag')} of {len(checked)} {'was' if len(raised) == 1 else 'were'} raised."
     rest = f"Not raised: {listed(quiet)}."
     rows = [
@@ -35,7 +35,7 @@ def about_model(content: ReportContent, number: object = None) -> list[Flowable]
     return [
         prose(escape(f"{asked} {found} A flag is a reason to look, not a verdict."), styles["body"]),
         Gap(1 * mm),
-        text_table(rows, (24, 32, 38, 42, 34), header),
+        text_table(rows, (31, 30, 37, 40, 32), header),
         Gap(2 * mm),
         prose(escape(rest), styles["note"]),
     ]
