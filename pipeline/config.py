@@ -5,12 +5,15 @@ import re
 import tomllib
 from math import isfinite
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.errors import BadInput, WrongUse, near_match
-from pipeline.settings import SECTIONS, AttackSettings, Experiment, Source, TransformSettings
+from pipeline.records import ATTACKED_MODEL
+from pipeline.settings import SECTIONS, WITHOUT_EPSILON, AttackSettings, Experiment, JudgeSettings, Source, TransformSettings
 
-_TOP_KEYS = ("name", "seed", "base", "attacks", "transforms", *SECTIONS)
+Table = TypeVar("Table")
+_TOP_KEYS = ("name", "seed", "base", "attacks", "judges", "transforms", *SECTIONS)
+_DEFAULT_EPSILONS = (4, 16)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -102,11 +105,11 @@ def _apply_override(tree: dict[str, Any], override: str, source: Source) -> None
 def _child(node: Any, part: str, key: str) -> tuple[Any, str]:
     """Returns a table below `node`, and what its part of a dotted key is: the place in a list, also where it was named."""
     if isinstance(node, list):
-        named = [index for index, item in enumerate(node) if item.get("name") == part]
+        named = [index for index, item in enumerate(node) if part in (item.get("label"), item.get("name"))]
         if named or (part.isdigit() and int(part) < len(node)):
             index = named[0] if named else int(part)
             return node[index], str(index)
-        known = [item.get("name", "") for item in node] + [str(index) for index in range(len(node))]
+        known = [item.get("label") or item.get("name", "") for item in node] + [str(index) for index in range(len(node))]
         raise WrongUse(f'--set {key}: there is no entry "{part}".', near_match(part, known))
     if isinstance(node, dict):
         return node.setdefault(part, {}), part
@@ -131,29 +134,67 @@ def _experiment(tree: dict[str, Any], source: Source, default_name: str) -> Expe
         attacks=_attacks(tree, source),
         transforms=_transforms(tree.get("transforms", {}), source),
         base=base,
+        judges=_judges(tree, source),
         source=source,
         **sections,
     )
 
 
-def _attacks(tree: dict[str, Any], source: Source) -> tuple[AttackSettings, ...]:
-    entries = tree.get("attacks", [])
+def _judges(tree: dict[str, Any], source: Source) -> tuple[JudgeSettings, ...]:
+    judges = _tables(tree, "judges", JudgeSettings, source)
+    labels = [judge.shown_label for judge in judges]
+    for index, label in enumerate(labels):
+        where = source.where(f"judges.{index}.{'label' if judges[index].label else 'name'}")
+        if label in labels[:index]:
+            raise WrongUse(f'{where}: judge "{label}" is listed twice.', "Give each a label of its own.")
+        if label == ATTACKED_MODEL:
+            raise WrongUse(f'{where}: "{label}" is what the model of [model] is called.', "Choose another label.")
+    return judges
+
+
+def _tables(tree: dict[str, Any], name: str, kind: type[Table], source: Source) -> tuple[Table, ...]:
+    """Returns the records of a list of tables."""
+    entries = tree.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise WrongUse(f"{source.where('attacks')}: attacks must be written as [[attacks]] tables.")
-    attacks = tuple(section(AttackSettings, entry, f"attacks.{index}", source) for index, entry in enumerate(entries))
-    names = [attack.name for attack in attacks]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise WrongUse(
-                f'{source.where(f"attacks.{index}.name")}: attack "{name}" is listed twice.', "Put all its epsilons in one entry."
-            )
-        if not attacks[index].epsilons_8bit:
-            raise WrongUse(f'{source.where(f"attacks.{index}.epsilons_8bit")}: attack "{name}" has no epsilon.')
+        raise WrongUse(f"{source.where(name)}: {name} must be written as [[{name}]] tables.")
+    return tuple(section(kind, entry, f"{name}.{index}", source) for index, entry in enumerate(entries))
+
+
+def _attacks(tree: dict[str, Any], source: Source) -> tuple[AttackSettings, ...]:
+    attacks = _tables(tree, "attacks", AttackSettings, source)
+    attacks = tuple(_with_epsilons(attack, index, tree["attacks"][index], source) for index, attack in enumerate(attacks))
+    keys = [attack.key for attack in attacks]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            hint = "Put all its epsilons in one entry, or give one a label, if their options differ."
+            raise WrongUse(f'{source.where(f"attacks.{index}.name")}: attack "{key}" is listed twice.', hint)
+        if not _RUN_NAME.fullmatch(key) or key == "clean" or re.search(r"-eps\d+$", key):
+            where, hint = source.where(f"attacks.{index}.label"), "Use a to z, A to Z, digits, '.', '_' and '-'."
+            raise WrongUse(f"{where}: an attack called {key!r} cannot name a folder.", hint)
     if not attacks:
         raise WrongUse(
             f"{source.path}: no [[attacks]] entry.", 'Add for example: [[attacks]] name = "fgsm", epsilons_8bit = [4, 16]'
         )
     return attacks
+
+
+def _with_epsilons(attack: AttackSettings, index: int, entry: dict[str, Any], source: Source) -> AttackSettings:
+    """Fills in the default epsilons; which attacks of other libraries take some is checked where those are known."""
+    where = source.where(f"attacks.{index}.epsilons_8bit")
+    if attack.name in WITHOUT_EPSILON:
+        if attack.epsilons_8bit:
+            hint = (
+                "Leave epsilons_8bit out."
+                if attack.name == "patch"
+                else "Leave epsilons_8bit out: it looks for the smallest change."
+            )
+            raise WrongUse(f'{where}: attack "{attack.name}" takes no epsilon.', hint)
+        return attack
+    if "epsilons_8bit" not in entry and ":" not in attack.name:
+        return dataclasses.replace(attack, epsilons_8bit=_DEFAULT_EPSILONS)
+    if not attack.epsilons_8bit and ":" not in attack.name:
+        raise WrongUse(f'{where}: attack "{attack.name}" has no epsilon.')
+    return attack
 
 
 def _transforms(entries: Any, source: Source) -> TransformSettings:

@@ -1,7 +1,7 @@
 """Candidates and their adversarial images, made once each and kept: what select and generate share."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pipeline.settings import AttackSettings
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
+GPU_BATCH_SIZE = 128
 TOP = 5
 
 
@@ -27,6 +28,7 @@ class Crafted:
     target_label: int | None
     n_forward: int
     n_backward: int
+    rounding: str = ""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -109,27 +111,28 @@ class Crafter:
 
     def __init__(self, classifier: Classifier, items: Items, context: Context, attacks: Iterable[AttackSettings]) -> None:
         self._classifier, self._items, self._context = classifier, items, context
-        self._attacks = {found.name: attack_named(found.name, options=found.options) for found in attacks}
+        self._names = {found.key: found.name for found in attacks}
+        self._attacks = {found.key: attack_named(found.name, options=found.options) for found in attacks}
 
     def craft(
-        self, attack_name: str, epsilons_8bit: Sequence[int], images: Sequence[tuple[Candidate, np.ndarray]], label: str = ""
+        self, attack_key: str, epsilons_8bit: Sequence[int], images: Sequence[tuple[Candidate, np.ndarray]], label: str = ""
     ) -> dict[tuple[int, str], Crafted]:
         """Returns the adversarial images by (epsilon, image id).
 
         Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
         """
-        attack = self._attacks[attack_name]
+        attack = self._attacks[attack_key]
         found: dict[tuple[int, str], Crafted] = {}
         missing: list[tuple[Candidate, np.ndarray]] = []
         for candidate, pixels in images:
-            kept = {epsilon: self._kept(attack_name, epsilon, candidate) for epsilon in epsilons_8bit}
+            kept = {epsilon: self._kept(attack_key, epsilon, candidate) for epsilon in epsilons_8bit}
             if None in kept.values():
                 missing.append((candidate, pixels))
             else:
                 found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
-        size = getattr(attack, "batch_size", BATCH_SIZE)
+        size = getattr(attack, "batch_size", BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         starts = range(0, len(missing), size)
-        for start in self._context.progress(starts, len(starts), label or attack_name):
+        for start in self._context.progress(starts, len(starts), label or attack_key):
             batch = missing[start : start + size]
             rows = [min(row, len(batch) - 1) for row in range(size)]
             pixels = np.stack([batch[row][1] for row in rows])
@@ -137,8 +140,9 @@ class Crafter:
             for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit).items():
                 for row, (candidate, _) in enumerate(batch):
                     target = None if result.targets is None else int(result.targets[row])
-                    crafted = Crafted(png_bytes(result.images[row]), target, result.n_forward, result.n_backward)
-                    self._keep(attack_name, epsilon, candidate, crafted)
+                    png, rounding = png_bytes(result.images[row]), result.rounding[row] if result.rounding else ""
+                    crafted = Crafted(png, target, int(result.n_forward[row]), int(result.n_backward[row]), rounding)
+                    self._keep(attack_key, epsilon, candidate, crafted)
                     found[epsilon, candidate.image_id] = crafted
         return found
 
@@ -150,11 +154,10 @@ class Crafter:
     def _keep(self, attack: str, epsilon: int, candidate: Candidate, crafted: Crafted) -> None:
         key = self._key(attack, epsilon, candidate)
         self._items.put(key, crafted.png, ".png")
-        cost = {"target_label": crafted.target_label, "n_forward": crafted.n_forward, "n_backward": crafted.n_backward}
-        self._items.put(key, json_bytes(cost))
+        self._items.put(key, json_bytes({name: value for name, value in asdict(crafted).items() if name != "png"}))
 
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
-        identity = [attack, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint]
+        identity = [self._names[attack], epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint]
         options = getattr(self._attacks[attack], "identity", None)
         return content_hash(identity if options is None else [*identity, options])
 

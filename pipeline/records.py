@@ -11,6 +11,8 @@ CASES = ("average", "prefiltered")
 CORNERS = ("TL", "TR", "BR", "BL")
 PHOTO = "photo"
 SOURCE = "source"
+# What the model under test is called where others judge beside it.
+ATTACKED_MODEL = "attacked model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class CellFill:
 class Pair:
     """A clean image and the adversarial image made from it; distances are of the saved 8-bit files.
 
-    `epsilon_8bit` is 0 for attacks that take none. `rounding` says what rounding did to a minimum-norm attack's result: see ROUNDING.
+    `epsilon_8bit` is 0 for attacks that take none. `rounding`: what rounding did to a minimum-norm attack's result, see ROUNDING.
     """
 
     pair_id: str
@@ -71,6 +73,15 @@ class Pair:
     n_backward: int
     n_changed_pixels: int = 0
     rounding: str = ""
+
+
+# What rounding to 8 bits did to the result of a minimum-norm attack.
+ROUNDING = {
+    "kept": "the rounded image still fools the network",
+    "repaired": "rounding undid the attack, and a search over neighbouring 8-bit values mended it",
+    "lost": "rounding undid the attack, and no neighbouring 8-bit values mended it; the clean image is saved",
+    "not-found": "the attack found no adversarial image; the clean image is saved",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +354,88 @@ class RateRow:
     destruction_rate: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one judge (a model that was not attacked, or somebody outside) says of one saved file or of one photograph of it.
+
+    `transform` is "source" or "photo". `labels` are classes of the attacked model, best first: five of a model, of somebody
+    outside as many as were told; -1 is an answer that is none of them. `names` are the same in the judge's words.
+    `probabilities` is () where none was told. `sha256` is of the 8-bit pixels that were judged; of a photograph that was judged
+    outside, of the file that was printed.
+    """
+
+    judge: str
+    view_id: str
+    image_id: str
+    pair_id: str
+    variant: str
+    transform: str
+    origin: str
+    true_label: int
+    labels: tuple[int, ...]
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    sha256: str
+    is_imported: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """How one cell's attack fares with one judge under one condition, which is the saved file or photographs of one origin.
+
+    Of the `n_images` pairs that were judged, the judge gets the clean image of `n_clean_right` right and, of these, the
+    adversarial one under this condition of `n_fooled` wrong. The clean image is the file, or the photograph where the judge
+    never saw the file (`clean_from`). In photographs `n_control` of the `n_clean_right` have a clean photograph and
+    `n_control_right` of these the judge gets right: what is missing there was lost to print and camera, not to the attack.
+    `n_hit` of `n_eligible` is Eq. 1 for this judge. Rates are None where their n is 0 and where they cannot be known.
+    """
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    judge: str
+    transform: str
+    origin: str
+    top_k: int
+    clean_from: str
+    n_images: int
+    n_clean_right: int
+    n_fooled: int
+    fooled_rate: float | None
+    fooled_low: float | None
+    fooled_high: float | None
+    n_control: int
+    n_control_right: int
+    n_hit: int
+    n_eligible: int
+    destruction_rate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """The error of one run's model on the adversarial files of another run (Szegedy et al. 2013, Table 2), as a count.
+
+    `n_wrong` of the `n_right` images that the model gets right when clean, of `n_images`. `kind` is "adversarial", or "noise":
+    the same images with Gaussian noise of the same L2 norm. `mean_l2_8bit` is over the images counted.
+    """
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    made_on: str
+    judged_by: str
+    kind: str
+    n_wrong: int
+    n_right: int
+    n_images: int
+    error_rate: float | None
+    low: float | None
+    high: float | None
+    mean_l2_8bit: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import WrongUse
 
-
-# Attacks that look for the smallest change, or change a place and not a ball: they take no epsilon.
+# The epsilon of attacks that take none, because they look for the smallest change or change a place and not a ball.
+NO_EPSILON = 0
 WITHOUT_EPSILON = ("deepfool", "jsma", "lbfgs", "cw-l2", "cw-l0", "cw-linf", "patch")
 
 
@@ -58,6 +58,18 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class JudgeSettings(ModelSettings):
+    """A further model that judges the saved files and the photographs, and is not attacked (see transfer.md)."""
+
+    label: str = setting("", "What it is called in tables (empty: its name).")
+
+    @property
+    def shown_label(self) -> str:
+        """What it is called in tables and files."""
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
 class SelectionSettings:
     """Which images are drawn for each cell: an attack at one epsilon."""
 
@@ -82,10 +94,25 @@ class AttackSettings:
     """One attack and its strengths."""
 
     name: str = setting("fgsm", "Name of the attack: see `inkproof list attacks`.")
+    label: str = setting("", "What it is called in this run, where one attack is listed twice with other options (empty: name).")
     epsilons_8bit: tuple[int, ...] = setting(
-        (4, 16), "Largest change of a pixel, in 8-bit units.", minimum=1, maximum=255, unit="8-bit"
+        (),
+        "Largest change of a pixel (left out: 4 and 16; attacks that look for the smallest change take none).",
+        minimum=1,
+        maximum=255,
+        unit="8-bit",
     )
     options: dict[str, Any] = field(default_factory=dict, metadata={"doc": "Options of the attack, for those that have any."})
+
+    @property
+    def key(self) -> str:
+        """What the attack is called in every record, table and folder of the run."""
+        return self.label or self.name.replace(":", "-")
+
+    @property
+    def epsilons(self) -> tuple[int, ...]:
+        """The epsilons, NO_EPSILON alone where the attack takes none."""
+        return self.epsilons_8bit or (NO_EPSILON,)
 
 
 @dataclass(frozen=True)
@@ -174,6 +201,9 @@ class TransformSettings:
     save_images: bool = False
 
 
+Model = TypeVar("Model", bound=ModelSettings)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A whole experiment as its file states it; `base` is the folder that relative paths start from."""
@@ -190,6 +220,7 @@ class Experiment:
     transforms: TransformSettings
     report: ReportSettings
     base: Path = Path(".")
+    judges: tuple[JudgeSettings, ...] = ()
     source: "Source | None" = field(default=None, compare=False, repr=False)
 
     def where(self, key: str) -> str:
@@ -202,12 +233,17 @@ class Experiment:
 
     def resolved_model(self) -> ModelSettings:
         """Returns the model's settings with every path filled in."""
-        arguments = {key: self._filled(value) for key, value in self.model.arguments.items()}
-        local = {key: str(self.path(value)) if (value := getattr(self.model, key)) else "" for key in ("classes", "python_path")}
-        weights = self.model.weights if self.model.weights in ("DEFAULT", "none") else str(self.path(self.model.weights))
-        return dataclasses.replace(
-            self.model, name=self._filled_name(self.model.name), weights=weights, arguments=arguments, **local
-        )
+        return self._resolved(self.model)
+
+    def resolved_judges(self) -> tuple[JudgeSettings, ...]:
+        """Returns the judges' settings with every path filled in, and with the labels that they are shown under."""
+        return tuple(dataclasses.replace(self._resolved(judge), label=judge.shown_label) for judge in self.judges)
+
+    def _resolved(self, model: Model) -> Model:
+        arguments = {key: self._filled(value) for key, value in model.arguments.items()}
+        local = {key: str(self.path(value)) if (value := getattr(model, key)) else "" for key in ("classes", "python_path")}
+        weights = model.weights if model.weights in ("DEFAULT", "none") else str(self.path(model.weights))
+        return dataclasses.replace(model, name=self._filled_name(model.name), weights=weights, arguments=arguments, **local)
 
     def resolved_dataset(self) -> DatasetSettings:
         """Returns the data set's settings with every path filled in."""
@@ -245,7 +281,7 @@ class Experiment:
 
     def cells(self) -> list[tuple[str, int]]:
         """Returns every (attack, epsilon) in the file's order."""
-        return [(attack.name, epsilon) for attack in self.attacks for epsilon in attack.epsilons_8bit]
+        return [(attack.key, epsilon) for attack in self.attacks for epsilon in attack.epsilons]
 
 
 SECTIONS: dict[str, type] = {

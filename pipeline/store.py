@@ -53,6 +53,11 @@ class Run:
         return self.captures / "truth"
 
     @property
+    def judgements(self) -> Path:
+        """Where predictions that were made outside are kept, one file a judge: what a person brought, which no stage removes."""
+        return self.captures / "judgements"
+
+    @property
     def overlays(self) -> Path:
         return self.captures / "overlays"
 
@@ -82,11 +87,16 @@ class Run:
 
     def adversarial_image(self, attack: str, epsilon_8bit: int, image_id: str) -> str:
         """Returns the path of an adversarial image, relative to `printouts`."""
-        return f"images/{attack}-eps{epsilon_8bit}/{image_id}.png"
+        return f"images/{cell_folder(attack, epsilon_8bit)}/{image_id}.png"
 
     def items(self, stage: str, folder: Path) -> "Items":
         """Returns the per-item results of a stage, kept in a hidden folder beside its outputs."""
         return Items(folder / ".items" / f"{stage}-{VERSION}")
+
+
+def cell_folder(attack: str, epsilon_8bit: int) -> str:
+    """Returns the folder of one cell's images, which is also the first part of its pairs' ids."""
+    return f"{attack}-eps{epsilon_8bit}" if epsilon_8bit else attack
 
 
 class Items:

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.records import SOURCE, Pair, View
 from pipeline.seeds import generator_for
+from pipeline.store import cell_folder
 from pipeline.transforms import transform_named
 
 DIGITAL = "digital"
@@ -25,7 +26,7 @@ class SourceFile:
     @property
     def subject(self) -> str:
         """The pair's id for an adversarial file, `clean/<image>` for a clean one."""
-        return f"{self.attack}-eps{self.epsilon_8bit}/{self.image_id}" if self.attack else f"clean/{self.image_id}"
+        return f"{cell_folder(self.attack, self.epsilon_8bit)}/{self.image_id}" if self.attack else f"clean/{self.image_id}"
 
 
 def source_files(pairs: Iterable[Pair]) -> list[SourceFile]:

@@ -7,16 +7,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-# The epsilon of attacks that have none: they look for the smallest change that fools the network.
-NO_EPSILON = 0
-
-# What rounding to 8 bits did to the result of a minimum-norm attack.
-ROUNDING = {
-    "kept": "the rounded image still fools the network",
-    "repaired": "rounding undid the attack, and a search over neighbouring 8-bit values mended it",
-    "lost": "rounding undid the attack, and no neighbouring 8-bit values mended it; the clean image is saved",
-    "not-found": "the attack found no adversarial image; the clean image is saved",
-}
+from pipeline.records import ROUNDING as ROUNDING
+from pipeline.settings import NO_EPSILON as NO_EPSILON
 
 
 class Differentiable(Protocol):

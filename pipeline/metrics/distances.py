@@ -14,6 +14,11 @@ def l2_8bit(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.sqrt(np.square(_difference(first, second), dtype=np.int64).sum()))
 
 
+def n_changed_pixels(first: np.ndarray, second: np.ndarray) -> int:
+    """Returns in how many pixels two uint8 (H, W, 3) images differ, in any channel (the L0 distance of Carlini and Wagner)."""
+    return int(np.any(_difference(first, second) != 0, axis=2).sum())
+
+
 def ssim(first: np.ndarray, second: np.ndarray) -> float:
     """Returns the structural similarity of two uint8 (H, W, 3) images, 1 where they are equal (Wang et al. 2004).
 

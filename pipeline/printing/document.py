@@ -65,7 +65,7 @@ def build_chart_pdf(chart: Chart) -> bytes:
 
 def caption_text(pair: Pair, variant: str, true_name: str) -> str:
     """Returns the line under one image: what was done to it, its true label and its id."""
-    done = "clean" if variant == "clean" else f"{pair.attack} ε {pair.epsilon_8bit}"
+    done = "clean" if variant == "clean" else f"{pair.attack} ε {pair.epsilon_8bit}" if pair.epsilon_8bit else pair.attack
     return " · ".join(part for part in (done, true_name, pair.image_id) if part)
 
 

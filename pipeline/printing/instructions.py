@@ -227,7 +227,7 @@ def _draw_table(sheet: _SheetPen, instructions: Instructions, x: float, y: float
     shown = epsilons[:_MAX_TABLE_COLUMNS]
     columns = [x + width - (len(shown) - 1 - index) * min(11 * s, 0.62 * width / len(shown)) for index in range(len(shown))]
     for epsilon, column in zip(shown, columns, strict=True):
-        sheet.text(column, y, f"ε {epsilon}", 8.5, font="Helvetica-Bold", anchor="right")
+        sheet.text(column, y, f"ε {epsilon}" if epsilon else "no ε", 8.5, font="Helvetica-Bold", anchor="right")
     sheet.pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, INK, 0.2)
     for attack in attacks[:_MAX_TABLE_ROWS]:
         y += 5.6 * s

@@ -28,6 +28,7 @@ from pipeline.reporting.tables import (
     perturbation_table,
     photo_tables,
     quality_table,
+    rounding_table,
     selection_table,
     transform_tables,
 )
@@ -115,8 +116,8 @@ def _how_to_read(content: ReportContent, number: "_Numbering") -> list[Flowable]
         "<b>Cases.</b> In the average case the images are drawn at random. In the prefiltered case only images are drawn whose "
         "clean file is classified right and whose adversarial file is classified wrong, both with high confidence, at top-1 and "
         "top-5.",
-        "<b>Units.</b> ε is the largest change of a pixel in 8-bit units (0 to 255). Method names are the paper's: "
-        f"{listed(names)}. Every prediction is made from the saved 8-bit file.",
+        "<b>Units.</b> ε is the largest change of a pixel in 8-bit units (0 to 255); a dash stands for attacks that take none. "
+        f"Method names are the paper's: {listed(names)}. Every prediction is made from the saved 8-bit file.",
     )
     picture = Image(io.BytesIO(formula), width=115 * mm, height=115 * mm * 0.62 / 4.6)
     return [
@@ -165,6 +166,8 @@ def _selection(content: ReportContent, number: "_Numbering") -> list[Flowable]:
         story += table_block(selection_table(content.fills))
     if content.pairs:
         story += table_block(perturbation_table(content.pairs))
+        if rounded := rounding_table(content.pairs):
+            story += table_block(rounded)
     return story
 
 
@@ -280,8 +283,8 @@ def _transform_results(content: ReportContent, number: "_Numbering") -> list[Flo
             n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)
             is_marked = any(axis_of(row.transform, content.axes).neutral is not None for row in rows)
             caption = (
-                f"Destruction rate over the parameter of each transform, {CASE_TITLES[case]}, ε = {epsilon}. Solid: top-1 with "
-                f"95 % Wilson band; dashed: top-5; n: eligible attacks of {n_images} images."
+                f"Destruction rate over the parameter of each transform, {CASE_TITLES[case]}, {_with_epsilon(epsilon)}. "
+                f"Solid: top-1 with 95 % Wilson band; dashed: top-5; n: eligible attacks of {n_images} images."
                 f"{' A grey line marks the value that changes nothing.' if is_marked else ''}"
             )
             drawn = figures.transform_curves(rows, case, epsilon, content.axes)
@@ -290,6 +293,10 @@ def _transform_results(content: ReportContent, number: "_Numbering") -> list[Flo
     for place, table in enumerate(transform_tables(content)):
         story += table_block(table, heading=None if place else Heading("Tables", styles["h2"]))
     return story
+
+
+def _with_epsilon(epsilon_8bit: int) -> str:
+    return f"ε = {epsilon_8bit}" if epsilon_8bit else "attacks that take no ε"
 
 
 def _gallery(content: ReportContent, number: "_Numbering") -> list[Flowable]:

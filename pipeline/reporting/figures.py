@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, ComparedRow, RateRow
 from pipeline.reporting.content import CaptureQuality, ReferenceRate, TransformAxis
 from pipeline.reporting.theme import INK, QUIET, RULE, attack_style
-from pipeline.reporting.words import CASE_TITLES, attack_order, attack_title, axis_of, span
+from pipeline.reporting.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title, span
 
 _P = ParamSpec("_P")
 WIDTH_IN = 6.7
@@ -356,9 +356,7 @@ def _two_dots(panel: Axes, row: ComparedRow | None, y: float, colour: str, top_k
 
 
 def _cell_axis(panel: Axes, cells: Sequence[tuple[str, int]], is_labelled: bool) -> None:
-    panel.set_yticks(
-        range(len(cells)), [f"{attack_title(attack)}, ε {epsilon}" for attack, epsilon in cells] if is_labelled else []
-    )
+    panel.set_yticks(range(len(cells)), [cell_title(attack, epsilon) for attack, epsilon in cells] if is_labelled else [])
     panel.set_ylim(max(1, len(cells)) - 0.5, -0.5)
     panel.xaxis.set_major_formatter(PercentFormatter(100, decimals=0))
     panel.grid(axis="y", visible=False)

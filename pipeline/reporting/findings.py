@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, RateRow
 from pipeline.reporting.content import TransformAxis
-from pipeline.reporting.words import ATTACK_TITLES, attack_order, attack_title, axis_of, number, percent
+from pipeline.reporting.words import ATTACK_TITLES, attack_order, attack_title, axis_of, cell_title, number, percent
 
 HELD = "held"
 NOT_HELD = "not held"
@@ -91,7 +91,7 @@ def _top5_above_top1(table: dict[tuple, RateRow]) -> Finding:
     for case, attack, epsilon in _cells(table):
         chain = [table.get((case, attack, epsilon, k)) for k in (1, 5)]
         if all(chain):
-            where = f"{attack_title(attack)}, {case}, ε {epsilon}"
+            where = f"{cell_title(attack, epsilon)}, {case}"
             checks.append(_chain_check(where, chain, lambda a, b: a <= b, "≤"))
     return _finding("Photographs destroy at least as many attacks on the top-5 as on the top-1.", checks)
 
@@ -117,7 +117,7 @@ def _prefiltering(table: dict[tuple, RateRow]) -> Finding:
     for case, attack, epsilon in _cells(table):
         pair = [table.get((name, attack, epsilon, 1)) for name in ("average", "prefiltered")]
         if case == "average" and attack in ATTACK_TITLES and all(pair):
-            where = f"{attack_title(attack)}, ε {epsilon}, average and prefiltered"
+            where = f"{cell_title(attack, epsilon)}, average and prefiltered"
             rises = attack in _ITERATIVE
             checks.append(
                 _chain_check(where, pair, (lambda a, b: a < b) if rises else (lambda a, b: a > b), "<" if rises else ">")
@@ -140,7 +140,7 @@ def _clean_loss(rows: Sequence[AccuracyRow]) -> Finding:
             if source and photo:
                 lost = round(100 * (source.accuracy - photo.accuracy), 1)
                 counts = f"{_accuracy(source)} to {_accuracy(photo)}: {number(lost)} points lost"
-                checks.append(Check(f"{attack_title(attack)}, average, ε {epsilon}", 1 <= lost <= 11, counts))
+                checks.append(Check(f"{cell_title(attack, epsilon)}, average", 1 <= lost <= 11, counts))
     return _finding(
         "Photographs cost the clean images 1 to 11 points of accuracy (top-1, average case). A larger loss points at the "
         "printing, the light or the camera, not at the attack.",
@@ -203,7 +203,7 @@ def _none_destroys_all(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]
     checks = []
     for axis, table in named:
         worst = max(table.values(), key=lambda row: (row.destruction_rate, row.n_eligible))
-        counts = f"highest {_rate(worst)}, {attack_title(worst.attack)}, {worst.case}, ε {worst.epsilon_8bit}, top-{worst.top_k}"
+        counts = f"highest {_rate(worst)}, {cell_title(worst.attack, worst.epsilon_8bit)}, {worst.case}, top-{worst.top_k}"
         checks.append(Check(axis.title, worst.destruction_rate < 1, counts))
     return _finding("No transform destroys every attack of a cell.", checks, is_of_rates=False)
 

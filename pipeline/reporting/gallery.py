@@ -14,7 +14,7 @@ from reportlab.platypus import Flowable
 from pipeline.reporting import theme
 from pipeline.reporting.content import GalleryItem, GalleryView
 from pipeline.reporting.flowables import draw_mark, fitted
-from pipeline.reporting.words import attack_title, percent, short_class_name
+from pipeline.reporting.words import cell_title, percent, short_class_name
 
 JPEG_QUALITY = 90
 _LARGEST_TILE_PX = 320
@@ -46,7 +46,7 @@ class GalleryRow(Flowable):
     def _draw_item(self, item: GalleryItem, x: float) -> None:
         canvas, top = self.canv, self.height - 4 * mm
         name_style = (theme.BOLD, 7.6)
-        setting = f"   {attack_title(item.attack)}, ε {item.epsilon_8bit}"
+        setting = f"   {cell_title(item.attack, item.epsilon_8bit)}"
         room = self.block - stringWidth(setting, theme.SANS, 7)
         name = fitted(short_class_name(item.true_name, 40), *name_style, room)
         canvas.setFillColor(HexColor(theme.INK))
@@ -110,8 +110,8 @@ class GalleryRow(Flowable):
 
 def difference_picture(item: GalleryItem) -> tuple[np.ndarray, int]:
     """Returns (adversarial - clean) x factor around mid-grey 128 as uint8 (H, W, 3), and the factor (at most 20)."""
-    factor = int(np.clip(127 // max(1, item.epsilon_8bit), 1, 20))
     difference = item.adversarial.pixels.astype(np.int32) - item.clean.pixels.astype(np.int32)
+    factor = int(np.clip(127 // max(1, item.epsilon_8bit or int(np.abs(difference).max())), 1, 20))
     return np.clip(128 + factor * difference, 0, 255).astype(np.uint8), factor
 
 

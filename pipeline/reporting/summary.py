@@ -12,6 +12,7 @@ from pipeline.reporting.words import (
     attack_order,
     attack_title,
     axis_of,
+    cell_title,
     count,
     listed,
     number,
@@ -57,7 +58,7 @@ class PhotoCount:
 def lead(content: ReportContent) -> str:
     """Returns one sentence on what was tested."""
     attacks = attack_order(_cell_names(content, "attack"))
-    epsilons = sorted(_cell_names(content, "epsilon_8bit"))
+    epsilons = sorted(_cell_names(content, "epsilon_8bit") - {0})
     cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
     transforms = list(dict.fromkeys(r.transform for r in content.rates if r.transform not in (PHOTO, SOURCE)))
     kind = "simulated printing and photographing" if _speaks_of_simulated(content) else "printing and photographing"
@@ -66,10 +67,10 @@ def lead(content: ReportContent) -> str:
     undone = f", and whether {listed(by)} undo them" if by else ""
     if not attacks:
         return f"{content.model.name} was to be tested on images of {content.dataset.name}; no cell has been filled yet."
+    at = f" at ε = {listed(map(str, epsilons))} (8-bit units)" if epsilons else ""
     return (
-        f"This run tests {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}) at ε = "
-        f"{listed(map(str, epsilons))} (8-bit units) on {content.model.name} with images of {content.dataset.name}, "
-        f"{listed(cases)}{undone}."
+        f"This run tests {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}){at} on {content.model.name} "
+        f"with images of {content.dataset.name}, {listed(cases)}{undone}."
     )
 
 
@@ -251,7 +252,7 @@ def _photographs(content: ReportContent) -> str:
 
 def _cell(row: RateRow) -> str:
     rate = f"{percent(row.destruction_rate)} destroyed, {row.n_hit} of {row.n_eligible}"
-    return f"{attack_title(row.attack)} at ε {row.epsilon_8bit} ({rate})"
+    return f"{cell_title(row.attack, row.epsilon_8bit).replace(', ε', ' at ε')} ({rate})"
 
 
 def _photo_rows(content: ReportContent, case: str) -> list[RateRow]:

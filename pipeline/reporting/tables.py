@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pipeline.records import CASES, COMPARED, CORNERS, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, Pair, RateRow
+from pipeline.records import CASES, COMPARED, CORNERS, PHOTO, ROUNDING, SOURCE, AccuracyRow, CellFill, ComparedRow, Pair, RateRow
 from pipeline.reporting.content import CaptureQuality, ReportContent, TransformAxis
 from pipeline.reporting.words import (
     CASE_TITLES,
@@ -14,6 +14,7 @@ from pipeline.reporting.words import (
     attack_order,
     attack_title,
     axis_of,
+    epsilon_title,
     interval,
     middle_cut,
     number,
@@ -226,14 +227,46 @@ def perturbation_table(pairs: Iterable[Pair]) -> Table:
             Cell(str(len(group))),
             Cell(str(max(pair.linf_8bit for pair in group))),
             Cell(f"{fmean(pair.l2_8bit for pair in group):.0f}"),
+            Cell(f"{fmean(pair.n_changed_pixels for pair in group):.0f}"),
             Cell(f"{fmean(pair.ssim for pair in group):.3f}"),
+            Cell(f"{fmean(pair.n_forward for pair in group):.0f}"),
             Cell(f"{fmean(pair.n_backward for pair in group):.0f}"),
         ]
         for group in (by_cell[cell] for cell in cells)
     ]
-    columns = [Column("pairs"), Column("largest L∞"), Column("mean L2"), Column("mean SSIM"), Column("passes per image")]
-    note = "Distances of the saved files in 8-bit units. SSIM is 1 where two images are equal (Wang et al. 2004)."
+    columns = [
+        Column("pairs"),
+        Column("L∞", "Largest"),
+        Column("L2", "Mean"),
+        Column("pixels", "Mean"),
+        Column("SSIM", "Mean"),
+        Column("forward", "Passes per image"),
+        Column("backward", "Passes per image"),
+    ]
+    note = (
+        "Distances of the saved files in 8-bit units; pixels: how many differ in any channel (L0). SSIM is 1 where two images "
+        "are equal (Wang et al. 2004)."
+    )
     return _table("S2", "Adversarial files and their distance from the clean ones", columns, cells, body, note)
+
+
+def rounding_table(pairs: Iterable[Pair]) -> Table | None:
+    """Returns what rounding to 8 bits did to the results of minimum-norm attacks, None where the run has no such attack."""
+    by_cell: dict[tuple[str, str, int], list[str]] = {}
+    for pair in pairs:
+        if pair.rounding:
+            by_cell.setdefault(("", pair.attack, pair.epsilon_8bit), []).append(pair.rounding)
+    cells = _ordered(by_cell)
+    if not cells:
+        return None
+    body = [[Cell(str(len(by_cell[cell]))), *(Cell(str(by_cell[cell].count(word))) for word in ROUNDING)] for cell in cells]
+    columns = [Column("pairs"), *(Column(word.replace("-", " ")) for word in ROUNDING)]
+    note = (
+        "Attacks that look for the smallest change end just behind the decision boundary, where rounding to whole levels can "
+        "undo them. Kept: the rounded image fools. Repaired: rounding undid the attack, and a search over neighbouring 8-bit "
+        "values mended it. Lost, not found: the clean image is saved, which never counts as an attack."
+    )
+    return _table("S3", "Minimum-norm attacks after rounding to 8 bits", columns, cells, body, note)
 
 
 def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 120) -> Table:
@@ -359,7 +392,7 @@ def _table(
         if is_new_attack and rows:
             rules.add(len(rows))
         method = attack_title(cell[1]) if is_new_attack else ""
-        epsilon = str(cell[2]) if cell != previous else ""
+        epsilon = epsilon_title(cell[2]) if cell != previous else ""
         rows.append((Cell(method), Cell(epsilon), *values))
         previous = cell
     front = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True))

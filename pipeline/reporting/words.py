@@ -5,6 +5,18 @@ from collections.abc import Iterable
 from pipeline.reporting.content import TransformAxis
 
 ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
+_OTHER_TITLES = {
+    "pgd": "PGD",
+    "mi-fgsm": "MI-FGSM",
+    "eot": "EOT",
+    "deepfool": "DeepFool",
+    "jsma": "JSMA",
+    "lbfgs": "L-BFGS",
+    "cw-l2": "CW L2",
+    "cw-l0": "CW L0",
+    "cw-linf": "CW L∞",
+    "patch": "adversarial patch",
+}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
 KNOWN_AXES = {
     axis.name: axis
@@ -23,8 +35,18 @@ NO_ROW = "–"
 
 
 def attack_title(attack: str) -> str:
-    """Returns the paper's name of an attack, or the attack's own where the paper has none."""
-    return ATTACK_TITLES.get(attack, attack)
+    """Returns the paper's name of an attack, else the one it is known by, else its own."""
+    return ATTACK_TITLES.get(attack) or _OTHER_TITLES.get(attack, attack)
+
+
+def epsilon_title(epsilon_8bit: int) -> str:
+    """Returns an epsilon as a table shows it: a dash for attacks that take none."""
+    return str(epsilon_8bit) if epsilon_8bit else NO_ROW
+
+
+def cell_title(attack: str, epsilon_8bit: int) -> str:
+    """Returns an attack with its epsilon, where it takes one."""
+    return f"{attack_title(attack)}, ε {epsilon_8bit}" if epsilon_8bit else attack_title(attack)
 
 
 def attack_order(attacks: Iterable[str]) -> list[str]:

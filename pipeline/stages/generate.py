@@ -6,12 +6,12 @@ from pipeline.crafting import Crafted, Crafter
 from pipeline.errors import BadInput
 from pipeline.executor import Context
 from pipeline.images import pixels_sha256, read_png
-from pipeline.metrics import l2_8bit, linf_8bit, ssim
+from pipeline.metrics import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
-from pipeline.settings import Experiment
+from pipeline.settings import NO_EPSILON, Experiment
 from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, read_table, replace_folder, write_bytes, write_table
+from pipeline.store import Run, cell_folder, read_table, replace_folder, write_bytes, write_table
 
 
 def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -27,23 +27,23 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     pairs: list[Pair] = []
     written: list[str] = []
     for attack in experiment.attacks:
-        wanted = _wanted(selected, attack.name)
+        wanted = _wanted(selected, attack.key)
         crafted: dict[tuple[int, str], Crafted] = {}
         for epsilons, image_ids in _shared_sweeps(wanted):
             images = [(candidates[image_id], _clean_pixels(run, candidates[image_id])) for image_id in image_ids]
-            crafted |= crafter.craft(attack.name, epsilons, images, f"{attack.name} ε = {', '.join(map(str, epsilons))}")
-        for epsilon in attack.epsilons_8bit:
+            crafted |= crafter.craft(attack.key, epsilons, images, _progress_label(attack.key, epsilons))
+        for epsilon in attack.epsilons:
             for image_id, cases in sorted(wanted.get(epsilon, {}).items()):
                 result, candidate = crafted[epsilon, image_id], candidates[image_id]
-                path = run.adversarial_image(attack.name, epsilon, image_id)
+                path = run.adversarial_image(attack.key, epsilon, image_id)
                 write_bytes(run.printouts / path, result.png)
                 written.append(path)
                 clean, adversarial = _clean_pixels(run, candidate), result.pixels
                 pairs.append(
                     Pair(
-                        pair_id=f"{attack.name}-eps{epsilon}/{image_id}",
+                        pair_id=f"{cell_folder(attack.key, epsilon)}/{image_id}",
                         image_id=image_id,
-                        attack=attack.name,
+                        attack=attack.key,
                         epsilon_8bit=epsilon,
                         cases=tuple(case for case in CASES if case in cases),
                         true_label=candidate.true_label,
@@ -51,10 +51,12 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                         clean_path=candidate.path,
                         adversarial_path=path,
                         linf_8bit=linf_8bit(clean, adversarial),
+                        n_changed_pixels=n_changed_pixels(clean, adversarial),
                         l2_8bit=l2_8bit(clean, adversarial),
                         ssim=ssim(clean, adversarial),
                         n_forward=result.n_forward,
                         n_backward=result.n_backward,
+                        rounding=result.rounding,
                     )
                 )
     write_table(run.printouts / "pairs.parquet", Pair, pairs)
@@ -64,6 +66,10 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
     notes = (f"{summary['n_unchanged']} adversarial images equal their clean image",) if summary["n_unchanged"] else ()
     return Outcome(("pairs.parquet", *written), summary, notes)
+
+
+def _progress_label(attack: str, epsilons: list[int]) -> str:
+    return attack if epsilons == [NO_EPSILON] else f"{attack} ε = {', '.join(map(str, epsilons))}"
 
 
 def _wanted(selected: Iterable[Selected], attack: str) -> dict[int, dict[str, set[str]]]:

@@ -225,6 +225,7 @@ def _figures(content: ReportContent) -> Iterator[tuple[str, Figure]]:
     if any(row.n for row in content.compared):
         yield "predicted-rates", figures.predicted_rates(content.compared)
     for case, epsilon in sorted({(row.case, row.epsilon_8bit) for row in digital}):
-        yield f"transforms-{case}-eps{epsilon}", figures.transform_curves(digital, case, epsilon, content.axes)
+        name = f"transforms-{case}-eps{epsilon}" if epsilon else f"transforms-{case}"
+        yield name, figures.transform_curves(digital, case, epsilon, content.axes)
     if content.quality:
         yield "capture-quality", figures.capture_quality(content.quality)
