@@ -26,6 +26,21 @@ def test_defaults_fill_what_the_file_leaves_out(tmp_path):
     assert experiment.selection.min_confidence == 0.8
 
 
+def test_attacks_have_the_papers_epsilons_or_none(tmp_path):
+    entries = ('name = "fgsm"', 'name = "cw-l2"', 'name = "cw-l2"\nlabel = "sure"\noptions = {confidence = 5}')
+    text = "".join(f"[[attacks]]\n{entry}\n" for entry in entries)
+    experiment = load_experiment(written(tmp_path, text))
+    assert experiment.cells() == [("fgsm", 4), ("fgsm", 16), ("cw-l2", 0), ("sure", 0)]
+    again = load_experiment(written(tmp_path, experiment_text(experiment, tmp_path), "again.toml"))
+    assert again.attacks == experiment.attacks
+
+
+def test_a_label_is_the_name_that_overrides_know(tmp_path):
+    text = MINIMAL + 'label = "weak"\n' + MINIMAL
+    experiment = load_experiment(written(tmp_path, text), overrides=("attacks.weak.epsilons_8bit=[2]",))
+    assert experiment.cells() == [("weak", 2), ("fgsm", 4)]
+
+
 REFUSED = {
     "unknown-top-key": ("naem = 'x'\n" + MINIMAL, "my.toml:1", 'Did you mean "name"?'),
     "unknown-key": (MINIMAL + "[selection]\nn_imagse = 3\n", "my.toml:5", 'Did you mean "n_images"?'),
@@ -36,6 +51,11 @@ REFUSED = {
     "epsilon-not-a-list": ('[[attacks]]\nname = "fgsm"\nepsilons_8bit = 4\n', "my.toml:3", "expected a list"),
     "no-epsilon": ('[[attacks]]\nname = "fgsm"\nepsilons_8bit = []\n', "my.toml:3", "has no epsilon"),
     "attack-twice": (MINIMAL + MINIMAL, "my.toml:5", "listed twice"),
+    "epsilon-for-none": ('[[attacks]]\nname = "cw-l2"\nepsilons_8bit = [4]\n', "my.toml:3", "takes no epsilon"),
+    "label-twice": (MINIMAL + MINIMAL.replace("fgsm", "bim") + 'label = "fgsm"\n', "my.toml:5", "listed twice"),
+    "label-with-slash": (MINIMAL + 'label = "a/b"\n', "my.toml:4", "cannot name a folder"),
+    "label-of-the-clean-images": (MINIMAL + 'label = "clean"\n', "my.toml:4", "cannot name a folder"),
+    "label-of-another-cell": (MINIMAL + 'label = "bim-eps4"\n', "my.toml:4", "cannot name a folder"),
     "epsilon-twice": ('[[attacks]]\nname = "fgsm"\nepsilons_8bit = [8, 8]\n', "my.toml:3", "listed twice"),
     "transform-value-twice": (MINIMAL + "[transforms]\nblur = [1, 1.0]\n", "my.toml:5", "listed twice"),
     "no-case": (MINIMAL + "[selection]\ncases = []\n", "my.toml:5", "is empty"),
