@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.attacks import ATTACKS
+from pipeline.attacks import ATTACKS, attack_named, available_attacks, is_adapted
 from pipeline.config import section
 from pipeline.datasets import available_datasets
 from pipeline.errors import InkproofError, WrongUse, near_match
@@ -16,7 +16,7 @@ from pipeline.transforms import TRANSFORMS, transform_named
 _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "models": available_models,
     "datasets": available_datasets,
-    "attacks": lambda: [(name, entry.summary) for name, entry in ATTACKS.items()],
+    "attacks": available_attacks,
     "transforms": lambda: [
         (item.name, f"{item.summary}; {', '.join(f'{x:g}' for x in item.grid)}") for item in TRANSFORMS.values()
     ],
@@ -36,6 +36,9 @@ def check_names(experiment: Experiment) -> None:
         WrongUse: an unknown attack, transform or profile, or a parameter out of its range, with its place in the file.
     """
     for number, attack in enumerate(experiment.attacks):
+        if is_adapted(attack.name):
+            _check_adapted(experiment, number)
+            continue
         if attack.name not in ATTACKS:
             where = experiment.where(f"attacks.{number}.name")
             raise WrongUse(f'{where}: unknown attack "{attack.name}".', near_match(attack.name, ATTACKS))
@@ -63,6 +66,18 @@ def _check_options(experiment: Experiment, number: int) -> None:
     options = section(kind, attack.options, key, experiment.source or Source(Path("experiment"), {}))
     if hasattr(options, "profile"):
         _check_profile(experiment, options.profile, f"{key}.profile")
+
+
+def _check_adapted(experiment: Experiment, number: int) -> None:
+    attack = experiment.attacks[number]
+    key = f"attacks.{number}.options" if attack.options else f"attacks.{number}.name"
+    takes_epsilon = attack_named(attack.name, experiment.where(key), attack.options).family.takes_epsilon
+    if takes_epsilon and not attack.epsilons_8bit:
+        where = experiment.where(f"attacks.{number}.name")
+        raise WrongUse(f'{where}: attack "{attack.name}" has no epsilon.', "Add for example: epsilons_8bit = [4, 16]")
+    if attack.epsilons_8bit and not takes_epsilon:
+        where = experiment.where(f"attacks.{number}.epsilons_8bit")
+        raise WrongUse(f'{where}: attack "{attack.name}" takes no epsilon.', "Leave epsilons_8bit out.")
 
 
 def _check_profile(experiment: Experiment, profile: str, key: str) -> None:

@@ -55,13 +55,22 @@ _NEEDED = {
     "pyarrow": "pyarrow",
     "matplotlib": "matplotlib",
 }
-_OPTIONAL = {"timm": ("timm", "timm"), "onnxruntime": ("onnxruntime", "onnx"), "pillow-heif": ("pillow_heif", "heif")}
+_OPTIONAL = {
+    "timm": ("timm", "timm"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "pillow-heif": ("pillow_heif", "heif"),
+    "foolbox": ("foolbox", "foolbox"),
+    "torchattacks": ("torchattacks", "torchattacks"),
+    "art": ("art", "art"),
+}
+# Where a package is called otherwise on the package index.
+_DISTRIBUTIONS = {"art": "adversarial-robustness-toolbox"}
 
 
 def _package(name: str, module: str, needed: bool, advice: str = "") -> Check:
     def load() -> str:
         importlib.import_module(module)
-        return _version(name)
+        return _version(_DISTRIBUTIONS.get(name, name))
 
     return _try(name, load, needed, advice or f"pip install {name}")
 

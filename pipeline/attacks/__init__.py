@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from pipeline.attacks import options as of
-from pipeline.errors import WrongUse, near_match
+from pipeline.errors import InkproofError, WrongUse, near_match
 from pipeline.settings import WITHOUT_EPSILON
 
 
@@ -49,17 +49,24 @@ ATTACKS = {
 }
 
 
+# Other attack libraries, each an extra of its own name, with one attack for an example; `adapters` knows how to use them.
+LIBRARIES = {"foolbox": "LinfPGD", "torchattacks": "PGD", "art": "ProjectedGradientDescent"}
+
+
 def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None = None):
     """Returns a new attack.
 
     Args:
-        name: a key of ATTACKS.
+        name: a key of ATTACKS, or another library's attack, such as "foolbox:LinfPGD".
         where: the place that asks, for the message.
         options: values that differ from the defaults of the attack's options, checked already.
 
     Raises:
         WrongUse: there is no attack of this name, or it has no options.
+        Unavailable: it is of a library that is not installed.
     """
+    if is_adapted(name):
+        return _adapted(name, where, options)
     if name not in ATTACKS:
         raise WrongUse(f'{where + ": " if where else ""}unknown attack "{name}".', near_match(name, ATTACKS))
     entry = ATTACKS[name]
@@ -70,6 +77,29 @@ def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None =
     return make(entry.options(**options or {})) if entry.options else make()
 
 
-def takes_epsilons(name: str) -> bool:
+def takes_epsilons(name: str, options: Mapping[str, Any] | None = None) -> bool:
     """Returns whether an attack has a budget; the others look for the smallest change, and their epsilon is NO_EPSILON."""
-    return name not in WITHOUT_EPSILON
+    return _adapted(name, "", options).family.takes_epsilon if is_adapted(name) else name not in WITHOUT_EPSILON
+
+
+def available_attacks() -> list[tuple[str, str]]:
+    """Returns (name, one line) of every attack, and of every other library under the pattern of its attacks' names."""
+    own = [(name, entry.summary) for name, entry in ATTACKS.items()]
+    others = [
+        (f"{name}:NAME", f"any attack of {name}, e.g. {name}:{example} (extra: {name})") for name, example in LIBRARIES.items()
+    ]
+    return [*own, *others]
+
+
+def is_adapted(name: str) -> bool:
+    """Returns whether a name is that of another library's attack: `library:Attack`."""
+    return ":" in name
+
+
+def _adapted(name: str, where: str, options: Mapping[str, Any] | None):
+    from pipeline.attacks.adapters import adapted
+
+    try:
+        return adapted(name, options)
+    except InkproofError as error:
+        raise type(error)(f"{where}: {error.message}" if where else error.message, error.hint) from error

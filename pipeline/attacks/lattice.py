@@ -37,6 +37,7 @@ def settle(
     targets: Tensor | None = None,
     norm: str = "l2",
     rows: np.ndarray | None = None,
+    moves_closer: bool = True,
 ) -> Settled:
     """Returns the images to save: rounded, mended where rounding undid the attack, and moved closer where that can be had.
 
@@ -50,6 +51,7 @@ def settle(
         norm: what is kept small: "l2" the squared distance; "linf" the largest change first; "l0" no pixel is changed that
             `found` does not change.
         rows: which of the call's images these are, for counting.
+        moves_closer: False leaves an image that fools where it is: what another library found is not improved on.
     """
     if norm not in ("l2", "linf", "l0"):
         raise ValueError(f'expected norm "l2", "linf" or "l0", got {norm!r}')
@@ -63,7 +65,7 @@ def settle(
             break
         state.push(active, 1 + 0.25 * attempt)
         state.look(active)
-    for _ in range(_N_REFINE):
+    for _ in range(_N_REFINE if moves_closer else 0):
         active = (is_found & state.fools & ~state.is_finished).nonzero()[:, 0]
         if not len(active):
             break

@@ -1,0 +1,86 @@
+"""Attacks of other libraries by name: `foolbox:LinfPGD`, `torchattacks:CW`, `art:DeepFool`; same records, same 8-bit judgement.
+
+Options of an experiment file go to the library's own constructor, in the library's own units; what they may be called is read
+off it. Three are ours: `target`, `seed` and `images_at_once`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+from pipeline.attacks.adapters.library import Library, parameters_of
+from pipeline.attacks.adapters.library_attack import LibraryAttack, OwnOptions
+from pipeline.errors import InkproofError, Unavailable, WrongUse, near_match
+
+_CLASSES = {"foolbox": "Foolbox", "torchattacks": "Torchattacks", "art": "Art"}
+_OWN = {item.name: item.default for item in fields(OwnOptions)}
+
+
+def adapted(name: str, options: Mapping[str, Any] | None = None) -> LibraryAttack:
+    """Returns another library's attack.
+
+    Args:
+        name: `library:Attack`, the attack as the library calls its class.
+        options: for the library's constructor, and our own.
+
+    Raises:
+        WrongUse: there is no such library, attack or option, or the library refuses an option's value.
+        Unavailable: the library, or a package that this attack needs, is not installed.
+    """
+    library, kind = _found(name)
+    own = {key: value for key, value in (options or {}).items() if key in _OWN}
+    passed = {key: value for key, value in (options or {}).items() if key not in _OWN}
+    _check_own(name, own)
+    parameters = parameters_of(kind)
+    if "seed" in parameters:  # some draw from the clock where they are given none
+        passed["seed"] = own.get("seed", _OWN["seed"])
+    allowed = [*(key for key in parameters if key not in library.given), *_OWN]
+    for key in passed:
+        if key in library.given and key in parameters:
+            place = library.given[key]
+            raise WrongUse(
+                f'attack "{name}": {key} is not an option here.', f"It is set by {place}." if place else "Leave it out."
+            )
+        if key not in allowed:
+            raise WrongUse(f'attack "{name}": unknown option "{key}".', near_match(key, allowed))
+    try:
+        attack = LibraryAttack(name, library, kind, passed, OwnOptions(**own))
+    except InkproofError:
+        raise
+    except ImportError as error:  # an attack with a package of its own, such as numba
+        advice = f"Install it: pip install {error.name}" if error.name else ""
+        raise Unavailable(f'attack "{name}" cannot be used here: {_first_line(error)}.', advice) from error
+    except Exception as error:  # what a constructor says of its arguments, as whatever exception
+        raise WrongUse(
+            f'attack "{name}" refuses its options: {_first_line(error)}.', f"Options: {', '.join(allowed)}."
+        ) from error
+    if attack.targeted and not attack.accepts_targets:
+        raise WrongUse(f'attack "{name}" cannot be led to a target.', "Leave options.target out.")
+    return attack
+
+
+def _found(name: str) -> tuple[Library, type]:
+    prefix, _, word = name.partition(":")
+    if prefix not in _CLASSES:
+        raise WrongUse(f'unknown attack "{name}": there is no library "{prefix}".', near_match(prefix, _CLASSES))
+    library: Library = getattr(import_module(f"{__name__}.{prefix}_library"), _CLASSES[prefix])()
+    attacks = library.attacks()
+    if word not in attacks:
+        raise WrongUse(f'unknown attack "{name}".', near_match(word, attacks))
+    return library, attacks[word]
+
+
+def _check_own(name: str, own: Mapping[str, Any]) -> None:
+    for key, value in own.items():
+        kind = type(_OWN[key])
+        if not isinstance(value, kind) or isinstance(value, bool):
+            expected = "text in quotes" if kind is str else "a whole number"
+            raise WrongUse(f'attack "{name}": {key} = {value!r}: expected {expected}.')
+        if kind is int and value < (1 if key == "images_at_once" else 0):
+            raise WrongUse(f'attack "{name}": {key} = {value} is out of range.')
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
