@@ -33,7 +33,7 @@ STAGE_HELP = {
     "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
-COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "calibrate", "list", "doctor")
+COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "calibrate", "attack-table", "list", "doctor")
 MOST_WORKERS = 8
 MOST_NOTES = 12
 KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
@@ -167,6 +167,28 @@ def _parser() -> argparse.ArgumentParser:
     fitter.add_argument("--page", metavar="FILE", help="write the calibration page as a PDF, and nothing else")
     fitter.add_argument("--paper", default="A4", help="of --page: A4, A3 or Letter (default: A4)")
     fitter.add_argument("--orientation", default="portrait", help="of --page: portrait or landscape (default: portrait)")
+    tabler = add(
+        "attack-table",
+        _attack_table,
+        "success and mean distance of attacks for the best, the average and the worst target (Carlini and Wagner)",
+        "inkproof attack-table my.toml --attacks cw-l2,deepfool --n-images 20",
+    )
+    tabler.add_argument("--attacks", default="", metavar="NAMES", help="separated by commas (default: the experiment's)")
+    tabler.add_argument(
+        "--n-images", type=int, default=0, metavar="N", help="images that the model gets right (default: the file's)"
+    )
+    tabler.add_argument(
+        "--table", default="IV", metavar="IV|V", help="IV: best, average, worst; V: untargeted, average, least likely"
+    )
+    tabler.add_argument(
+        "--n-targets",
+        type=int,
+        default=0,
+        metavar="K",
+        help="random wrong classes for best and worst (default: all, at most 100)",
+    )
+    tabler.add_argument("--max-epsilon", type=int, default=64, metavar="E", help="largest epsilon that is tried (default: 64)")
+    tabler.add_argument("--output", metavar="FILE.csv", help="where to write it; LaTeX goes beside it (default: reports/RUN/)")
     chooser = add(
         "list", _list, "list models, datasets, attacks, transforms or profiles", "inkproof list attacks", experiment=False
     )
@@ -319,6 +341,20 @@ def _calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     told = {"parameters": fitted.parameters, "notes": fitted.notes} if options.json else {"table": parameters_text(fitted)}
     advice = shlex.join(["inkproof", "run", "EXPERIMENT", "--set", f"photograph.profile={output}"])
     return {**told, "wrote": str(output), "report": str(output.with_suffix(".pdf")), "next": advice}, 0
+
+
+def _attack_table(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.attack_table.command import TableRequest, attack_table, chosen_attacks, described
+
+    experiment, run, context = _opened(options)
+    names = tuple(name.strip() for name in options.attacks.split(",") if name.strip())
+    request = TableRequest(options.table, names, options.n_images, options.n_targets, options.max_epsilon)
+    if options.dry_run:
+        return {"would_run": [described(request, chosen_attacks(experiment, request))]}, 0
+    output = Path(options.output) if options.output else None
+    made = attack_table(experiment, run, context, request, output, options.force)
+    told = {"rows": made.rows} if options.json else {"table": made.text}
+    return {**told, "wrote": str(made.csv), "latex": str(made.latex)}, 0
 
 
 def _list(options: argparse.Namespace) -> tuple[Any, int]:
