@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import SECTIONS, AttackSettings, Experiment
+from pipeline.settings import SECTIONS, AttackSettings, Experiment, JudgeSettings
 
 WIDTH = 110
 
@@ -26,6 +26,8 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
         lines += ["", "# Where relative paths below start from.", f"base = {toml_value(base)}"]
     for name in ("dataset", "model", "selection"):
         lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
+    for number, judge in enumerate(experiment.judges):
+        lines += _section("[[judges]]", JudgeSettings, judge, comments=number == 0)
     for number, attack in enumerate(experiment.attacks):
         lines += _section("[[attacks]]", AttackSettings, attack, comments=number == 0)
     for name in ("layout", "photograph", "capture"):
@@ -37,13 +39,15 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
 
 
 def _has_relative_paths(experiment: Experiment) -> bool:
-    model, dataset = experiment.model, experiment.dataset
-    texts = [name.partition(":")[2] for name in (model.name, dataset.name) if name.startswith(("folder:", "csv:", "onnx:"))]
-    texts += [dataset.root, model.classes, model.python_path, model.weights if model.weights not in ("DEFAULT", "none") else ""]
-    texts += [experiment.photograph.background]
+    dataset, models = experiment.dataset, (experiment.model, *experiment.judges)
+    names = (dataset.name, *(model.name for model in models))
+    texts = [name.partition(":")[2] for name in names if name.startswith(("folder:", "csv:", "onnx:"))]
+    texts += [dataset.root, experiment.photograph.background]
+    for model in models:
+        texts += [model.classes, model.python_path, model.weights if model.weights not in ("DEFAULT", "none") else ""]
+        texts += [value for value in model.arguments.values() if isinstance(value, str) and value.startswith(".")]
     options = (value for attack in experiment.attacks for value in attack.options.values())
     texts += [text for text in (experiment.photograph.profile, *options) if isinstance(text, str) and text.endswith(".toml")]
-    texts += [value for value in model.arguments.values() if isinstance(value, str) and value.startswith(".")]
     return any(text and not text.startswith(("/", "$", "~")) for text in texts)
 
 

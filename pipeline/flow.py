@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import AnswerNo, WrongUse
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
-from pipeline.settings import SECTIONS, Experiment
+from pipeline.settings import SECTIONS, Experiment, JudgeSettings, ModelSettings
 from pipeline.store import (
     Run,
     StageRecord,
@@ -64,7 +64,21 @@ def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
 
 
 def _everything(experiment: Experiment) -> dict[str, Any]:
-    return _sections(*SECTIONS, "attacks", "transforms")(experiment)
+    return _sections(*SECTIONS, "attacks", "transforms")(experiment) | _judges(experiment)
+
+
+def _asked(experiment: Experiment) -> dict[str, Any]:
+    return _sections("model")(experiment) | _judges(experiment)
+
+
+def _judges(experiment: Experiment) -> dict[str, Any]:
+    """Without judges a run is what it was before there were any; of each judge only what is set counts."""
+    default = dataclasses.asdict(JudgeSettings())
+    said = {
+        judge.shown_label: {key: value for key, value in dataclasses.asdict(judge).items() if value != default[key]}
+        for judge in experiment.judges
+    }
+    return {"judges": said} if said else {}
 
 
 def _layout(experiment: Experiment) -> dict[str, Any]:
@@ -98,7 +112,7 @@ STAGES = {
         Stage("photograph", "photograph the pages", "captures", ("layout",), _sections("photograph")),
         Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _capture),
         Stage("transform", "apply the digital transforms", "captures", ("generate",), _sections("transforms")),
-        Stage("classify", "ask the model about every image", "reports", ("generate", "transform"), _sections("model"), ("crop",)),
+        Stage("classify", "ask the model about every image", "reports", ("generate", "transform"), _asked, ("crop",)),
         Stage("rate", "count accuracies and destruction rates", "reports", ("classify",), _sections()),
         Stage("report", "write the report", "reports", ("rate", "classify", "generate", "select"), _everything, ("crop",)),
     )
@@ -278,6 +292,11 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
         inputs |= _external_files(experiment)
     if stage.name in ("select", "generate"):
         inputs |= _attack_profiles(experiment)
+    if stage.name == "classify":
+        for judge in experiment.resolved_judges():
+            inputs |= {f"judges.{judge.label}.{name}": digest for name, digest in _model_files(judge).items()}
+    if stage.name == "rate":
+        inputs |= {f"judgements/{path.name}": file_hash(path) for path in sorted(run.judgements.glob("*.parquet"))}
     if stage.name == "photograph":
         inputs |= _photograph_files(experiment)
     if stage.name == "crop":
@@ -290,14 +309,21 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
 
 def _external_files(experiment: Experiment) -> dict[str, str]:
     """Hashes the user's own files that the images and the model come from; of a folder of images only names and sizes."""
+    inputs = _model_files(experiment.resolved_model())
+    dataset = experiment.resolved_dataset()
+    scheme, _, place = dataset.name.partition(":")
+    if place and Path(place).is_file():
+        inputs["csv"] = file_hash(Path(place))
+    images = {"folder": Path(place), "csv": Path(dataset.root) if dataset.root else Path(place).parent}.get(scheme)
+    if images and images.is_dir():
+        inputs["images"] = content_hash(_listing(images))
+    return inputs
+
+
+def _model_files(model: ModelSettings) -> dict[str, str]:
+    """Hashes the user's own files that a model comes from."""
     inputs = {}
-    model, dataset = experiment.resolved_model(), experiment.resolved_dataset()
-    named = {
-        "weights": model.weights,
-        "classes": model.classes,
-        "model": model.name.partition(":")[2],
-        "csv": dataset.name.partition(":")[2],
-    }
+    named = {"weights": model.weights, "classes": model.classes, "model": model.name.partition(":")[2]}
     named |= {f"arguments.{key}": value for key, value in model.arguments.items() if isinstance(value, str)}
     for name, text in named.items():
         if text and Path(text).is_file():
@@ -307,10 +333,6 @@ def _external_files(experiment: Experiment) -> dict[str, str]:
         for path in (Path(model.python_path) / module, Path(model.python_path) / f"{module.replace('.', '/')}.py"):
             if path.is_file():
                 inputs["module"] = file_hash(path)
-    scheme, _, place = dataset.name.partition(":")
-    images = {"folder": Path(place), "csv": Path(dataset.root) if dataset.root else Path(place).parent}.get(scheme)
-    if images and images.is_dir():
-        inputs["images"] = content_hash(_listing(images))
     return inputs
 
 
@@ -344,7 +366,8 @@ def _profile_hash(path: str) -> str:
 
 
 def _clear_items(stage: Stage, run: Run) -> None:
-    for name in (stage.name, *(("craft",) if stage.name in ("select", "generate") else ())):
+    shared = {"select": ("craft",), "generate": ("craft",), "classify": ("judge",)}
+    for name in (stage.name, *shared.get(stage.name, ())):
         run.items(name, _folder(stage, run)).clear()
     if stage.name == "photograph":
         # a simulated photo counts as taken where the truth beside it says so

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.attacks import ATTACKS
 from pipeline.experiment_file import toml_value, with_unit
-from pipeline.settings import SECTIONS, AttackSettings
+from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
 
 _HEAD = ("| key | default | meaning |", "|---|---|---|")
 
@@ -24,7 +24,7 @@ def settings_page() -> str:
         "| `name` | the file's name | The run's name, and that of its folders. |",
         "| `seed` | `0` | Seed of every random draw. |",
     ]
-    for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings)]:
+    for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings), ("[judges]", JudgeSettings)]:
         lines += ["", f"## [{name}]", "", kind.__doc__ or "", "", *_HEAD]
         lines += _rows(kind)
     for name, entry in ATTACKS.items():

@@ -10,8 +10,9 @@ from pipeline.crafting import top_predictions
 from pipeline.errors import BadInput
 from pipeline.executor import Context
 from pipeline.images import pixels_sha256, read_png
+from pipeline.judging.asking import asked_judges
 from pipeline.models import load_classifier
-from pipeline.records import Pair, Prediction, View
+from pipeline.records import Judgement, Pair, Prediction, View
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, json_bytes, read_stage_record, read_table, record_from, write_table
@@ -30,10 +31,11 @@ class _Work:
 
 
 def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `views.parquet` (everything that was judged) and `predictions.parquet`.
+    """Writes `views.parquet` (everything that was judged) and `predictions.parquet`; `judged.parquet` where others judge too.
 
     Raises:
         BadInput: an image is no longer the one that was recorded.
+        WrongUse: a judge cannot name a true label of the run.
     """
     classifier = load_classifier(experiment.resolved_model(), context.device)
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
@@ -60,7 +62,14 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     write_table(run.reports / "predictions.parquet", Prediction, predictions)
     items.prune()
     n_photo = sum(bool(view.capture_id) for view in views)
-    return Outcome(("views.parquet", "predictions.parquet"), {"n_predictions": len(predictions), "n_photo_crops": n_photo})
+    outputs, summary = ["views.parquet", "predictions.parquet"], {"n_predictions": len(predictions), "n_photo_crops": n_photo}
+    (run.reports / "judged.parquet").unlink(missing_ok=True)
+    if experiment.judges:
+        judged = asked_judges(experiment, run, context, classifier, pairs, views)
+        write_table(run.reports / "judged.parquet", Judgement, judged)
+        outputs.append("judged.parquet")
+        summary["n_judgements"] = len(judged)
+    return Outcome(tuple(outputs), summary)
 
 
 def _digital_works(experiment: Experiment, run: Run, pairs: list[Pair], labels: dict[str, int]) -> Iterator[_Work]:

@@ -7,12 +7,27 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from pipeline.executor import Context
+from pipeline.judging.counting import attacked_judgements, transfer_rows
+from pipeline.judging.imported import imported_judgements
 from pipeline.metrics import destruction_counts, wilson
-from pipeline.records import PHOTO, SOURCE, VARIANTS, AccuracyRow, ComparedRow, Pair, Prediction, RateRow, View
+from pipeline.records import (
+    ATTACKED_MODEL,
+    PHOTO,
+    SOURCE,
+    VARIANTS,
+    AccuracyRow,
+    ComparedRow,
+    Judgement,
+    Pair,
+    Prediction,
+    RateRow,
+    TransferRow,
+    View,
+)
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.predicted_rates import compared_rates
-from pipeline.store import Run, read_table, write_bytes, write_json
+from pipeline.store import Run, read_json, read_table, write_bytes, write_json
 
 TOP_K = (1, 5)
 Condition = tuple[str, float | None, str]
@@ -21,7 +36,8 @@ Condition = tuple[str, float | None, str]
 def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and Wilson intervals of every condition.
 
-    Where photographs are predicted as well as taken, `predicted.csv` holds both beside each other.
+    Where photographs are predicted as well as taken, `predicted.csv` holds both beside each other; where others than the
+    attacked model judge, `transfer.csv` holds their counts.
     """
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
@@ -49,6 +65,12 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         tables["predicted"] = compared
         write_bytes(run.reports / "predicted.csv", _csv(ComparedRow, compared))
         outputs.append("predicted.csv")
+    transfer, notes = _transfer(experiment, run, pairs, views, predictions)
+    (run.reports / "transfer.csv").unlink(missing_ok=True)
+    if transfer:
+        tables["transfer"] = transfer
+        write_bytes(run.reports / "transfer.csv", _csv(TransferRow, transfer))
+        outputs.append("transfer.csv")
     write_json(run.reports / "rates.json", tables)
     photo = [row for row in rates if row.transform == PHOTO]
     summary = {
@@ -56,7 +78,25 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         "n_photo_rates": len(photo),
         "n_without_eligible": sum(row.n_eligible == 0 for row in rates),
     }
-    return Outcome(tuple(outputs), summary)
+    if transfer:
+        summary["n_judges"] = len({row.judge for row in transfer} - {ATTACKED_MODEL})
+    return Outcome(tuple(outputs), summary, tuple(notes))
+
+
+def _transfer(
+    experiment: Experiment, run: Run, pairs: list[Pair], views: list[View], predictions: dict[str, Prediction]
+) -> tuple[list[TransferRow], list[str]]:
+    """Returns what others than the attacked model say, models and predictions from outside alike; nothing where nobody does."""
+    labels = [judge.label for judge in experiment.resolved_judges()]
+    hashes = {view.view_id: view.sha256 for view in views if view.transform == SOURCE}
+    names = read_json(run.printouts / "selection.json")["class_names"]
+    judged, notes = imported_judgements(run, pairs, hashes, names, labels)
+    if labels:
+        judged = read_table(run.reports / "judged.parquet", Judgement) + judged
+    if not judged:
+        return [], notes
+    cells = [(case, *cell) for case in experiment.selection.cases for cell in experiment.cells()]
+    return transfer_rows(cells, pairs, [*attacked_judgements(views, predictions), *judged], TOP_K), notes
 
 
 def _compared(
