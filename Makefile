@@ -5,9 +5,11 @@ READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INKPROOF := $(VENV)/bin/inkproof
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench bench-capture bench-simulator bench-channel sample clean
+.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-simulator bench-channel sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,13 +49,21 @@ bench-simulator: $(READY) ## what a simulated photo costs, beside reading its fi
 bench-channel: $(READY) ## what print and photograph cost an attack, beside the network that it attacks
 	$(VENV)/bin/python benchmarks/channel_cost.py
 
-bench: $(READY) ## what an attack costs beyond its bare passes
-	$(VENV)/bin/python benchmarks/attack_overhead.py
+bench-attacks: $(PEERS_READY) ## what attacks cost and find, beside Foolbox, torchattacks and ART
+	$(PEERS)/bin/python benchmarks/attacks.py $(ARGS)
+
+# torchattacks wants an old release of requests, which it never asks for anything: installed without what it wants.
+$(PEERS_READY): pyproject.toml constraints.txt setup-system.sh
+	@sh setup-system.sh
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[foolbox,art]'
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1
+	@touch $@
 
 sample: $(READY) ## make the committed sample run and the README's picture again
 	rm -rf printouts/sample captures/sample reports/sample
 	$(INKPROOF) run examples/sample.toml --workers 1
 	$(VENV)/bin/python docs/make_strip.py
 
-clean: ## remove the virtual environment (runs are kept)
-	rm -rf $(VENV)
+clean: ## remove the virtual environments (runs are kept)
+	rm -rf $(VENV) $(PEERS)

@@ -28,7 +28,7 @@ def adapted(name: str, options: Mapping[str, Any] | None = None) -> LibraryAttac
         WrongUse: there is no such library, attack or option, or the library refuses an option's value.
         Unavailable: the library, or a package that this attack needs, is not installed.
     """
-    library, kind = _found(name)
+    library, kind = library_and_class(name)
     own = {key: value for key, value in (options or {}).items() if key in _OWN}
     passed = {key: value for key, value in (options or {}).items() if key not in _OWN}
     _check_own(name, own)
@@ -60,7 +60,13 @@ def adapted(name: str, options: Mapping[str, Any] | None = None) -> LibraryAttac
     return attack
 
 
-def _found(name: str) -> tuple[Library, type]:
+def library_and_class(name: str) -> tuple[Library, type]:
+    """Returns the library of an attack, ready to run it, and the attack's class in it.
+
+    Raises:
+        WrongUse: there is no such library, or no such attack in it.
+        Unavailable: the library is not installed.
+    """
     prefix, _, word = name.partition(":")
     if prefix not in _CLASSES:
         raise WrongUse(f'unknown attack "{name}": there is no library "{prefix}".', near_match(prefix, _CLASSES))

@@ -1,0 +1,338 @@
+"""Prints what our attacks cost and find beside Foolbox, torchattacks and ART: one process, the same network, images and steps.
+
+Times are medians over rounds in which all take turns. For attacks with a fixed number of steps the unit is as many plain forward
+and backward passes of the whole batch; for the others it is one such pass. Success and distance are those of the 8-bit files: a
+peer's result is rounded to the nearest whole number, ours is what it returns; the plain network judges both.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from bench_networks import NETWORKS, Bench
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from pipeline.attacks import ATTACKS, attack_named
+from pipeline.attacks.adapters import library_and_class
+from pipeline.attacks.adapters.library import Task
+from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
+from pipeline.attacks.attack import NO_EPSILON
+from pipeline.errors import InkproofError, Unavailable
+from pipeline.images import to_model
+
+Logits = Callable[[torch.Tensor], torch.Tensor]
+
+OURS = "ours"
+MOST_OF_BARE, LEAST_TIMES_FASTER = 0.95, 2.0
+PEERS = {"foolbox": "foolbox", "torchattacks": "torchattacks", "art": "adversarial-robustness-toolbox"}
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One attack of ours and the same of each peer, told to do the same.
+
+    Attributes:
+        epsilon_8bit: the budget of all, NO_EPSILON where there is none.
+        n_steps: of an attack with a fixed number of steps, else 0.
+        norm: "l2" or "l0": how distance is counted.
+        is_targeted: all get the same targets, a class next to the true one.
+    """
+
+    ours: str
+    options: dict[str, Any]
+    peers: dict[str, dict[str, Any]]
+    networks: tuple[str, ...]
+    epsilon_8bit: int = NO_EPSILON
+    n_steps: int = 0
+    norm: str = "l2"
+    is_targeted: bool = False
+    note: str = ""
+
+
+CW_SEARCHES, CW_STEPS = 5, 60
+CONTESTS = [
+    Contest(
+        "fgsm",
+        {},
+        {"foolbox:LinfFastGradientAttack": {}, "torchattacks:FGSM": {}, "art:FastGradientMethod": {}},
+        ("resnet18", "signs", "imagenet"),
+        epsilon_8bit=8,
+        n_steps=1,
+    ),
+    Contest(
+        "bim",
+        {"n_steps": 5},
+        {
+            "foolbox:LinfBasicIterativeAttack": {"abs_stepsize": 1 / 255, "steps": 5},
+            "torchattacks:BIM": {"alpha": 1 / 255, "steps": 5},
+            "art:BasicIterativeMethod": {"eps_step": 1 / 255, "max_iter": 5},
+        },
+        ("resnet18", "signs", "imagenet"),
+        epsilon_8bit=4,
+        n_steps=5,
+    ),
+    Contest(
+        "pgd",
+        {"n_steps": 10, "step_8bit": 2.0},
+        {
+            "foolbox:LinfPGD": {"abs_stepsize": 2 / 255, "steps": 10},
+            "torchattacks:PGD": {"alpha": 2 / 255, "steps": 10},
+            "art:ProjectedGradientDescentPyTorch": {"eps_step": 2 / 255, "max_iter": 10, "num_random_init": 1},
+        },
+        ("resnet18", "signs", "imagenet"),
+        epsilon_8bit=8,
+        n_steps=10,
+        note="One random start.",
+    ),
+    Contest(
+        "mi-fgsm",
+        {"n_steps": 10},
+        {
+            "foolbox:MIFGSM": {"rel_stepsize": 0.1, "steps": 10},
+            "torchattacks:MIFGSM": {"alpha": 0.8 / 255, "steps": 10},
+            "art:MomentumIterativeMethod": {"eps_step": 0.8 / 255, "max_iter": 10},
+        },
+        ("resnet18", "signs", "imagenet"),
+        epsilon_8bit=8,
+        n_steps=10,
+        note="Foolbox accumulates signs of the gradient, the others the gradient.",
+    ),
+    Contest(
+        "cw-l2",
+        {"n_searches": CW_SEARCHES, "n_steps": CW_STEPS},
+        {
+            "foolbox:L2CarliniWagnerAttack": {"binary_search_steps": CW_SEARCHES, "steps": CW_STEPS, "initial_const": 1e-2},
+            "torchattacks:CW": {"steps": CW_SEARCHES * CW_STEPS},
+            "art:CarliniL2Method": {"binary_search_steps": CW_SEARCHES, "max_iter": CW_STEPS},
+        },
+        ("signs", "imagenet"),
+        note=f"{CW_SEARCHES} searches of {CW_STEPS} steps, learning rate 0.01, first c 0.01; torchattacks searches no c (1) and "
+        "takes all the steps at once.",
+    ),
+    Contest(
+        "deepfool",
+        {},
+        {
+            "foolbox:L2DeepFoolAttack": {"steps": 50, "candidates": 10, "overshoot": 0.02},
+            "torchattacks:DeepFool": {"steps": 50, "overshoot": 0.02},
+            "art:DeepFool": {"max_iter": 50, "nb_grads": 10, "epsilon": 0.02},
+        },
+        ("signs", "imagenet"),
+        note="50 steps, overshoot 0.02, 10 candidate classes; torchattacks takes all classes (left out on ImageNet's 1000).",
+    ),
+    Contest(
+        "jsma",
+        {"theta_8bit": 255, "gamma": 0.145},
+        {"torchattacks:JSMA": {"theta": 1.0, "gamma": 0.145}, "art:SaliencyMapMethod": {"theta": 1.0, "gamma": 0.145}},
+        ("cifar10",),
+        norm="l0",
+        is_targeted=True,
+        note="Ten classes and 32 px, which torchattacks' table of pairs allows; at most 14.5 % of the values. Foolbox has none.",
+    ),
+]
+
+
+@dataclass
+class Entry:
+    """What one of them took and found."""
+
+    name: str
+    run: Callable[[], np.ndarray]
+    n_forward: float = 0.0
+    n_backward: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+    images: np.ndarray | None = None
+    fools: np.ndarray | None = None
+    distance: np.ndarray | None = None
+
+
+def main() -> None:
+    """Runs every contest on every network that is there, and says for each bar whether it is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--attacks", nargs="+", choices=[contest.ours for contest in CONTESTS], help="only these")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, help="only these")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7, help="for attacks with fixed steps; the others take a third of it")
+    parser.add_argument("--same-network", action="store_true", help="the peers get the faster copy of the network that ours use")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    print(f"batch {options.batch}, {torch.get_num_threads()} threads, torch {torch.__version__}, {_peers_here()}")
+    verdicts = []
+    for name in options.networks or NETWORKS:
+        chosen = [c for c in CONTESTS if name in c.networks and (not options.attacks or c.ours in options.attacks)]
+        if not chosen:
+            continue
+        try:
+            bench = NETWORKS[name](options.batch)
+            for_peers = bench.classifier.for_attacks() if options.same_network else bench.classifier.logits
+        except Unavailable as missing:
+            print(f"\n{name}: left out. {missing}")
+            continue
+        print(f"\n{bench.title}")
+        for contest in chosen:
+            if contest.ours not in ATTACKS:
+                print(f"\n  {contest.ours}: left out, there is no such attack yet")
+                continue
+            verdicts.append(f"{contest.ours} on {name}: {_held(contest, bench, for_peers, options.rounds)}")
+    print("\nBars\n" + "\n".join(f"  {verdict}" for verdict in verdicts))
+
+
+def _held(contest: Contest, bench: Bench, for_peers: Logits, n_rounds: int) -> str:
+    """Runs a contest, prints its table, and returns what it says about its bar."""
+    entries, missing = _entries(contest, bench, for_peers)
+    bare, turns = [], n_rounds if contest.n_steps else max(n_rounds // 3, 1)
+    for turn in range(turns):
+        bare.append(_bare_seconds(bench, contest.n_steps or 1, n_times=1 if contest.n_steps else 3))
+        for entry in entries[turn % len(entries) :] + entries[: turn % len(entries)]:
+            started = time.perf_counter()
+            entry.run()
+            entry.seconds.append(time.perf_counter() - started)
+    for entry in entries:
+        _judge(entry, contest, bench)
+    ratios = {e.name: statistics.median(s / b for s, b in zip(e.seconds, bare, strict=True)) for e in entries}
+    _print_table(contest, entries, ratios, missing, statistics.median(bare))
+    return _verdict(contest, entries, ratios)
+
+
+def _entries(contest: Contest, bench: Bench, for_peers: Logits) -> tuple[list[Entry], list[str]]:
+    """Returns those that can run, each run once for its result and its counts, and why the others cannot."""
+    targets = (bench.labels + 1) % bench.n_classes if contest.is_targeted else None
+    attack = attack_named(contest.ours, options=_known_options(contest))
+    epsilon = contest.epsilon_8bit
+
+    def ours() -> np.ndarray:
+        return attack.perturb(bench.classifier, bench.images, bench.labels, [epsilon], targets)[epsilon].images
+
+    first = attack.perturb(bench.classifier, bench.images, bench.labels, [epsilon], targets)[epsilon]
+    entries = [Entry(OURS, ours, float(first.n_forward.mean()), float(first.n_backward.mean()), images=first.images)]
+    missing = []
+    for name, options in contest.peers.items():
+        if name == "torchattacks:DeepFool" and bench.n_classes > 100:
+            continue
+        try:
+            entries.append(_peer(name, options, contest, bench, for_peers, targets))
+        except Unavailable as error:
+            missing.append(f"{name}: {error}")
+        except InkproofError as error:
+            raise SystemExit(str(error)) from error
+        except Exception as error:  # a peer that fails is a result
+            missing.append(f"{name}: fails: {type(error).__name__}: {error}")
+    return entries, missing
+
+
+def _peer(
+    name: str, options: dict[str, Any], contest: Contest, bench: Bench, logits: Logits, targets: np.ndarray | None
+) -> Entry:
+    library, kind = library_and_class(name)
+    images, labels = to_model(bench.images), torch.as_tensor(bench.labels)
+    aims = None if targets is None else torch.as_tensor(targets)
+    given = {"batch_size": len(images)} if name.startswith("art:") else {}
+    radius = contest.epsilon_8bit / 255 if contest.epsilon_8bit else None
+
+    def run(module: nn.Module) -> np.ndarray:
+        with kept_quiet_and_seeded(0, images.device):
+            made = library.run(kind, {**given, **options}, Task(module, images, labels, aims, radius, bench.n_classes))
+        return made.detach().mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+    counting = Watched(logits, images.device)
+    found = run(counting)
+    plain = _Plain(logits)
+    return Entry(name, lambda: run(plain), counting.n_forward / len(images), counting.n_backward / len(images), images=found)
+
+
+class _Plain(nn.Module):
+    """The network as a person would give it to a library: its own preprocessing inside, frozen."""
+
+    def __init__(self, logits: Logits) -> None:
+        super().__init__()
+        self._logits = logits
+        self.placeholder = nn.Parameter(torch.zeros(1), requires_grad=False)  # libraries read the device off it
+        self.eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self._logits(images)
+
+
+def _known_options(contest: Contest) -> dict[str, Any]:
+    kind = ATTACKS[contest.ours].options
+    known = getattr(kind, "__dataclass_fields__", {})
+    return {key: value for key, value in contest.options.items() if key in known}
+
+
+def _bare_seconds(bench: Bench, n_steps: int, n_times: int) -> float:
+    """Returns what the passes alone take: the least that a loop in plain PyTorch has to do."""
+    images, labels = to_model(bench.images), torch.as_tensor(bench.labels)
+    started = time.perf_counter()
+    for _ in range(n_times * n_steps):
+        inputs = images.detach().requires_grad_()
+        torch.autograd.grad(cross_entropy(bench.classifier.logits(inputs), labels, reduction="sum"), inputs)
+    return (time.perf_counter() - started) / n_times
+
+
+def _judge(entry: Entry, contest: Contest, bench: Bench) -> None:
+    answers = bench.classifier.predict(entry.images).argmax(axis=1)
+    entry.fools = answers == (bench.labels + 1) % bench.n_classes if contest.is_targeted else answers != bench.labels
+    change = entry.images.astype(np.float64) - bench.images
+    if contest.norm == "l2":
+        entry.distance = np.sqrt((change**2).sum(axis=(1, 2, 3)))
+    else:
+        entry.distance = (change != 0).sum(axis=(1, 2, 3)).astype(np.float64)
+
+
+def _print_table(contest: Contest, entries: list[Entry], ratios: dict[str, float], missing: list[str], bare: float) -> None:
+    steps = "1 step" if contest.n_steps == 1 else f"{contest.n_steps} steps"
+    kind = f"{steps} within {contest.epsilon_8bit}" if contest.n_steps else "smallest change"
+    unit = "one bare pass" if contest.n_steps < 2 else f"{contest.n_steps} bare passes"
+    print(f"\n  {contest.ours}: {kind}; 1 = {unit}, {bare:.3f} s. {contest.note}".rstrip())
+    distance = "L2, levels" if contest.norm == "l2" else "values"
+    print(f"    {'':<38} {'time':>9} {'forward':>8} {'backward':>8} {'fools':>7} {distance:>11}")
+    for entry in entries:
+        mean = f"{entry.distance[entry.fools].mean():.1f}" if entry.fools.any() else "-"
+        fools, passes = f"{entry.fools.sum()}/{len(entry.fools)}", f"{entry.n_forward:>8.1f} {entry.n_backward:>8.1f}"
+        print(f"    {entry.name:<38} {ratios[entry.name]:>9.2f} {passes} {fools:>7} {mean:>11}")
+    for line in missing:
+        print(f"    {line}")
+
+
+def _verdict(contest: Contest, entries: list[Entry], ratios: dict[str, float]) -> str:
+    ours, *peers = entries
+    if contest.n_steps:
+        met = ratios[OURS] <= MOST_OF_BARE
+        return f"{ratios[OURS]:.2f} of the bare passes, at most {MOST_OF_BARE}: {'met' if met else 'NOT met'}"
+    if not peers:
+        return "no peer is here to compare with (make bench-attacks installs them)"
+    fastest = min(peers, key=lambda entry: ratios[entry.name])
+    times = ratios[fastest.name] / ratios[OURS]
+    worse = []
+    for peer in peers:
+        both = ours.fools & peer.fools
+        if ours.fools.sum() < peer.fools.sum():
+            worse.append(f"fools {ours.fools.sum()}, {peer.name} {peer.fools.sum()}")
+        if both.any() and ours.distance[both].mean() > peer.distance[both].mean():
+            worse.append(f"distance {ours.distance[both].mean():.1f}, {peer.name} {peer.distance[both].mean():.1f}")
+    is_met = times >= LEAST_TIMES_FASTER and not any(fastest.name in line for line in worse)
+    text = f"{times:.1f} x as fast as {fastest.name}, at least {LEAST_TIMES_FASTER:g}: {'met' if is_met else 'NOT met'}"
+    return text + (f"; worse on images that both fool: {'; '.join(worse)}" if worse else "; nowhere fewer or farther")
+
+
+def _peers_here() -> str:
+    found = []
+    for name, distribution in PEERS.items():
+        try:
+            found.append(f"{name} {version(distribution)}")
+        except PackageNotFoundError:
+            found.append(f"no {name}")
+    return ", ".join(found)
+
+
+if __name__ == "__main__":
+    main()
