@@ -33,7 +33,19 @@ STAGE_HELP = {
     "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
-COMMANDS = ("init", *STAGE_HELP, "run", "status", "demo", "calibrate", "attack-table", "list", "doctor")
+COMMANDS = (
+    "init",
+    *STAGE_HELP,
+    "run",
+    "status",
+    "demo",
+    "calibrate",
+    "import-predictions",
+    "transfer",
+    "attack-table",
+    "list",
+    "doctor",
+)
 MOST_WORKERS = 8
 MOST_NOTES = 12
 KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
@@ -167,6 +179,25 @@ def _parser() -> argparse.ArgumentParser:
     fitter.add_argument("--page", metavar="FILE", help="write the calibration page as a PDF, and nothing else")
     fitter.add_argument("--paper", default="A4", help="of --page: A4, A3 or Letter (default: A4)")
     fitter.add_argument("--orientation", default="portrait", help="of --page: portrait or landscape (default: portrait)")
+    importer = add(
+        "import-predictions",
+        _import_predictions,
+        "bring in labels that an app or a person read off, as one more judge",
+        "inkproof import-predictions my.toml phone.csv --judge phone-app\n"
+        "  inkproof import-predictions my.toml --template phone.csv      every printed image, to fill in by hand",
+    )
+    importer.add_argument("file", nargs="?", metavar="FILE.csv", help="one row an image; the columns are in docs/transfer.md")
+    importer.add_argument("--judge", default="", metavar="NAME", help="what who or whatever said it is called")
+    importer.add_argument("--keep-going", action="store_true", help="leave rows out that cannot be understood")
+    importer.add_argument("--template", metavar="FILE.csv", help="write a table to fill in, in printed order, and nothing else")
+    matrix = add(
+        "transfer",
+        _transfer,
+        "the error of every run's model on every run's adversarial files (Szegedy et al., Table 2)",
+        "inkproof transfer one.toml other.toml",
+        experiment=False,
+    )
+    matrix.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="TOML files, or names of runs; two make sense")
     tabler = add(
         "attack-table",
         _attack_table,
@@ -341,6 +372,41 @@ def _calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     told = {"parameters": fitted.parameters, "notes": fitted.notes} if options.json else {"table": parameters_text(fitted)}
     advice = shlex.join(["inkproof", "run", "EXPERIMENT", "--set", f"photograph.profile={output}"])
     return {**told, "wrote": str(output), "report": str(output.with_suffix(".pdf")), "next": advice}, 0
+
+
+def _import_predictions(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import check_done
+    from pipeline.judging.command import import_predictions, import_text, make_template
+
+    experiment, run, _ = _opened(options)
+    check_done("generate", experiment, run)
+    if options.template:
+        if options.file or options.judge:
+            raise WrongUse("--template writes the table to fill in; it is imported later.", "Leave out FILE.csv and --judge.")
+        n_images = make_template(run, Path(options.template), options.force, options.dry_run)
+        advice = f"inkproof import-predictions {experiment.words} {shlex.quote(options.template)} --judge NAME"
+        return {"n_images": n_images, "wrote": options.template, "next": f"fill in the labels, then: {advice}"}, 0
+    if not options.file or not options.judge:
+        raise WrongUse("A file and --judge NAME are needed.", "Or write a table to fill in: --template FILE.csv")
+    told = import_predictions(
+        experiment, run, Path(options.file), options.judge, options.keep_going, options.force, options.dry_run
+    )
+    return (told if options.json else {"table": import_text(told)}) | {"next": f"inkproof run {experiment.words}"}, 0
+
+
+def _transfer(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import check_done
+    from pipeline.judging.command import matrix_text, write_matrix
+
+    opened = [_opened(argparse.Namespace(**{**vars(options), "experiment": name})) for name in options.experiments]
+    for experiment, run, _ in opened:
+        check_done("generate", experiment, run)
+    if options.dry_run:
+        because = f"{len(opened)} models would judge the files of {len(opened)} runs"
+        return {"would_run": [{"stage": "transfer", "because": because}]}, 0
+    cells, path = write_matrix([(experiment, run) for experiment, run, _ in opened], opened[0][2])
+    told = {"cells": cells} if options.json else {"table": matrix_text(cells)}
+    return {**told, "wrote": str(path)}, 0
 
 
 def _attack_table(options: argparse.Namespace) -> tuple[Any, int]:

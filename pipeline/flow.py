@@ -155,6 +155,14 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
     return _run(stage, experiment, run, context)
 
 
+def check_done(name: str, experiment: Experiment, run: Run) -> None:
+    """Raises WrongUse where a stage is not done, for commands beside the flow that read what it made."""
+    state = next(found for found in status(experiment, run) if found.stage == name)
+    if state.state != DONE:
+        why = f" ({state.reason})" if state.reason else ""
+        raise WrongUse(f'Run "{run.name}": {name} is {state.state}{why}.', f"Type: inkproof run {experiment.words}")
+
+
 def run_all(experiment: Experiment, run: Run, context: Context, force: bool = False) -> Iterator[StageStatus]:
     """Runs every stage that can run, in order, and yields the state of each; a stage that waits is yielded and passed over."""
     by_person = not experiment.photograph.simulates

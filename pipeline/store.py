@@ -1,8 +1,10 @@
 """The only module that knows folder names: atomic writes, hashes, tables of records, and what is done or stale (and why)."""
 
+import csv
 import dataclasses
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -163,6 +165,18 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False) + "\n").encode()
 
 
+def csv_bytes(kind: type, rows: Iterable[object]) -> bytes:
+    """Returns records as CSV with one column a field; what cannot be known is "n/a", a parameter that there is none of empty."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [item.name for item in dataclasses.fields(kind)]
+    writer.writerow(names)
+    writer.writerows(
+        ["n/a" if (value := getattr(row, name)) is None and name != "parameter" else value for name in names] for row in rows
+    )
+    return buffer.getvalue().encode()
+
+
 def read_json(path: Path) -> Any:
     """Returns the value of a JSON file.
 
@@ -177,8 +191,6 @@ def read_json(path: Path) -> Any:
 
 def write_table(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
     """Writes records as a Parquet file with one typed column a field."""
-    import io
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 

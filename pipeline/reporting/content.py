@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, ComparedRow, Discard, ModelFlag, Pair, RateRow
+from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, ComparedRow, Discard, ModelFlag, Pair, RateRow, TransferRow
 
 SIMULATED = "simulated"
 
@@ -127,6 +127,7 @@ class ReportContent:
     reference_rates: tuple[ReferenceRate, ...] = ()
     compared: tuple[ComparedRow, ...] = ()
     model_flags: tuple[ModelFlag, ...] | None = None
+    transfer: tuple[TransferRow, ...] = ()
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

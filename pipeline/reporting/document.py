@@ -21,6 +21,7 @@ from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import NOT_TESTABLE, Finding, photo_findings, transform_findings
 from pipeline.reporting.flowables import Gap, TileRow, Verdict, figure_block, prose, table_block, text_table
 from pipeline.reporting.gallery import JPEG_QUALITY, GalleryRow
+from pipeline.reporting.judges import judges_section
 from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
 from pipeline.reporting.summary import Flag, flags, has_photos, lead, on_predictions, photo_count, sentences, tiles
 from pipeline.reporting.tables import (
@@ -58,6 +59,7 @@ def _story(content: ReportContent) -> list[Flowable]:
         ("About the model", about_model, False),
         ("Results from photographs", _photo_results, False),
         *((("Predicted against measured", _predicted, False),) if content.compared else ()),
+        *((("Other models as judges", judges_section, False),) if content.transfer else ()),
         ("Results from digital transforms", _transform_results, False),
         ("Gallery", _gallery, bool(content.gallery)),
         ("Capture quality", _capture_quality, False),

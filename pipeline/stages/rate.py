@@ -1,8 +1,5 @@
 """Counts: accuracies under every condition, and the adversarial destruction rate of every transform and of the photographs."""
 
-import csv
-import dataclasses
-import io
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -27,7 +24,7 @@ from pipeline.records import (
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.predicted_rates import compared_rates
-from pipeline.store import Run, read_json, read_table, write_bytes, write_json
+from pipeline.store import Run, csv_bytes, read_json, read_table, write_bytes, write_json
 
 TOP_K = (1, 5)
 Condition = tuple[str, float | None, str]
@@ -55,21 +52,21 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                     ]
                     if condition[0] != SOURCE:
                         rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
-    write_bytes(run.reports / "rates.csv", _csv(RateRow, rates))
-    write_bytes(run.reports / "accuracies.csv", _csv(AccuracyRow, accuracies))
+    write_bytes(run.reports / "rates.csv", csv_bytes(RateRow, rates))
+    write_bytes(run.reports / "accuracies.csv", csv_bytes(AccuracyRow, accuracies))
     tables: dict[str, list] = {"destruction_rates": rates, "accuracies": accuracies}
     outputs = ["rates.csv", "accuracies.csv", "rates.json"]
     compared = _compared(experiment, pairs, views, predictions)
     (run.reports / "predicted.csv").unlink(missing_ok=True)
     if compared:
         tables["predicted"] = compared
-        write_bytes(run.reports / "predicted.csv", _csv(ComparedRow, compared))
+        write_bytes(run.reports / "predicted.csv", csv_bytes(ComparedRow, compared))
         outputs.append("predicted.csv")
     transfer, notes = _transfer(experiment, run, pairs, views, predictions)
     (run.reports / "transfer.csv").unlink(missing_ok=True)
     if transfer:
         tables["transfer"] = transfer
-        write_bytes(run.reports / "transfer.csv", _csv(TransferRow, transfer))
+        write_bytes(run.reports / "transfer.csv", csv_bytes(TransferRow, transfer))
         outputs.append("transfer.csv")
     write_json(run.reports / "rates.json", tables)
     photo = [row for row in rates if row.transform == PHOTO]
@@ -182,14 +179,3 @@ def _destruction(
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
     )
-
-
-def _csv(kind: type, rows: Iterable[object]) -> bytes:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    names = [item.name for item in dataclasses.fields(kind)]
-    writer.writerow(names)
-    writer.writerows(
-        ["n/a" if (value := getattr(row, name)) is None and name != "parameter" else value for name in names] for row in rows
-    )
-    return buffer.getvalue().encode()

@@ -26,6 +26,7 @@ from pipeline.records import (
     Pair,
     Prediction,
     RateRow,
+    TransferRow,
     View,
 )
 from pipeline.reporting import (
@@ -40,6 +41,7 @@ from pipeline.reporting import (
 )
 from pipeline.reporting.content import SIMULATED
 from pipeline.reporting.document import build_report
+from pipeline.reporting.judges import judges_figure
 from pipeline.reporting.summary import sentences
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
@@ -83,7 +85,8 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
     photographed = any(view.transform == PHOTO for view in views)
     captures = tuple(read_table(run.captures / "captures.parquet", Capture)) if photographed else ()
     discards = tuple(read_table(run.captures / "discards.parquet", Discard)) if photographed else ()
-    simulated = any(view.origin == SIMULATED for view in views if view.counts)
+    transfer = tuple(record_from(TransferRow, row) for row in rates.get("transfer", ()))
+    simulated = any(view.origin == SIMULATED for view in views if view.counts) or any(row.origin == SIMULATED for row in transfer)
     if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
         ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
         captures = tuple(capture for capture in captures if capture.capture_id not in ids)
@@ -114,6 +117,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
         reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
+        transfer=transfer,
         compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
         model_flags=_model_flags(selection),
     )
@@ -222,6 +226,8 @@ def _figures(content: ReportContent) -> Iterator[tuple[str, Figure]]:
     for origin in sorted({row.origin for row in content.rates if row.transform == PHOTO}):
         yield f"photo-rates-{origin}", figures.photo_rates(content.rates, content.reference_rates, origin)
         yield f"accuracies-{origin}", figures.accuracy_by_condition(files_and_photos, origin)
+    if any(row.fooled_rate is not None for row in content.transfer if row.top_k == 1):
+        yield "judges", judges_figure(content.transfer)
     if any(row.n for row in content.compared):
         yield "predicted-rates", figures.predicted_rates(content.compared)
     for case, epsilon in sorted({(row.case, row.epsilon_8bit) for row in digital}):
