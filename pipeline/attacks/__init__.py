@@ -41,6 +41,11 @@ ATTACKS = {
         "projected gradient descent from a random start, with restarts, in the L-infinity or L2 ball",
         of.ProjectedOptions,
     ),
+    "cw-l2": Entry(
+        "pipeline.attacks.carlini_l2:CarliniL2",
+        "Carlini and Wagner: the smallest L2 distance that fools",
+        of.CarliniL2Options,
+    ),
     "eot": Entry(
         "pipeline.attacks.expectation:ExpectationOverTransformation",
         "iterative through simulated printing and photographing, in the mean of many draws",

@@ -38,6 +38,7 @@ def settle(
     norm: str = "l2",
     rows: np.ndarray | None = None,
     moves_closer: bool = True,
+    confidence: float = 0.0,
 ) -> Settled:
     """Returns the images to save: rounded, mended where rounding undid the attack, and moved closer where that can be had.
 
@@ -52,11 +53,12 @@ def settle(
             `found` does not change.
         rows: which of the call's images these are, for counting.
         moves_closer: False leaves an image that fools where it is: what another library found is not improved on.
+        confidence: the margin in logits by which an image has to fool.
     """
     if norm not in ("l2", "linf", "l0"):
         raise ValueError(f'expected norm "l2", "linf" or "l0", got {norm!r}')
     rows = np.arange(len(clean)) if rows is None else rows
-    state = _State(network, clean, found, labels, targets, norm, rows)
+    state = _State(network, clean, found, labels, targets, norm, rows, confidence)
     state.look(is_found.nonzero()[:, 0])
     first = state.fools.clone()
     for attempt in range(_N_REPAIR):
@@ -87,9 +89,10 @@ class _State:
         targets: Tensor | None,
         norm: str,
         rows: np.ndarray,
+        confidence: float,
     ) -> None:
         self._network, self._clean, self._labels, self._targets, self._rows = network, clean, labels, targets, rows
-        self._norm, n = norm, len(clean)
+        self._norm, self._confidence, n = norm, confidence, len(clean)
         self._now = found.clamp(0, 255).round_()
         self._here = _Plane.empty(clean)
         self.best, self._behind_best = self._now.clone(), _Plane.empty(clean)
@@ -107,7 +110,7 @@ class _State:
         goal = margin(self._labels[active], None if self._targets is None else self._targets[active])
         logits, gradient = self._network.gradient(self._now[active], goal, self._rows[active.cpu().numpy()])
         value = goal(logits, torch.arange(len(active), device=logits.device))
-        sure = SURE * logits.abs().amax(dim=1)
+        sure = self._confidence + SURE * logits.abs().amax(dim=1)
         self._here.put(active, value, sure, gradient)
         cost = self._cost(self._now[active] - self._clean[active])
         fools = value >= sure
@@ -128,7 +131,7 @@ class _State:
             allowed &= self._may_change[active]
         cost = (2 * step * (now - clean) + 1).clamp_(min=0.1)  # of the squared distance; a step back to the clean image is free
         gain = torch.where(allowed, plane.gradient.abs(), 0.0)
-        needed = (2 * plane.sure - plane.margin) * overshoot
+        needed = (self._wanted(plane) - plane.margin) * overshoot
         self._now[active] = torch.where(_most_worth(gain, cost, needed), moved, now)
         if self._norm == "linf":  # where the ball is too small for it, it grows by one level
             self._radius[active] += (gain.sum(dim=(1, 2, 3)) < needed).float()
@@ -137,13 +140,16 @@ class _State:
         """Goes from each best image to the least change that lies behind the plane there, and keeps it where it is better."""
         plane, clean = self._behind_best.of(active), self._clean[active]
         gradient = plane.gradient if self._may_change is None else plane.gradient * self._may_change[active]
-        aim = torch.maximum(self._aim[active], 2 * plane.sure)
+        aim = torch.maximum(self._aim[active], self._wanted(plane))
         needed = aim - plane.margin + (gradient * (self.best[active] - clean)).sum(dim=(1, 2, 3))
         self._now[active] = clean + _least_change(gradient, clean, needed, self._radius[active], self._norm == "linf")
         fools, better = self.look(active)
         missed = (aim - self._here.of(active).margin).clamp(min=0)
         self._aim[active] = torch.where(better, aim / 2, aim + missed)
         self.is_finished[active] = fools & ~better
+
+    def _wanted(self, plane: "_Plane") -> Tensor:
+        return 2 * plane.sure - self._confidence
 
     def _cost(self, change: Tensor) -> Tensor:
         squares = change.square().sum(dim=(1, 2, 3))

@@ -80,3 +80,30 @@ class ExpectationOptions:
     )  # fmt: skip
     image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=200, unit="mm")
     seed: int = setting(0, "Seed of its simulated photographs.", minimum=0)
+
+
+@dataclass(frozen=True)
+class CarliniL2Options:
+    """Options of `cw-l2`. The paper's: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
+
+    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
+    search: str = setting(
+        "running",
+        '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
+        'times c; "bisection": c is fixed in a descent, times ten until one fools and then bisected (the paper\'s).',
+        choices=("running", "bisection"),
+    )
+    n_searches: int = setting(5, "Descents, at most.", minimum=1, maximum=100)
+    n_steps: int = setting(60, "Steps of a descent.", minimum=1, maximum=100_000)
+    learning_rate: float = setting(0.01, "Rate of Adam on w; in a running search it falls to 0.", minimum=1e-6, maximum=10)
+    initial_c: float = setting(
+        0.0, "First c of |x - x0|² + c f6, distances on [0, 1] (0: each image's own, from its gradient).", minimum=0, maximum=1e6
+    )
+    whole_numbers: bool = setting(True, "In its last three quarters a descent sees the image as it would be saved, rounded.")
+    warm_start: bool = setting(False, "A bisection's descents start at the closest result so far, not at the clean image.")
+    abort_early: bool = setting(True, "In a bisection an image leaves a descent that no longer gets better.")
+    n_starts: int = setting(
+        1, "Searches: the first from the clean image, others from random places around it.", minimum=1, maximum=100
+    )
+    target: str = _target()
+    seed: int = _seed()
