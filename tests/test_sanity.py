@@ -195,6 +195,25 @@ def test_dropout_that_draws_is_called_random_and_in_training():
     assert names(examine(classifier_of(Dropping()), pictures(), labels_of(pictures()))) == ["random", "train-mode"]
 
 
+def test_an_image_is_counted_as_saturated_or_as_large_and_not_twice():
+    flags = examine(classifier_of(Linear(1 / 60)), pictures(), labels_of(pictures()))
+    counts = {flag.name: int(flag.detail.split()[0]) for flag in flags}
+    assert set(counts) == {"saturated-softmax", "large-logits"} and sum(counts.values()) <= N_EXAMINED
+
+
+@pytest.mark.parametrize(("gap", "is_large"), [(8.0, False), (20.0, True), (60.0, True)])
+def test_what_float32_loses_is_known_for_two_classes(gap, is_large):
+    """Softmax minus one-hot is (p, -p) with p = 1 / (1 + exp(gap)); float32 keeps its first half and rounds the other."""
+
+    class Gap(Linear):
+        def forward(self, x):
+            brightness = x.mean(dim=(1, 2, 3)) - 0.5
+            return torch.stack([brightness + gap, -brightness], dim=1)
+
+    flags = examine(classifier_of(Gap()), pictures(), np.zeros(N_EXAMINED, np.int64))
+    assert ("large-logits" in names(flags)) == is_large
+
+
 def test_a_network_normalised_twice_is_told_from_the_settings():
     class Normalising(Linear):
         def forward(self, x):
@@ -271,16 +290,12 @@ def test_nothing_is_left_changed():
     module.eval()
     seen = []
     module.register_forward_hook(lambda *_: seen.append(1))
-    state = lambda: (  # noqa: E731
-        torch.get_rng_state().tolist(),
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-        module.training,
-        float(module.n_passes),
-        len(module._forward_hooks),
-        [parameter.grad for parameter in module.parameters()],
-        torch.is_grad_enabled(),
-    )
+
+    def state():
+        generators = torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state()[1:])
+        gradients = [parameter.grad for parameter in module.parameters()]
+        return generators, gradients, module.training, float(module.n_passes), len(module._forward_hooks), torch.is_grad_enabled()
+
     before = state()
     images = pictures()
     examine(classifier, images, np.zeros(N_EXAMINED, np.int64))

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from pipeline.attack_table.measuring import BATCH_SIZE, Aim, Range, Shot
-from pipeline.attack_table.rows import AWAY, BEST, TABLES, TableRow, Targets, table_row, targets_of
+from pipeline.attack_table.rows import AWAY, BEST, NORMS, TABLES, TableRow, Targets, table_row, targets_of
 from pipeline.attack_table.writing import as_csv, as_latex, as_plain_text
-from pipeline.attacks import ATTACKS
+from pipeline.attacks import ATTACKS, is_adapted
 from pipeline.crafting import CandidatePool
 from pipeline.datasets import open_dataset
 from pipeline.errors import BadInput, WrongUse, near_match
@@ -27,7 +27,7 @@ from pipeline.store import Run, locked, write_bytes
 # The paper takes all wrong classes of ten, and 100 random ones of ImageNet's thousand.
 MOST_TARGETS = 100
 MOST_EPSILON_8BIT = 64
-# Attacks without an own place here are measured by the largest change of a pixel, the ball that they work in.
+# The norms that attacks make small; the others work in a ball of the largest change of a pixel.
 _NORMS = {"deepfool": "l2", "lbfgs": "l2", "cw-l2": "l2", "jsma": "l0", "cw-l0": "l0", "patch": "l0"}
 
 
@@ -81,12 +81,11 @@ def attack_table(
             items.clear()
         images = _images_right(experiment, run, context, classifier, request.n_images or experiment.selection.n_images)
         targets = _targets(classifier, images, request, experiment.seed)
+        ranges = [Range(attack.name, _untargeted(attack), classifier, items, request.most_8bit) for attack in attacks]
         rows: list[TableRow] = []
-        for attack in attacks:
-            options = {key: value for key, value in attack.options.items() if key != "target"}
-            shooting = Range(attack.name, options, classifier, items, request.most_8bit)
+        for attack, shooting in zip(attacks, ranges, strict=True):
             shots = _measured(shooting, attack.key, images, targets, request.table, context)
-            norm = str(getattr(shooting.attack, "norm", options.get("norm", _NORMS.get(attack.name, "linf"))))
+            norm = _norm_of(attack, shooting.attack)
             rows += [table_row(request.table, attack.key, norm, case, shots[case]) for case in TABLES[request.table]]
     title = f"Attacks on {classifier.name}, images of {experiment.dataset.name}: mean distance and successes of the saved file"
     note = _note(request, targets, len(images))
@@ -110,9 +109,21 @@ def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[Attack
         raise WrongUse(f"--max-epsilon {request.most_8bit}: expected 1 to 255.")
     listed = {attack.key: attack for attack in experiment.resolved_attacks()}
     for name in request.attacks:
-        if name not in listed and name not in ATTACKS:
+        if name not in listed and name not in ATTACKS and not is_adapted(name):
             raise WrongUse(f'--attacks: unknown attack "{name}".', near_match(name, [*listed, *ATTACKS]))
     return [listed.get(name) or AttackSettings(name=name) for name in dict.fromkeys(request.attacks or listed)]
+
+
+def _untargeted(attack: AttackSettings) -> dict[str, Any]:
+    """Returns the attack's options without a target of its own: the table says where each image is led."""
+    return {key: value for key, value in attack.options.items() if key != "target"}
+
+
+def _norm_of(settings: AttackSettings, attack: Any) -> str:
+    """Returns the norm that an attack is measured in: what it makes small, or what its budget is counted in."""
+    family = getattr(attack, "family", None)  # of another library's attack
+    known = getattr(family, "norm", None) or settings.options.get("norm") or _NORMS.get(settings.name, "linf")
+    return known if known in NORMS else "l2"
 
 
 def _images_right(

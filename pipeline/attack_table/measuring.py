@@ -58,11 +58,12 @@ class Range:
     def __init__(self, name: str, options: Mapping[str, Any], classifier: Classifier, items: Items, most_8bit: int) -> None:
         """Args: options: those of the attack, without a target."""
         self.attack = attack_named(name, options=options)
-        self._name, self._classifier, self._items = name, classifier, items
-        self._blocks = _blocks(most_8bit) if takes_epsilons(name) else [[NO_EPSILON]]
+        self._classifier, self._items = classifier, items
+        has_epsilon = takes_epsilons(name, options)
+        self._blocks = _blocks(most_8bit) if has_epsilon else [[NO_EPSILON]]
         self._size = getattr(self.attack, "batch_size", BATCH_SIZE)
         identity = getattr(self.attack, "identity", None)
-        self._identity = [_FORM, name, identity, classifier.fingerprint, most_8bit if takes_epsilons(name) else 0]
+        self._identity = [_FORM, name, identity, classifier.fingerprint, most_8bit if has_epsilon else NO_EPSILON]
 
     def shots(self, aims: Sequence[Aim], context: Context, label: str) -> dict[tuple[str, int | None], Shot]:
         """Returns the shots by image id and target; what was measured before is not measured again.
