@@ -419,8 +419,9 @@ def _attack_table(options: argparse.Namespace) -> tuple[Any, int]:
         return {"would_run": [described(request, chosen_attacks(experiment, request))]}, 0
     output = Path(options.output) if options.output else None
     made = attack_table(experiment, run, context, request, output, options.force)
-    told = {"rows": made.rows} if options.json else {"table": made.text}
-    return {**told, "wrote": str(made.csv), "latex": str(made.latex)}, 0
+    if options.json:
+        return {"rows": made.rows, "wrote": str(made.csv), "latex": str(made.latex)}, 0
+    return {"table": made.text, "wrote": f"{made.csv} and {made.latex.name}"}, 0
 
 
 def _list(options: argparse.Namespace) -> tuple[Any, int]:

@@ -240,6 +240,13 @@ def test_images_are_the_first_of_selects_order_that_the_model_gets_right(small_f
     assert [candidate.image_id for candidate, _ in seen[0]] == right[:5]
 
 
+def test_a_dry_run_makes_nothing(small_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["attack-table", "small.toml", "--table", "V", "--dry-run"]) == 0
+    assert "table V of fgsm, illc" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
