@@ -77,6 +77,17 @@ class Network:
             gradients.append(torch.stack(each, dim=1))
         return _joined(logits), _joined(gradients).div_(255)
 
+    def passes(self, pixels: Tensor, rows: np.ndarray | None = None) -> Iterator["Pass"]:
+        """Yields one forward pass for each batch; gradients of what it says can be asked of it one after the other.
+
+        Whoever asks for one counts it in `n_backward`.
+        """
+        self.n_forward[_all(rows)] += 1
+        for index, n in self._batches(len(pixels)):
+            with torch.enable_grad():
+                inputs = (_taken(pixels, index, n) / 255).requires_grad_()
+                yield Pass(index, n, inputs, self._logits(inputs))
+
     def _batches(self, n: int) -> Iterator[tuple[Tensor, int]]:
         """Yields the places of each batch, filled up with its last one, and how many of them are real."""
         most = self._sizes[-1]
@@ -84,6 +95,29 @@ class Network:
             real = min(n - start, most)
             size = next(size for size in self._sizes if size >= real)
             yield torch.arange(start, start + size, device=self.device).clamp_(max=start + real - 1), real
+
+
+class Pass:
+    """A forward pass of some images, kept for several backward passes.
+
+    Attributes:
+        places: int64 (n,), the places of its images in the pixels that were given.
+        logits: (n, n_classes), without gradient.
+    """
+
+    def __init__(self, index: Tensor, n: int, inputs: Tensor, found: Tensor) -> None:
+        self._index, self._n, self._inputs, self._found = index, n, inputs, found
+        self.places, self.logits = index[:n], found.detach()[:n]
+
+    def gradient(self, weights: Tensor) -> Tensor:
+        """Returns the gradient (n, 3, H, W), per 8-bit level, of the sum of each image's logits times its weights.
+
+        Args:
+            weights: (n, n_classes).
+        """
+        filled = weights[self._index - self._index[0]]
+        (gradient,) = torch.autograd.grad(self._found, self._inputs, filled, retain_graph=True)
+        return gradient[: self._n].div_(255)
 
 
 def margin(labels: Tensor, targets: Tensor | None = None) -> Objective:
