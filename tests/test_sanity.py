@@ -256,6 +256,15 @@ def test_a_network_without_gradients_gets_the_other_checks(make, name):
     assert names(examine(classifier, pictures(), labels)) == [name]
 
 
+def test_without_gradients_none_is_called_broken():
+    class Broken(Linear):
+        def forward(self, x):
+            return super().forward(x.detach()) / 0 * 0
+
+    (flag,) = examine(classifier_of(Broken()), pictures(), labels_of(pictures()))
+    assert flag.name == "not-finite" and "gradient" not in flag.detail
+
+
 @pytest.mark.parametrize("n", [1, 3, 40])
 def test_any_number_of_images_will_do(n):
     assert examine(classifier_of(Linear()), pictures(n), labels_of(pictures(n))) == ()
