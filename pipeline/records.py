@@ -396,6 +396,7 @@ class TransferRow:
     attack: str
     epsilon_8bit: int
     judge: str
+    is_imported: bool
     transform: str
     origin: str
     top_k: int

@@ -71,12 +71,14 @@ class _Bench:
         self._said: dict[tuple[str, str, str, str], list[Judgement]] = defaultdict(list)
         self.conditions: list[tuple[str, str]] = []
         self.most_k = 10**9
+        self.is_imported = False
         for judgement in judgements:
             condition = (judgement.transform, judgement.origin)
             if condition not in self.conditions:
                 self.conditions.append(condition)
             subject = _subject(judgement.variant, judgement.transform, judgement.image_id, judgement.pair_id)
             self._said[(*condition, judgement.variant, subject)].append(judgement)
+            self.is_imported |= judgement.is_imported
             if judgement.is_imported:
                 self.most_k = min(self.most_k, len(judgement.labels))
         self.source = next((condition for condition in self.conditions if condition[0] == SOURCE), None)
@@ -124,6 +126,7 @@ def _row(
     return TransferRow(
         *cell,
         judge=judge,
+        is_imported=bench.is_imported,
         transform=condition[0],
         origin=condition[1],
         top_k=top_k,

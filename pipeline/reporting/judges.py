@@ -12,7 +12,7 @@ from reportlab.platypus import Flowable
 
 from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SOURCE, MatrixCell, TransferRow
 from pipeline.reporting import figures, theme
-from pipeline.reporting.content import ReportContent
+from pipeline.reporting.content import SIMULATED, ReportContent
 from pipeline.reporting.flowables import figure_block, prose, table_block
 from pipeline.reporting.tables import Cell, Column, Table
 from pipeline.reporting.words import (
@@ -45,11 +45,14 @@ def judges_section(content: ReportContent, number: FigureNumbers) -> list[Flowab
     rows = content.transfer
     others = [judge for judge in _judges(rows) if judge != ATTACKED_MODEL]
     text = (
-        f"The attacks were made on {content.model.name}, here called the {ATTACKED_MODEL}. {listed(others)} "
-        f"{'judges' if len(others) == 1 else 'judge'} the same saved files and photographs and had no part in making them. "
+        f"The attacks were made on {content.model.name}, here called the {ATTACKED_MODEL}. Beside it "
+        f"{listed(others)} {'judges' if len(others) == 1 else 'judge'} the same saved files or photographs of them. "
         "Fooled: of the images that a judge gets right when clean, those whose adversarial image it gets wrong. Destroyed "
         "is Eq. 1 with this judge's own answers: of the files that fool it, those that no longer do so in the photograph."
     )
+    outside = sorted({row.judge for row in rows if row.is_imported})
+    if outside:
+        text += f" The answers of {listed(outside)} were made outside and brought in."
     by_photo = sorted({row.judge for row in rows if row.clean_from == "photo"})
     if by_photo:
         text += (
@@ -61,9 +64,10 @@ def judges_section(content: ReportContent, number: FigureNumbers) -> list[Flowab
         text += f" Of {listed(one_answer)} fewer than five answers an image are known, so top-5 is left out."
     story: list[Flowable] = [prose(escape(text), styles["body"])]
     if any(row.fooled_rate is not None for row in rows if row.top_k == 1):
+        dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
         caption = (
             "Share of the images that a judge gets right when clean and is fooled on (top-1): as files (filled) and in "
-            "photographs (hollow), with 95 % Wilson intervals."
+            f"photographs (hollow{dashed}), with 95 % Wilson intervals."
         )
         story += figure_block(figures.png(judges_figure(rows)), number.figure(), caption)
     for table in judge_tables(rows):
@@ -72,14 +76,16 @@ def judges_section(content: ReportContent, number: FigureNumbers) -> list[Flowab
 
 
 def judge_tables(rows: Iterable[TransferRow]) -> list[Table]:
-    """Returns a table for each case and each origin of photographs, or for each case where nobody judged photographs."""
+    """Returns for each case a table of the files, and one of the photographs of each origin."""
     rows = list(rows)
-    tables = []
+    tables: list[Table] = []
     for case in CASES:
         of_case = [row for row in rows if row.case == case]
-        for origin in sorted({row.origin for row in of_case if row.transform == PHOTO}) or ([""] if of_case else []):
-            shown = [row for row in of_case if row.transform == SOURCE or row.origin == origin]
-            tables.append(_judge_table(f"J{len(tables) + 1}", case, origin, shown))
+        for condition in sorted(
+            {(row.transform, row.origin) for row in of_case}, key=lambda found: (found[0] == PHOTO, found[1])
+        ):
+            shown = [row for row in of_case if (row.transform, row.origin) == condition]
+            tables.append(_judge_table(f"J{len(tables) + 1}", case, condition, shown))
     return tables
 
 
@@ -107,7 +113,7 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             "judged by the column's model, over the images that this model gets right when clean. L2 in 8-bit units."
         )
         rules = frozenset(place for place, (_, kind) in enumerate(lines) if place and kind == "adversarial")
-        tables.append(Table(f"X{number}", title, columns, tuple(body), note, rules))
+        tables.append(Table(f"X{number}", title, columns, tuple(body), note if number == len(keys) else "", rules))
     return tables
 
 
@@ -141,7 +147,7 @@ def _drawn(rows: Sequence[TransferRow]) -> Figure:
         Line2D([], [], color=_PALETTE[turn % len(_PALETTE)], marker=_MARKERS[turn % len(_MARKERS)], ms=4, label=judge)
         for turn, judge in enumerate(judges)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)), handlelength=2.6)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=2.6)
     return figure
 
 
@@ -152,50 +158,43 @@ def _line(panel: Axes, rows: Iterable[TransferRow], y: float, turn: int, step: f
             continue
         is_file = row.transform == SOURCE
         at = y + (-0.2 if is_file else 0.2) * step
-        panel.plot([100 * row.fooled_low, 100 * row.fooled_high], [at, at], color=colour, lw=1.2 if is_file else 0.7, zorder=2)
+        ends, width = [100 * row.fooled_low, 100 * row.fooled_high], 1.2 if is_file else 0.7
+        panel.plot(ends, [at, at], color=colour, lw=width, ls="--" if row.origin == SIMULATED else "-", zorder=2)
         panel.plot(100 * row.fooled_rate, at, marker, color=colour, mfc=colour if is_file else "white", mew=0.9, ms=3.8, zorder=3)
 
 
-def _judge_table(number: str, case: str, origin: str, rows: Sequence[TransferRow]) -> Table:
-    found = {(row.attack, row.epsilon_8bit, row.judge, row.transform, row.top_k): row for row in rows}
+def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Sequence[TransferRow]) -> Table:
+    found = {(row.attack, row.epsilon_8bit, row.judge, row.top_k): row for row in rows}
     top_ks = [k for k in (1, 5) if any(row.top_k == k for row in rows)]
-    transforms = [transform for transform in (SOURCE, PHOTO) if any(row.transform == transform for row in rows)]
+    of_photos = condition[0] == PHOTO
     columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True)]
     columns.append(Column("Judge", is_number=False, is_stub=True))
-    if SOURCE in transforms:
-        columns += [Column(f"top-{k}", "Fooled by the file") for k in top_ks]
-    if PHOTO in transforms:
-        columns.append(Column("right", "Clean photo"))
-        columns += [Column(f"top-{k}", "Fooled in the photo") for k in top_ks]
-        columns += [Column(f"top-{k}", "Destroyed (Eq. 1)") for k in top_ks]
+    columns += [Column("right", "Clean photo")] if of_photos else []
+    columns += [Column(f"top-{k}", "Fooled") for k in top_ks]
+    columns += [Column(f"top-{k}", "Destroyed (Eq. 1)") for k in top_ks if of_photos]
     body, rules, previous = [], set(), None
     for attack, epsilon in _cells(rows):
         for judge in _judges(rows):
-            said = {(t, k): found.get((attack, epsilon, judge, t, k)) for t in (SOURCE, PHOTO) for k in (1, 5)}
-            if not any(said.values()):
-                continue
+            said = {k: found.get((attack, epsilon, judge, k)) for k in (1, 5)}
             is_new = (attack, epsilon) != previous
             if is_new and body:
                 rules.add(len(body))
-            front = (Cell(attack_title(attack) if is_new else ""), Cell(epsilon_title(epsilon) if is_new else ""))
+            cells = [Cell(attack_title(attack) if is_new else ""), Cell(epsilon_title(epsilon) if is_new else "")]
             previous = (attack, epsilon)
             by_photo = any(row is not None and row.clean_from == "photo" for row in said.values())
-            cells = [Cell(judge, "clean: from the photo" if by_photo else "")]
-            if SOURCE in transforms:
-                cells += [_fooled_cell(said[SOURCE, k]) for k in top_ks]
-            if PHOTO in transforms:
-                cells.append(_control_cell(said[PHOTO, 1]))
-                cells += [_fooled_cell(said[PHOTO, k]) for k in top_ks]
-                cells += [_destroyed_cell(said[PHOTO, k]) for k in top_ks]
-            body.append((*front, *cells))
-    kind = {"simulated": ", simulated photographs", "camera": ", real photographs"}.get(origin, "")
+            cells.append(Cell(judge, "clean: from the photo" if by_photo else ""))
+            cells += [_control_cell(said[1])] if of_photos else []
+            cells += [_fooled_cell(said[k]) for k in top_ks]
+            cells += [_destroyed_cell(said[k]) for k in top_ks if of_photos]
+            body.append(tuple(cells))
     note = "k/n and the 95 % Wilson interval in per cent beneath. Fooled: n is what the judge gets right when clean."
-    if PHOTO in transforms:
+    if of_photos:
         note += (
             " Clean photo: of these, the clean photographs that it still gets right (top-1); what is missing was lost to print "
             "and camera, not to the attack. Destroyed: n is the files that fool the judge and were photographed."
         )
-    title = f"Who else is fooled, {CASE_TITLES.get(case, case)}{kind}"
+    what = {"simulated": "simulated photographs", "camera": "real photographs"}.get(condition[1], "saved files")
+    title = f"Who else is fooled by the {what}, {CASE_TITLES.get(case, case)}"
     return Table(number, title, tuple(columns), tuple(body), note, frozenset(rules))
 
 
