@@ -35,7 +35,8 @@ class Shot:
     """What became of one aim, measured on the saved 8-bit image.
 
     Distances are to the clean image, those of a failure 0: they enter no mean. `epsilon_8bit` is the smallest that succeeds,
-    0 where the attack takes none. Passes are those of this epsilon alone.
+    0 where the attack takes none. Passes are those of this epsilon alone. `rounding` is a key of ROUNDING for an attack that
+    looks for the smallest change, of a failure too.
     """
 
     is_success: bool
@@ -93,7 +94,7 @@ class Range:
         return shots
 
     def _tried(self, batch: Sequence[Aim], epsilons: Sequence[int]) -> Iterator[tuple[int, Shot]]:
-        """Yields place and shot of those that succeed; what becomes of an image does not depend on its neighbours in a batch."""
+        """Yields place and shot of each; what becomes of an image does not depend on its neighbours in a batch."""
         images = np.stack([aim.pixels for aim in batch])
         labels = np.array([aim.label for aim in batch], np.int64)
         is_targeted = batch[0].target is not None
@@ -103,10 +104,12 @@ class Range:
         answers = self._classifier.predict(saved).argmax(axis=1).reshape(len(epsilons), len(batch))
         for place, aim in enumerate(batch):
             hits = answers[:, place] == aim.target if is_targeted else answers[:, place] != aim.label
-            if not hits.any():
-                continue
             epsilon = epsilons[int(hits.argmax())]
             result = results[epsilon]
+            rounding = result.rounding[place] if result.rounding else ""
+            if not hits.any():
+                yield place, Shot(is_success=False, rounding=rounding)
+                continue
             image = result.images[place]
             yield (
                 place,
@@ -118,7 +121,7 @@ class Range:
                     linf_8bit(aim.pixels, image),
                     int(result.n_forward[place]),
                     int(result.n_backward[place]),
-                    result.rounding[place] if result.rounding else "",
+                    rounding,
                 ),
             )
 
