@@ -46,6 +46,19 @@ ATTACKS = {
         "Carlini and Wagner: the smallest L2 distance that fools",
         of.CarliniL2Options,
     ),
+    "cw-l0": Entry(
+        "pipeline.attacks.carlini_l0:CarliniL0",
+        "Carlini and Wagner: as few changed pixels as fool",
+        of.CarliniL0Options,
+    ),
+    "cw-linf": Entry(
+        "pipeline.attacks.carlini_linf:CarliniLinf",
+        "Carlini and Wagner: the smallest largest change that fools",
+        of.CarliniLinfOptions,
+    ),
+    "deepfool": Entry(
+        "pipeline.attacks.deepfool:DeepFool", "step by step over the nearest decision boundary", of.DeepFoolOptions
+    ),
     "eot": Entry(
         "pipeline.attacks.expectation:ExpectationOverTransformation",
         "iterative through simulated printing and photographing, in the mean of many draws",

@@ -146,7 +146,7 @@ class _Best:
     def put(
         self, pixels: Tensor, value: Tensor, largest: Tensor, distance: Tensor, places: Tensor, c: Tensor, is_whole: bool
     ) -> Tensor:
-        """Keeps what fools and is closer than anything before; returns which of the images (m,) fool, surely if whole-numbered."""
+        """Keeps what fools and is closer than all before; returns which of the images (m,) fool, surely if whole-numbered."""
         fools = value > self._kappa + (SURE * largest if is_whole else 0.0)
         images, distances = (self._whole, self._whole_distance) if is_whole else (self._real, self._real_distance)
         better = fools & (distance < distances[places])

@@ -1,6 +1,6 @@
 """What an attack can be told beside its epsilons: one frozen record for each attack that has options."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.settings import setting
@@ -71,15 +71,23 @@ class ExpectationOptions:
     profile: str = setting(
         "office-phone", "Simulated printer and camera that it expects: a name (see `inkproof list profiles`) or a .toml file."
     )
+    over: str = setting(
+        "camera",
+        'What it expects: "camera" print and photograph, "transforms" digital transforms, "both" the one after the other.',
+        choices=("camera", "transforms", "both"),
+    )
+    transforms: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"doc": "Lowest and highest value of each digital transform, as { blur = [0.4, 2], jpeg = [30, 95] }."},
+    )
     n_steps: int = setting(40, "Steps.", minimum=1, maximum=10_000)
-    n_samples: int = setting(4, "Simulated photographs that each step's gradient is the mean of.", minimum=1, maximum=1000)
+    n_samples: int = setting(
+        4, "Draws of photographs or transforms that each step's gradient is the mean of.", minimum=1, maximum=1000
+    )
     step_8bit: int = setting(1, "Length of a step.", minimum=1, maximum=255, unit="8-bit")
-    target: str = setting(
-        "", 'Where it leads: "" away from the true class, or "least-likely" to that class of the clean image.',
-        choices=("", "least-likely"),
-    )  # fmt: skip
+    target: str = _target()
     image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=200, unit="mm")
-    seed: int = setting(0, "Seed of its simulated photographs.", minimum=0)
+    seed: int = setting(0, "Seed of its draws.", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,62 @@ class CarliniL2Options:
     abort_early: bool = setting(True, "In a bisection an image leaves a descent that no longer gets better.")
     n_starts: int = setting(
         1, "Searches: the first from the clean image, others from random places around it.", minimum=1, maximum=100
+    )
+    target: str = _target()
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class CarliniLinfOptions:
+    """Options of `cw-linf`."""
+
+    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
+    n_steps: int = setting(30, "Steps for one τ and one c, at most.", minimum=1, maximum=100_000)
+    n_doublings: int = setting(2, "How often c is doubled where a τ does not fool.", minimum=0, maximum=60)
+    learning_rate: float = setting(0.005, "Rate of Adam on w; within a descent it falls to 0.", minimum=1e-6, maximum=10)
+    initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", minimum=0, maximum=1e6)
+    initial_tau_8bit: int = setting(
+        0, "First τ (0: twice the distance that the gradient at the clean image foretells).", minimum=0, maximum=255, unit="8-bit"
+    )
+    target: str = _target()
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class DeepFoolOptions:
+    """Options of `deepfool`."""
+
+    norm: str = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).', choices=("l2", "linf"))
+    n_steps: int = setting(50, "Steps, at most.", minimum=1, maximum=10_000)
+    overshoot: float = setting(0.02, "How much farther than the plane, as a part of the way.", minimum=0, maximum=10)
+    n_candidates: int = setting(
+        10, "Classes looked at, the likeliest of the clean image with the true one among them (0: all).", minimum=0
+    )
+    prune: float = setting(
+        2.0,
+        "A class is left out of a step where its plane is nearest only if its gradient were this many times longer than any "
+        "seen in the image (0: none is left out).",
+        minimum=0,
+        maximum=1000,
+    )
+    target: str = _target()
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class CarliniL0Options:
+    """Options of `cw-l0`."""
+
+    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
+    n_steps: int = setting(30, "Steps for one set of pixels and one c, at most.", minimum=1, maximum=100_000)
+    n_doublings: int = setting(2, "How often c is doubled where a set does not fool.", minimum=0, maximum=60)
+    learning_rate: float = setting(0.05, "Rate of Adam on w.", minimum=1e-6, maximum=10)
+    initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", minimum=0, maximum=1e6)
+    share: float = setting(
+        0.5,
+        "Share of the changed pixels taken away after a success; a quarter of it after each failure.",
+        minimum=0,
+        maximum=0.95,
     )
     target: str = _target()
     seed: int = _seed()
