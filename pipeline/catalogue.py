@@ -66,6 +66,10 @@ def _check_options(experiment: Experiment, number: int) -> None:
     options = section(kind, attack.options, key, experiment.source or Source(Path("experiment"), {}))
     if hasattr(options, "profile"):
         _check_profile(experiment, options.profile, f"{key}.profile")
+    try:  # what one option alone cannot tell: targets, ranges, options that contradict each other
+        attack_named(attack.name, options=experiment.resolved_attacks()[number].options)
+    except InkproofError as error:
+        raise type(error)(f"{experiment.where(key)}: {error.message}", error.hint) from None
 
 
 def _check_adapted(experiment: Experiment, number: int) -> None:

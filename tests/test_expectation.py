@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from pipeline.attacks import attack_named, expectation
 from pipeline.attacks.expectation import ExpectationOverTransformation
 from pipeline.attacks.options import ExpectationOptions
+from pipeline.attacks.transform_chain import ON_TENSORS, TransformChain
 from pipeline.catalogue import check_names
 from pipeline.config import load_experiment
 from pipeline.crafting import Crafter
@@ -27,8 +28,10 @@ from pipeline.settings import AttackSettings, ModelSettings
 from pipeline.simulator import load_profile, profile_content
 from pipeline.simulator.channel import Channel
 from pipeline.store import Items, Run, content_hash
+from pipeline.transforms import TRANSFORMS
 
 EXPECTS = '[[attacks]]\nname = "eot"\nepsilons_8bit = [8]\n'
+OVER = 'options = { over = "transforms", transforms = '
 SMALL_OPTIONS = {"n_steps": 6, "n_samples": 2}
 
 
@@ -135,18 +138,129 @@ def test_the_channel_is_of_the_profile_and_the_size_on_paper():
 def test_each_pass_is_counted_and_a_copy_costs_nothing():
     classifier, (pixels, labels) = Blind(), batch(2)
     found = attack().perturb(classifier, pixels[[0, 1, 1, 1]], labels[[0, 1, 1, 1]], [8])[8]
-    assert (found.n_forward, found.n_backward) == (12, 12)
-    assert sum(classifier.batches) == 2 * 12
+    assert found.n_forward.tolist() == found.n_backward.tolist() == [12] * 4
+    assert sum(classifier.batches) == 2 * 6 * 4, "two images were walked, their two samples filled up to a batch of four"
     assert (found.images[1] == found.images[3]).all() and (found.images[0] != found.images[1]).any()
     targeted = attack(target="least-likely").perturb(classifier, pixels, labels, [8])[8]
-    assert (targeted.n_forward, targeted.n_backward) == (13, 12)
+    assert targeted.n_forward.tolist() == [13, 13] and targeted.n_backward.tolist() == [12, 12]
 
 
 def test_many_samples_are_followed_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr(expectation, "_PIXELS_AT_ONCE", 3 * 12 * 12)
+    monkeypatch.setattr(expectation, "_PIXELS_AT_ONCE", 5 * 12 * 12)
     classifier, (pixels, labels) = Blind(), batch(1)
-    attack(n_samples=8, n_steps=1).perturb(classifier, pixels, labels, [8])
-    assert classifier.batches == [3, 3, 2]
+    found = attack(n_samples=12, n_steps=1).perturb(classifier, pixels, labels, [8])[8]
+    assert classifier.batches == [8, 8, 4], "5, 5 and 2 of them, filled up"
+    assert found.n_forward.tolist() == found.n_backward.tolist() == [12]
+
+
+class TestOverTransforms:
+    """The attack through the project's own digital transforms."""
+
+    RANGES = {"brightness": [-30, 30], "contrast": [0.7, 1.2], "blur": [0.4, 2], "noise": [5, 20], "jpeg": [10, 95]}
+
+    @pytest.mark.parametrize("name", TRANSFORMS)
+    def test_each_is_the_one_that_images_are_judged_through(self, name):
+        """Within a level: at every value of the paper's axis, on hard images whose sides are no multiples of a block."""
+        rng, transform = np.random.default_rng(3), TRANSFORMS[name]
+        images = rng.integers(0, 256, (2, 37, 45, 3), dtype=np.uint8)
+        values = [value for value in transform.grid for _ in images]
+        tensors = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float().repeat(len(transform.grid), 1, 1, 1)
+        found = ON_TENSORS[name](tensors, values, list(range(len(values)))).permute(0, 2, 3, 1).numpy()
+        for place, value in enumerate(values):
+            expected = transform.apply(images[place % 2], value, np.random.default_rng(place))
+            difference = np.abs(found[place] - expected)
+            assert difference.max() <= (1 if name == "blur" else 0) and (difference > 0).mean() <= 1e-3
+
+    @pytest.mark.parametrize("name", ["brightness", "contrast", "blur"])
+    def test_its_gradient_is_that_of_the_transform_without_rounding(self, name):
+        """Against differences of many levels, on grey values that nothing cuts."""
+        rng = np.random.default_rng(5)
+        pixels = torch.from_numpy(rng.uniform(90, 160, (1, 3, 20, 20))).requires_grad_()
+        weights, direction = (torch.from_numpy(rng.normal(size=(1, 3, 20, 20))) for _ in range(2))
+        value = TRANSFORMS[name].grid[-1]
+        (gradient,) = torch.autograd.grad((ON_TENSORS[name](pixels, [value], [0]) * weights).sum(), pixels)
+        ahead, behind = (ON_TENSORS[name](pixels.detach() + sign * 10 * direction, [value], [0]) for sign in (1, -1))
+        measured = float(((ahead - behind) * weights).sum() / 20)
+        assert float((gradient * direction).sum()) == pytest.approx(measured, rel=0.05, abs=1.0)
+
+    def test_jpeg_gives_grey_changes_back_as_they_came(self):
+        pixels = torch.full((1, 3, 20, 20), 128.0, requires_grad=True)
+        (gradient,) = torch.autograd.grad(ON_TENSORS["jpeg"](pixels, [50], [0]).sum(), pixels)
+        assert gradient.sum(dim=1)[0, 2:14, 2:14].numpy() == pytest.approx(3.0, abs=1e-4)
+
+    def test_they_are_applied_in_turn_in_one_order_whatever_order_they_are_named_in(self):
+        image = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        chain = TransformChain(dict(reversed(self.RANGES.items())))
+        draws = chain.draw(1, np.random.default_rng(2))
+        found = chain(to_model(image[None]), draws)
+        expected = image
+        for name, value, seed in zip(TRANSFORMS, draws.values[0], draws.seeds[0], strict=True):
+            expected = TRANSFORMS[name].apply(expected, value, np.random.default_rng(seed))
+        assert (np.rint(found[0].permute(1, 2, 0).numpy() * 255) - expected).max() <= 1
+
+    def test_values_are_drawn_evenly_and_whole_where_only_those_mean_something(self):
+        values = TransformChain({"blur": [0.5, 1.5], "jpeg": [30, 32]}).draw(3000, np.random.default_rng(0)).values
+        assert np.percentile(values[:, 0], [0, 25, 50, 75, 100]) == pytest.approx([0.5, 0.75, 1, 1.25, 1.5], abs=0.05)
+        assert [(values[:, 1] == quality).mean() for quality in (30, 31, 32)] == pytest.approx([1 / 3] * 3, abs=0.05)
+
+    def fooled_and_destroyed(self, classifier, images, labels, adversarial, transform, value):
+        """Counts of Eq. 1, with noise that no attack has seen."""
+
+        def is_right(pixels, through):
+            seen = [TRANSFORMS[transform].apply(one, value, np.random.default_rng(place)) for place, one in enumerate(pixels)]
+            return classifier.predict(np.stack(seen) if through else pixels).argmax(1) == labels
+
+        eligible = is_right(images, True) & ~is_right(adversarial, False)
+        return int(eligible.sum()), int((eligible & is_right(adversarial, True)).sum())
+
+    @pytest.mark.parametrize(("transform", "value", "span"), [("blur", 2.0, [0.4, 2]), ("jpeg", 30, [20, 90])])
+    def test_what_it_expects_destroys_it_less_than_an_attack_on_the_file(self, transform, value, span):
+        """Measured on 24 signs at ε 8: blur undoes 12 of 20 and then 2 of 21, JPEG 5 of 21 and then 1 of 22."""
+        classifier, signs = load_classifier(ModelSettings(), "cpu"), SignsDataset(12)
+        images, labels = np.stack([signs.image(i) for i in range(12)]), np.array([signs.label(i) for i in range(12)])
+        options = {"over": "transforms", "transforms": {transform: span}, "n_steps": 12}
+        rates = []
+        for made in (attack_named("bim"), attack_named("eot", options=options)):
+            adversarial = made.perturb(classifier, images, labels, [8])[8].images
+            n_eligible, n_destroyed = self.fooled_and_destroyed(classifier, images, labels, adversarial, transform, value)
+            assert n_eligible >= 8
+            rates.append(n_destroyed / n_eligible)
+        assert rates[1] < rates[0]
+
+    def made(self, **options):
+        attack = ExpectationOverTransformation(ExpectationOptions(**SMALL_OPTIONS, **options), Masking)
+        pixels, labels = batch()
+        return attack, attack.perturb(Blind(), pixels, labels, [8])[8].images
+
+    def test_both_is_neither_alone(self):
+        found = [self.made(over="camera")[1]]
+        found += [self.made(over=over, transforms={"blur": [0.5, 2]})[1] for over in ("transforms", "both")]
+        assert all((found[a] != found[b]).any() for a, b in ((0, 1), (0, 2), (1, 2)))
+
+    def test_the_key_tells_ranges_and_the_profile_only_where_it_is_gone_through(self):
+        plain, one = (self.made(**kind)[0] for kind in ({}, {"over": "transforms", "transforms": {"blur": [0.5, 2]}}))
+        same = self.made(over="transforms", transforms={"blur": (0.5, 2.0)}, profile="harsh")[0]
+        other = self.made(over="transforms", transforms={"blur": [0.5, 3]})[0]
+        both = [self.made(over="both", transforms={"blur": [0.5, 2]}, profile=name)[0] for name in ("harsh", "office-phone")]
+        assert "over" not in plain.identity and content_hash(one.identity) == content_hash(same.identity)
+        assert len({content_hash(each.identity) for each in (plain, one, other, *both)}) == 5
+
+
+@pytest.mark.parametrize("word", ["second", "random", "next", "2"])
+def test_every_target_word_leads_somewhere(word):
+    classifier, (pixels, labels) = Blind(), batch(6)
+    found = attack(target=word, n_steps=20).perturb(classifier, pixels, labels, [16])[16]
+    channel = Masking(None, (12, 12), 70)
+    before, after = (expected_loss(classifier, channel, images, found.targets) for images in (pixels, found.images))
+    assert after < before
+
+
+def test_targets_that_are_given_are_followed_and_cost_no_pass_to_choose():
+    pixels, labels = batch(3)
+    found = attack().perturb(Blind(), pixels, labels, [8], (labels + 1) % 6)[8]
+    own = attack(target="next").perturb(Blind(), pixels, labels, [8])[8]
+    assert (found.images == own.images).all() and (found.targets == own.targets).all()
+    assert (own.n_forward - found.n_forward).tolist() == [1, 1, 1]
 
 
 class TestKeptResults:
@@ -159,20 +273,23 @@ class TestKeptResults:
         pixels = batch(1)[0][0]
         return Candidate("i", 3, "", "", pixels_sha256(pixels), (), ()), pixels
 
-    def test_an_attack_without_options_keeps_the_key_that_it_always_had(self, tmp_path):
+    def test_the_key_is_of_attack_epsilon_image_label_network_and_options(self, tmp_path):
         candidate, pixels = self.candidate()
-        self.crafter(tmp_path, AttackSettings("fgsm", (8,))).craft("fgsm", [8], [(candidate, pixels)])
-        key = content_hash(["fgsm", 8, candidate.sha256, 3, "blind"])
+        self.crafter(tmp_path, AttackSettings("illc", epsilons_8bit=(8,))).craft("illc", [8], [(candidate, pixels)])
+        options = {"n_steps": 0, "target": "least-likely", "seed": 0}
+        key = content_hash(["illc", 8, candidate.sha256, 3, "blind", options])
         assert sorted(path.name for path in tmp_path.iterdir()) == [f"{key}.json", f"{key}.png"]
 
     def keys(self, folder, options, monkeypatch):
         monkeypatch.setattr(expectation, "_print_and_photograph", Masking)
-        self.crafter(folder, AttackSettings("eot", (8,), {**SMALL_OPTIONS, **options})).craft("eot", [8], [self.candidate()])
+        self.crafter(folder, AttackSettings("eot", epsilons_8bit=(8,), options={**SMALL_OPTIONS, **options})).craft(
+            "eot", [8], [self.candidate()]
+        )
         return {path.stem for path in folder.iterdir()}
 
     def test_each_image_is_kept_as_soon_as_it_is_made(self, tmp_path, monkeypatch):
         monkeypatch.setattr(expectation, "_print_and_photograph", Masking)
-        crafter, shown = self.crafter(tmp_path, AttackSettings("eot", (8,), SMALL_OPTIONS)), []
+        crafter, shown = self.crafter(tmp_path, AttackSettings("eot", epsilons_8bit=(8,), options=SMALL_OPTIONS)), []
         crafter._context = Context(
             progress=lambda starts, *_: (shown.append(len(list(tmp_path.glob("*.png")))) or s for s in starts)
         )
@@ -205,10 +322,16 @@ REFUSED = {
     "wrong-type": (EXPECTS + 'options = { n_samples = "many" }\n', "my.toml:4", "expected a whole number"),
     "in-its-own-table": (EXPECTS + "[attacks.options]\nseed = 1\nn_samples = 0\n", "my.toml:6", "expected 1 to"),
     "unknown-target": (EXPECTS + 'options = { target = "least" }\n', "my.toml:4", 'Did you mean "least-likely"?'),
+    "unknown-transform": (EXPECTS + OVER + "{ blurr = [1, 2] } }\n", "my.toml:4", 'Did you mean "blur"?'),
+    "no-range": (EXPECTS + OVER + "{ blur = 2 } }\n", "my.toml:4", "the lowest and the highest value"),
+    "upside-down": (EXPECTS + OVER + "{ blur = [2, 1] } }\n", "my.toml:4", "the lower one first"),
+    "out-of-a-transforms-limits": (EXPECTS + OVER + "{ jpeg = [0, 50] } }\n", "my.toml:4", "from 1 to 100"),
+    "no-transform-at-all": (EXPECTS + OVER + "{} }\n", "my.toml:4", "does not go with 0 transforms"),
+    "transforms-that-are-not-used": (EXPECTS + "options = { transforms = { blur = [1, 2] } }\n", "my.toml:4", 'over = "camera"'),
     "unknown-profile": (EXPECTS + 'options = { profile = "ofice-phone" }\n', "my.toml:4", 'Did you mean "office-phone"?'),
     "no-such-file": (EXPECTS + 'options = { profile = "none.toml" }\n', "my.toml:4", "no such profile file"),
     "not-a-table": (EXPECTS + "options = 3\n", "my.toml:4", "expected a table"),
-    "attack-without-options": (EXPECTS.replace("eot", "bim") + "options = { seed = 3 }\n", "my.toml:4", "has no options"),
+    "attack-without-options": (EXPECTS.replace("eot", "illc") + "options = { seed = 3 }\n", "my.toml:4", "has no options"),
     "bad-profile-file": (EXPECTS + '[photograph]\nprofile = "bad.toml"\n', "my.toml:5", "sharpen_rate"),
     "no-such-background": (EXPECTS + '[photograph]\nbackground = "wood.jpg"\n', "my.toml:5", "no such picture"),
     "background-without-pictures": (EXPECTS + '[photograph]\nbackground = "empty"\n', "my.toml:5", "without pictures"),

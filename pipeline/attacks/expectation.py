@@ -1,4 +1,4 @@
-"""The attack that expects to be printed and photographed: expectation over transformation (Athalye et al. 2018).
+"""The attack that expects what will happen to its image: expectation over transformation (Athalye et al. 2018).
 
 Every iterate is an integer image inside the epsilon ball and inside [0, 255], so the saved 8-bit file is the result itself.
 """
@@ -13,8 +13,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable, Perturbed
+from pipeline.attacks.network import Network, clean_pixels, saved_images
 from pipeline.attacks.options import ExpectationOptions
-from pipeline.images import pixels_sha256, to_model
+from pipeline.attacks.targets import check_target, chosen_targets
+from pipeline.attacks.transform_chain import InTurn, TransformChain, checked_ranges
+from pipeline.errors import WrongUse
+from pipeline.images import pixels_sha256
 from pipeline.seeds import seed_for
 from pipeline.simulator import load_profile, profile_content
 
@@ -23,84 +27,125 @@ _PIXELS_AT_ONCE = 4 * 299 * 299
 
 
 class ExpectationOverTransformation:
-    """Sign steps up the mean loss of the true label over fresh draws of print, light, pose and camera (EOT, Eq. 1 and 2).
+    """Sign steps up the mean loss of the true label over fresh draws of what will happen to the image (EOT, Eq. 1 and 2).
 
-    Images are walked one by one, each with the draws of its own pixels' seed: nothing depends on order or neighbours.
+    That is print, light, pose and camera, or digital transforms with values drawn from ranges (all of them in each draw, as in
+    the paper), or both: the file is transformed, then printed and photographed. Images are walked one by one, each with the draws
+    of its own pixels' seed: nothing depends on order or neighbours. Several at once would gain nothing on a processor: a
+    simulated photograph costs as much alone, and the draws of one image fill a batch of the network.
     """
 
     name = "eot"
+    accepts_targets = True
     batch_size = 1
 
-    def __init__(self, options: ExpectationOptions, channel: Callable[..., Any] | None = None) -> None:
-        self._options, self._make_channel = options, channel or _print_and_photograph
-        self._profile = load_profile(options.profile)
-        self.targeted = options.target != ""
+    def __init__(self, options: ExpectationOptions | None = None, channel: Callable[..., Any] | None = None) -> None:
+        self._options = options or ExpectationOptions()
+        self._make_channel = channel or _print_and_photograph
+        check_target(self._options.target, self.name)
+        self._ranges = checked_ranges(self._options.transforms)
+        if self._goes_through_transforms != bool(self._ranges):
+            hint = 'Add transforms, for example { blur = [0.4, 2] }, and over = "transforms" or "both".'
+            raise WrongUse(f'attack "eot": over = "{self._options.over}" does not go with {len(self._ranges)} transforms.', hint)
+        self._profile = load_profile(self._options.profile)
+        self.targeted = self._options.target != ""
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on besides image, label, epsilon and network."""
-        return asdict(self._options) | {"profile": profile_content(self._profile)}
+        told = asdict(self._options)
+        if not self._goes_through_transforms:  # as it was before there was a choice
+            return {key: value for key, value in told.items() if key not in ("over", "transforms")} | self._profile_told
+        return told | {"transforms": self._ranges} | (self._profile_told if self._options.over == "both" else {"profile": ""})
 
     def perturb(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int]
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int],
+        targets: np.ndarray | None = None,
     ) -> dict[int, Perturbed]:
         """Returns the adversarial images for every epsilon, each walked on its own; see `Attack.perturb`."""
-        channel = self._make_channel(self._profile, images.shape[1:3], image_mm=self._options.image_mm)
-        walked: dict[tuple[str, int], tuple[dict[int, np.ndarray], int]] = {}
-        keys = [(pixels_sha256(pixels), int(label)) for pixels, label in zip(images, labels, strict=True)]
-        for key, pixels in zip(keys, images, strict=True):
+        is_targeted = self.targeted or targets is not None
+        channel = self._channel(images.shape[1:3])
+        walked: dict[tuple, dict[int, Perturbed]] = {}
+        aims = [None] * len(images) if targets is None else [int(target) for target in targets]
+        keys = [(pixels_sha256(one), int(label), aim) for one, label, aim in zip(images, labels, aims, strict=True)]
+        for place, key in enumerate(keys):
             if key not in walked:  # a batch may be filled up with copies
-                walked[key] = self._walk_all(classifier, channel, pixels, key, epsilons_8bit)
-        targets = np.array([walked[key][1] for key in keys]) if self.targeted else None
-        n_passes = self._options.n_steps * self._options.n_samples
-        return {
-            epsilon: Perturbed(np.stack([walked[key][0][epsilon] for key in keys]), targets, n_passes + self.targeted, n_passes)
-            for epsilon in epsilons_8bit
-        }
+                walked[key] = self._walk_all(classifier, channel, images[place : place + 1], key, epsilons_8bit)
+        found = {}
+        for epsilon in epsilons_8bit:
+            each = [walked[key][epsilon] for key in keys]
+            found[epsilon] = Perturbed(
+                np.concatenate([one.images for one in each]),
+                np.concatenate([one.targets for one in each]) if is_targeted else None,
+                np.concatenate([one.n_forward for one in each]),
+                np.concatenate([one.n_backward for one in each]),
+            )
+        return found
+
+    @property
+    def _goes_through_transforms(self) -> bool:
+        return self._options.over != "camera"
+
+    @property
+    def _profile_told(self) -> dict[str, Any]:
+        return {"profile": profile_content(self._profile)}
+
+    def _channel(self, image_px: tuple[int, int]) -> Any:
+        chain = [TransformChain(self._ranges)] if self._goes_through_transforms else []
+        if self._options.over != "transforms":
+            chain.append(self._make_channel(self._profile, image_px, image_mm=self._options.image_mm))
+        return chain[0] if len(chain) == 1 else InTurn(chain)
 
     def _walk_all(
-        self, classifier: Differentiable, channel: Any, pixels: np.ndarray, key: tuple[str, int], epsilons_8bit: Sequence[int]
-    ) -> tuple[dict[int, np.ndarray], int]:
-        clean = to_model(pixels[None], classifier.device).mul_(255).round_()
-        label, sign = key[1], 1
-        if self.targeted:
-            with torch.no_grad():
-                label, sign = int(classifier.logits(clean / 255).argmin()), -1
-        seed = seed_for(self._options.seed, "eot", key[0])
-        found = {epsilon: self._walk(classifier, channel, clean, label, sign, epsilon, seed) for epsilon in epsilons_8bit}
-        return found, label
+        self, classifier: Differentiable, channel: Any, image: np.ndarray, key: tuple, epsilons_8bit: Sequence[int]
+    ) -> dict[int, Perturbed]:
+        sha256, label, aim = key
+        clean, asked = clean_pixels(image, classifier.device), Network(classifier, 1)
+        if aim is None:
+            chosen = chosen_targets(self._options.target, asked, clean, image, [label], self._options.seed)
+            aim = None if chosen is None else int(chosen[0])
+        seed, found = seed_for(self._options.seed, "eot", sha256), {}
+        goal, sign = (label, 1) if aim is None else (aim, -1)
+        for epsilon in epsilons_8bit:
+            network = Network(classifier, 1)
+            walked = self._walk(network, channel, clean, goal, sign, epsilon, seed)
+            n_forward = asked.n_forward + network.n_forward
+            aims = None if aim is None else np.array([aim])
+            found[epsilon] = Perturbed(saved_images(walked), aims, n_forward, network.n_backward)
+        return found
 
-    def _walk(
-        self, classifier: Differentiable, channel: Any, clean: Tensor, label: int, sign: int, epsilon: int, seed: int
-    ) -> np.ndarray:
-        rng, noise = np.random.default_rng(seed), torch.Generator(classifier.device).manual_seed(seed)
+    def _walk(self, network: Network, channel: Any, clean: Tensor, goal: int, sign: int, epsilon: int, seed: int) -> Tensor:
+        rng, noise = np.random.default_rng(seed), torch.Generator(network.device).manual_seed(seed)
         lower, upper = (clean - epsilon).clamp_(min=0), (clean + epsilon).clamp_(max=255)
         current = clean.clone()
         for _ in range(self._options.n_steps):
-            gradient = self._expected_gradient(classifier, channel, current, label, rng, noise)
+            gradient = self._expected_gradient(network, channel, current, goal, rng, noise)
             current = torch.clamp(current.add_(gradient.sign_(), alpha=sign * self._options.step_8bit), lower, upper)
-        return current[0].to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+        return current
 
     def _expected_gradient(
-        self,
-        classifier: Differentiable,
-        channel: Any,
-        pixels: Tensor,
-        label: int,
-        rng: np.random.Generator,
-        noise: torch.Generator,
+        self, network: Network, channel: Any, pixels: Tensor, goal: int, rng: np.random.Generator, noise: torch.Generator
     ) -> Tensor:
         """The gradient of the loss, summed over fresh draws that are followed a few at a time."""
         total = torch.zeros_like(pixels)
         most = max(1, _PIXELS_AT_ONCE // pixels[0, 0].numel())
         for start in range(0, self._options.n_samples, most):
             n = min(most, self._options.n_samples - start)
-            inputs = (pixels / 255).requires_grad_()
-            photos = channel(inputs.expand(n, -1, -1, -1), channel.draw(n, rng), noise)
-            logits = classifier.logits(photos)
-            loss = cross_entropy(logits, torch.full((n,), label, device=logits.device), reduction="sum")
-            total += torch.autograd.grad(loss, inputs)[0]
+            with torch.enable_grad():
+                inputs = (pixels / 255).requires_grad_()
+                seen = channel(inputs.expand(n, -1, -1, -1), channel.draw(n, rng), noise)
+            _, gradient = network.gradient(seen.detach() * 255, lambda logits, index: losses(logits, goal), np.zeros(n, np.int64))
+            total += torch.autograd.grad(seen, inputs, gradient)[0]
         return total
+
+
+def losses(logits: Tensor, goal: int) -> Tensor:
+    """Returns the cross-entropy of one class for each image, (n,)."""
+    return cross_entropy(logits, logits.new_full((len(logits),), goal, dtype=torch.int64), reduction="none")
 
 
 def _print_and_photograph(profile: Any, image_px: tuple[int, int], image_mm: float) -> Any:

@@ -31,7 +31,7 @@ class Network:
 
     def logits(self, pixels: Tensor, rows: np.ndarray | None = None) -> Tensor:
         """Returns (n, n_classes) logits, without gradient."""
-        self.n_forward[_all(rows)] += 1
+        _count(self.n_forward, rows, 1)
         with torch.no_grad():
             parts = [self._logits(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))]
         return _joined(parts)
@@ -42,8 +42,8 @@ class Network:
         Args:
             objective: of the logits (m, n_classes) and of the places (m,) in `pixels` that they belong to, gives (m,) values.
         """
-        self.n_forward[_all(rows)] += 1
-        self.n_backward[_all(rows)] += 1
+        _count(self.n_forward, rows, 1)
+        _count(self.n_backward, rows, 1)
         logits, gradients = [], []
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
@@ -62,8 +62,8 @@ class Network:
         Args:
             objectives: as in `gradient`, but gives (m, n_objectives) values.
         """
-        self.n_forward[_all(rows)] += 1
-        self.n_backward[_all(rows)] += n_objectives
+        _count(self.n_forward, rows, 1)
+        _count(self.n_backward, rows, n_objectives)
         logits, gradients = [], []
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
@@ -82,7 +82,7 @@ class Network:
 
         Whoever asks for one counts it in `n_backward`.
         """
-        self.n_forward[_all(rows)] += 1
+        _count(self.n_forward, rows, 1)
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
                 inputs = (_taken(pixels, index, n) / 255).requires_grad_()
@@ -149,8 +149,9 @@ def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
     return pixels if len(index) == len(pixels) == n else pixels[index]
 
 
-def _all(rows: np.ndarray | None) -> np.ndarray | slice:
-    return slice(None) if rows is None else rows
+def _count(counts: np.ndarray, rows: np.ndarray | None, n_passes: int) -> None:
+    """Adds passes to images; one that is there several times, as several photographs of it, is counted as often."""
+    np.add.at(counts, slice(None) if rows is None else rows, n_passes)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

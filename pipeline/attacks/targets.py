@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pipeline.attacks.network import Network
-from pipeline.errors import WrongUse
+from pipeline.errors import WrongUse, near_match
 from pipeline.images import pixels_sha256
 from pipeline.seeds import generator_for
 
@@ -21,8 +21,8 @@ def check_target(target: str, name: str, may_be_away: bool = True) -> None:
     """
     known = [AWAY] * may_be_away + [LEAST_LIKELY, SECOND, RANDOM, NEXT]
     if target not in known and not target.isdigit():
-        choices = ", ".join(f'"{word}"' for word in known)
-        raise WrongUse(f'attack "{name}": target = "{target}" is no target.', f"Choose from {choices}, or a class number.")
+        hint = f"{near_match(target, filter(None, known))} A class number in quotes is a target too."
+        raise WrongUse(f'attack "{name}": target = "{target}" is no target.', hint)
 
 
 def chosen_targets(
