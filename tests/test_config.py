@@ -27,7 +27,7 @@ def test_defaults_fill_what_the_file_leaves_out(tmp_path):
 
 
 def test_attacks_have_the_papers_epsilons_or_none(tmp_path):
-    entries = ('name = "fgsm"', 'name = "cw-l2"', 'name = "cw-l2"\nlabel = "sure"\noptions = {confidence = 5}')
+    entries = ('name = "fgsm"', 'name = "cw-l2"', 'name = "cw-l2"\nlabel = "sure"\noptions = {kappa = 5}')
     text = "".join(f"[[attacks]]\n{entry}\n" for entry in entries)
     experiment = load_experiment(written(tmp_path, text))
     assert experiment.cells() == [("fgsm", 4), ("fgsm", 16), ("cw-l2", 0), ("sure", 0)]
