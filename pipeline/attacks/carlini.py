@@ -54,4 +54,6 @@ class Variables:
 
 
 def _variable(pixels: Tensor) -> Tensor:
-    return torch.atanh(pixels.clamp(_INSIDE_8BIT, 255 - _INSIDE_8BIT) / 127.5 - 1)
+    """Returns arctanh(2 x - 1) = log(x / (1 - x)) / 2; torch.atanh gives a value other bits at another place in a batch."""
+    inside = pixels.clamp(_INSIDE_8BIT, 255 - _INSIDE_8BIT)
+    return torch.log(inside / (255 - inside)).div_(2)

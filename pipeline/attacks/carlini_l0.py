@@ -12,6 +12,8 @@ from pipeline.attacks.options import CarliniL0Options
 _STEPS_BETWEEN_LOOKS = 5
 # An image that no c has fooled yet, all pixels being allowed, gets this many doublings more.
 _N_FIRST_DOUBLINGS = 15
+# The first c is this much above the one that leads a linear network to its boundary: few pixels have to do what all could.
+_C_AHEAD = 16
 
 
 class CarliniL0(CarliniAttack):
@@ -56,7 +58,7 @@ class _State:
         self.is_done = value > options.kappa + SURE * largest
         self.best, self._n_changed = clean.clone(), torch.where(self.is_done, 0.0, torch.inf)
         missing = (options.kappa - value).clamp_(min=1e-3)
-        own_c = 2 * missing / sums(gradient.square_()).clamp_(min=1e-12)
+        own_c = _C_AHEAD * 2 * missing / sums(gradient.square_()).clamp_(min=1e-12)
         self._c = torch.full_like(value, options.initial_c) if options.initial_c else own_c
         self._share = torch.full_like(value, options.share)
         self._n_steps, self._n_doublings = torch.zeros_like(value), torch.zeros_like(value)

@@ -37,6 +37,10 @@ class CarliniL2(CarliniAttack):
 
     def search(self, problem: Problem, images: np.ndarray) -> Settled:
         """Returns what to save: the closest image of all searches and starts, on the lattice."""
+        return self.closest(problem, images).settled()
+
+    def closest(self, problem: Problem, images: np.ndarray) -> "_Best":
+        """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
         options, best = self._options, _Best(problem, self._options.kappa)
         first_c = self._first_c(problem, best)
         self._search_c(problem, best, first_c, ~best.is_found(), None)
@@ -44,7 +48,7 @@ class CarliniL2(CarliniAttack):
             active = best.is_found() & (best.distance > 0)
             places = self._random_places(problem, best, images, start)
             self._search_c(problem, best, best.c.where(active, first_c), active, places)
-        return best.settled()
+        return best
 
     def _first_c(self, problem: Problem, best: "_Best") -> Tensor:
         """Returns c for the first search. For a linear network 2 |margin| / |gradient|^2 leads exactly to the boundary."""
