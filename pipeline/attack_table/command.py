@@ -168,7 +168,7 @@ def _measured(
 ) -> dict[str, list[Mapping[int | None, Shot]] | None]:
     """Returns for each case the shots of each image by target, None where the attack cannot be asked for it.
 
-    An attack that leads nowhere in particular (DeepFool) stands in the column of the best case, as in the paper.
+    An attack that takes no target stands in the column of the best case, as DeepFool does in the paper.
     """
     takes_targets = bool(getattr(shooting.attack, "accepts_targets", False))
     wanted: dict[str, list[tuple[int | None, ...]]] = {}
