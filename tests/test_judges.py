@@ -490,7 +490,7 @@ def two_runs(finished, tmp_path_factory) -> Path:
     """The finished run and one of another network, attacked."""
     workspace = Path(shutil.copytree(finished, tmp_path_factory.mktemp("two") / "copy"))
     add_judges(workspace, "")
-    model = "[model]" + JUDGES.split("[[judges]]")[2].replace('label = "cousin"\n', "")
+    model = "[model]" + JUDGES.split("[[judges]]")[2].replace('label = "cousin"\n', "").replace("noise = 0.2", "noise = 0.7")
     text = (workspace / "small.toml").read_text(encoding="utf-8").replace('name = "small"', 'name = "other"')
     (workspace / "other.toml").write_text(text + model, encoding="utf-8")
     experiment, run = load_experiment(workspace / "other.toml", ('selection.cases=["average"]',)), Run(workspace, "other")
@@ -553,6 +553,8 @@ def test_a_cell_of_the_matrix_can_be_recounted_from_the_saved_files(two_runs):
             n_right += clean == p.true_label
             n_wrong += clean == p.true_label and adversarial != p.true_label
     assert (found.n_right, found.n_wrong, found.n_images) == (n_right, n_wrong, 3)
+    assert any(cell.n_right < cell.n_images for cell in cells), "no model gets a clean image wrong: the denominator is not tested"
+    assert all(cell.n_wrong <= cell.n_right for cell in cells)
 
 
 def test_transfer_needs_generated_runs_and_different_names(two_runs, tmp_path, capsys):
