@@ -122,7 +122,7 @@ class CarliniLinfOptions:
     """Options of `cw-linf`."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
-    n_steps: int = setting(30, "Steps for one τ and one c, at most.", minimum=1, maximum=100_000)
+    n_steps: int = setting(50, "Steps for one τ and one c, at most.", minimum=1, maximum=100_000)
     n_doublings: int = setting(2, "How often c is doubled where a τ does not fool.", minimum=0, maximum=60)
     learning_rate: float = setting(0.005, "Rate of Adam on w; within a descent it falls to 0.", minimum=1e-6, maximum=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", minimum=0, maximum=1e6)
@@ -159,8 +159,8 @@ class CarliniL0Options:
     """Options of `cw-l0`."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
-    n_steps: int = setting(30, "Steps for one set of pixels and one c, at most.", minimum=1, maximum=100_000)
-    n_doublings: int = setting(2, "How often c is doubled where a set does not fool.", minimum=0, maximum=60)
+    n_steps: int = setting(20, "Steps for one set of pixels and one c, at most.", minimum=1, maximum=100_000)
+    n_doublings: int = setting(3, "How often c is doubled where a set does not fool.", minimum=0, maximum=60)
     learning_rate: float = setting(0.05, "Rate of Adam on w.", minimum=1e-6, maximum=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", minimum=0, maximum=1e6)
     share: float = setting(

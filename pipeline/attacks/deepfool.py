@@ -1,0 +1,126 @@
+"""DeepFool (Moosavi-Dezfooli, Fawzi, Frossard 2016, Alg. 2): step by step to the nearest decision boundary, taken as a plane."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.attacks.lattice import Settled, settle
+from pipeline.attacks.minimum_norm import MinimumNormAttack, Problem, each, sums
+from pipeline.attacks.network import Pass, margin
+from pipeline.attacks.options import DeepFoolOptions
+
+# A step goes this much farther than the plane: beside a boundary steps would else become nothing (1e-4 on [0, 1], as authors do).
+_BEYOND_8BIT = 255e-4
+
+
+class DeepFool(MinimumNormAttack):
+    """Moves the image to the nearest of the planes z_k = z_true, again and again, until the network answers otherwise.
+
+    The distance to plane k is |z_k - z_true| / |w_k|, with w_k the gradient of the difference: in the L2 norm or, for L-infinity
+    distances, in the L1 norm. The network sees the sum of all steps times 1 + overshoot, as in the authors' code. With a target
+    there is one plane, that between the target and what the network answers.
+
+    One forward pass serves all classes. The nearest by logits are asked first, and a class is left out of a step where, to be
+    nearest, its gradient had to be `prune` times longer than the longest seen in that image.
+    """
+
+    name = "deepfool"
+
+    def __init__(self, options: DeepFoolOptions | None = None) -> None:
+        super().__init__(options or DeepFoolOptions())
+
+    def search(self, problem: Problem, images: np.ndarray) -> Settled:
+        """Returns what to save: where the steps lead, on the lattice."""
+        walk = _Walk(problem, self._options)
+        for n_steps in range(self._options.n_steps + 1):
+            active = (~walk.is_over).nonzero()[:, 0]
+            if not len(active):
+                break
+            rows = active.cpu().numpy()
+            for one in problem.network.passes(walk.pixels[active], rows):
+                here = one.places.cpu().numpy()
+                walk.look(one, active[one.places])
+                if n_steps < self._options.n_steps:
+                    walk.move(one, active[one.places], rows[here])
+        network, aims = problem.network, problem.aims
+        return settle(network, problem.clean, walk.pixels, walk.fools, problem.labels, aims, self._options.norm)
+
+
+class _Walk:
+    """Where each image of the call stands."""
+
+    def __init__(self, problem: Problem, options: DeepFoolOptions) -> None:
+        self._problem, self._options, n = problem, options, len(problem)
+        self.pixels, self._total = problem.clean.clone(), torch.zeros_like(problem.clean)
+        self.fools, self.is_over = (torch.zeros(n, dtype=torch.bool, device=problem.clean.device) for _ in range(2))
+        self._classes = problem.clean.new_empty((n, 0), dtype=torch.int64)  # likeliest wrong ones of the clean image
+        self._lengths = problem.clean.new_empty((n, 0))  # of each class's gradient when it was last asked, 0 before
+        self._longest = problem.clean.new_zeros(n)
+
+    def look(self, one: Pass, places: Tensor) -> None:
+        """Notes which of these images (m,) fool."""
+        aims = None if self._problem.aims is None else self._problem.aims[places]
+        value = margin(self._problem.labels[places], aims)(one.logits, torch.arange(len(places), device=places.device))
+        self.fools[places] = self.is_over[places] = value > 0
+
+    def move(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
+        """Moves those of these images (m,) that do not fool to the nearest plane. Whether any has more to ask is a host's look.
+
+        A look at the host stands beside a whole backward pass, the first of a step aside.
+        """
+        options, (winners, losers) = self._options, self._planes(one.logits, places)
+        gaps = (one.logits.gather(1, losers) - one.logits.gather(1, winners)).clamp_(min=0)
+        open_ = (~self.is_over[places])[:, None].repeat(1, gaps.shape[1])
+        distance, step = gaps.new_full((len(gaps),), torch.inf), torch.zeros_like(self.pixels[places])
+        while True:
+            lengths, longest = self._lengths[places], self._longest[places][:, None]
+            if options.prune:
+                open_ &= gaps <= options.prune * torch.where(longest > 0, longest * distance[:, None], torch.inf)
+            asks = open_.any(dim=1)
+            if not asks.any():
+                break
+            expected = gaps / torch.where(lengths > 0, lengths, longest.clamp(min=1e-30))
+            chosen = torch.where(open_, expected, torch.inf).argmin(dim=1, keepdim=True)
+            open_ = open_.scatter(1, chosen, False)
+            gradient = one.gradient(_difference(one.logits, winners.gather(1, chosen), losers.gather(1, chosen)))
+            self._problem.network.n_backward[rows[asks.cpu().numpy()]] += 1
+            length = sums(gradient.abs()) if options.norm == "linf" else sums(gradient.square()).sqrt_()
+            self._lengths[places] = torch.where(asks[:, None], lengths.scatter(1, chosen, length[:, None]), lengths)
+            self._longest[places] = torch.where(asks, longest[:, 0].maximum(length), longest[:, 0])
+            reach = torch.where(length > 0, gaps.gather(1, chosen)[:, 0] / length, torch.inf)
+            is_nearer = asks & (reach < distance)
+            distance = torch.where(is_nearer, reach, distance)
+            direction = gradient.sign() if options.norm == "linf" else gradient.div_(each(length.clamp(min=1e-30)))
+            step = torch.where(each(is_nearer), direction, step)
+        is_lost = ~distance.isfinite()  # fooled already, or without any gradient to follow
+        self.is_over[places] |= is_lost
+        self._total[places] += step.mul_(each(torch.where(is_lost, 0.0, distance + _BEYOND_8BIT)))
+        moved = self._problem.clean[places] + (1 + options.overshoot) * self._total[places]
+        self.pixels[places] = torch.where(each(is_lost), self.pixels[places], moved.clamp_(0, 255))
+
+    def _planes(self, logits: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the classes (m, k) that are to win, and those (m, k) that they are to win against."""
+        truth = self._problem.labels[places][:, None]
+        if self._problem.aims is not None:
+            aims = self._problem.aims[places][:, None]
+            self._keep_classes(aims, places)
+            return aims, logits.scatter(1, aims, -torch.inf).argmax(dim=1, keepdim=True)
+        n_others = logits.shape[1] - 1
+        n_others = min(self._options.n_candidates - 1, n_others) if self._options.n_candidates else n_others
+        self._keep_classes(logits.scatter(1, truth, -torch.inf).topk(n_others, dim=1).indices, places)
+        classes = self._classes[places]
+        return classes, truth.expand_as(classes)
+
+    def _keep_classes(self, classes: Tensor, places: Tensor) -> None:
+        """Notes the candidates where there are none yet: at an image's first step."""
+        if self._classes.shape[1] == 0:
+            self._classes = classes.new_full((len(self.pixels), classes.shape[1]), -1)
+            self._lengths = self._longest.new_zeros(self._classes.shape)
+        first = self._classes[places, :1] < 0
+        self._classes[places] = torch.where(first, classes, self._classes[places])
+
+
+def _difference(logits: Tensor, winners: Tensor, losers: Tensor) -> Tensor:
+    """Returns the weights (m, n_classes) by which the logits sum up to each winner (m, 1) minus its loser (m, 1)."""
+    zeros = torch.zeros_like(logits)
+    return zeros.scatter(1, winners, 1.0).scatter_add(1, losers, -torch.ones_like(losers, dtype=zeros.dtype))
