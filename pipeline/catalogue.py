@@ -9,7 +9,7 @@ from pipeline.datasets import available_datasets
 from pipeline.errors import InkproofError, WrongUse, near_match
 from pipeline.images import picture_files
 from pipeline.models import available_models
-from pipeline.settings import Experiment, Source
+from pipeline.settings import IMAGES_OPTION, Experiment, Source
 from pipeline.simulator import load_profile, profile_names, profile_summary
 from pipeline.transforms import TRANSFORMS, transform_named
 
@@ -66,8 +66,11 @@ def _check_options(experiment: Experiment, number: int) -> None:
     options = section(kind, attack.options, key, experiment.source or Source(Path("experiment"), {}))
     if hasattr(options, "profile"):
         _check_profile(experiment, options.profile, f"{key}.profile")
+    folder = experiment.resolved_attacks()[number].options.get(IMAGES_OPTION)
     try:  # what one option alone cannot tell: targets, ranges, options that contradict each other
         attack_named(attack.name, options=experiment.resolved_attacks()[number].options)
+        if folder:
+            picture_files(Path(folder))
     except InkproofError as error:
         raise type(error)(f"{experiment.where(key)}: {error.message}", error.hint) from None
 

@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         "init", _init, "write a commented experiment file", "inkproof init my.toml --template kurakin2016", experiment=False
     )
     init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
-    init.add_argument("--template", default="demo", help="demo, eot, kurakin2016, kurakin2016-small or nexus5x (default: demo)")
+    init.add_argument("--template", default="demo", help="demo, eot, kurakin2016, kurakin2016-small, nexus5x or patch (default: demo)")
     for stage, (summary, example) in STAGE_HELP.items():
         add(stage, _stage, summary, example)
     add(

@@ -229,6 +229,8 @@ def _value(value: Any, hint: Any, limits: Any, key: str, source: Source) -> Any:
         items = tuple(_value(item, get_args(hint)[0], limits, key, source) for item in value)
         if not items and "choices" in limits:
             raise WrongUse(f"{source.where(key)}: {key} is empty.", f"Choose from: {', '.join(limits['choices'])}.")
+        if limits.get("is_range") and (len(items) != 2 or items[0] > items[1]):
+            raise WrongUse(f"{source.where(key)}: {key} = {value!r}: expected two values, the lower one first.")
         if len(set(items)) != len(items) and get_args(hint)[0] is not float:
             raise WrongUse(f"{source.where(key)}: {key} = {value!r}: an entry is listed twice.")
         return items

@@ -1,23 +1,27 @@
 """Candidates and their adversarial images, made once each and kept: what select and generate share."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from pipeline.attacks import attack_named
-from pipeline.datasets import Dataset
+from pipeline.datasets import Dataset, open_dataset
 from pipeline.errors import BadInput
 from pipeline.executor import Context
-from pipeline.images import pixels_sha256, png_bytes, read_png
+from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
-from pipeline.settings import AttackSettings
+from pipeline.seeds import generator_for
+from pipeline.settings import AttackSettings, Experiment
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
 TOP = 5
+# built-in signs come with their classes in turn
+_N_CLASSES_IN_TURN = 32
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,20 @@ class CandidatePool:
 class Crafter:
     """Makes adversarial images in batches of one fixed size, and each only once.
 
-    `attacks` are the settings of the attacks that it will be asked for, with every path filled in.
+    `attacks` are the settings of the attacks that it will be asked for, with every path filled in; `training` gives the images
+    for those that learn something once from images of their own (see `training_images`).
     """
 
-    def __init__(self, classifier: Classifier, items: Items, context: Context, attacks: Iterable[AttackSettings]) -> None:
-        self._classifier, self._items, self._context = classifier, items, context
+    def __init__(
+        self,
+        classifier: Classifier,
+        items: Items,
+        context: Context,
+        attacks: Iterable[AttackSettings],
+        training: Callable[[str, int], np.ndarray] | None = None,
+    ) -> None:
+        self._classifier, self._items, self._context, self._training = classifier, items, context, training
+        self._has_learnt: set[str] = set()
         self._names = {found.key: found.name for found in attacks}
         self._attacks = {found.key: attack_named(found.name, options=found.options) for found in attacks}
 
@@ -122,6 +135,7 @@ class Crafter:
         Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
         """
         attack = self._attacks[attack_key]
+        self._learn(attack_key)
         found: dict[tuple[int, str], Crafted] = {}
         missing: list[tuple[Candidate, np.ndarray]] = []
         for candidate, pixels in images:
@@ -146,6 +160,30 @@ class Crafter:
                     found[epsilon, candidate.image_id] = crafted
         return found
 
+    def learnt(self, attack_key: str, side_px: int) -> np.ndarray | None:
+        """Returns the picture, uint8 (side_px, side_px, 3), that an attack learnt to put into images, None for all others."""
+        self._learn(attack_key)
+        attack = self._attacks[attack_key]
+        return attack.picture(side_px) if hasattr(attack, "learn") else None
+
+    def _learn(self, attack_key: str) -> None:
+        """Has an attack learn what it has to before it meets an image: once, and kept like any other result."""
+        attack = self._attacks[attack_key]
+        if attack_key in self._has_learnt or not hasattr(attack, "learn"):
+            return
+        if self._training is not None:
+            attack.prepare(self._training(*attack.training_images))
+        key = content_hash([self._names[attack_key], "learnt", self._classifier.fingerprint, attack.identity])
+        kept, png = self._items.get_json(key), self._items.get(key, ".png")
+        if kept is None or png is None:
+            for _ in self._context.progress(range(1), 1, f"{attack_key}: training"):
+                picture, target = attack.learn(self._classifier, self._classifier.input_size)
+            png, kept = png_bytes(picture), {"target": target}
+            self._items.put(key, png, ".png")
+            self._items.put(key, json_bytes(kept))
+        attack.use(read_png(png), kept["target"])
+        self._has_learnt.add(attack_key)
+
     def _kept(self, attack: str, epsilon: int, candidate: Candidate) -> Crafted | None:
         key = self._key(attack, epsilon, candidate)
         cost, png = self._items.get_json(key), self._items.get(key, ".png")
@@ -160,6 +198,40 @@ class Crafter:
         identity = [self._names[attack], epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint]
         options = getattr(self._attacks[attack], "identity", None)
         return content_hash(identity if options is None else [*identity, options])
+
+
+def training_images(experiment: Experiment, classifier: Classifier, folder: str, n_images: int) -> np.ndarray:
+    """Returns pictures for an attack to learn from, uint8 (n, H, W, 3) at the model's input size, n at most `n_images`.
+
+    They are drawn from the seed; files that cannot be read are passed over.
+
+    Args:
+        folder: of pictures of any size; "" for the experiment's data set, of built-in signs those that are for training.
+
+    Raises:
+        BadInput: there is no picture that can be read.
+    """
+    if folder:
+        files = picture_files(Path(folder))
+        read: Callable[[int], np.ndarray] = lambda place: read_image(files[place]).pixels  # noqa: E731
+        n_all = len(files)
+    else:
+        settings = experiment.resolved_dataset()
+        if settings.name.startswith("builtin:"):
+            settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
+        dataset = open_dataset(settings, classifier.class_names, classifier.wordnet_ids, experiment.seed)
+        read, n_all = lambda place: dataset.image(place).pixels, len(dataset)
+    found: list[np.ndarray] = []
+    for place in generator_for(experiment.seed, "training").permutation(n_all):
+        try:
+            found.append(classifier.prepare(read(int(place))))
+        except BadInput:
+            continue
+        if len(found) == n_images:
+            break
+    if not found:
+        raise BadInput(f"{folder or experiment.dataset.name}: no picture to train on can be read.")
+    return np.stack(found)
 
 
 def top_predictions(probabilities: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:

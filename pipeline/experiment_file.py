@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import SECTIONS, AttackSettings, Experiment, JudgeSettings
+from pipeline.settings import IMAGES_OPTION, SECTIONS, AttackSettings, Experiment, JudgeSettings
 
 WIDTH = 110
 
@@ -48,6 +48,7 @@ def _has_relative_paths(experiment: Experiment) -> bool:
         texts += [value for value in model.arguments.values() if isinstance(value, str) and value.startswith(".")]
     options = (value for attack in experiment.attacks for value in attack.options.values())
     texts += [text for text in (experiment.photograph.profile, *options) if isinstance(text, str) and text.endswith(".toml")]
+    texts += [str(attack.options.get(IMAGES_OPTION, "")) for attack in experiment.attacks]
     return any(text and not text.startswith(("/", "$", "~")) for text in texts)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import AnswerNo, WrongUse
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
-from pipeline.settings import SECTIONS, Experiment, JudgeSettings, ModelSettings
+from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, JudgeSettings, ModelSettings
 from pipeline.store import (
     Run,
     StageRecord,
@@ -345,9 +345,11 @@ def _model_files(model: ModelSettings) -> dict[str, str]:
 
 
 def _attack_profiles(experiment: Experiment) -> dict[str, str]:
-    """Hashes what the user's own profiles say that attacks expect to be printed and photographed with."""
-    values = ((attack.name, key, value) for attack in experiment.resolved_attacks() for key, value in attack.options.items())
-    return {f"{name}.{key}": _profile_hash(value) for name, key, value in values if _is_profile_file(value)}
+    """Hashes the user's own profiles that attacks expect to be printed with, and folders that they learn from."""
+    values = [(attack.name, key, value) for attack in experiment.resolved_attacks() for key, value in attack.options.items()]
+    profiles = {f"{name}.{key}": _profile_hash(value) for name, key, value in values if _is_profile_file(value)}
+    folders = ((name, key, Path(value)) for name, key, value in values if key == IMAGES_OPTION and value)
+    return profiles | {f"{name}.{key}": content_hash(_listing(folder)) for name, key, folder in folders if folder.is_dir()}
 
 
 def _photograph_files(experiment: Experiment) -> dict[str, str]:

@@ -14,6 +14,9 @@ from pipeline.errors import WrongUse
 NO_EPSILON = 0
 WITHOUT_EPSILON = ("deepfool", "jsma", "lbfgs", "cw-l2", "cw-l0", "cw-linf", "patch")
 
+# The option of an attack that names a folder of pictures.
+IMAGES_OPTION = "images"
+
 
 def setting(default: Any, doc: str, **limits: Any) -> Any:
     """Returns a field of a settings record: its default, what it means, and `minimum`, `maximum`, `choices` or `unit`."""
@@ -251,11 +254,15 @@ class Experiment:
         return dataclasses.replace(self.dataset, name=self._filled_name(self.dataset.name), root=root)
 
     def resolved_attacks(self) -> "tuple[AttackSettings, ...]":
-        """Returns the attacks' settings with the paths among their options filled in: texts that end in .toml."""
+        """Returns the attacks' settings with the paths among their options filled in: a folder of images, and .toml files."""
         return tuple(
-            dataclasses.replace(attack, options={key: self.profile_place(value) for key, value in attack.options.items()})
+            dataclasses.replace(attack, options={key: self._option(key, value) for key, value in attack.options.items()})
             for attack in self.attacks
         )
+
+    def _option(self, key: str, value: Any) -> Any:
+        is_folder = key == IMAGES_OPTION and isinstance(value, str) and value
+        return str(self.path(value)) if is_folder else self.profile_place(value)
 
     def profile_place(self, value: Any) -> Any:
         """Returns the path of a profile that is a .toml file; anything else, such as a built-in profile's name, as it is."""

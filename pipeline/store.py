@@ -91,6 +91,10 @@ class Run:
         """Returns the path of an adversarial image, relative to `printouts`."""
         return f"images/{cell_folder(attack, epsilon_8bit)}/{image_id}.png"
 
+    def patch(self, attack: str) -> str:
+        """Returns the path, below the printouts, of the picture that an attack learnt, to be printed alone."""
+        return f"patches/{attack}.png"
+
     def items(self, stage: str, folder: Path) -> "Items":
         """Returns the per-item results of a stage, kept in a hidden folder beside its outputs."""
         return Items(folder / ".items" / f"{stage}-{VERSION}")

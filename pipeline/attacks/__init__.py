@@ -61,8 +61,13 @@ ATTACKS = {
     ),
     "eot": Entry(
         "pipeline.attacks.expectation:ExpectationOverTransformation",
-        "iterative through simulated printing and photographing, in the mean of many draws",
+        "iterative through simulated print and camera, or digital transforms, in the mean of many draws",
         of.ExpectationOptions,
+    ),
+    "patch": Entry(
+        "pipeline.attacks.patch:AdversarialPatch",
+        "one printable patch that leads every image it lies in to one class (Brown et al.)",
+        of.PatchOptions,
     ),
 }
 

@@ -171,3 +171,48 @@ class CarliniL0Options:
     )
     target: str = _target()
     seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class PatchOptions:
+    """Options of `patch`."""
+
+    target: str = setting("random", '"random": one class for all images, drawn from the seed; or a class number in quotes.')
+    shape: str = setting("circle", "Outline of the patch.", choices=("circle", "square"))
+    scale_rate: tuple[float, ...] = setting(
+        (0.5, 0.5),
+        "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side.",
+        minimum=0.02,
+        maximum=1,
+        is_range=True,
+    )
+    trained_scale_rate: tuple[float, ...] = setting((0.3, 0.65), "The same in training.", minimum=0.02, maximum=1, is_range=True)
+    rotation_deg: float = setting(22.5, "How far it is turned at most, either way.", minimum=0, maximum=180, unit="deg")
+    location: str = setting(
+        "anywhere",
+        'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.',
+        choices=("anywhere", "off-centre"),
+    )
+    over: str = setting(
+        "file",
+        'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.',
+        choices=("file", "camera"),
+    )
+    profile: str = setting(
+        "office-phone",
+        "Simulated printer, and camera, that it is made for: a name (see `inkproof list profiles`) or a .toml file.",
+    )
+    image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=200, unit="mm")
+    variation_weight: float = setting(1.0, "Weight of the total variation, per pixel on [0, 1].", minimum=0, maximum=1000)
+    printable_weight: float = setting(
+        2.0,
+        "Weight of the non-printability: mean distance on [0, 1] to the nearest of 30 colours that the printer has.",
+        minimum=0,
+        maximum=1000,
+    )
+    n_steps: int = setting(300, "Steps of the training.", minimum=1, maximum=1_000_000)
+    n_samples: int = setting(16, "Images with the patch that each step's gradient is the mean of.", minimum=1, maximum=1024)
+    learning_rate: float = setting(0.05, "Rate of Adam on [0, 1]; it falls to 0 along a cosine.", minimum=1e-6, maximum=10)
+    images: str = setting("", "Folder of pictures to train on (empty: the data set's; of built-in signs, those for training).")
+    n_images: int = setting(64, "Images to train on, at most.", minimum=1, maximum=100_000)
+    seed: int = _seed()

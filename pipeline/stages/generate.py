@@ -1,11 +1,13 @@
 """Attacks the drawn images and saves each result as the 8-bit PNG that everything later reads."""
 
 from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 
-from pipeline.crafting import Crafted, Crafter
+from pipeline.crafting import Crafted, Crafter, training_images
 from pipeline.errors import BadInput
 from pipeline.executor import Context
-from pipeline.images import pixels_sha256, read_png
+from pipeline.images import pixels_sha256, png_bytes, read_png
 from pipeline.metrics import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
@@ -13,9 +15,12 @@ from pipeline.settings import NO_EPSILON, Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, cell_folder, read_table, replace_folder, write_bytes, write_table
 
+# 10 cm at 300 dots per inch
+PATCH_PX = 1200
+
 
 def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `images/<attack>-eps<k>/<image>.png` and `pairs.parquet`.
+    """Writes `images/<attack>-eps<k>/<image>.png` and `pairs.parquet`; `patches/<attack>.png` of an attack that learns a picture.
 
     Raises:
         BadInput: a clean image was changed since it was drawn.
@@ -23,7 +28,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     selected = read_table(run.printouts / "selection.parquet", Selected)
     candidates = {found.image_id: found for found in read_table(run.printouts / "candidates.parquet", Candidate)}
     classifier = load_classifier(experiment.resolved_model(), context.device)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks())
+    training = partial(training_images, experiment, classifier)
+    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
     pairs: list[Pair] = []
     written: list[str] = []
     for attack in experiment.attacks:
@@ -62,10 +68,22 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     write_table(run.printouts / "pairs.parquet", Pair, pairs)
     clean_images = {pair.clean_path for pair in pairs}
     replace_folder(run.printouts / "images", {path.removeprefix("images/") for path in clean_images | set(written)})
+    patches = _patches(experiment, run, crafter)
     cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
     notes = (f"{summary['n_unchanged']} adversarial images equal their clean image",) if summary["n_unchanged"] else ()
-    return Outcome(("pairs.parquet", *written), summary, notes)
+    notes += tuple(f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches)
+    return Outcome(("pairs.parquet", *written, *patches), summary, notes)
+
+
+def _patches(experiment: Experiment, run: Run, crafter: Crafter) -> list[str]:
+    """Writes what attacks learnt as pictures large enough to be printed alone."""
+    learnt = {run.patch(attack.key): crafter.learnt(attack.key, PATCH_PX) for attack in experiment.attacks}
+    paths = [path for path, pixels in learnt.items() if pixels is not None]
+    for path in paths:
+        write_bytes(run.printouts / path, png_bytes(learnt[path]))
+    replace_folder(run.printouts / "patches", {Path(path).name for path in paths})
+    return paths
 
 
 def _progress_label(attack: str, epsilons: list[int]) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions
+from pipeline.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions, training_images
 from pipeline.datasets import open_dataset
 from pipeline.errors import BadInput, WrongUse
 from pipeline.executor import Context
@@ -41,7 +42,8 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks())
+    training = partial(training_images, experiment, classifier)
+    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
     draw = _Draw(experiment, pool, crafter, classifier, context)
     chosen, fills = draw.all_cells()
     if not chosen:

@@ -1,0 +1,206 @@
+"""The adversarial patch (Brown et al. 2017): one printable picture that leads every image it lies in to one class.
+
+It is trained once, on images of its own, and then pasted into each image at that image's own place: an image's result depends on
+its pixels, on the patch and on nothing else.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
+from pipeline.attacks.network import Network, clean_pixels, saved_images
+from pipeline.attacks.options import PatchOptions
+from pipeline.attacks.patch_placement import Placement, draw_placement, pasted
+from pipeline.attacks.patch_printable import non_printability, printable_colours, total_variation
+from pipeline.errors import WrongUse
+from pipeline.images import pixels_sha256, resize_shorter_and_crop
+from pipeline.seeds import generator_for, seed_for
+from pipeline.simulator import load_profile, profile_content
+from pipeline.store import content_hash
+
+RANDOM = "random"
+# places in each pixel that are averaged: fewer in training, where thousands of images are made
+_FINENESS, _FINENESS_IN_TRAINING = 4, 2
+_LEAST_SIDE_PX = 8
+_FIRST_DECAY, _SECOND_DECAY, _TINY = 0.9, 0.999, 1e-8
+
+
+class AdversarialPatch:
+    """Adam on E[-log Pr(target | A(p, x, l, t))] over images x, places l and turns and scales t, plus what printing asks for."""
+
+    name = "patch"
+    targeted = True
+    accepts_targets = False
+
+    def __init__(self, options: PatchOptions | None = None) -> None:
+        self._options = options or PatchOptions()
+        if self._options.target != RANDOM and not self._options.target.isdigit():
+            raise WrongUse(
+                f'attack "patch": target = "{self._options.target}" is no target.',
+                f'Choose "{RANDOM}" or a class number in quotes.',
+            )
+        self._profile = load_profile(self._options.profile)
+        self._scale, self._trained_scale = (
+            tuple(map(float, r)) for r in (self._options.scale_rate, self._options.trained_scale_rate)
+        )
+        self._training: np.ndarray | None = None
+        self._learnt: tuple[np.ndarray, int] | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on besides image and network: also the images that it was trained on."""
+        is_used = self._options.over == "camera" or self._options.printable_weight > 0
+        trained_on = "" if self._training is None else content_hash([pixels_sha256(image) for image in self._training])
+        told = {"profile": profile_content(self._profile) if is_used else "", "images": trained_on}
+        return asdict(self._options) | told | {"scale_rate": self._scale, "trained_scale_rate": self._trained_scale}
+
+    @property
+    def training_images(self) -> tuple[str, int]:
+        """The folder that training images come from, "" for the experiment's own data set, and how many are wanted."""
+        return self._options.images, self._options.n_images
+
+    def prepare(self, images: np.ndarray) -> None:
+        """Takes the images to train on, uint8 (n, H, W, 3) at the model's input size; without, it trains on built-in signs."""
+        self._training, self._learnt = images, None
+
+    def learn(self, classifier: Differentiable, image_px: tuple[int, int]) -> tuple[np.ndarray, int]:
+        """Returns the trained patch, uint8 (P, P, 3), and the class that it leads to."""
+        if self._training is None:
+            self._training = _built_in_images(self._options.n_images, image_px)
+        if self._training.shape[1:3] != tuple(image_px):
+            raise ValueError(f"expected images of {self._training.shape[1:3]} px, as the patch was trained on, got {image_px}")
+        network = Network(classifier, 1)
+        images = clean_pixels(self._training, classifier.device)
+        n_classes = network.logits(images[:1]).shape[1]
+        if self._options.target == RANDOM:
+            target = int(generator_for(self._options.seed, "patch-target").integers(n_classes))
+        else:
+            target = int(self._options.target)
+        if target >= n_classes:
+            raise WrongUse(f"target = {target}: the network has the classes 0 to {n_classes - 1}.")
+        return _Training(self._options, self._trained_scale, self._profile, network, images, target).patch(
+            self._side_px(image_px)
+        ), target
+
+    def use(self, patch: np.ndarray, target: int) -> None:
+        """Takes a patch that was trained before, as `learn` returned it."""
+        self._learnt = patch, target
+
+    def picture(self, side_px: int) -> np.ndarray:
+        """Returns the learnt patch on white paper, uint8 (side_px, side_px, 3): as it is pasted, but larger."""
+        if self._learnt is None:
+            raise ValueError("expected a patch that was learnt: call learn and use first")
+        paper = torch.full((1, 3, side_px, side_px), 255.0)
+        middle = (side_px - 1) / 2
+        whole = Placement(middle, middle, side_px, 0.0)
+        canvas = clean_pixels(self._learnt[0][None], torch.device("cpu"))[0]
+        return saved_images(pasted(paper, canvas, [whole], self._options.shape, _FINENESS_IN_TRAINING).round().clamp_(0, 255))[0]
+
+    def perturb(
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int] = (NO_EPSILON,),
+        targets: np.ndarray | None = None,
+    ) -> dict[int, Perturbed]:
+        """Returns the images with the patch in them, under NO_EPSILON; they cost no pass, training is not theirs.
+
+        See `Attack.perturb`.
+        """
+        if targets is not None:
+            raise ValueError("expected no targets: a patch is trained for one class")
+        if self._learnt is None:
+            self._learnt = self.learn(classifier, images.shape[1:3])
+        patch, target = self._learnt
+        clean, found = clean_pixels(images, classifier.device), []
+        canvas = clean_pixels(patch[None], classifier.device)[0]
+        for place, image in enumerate(images):  # one by one: thousands of places in each would not fit in memory for all
+            rng = generator_for(self._options.seed, "patch", pixels_sha256(image))
+            placement = draw_placement(self._options, images.shape[1:3], self._scale, rng)
+            one = pasted(clean[place : place + 1], canvas, [placement], self._options.shape, _FINENESS)
+            found.append(saved_images(one.round().clamp_(0, 255)))
+        nothing = np.zeros(len(images), np.int64)
+        return {NO_EPSILON: Perturbed(np.concatenate(found), np.full(len(images), target, np.int64), nothing, nothing.copy())}
+
+    def _side_px(self, image_px: tuple[int, int]) -> int:
+        """A patch pixel is never smaller than an image pixel's share of it at the largest scale."""
+        return max(_LEAST_SIDE_PX, math.ceil(min(image_px) * max(self._scale[1], self._trained_scale[1])))
+
+
+class _Training:
+    """One training, from its seed alone."""
+
+    def __init__(
+        self, options: PatchOptions, scale: tuple[float, float], profile: Any, network: Network, images: Tensor, target: int
+    ) -> None:
+        self._options, self._scale, self._network, self._images, self._target = options, scale, network, images, target
+        self._channel = None
+        if options.over == "camera":
+            from pipeline.simulator.channel import Channel
+
+            self._channel = Channel(profile, tuple(images.shape[2:]), image_mm=options.image_mm)
+        self._colours = torch.from_numpy(printable_colours(profile)).to(images.device)
+
+    def patch(self, side_px: int) -> np.ndarray:
+        """Returns the patch after the last step, rounded, uint8 (P, P, 3)."""
+        settings, device = self._options, self._images.device
+        rng = generator_for(settings.seed, "patch-training")
+        noise = torch.Generator(device).manual_seed(seed_for(settings.seed, "patch-training"))
+        start = rng.uniform(102, 153, (3, side_px, side_px)).astype(np.float32)
+        patch, covered = torch.from_numpy(start).to(device), covered_by(settings.shape, side_px).to(device)
+        mean, square = torch.zeros_like(patch), torch.zeros_like(patch)
+        for step in range(settings.n_steps):
+            gradient = self._gradient(patch, covered, rng, noise)
+            mean.lerp_(gradient, 1 - _FIRST_DECAY)
+            square.lerp_(gradient.square(), 1 - _SECOND_DECAY)
+            rate = 255 * settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.n_steps))
+            unbiased = mean / (1 - _FIRST_DECAY ** (step + 1))
+            scale = (square / (1 - _SECOND_DECAY ** (step + 1))).sqrt_().add_(_TINY)
+            patch.addcdiv_(unbiased, scale, value=-rate).clamp_(0, 255)
+        return saved_images(torch.where(covered, patch.round(), 255.0)[None])[0]
+
+    def _gradient(self, patch: Tensor, covered: Tensor, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
+        settings, image_px = self._options, tuple(self._images.shape[2:])
+        n = settings.n_samples
+        chosen = torch.from_numpy(rng.integers(len(self._images), size=n)).to(patch.device)
+        placements = [draw_placement(settings, image_px, self._scale, rng) for _ in range(n)]
+        with torch.enable_grad():
+            canvas = patch.detach().requires_grad_()
+            seen = pasted(self._images[chosen], canvas, placements, settings.shape, _FINENESS_IN_TRAINING)
+            if self._channel is not None:
+                seen = 255 * self._channel(seen / 255, self._channel.draw(n, rng), noise)
+            _, gradient = self._network.gradient(seen.detach(), self._loss, np.zeros(n, np.int64))
+            cost = (seen * (gradient / n)).sum()  # its gradient is the network's, followed back to the patch
+            if settings.variation_weight > 0:
+                cost = cost + settings.variation_weight * total_variation(canvas, covered)
+            if settings.printable_weight > 0:
+                cost = cost + settings.printable_weight * non_printability(canvas, self._colours, covered)
+            return torch.autograd.grad(cost, canvas)[0]
+
+    def _loss(self, logits: Tensor, index: Tensor) -> Tensor:
+        goal = torch.full((len(logits),), self._target, dtype=torch.int64, device=logits.device)
+        return cross_entropy(logits, goal, reduction="none")
+
+
+def covered_by(shape: str, side_px: int) -> Tensor:
+    """Returns where a patch of P pixels has ink, bool (P, P): the whole square, or what the inscribed circle touches."""
+    if shape == "square":
+        return torch.ones(side_px, side_px, dtype=torch.bool)
+    # the nearest point of a pixel to the middle, so that no pixel that is read at the edge is left untrained
+    reach = ((torch.arange(side_px) + 0.5 - side_px / 2).abs() - 1.0).clamp(min=0)
+    return reach.square()[:, None] + reach.square()[None, :] <= (side_px / 2) ** 2
+
+
+def _built_in_images(n: int, image_px: tuple[int, int]) -> np.ndarray:
+    from pipeline.datasets.signs import SignsDataset
+
+    signs = SignsDataset(n, split="train")
+    return np.stack([resize_shorter_and_crop(signs.image(i), max(image_px), tuple(image_px)) for i in range(n)])
