@@ -39,6 +39,7 @@ def settle(
     rows: np.ndarray | None = None,
     moves_closer: bool = True,
     confidence: float = 0.0,
+    n_refinements: int = _N_REFINE,
 ) -> Settled:
     """Returns the images to save: rounded, mended where rounding undid the attack, and moved closer where that can be had.
 
@@ -54,6 +55,7 @@ def settle(
         rows: which of the call's images these are, for counting.
         moves_closer: False leaves an image that fools where it is: what another library found is not improved on.
         confidence: the margin in logits by which an image has to fool.
+        n_refinements: passes, at most, in which an image is moved closer.
     """
     if norm not in ("l2", "linf", "l0"):
         raise ValueError(f'expected norm "l2", "linf" or "l0", got {norm!r}')
@@ -61,13 +63,13 @@ def settle(
     state = _State(network, clean, found, labels, targets, norm, rows, confidence)
     state.look(is_found.nonzero()[:, 0])
     first = state.fools.clone()
-    for attempt in range(_N_REPAIR):
+    for _ in range(_N_REPAIR):
         active = (is_found & ~state.fools).nonzero()[:, 0]
         if not len(active):
             break
-        state.push(active, 1 + 0.25 * attempt)
+        state.push(active)
         state.look(active)
-    for _ in range(_N_REFINE if moves_closer else 0):
+    for _ in range(n_refinements if moves_closer else 0):
         active = (is_found & state.fools & ~state.is_finished).nonzero()[:, 0]
         if not len(active):
             break
@@ -98,6 +100,7 @@ class _State:
         self.best, self._behind_best = self._now.clone(), _Plane.empty(clean)
         self._best_cost = clean.new_full((n,), torch.inf)
         self._aim = clean.new_zeros(n)  # margin that a projection asks of the plane
+        self._missing, self._boost = clean.new_full((n,), torch.inf), clean.new_ones(n)
         self.fools, self.is_finished = (torch.zeros(n, dtype=torch.bool, device=clean.device) for _ in range(2))
         reach = (self._now - clean).abs().amax(dim=(1, 2, 3)).clamp_(min=1)
         self._radius = reach if norm == "linf" else torch.full_like(reach, 255)
@@ -121,8 +124,11 @@ class _State:
         self.fools[chosen] = True
         return fools, better
 
-    def push(self, active: Tensor, overshoot: float) -> None:
-        """Moves values by one level each, those first that bring most margin for their cost, until the plane says enough."""
+    def push(self, active: Tensor) -> None:
+        """Moves values by one level each, those first that bring most margin for their cost, until the plane says enough.
+
+        Where a push did not halve what is missing, the boundary is bent and the next one asks twice as much of the plane.
+        """
         plane, now, clean = self._here.of(active), self._now[active], self._clean[active]
         step = plane.gradient.sign()
         moved = now + step
@@ -131,7 +137,10 @@ class _State:
             allowed &= self._may_change[active]
         cost = (2 * step * (now - clean) + 1).clamp_(min=0.1)  # of the squared distance; a step back to the clean image is free
         gain = torch.where(allowed, plane.gradient.abs(), 0.0)
-        needed = (self._wanted(plane) - plane.margin) * overshoot
+        missing = self._wanted(plane) - plane.margin
+        self._boost[active] *= torch.where(missing > self._missing[active] / 2, 2.0, 1.0)
+        self._missing[active] = missing
+        needed = missing * self._boost[active]
         self._now[active] = torch.where(_most_worth(gain, cost, needed), moved, now)
         if self._norm == "linf":  # where the ball is too small for it, it grows by one level
             self._radius[active] += (gain.sum(dim=(1, 2, 3)) < needed).float()
