@@ -1,0 +1,67 @@
+"""The command line: parse, call one stage, print. The only room that prints or exits; heavy imports stay inside commands."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline.cli.parser import COMMANDS, command_parser
+from pipeline.cli.telling import print_json, print_text
+from pipeline.errors import BadInput, InkproofError, Unavailable
+from pipeline.executor import BLAS_THREADS
+
+__all__ = ["COMMANDS", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    os.environ.setdefault(BLAS_THREADS, "1")
+    try:
+        options = command_parser().parse_args(arguments)
+        result, code = options.command(options)
+        print_json(result) if as_json else print_text(result, options.quiet)
+        return code
+    except InkproofError as error:
+        return _fail(error, as_json, _is_verbose(arguments))
+    except KeyboardInterrupt:
+        print("interrupted; type the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail(Unavailable("Not enough memory.", "Use fewer --workers or a smaller input_px."), as_json, False)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        advice = "Use a smaller model.input_px or fewer --workers."
+        return _fail(Unavailable("Not enough memory.", advice), as_json, _is_verbose(arguments))
+    except OSError as error:
+        return _fail(_os_error(error), as_json, _is_verbose(arguments))
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    """Returns whether a person asked for details, also where the command line could not be parsed."""
+    return "-v" in arguments or "--verbose" in arguments
+
+
+def _os_error(error: OSError) -> InkproofError:
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(f"{place}the disk is full.", "Make room and type the same command again: nothing is lost.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Unavailable(f"{place}not allowed to write or read there.", "Choose another place with --workspace DIR.")
+    return BadInput(f"{place}{error.strerror or error}.")
+
+
+def _fail(error: InkproofError, as_json: bool, verbose: bool) -> int:
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
+    print(f"inkproof: {error}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,273 @@
+"""What each command does: it opens the experiment, calls one function of the house, and says what is shown."""
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.telling import KINDS, bars, stage_facts, stage_line
+from pipeline.errors import BadInput, Unavailable, WrongUse
+
+STAGE_HELP = {
+    "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),
+    "generate": ("attack the drawn images and save the 8-bit results", "inkproof generate my.toml --workers 2"),
+    "layout": ("lay the pairs out with QR codes on printable pages", "inkproof layout my.toml --set layout.paper=Letter"),
+    "photograph": (
+        "photograph the pages with the simulated printer and phone",
+        "inkproof photograph my.toml --set photograph.by=simulator",
+    ),
+    "crop": ("find the pages in the photos and crop every image", "inkproof crop my.toml --set capture.strict=true"),
+    "transform": (
+        "apply blur, noise, JPEG, brightness and contrast",
+        "inkproof transform my.toml --set 'transforms.blur=[1, 2]'",
+    ),
+    "classify": ("ask the model about every file, transform and crop", "inkproof classify my.toml --device cuda"),
+    "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
+    "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
+}
+MOST_WORKERS = 8
+
+
+def init(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.errors import near_match
+    from pipeline.store import write_bytes
+
+    templates = {path.stem: path for path in sorted(_templates().glob("*.toml"))}
+    if options.template not in templates:
+        raise WrongUse(f'there is no template "{options.template}".', near_match(options.template, templates))
+    file = Path(options.file)
+    if file.exists() and not options.force:
+        raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
+    if not options.dry_run:
+        name = f'name = "{_run_name(file.stem)}"'
+        text = templates[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
+        write_bytes(file, text.encode())
+    return {"wrote": str(file), "template": options.template, "next": shlex.join(["inkproof", "run", str(file)])}, 0
+
+
+def _run_name(stem: str) -> str:
+    """Returns a name that a folder of a run can have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-") or "experiment"
+
+
+def stage(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import run_stage
+
+    experiment, run, context = _opened(options)
+    if options.dry_run:
+        return _dry_run(experiment, run, options.name, options.force), 0
+    state = run_stage(options.name, experiment, run, context, options.force)
+    following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
+    advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
+    table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
+    return {"stages": [stage_facts(state, run)], **table, "next": advice}, 0
+
+
+def _rate_table(run: Any) -> str:
+    """Returns the destruction rates by photographs in the form of the paper's Table 3."""
+    from pipeline.records import RateRow
+    from pipeline.reporting.tables import as_text, photo_rate_table
+    from pipeline.store import read_json, record_from
+
+    rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
+    origins = sorted({row.origin for row in rows if row.transform == "photo"})
+    tables = [as_text(photo_rate_table(rows, origin=origin)) for origin in origins]
+    if len(origins) > 1:  # real and simulated photographs are never pooled
+        tables = [f"Photographs by {origin}:\n{table}" for origin, table in zip(origins, tables, strict=True)]
+    return "\n" + "\n\n".join(tables) + "\n" if tables else "\nNo photograph has been judged yet.\n"
+
+
+def run(options: argparse.Namespace) -> tuple[Any, int]:
+    experiment, run, context = _opened(options)
+    return _run_experiment(experiment, run, context, options)
+
+
+def demo(options: argparse.Namespace) -> tuple[Any, int]:
+    options.experiment = _templates() / "demo.toml"
+    experiment, run, context = _opened(options)
+    return _run_experiment(experiment, run, context, options)
+
+
+def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import DONE, instructions, run_all
+
+    if options.dry_run:
+        return _dry_run(experiment, run, "", options.force), 0
+    states = []
+    for state in run_all(experiment, run, context, options.force):
+        states.append(state)
+        if not options.json and not options.quiet:
+            print(stage_line(stage_facts(state, run)), file=sys.stderr)
+    result = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]} if options.json else {}
+    if any(state.stage == "report" and state.state == DONE for state in states):
+        result |= {"headline": _headline(run), "report": str(run.reports / "report.pdf")}
+    if waiting := [state.stage for state in states if state.state != DONE]:
+        result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
+    return result, 0
+
+
+def status(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import DONE, WAITING, instructions, status
+
+    experiment, run, _ = _opened(options, check=False)
+    states = status(experiment, run)
+    result = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
+    if any(state.state == WAITING for state in states) and run.layout.is_file():
+        result["todo"] = instructions(experiment, run)
+    elif any(state.state != DONE for state in states):
+        result["next"] = f"inkproof run {experiment.words}"
+    return result, 0
+
+
+def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.calibration.command import calibrate_files, parameters_text, write_page
+
+    output = Path(options.output)
+    if options.page:
+        if options.photos:
+            raise WrongUse("--page writes the page to print; photos of it come later.", "Leave out one of the two.")
+        if not options.dry_run:
+            write_page(Path(options.page), options.paper, options.orientation, options.force)
+        return {"wrote": options.page, "next": "print it at 100 %, photograph it, then: inkproof calibrate PHOTO"}, 0
+    if not options.photos:
+        hint = "Print the page (inkproof calibrate --page calibration.pdf), photograph it, and name the photos."
+        raise WrongUse("There is no photo to calibrate from.", hint)
+    if output.suffix != ".toml":
+        raise WrongUse(f"--output {output}: a profile's name ends in .toml.")
+    if options.dry_run:
+        because = f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written"
+        return {"would_run": [{"stage": "calibrate", "because": because}]}, 0
+    quiet = options.quiet or options.json
+    fitted = calibrate_files(
+        [Path(photo) for photo in options.photos],
+        options.base,
+        output,
+        options.force,
+        lambda what: None if quiet else print(f"fitting {what}", file=sys.stderr),
+    )
+    told = {"parameters": fitted.parameters, "notes": fitted.notes} if options.json else {"table": parameters_text(fitted)}
+    advice = shlex.join(["inkproof", "run", "EXPERIMENT", "--set", f"photograph.profile={output}"])
+    return {**told, "wrote": str(output), "report": str(output.with_suffix(".pdf")), "next": advice}, 0
+
+
+def import_predictions(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import check_done
+    from pipeline.judging.command import import_predictions, import_text, make_template
+
+    experiment, run, _ = _opened(options)
+    check_done("generate", experiment, run)
+    if options.template:
+        if options.file or options.judge:
+            raise WrongUse("--template writes the table to fill in; it is imported later.", "Leave out FILE.csv and --judge.")
+        n_images = make_template(run, Path(options.template), options.force, options.dry_run)
+        advice = f"inkproof import-predictions {experiment.words} {shlex.quote(options.template)} --judge NAME"
+        return {"n_images": n_images, "wrote": options.template, "next": f"fill in the labels, then: {advice}"}, 0
+    if not options.file or not options.judge:
+        raise WrongUse("A file and --judge NAME are needed.", "Or write a table to fill in: --template FILE.csv")
+    told = import_predictions(
+        experiment, run, Path(options.file), options.judge, options.keep_going, options.force, options.dry_run
+    )
+    return (told if options.json else {"table": import_text(told)}) | {"next": f"inkproof run {experiment.words}"}, 0
+
+
+def transfer(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import check_done
+    from pipeline.judging.command import matrix_text, write_matrix
+
+    opened = [_opened(argparse.Namespace(**{**vars(options), "experiment": name})) for name in options.experiments]
+    for experiment, run, _ in opened:
+        check_done("generate", experiment, run)
+    if options.dry_run:
+        because = f"{len(opened)} models would judge the files of {len(opened)} runs"
+        return {"would_run": [{"stage": "transfer", "because": because}]}, 0
+    cells, path = write_matrix([(experiment, run) for experiment, run, _ in opened], opened[0][2])
+    told = {"cells": cells} if options.json else {"table": matrix_text(cells)}
+    return {**told, "wrote": str(path)}, 0
+
+
+def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.attack_table.command import TableRequest, attack_table, chosen_attacks, described
+
+    experiment, run, context = _opened(options)
+    names = tuple(name.strip() for name in options.attacks.split(",") if name.strip())
+    request = TableRequest(options.table, names, options.n_images, options.n_targets, options.max_epsilon)
+    if options.dry_run:
+        return {"would_run": [described(request, chosen_attacks(experiment, request))]}, 0
+    output = Path(options.output) if options.output else None
+    made = attack_table(experiment, run, context, request, output, options.force)
+    if options.json:
+        return {"rows": made.rows, "wrote": str(made.csv), "latex": str(made.latex)}, 0
+    return {"table": made.text, "wrote": f"{made.csv} and {made.latex.name}"}, 0
+
+
+def list_names(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.catalogue import listed
+
+    return {kind: listed(kind) for kind in ([options.kind] if options.kind else KINDS)}, 0
+
+
+def doctor(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.doctor import examine
+
+    checks = examine(options.workspace)
+    broken = [check for check in checks if check.needed and not check.works]
+    return {"checks": checks, "ready": not broken}, 4 if broken else 0
+
+
+def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
+    from pipeline.catalogue import check_names
+    from pipeline.config import load_experiment
+    from pipeline.executor import Context, silent
+    from pipeline.store import Run
+
+    if options.seed is not None and options.seed < 0:
+        raise WrongUse(f"--seed {options.seed}: expected 0 or more.")
+    if options.workers < 0:
+        raise WrongUse(f"--workers {options.workers}: expected 1 or more.")
+    path = Path(options.experiment)
+    by_name = options.workspace / "printouts" / str(options.experiment) / "experiment.toml"
+    if not path.is_file() and by_name.is_file():
+        path = by_name
+    flags = [] if options.seed is None else ["--seed", str(options.seed)]
+    flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
+    experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
+    check_names(experiment)
+    if check:
+        _check_device(options.device)
+    shows = sys.stderr.isatty() and not options.quiet and not options.json
+    context = Context(options.device, options.workers or min(os.cpu_count() or 1, MOST_WORKERS), bars if shows else silent)
+    return experiment, Run(options.workspace, experiment.name), context
+
+
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise Unavailable(f"--device {device}: {str(error).splitlines()[0]}.", "Use --device cpu.") from None
+
+
+def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any]:
+    from pipeline.flow import what_would_run
+
+    states = what_would_run(experiment, run, only, force)
+    return {"would_run": [{"stage": state.stage, "because": state.reason or state.state} for state in states]}
+
+
+def _headline(run: Any) -> list[str]:
+    """Returns the sentences that matter, from the counts on disk."""
+    from pipeline.store import read_stage_record
+
+    record = read_stage_record(run.reports, "report")
+    return list(record.summary.get("headline", [])) if record else []
+
+
+def _templates() -> Path:
+    packaged = Path(__file__).parents[1] / "examples"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples"

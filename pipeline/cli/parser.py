@@ -1,0 +1,188 @@
+"""The commands with their options and their help."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.cli import commands
+from pipeline.cli.commands import STAGE_HELP
+from pipeline.cli.telling import KINDS
+from pipeline.errors import WrongUse, near_match
+from pipeline.version import VERSION
+
+COMMANDS = (
+    "init",
+    *STAGE_HELP,
+    "run",
+    "status",
+    "demo",
+    "calibrate",
+    "import-predictions",
+    "transfer",
+    "attack-table",
+    "list",
+    "doctor",
+)
+EPILOG = """examples:
+  inkproof demo                       a whole experiment with simulated photographs, in about two minutes
+  inkproof init my.toml               write a commented experiment file
+  inkproof run my.toml                every stage that can run; stops where you print and photograph
+  inkproof status my.toml             what is done, stale (and why), missing, or waiting for you
+  inkproof list attacks               what there is to choose from
+
+exit codes: 0 done, or as far as it gets without you · 1 the answer is no · 2 wrong use · 3 bad input
+            4 something is missing here · 130 interrupted
+"""
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """Returns the parser of every command."""
+    text = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="inkproof",
+        description="Does an adversarial attack survive ink, paper and a camera?",
+        epilog=EPILOG,
+        formatter_class=text,
+    )
+    parser.add_argument("--version", action="version", version=f"inkproof {VERSION}")
+    entries = parser.add_subparsers(title="commands, in the order of the flow", metavar="COMMAND", required=True)
+    shared = _shared_options()
+
+    def add(
+        name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True
+    ) -> argparse.ArgumentParser:
+        entry = entries.add_parser(
+            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=text, parents=[shared]
+        )
+        entry.set_defaults(command=command, name=name)
+        if experiment:
+            entry.add_argument("experiment", metavar="EXPERIMENT", help="a TOML file, or the name of a run in this workspace")
+        return entry
+
+    init = add(
+        "init",
+        commands.init,
+        "write a commented experiment file",
+        "inkproof init my.toml --template kurakin2016",
+        experiment=False,
+    )
+    init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
+    init.add_argument("--template", default="demo", help="attacks, demo, eot, kurakin2016, kurakin2016-small, nexus5x or patch")
+    for stage, (summary, example) in STAGE_HELP.items():
+        add(stage, commands.stage, summary, example)
+    add(
+        "run",
+        commands.run,
+        "run every stage that can run; stops at the human step and goes on when called again",
+        "inkproof run my.toml",
+    )
+    add(
+        "status",
+        commands.status,
+        "each stage: done, stale because …, missing, or waiting for you",
+        "inkproof status my.toml --json",
+    )
+    add("demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
+    fitter = add(
+        "calibrate",
+        commands.calibrate,
+        "fit a profile to your printer and phone from photos of the calibration page",
+        "inkproof calibrate IMG_1.jpg IMG_2.jpg IMG_3.jpg --output my-printer.toml\n"
+        "  inkproof calibrate --page calibration.pdf --paper Letter      the page alone, to print",
+        experiment=False,
+    )
+    fitter.add_argument("photos", nargs="*", metavar="PHOTO", help="photos of the printed calibration page; three are better")
+    fitter.add_argument("--base", default="office-phone", metavar="NAME", help="profile of all that photos cannot tell")
+    fitter.add_argument(
+        "--output", default="printer-and-phone.toml", metavar="FILE", help="the profile to write; a report goes beside it as .pdf"
+    )
+    fitter.add_argument("--page", metavar="FILE", help="write the calibration page as a PDF, and nothing else")
+    fitter.add_argument("--paper", default="A4", help="of --page: A4, A3 or Letter (default: A4)")
+    fitter.add_argument("--orientation", default="portrait", help="of --page: portrait or landscape (default: portrait)")
+    importer = add(
+        "import-predictions",
+        commands.import_predictions,
+        "bring in labels that an app or a person read off, as one more judge",
+        "inkproof import-predictions my.toml phone.csv --judge phone-app\n"
+        "  inkproof import-predictions my.toml --template phone.csv      every printed image, to fill in by hand",
+    )
+    importer.add_argument("file", nargs="?", metavar="FILE.csv", help="one row an image; the columns are in docs/transfer.md")
+    importer.add_argument("--judge", default="", metavar="NAME", help="what who or whatever said it is called")
+    importer.add_argument("--keep-going", action="store_true", help="leave rows out that cannot be understood")
+    importer.add_argument("--template", metavar="FILE.csv", help="write a table to fill in, in printed order, and nothing else")
+    matrix = add(
+        "transfer",
+        commands.transfer,
+        "the error of every run's model on every run's adversarial files (Szegedy et al., Table 2)",
+        "inkproof transfer one.toml other.toml",
+        experiment=False,
+    )
+    matrix.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="TOML files, or names of runs; two make sense")
+    tabler = add(
+        "attack-table",
+        commands.attack_table,
+        "success and mean distance of attacks for the best, the average and the worst target (Carlini and Wagner)",
+        "inkproof attack-table my.toml --attacks cw-l2,deepfool --n-images 20",
+    )
+    tabler.add_argument("--attacks", default="", metavar="NAMES", help="separated by commas (default: the experiment's)")
+    tabler.add_argument(
+        "--n-images", type=int, default=0, metavar="N", help="images that the model gets right (default: the file's)"
+    )
+    tabler.add_argument(
+        "--table", default="IV", metavar="IV|V", help="IV: best, average, worst; V: untargeted, average, least likely"
+    )
+    tabler.add_argument(
+        "--n-targets",
+        type=int,
+        default=0,
+        metavar="K",
+        help="random wrong classes for best and worst (default: all, at most 100)",
+    )
+    tabler.add_argument("--max-epsilon", type=int, default=64, metavar="E", help="largest epsilon that is tried (default: 64)")
+    tabler.add_argument("--output", metavar="FILE.csv", help="where to write it; LaTeX goes beside it (default: reports/RUN/)")
+    chooser = add(
+        "list",
+        commands.list_names,
+        "list models, datasets, attacks, transforms or profiles",
+        "inkproof list attacks",
+        experiment=False,
+    )
+    chooser.add_argument("kind", nargs="?", choices=KINDS, help="one of: " + ", ".join(KINDS))
+    add("doctor", commands.doctor, "what works on this machine, and what to install", "inkproof doctor", experiment=False)
+    return parser
+
+
+def _shared_options() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    group = shared.add_argument_group("options of every command")
+    group.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    group.add_argument("--force", action="store_true", help="do it again although it is done")
+    group.add_argument("--seed", type=int, metavar="N", help="seed of every random draw (instead of the file's)")
+    group.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where the model runs: cpu, cuda, cuda:1, mps (default: cpu)"
+    )
+    group.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes for images and photos (default: one a core, 8 at most)"
+    )
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. selection.n_images=12"
+    )
+    group.add_argument(
+        "--workspace", type=Path, default=Path("."), metavar="DIR", help="folder of printouts/, captures/ and reports/"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress, no next steps")
+    group.add_argument("-v", "--verbose", action="store_true", help="the traceback of an error too")
+    return shared
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong use as one line, with the nearest command."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"See: {self.prog} --help"
+        if "invalid choice" in message and "'" in message:
+            word = message.split("'")[1]
+            hint = near_match(word, COMMANDS if self.prog == "inkproof" else KINDS)
+        raise WrongUse(f"{message}.", hint)
