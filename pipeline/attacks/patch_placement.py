@@ -42,7 +42,7 @@ def draw_placement(
     places = rng.uniform(-1, 1, (_N_TRIED, 2)) * room
     if options.location == "off-centre":
         distance = np.abs(places).max(axis=1)
-        is_off = distance > reach
+        is_off = distance > reach + 1
         place = places[is_off.argmax() if is_off.any() else distance.argmax()]
     else:
         place = places[0]
