@@ -59,6 +59,7 @@ ATTACKS = {
     "deepfool": Entry(
         "pipeline.attacks.deepfool:DeepFool", "step by step over the nearest decision boundary", of.DeepFoolOptions
     ),
+    "jsma": Entry("pipeline.attacks.saliency:Saliency", "few values, each changed much, toward a target", of.SaliencyOptions),
     "eot": Entry(
         "pipeline.attacks.expectation:ExpectationOverTransformation",
         "iterative through simulated print and camera, or digital transforms, in the mean of many draws",

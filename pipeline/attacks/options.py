@@ -216,3 +216,30 @@ class PatchOptions:
     images: str = setting("", "Folder of pictures to train on (empty: the data set's; of built-in signs, those for training).")
     n_images: int = setting(64, "Images to train on, at most.", minimum=1, maximum=100_000)
     seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class SaliencyOptions:
+    """Options of `jsma`."""
+
+    form: str = setting(
+        "pair", '"pair": two values at a time, those best together (the paper\'s); "single": one.', choices=("pair", "single")
+    )
+    of: str = setting(
+        "probabilities",
+        'Gradients are those of "logits" or of "probabilities" (JSMA-Z and JSMA-F of Carlini and Wagner); these take fewer steps.',
+        choices=("logits", "probabilities"),
+    )
+    theta_8bit: int = setting(
+        255,
+        "What a step adds to a value; negative takes away (255: to the largest at once).",
+        minimum=-255,
+        maximum=255,
+        unit="8-bit",
+    )
+    gamma: float = setting(
+        0.145, "Largest share of all values (pixels times channels) that may be changed.", minimum=0.0, maximum=1.0
+    )
+    n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", minimum=1, maximum=200)
+    target: str = _target("random")
+    seed: int = _seed()
