@@ -60,6 +60,9 @@ ATTACKS = {
         "pipeline.attacks.deepfool:DeepFool", "step by step over the nearest decision boundary", of.DeepFoolOptions
     ),
     "jsma": Entry("pipeline.attacks.saliency:Saliency", "few values, each changed much, toward a target", of.SaliencyOptions),
+    "lbfgs": Entry(
+        "pipeline.attacks.szegedy:Szegedy", "box-constrained L-BFGS on distance and loss, toward a target", of.SzegedyOptions
+    ),
     "eot": Entry(
         "pipeline.attacks.expectation:ExpectationOverTransformation",
         "iterative through simulated print and camera, or digital transforms, in the mean of many draws",

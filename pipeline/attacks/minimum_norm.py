@@ -61,11 +61,12 @@ class Problem:
     Attributes:
         clean: float32 (n, 3, H, W), whole numbers in 0 to 255.
         labels, aims: int64 (n,); aims is None for an untargeted attack.
+        goal: the margin by which an image fools; see `network.margin`.
     """
 
     def __init__(self, network: Network, clean: Tensor, labels: Tensor, aims: Tensor | None) -> None:
         self.network, self.clean, self.labels, self.aims = network, clean, labels, aims
-        self._goal = margin(labels, aims)
+        self.goal = margin(labels, aims)
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -77,13 +78,13 @@ class Problem:
             pixels: float32 (m, 3, H, W) in 0 to 255.
             places, rows: which of the images these are, on the device and on the host.
         """
-        logits, gradient = self.network.gradient(pixels, lambda scores, index: self._goal(scores, places[index]), rows)
-        return self._goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
+        logits, gradient = self.network.gradient(pixels, lambda scores, index: self.goal(scores, places[index]), rows)
+        return self.goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
 
     def margins(self, pixels: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Returns -f6 (m,) before its cut and the largest logit (m,), for one forward pass."""
         logits = self.network.logits(pixels, rows)
-        return self._goal(logits, places), logits.abs().amax(dim=1)
+        return self.goal(logits, places), logits.abs().amax(dim=1)
 
 
 def each(values: Tensor) -> Tensor:

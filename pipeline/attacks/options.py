@@ -227,7 +227,7 @@ class SaliencyOptions:
     )
     of: str = setting(
         "probabilities",
-        'Gradients are those of "logits" or of "probabilities" (JSMA-Z and JSMA-F of Carlini and Wagner); these take fewer steps.',
+        'Gradients are those of "logits" or of "probabilities" (JSMA-Z and JSMA-F of Carlini and Wagner); the latter need fewer.',
         choices=("logits", "probabilities"),
     )
     theta_8bit: int = setting(
@@ -241,5 +241,19 @@ class SaliencyOptions:
         0.145, "Largest share of all values (pixels times channels) that may be changed.", minimum=0.0, maximum=1.0
     )
     n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", minimum=1, maximum=200)
+    gives_back: bool = setting(True, "In the end the values that the target does not need after all get their clean value back.")
+    target: str = _target("random")
+    seed: int = _seed()
+
+
+@dataclass(frozen=True)
+class SzegedyOptions:
+    """Options of `lbfgs`."""
+
+    n_searches: int = setting(8, "Values of c that are tried, at most.", minimum=1, maximum=100)
+    n_steps: int = setting(
+        60, "Points that one minimisation asks the network about, at most.", minimum=1, maximum=10_000
+    )
+    initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", minimum=1e-6, maximum=1e6)
     target: str = _target("random")
     seed: int = _seed()
