@@ -1,7 +1,31 @@
-"""Top-k accuracy, destruction rates, distances and confidence intervals: pure functions on counts and arrays."""
+"""Top-k accuracy, destruction rates, distances, intervals and paired tests: pure functions on counts and arrays."""
 
+from pipeline.metrics.clusters import EffectiveNumber, cluster_interval, effective_number, resampled_rates
 from pipeline.metrics.destruction import Counts, destruction_counts
 from pipeline.metrics.distances import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.metrics.intervals import paired_difference, wilson
+from pipeline.metrics.paired import PairedResult, compare_paired, holm, mcnemar
+from pipeline.metrics.sample_size import detectable_difference, half_width, n_for_difference, n_for_half_width
 
-__all__ = ["Counts", "destruction_counts", "l2_8bit", "linf_8bit", "n_changed_pixels", "paired_difference", "ssim", "wilson"]
+__all__ = [
+    "Counts",
+    "EffectiveNumber",
+    "PairedResult",
+    "cluster_interval",
+    "compare_paired",
+    "destruction_counts",
+    "detectable_difference",
+    "effective_number",
+    "half_width",
+    "holm",
+    "l2_8bit",
+    "linf_8bit",
+    "mcnemar",
+    "n_changed_pixels",
+    "n_for_difference",
+    "n_for_half_width",
+    "paired_difference",
+    "resampled_rates",
+    "ssim",
+    "wilson",
+]

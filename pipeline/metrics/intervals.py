@@ -4,27 +4,27 @@ from math import sqrt
 from statistics import NormalDist
 
 
-def wilson(n_hit: int, n: int, confidence: float = 0.95) -> tuple[float, float] | None:
+def wilson(n_hit: float, n: float, confidence: float = 0.95) -> tuple[float, float] | None:
     """Returns the Wilson score interval of a proportion (Wilson 1927), or None where `n` is 0.
 
     Args:
         n_hit: successes, 0 to n.
-        n: trials.
+        n: trials, or the number of independent trials that dependent ones are worth, which need not be whole.
         confidence: coverage, in (0, 1).
     """
-    if not 0 <= n_hit <= n:
+    if not 0 <= n_hit <= n * (1 + 1e-12):
         raise ValueError(f"expected 0 <= n_hit <= n, got {n_hit} of {n}")
     if n == 0:
         return None
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate = n_hit / n
+    rate = min(1.0, n_hit / n)
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return (0.0 if n_hit == 0 else centre - half), (1.0 if n_hit == n else centre + half)
+    return (0.0 if n_hit == 0 else centre - half), (1.0 if rate == 1 else centre + half)
 
 
 def paired_difference(
-    n_both: int, n_first: int, n_second: int, n_neither: int, confidence: float = 0.95
+    n_both: float, n_first: float, n_second: float, n_neither: float, confidence: float = 0.95
 ) -> tuple[float, float] | None:
     """Returns the interval of the first rate minus the second where both are of the same items; None without items.
 
@@ -54,7 +54,7 @@ def paired_difference(
     return difference - joint(below, high_2 - second), difference + joint(above, second - low_2)
 
 
-def _phi(n_both: int, n_first: int, n_second: int, n_neither: int) -> float:
+def _phi(n_both: float, n_first: float, n_second: float, n_neither: float) -> float:
     margins = (n_both + n_first) * (n_second + n_neither) * (n_both + n_second) * (n_first + n_neither)
     product = n_both * n_neither - n_first * n_second
     if product > 0:

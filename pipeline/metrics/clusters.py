@@ -1,0 +1,115 @@
+"""What a rate is worth whose images share pages: the crops of one photograph succeed and fail together."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+
+from pipeline.metrics.intervals import wilson
+
+# With fewer pages their spread cannot be estimated: each page then counts as a single image.
+MIN_CLUSTERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveNumber:
+    """How many independent images are worth as much as `n` images in `n_clusters` clusters."""
+
+    n: int
+    n_clusters: int
+    n_effective: float
+
+
+def cluster_interval(
+    outcomes: Sequence[bool], clusters: Sequence[Hashable], confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Returns the interval of a rate whose outcomes fall together within clusters; None without outcomes.
+
+    It is Wilson's interval with the effective number of images in place of their number (Korn and Graubard 1998, Survey
+    Methodology 24; Franco et al. 2019, Journal of Survey Statistics and Methodology 7). Where every cluster holds one image it is
+    Wilson's own. What it covers is measured in docs/statistics.md.
+
+    Args:
+        outcomes: whether each image counts for the rate.
+        clusters: the page of each image, or whatever falls together.
+        confidence: coverage, in (0, 1).
+    """
+    number = effective_number([float(value) for value in outcomes], [clusters], confidence)
+    if number is None:
+        return None
+    return wilson(sum(map(bool, outcomes)) / number.n * number.n_effective, number.n_effective, confidence)
+
+
+def effective_number(
+    values: Sequence[float], memberships: Sequence[Sequence[Hashable]], confidence: float = 0.95
+) -> EffectiveNumber | None:
+    """Returns the effective number of images behind the mean of `values`; None without values.
+
+    n_eff = n / (1 + (D - 1) (t / z)^2). The design effect D, at least 1, is the variance of the mean that G clusters give (the
+    linearised one, which resampling whole clusters converges to, times G / (G - 1)) over that of independent images. Student's
+    quantile t of G - 1 degrees of freedom pays for D being estimated itself. With fewer than MIN_CLUSTERS clusters, and where all
+    values are equal so that nothing can be estimated, every cluster counts as one image.
+
+    Args:
+        values: one number an image: 0 or 1 for a rate, -1, 0 or 1 for a difference of paired images.
+        memberships: for each way of clustering the cluster of every image. Two ways (the page of the one and the page of the
+            other image of a comparison) are joined as in Cameron, Gelbach and Miller 2011, Journal of Business & Economic
+            Statistics 29, Eq. 2.3.
+        confidence: of the interval that is to be made.
+    """
+    observed = np.asarray(values, dtype=np.float64)
+    if not 1 <= len(memberships) <= 2 or any(len(ways) != len(observed) for ways in memberships):
+        raise ValueError(f"expected one or two clusters for each of {len(observed)} values, got {[len(w) for w in memberships]}")
+    n = len(observed)
+    if not n:
+        return None
+    codes = [_codes(way) for way in memberships]
+    counts = [int(code.max()) + 1 for code in codes]
+    n_clusters = min(counts)
+    if n_clusters == n:
+        return EffectiveNumber(n, n_clusters, float(n))
+    residuals = observed - observed.mean()
+    independent = float(residuals @ residuals)
+    if n_clusters < MIN_CLUSTERS or independent < 1e-12 * n:
+        return EffectiveNumber(n, n_clusters, float(n_clusters))
+    variances = [_between(residuals, code) for code in codes]
+    variance = max(variances)
+    if len(codes) == 2:
+        crossed = sum(variances) - _between(residuals, _codes(list(zip(*(code.tolist() for code in codes), strict=True))))
+        variance = max(variance, crossed)
+    excess = max(0.0, variance / independent - 1)
+    return EffectiveNumber(n, n_clusters, n / (1 + excess * _t_over_z(n_clusters - 1, confidence) ** 2))
+
+
+def resampled_rates(n_hit: np.ndarray, n_images: np.ndarray, n_resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """Returns the rates of `n_resamples` draws, with replacement, of as many clusters as there are; NaN where none has images.
+
+    Args:
+        n_hit, n_images: (G,) counts of each cluster.
+    """
+    n_clusters = len(n_images)
+    weights = generator.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples)
+    with np.errstate(invalid="ignore"):
+        return (weights @ np.asarray(n_hit, dtype=np.float64)) / (weights @ np.asarray(n_images, dtype=np.float64))
+
+
+def _codes(clusters: Sequence[Hashable]) -> np.ndarray:
+    """Numbers the clusters in the order in which they appear."""
+    known: dict[Hashable, int] = {}
+    return np.array([known.setdefault(cluster, len(known)) for cluster in clusters], dtype=np.int64)
+
+
+def _between(residuals: np.ndarray, codes: np.ndarray) -> float:
+    """The sum of squared cluster totals, corrected for the number of clusters: n^2 times the variance of the mean."""
+    totals = np.bincount(codes, weights=residuals)
+    return float(totals @ totals) * len(totals) / (len(totals) - 1)
+
+
+@lru_cache(maxsize=4096)
+def _t_over_z(degrees: int, confidence: float) -> float:
+    from scipy.special import stdtrit
+
+    tail = 0.5 + confidence / 2
+    return float(stdtrit(degrees, tail)) / NormalDist().inv_cdf(tail)

@@ -1,0 +1,287 @@
+"""Intervals of images that share pages, paired tests and sample sizes: against SciPy, closed forms and simulation."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.stats import beta, binom, binomtest, norm, t
+
+from pipeline.metrics import (
+    cluster_interval,
+    compare_paired,
+    detectable_difference,
+    effective_number,
+    half_width,
+    holm,
+    mcnemar,
+    n_for_difference,
+    n_for_half_width,
+    paired_difference,
+    resampled_rates,
+    wilson,
+)
+
+
+def clustered(generator: np.random.Generator, rate: float, icc: float, sizes: list[int]) -> tuple[list[bool], list[int]]:
+    """Draws outcomes whose pages have beta-distributed rates: two images of one page correlate by `icc`."""
+    shape = (1 - icc) / icc if icc else 0
+    of_page = beta.rvs(rate * shape, (1 - rate) * shape, size=len(sizes), random_state=generator) if icc else [rate] * len(sizes)
+    outcomes = [bool(generator.random() < share) for share, size in zip(of_page, sizes, strict=True) for _ in range(size)]
+    return outcomes, [page for page, size in enumerate(sizes) for _ in range(size)]
+
+
+def coverage(rate: float, icc: float, sizes: list[int], n_draws: int, interval=cluster_interval) -> float:
+    generator = np.random.default_rng([int(1000 * rate), int(1000 * icc), len(sizes), sizes[0]])
+    covered = 0
+    for _ in range(n_draws):
+        low, high = interval(*clustered(generator, rate, icc, sizes))
+        covered += low <= rate <= high
+    return covered / n_draws
+
+
+def wilson_of_all(outcomes, clusters):
+    return wilson(sum(outcomes), len(outcomes))
+
+
+class TestClusterInterval:
+    def test_one_image_a_page_is_the_ordinary_wilson_interval(self):
+        outcomes = [True] * 7 + [False] * 13
+        assert cluster_interval(outcomes, range(20)) == pytest.approx(wilson(7, 20), abs=1e-15)
+
+    def test_without_images_there_is_no_interval(self):
+        assert cluster_interval([], []) is None
+
+    def test_the_formula_of_a_worked_example(self):
+        # Six pages of two, one page all right, one page half right: mean 3/12, by hand.
+        outcomes = [True, True, True, False] + [False] * 8
+        pages = [page for page in range(6) for _ in range(2)]
+        residuals = np.array(outcomes) - 0.25
+        totals = residuals.reshape(6, 2).sum(axis=1)
+        design = (totals @ totals) * 6 / 5 / (residuals @ residuals)
+        expected = 12 / (1 + (design - 1) * (t.ppf(0.975, 5) / norm.ppf(0.975)) ** 2)
+        number = effective_number(outcomes, [pages])
+        assert (number.n, number.n_clusters) == (12, 6)
+        assert number.n_effective == pytest.approx(expected, rel=1e-9)
+        assert cluster_interval(outcomes, pages) == pytest.approx(wilson(expected / 4, expected), rel=1e-9)
+
+    def test_pages_that_disagree_inside_never_count_for_more_than_their_images(self):
+        outcomes = [True, False] * 10
+        assert effective_number(outcomes, [[page for page in range(10) for _ in range(2)]]).n_effective == 20
+
+    def test_pages_of_one_mind_count_for_fewer_images_and_widen_the_interval(self):
+        outcomes = [page < 4 for page in range(10) for _ in range(3)]
+        pages = [page for page in range(10) for _ in range(3)]
+        low, high = cluster_interval(outcomes, pages)
+        plain = wilson(12, 30)
+        assert low < plain[0] and high > plain[1]
+
+    @pytest.mark.parametrize("hit", [False, True])
+    def test_where_all_agree_every_page_counts_as_one_image(self, hit):
+        outcomes, pages = [hit] * 30, [page for page in range(10) for _ in range(3)]
+        assert cluster_interval(outcomes, pages) == pytest.approx(wilson(10 * hit, 10))
+
+    @pytest.mark.parametrize("n_pages", [1, 4])
+    def test_with_fewer_than_five_pages_every_page_counts_as_one_image(self, n_pages):
+        outcomes = [True, True, False] * n_pages
+        number = effective_number(outcomes, [[page for page in range(n_pages) for _ in range(3)]])
+        assert (number.n_effective, number.n_clusters) == (n_pages, n_pages)
+
+    def test_the_order_of_images_and_the_names_of_pages_do_not_matter(self):
+        outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)
+        shuffled = np.random.default_rng(5).permutation(len(outcomes))
+        names = [f"page-{pages[place]}" for place in shuffled]
+        assert cluster_interval([outcomes[place] for place in shuffled], names) == pytest.approx(
+            cluster_interval(outcomes, pages)
+        )
+
+    def test_photographing_every_page_twice_adds_almost_nothing(self):
+        """Repeated measures: the same pages seen again are not new pages."""
+        outcomes, pages = clustered(np.random.default_rng(6), 0.4, 0.2, [3] * 20)
+        once, twice = effective_number(outcomes, [pages]), effective_number(outcomes * 2, [pages * 2])
+        assert twice.n == 2 * once.n
+        assert twice.n_effective < 1.1 * once.n_effective
+
+    def test_its_variance_is_the_one_that_resampling_pages_converges_to(self):
+        sizes = [1, 2, 3, 3, 4] * 6
+        outcomes, pages = clustered(np.random.default_rng(8), 0.4, 0.3, sizes)
+        n_hit = np.bincount(pages, weights=outcomes)
+        drawn = resampled_rates(n_hit, np.bincount(pages), 20_000, np.random.default_rng(9))
+        rate, n, n_clusters = np.mean(outcomes), len(outcomes), len(sizes)
+        # The effective number without Student's factor, and without the correction by G / (G - 1) that resampling lacks.
+        factor = (t.ppf(0.975, n_clusters - 1) / norm.ppf(0.975)) ** 2
+        design = 1 + (n / effective_number(outcomes, [pages]).n_effective - 1) / factor
+        assert drawn.var() == pytest.approx(design * rate * (1 - rate) / n * (n_clusters - 1) / n_clusters, rel=0.05)
+
+    def test_resampling_is_the_same_with_the_same_seed(self):
+        counts = np.array([1, 0, 2, 3]), np.array([3, 3, 3, 3])
+        first, second = (resampled_rates(*counts, 50, np.random.default_rng(2)) for _ in range(2))
+        assert np.array_equal(first, second)
+        assert not np.array_equal(first, resampled_rates(*counts, 50, np.random.default_rng(3)))
+
+    @pytest.mark.parametrize("memberships", [[], [[1, 2]], [[1, 2, 3]] * 3], ids=["none", "too-short", "three-ways"])
+    def test_every_image_needs_a_page(self, memberships):
+        with pytest.raises(ValueError, match="expected one or two clusters for each of 3 values"):
+            effective_number([1, 0, 1], memberships)
+
+
+QUICK = [(0.3, 0.2, [3] * 17), (0.5, 0.3, [6] * 17), (0.1, 0.1, [3] * 34)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "icc", "sizes"), QUICK, ids=lambda value: f"{value[0]}x{len(value)}" if isinstance(value, list) else None
+)
+def test_the_interval_covers_what_it_says_where_images_share_pages(rate, icc, sizes):
+    assert 0.925 <= coverage(rate, icc, sizes, 600) <= 0.98
+
+
+def test_the_plain_interval_covers_too_little_where_images_share_pages():
+    assert coverage(0.5, 0.3, [6] * 17, 600, wilson_of_all) < 0.85
+
+
+@pytest.mark.slow
+def test_the_95_per_cent_interval_covers_93_to_97_per_cent_over_rates_pages_and_correlations():
+    """The mean over the whole grid, and most settings, lie inside; none is far outside (table: docs/statistics.md)."""
+    grid = product((0.1, 0.3, 0.5, 0.8), (0.0, 0.1, 0.3), ([3] * 12, [3] * 17, [3] * 34, [6] * 17, [1, 2, 3] * 11))
+    found = np.array([coverage(*setting, 2000) for setting in grid])
+    assert 0.945 <= found.mean() <= 0.965
+    assert np.mean((found >= 0.93) & (found <= 0.97)) >= 0.85
+    assert found.min() > 0.91 and found.max() < 0.985
+
+
+class TestPairedTest:
+    @pytest.mark.parametrize(("n_first", "n_second"), [(0, 0), (0, 5), (5, 0), (3, 9), (12, 12), (40, 61), (1, 30)])
+    def test_mcnemar_equals_scipys_binomial_test(self, n_first, n_second):
+        expected = binomtest(n_first, n_first + n_second).pvalue if n_first + n_second else 1.0
+        assert mcnemar(n_first, n_second) == pytest.approx(expected, rel=1e-12)
+
+    def test_a_published_example(self):
+        # Agresti, Categorical Data Analysis (2nd ed.), Table 10.1: 150 against 86 change their minds, z = -4.17.
+        assert mcnemar(150, 86) == pytest.approx(2 * norm.sf(4.17), rel=0.25)
+
+    def test_scaled_counts_lie_between_those_of_whole_ones(self):
+        assert mcnemar(2, 8) > mcnemar(2.5, 10) > mcnemar(3, 12)
+
+    def test_counts_are_not_negative(self):
+        with pytest.raises(ValueError, match="expected counts"):
+            mcnemar(-1, 3)
+
+    def test_independent_images_get_the_exact_test_and_newcombes_interval(self):
+        outcomes = [(True, True)] * 10 + [(True, False)] * 9 + [(False, True)] * 2 + [(False, False)] * 15
+        found = compare_paired(outcomes)
+        assert (found.n, found.n_both, found.n_first, found.n_second) == (36, 10, 9, 2)
+        assert found.difference == pytest.approx(7 / 36)
+        assert found.p == pytest.approx(binomtest(2, 11).pvalue, rel=1e-12)
+        assert (found.low, found.high) == pytest.approx(paired_difference(10, 9, 2, 15))
+        assert (found.n_effective, found.n_clusters) == (36, 36)
+
+    def test_swapping_the_two_turns_the_sign_and_keeps_p(self):
+        outcomes = [(True, False)] * 9 + [(False, True)] * 2 + [(True, True)] * 4
+        one, other = compare_paired(outcomes), compare_paired([(b, a) for a, b in outcomes])
+        assert other.difference == -one.difference
+        assert (other.low, other.high) == pytest.approx((-one.high, -one.low))
+        assert other.p == one.p
+
+    def test_without_images_nothing_is_said(self):
+        found = compare_paired([])
+        assert (found.n, found.difference, found.low, found.high, found.p) == (0, None, None, None, None)
+
+    def test_pages_that_fall_together_make_a_difference_less_certain(self):
+        outcomes = [(True, False)] * 12 + [(False, True)] * 3 + [(True, True)] * 15
+        pages = [place // 3 for place in range(30)]
+        alone, shared = compare_paired(outcomes), compare_paired(outcomes, [pages])
+        assert shared.p > alone.p
+        assert shared.low < alone.low and shared.high > alone.high
+        assert shared.difference == alone.difference
+
+    def test_two_ways_of_sharing_pages_count_both(self):
+        generator = np.random.default_rng(7)
+        first, second = np.repeat(np.arange(12), 5), np.tile(np.arange(12), 5)
+        values = generator.normal(size=12)[first] + generator.normal(size=12)[second] + 0.1 * generator.normal(size=60)
+        one_way = [effective_number(values, [ways]).n_effective for ways in (first.tolist(), second.tolist())]
+        both = effective_number(values, [first.tolist(), second.tolist()]).n_effective
+        assert both < min(one_way)
+
+    def test_the_same_way_twice_is_that_way(self):
+        outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)
+        assert effective_number(outcomes, [pages, pages]).n_effective == pytest.approx(
+            effective_number(outcomes, [pages]).n_effective
+        )
+
+    @pytest.mark.parametrize(("icc", "n_pages"), [(0.0, 17), (0.3, 17), (0.3, 34)])
+    def test_false_alarms_stay_at_the_level_where_images_share_pages(self, icc, n_pages):
+        generator = np.random.default_rng([3, n_pages, int(10 * icc)])
+        alarms = 0
+        for _ in range(800):
+            (first, pages), (second, _) = (clustered(generator, 0.4, icc, [3] * n_pages) for _ in range(2))
+            alarms += compare_paired(list(zip(first, second, strict=True)), [pages]).p < 0.05
+        assert alarms / 800 < 0.065
+
+    def test_the_exact_test_raises_too_many_alarms_where_images_share_pages(self):
+        generator = np.random.default_rng(3)
+        alarms = 0
+        for _ in range(800):
+            (first, _), (second, _) = (clustered(generator, 0.4, 0.3, [6] * 17) for _ in range(2))
+            alarms += compare_paired(list(zip(first, second, strict=True))).p < 0.05
+        assert alarms / 800 > 0.1
+
+
+class TestHolm:
+    def test_a_worked_example(self):
+        # Holm 1979: the smallest times 4, the next times 3, ... never smaller than the one before.
+        assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+    def test_what_was_not_tested_is_not_counted(self):
+        assert holm([0.02, None, 0.03]) == [pytest.approx(0.04), None, pytest.approx(0.04)]
+
+    def test_nothing_exceeds_one_or_falls_below_its_own_p(self):
+        p = np.random.default_rng(1).random(200)
+        corrected = holm(p.tolist())
+        assert all(before <= after <= 1 for before, after in zip(p, corrected, strict=True))
+
+    def test_a_table_of_true_nulls_is_wrong_about_one_time_in_twenty(self):
+        generator = np.random.default_rng(2)
+        alarms = sum(min(holm(generator.random(20).tolist())) < 0.05 for _ in range(2000))
+        assert 0.035 < alarms / 2000 < 0.065
+
+    def test_an_empty_table_is_empty(self):
+        assert holm([]) == []
+
+
+class TestSampleSize:
+    @pytest.mark.parametrize(("wished", "rate"), list(product((0.05, 0.1, 0.2), (0.0, 0.1, 0.5, 0.9))))
+    def test_it_is_the_least_number_whose_interval_is_narrow_enough(self, wished, rate):
+        n = n_for_half_width(wished, rate)
+        assert half_width(rate, n) <= wished < half_width(rate, n - 1)
+
+    def test_the_worst_case_of_ten_points_is_the_textbooks_number(self):
+        # n = z^2 (1 / (4 h^2) - 1) for Wilson at p = 1/2.
+        assert n_for_half_width(0.1) == int(np.ceil(norm.ppf(0.975) ** 2 * (1 / 0.04 - 1)))
+
+    def test_images_that_share_pages_are_needed_in_larger_number(self):
+        assert n_for_half_width(0.1, design_effect=2) == pytest.approx(2 * n_for_half_width(0.1), abs=2)
+
+    @pytest.mark.parametrize(("difference", "discordant"), [(0.2, 0.3), (0.1, 0.2), (0.15, 0.5)])
+    def test_the_exact_test_has_about_the_promised_power(self, difference, discordant):
+        n = n_for_difference(difference, discordant, power=0.8)
+        share = (discordant + difference) / 2 / discordant
+        power = sum(
+            binom.pmf(m, n, discordant) * sum(binom.pmf(k, m, share) for k in range(m + 1) if mcnemar(k, m - k) < 0.05)
+            for m in range(n + 1)
+            if binom.pmf(m, n, discordant) > 1e-9
+        )
+        assert 0.7 < power < 0.87
+
+    def test_the_detectable_difference_turns_the_number_around(self):
+        n = n_for_difference(0.2, 0.3)
+        assert detectable_difference(n, 0.3) == pytest.approx(0.2, abs=0.003)
+        assert detectable_difference(2, 0.3) is None
+
+    @pytest.mark.parametrize("bad", [(0, 0.5), (0.6, 0.5), (0.7, 1)])
+    def test_a_width_that_cannot_be_is_refused(self, bad):
+        with pytest.raises(ValueError, match="expected 0 < wished"):
+            n_for_half_width(bad[0] if bad[0] != 0.7 else 0.1, bad[1], 0.5 if bad[0] == 0.7 else 1.0)
+
+    @pytest.mark.parametrize("bad", [(0, 0.5), (0.6, 0.5)])
+    def test_a_difference_that_cannot_be_is_refused(self, bad):
+        with pytest.raises(ValueError, match=r"expected 0 < .difference"):
+            n_for_difference(*bad)
