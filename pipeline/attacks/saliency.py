@@ -46,6 +46,8 @@ class Saliency(MinimumNormAttack):
             rows = active.cpu().numpy()
             for one in problem.network.passes(walk.pixels[active], rows):
                 walk.step(one, active[one.places], rows[one.places.cpu().numpy()])
+        if self._options.gives_back:
+            walk.give_back()
         words = tuple("kept" if fools else "not-found" for fools in walk.fools.tolist())
         return Settled(torch.where(each(walk.fools), walk.pixels, problem.clean), words)
 
@@ -121,6 +123,25 @@ class _Walk:
         changes = torch.zeros_like(flat).scatter_add_(1, chosen, exists * float(options.theta_8bit))
         self.pixels[places] = (flat + changes).clamp_(0, 255).view_as(self.pixels[places])
         self._is_changed[places] = is_changed | (changes != 0)
+
+    def give_back(self) -> None:
+        """Gives those changed values their clean value back that helped the target least, as many as it can do without."""
+        problem, active = self._problem, self.fools.nonzero()[:, 0]
+        if not len(active):
+            return
+        clean, found, aims = problem.clean[active], self.pixels[active].clone(), problem.aims[active]
+        rows, goal = active.cpu().numpy(), margin(problem.labels[active], aims)
+        gradient = problem.network.gradient(found, goal, rows)[1]
+        help_ = torch.where(found != clean, gradient * (found - clean), torch.inf).flatten(1)
+        rank = help_.argsort(dim=1, stable=True).argsort(dim=1).view_as(found)
+        low, high = torch.zeros_like(aims), (found != clean).flatten(1).sum(dim=1)
+        while len(here := (high - low > 1).nonzero()[:, 0]):
+            middle = (low[here] + high[here]) // 2
+            tried = torch.where(rank[here] < each(middle), clean[here], found[here])
+            logits = problem.network.logits(tried, rows[here.cpu().numpy()])
+            arrived = goal(logits, here) > SURE * logits.abs().amax(dim=1)
+            low[here], high[here] = torch.where(arrived, middle, low[here]), torch.where(arrived, high[here], middle)
+        self.pixels[active] = torch.where(rank < each(low), clean, found)
 
     def _gradients(self, one: Pass, aims: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Returns how much a change in the direction of theta helps the target, and hurts the others, each (m, D)."""
