@@ -145,6 +145,20 @@ def test_each_pass_is_counted_and_a_copy_costs_nothing():
     assert targeted.n_forward.tolist() == [13, 13] and targeted.n_backward.tolist() == [12, 12]
 
 
+def test_every_step_meets_draws_of_its_own_and_every_image_too():
+    seen = []
+
+    class Recording(Masking):
+        def draw(self, n, rng):
+            draws = super().draw(n, rng)
+            seen.extend(draws.flatten(1).tolist())
+            return draws
+
+    made = ExpectationOverTransformation(ExpectationOptions(**SMALL_OPTIONS), Recording)
+    made.perturb(Blind(), *batch(2), [8])
+    assert len({tuple(draw) for draw in seen}) == len(seen) == 2 * 6 * 2
+
+
 def test_many_samples_are_followed_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr(expectation, "_PIXELS_AT_ONCE", 5 * 12 * 12)
     classifier, (pixels, labels) = Blind(), batch(1)
@@ -196,7 +210,7 @@ class TestOverTransforms:
         expected = image
         for name, value, seed in zip(TRANSFORMS, draws.values[0], draws.seeds[0], strict=True):
             expected = TRANSFORMS[name].apply(expected, value, np.random.default_rng(seed))
-        assert (np.rint(found[0].permute(1, 2, 0).numpy() * 255) - expected).max() <= 1
+        assert np.abs(np.rint(found[0].permute(1, 2, 0).numpy() * 255) - expected).max() <= 1
 
     def test_values_are_drawn_evenly_and_whole_where_only_those_mean_something(self):
         values = TransformChain({"blur": [0.5, 1.5], "jpeg": [30, 32]}).draw(3000, np.random.default_rng(0)).values
