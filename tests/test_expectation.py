@@ -227,6 +227,7 @@ class TestOverTransforms:
         eligible = is_right(images, True) & ~is_right(adversarial, False)
         return int(eligible.sum()), int((eligible & is_right(adversarial, True)).sum())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("transform", "value", "span"), [("blur", 2.0, [0.4, 2]), ("jpeg", 30, [20, 90])])
     def test_what_it_expects_destroys_it_less_than_an_attack_on_the_file(self, transform, value, span):
         """Measured on 24 signs at ε 8: blur undoes 12 of 20 and then 2 of 21, JPEG 5 of 21 and then 1 of 22."""
