@@ -88,7 +88,7 @@ def distances(case, result):
 
 @pytest.mark.parametrize(
     "search",
-    [{"n_steps": 200}, {"search": "bisection", "n_searches": 9, "n_steps": 300, "learning_rate": 0.003}],
+    [{}, {"search": "bisection", "n_searches": 9, "n_steps": 300, "learning_rate": 0.003}],
     ids=["running", "bisection"],
 )
 def test_l2_reaches_the_hyperplane_within_two_percent(search):
@@ -218,6 +218,7 @@ KNOBS = [
     ("cw-l2", {}, {"kappa": 0.5}),
     ("cw-l2", {}, {"search": "bisection"}),
     ("cw-l2", BISECTION, {"n_searches": 1}),
+    ("cw-l2", {}, {"start": "clean"}),
     ("cw-l2", {}, {"n_steps": 12}),
     ("cw-l2", {}, {"learning_rate": 0.002}),
     ("cw-l2", {}, {"initial_c": 30.0}),

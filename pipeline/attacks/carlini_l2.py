@@ -5,14 +5,17 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.carlini import CarliniAttack, Problem, Variables, each, sums
+from pipeline.attacks.deepfool import walked
 from pipeline.attacks.lattice import SURE, Settled, settle
-from pipeline.attacks.options import CarliniL2Options
+from pipeline.attacks.options import CarliniL2Options, DeepFoolOptions
 from pipeline.images import pixels_sha256
 from pipeline.seeds import generator_for
 
 # Of a descent that ends on whole numbers, the share that still sees real ones.
 _REAL_SHARE = 0.25
 # The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c.
+# How far DeepFool walks to the boundary that the first descent starts from, and to which classes.
+_N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
 _C_PACE, _C_GROWTH = 1.15, 10.0
 _LARGEST_C = 1e10
 # A search ends for an image whose bounds of c are this close: c then changes the distance by less than rounding does.
@@ -42,8 +45,11 @@ class CarliniL2(CarliniAttack):
     def closest(self, problem: Problem, images: np.ndarray) -> "_Best":
         """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
         options, best = self._options, _Best(problem, self._options.kappa)
-        first_c = self._first_c(problem, best)
-        self._search_c(problem, best, first_c, ~best.is_found(), None)
+        first_c, places = self._first_c(problem, best), None
+        is_open = ~best.is_found()
+        if options.start == "boundary" and options.search == "running":
+            first_c, places = self._at_boundary(problem, best, first_c)
+        self._search_c(problem, best, first_c, is_open, places)
         for start in range(1, options.n_starts):
             active = best.is_found() & (best.distance > 0)
             places = self._random_places(problem, best, images, start)
@@ -59,6 +65,22 @@ class CarliniL2(CarliniAttack):
             return torch.full_like(value, self._options.initial_c)
         missing = (self._options.kappa - value).clamp_(min=1e-3)
         return 2 * missing / sums(gradient.square_()).clamp_(min=1e-12)
+
+    def _at_boundary(self, problem: Problem, best: "_Best", c: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns c and where DeepFool's walk first fools; c is that whose minimum is there: 2 |x - x0| / |gradient|.
+
+        What the walk has not fooled keeps its c and starts at the clean image.
+        """
+        pixels, fools = walked(problem, DeepFoolOptions(n_steps=_N_WALKED, n_candidates=_N_CANDIDATES, overshoot=_OVERSHOOT))
+        places = (fools & ~best.is_found()).nonzero()[:, 0]
+        if len(places):
+            value, gradient, largest = problem.look(pixels[places], places, places.cpu().numpy())
+            distance = sums((pixels[places] - problem.clean[places]).div_(255).square_())
+            balanced = 2 * distance.sqrt() / sums(gradient.square_()).sqrt_().clamp_(min=1e-12)
+            if not self._options.initial_c:
+                c = c.index_put((places,), balanced)
+            best.put(pixels[places], value, largest, distance, places, balanced, is_whole=False)
+        return c, torch.where(each(fools), pixels, problem.clean)
 
     def _search_c(self, problem: Problem, best: "_Best", c: Tensor, is_active: Tensor, places: Tensor | None) -> None:
         options = self._options

@@ -33,20 +33,26 @@ class DeepFool(MinimumNormAttack):
 
     def search(self, problem: Problem, images: np.ndarray) -> Settled:
         """Returns what to save: where the steps lead, on the lattice."""
-        walk = _Walk(problem, self._options)
-        for n_steps in range(self._options.n_steps + 1):
-            active = (~walk.is_over).nonzero()[:, 0]
-            if not len(active):
-                break
-            rows = active.cpu().numpy()
-            for one in problem.network.passes(walk.pixels[active], rows):
-                here = one.places.cpu().numpy()
-                walk.look(one, active[one.places])
-                if n_steps < self._options.n_steps:
-                    walk.move(one, active[one.places], rows[here])
+        pixels, fools = walked(problem, self._options)
         network, aims = problem.network, problem.aims
         norm, n_refinements = self._options.norm, _N_REFINEMENTS
-        return settle(network, problem.clean, walk.pixels, walk.fools, problem.labels, aims, norm, n_refinements=n_refinements)
+        return settle(network, problem.clean, pixels, fools, problem.labels, aims, norm, n_refinements=n_refinements)
+
+
+def walked(problem: Problem, options: DeepFoolOptions) -> tuple[Tensor, Tensor]:
+    """Returns where the steps lead, real-numbered images (n, 3, H, W), and which of them (n,) fool."""
+    walk = _Walk(problem, options)
+    for n_steps in range(options.n_steps + 1):
+        active = (~walk.is_over).nonzero()[:, 0]
+        if not len(active):
+            break
+        rows = active.cpu().numpy()
+        for one in problem.network.passes(walk.pixels[active], rows):
+            here = one.places.cpu().numpy()
+            walk.look(one, active[one.places])
+            if n_steps < options.n_steps:
+                walk.move(one, active[one.places], rows[here])
+    return walk.pixels, walk.fools
 
 
 class _Walk:

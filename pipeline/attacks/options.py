@@ -101,6 +101,11 @@ class CarliniL2Options:
         'times c; "bisection": c is fixed in a descent, times ten until one fools and then bisected (the paper\'s).',
         choices=("running", "bisection"),
     )
+    start: str = setting(
+        "boundary",
+        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image (the paper\'s).',
+        choices=("boundary", "clean"),
+    )
     n_searches: int = setting(5, "Descents, at most.", minimum=1, maximum=100)
     n_steps: int = setting(60, "Steps of a descent.", minimum=1, maximum=100_000)
     learning_rate: float = setting(0.01, "Rate of Adam on w; in a running search it falls to 0.", minimum=1e-6, maximum=10)
