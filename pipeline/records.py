@@ -318,7 +318,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyRow:
-    """How many of the images of one cell are classified right under one condition (the paper's Tables 1 and 2)."""
+    """How many of the images of one cell are classified right under one condition (the paper's Tables 1 and 2).
+
+    `interval` is a key of INTERVALS. In photographs the images lie on `n_clusters` pages, and are worth as much as `n_effective`
+    independent ones; both are None elsewhere.
+    """
 
     case: str
     attack: str
@@ -334,11 +338,17 @@ class AccuracyRow:
     accuracy: float | None
     low: float | None
     high: float | None
+    interval: str = "wilson"
+    n_clusters: int | None = None
+    n_effective: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
-    """One adversarial destruction rate (Kurakin et al. 2016, Eq. 1): `n_hit` of `n_eligible`, None where none is eligible."""
+    """One adversarial destruction rate (Kurakin et al. 2016, Eq. 1): `n_hit` of `n_eligible`, None where none is eligible.
+
+    `interval`, `n_clusters` and `n_effective` are those of AccuracyRow, of the eligible images.
+    """
 
     case: str
     attack: str
@@ -354,6 +364,67 @@ class RateRow:
     destruction_rate: float | None
     low: float | None
     high: float | None
+    interval: str = "wilson"
+    n_clusters: int | None = None
+    n_effective: float | None = None
+
+
+INTERVALS = {
+    "wilson": "Wilson's interval of independent images",
+    "cluster": "Wilson's interval of the effective number of images, which share pages",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """Two rates over the same `n` images, each image compared with itself; `difference` is the first minus the second.
+
+    `kind` is a key of COMPARISONS, `quantity` of COMPARED_QUANTITIES. `n_both` images count for both rates, `n_first` and
+    `n_second` for one alone. `interval`, `n_clusters` and `n_effective` are those of AccuracyRow, of the differences. `p` is
+    McNemar's, `p_holm` is corrected over the `n_family` comparisons of one kind and top k that could be made. Rates, difference
+    and p are None where n is 0.
+    """
+
+    kind: str
+    quantity: str
+    case: str
+    top_k: int
+    first_attack: str
+    first_epsilon_8bit: int
+    first_transform: str
+    first_origin: str
+    second_attack: str
+    second_epsilon_8bit: int
+    second_transform: str
+    second_origin: str
+    n: int
+    n_both: int
+    n_first: int
+    n_second: int
+    first_rate: float | None
+    second_rate: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    n_clusters: int | None
+    n_effective: float | None
+    p: float | None
+    p_holm: float | None
+    n_family: int
+
+
+COMPARISONS = {
+    "method": "two methods at the same ε",
+    "epsilon": "two neighbouring ε of one method",
+    "condition": "two conditions of the same images",
+}
+COMPARED_QUANTITIES = {
+    "fooled_rate": "fooled, of the files that are right when clean",
+    "destruction_rate": "destroyed, of the attacks that work as files",
+    "clean_accuracy": "clean images classified right",
+    "adversarial_accuracy": "adversarial images classified right",
+}
 
 
 @dataclass(frozen=True, slots=True)

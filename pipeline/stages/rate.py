@@ -1,19 +1,20 @@
 """Counts: accuracies under every condition, and the adversarial destruction rate of every transform and of the photographs."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pipeline.executor import Context
 from pipeline.judging.counting import attacked_judgements, transfer_rows
 from pipeline.judging.imported import imported_judgements
-from pipeline.metrics import destruction_counts, wilson
+from pipeline.metrics import EffectiveNumber, destruction_counts, effective_number, wilson
 from pipeline.records import (
     ATTACKED_MODEL,
     PHOTO,
     SOURCE,
     VARIANTS,
     AccuracyRow,
+    Capture,
     ComparedRow,
+    ComparisonRow,
     Judgement,
     Pair,
     Prediction,
@@ -22,40 +23,47 @@ from pipeline.records import (
     View,
 )
 from pipeline.settings import Experiment
+from pipeline.stages.comparing import comparisons
+from pipeline.stages.judged import Condition, Judged
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.predicted_rates import compared_rates
 from pipeline.store import Run, csv_bytes, read_json, read_table, write_bytes, write_json
 
 TOP_K = (1, 5)
-Condition = tuple[str, float | None, str]
 
 
 def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and Wilson intervals of every condition.
+    """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and 95 % intervals of every condition.
 
-    Where photographs are predicted as well as taken, `predicted.csv` holds both beside each other; where others than the
-    attacked model judge, `transfer.csv` holds their counts.
+    Images in photographs share pages, and their intervals allow for it (docs/statistics.md). `comparisons.csv` holds the paired
+    comparisons of methods, strengths and conditions. Where photographs are predicted as well as taken, `predicted.csv` holds
+    both beside each other; where others than the attacked model judge, `transfer.csv` holds their counts.
     """
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    judged = _Judged(views, predictions)
+    judged = Judged(views, predictions, _pages(run, views))
     accuracies: list[AccuracyRow] = []
     rates: list[RateRow] = []
-    for case in experiment.selection.cases:
-        for attack, epsilon in experiment.cells():
-            cell = [pair for pair in pairs if (pair.attack, pair.epsilon_8bit) == (attack, epsilon) and case in pair.cases]
-            for condition in judged.conditions:
-                for top_k in TOP_K:
-                    accuracies += [
-                        _accuracy(case, attack, epsilon, cell, variant, condition, top_k, judged) for variant in VARIANTS
-                    ]
-                    if condition[0] != SOURCE:
-                        rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
+    cells: dict[tuple[str, str, int], list[Pair]] = {
+        (case, *cell): [] for case in experiment.selection.cases for cell in experiment.cells()
+    }
+    for pair in pairs:
+        for case in pair.cases:
+            if (case, pair.attack, pair.epsilon_8bit) in cells:
+                cells[case, pair.attack, pair.epsilon_8bit].append(pair)
+    for (case, attack, epsilon), cell in cells.items():
+        for condition in judged.conditions:
+            for top_k in TOP_K:
+                accuracies += [_accuracy(case, attack, epsilon, cell, variant, condition, top_k, judged) for variant in VARIANTS]
+                if condition[0] != SOURCE:
+                    rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
+    compared_pairs = comparisons(cells, judged, TOP_K)
     write_bytes(run.reports / "rates.csv", csv_bytes(RateRow, rates))
     write_bytes(run.reports / "accuracies.csv", csv_bytes(AccuracyRow, accuracies))
-    tables: dict[str, list] = {"destruction_rates": rates, "accuracies": accuracies}
-    outputs = ["rates.csv", "accuracies.csv", "rates.json"]
+    write_bytes(run.reports / "comparisons.csv", csv_bytes(ComparisonRow, compared_pairs))
+    tables: dict[str, list] = {"destruction_rates": rates, "accuracies": accuracies, "comparisons": compared_pairs}
+    outputs = ["rates.csv", "accuracies.csv", "comparisons.csv", "rates.json"]
     compared = _compared(experiment, pairs, views, predictions)
     (run.reports / "predicted.csv").unlink(missing_ok=True)
     if compared:
@@ -105,33 +113,20 @@ def _compared(
     return compared_rates(cells, pairs, views, predictions, TOP_K)
 
 
-class _Judged:
-    """Whether the model is right, by condition, variant and pair."""
-
-    def __init__(self, views: Iterable[View], predictions: dict[str, Prediction]) -> None:
-        self._predictions: dict[tuple[Condition, str, str], list[Prediction]] = defaultdict(list)
-        self.conditions: list[Condition] = []
-        for view in views:
-            condition = (view.transform, view.parameter, view.origin)
-            if condition not in self.conditions:
-                self.conditions.append(condition)
-            subject = view.pair_id or view.image_id
-            self._predictions[condition, view.variant, subject].append(predictions[view.view_id])
-        self.source = next((condition for condition in self.conditions if condition[0] == SOURCE), None)
-
-    def right(self, pair: Pair, variant: str, condition: Condition, top_k: int) -> list[bool]:
-        """Returns, for each view (several where every photo of a page counts), whether the true label is in its top k."""
-        subject = pair.image_id if variant == "clean" and condition[0] != PHOTO else pair.pair_id
-        found = self._predictions.get((condition, variant, subject), [])
-        return [prediction.true_label in prediction.labels[:top_k] for prediction in found]
+def _pages(run: Run, views: Sequence[View]) -> dict[str, int | None]:
+    """Returns the page that each capture shows; nothing where nothing was photographed."""
+    if not any(view.transform == PHOTO for view in views):
+        return {}
+    return {capture.capture_id: capture.page for capture in read_table(run.captures / "captures.parquet", Capture)}
 
 
 def _accuracy(
-    case: str, attack: str, epsilon: int, cell: list[Pair], variant: str, condition: Condition, top_k: int, judged: _Judged
+    case: str, attack: str, epsilon: int, cell: list[Pair], variant: str, condition: Condition, top_k: int, judged: Judged
 ) -> AccuracyRow:
-    results = [judged.right(pair, variant, condition, top_k) for pair in cell]
-    n_correct, n_images = sum(map(sum, results)), sum(map(len, results))
-    interval = wilson(n_correct, n_images)
+    seen = [judged.views(pair, variant, condition) for pair in cell]
+    outcomes = [pair.true_label in view.labels[:top_k] for pair, views in zip(cell, seen, strict=True) for view in views]
+    number = _effective(outcomes, [view.page for views in seen for view in views], condition)
+    interval = _interval(sum(outcomes), len(outcomes), number)
     return AccuracyRow(
         case=case,
         attack=attack,
@@ -141,28 +136,38 @@ def _accuracy(
         parameter=condition[1],
         origin=condition[2],
         top_k=top_k,
-        n_correct=n_correct,
-        n_images=n_images,
-        n_discarded=sum(not result for result in results),
-        accuracy=n_correct / n_images if n_images else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
+        n_correct=sum(outcomes),
+        n_images=len(outcomes),
+        n_discarded=sum(not views for views in seen),
+        accuracy=sum(outcomes) / len(outcomes) if outcomes else None,
+        low=interval[0],
+        high=interval[1],
+        interval="cluster" if number else "wilson",
+        n_clusters=number.n_clusters if number else None,
+        n_effective=number.n_effective if number else None,
     )
 
 
 def _destruction(
-    case: str, attack: str, epsilon: int, cell: list[Pair], condition: Condition, top_k: int, judged: _Judged
+    case: str, attack: str, epsilon: int, cell: list[Pair], condition: Condition, top_k: int, judged: Judged
 ) -> RateRow:
-    present = [(pair, right) for pair in cell for right in judged.right(pair, "adversarial", condition, top_k)]
-    counts = destruction_counts(
+    present = [(pair, view) for pair in cell for view in judged.views(pair, "adversarial", condition)]
+    outcomes = [
         (
             any(judged.right(pair, "clean", judged.source, top_k)),
             any(judged.right(pair, "adversarial", judged.source, top_k)),
-            right,
+            pair.true_label in view.labels[:top_k],
         )
-        for pair, right in present
-    )
-    interval = wilson(counts.n_hit, counts.n_eligible)
+        for pair, view in present
+    ]
+    counts = destruction_counts(outcomes)
+    eligible = [
+        (after, view.page)
+        for (clean, adversarial, after), (_, view) in zip(outcomes, present, strict=True)
+        if clean and not adversarial
+    ]
+    number = _effective([after for after, _ in eligible], [page for _, page in eligible], condition)
+    interval = _interval(counts.n_hit, counts.n_eligible, number)
     return RateRow(
         case=case,
         attack=attack,
@@ -176,6 +181,20 @@ def _destruction(
         n_images=len(present),
         n_discarded=len(cell) - len({pair.pair_id for pair, _ in present}),
         destruction_rate=counts.rate,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
+        low=interval[0],
+        high=interval[1],
+        interval="cluster" if number else "wilson",
+        n_clusters=number.n_clusters if number else None,
+        n_effective=number.n_effective if number else None,
     )
+
+
+def _effective(outcomes: Sequence[bool], pages: Sequence[int | str], condition: Condition) -> EffectiveNumber | None:
+    """Returns what images in photographs are worth, those of a page falling together; None of files, which are independent."""
+    return effective_number(outcomes, [pages]) if condition[0] == PHOTO else None
+
+
+def _interval(n_hit: int, n: int, number: EffectiveNumber | None) -> tuple[float, float] | tuple[None, None]:
+    if number is None:
+        return wilson(n_hit, n) or (None, None)
+    return wilson(n_hit / n * number.n_effective, number.n_effective) or (None, None)
