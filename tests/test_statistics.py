@@ -20,6 +20,12 @@ from pipeline.metrics import (
     resampled_rates,
     wilson,
 )
+from pipeline.records import PHOTO, SOURCE, AccuracyRow, Capture, ComparisonRow, Pair, Prediction, View
+from pipeline.reporting.comparisons import comparison_sentence, comparison_tables
+from pipeline.reporting.tables import as_text
+from pipeline.stages.comparing import comparisons
+from pipeline.stages.judged import Judged
+from pipeline.store import Run, read_json, read_table, record_from
 
 
 def clustered(generator: np.random.Generator, rate: float, icc: float, sizes: list[int]) -> tuple[list[bool], list[int]]:
@@ -285,3 +291,147 @@ class TestSampleSize:
     def test_a_difference_that_cannot_be_is_refused(self, bad):
         with pytest.raises(ValueError, match=r"expected 0 < .difference"):
             n_for_difference(*bad)
+
+
+# Six images, two a page, on three pages of either cell; the labels a view is given: 0 is right, 1 and up is wrong.
+def a_run(first: str, second: str, clean: str = "......", photo_clean: str = "......"):
+    """A run of two attacks: what the model says of each image, "." right and "x" wrong, "file>photo" for either attack."""
+    pairs, views, predictions = [], [], {}
+
+    def view(image: int, variant: str, attack: str, transform: str, mark: str) -> None:
+        key = f"{transform}/{variant}/{attack}/{image}"
+        photographed = transform == PHOTO
+        views.append(
+            View(
+                view_id=key,
+                image_id=f"i{image}",
+                variant=variant,
+                attack=attack if variant == "adversarial" else "",
+                epsilon_8bit=16 if variant == "adversarial" else 0,
+                pair_id=f"{attack}/i{image}" if variant == "adversarial" or photographed else "",
+                transform=transform,
+                parameter=None,
+                path="",
+                sha256="",
+                origin="camera" if photographed else "digital",
+                capture_id=f"{attack}-{image // 2}" if photographed else "",
+                predicted_error_px=0.1 if photographed else None,
+            )
+        )
+        labels = (0, 1, 2, 3, 4) if mark == "." else (1, 2, 3, 4, 5)
+        predictions[key] = Prediction(key, 0, labels, (0.2,) * 5, 0.2)
+
+    for image, mark in enumerate(clean):
+        view(image, "clean", "", SOURCE, mark)
+    for attack, text in (("fgsm", first), ("bim", second)):
+        for image, (file, photo) in enumerate(zip(*text.split(">"), strict=True)):
+            pair = {"pair_id": f"{attack}/i{image}", "image_id": f"i{image}", "attack": attack, "epsilon_8bit": 16}
+            pair |= {"true_label": 0, "target_label": None, "clean_path": "", "adversarial_path": ""}
+            pairs.append(Pair(**pair, cases=("average",), linf_8bit=16, l2_8bit=1, ssim=1, n_forward=1, n_backward=1))
+            view(image, "adversarial", attack, SOURCE, file)
+            view(image, "adversarial", attack, PHOTO, photo)
+            view(image, "clean", attack, PHOTO, photo_clean[image])
+    pages = {f"{attack}-{number}": 3 * place + number + 1 for place, attack in enumerate(("fgsm", "bim")) for number in range(3)}
+    cells = {("average", name, 16): [pair for pair in pairs if pair.attack == name] for name in ("fgsm", "bim")}
+    return cells, Judged(views, predictions, pages)
+
+
+def rows_of(*marks: str, **options: str) -> dict[tuple, ComparisonRow]:
+    cells, judged = a_run(*marks, **options)
+    return {(row.kind, row.quantity, row.first_attack, row.top_k): row for row in comparisons(cells, judged, (1, 5))}
+
+
+class TestComparisons:
+    def test_methods_are_compared_over_images_eligible_in_both(self):
+        found = rows_of("xxxxx.>....x.", "xxxx.x>x..x.x", clean=".....x")["method", "destruction_rate", "fgsm", 1]
+        # Images 0 to 3 work with both attacks; 4 fails with the one, and 5 is wrong when clean.
+        assert (found.n, found.n_both, found.n_first, found.n_second) == (4, 2, 2, 0)
+        assert (found.first_rate, found.second_rate, found.difference) == (1.0, 0.5, 0.5)
+        assert (found.interval, found.n_clusters) == ("cluster", 2)
+
+    def test_files_are_compared_without_pages_and_exactly(self):
+        found = rows_of("xxxxxx>......", "......>......")["method", "fooled_rate", "fgsm", 1]
+        assert (found.n, found.n_first, found.n_second, found.interval) == (6, 6, 0, "wilson")
+        assert found.p == pytest.approx(2 / 2**6)
+
+    def test_conditions_are_compared_for_the_same_images(self):
+        found = rows_of("xxxxxx>...xxx", "xxxxxx>......", photo_clean="..xx..")
+        clean, adversarial = (found["condition", f"{name}_accuracy", "fgsm", 1] for name in ("clean", "adversarial"))
+        assert (clean.n, clean.first_rate, clean.n_first, clean.n_second) == (6, 1.0, 2, 0)
+        assert (adversarial.n, adversarial.first_rate, adversarial.second_rate) == (6, 0.0, 0.5)
+        assert (clean.first_transform, clean.second_transform) == (SOURCE, PHOTO)
+
+    def test_each_table_is_corrected_over_itself(self):
+        cells, judged = a_run("xxxxxx>...xxx", "xxxx..>......")
+        rows = comparisons(cells, judged, (1, 5))
+        families = {(row.kind, row.top_k) for row in rows}
+        for family in families:
+            of_family = [row for row in rows if (row.kind, row.top_k) == family]
+            assert [row.p_holm for row in of_family] == holm([row.p for row in of_family])
+            assert {row.n_family for row in of_family} == {sum(row.p is not None for row in of_family)}
+        assert {kind for kind, _ in families} == {"method", "condition"}
+
+    def test_nothing_eligible_is_told_as_nothing(self):
+        found = rows_of("......>......", "......>......")["method", "destruction_rate", "fgsm", 1]
+        assert (found.n, found.first_rate, found.p, found.p_holm, found.low) == (0, None, None, None, None)
+
+    def test_neighbouring_strengths_are_compared_and_others_are_not(self):
+        cells, judged = a_run("xxxxxx>...xxx", "xxxxxx>......")
+        pairs = cells["average", "fgsm", 16]
+        steps = {("average", "fgsm", epsilon): pairs for epsilon in (16, 4, 8)}
+        rows = [row for row in comparisons(steps, judged, (1,)) if row.quantity == "destruction_rate"]
+        assert [(row.first_epsilon_8bit, row.second_epsilon_8bit) for row in rows] == [(4, 8), (8, 16)]
+
+    def test_of_several_photographs_the_surest_speaks(self):
+        cells, judged = a_run("xxxxxx>......", "xxxxxx>......")
+        pair, condition = cells["average", "fgsm", 16][0], judged.photos[0]
+        seen = judged.views(pair, "adversarial", condition)
+        seen.append(seen[0]._replace(labels=(1, 2, 3, 4, 5), error_px=0.01, view_id="surer"))
+        assert judged.best(pair, "adversarial", condition).view_id == "surer"
+        found = {(row.quantity, row.first_attack): row for row in comparisons(cells, judged, (1,)) if row.kind == "method"}
+        assert found["destruction_rate", "fgsm"].n_second == 1
+
+    def test_the_table_holds_what_the_rows_say(self):
+        cells, judged = a_run("xxxxxx>...xxx", "xxxxxx>......")
+        tables = comparison_tables(comparisons(cells, judged, (1, 5)))
+        text = as_text(tables[0])
+        assert [table.number for table in tables] == ["C1", "C2"]
+        for part in ("fast : basic iterative, ε 16", "destroyed", "3/6", "6/6", "0 : 3", "−50.0", "eff. 3"):
+            assert part in text
+        assert "Corrected over 2 comparisons" in " ".join(text.split())
+
+    def test_the_sentence_counts_what_is_sure(self):
+        cells, judged = a_run("xxxxxx>......", "......>......")
+        sentence = comparison_sentence(comparisons(cells, judged, (1,)), "method")
+        assert sentence.startswith("Methods at the same ε: 1 of 1 comparison differs")
+        assert "100 % and 0 % fooled, corrected p 0.031" in sentence
+        assert comparison_sentence([], "method") == ""
+
+
+def test_the_rates_of_photographs_follow_from_the_tables_on_disk(finished):
+    """Pages are counted anew from the captures, by another route than the rate stage."""
+    run = Run(finished, "small")
+    page_of = {capture.capture_id: capture.page for capture in read_table(run.captures / "captures.parquet", Capture)}
+    pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
+    labels = {row.view_id: row.labels for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and view.transform == PHOTO]
+    rows = [record_from(AccuracyRow, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
+    checked = 0
+    for row in rows:
+        if row.transform != PHOTO:
+            assert (row.interval, row.n_clusters) == ("wilson", None)
+            assert (row.low, row.high) == (wilson(row.n_correct, row.n_images) or (None, None))
+            continue
+        cell = [
+            view
+            for view in views
+            if view.variant == row.variant
+            and (pairs[view.pair_id].attack, pairs[view.pair_id].epsilon_8bit) == (row.attack, row.epsilon_8bit)
+            and row.case in pairs[view.pair_id].cases
+        ]
+        right = [pairs[view.pair_id].true_label in labels[view.view_id][: row.top_k] for view in cell]
+        pages = [page_of[view.capture_id] for view in cell]
+        assert (row.n_correct, row.n_images, row.n_clusters) == (sum(right), len(right), len(set(pages)) or None)
+        assert (row.low, row.high) == pytest.approx(cluster_interval(right, pages) or (None, None))
+        checked += bool(right)
+    assert checked

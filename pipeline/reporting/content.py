@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import PHOTO, AccuracyRow, Capture, CellFill, ComparedRow, Discard, ModelFlag, Pair, RateRow, TransferRow
+from pipeline.records import (
+    PHOTO,
+    AccuracyRow,
+    Capture,
+    CellFill,
+    ComparedRow,
+    ComparisonRow,
+    Discard,
+    ModelFlag,
+    Pair,
+    RateRow,
+    TransferRow,
+)
 
 SIMULATED = "simulated"
 
@@ -128,6 +140,7 @@ class ReportContent:
     compared: tuple[ComparedRow, ...] = ()
     model_flags: tuple[ModelFlag, ...] | None = None
     transfer: tuple[TransferRow, ...] = ()
+    comparisons: tuple[ComparisonRow, ...] = ()
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from reportlab.platypus import CondPageBreak, Flowable, Image, KeepTogether, Pag
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE
 from pipeline.reporting import figures, theme
 from pipeline.reporting.about_model import about_model
+from pipeline.reporting.comparisons import comparisons_section
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import NOT_TESTABLE, Finding, photo_findings, transform_findings
 from pipeline.reporting.flowables import Gap, TileRow, Verdict, figure_block, prose, table_block, text_table
@@ -26,6 +27,7 @@ from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
 from pipeline.reporting.summary import Flag, flags, has_photos, lead, on_predictions, photo_count, sentences, tiles
 from pipeline.reporting.tables import (
     compared_tables,
+    interval_words,
     perturbation_table,
     photo_tables,
     quality_table,
@@ -61,6 +63,7 @@ def _story(content: ReportContent) -> list[Flowable]:
         *((("Predicted against measured", _predicted, False),) if content.compared else ()),
         *((("Other models as judges", judges_section, False),) if content.transfer else ()),
         ("Results from digital transforms", _transform_results, False),
+        *((("Paired comparisons", comparisons_section, False),) if any(row.n for row in content.comparisons) else ()),
         ("Gallery", _gallery, bool(content.gallery)),
         ("Capture quality", _capture_quality, False),
         ("Settings and versions", _settings, True),
@@ -114,7 +117,8 @@ def _how_to_read(content: ReportContent, number: "_Numbering") -> list[Flowable]
         "classified as y means that y is among the five likeliest classes.",
         "<b>Denominators.</b> Each rate is given with n, the number of working attacks, which is smaller than the number of "
         "images and differs between top-1 and top-5. Where n is 0 the rate is n/a, not 0 %. Discarded photographs leave "
-        "numerator and denominator alike. Intervals are 95 % Wilson score intervals.",
+        "numerator and denominator alike. Intervals are 95 % Wilson score intervals; in photographs, where the images of a page "
+        "fall together, they are made with the number of independent images that those are worth, and are wider.",
         "<b>Cases.</b> In the average case the images are drawn at random. In the prefiltered case only images are drawn whose "
         "clean file is classified right and whose adversarial file is classified wrong, both with high confidence, at top-1 and "
         "top-5.",
@@ -231,8 +235,8 @@ def _photo_rate_figure(content: ReportContent, number: "_Numbering", origin: str
         return []
     published = " Hollow marks are the paper's Table 3 (other model, printer and camera)." if content.reference_rates else ""
     caption = (
-        f"Destruction rates by photographs with 95 % Wilson intervals. {remark} n at the right of each panel is the number of "
-        f"eligible attacks, top-1 · top-5.{published}"
+        f"Destruction rates by photographs with the {interval_words(rated)}. {remark} n at the right of each panel is the "
+        f"number of eligible attacks, top-1 · top-5.{published}"
     )
     return figure_block(figures.png(figures.photo_rates(rated, content.reference_rates)), number.figure(), caption)
 

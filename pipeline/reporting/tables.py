@@ -98,7 +98,7 @@ def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellF
 
 
 def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
-    """Returns the paper's Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % Wilson interval."""
+    """Returns the paper's Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
     rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
     fills = tuple(fills)
     found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
@@ -111,7 +111,17 @@ def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), or
         [Column(f"top-{k}", CASE_TITLES[case].capitalize()) for case, k in keys],
         _ordered(cells),
         [[_rate_cell(found.get((case, attack, epsilon, k))) for case, k in keys] for _, attack, epsilon in _ordered(cells)],
-        "Destroyed / eligible attacks and the 95 % Wilson interval in per cent beneath. A lower rate is a sturdier attack.",
+        f"Destroyed / eligible attacks and the {interval_words(rows)} in per cent beneath. A lower rate is a sturdier attack.",
+    )
+
+
+def interval_words(rows: Iterable[AccuracyRow | RateRow]) -> str:
+    """Returns how the intervals of some rates were made, as captions say it."""
+    shared = any(row.interval == "cluster" for row in rows)
+    return (
+        "95 % Wilson interval of the effective number of images (those on a page fall together)"
+        if shared
+        else "95 % Wilson interval"
     )
 
 
@@ -360,11 +370,12 @@ def _one_side(rate: float | None, k: int, n: int, low: float | None, high: float
 def _difference_cell(row: ComparedRow) -> Cell:
     if not row.n:
         return Cell(NO_ROW)
-    ends = f"{_points(row.difference_low, 0)} to {_points(row.difference_high, 0)}"
-    return Cell(_points(row.difference, 1), ends)
+    ends = f"{points(row.difference_low, 0)} to {points(row.difference_high, 0)}"
+    return Cell(points(row.difference, 1), ends)
 
 
-def _points(share: float, digits: int) -> str:
+def points(share: float, digits: int) -> str:
+    """Returns a difference of two rates in points, with its sign."""
     rounded = round(100 * share, digits)
     return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 

@@ -75,7 +75,8 @@ class _Rated:
 
     def _over_all_conditions(self, kind: str, first: Cell, second: Cell) -> Iterator[ComparisonRow]:
         source = self._judged.source
-        yield self._row(kind, "fooled_rate", (first, source), (second, source))
+        if first[0] != "prefiltered":  # whose files fool by choice
+            yield self._row(kind, "fooled_rate", (first, source), (second, source))
         for photo in self._judged.photos:
             yield self._row(kind, "destruction_rate", (first, photo), (second, photo))
 

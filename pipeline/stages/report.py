@@ -21,6 +21,7 @@ from pipeline.records import (
     Capture,
     CellFill,
     ComparedRow,
+    ComparisonRow,
     Discard,
     ModelFlag,
     Pair,
@@ -120,6 +121,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         transfer=transfer,
         compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
         model_flags=_model_flags(selection),
+        comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
     )
 
 
