@@ -163,8 +163,15 @@ def test_only_candidates_are_looked_at():
     assert (second != nearest).any()
     assert (answers(network, attacked(network, images, labels, n_candidates=0, prune=0.0).images) == nearest).all()
     two = attacked(network, images, labels, n_candidates=2)
-    assert (two.n_backward <= attacked(network, images, labels, n_candidates=0, prune=0.0).n_backward).all()
     assert (answers(network, two.images) == second).mean() > (nearest == second).mean()
+
+
+@pytest.mark.parametrize("n_candidates", [2, 4, 7])
+def test_candidates_are_counted_with_the_true_class(n_candidates):
+    """On planes there are one step and two looks, and the lattice takes as many passes forward as backward."""
+    network, images = Linear([0.9, 1.1, 0.8, 2, 0.85, 1], 20), pictures(6, 20)
+    found = attacked(network, images, answers(network, images), n_candidates=n_candidates, prune=0.0)
+    assert (found.n_backward - found.n_forward == (n_candidates - 1) - 2).all()
 
 
 def test_with_a_target_it_is_the_target_that_is_reached():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.attacks import attack_named
+from pipeline.attacks import attack_named, saliency
 from pipeline.attacks.lattice import SURE
 from pipeline.attacks.saliency import best_pairs
 from pipeline.errors import WrongUse
@@ -57,7 +57,10 @@ def best_product(x, y, is_open):
 
 @pytest.mark.parametrize("correlation", [-1.0, -0.99, -0.5, 0.0, 0.5, 1.0])
 @pytest.mark.parametrize("n_features", [2, 9, 70, 400])
-def test_the_pair_is_the_best_of_all_pairs(n_features, correlation):
+@pytest.mark.parametrize("n_tried", [saliency._N_TRIED, 0])
+def test_the_pair_is_the_best_of_all_pairs(monkeypatch, n_tried, n_features, correlation):
+    """Also where next to no features are tried against each other at once, and only the bound and the fronts see to it."""
+    monkeypatch.setattr(saliency, "_N_TRIED", n_tried)
     for seed in range(8):
         generator = torch.Generator().manual_seed(seed)
         x, other = torch.randn((2, 3, n_features), generator=generator)
@@ -139,6 +142,18 @@ def test_the_steps_are_those_of_the_paper(form, of, theta):
 
 
 @pytest.mark.parametrize("form", ["pair", "single"])
+def test_values_changed_already_may_be_changed_further_when_no_others_may(form):
+    network, images, gamma = Bent(), pictures(12), 0.02
+    targets = (answers(network, images) + 1) % N_CLASSES
+    found = attacked(images, targets, form=form, theta_8bit=40, gamma=gamma, gives_back=False)
+    for place, image in enumerate(images):
+        wanted = papers_steps(network, image, targets[place], form, "probabilities", 40, gamma)
+        assert (found.images[place] == wanted).all()
+    at_the_limit = n_changed(found, images) > int(gamma * images[0].size) - (2 if form == "pair" else 1)
+    assert at_the_limit.any() and "not-found" in found.rounding
+
+
+@pytest.mark.parametrize("form", ["pair", "single"])
 def test_a_class_beyond_the_tenth_is_reached(form):
     network, images = Bent(), pictures(8)
     found = attacked(images, np.full(8, 13), network, form=form, gamma=0.5)
@@ -155,10 +170,11 @@ def test_a_step_is_theta_and_leads_one_way(theta):
     assert (change[inside] % theta == 0).all()
 
 
+@pytest.mark.parametrize("n_per_step", [1, 7])
 @pytest.mark.parametrize("gamma", [0.0, 0.01, 0.05, 0.3])
-def test_no_more_than_gamma_of_the_values_is_changed(gamma):
+def test_no_more_than_gamma_of_the_values_is_changed(gamma, n_per_step):
     images = pictures(12)
-    found = attacked(images, gamma=gamma, theta_8bit=80)
+    found = attacked(images, gamma=gamma, theta_8bit=80, n_per_step=n_per_step, gives_back=False)
     assert n_changed(found, images).max() <= gamma * images[0].size
     assert found.rounding.count("kept") >= (12 if gamma == 0.3 else 0)
     assert gamma or set(found.rounding) == {"not-found"}
