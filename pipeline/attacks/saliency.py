@@ -30,6 +30,7 @@ class Saliency(MinimumNormAttack):
     """
 
     name = "jsma"
+    batch_size = 8  # of 299 x 299 pixels they take 2.8 GiB
 
     def __init__(self, options: SaliencyOptions | None = None) -> None:
         options = options or SaliencyOptions()
