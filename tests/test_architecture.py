@@ -25,7 +25,7 @@ FLOORS = {
     2: ("models", "datasets", "transforms", "fiducials", "simulator", "metrics", "reporting"),
     3: ("attacks", "views", "printing", "registration", "sanity"),
     4: ("crafting", "judging"),
-    5: ("stages", "training", "calibration", "attack_table"),
+    5: ("stages", "planning", "training", "calibration", "attack_table"),
     6: ("flow", "doctor", "catalogue", "settings_page"),
     7: ("cli",),
     8: ("__main__", "__init__"),

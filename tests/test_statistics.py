@@ -17,6 +17,7 @@ from pipeline.metrics import (
     n_for_difference,
     n_for_half_width,
     paired_difference,
+    planned_effective_number,
     resampled_rates,
     wilson,
 )
@@ -58,15 +59,13 @@ class TestClusterInterval:
         assert cluster_interval([], []) is None
 
     def test_the_formula_of_a_worked_example(self):
-        # Six pages of two, one page all right, one page half right: mean 3/12, by hand.
-        outcomes = [True, True, True, False] + [False] * 8
-        pages = [page for page in range(6) for _ in range(2)]
-        residuals = np.array(outcomes) - 0.25
-        totals = residuals.reshape(6, 2).sum(axis=1)
-        design = (totals @ totals) * 6 / 5 / (residuals @ residuals)
-        expected = 12 / (1 + (design - 1) * (t.ppf(0.975, 5) / norm.ppf(0.975)) ** 2)
+        # Eight pages of two, one all right and two half right. Totals of residuals 1.5, 0.5, 0.5 and five of -0.5: their squares
+        # add up to 4, those of the sixteen residuals to 3.
+        outcomes = [True, True, True, False, True, False] + [False] * 10
+        pages = [page for page in range(8) for _ in range(2)]
+        expected = 16 / (1 + (4 * 8 / 7 / 3 - 1) * (t.ppf(0.975, 7) / norm.ppf(0.975)) ** 2)
         number = effective_number(outcomes, [pages])
-        assert (number.n, number.n_clusters) == (12, 6)
+        assert (number.n, number.n_clusters) == (16, 8)
         assert number.n_effective == pytest.approx(expected, rel=1e-9)
         assert cluster_interval(outcomes, pages) == pytest.approx(wilson(expected / 4, expected), rel=1e-9)
 
@@ -86,11 +85,26 @@ class TestClusterInterval:
         outcomes, pages = [hit] * 30, [page for page in range(10) for _ in range(3)]
         assert cluster_interval(outcomes, pages) == pytest.approx(wilson(10 * hit, 10))
 
-    @pytest.mark.parametrize("n_pages", [1, 4])
-    def test_with_fewer_than_five_pages_every_page_counts_as_one_image(self, n_pages):
+    @pytest.mark.parametrize(("n_pages", "expected"), [(1, 1), (2, 6 / 1.4), (4, 12 / 1.4), (5, 15)])
+    def test_with_fewer_than_five_pages_images_of_a_page_are_taken_to_fall_together(self, n_pages, expected):
+        """Pages that show no spread: a correlation of 0.2 is assumed while they are few, and one page tells nothing."""
         outcomes = [True, True, False] * n_pages
         number = effective_number(outcomes, [[page for page in range(n_pages) for _ in range(3)]])
-        assert (number.n_effective, number.n_clusters) == (n_pages, n_pages)
+        assert (number.n_effective, number.n_clusters) == (pytest.approx(expected), n_pages)
+
+    def test_a_page_counts_for_one_image_at_least(self):
+        outcomes = [True, True, True, False, False, False]
+        assert effective_number(outcomes, [[0, 0, 0, 1, 1, 1]]).n_effective == 2
+
+    @pytest.mark.parametrize(
+        ("n", "n_pages", "correlation"), [(30, 10, 0.3), (12, 4, 0.1), (9, 9, 1.0), (12, 1, 0.0), (0, 0, 0.1)]
+    )
+    def test_what_is_planned_is_what_equal_pages_give(self, n, n_pages, correlation):
+        planned = planned_effective_number(n, n_pages, correlation)
+        factor = (t.ppf(0.975, n_pages - 1) / norm.ppf(0.975)) ** 2 if n_pages > 1 else 1
+        together = n / n_pages - 1 if n_pages else 0
+        assumed = max(correlation * factor, 0.2) if n_pages < 5 else correlation * factor
+        assert planned == pytest.approx(1 if n_pages == 1 else n / (1 + together * assumed))
 
     def test_the_order_of_images_and_the_names_of_pages_do_not_matter(self):
         outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)

@@ -122,6 +122,26 @@ def status(options: argparse.Namespace) -> tuple[Any, int]:
     return result, 0
 
 
+def plan(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.flow import DONE, status
+    from pipeline.planning import Assumptions, plan, plan_text
+
+    experiment, run, _ = _opened(options, check=False)
+    done = [state.stage for state in status(experiment, run) if state.state == DONE] if run.printouts.is_dir() else []
+    assumed = Assumptions(
+        seconds_per_page=options.seconds_per_page,
+        clean_accuracy=options.clean_accuracy,
+        fooled_rate=options.fooled_rate,
+        rate=options.rate,
+        page_correlation=options.page_correlation,
+        darkness=options.darkness,
+        wished_half_width=options.half_width,
+    )
+    found = plan(experiment, run, done, assumed)
+    told = {"plan": found} if options.json else {"table": plan_text(found)}
+    return told | {"next": f"inkproof {'run' if 'layout' not in done else 'status'} {experiment.words}"}, 0
+
+
 def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.calibration.command import calibrate_files, parameters_text, write_page
 

@@ -16,6 +16,7 @@ COMMANDS = (
     *STAGE_HELP,
     "run",
     "status",
+    "plan",
     "demo",
     "calibrate",
     "import-predictions",
@@ -83,6 +84,22 @@ def command_parser() -> argparse.ArgumentParser:
         "each stage: done, stale because …, missing, or waiting for you",
         "inkproof status my.toml --json",
     )
+    planner = add(
+        "plan",
+        commands.plan,
+        "before printing: pages, ink, time, how wide the intervals will be, and what to drop",
+        "inkproof plan my.toml --set layout.pairs_per_page=6",
+    )
+    for name, default, meaning in (
+        ("seconds-per-page", 15.0, "time to photograph a page"),
+        ("clean-accuracy", 0.75, "of random images, those that the model gets right, where that is not known yet"),
+        ("fooled-rate", 0.8, "of these, those that an attack fools it on, where that is not known yet"),
+        ("rate", 0.5, "destruction rate that the intervals are told for, where none was measured; 0.5 is the worst case"),
+        ("page-correlation", 0.1, "how far two images on a page fall together, 0 to 1"),
+        ("darkness", 0.5, "of the images, 1 for black, where they are not drawn yet"),
+        ("half-width", 0.1, "half the interval that is wished for in every cell"),
+    ):
+        planner.add_argument(f"--{name}", type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
     add("demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
     fitter = add(
         "calibrate",

@@ -1,6 +1,12 @@
 """Top-k accuracy, destruction rates, distances, intervals and paired tests: pure functions on counts and arrays."""
 
-from pipeline.metrics.clusters import EffectiveNumber, cluster_interval, effective_number, resampled_rates
+from pipeline.metrics.clusters import (
+    EffectiveNumber,
+    cluster_interval,
+    effective_number,
+    planned_effective_number,
+    resampled_rates,
+)
 from pipeline.metrics.destruction import Counts, destruction_counts
 from pipeline.metrics.distances import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.metrics.intervals import paired_difference, wilson
@@ -25,6 +31,7 @@ __all__ = [
     "n_for_difference",
     "n_for_half_width",
     "paired_difference",
+    "planned_effective_number",
     "resampled_rates",
     "ssim",
     "wilson",

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.metrics.intervals import wilson
 
-# With fewer pages their spread cannot be estimated: each page then counts as a single image.
-MIN_CLUSTERS = 5
+# With fewer pages their spread is hardly known: images of a page are then taken to correlate at least by so much.
+MIN_CLUSTERS, ASSUMED_CORRELATION = 5, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ def effective_number(
 
     n_eff = n / (1 + (D - 1) (t / z)^2). The design effect D, at least 1, is the variance of the mean that G clusters give (the
     linearised one, which resampling whole clusters converges to, times G / (G - 1)) over that of independent images. Student's
-    quantile t of G - 1 degrees of freedom pays for D being estimated itself. With fewer than MIN_CLUSTERS clusters, and where all
-    values are equal so that nothing can be estimated, every cluster counts as one image.
+    quantile t of G - 1 degrees of freedom pays for D being estimated itself. With fewer than MIN_CLUSTERS clusters D is at least
+    that of ASSUMED_CORRELATION. Every cluster counts for one image at least, and where all values are equal, so that nothing
+    can be estimated, or there is a single cluster, for just one.
 
     Args:
         values: one number an image: 0 or 1 for a rate, -1, 0 or 1 for a difference of paired images.
@@ -72,7 +73,7 @@ def effective_number(
         return EffectiveNumber(n, n_clusters, float(n))
     residuals = observed - observed.mean()
     independent = float(residuals @ residuals)
-    if n_clusters < MIN_CLUSTERS or independent < 1e-12 * n:
+    if n_clusters == 1 or independent < 1e-12 * n:
         return EffectiveNumber(n, n_clusters, float(n_clusters))
     variances = [_between(residuals, code) for code in codes]
     variance = max(variances)
@@ -80,7 +81,27 @@ def effective_number(
         crossed = sum(variances) - _between(residuals, _codes(list(zip(*(code.tolist() for code in codes), strict=True))))
         variance = max(variance, crossed)
     excess = max(0.0, variance / independent - 1)
-    return EffectiveNumber(n, n_clusters, n / (1 + excess * _t_over_z(n_clusters - 1, confidence) ** 2))
+    n_effective = n / (1 + excess * _t_over_z(n_clusters - 1, confidence) ** 2)
+    if n_clusters < MIN_CLUSTERS:
+        together = max(float(np.square(np.bincount(code)).sum()) / n for code in codes)
+        n_effective = min(n_effective, n / (1 + (together - 1) * ASSUMED_CORRELATION))
+    return EffectiveNumber(n, n_clusters, max(float(n_clusters), n_effective))
+
+
+def planned_effective_number(n: int, n_clusters: int, correlation: float, confidence: float = 0.95) -> float:
+    """Returns what `effective_number` will be of n images, spread evenly over clusters in which two images correlate so.
+
+    The design effect of equal clusters is 1 + (n / n_clusters - 1) correlation (Kish 1965); 0 without images.
+    """
+    if not 0 <= n_clusters <= n or not 0 <= correlation <= 1:
+        raise ValueError(f"expected 0 <= n_clusters <= n and a correlation in [0, 1], got {n_clusters, n, correlation}")
+    if n_clusters in (0, 1, n):
+        return float(n_clusters)
+    together = n / n_clusters - 1
+    n_effective = n / (1 + together * correlation * _t_over_z(n_clusters - 1, confidence) ** 2)
+    if n_clusters < MIN_CLUSTERS:
+        n_effective = min(n_effective, n / (1 + together * ASSUMED_CORRELATION))
+    return max(float(n_clusters), n_effective)
 
 
 def resampled_rates(n_hit: np.ndarray, n_images: np.ndarray, n_resamples: int, generator: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,101 @@
+"""What a run knows before it is printed: its images, how many the model gets right, how many attacks work, how dark they are."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.images import read_png
+from pipeline.planning.plan_records import Block
+from pipeline.records import PHOTO, Candidate, Pair, RateRow, Selected
+from pipeline.reporting.words import count
+from pipeline.settings import Experiment
+from pipeline.store import Run, read_json, read_table, record_from
+
+_MOST_IMAGES_READ = 200
+_BUILTIN_IMAGES, _BUILTIN_PX, _USUAL_PX = 500, 112, 224
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the run knows already: the images of every cell, which of them are right when clean, how many attacks are eligible.
+
+    `prints` says how often each clean image is printed; `earlier` holds destruction rates of photographs that were taken before.
+    """
+
+    source: str
+    image_px: tuple[int, int]
+    selected: Mapping[tuple[str, str, int], frozenset[str]] | None = None
+    clean_right: frozenset[str] = frozenset()
+    eligible: Mapping[tuple[str, str, int], int] | None = None
+    earlier: Mapping[tuple[str, str, int], float] | None = None
+    prints: Mapping[Path, int] | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, run: Run, done: Collection[str]) -> "Known":
+        if "select" not in done:
+            side = experiment.model.input_px or (_BUILTIN_PX if experiment.model.name == "builtin:signs" else _USUAL_PX)
+            return cls("as the experiment file asks for, at most", (side, side))
+        selection = read_json(run.printouts / "selection.json")
+        candidates = {row.image_id: row for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+        selected: dict[tuple[str, str, int], set[str]] = {}
+        if "generate" in done:
+            source = "as attacked"
+            for pair in read_table(run.printouts / "pairs.parquet", Pair):
+                for case in pair.cases:
+                    selected.setdefault((case, pair.attack, pair.epsilon_8bit), set()).add(pair.image_id)
+        else:
+            source = "as selected"
+            for row in read_table(run.printouts / "selection.parquet", Selected):
+                selected.setdefault((row.case, row.attack, row.epsilon_8bit), set()).add(row.image_id)
+        right = frozenset(name for name, found in candidates.items() if found.top_labels[0] == found.true_label)
+        prints = Counter(name for _, _, name in {(*cell[1:], name) for cell, images in selected.items() for name in images})
+        used = {run.printouts / candidates[name].path: prints[name] for name in sorted(prints)[:_MOST_IMAGES_READ]}
+        height, width = selection["model"]["input_size"]
+        eligible, earlier = _counted(run) if "rate" in done else ({}, {})
+        frozen = {cell: frozenset(images) for cell, images in selected.items()}
+        return cls(source, (width, height), frozen, right, eligible, earlier, used)
+
+    def images(self, case: str, block: Block) -> frozenset[str] | None:
+        """Returns the images of a cell; None where none is drawn yet."""
+        return None if self.selected is None else self.selected.get((case, *block), frozenset())
+
+    def blocks(self, experiment: Experiment) -> dict[Block, tuple[frozenset[str] | None, int]]:
+        """Returns of each attack and epsilon the images of all cases, which are printed once, or None and how many at most."""
+        cases = experiment.selection.cases
+        if self.selected is not None:
+            return {block: (frozenset().union(*(self.images(case, block) for case in cases)), 0) for block in experiment.cells()}
+        return {
+            block: (None, min(experiment.selection.n_images * len(cases), n_available(experiment)))
+            for block in experiment.cells()
+        }
+
+    def darkness(self) -> tuple[float, str] | None:
+        """Returns how dark the clean images are on average, 1 for black, and how that is known."""
+        if not self.prints:
+            return None
+        total = sum(n * (1 - float(np.mean(read_png(path))) / 255) for path, n in self.prints.items())
+        return total / sum(self.prints.values()), f"the mean of {count(len(self.prints), 'clean image')}"
+
+
+def n_available(experiment: Experiment) -> int:
+    """Returns how many images there are to draw from, as far as the file tells."""
+    most = experiment.dataset.n_images or (_BUILTIN_IMAGES if experiment.dataset.name == "builtin:signs" else 0)
+    return most or 10**9
+
+
+def _counted(run: Run) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str, str, int], float]]:
+    """Returns the eligible attacks of each cell as files, and the destruction rates of photographs that were taken before."""
+    rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
+    rows = [row for row in rows if row.top_k == 1]
+    eligible: dict[tuple[str, str, int], int] = {}
+    earlier: dict[tuple[str, str, int], float] = {}
+    for row in rows:
+        cell = row.case, row.attack, row.epsilon_8bit
+        if row.transform != PHOTO or not row.n_discarded:
+            eligible[cell] = row.n_eligible
+        if row.transform == PHOTO and row.destruction_rate is not None:
+            earlier[cell] = row.destruction_rate
+    return eligible, earlier

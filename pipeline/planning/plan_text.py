@@ -1,0 +1,106 @@
+"""A plan as a person reads it on the command line."""
+
+from pipeline.planning.plan_records import FEW_ELIGIBLE, Plan, Proposal
+from pipeline.reporting.tables import Cell, Column, Table, as_text
+from pipeline.reporting.words import attack_title, count, epsilon_title
+
+
+def plan_text(found: Plan) -> str:
+    """Returns a plan as a person reads it."""
+    minutes = found.photographing_s / 60
+    if found.medium == "paper":
+        sheets = f"{count(found.n_pages, 'page')}; {count(found.n_sheets, 'sheet')} with the one of instructions, one-sided"
+        ink = (
+            f"{found.ink_cm2:,.0f} cm² of solid colour, {100 * found.coverage_rate:.1f} % of the pages (images of "
+            f"{100 * found.darkness:.0f} % darkness, {found.darkness_from})"
+        )
+    else:
+        sheets, ink = f"{count(found.n_pages, 'page')} on a screen, no sheet", "none"
+    facts = (
+        ("Pairs", f"{found.n_pairs:,}, {found.pairs_from}; {found.pairs_per_page} on a page, images of {found.image_mm:.1f} mm"),
+        ("Pages", sheets),
+        ("Ink", ink),
+        ("Photographing", f"{_duration(minutes)} at {found.assumptions.seconds_per_page:g} s a page"),
+    )
+    lines = [f"{name:<14}{text}" for name, text in facts]
+    parts = ["\n".join(lines), as_text(_cell_table(found)), as_text(_cost_table(found))]
+    if found.proposals:
+        parts.append("To print less (each from this plan):\n" + "\n".join(map(_proposed, found.proposals)))
+    if found.n_images_for_wish:
+        wish = f"± {100 * found.assumptions.wished_half_width:g} points"
+        parts.append(f"For {wish} in every cell: about --set selection.n_images={found.n_images_for_wish}")
+    if found.warnings:
+        parts.append("\n".join(f"Warning: {text}" for text in found.warnings))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell_table(found: Plan) -> Table:
+    columns = (
+        Column("Case", is_number=False, is_stub=True),
+        Column("Method", is_number=False, is_stub=True),
+        Column("ε", is_stub=True),
+        Column("images"),
+        Column("eligible"),
+        Column("known", is_number=False),
+        Column("pages"),
+        Column("worth"),
+        Column("rate"),
+        Column("±"),
+        Column("sees"),
+    )
+    rows = tuple(
+        (
+            Cell(cell.case),
+            Cell(attack_title(cell.attack)),
+            Cell(epsilon_title(cell.epsilon_8bit)),
+            Cell(str(cell.n_images)),
+            Cell(f"{cell.n_eligible}{' !' if cell.n_eligible < FEW_ELIGIBLE else ''}"),
+            Cell(cell.known),
+            Cell(str(cell.n_pages)),
+            Cell(f"{cell.n_effective:.0f}"),
+            Cell(f"{100 * cell.rate:.0f} %"),
+            Cell(_points(cell.half_width)),
+            Cell(_points(cell.detectable_difference)),
+        )
+        for cell in found.cells
+    )
+    assumed = found.assumptions
+    note = (
+        f"Eligible: attacks that work as files (top-1); ! fewer than {FEW_ELIGIBLE}. Where nothing is known "
+        f"{100 * assumed.clean_accuracy:g} % of clean images are taken to be right and {100 * assumed.fooled_rate:g} % of these "
+        "fooled. Pages: those with such an image. Worth: independent images that they count for, two on a page correlating by "
+        f"{assumed.page_correlation:g}. Rate: assumed, or of earlier photographs. ±: half the 95 % interval of that destruction "
+        "rate, in points. Sees: the least difference, in points, from another method on the same images that is found four times "
+        "in five at the 5 % level, one image in three being undone for one of the two alone; n/a where none is."
+    )
+    return Table("1", "What each cell will tell", columns, rows, note)
+
+
+def _points(share: float | None) -> str:
+    return "n/a" if share is None else f"{100 * share:.0f}"
+
+
+def _cost_table(found: Plan) -> Table:
+    columns = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True), Column("pairs"), Column("pages"))
+    rows = tuple(
+        (
+            Cell(attack_title(cost.attack)),
+            Cell(epsilon_title(cost.epsilon_8bit)),
+            Cell(str(cost.n_pairs)),
+            Cell(f"{cost.n_pages:.1f}"),
+        )
+        for cost in found.costs
+    )
+    return Table("2", "What each attack costs", columns, rows)
+
+
+def _proposed(proposal: Proposal) -> str:
+    width = "n/a" if proposal.widest_half_width is None else f"± {100 * proposal.widest_half_width:.0f} points"
+    return (
+        f"  {proposal.what:<28}{count(proposal.n_pages, 'page')}, images of {proposal.image_mm:.1f} mm, widest interval {width}\n"
+        f"      {proposal.words}"
+    )
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
