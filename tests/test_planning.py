@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from pipeline.images import read_png
 from pipeline.metrics import half_width, planned_effective_number, wilson
 from pipeline.planning import Assumptions, plan, plan_text
 from pipeline.printing import render_page
-from pipeline.records import Pair
-from pipeline.store import Run, read_layout, read_table
+from pipeline.records import Candidate, Pair
+from pipeline.store import Run, read_layout, read_table, write_table
 
 EVERYTHING = ("select", "generate", "layout", "photograph", "crop", "transform", "classify", "rate", "report")
 FILE = """
@@ -181,6 +182,32 @@ class TestWhereTheRunKnows:
         found, run = of_run(finished, "select", "generate"), Run(finished, "small")
         dark = [1 - float(np.mean(render_page(run.pdf, page, 60))) / 255 for page in range(1, found.n_pages + 1)]
         assert found.coverage_rate == pytest.approx(np.mean(dark), rel=0.1)
+
+    def test_codes_tags_marks_and_strip_cost_ink_on_every_page(self, finished):
+        layout = read_layout(Run(finished, "small"))
+
+        def of_page_one(things):
+            return sum(thing.size_mm**2 for thing in things if thing.page == 1)
+
+        strip = sum(p.width_mm * p.height_mm * (1 - (p.red + p.green + p.blue) / 765) for p in layout.patches if p.page == 1)
+        expected = 0.5 * (of_page_one(layout.fiducials) + of_page_one(layout.marks)) + 0.75 * of_page_one(layout.tags) + strip
+        experiment = load_experiment(finished / "small.toml")
+        found = plan(experiment, Run(finished, "small"), (), Assumptions(darkness=0))
+        assert strip and layout.tags and layout.marks
+        assert found.ink_cm2 == pytest.approx(found.n_pages * expected / 100)
+
+    def test_images_that_the_model_gets_wrong_are_not_eligible(self, finished, tmp_path):
+        run = Run(Path(shutil.copytree(finished, tmp_path / "run")), "small")
+        path = run.printouts / "candidates.parquet"
+        rows = read_table(path, Candidate)
+        wrong = [replace(row, top_labels=(row.true_label + 1, *row.top_labels[1:])) for row in rows]
+        counted = []
+        for table in (rows, wrong):
+            write_table(path, Candidate, table)
+            experiment = load_experiment(run.workspace / "small.toml")
+            cells = plan(experiment, run, ("select",), Assumptions(fooled_rate=1)).cells
+            counted.append({cell.case: cell.n_eligible for cell in cells})
+        assert counted == [{"average": 3, "prefiltered": 3}, {"average": 0, "prefiltered": 3}]
 
     def test_the_darkness_is_that_of_the_clean_images(self, finished):
         found, run = of_run(finished, "select"), Run(finished, "small")

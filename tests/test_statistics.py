@@ -1,11 +1,17 @@
 """Intervals of images that share pages, paired tests and sample sizes: against SciPy, closed forms and simulation."""
 
+import shutil
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import beta, binom, binomtest, norm, t
 
+from pipeline.config import load_experiment
+from pipeline.executor import Context
+from pipeline.flow import run_all
 from pipeline.metrics import (
     cluster_interval,
     compare_paired,
@@ -221,6 +227,20 @@ class TestPairedTest:
         both = effective_number(values, [first.tolist(), second.tolist()]).n_effective
         assert both < min(one_way)
 
+    def test_two_ways_are_added_and_what_they_share_is_taken_off_once(self):
+        # Six pages by six, one image in each; one image more on the first two. By hand, from the sums of every page.
+        effects, rest = np.random.default_rng(2).normal(size=(2, 6)), np.random.default_rng(2).normal(size=36)
+        values = [0.5, *(0.4 * (np.repeat(effects[0], 6) + np.tile(effects[1], 6)) + rest)]
+        first, second = [0, *np.repeat(np.arange(6), 6).tolist()], [0, *np.tile(np.arange(6), 6).tolist()]
+        residuals = np.array(values) - np.mean(values)
+        rows, columns = (sum(residuals[np.array(way) == page].sum() ** 2 for page in range(6)) * 6 / 5 for way in (first, second))
+        both = (np.sum(residuals[2:] ** 2) + residuals[:2].sum() ** 2) * 36 / 35
+        design = (rows + columns - both) / np.sum(residuals**2)
+        assert design > max(rows, columns) / np.sum(residuals**2) > 1
+        expected = 37 / (1 + (design - 1) * (t.ppf(0.975, 5) / norm.ppf(0.975)) ** 2)
+        assert effective_number(values, [first, second]).n_effective == pytest.approx(max(6, expected))
+        assert expected > 6
+
     def test_the_same_way_twice_is_that_way(self):
         outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)
         assert effective_number(outcomes, [pages, pages]).n_effective == pytest.approx(
@@ -385,6 +405,11 @@ class TestComparisons:
             assert {row.n_family for row in of_family} == {sum(row.p is not None for row in of_family)}
         assert {kind for kind, _ in families} == {"method", "condition"}
 
+    def test_files_that_fool_by_choice_are_not_compared(self):
+        cells, judged = a_run("xxxxxx>...xxx", "xxxxxx>......")
+        chosen = {("prefiltered", *cell[1:]): pairs for cell, pairs in cells.items()}
+        assert {row.quantity for row in comparisons(chosen, judged, (1,)) if row.kind == "method"} == {"destruction_rate"}
+
     def test_nothing_eligible_is_told_as_nothing(self):
         found = rows_of("......>......", "......>......")["method", "destruction_rate", "fgsm", 1]
         assert (found.n, found.first_rate, found.p, found.p_holm, found.low) == (0, None, None, None, None)
@@ -449,3 +474,22 @@ def test_the_rates_of_photographs_follow_from_the_tables_on_disk(finished):
         assert (row.low, row.high) == pytest.approx(cluster_interval(right, pages) or (None, None))
         checked += bool(right)
     assert checked
+
+
+def test_several_photographs_of_a_page_are_more_images_on_the_same_pages(finished, tmp_path):
+    workspace = Path(shutil.copytree(finished, tmp_path / "run"))
+    run = Run(workspace, "small")
+    for number, path in enumerate(sorted(run.photos.glob("simulated-*.jpg"))):
+        with Image.open(path) as photo:
+            for quality in (90, 94):
+                photo.copy().save(run.photos / f"IMG_{number}_{quality}.jpg", quality=quality)
+        path.unlink()
+    rows = {}
+    for count in ("best", "all"):
+        experiment = load_experiment(workspace / "small.toml", ("photograph.by=camera", f"capture.count={count}"))
+        assert list(run_all(experiment, run, Context()))[-1].state == "done"
+        found = [record_from(AccuracyRow, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
+        rows[count] = [row for row in found if row.transform == PHOTO and row.n_images]
+    for once, twice in zip(rows["best"], rows["all"], strict=True):
+        assert (twice.n_images, twice.n_clusters) == (2 * once.n_images, once.n_clusters)
+        assert twice.n_effective <= once.n_images or once.n_clusters == once.n_images

@@ -86,7 +86,7 @@ class _Rated:
         shared = [image for image in one if image in other]
         outcomes = [(one[image].is_hit, other[image].is_hit) for image in shared]
         ways = [[side[image].page for image in shared] for side in (one, other)]
-        ways = [way for place, way in enumerate(ways) if any(way) and way not in ways[:place]]  # of files there are no pages
+        ways = [way for way in ways if any(way)]  # of files there are no pages
         found = compare_paired(outcomes, ways or None)
         return ComparisonRow(
             kind=kind,
