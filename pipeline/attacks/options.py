@@ -256,9 +256,7 @@ class SzegedyOptions:
     """Options of `lbfgs`."""
 
     n_searches: int = setting(8, "Values of c that are tried, at most.", minimum=1, maximum=100)
-    n_steps: int = setting(
-        60, "Points that one minimisation asks the network about, at most.", minimum=1, maximum=10_000
-    )
+    n_steps: int = setting(60, "Points that one minimisation asks the network about, at most.", minimum=1, maximum=10_000)
     initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", minimum=1e-6, maximum=1e6)
     target: str = _target("random")
     seed: int = _seed()
