@@ -1,6 +1,9 @@
 """Intervals of images that share pages, paired tests and sample sizes: against SciPy, closed forms and simulation."""
 
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -32,7 +35,7 @@ from pipeline.reporting.comparisons import comparison_sentence, comparison_table
 from pipeline.reporting.tables import as_text
 from pipeline.stages.comparing import comparisons
 from pipeline.stages.judged import Judged
-from pipeline.store import Run, read_json, read_table, record_from
+from pipeline.store import Run, read_json, read_table, record_from, write_json, write_table
 
 
 def clustered(generator: np.random.Generator, rate: float, icc: float, sizes: list[int]) -> tuple[list[bool], list[int]]:
@@ -446,6 +449,11 @@ class TestComparisons:
         assert "100 % and 0 % fooled, corrected p 0.031" in sentence
         assert comparison_sentence([], "method") == ""
 
+    def test_what_is_sure_only_before_the_correction_is_not_sure(self):
+        cells, judged = a_run("xxxxxx>......", "......>......")
+        rows = [replace(row, p=0.03, p_holm=0.3) for row in comparisons(cells, judged, (1,)) if row.p is not None]
+        assert comparison_sentence(rows, "method") == "Methods at the same ε: 0 of 1 comparison differ at the 5 % level."
+
 
 def test_the_rates_of_photographs_follow_from_the_tables_on_disk(finished):
     """Pages are counted anew from the captures, by another route than the rate stage."""
@@ -493,3 +501,64 @@ def test_several_photographs_of_a_page_are_more_images_on_the_same_pages(finishe
     for once, twice in zip(rows["best"], rows["all"], strict=True):
         assert (twice.n_images, twice.n_clusters) == (2 * once.n_images, once.n_clusters)
         assert twice.n_effective <= once.n_images or once.n_clusters == once.n_images
+
+
+def write_large_run(workspace: Path) -> None:
+    """Writes what a run of the paper's size leaves for the rate stage: 12 cells of two cases, 36 transforms, photographs."""
+    path = workspace / "large.toml"
+    attacks = "".join(f'[[attacks]]\nname = "{name}"\nepsilons_8bit = [2, 4, 8, 16]\n' for name in ("fgsm", "bim", "illc"))
+    path.write_text(f'name = "large"\n{attacks}[photograph]\nby = "camera"\n', encoding="utf-8")
+    experiment, run = load_experiment(path), Run(workspace, "large")
+    generator, n_images = np.random.default_rng(0), 204
+    pairs, views, predictions = [], [], []
+    transforms = [("blur", 0.1 * step) for step in range(36)]
+
+    def view(image: str, variant: str, pair: str, transform: str, parameter: float | None, capture: str = "") -> None:
+        key, origin = f"{transform}{parameter}/{variant}/{pair or image}", "camera" if capture else "digital"
+        views.append(View(key, image, variant, "", 0, pair, transform, parameter, "", "", origin, capture))
+        labels = tuple(int(label) for label in generator.permutation(8)[:5])
+        predictions.append(Prediction(key, 0, labels, (0.2,) * 5, 0.2))
+
+    names = [f"i{number}" for number in range(n_images)]
+    for name in names:
+        for transform in ((SOURCE, None), *transforms):
+            view(name, "clean", "", *transform)
+    for attack, epsilon in experiment.cells():
+        for number, name in enumerate(names):
+            pair, capture = f"{attack}-eps{epsilon}/{name}", f"c{len(pairs) // 3}"
+            case = "average" if number < n_images // 2 else "prefiltered"
+            pairs.append(Pair(pair, name, attack, epsilon, (case,), 0, None, "", "", 1, 1.0, 1.0, 1, 1))
+            for transform in ((SOURCE, None), *transforms):
+                view(name, "adversarial", pair, *transform)
+            for variant in ("clean", "adversarial"):
+                view(name, variant, pair, PHOTO, None, capture)
+    shot = {"frame": "", "sha256": "", "device": "", "taken_at": "", "origin": "camera", "width_px": 1, "height_px": 1}
+    shot |= {"n_codes": 4, "n_points": 16, "reprojection_rms_px": 0.1, "photo_from_page": None, "residual_px": ()}
+    shot |= {"tilt_deg": None, "colour": "", "trouble": "", "counts": True}
+    captures = [Capture(capture_id=f"c{n}", photo="", page=n + 1, **shot) for n in range(-(-len(pairs) // 3))]
+    write_table(run.printouts / "pairs.parquet", Pair, pairs)
+    write_json(run.printouts / "selection.json", {"class_names": []})
+    write_table(run.reports / "views.parquet", View, views)
+    write_table(run.reports / "predictions.parquet", Prediction, predictions)
+    write_table(run.captures / "captures.parquet", Capture, captures)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_predictions_become_rates_within_30_seconds_and_a_gigabyte(tmp_path):
+    write_large_run(tmp_path)
+    code = (
+        "import resource, time, sys; from pathlib import Path\n"
+        "from pipeline.config import load_experiment; from pipeline.executor import Context\n"
+        "from pipeline.stages.rate import rate; from pipeline.store import Run\n"
+        "started, place = time.monotonic(), Path(sys.argv[1])\n"
+        "rate(load_experiment(place / 'large.toml'), Run(place, 'large'), Context())\n"
+        "print(time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+    )
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    seconds, peak_gb = map(float, found.stdout.split())
+    rates = read_json(tmp_path / "reports/large/rates.json")
+    assert len(rates["destruction_rates"]) == 24 * 37 * 2 and rates["comparisons"]
+    assert seconds <= 30 and peak_gb <= 1, (seconds, peak_gb)
+    print(f"{seconds:.1f} s, {peak_gb:.2f} GiB")
