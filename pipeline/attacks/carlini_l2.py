@@ -17,6 +17,8 @@ _REAL_SHARE = 0.25
 # How far DeepFool walks to the boundary that the first descent starts from, and to which classes.
 _N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
 _C_PACE, _C_GROWTH = 1.15, 10.0
+# and with larger steps: where the boundary is far, small ones that shrink never get there.
+_RATE_GROWTH = 2.0
 _LARGEST_C = 1e10
 # A search ends for an image whose bounds of c are this close: c then changes the distance by less than rounding does.
 _CLOSE_BOUNDS = 1.01
@@ -85,7 +87,7 @@ class CarliniL2(CarliniAttack):
     def _search_c(self, problem: Problem, best: "_Best", c: Tensor, is_active: Tensor, places: Tensor | None) -> None:
         options = self._options
         low, high = torch.zeros_like(c), torch.full_like(c, _LARGEST_C)
-        at = problem.clean if places is None else places
+        at, rate = problem.clean if places is None else places, options.learning_rate
         for _ in range(options.n_searches):
             active = is_active.nonzero()[:, 0]
             if not len(active):
@@ -93,16 +95,16 @@ class CarliniL2(CarliniAttack):
             if options.warm_start and options.search == "bisection":
                 at = torch.where(each(best.distance.isfinite() & is_active), best.closest(), at)
             fooled = torch.zeros_like(is_active)
-            fooled[active] = self._descend(problem, best, active, c[active], at[active])
+            fooled[active] = self._descend(problem, best, active, c[active], at[active], rate)
             if options.search == "running":
-                c = c * _C_GROWTH
+                c, rate = c * _C_GROWTH, rate * _RATE_GROWTH
                 is_active = is_active & ~fooled & (c <= _LARGEST_C)
                 continue
             high, low = torch.where(fooled, high.minimum(c), high), torch.where(fooled, low, low.maximum(c))
             c = torch.where(high < _LARGEST_C, (low + high) / 2, (low * _C_GROWTH).clamp(max=_LARGEST_C))
             is_active = is_active & (high > low * _CLOSE_BOUNDS)
 
-    def _descend(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor, start: Tensor) -> Tensor:
+    def _descend(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor, start: Tensor, rate: float) -> Tensor:
         """Returns which of the active images (m,) one descent from `start` fooled; c is a number for each of them."""
         options, is_running = self._options, self._options.search == "running"
         n_real = round(_REAL_SHARE * options.n_steps) if options.whole_numbers else options.n_steps
@@ -121,8 +123,8 @@ class CarliniL2(CarliniAttack):
             fooled[here] |= fools
             objective = distance + c * (options.kappa - value).clamp_(min=0)
             pull = (pixels - clean).mul_(2 / 255)
-            rate = options.learning_rate * ((1 - step / options.n_steps) if is_running else 1.0)
-            variables.step(pull.sub_(gradient.mul_(each(torch.where(fools, 0.0, c)))), torch.full_like(c, rate))
+            now = rate * ((1 - step / options.n_steps) if is_running else 1.0)
+            variables.step(pull.sub_(gradient.mul_(each(torch.where(fools, 0.0, c)))), torch.full_like(c, now))
             if is_running:
                 c = torch.where(fools, c / _C_PACE, c * _C_PACE)
             elif options.abort_early and step % every_n == 0:

@@ -98,7 +98,8 @@ class CarliniL2Options:
     search: str = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c; "bisection": c is fixed in a descent, times ten until one fools and then bisected (the paper\'s).',
+        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (the '
+        "paper's).",
         choices=("running", "bisection"),
     )
     start: str = setting(
