@@ -4,9 +4,7 @@ Every iterate is an integer image inside the epsilon ball and inside [0, 255], s
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from math import ceil
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable, Perturbed
+from pipeline.attacks.configured import Configured
 from pipeline.attacks.network import Network, Objective, clean_pixels, saved_images
 from pipeline.attacks.options import FastOptions, IterativeOptions, MomentumOptions
-from pipeline.attacks.targets import LEAST_LIKELY, check_target, chosen_targets
+from pipeline.attacks.targets import LEAST_LIKELY, chosen_targets
 
 
 def iterations(epsilon_8bit: int) -> int:
@@ -24,24 +23,14 @@ def iterations(epsilon_8bit: int) -> int:
     return ceil(min(epsilon_8bit + 4, 1.25 * epsilon_8bit))
 
 
-class FastGradientSign:
+class FastGradientSign(Configured):
     """X + epsilon sign(grad J(X, y_true)), cut to [0, 255] (the paper's *fast*, Sec. 2.1): one pass serves every epsilon.
 
     With a target: X - epsilon sign(grad J(X, y_target)); "least-likely" is Kurakin et al. 2017's one-step l.l. class.
     """
 
     name = "fgsm"
-    accepts_targets = True
-
-    def __init__(self, options: FastOptions | None = None) -> None:
-        self._options = options or FastOptions()
-        check_target(self._options.target, self.name)
-        self.targeted = self._options.target != ""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
-        return asdict(self._options)
+    options_kind = FastOptions
 
     def perturb(
         self,
@@ -60,7 +49,7 @@ class FastGradientSign:
         }
 
 
-class BasicIterative:
+class BasicIterative(Configured):
     """Steps of one grey level up the loss of the true label, each cut to the ball (the paper's *basic iterative*, Sec. 2.2).
 
     After k steps of one grey level no pixel has moved by more than k, so up to step epsilon the ball cuts nothing and every
@@ -68,17 +57,7 @@ class BasicIterative:
     """
 
     name = "bim"
-    accepts_targets = True
-
-    def __init__(self, options: IterativeOptions | None = None) -> None:
-        self._options = options or IterativeOptions()
-        check_target(self._options.target, self.name)
-        self.targeted = self._options.target != ""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
-        return asdict(self._options)
+    options_kind = IterativeOptions
 
     def perturb(
         self,
@@ -112,7 +91,7 @@ class LeastLikelyClass(BasicIterative):
         super().__init__(IterativeOptions(target=LEAST_LIKELY))
 
 
-class MomentumIterative:
+class MomentumIterative(Configured):
     """Steps of epsilon / n along the sign of the accumulated gradient (MI-FGSM; Dong et al. 2018, Alg. 1).
 
     g <- decay g + grad J / |grad J|_1, on gradients and not on their signs. Steps may be parts of a level: the last iterate is
@@ -120,17 +99,7 @@ class MomentumIterative:
     """
 
     name = "mi-fgsm"
-    accepts_targets = True
-
-    def __init__(self, options: MomentumOptions | None = None) -> None:
-        self._options = options or MomentumOptions()
-        check_target(self._options.target, self.name)
-        self.targeted = self._options.target != ""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
-        return asdict(self._options)
+    options_kind = MomentumOptions
 
     def perturb(
         self,

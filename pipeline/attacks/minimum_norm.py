@@ -1,34 +1,20 @@
 """What attacks that look for the smallest change share: who is led where, what the network answers, what is counted and saved."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
+from pipeline.attacks.configured import Configured
 from pipeline.attacks.lattice import Settled
 from pipeline.attacks.network import Network, clean_pixels, margin, saved_images
-from pipeline.attacks.targets import check_target, chosen_targets
+from pipeline.attacks.targets import chosen_targets
 
 
-class MinimumNormAttack:
+class MinimumNormAttack(Configured):
     """The frame of an attack without epsilon; a subclass has a name and says how it searches."""
-
-    name: str
-    accepts_targets = True
-
-    def __init__(self, options: Any) -> None:
-        self._options = options
-        check_target(options.target, self.name)
-        self.targeted = options.target != ""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label and network."""
-        return asdict(self._options)
 
     def perturb(
         self,

@@ -1,8 +1,6 @@
 """Projected gradient descent (Madry et al. 2018, Sec. 2.1): the iterative attack from random starts, in a ball of either norm."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +8,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable, Perturbed
+from pipeline.attacks.configured import Configured
 from pipeline.attacks.lattice import SURE
 from pipeline.attacks.network import Network, clean_pixels, margin, saved_images
 from pipeline.attacks.options import ProjectedOptions
-from pipeline.attacks.targets import check_target, chosen_targets
+from pipeline.attacks.targets import chosen_targets
 from pipeline.images import pixels_sha256
 from pipeline.seeds import generator_for
 
@@ -22,7 +21,7 @@ _STEPS_BETWEEN_LOOKS = 5
 _N_BISECTIONS = 30
 
 
-class ProjectedGradient:
+class ProjectedGradient(Configured):
     """Steps along the gradient's sign (L-infinity) or along the gradient (L2), each put back into the ball, then rounded.
 
     In L2, epsilon is the root mean square change over all pixels and channels: a ball of radius epsilon times the square root of
@@ -30,17 +29,7 @@ class ProjectedGradient:
     """
 
     name = "pgd"
-    accepts_targets = True
-
-    def __init__(self, options: ProjectedOptions | None = None) -> None:
-        self._options = options or ProjectedOptions()
-        check_target(self._options.target, self.name)
-        self.targeted = self._options.target != ""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
-        return asdict(self._options)
+    options_kind = ProjectedOptions
 
     def perturb(
         self,
