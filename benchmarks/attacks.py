@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import ATTACKS, attack_named
 from pipeline.attacks.adapters import library_and_class
-from pipeline.attacks.adapters.library import Task
+from pipeline.attacks.adapters.contract import Task
 from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.errors import InkproofError, Unavailable

@@ -8,8 +8,8 @@ import torch
 
 from pipeline.attacks import LIBRARIES, attack_named, available_attacks, takes_epsilons
 from pipeline.attacks.adapters import _CLASSES, OwnOptions
-from pipeline.attacks.adapters.library import Family
-from pipeline.attacks.adapters.library_attack import LibraryAttack, cut_to_ball, radius_of
+from pipeline.attacks.adapters.adapted_attack import LibraryAttack, cut_to_ball, radius_of
+from pipeline.attacks.adapters.contract import Family
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.catalogue import check_names
 from pipeline.config import load_experiment

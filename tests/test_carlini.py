@@ -1,8 +1,6 @@
 """Carlini and Wagner's attacks: at the hyperplane of a linear network, always to the target, each option with an effect."""
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -302,15 +300,13 @@ def test_the_built_in_network_is_always_led_to_the_target(name, target):
 
 
 @pytest.mark.slow
-def test_saved_images_of_the_real_network_fool_as_the_real_numbered_ones_do():
+def test_saved_images_of_the_real_network_fool_as_the_real_numbered_ones_do(data_root):
     from PIL import Image
 
     from pipeline.models import load_classifier
     from pipeline.settings import ModelSettings
 
-    data = Path(os.environ.get("INKPROOF_DATA", "missing"))
-    if not (data / "models_ref.py").exists():
-        pytest.skip("INKPROOF_DATA is not set")
+    data = data_root
     classifier = load_classifier(
         ModelSettings(
             name=f"python:{data}/models_ref.py:load",
@@ -321,7 +317,7 @@ def test_saved_images_of_the_real_network_fool_as_the_real_numbered_ones_do():
             arguments={"path": str(data / "weights/mobilenet_v2_qat.pt"), "kind": "mobilenet_v2"},
         )
     )
-    files = sorted((data / "imagenet/images").iterdir())[:100:25]
+    files = sorted((data / "imagenet/images").iterdir())[::8]
     images = np.stack([classifier.prepare(np.asarray(Image.open(file).convert("RGB"))) for file in files])
     labels = classifier.predict(images).argmax(axis=1)
     result = attack_named("cw-l2", options={"target": "random"}).perturb(classifier, images, labels, [0])[0]

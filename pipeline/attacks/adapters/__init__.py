@@ -9,8 +9,8 @@ from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
-from pipeline.attacks.adapters.library import Library, parameters_of
-from pipeline.attacks.adapters.library_attack import LibraryAttack, OwnOptions
+from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions
+from pipeline.attacks.adapters.contract import Library, parameters_of
 from pipeline.errors import InkproofError, Unavailable, WrongUse, near_match
 
 _CLASSES = {"foolbox": "Foolbox", "torchattacks": "Torchattacks", "art": "Art"}

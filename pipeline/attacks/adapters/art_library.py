@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.adapters.library import Example, Family, Task, imported, parameters_of
+from pipeline.attacks.adapters.contract import Example, Family, Task, imported, parameters_of
 
 _NETWORKS = ("classifier", "estimator")
 # Attacks that return no images of the ones given, are written for other tensors, or have a budget that is no norm.

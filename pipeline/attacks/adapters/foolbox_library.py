@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.attacks.adapters.library import Family, Task, imported
+from pipeline.attacks.adapters.contract import Family, Task, imported
 
 # Attacks that need more than options: a data set to draw from, or adversarial images to start with.
 _NEED_MORE = {"DatasetAttack", "BinarizationRefinementAttack"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.attacks.adapters.library import Example, Family, Task, imported, parameters_of
+from pipeline.attacks.adapters.contract import Example, Family, Task, imported, parameters_of
 from pipeline.errors import WrongUse
 
 # No attacks, or attacks on several networks.

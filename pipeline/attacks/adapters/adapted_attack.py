@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.adapters.library import Family, Library, Task
+from pipeline.attacks.adapters.contract import Family, Library, Task
 from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
 from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
 from pipeline.attacks.lattice import SURE, settle
