@@ -4,7 +4,9 @@ A section of the report is made by a function of the content that returns blocks
 "Markup" is plain text, escaped for XML (`&amp;`, `&lt;`), in which `<b>` and `</b>` may stand; all other text is plain.
 """
 
+import re
 from dataclasses import dataclass
+from xml.sax.saxutils import escape
 
 from matplotlib.figure import Figure as Plot
 
@@ -23,7 +25,7 @@ class Subheading:
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """One paragraph of markup; `style` is "body", "lead", "note" (small) or "bullet"."""
+    """One paragraph of markup; `style` is "body", "lead", "note" (small), "bullet" or "subtitle" (beneath the report's title)."""
 
     markup: str
     style: str = "body"
@@ -109,3 +111,8 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     on_new_page: bool = False
+
+
+def plain(text: str, style: str = "body") -> Prose:
+    """Returns a paragraph of plain text in which what to stress stands between double asterisks."""
+    return Prose(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text)), style)

@@ -1,14 +1,10 @@
 """Paired comparisons in the report: which methods, strengths and conditions differ on the same images, and how surely."""
 
 from collections.abc import Iterable, Sequence
-from xml.sax.saxutils import escape
-
-from reportlab.platypus import Flowable
 
 from pipeline.records import CASES, PHOTO, ComparisonRow
-from pipeline.reporting import theme
+from pipeline.reporting.blocks import Block, TableBlock, plain
 from pipeline.reporting.content import ReportContent
-from pipeline.reporting.flowables import prose, table_block
 from pipeline.reporting.tables import Cell, Column, Table, points
 from pipeline.reporting.words import CASE_TITLES, NO_ROW, attack_title, cell_title, count, percent
 
@@ -29,9 +25,10 @@ _MOST_ROWS = 60
 _MOST_NAMED = 4
 
 
-def comparisons_section(content: ReportContent, number: object) -> list[Flowable]:
-    """Returns the section: how images are compared with themselves, what differs surely, and a table for each kind."""
-    styles = theme.styles()
+def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
+    """Returns how images are compared with themselves, what differs surely, and a table for each kind; () without any pair."""
+    if not any(row.n for row in content.comparisons):
+        return ()
     text = (
         "Each image is compared with itself: only images that are eligible on both sides take part, so a difference is not one "
         "of the images drawn. p is McNemar's, from the images that count on one side alone; p (Holm) is corrected over all "
@@ -39,13 +36,9 @@ def comparisons_section(content: ReportContent, number: object) -> list[Flowable
         "photographed together and count for fewer independent ones; eff. says how many. A large p says that this run "
         "cannot tell the two apart, not that they are the same."
     )
-    story: list[Flowable] = [prose(text, styles["body"])]
-    for kind in KIND_TITLES:
-        if sentence := comparison_sentence(content.comparisons, kind):
-            story.append(prose(escape(sentence), styles["body"]))
-    for table in comparison_tables(content.comparisons):
-        story += table_block(table)
-    return story
+    told = filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES))
+    tables = comparison_tables(content.comparisons)
+    return plain(text), *map(plain, told), *(TableBlock(f"table-{table.number.lower()}", table) for table in tables)
 
 
 def comparison_sentence(rows: Iterable[ComparisonRow], kind: str) -> str:

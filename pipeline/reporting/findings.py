@@ -6,12 +6,16 @@ from itertools import pairwise
 
 from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, RateRow
 from pipeline.reporting.content import TransformAxis
-from pipeline.reporting.words import ATTACK_TITLES, attack_order, attack_title, axis_of, cell_title, number, percent
+from pipeline.reporting.words import ATTACK_TITLES, attack_order, attack_title, axis_of, cell_title, count, number, percent
 
 HELD = "held"
 NOT_HELD = "not held"
 NOT_TESTABLE = "not testable"
 _ITERATIVE = ("bim", "illc")
+FINDINGS_INTRO = (
+    "Held means that the comparisons came out as stated. With few images many comparisons are within chance: "
+    "where the 95 % intervals of the rates overlap, the order could be the other way round."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,20 @@ class Finding:
     n_held: int
     n_checks: int
     n_clear: int | None = None
+
+    @property
+    def counted(self) -> str:
+        """How many comparisons hold, and how many clear of chance; "" where there is none."""
+        if self.verdict == NOT_TESTABLE:
+            return ""
+        held = f"{self.n_held} of {count(self.n_checks, 'comparison')}"
+        return f"{held}, in {self.n_clear} of them the 95 % intervals lie apart." if self.n_clear is not None else f"{held}."
+
+    @property
+    def evidence(self) -> list[str]:
+        """A line for each comparison, those against the statement first and marked."""
+        checks = sorted(self.checks, key=lambda check: check.is_held)
+        return [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in checks]
 
 
 def photo_findings(rates: Iterable[RateRow], accuracies: Iterable[AccuracyRow] = (), origin: str | None = None) -> list[Finding]:

@@ -26,12 +26,12 @@ _TALLEST_FIGURE = 215 * mm
 _ROWS_KEPT_TOGETHER = 30
 
 
-def table_block(table: Table, remark: str = "", heading: Flowable | None = None) -> list[Flowable]:
+def table_block(table: Table, remark: str = "") -> list[Flowable]:
     """Returns caption, table and note; what is wider than the page goes on beneath with the first columns again."""
     theme.register_fonts()
     caption = _caption(f"Table {table.number}.", f"{table.title}.{' ' + remark if remark else ''}")
     blocks = split_columns(table, lambda block: sum(_natural_widths(block)) <= FRAME_WIDTH)
-    parts: list[Flowable] = [heading, caption] if heading else [caption]
+    parts: list[Flowable] = [caption]
     for index, block in enumerate(blocks):
         parts.append(_page_table(block))
         if index < len(blocks) - 1:

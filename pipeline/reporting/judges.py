@@ -1,19 +1,16 @@
 """Other models as judges: the tables, the figure and the section of the report about who else is fooled."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
-from xml.sax.saxutils import escape
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
-from reportlab.platypus import Flowable
 
 from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SOURCE, MatrixCell, TransferRow
 from pipeline.reporting import figures, theme
+from pipeline.reporting.blocks import Block, Figure, TableBlock, plain
 from pipeline.reporting.content import SIMULATED, ReportContent
-from pipeline.reporting.flowables import figure_block, prose, table_block
 from pipeline.reporting.tables import Cell, Column, Table
 from pipeline.reporting.words import (
     CASE_TITLES,
@@ -33,15 +30,10 @@ _MARKERS = "osD^vPX*"
 _TALLEST_IN = 8.2
 
 
-class FigureNumbers(Protocol):
-    """Numbers the report's figures in the order in which they appear."""
-
-    def figure(self) -> int: ...
-
-
-def judges_section(content: ReportContent, number: FigureNumbers) -> list[Flowable]:
-    """Returns the section: what a judge is, what is counted, one figure, and a table for each case and origin of photographs."""
-    styles = theme.styles()
+def judges_section(content: ReportContent) -> tuple[Block, ...]:
+    """Returns what a judge is, what is counted, a figure, and a table for each case and origin of photographs; () without any."""
+    if not content.transfer:
+        return ()
     rows = content.transfer
     others = [judge for judge in _judges(rows) if judge != ATTACKED_MODEL]
     text = (
@@ -62,17 +54,16 @@ def judges_section(content: ReportContent, number: FigureNumbers) -> list[Flowab
     one_answer = [judge for judge in others if not any(row.judge == judge and row.top_k == 5 for row in rows)]
     if one_answer:
         text += f" Of {listed(one_answer)} fewer than five answers an image are known, so top-5 is left out."
-    story: list[Flowable] = [prose(escape(text), styles["body"])]
+    blocks: list[Block] = [plain(text)]
     if any(row.fooled_rate is not None for row in rows if row.top_k == 1):
         dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
         caption = (
             "Share of the images that a judge gets right when clean and is fooled on (top-1): as files (filled) and in "
             f"photographs (hollow{dashed}), with 95 % Wilson intervals."
         )
-        story += figure_block(figures.png(judges_figure(rows)), number.figure(), caption)
-    for table in judge_tables(rows):
-        story += table_block(table)
-    return story
+        blocks.append(Figure("judges", judges_figure(rows), caption))
+    blocks += [TableBlock(f"table-{table.number.lower()}", table) for table in judge_tables(rows)]
+    return tuple(blocks)
 
 
 def judge_tables(rows: Iterable[TransferRow]) -> list[Table]:
@@ -117,17 +108,17 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
     return tables
 
 
-def judges_figure(rows: Iterable[TransferRow]) -> Figure:
+def judges_figure(rows: Iterable[TransferRow]) -> Plot:
     """Returns the top-1 share fooled, one panel a case, one line a judge under each attack and epsilon."""
     return _drawn([row for row in rows if row.top_k == 1])
 
 
 @figures.styled
-def _drawn(rows: Sequence[TransferRow]) -> Figure:
+def _drawn(rows: Sequence[TransferRow]) -> Plot:
     judges, cells = _judges(rows), _cells(rows)
     cases = [case for case in CASES if any(row.case == case and row.fooled_rate is not None for row in rows)]
     height = 0.95 + min(_TALLEST_IN - 1, len(cells) * (0.16 + 0.15 * len(judges)))
-    figure = Figure(figsize=(figures.WIDTH_IN, max(2.0, height)), layout="constrained")
+    figure = Plot(figsize=(figures.WIDTH_IN, max(2.0, height)), layout="constrained")
     panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
     step = 0.8 / max(1, len(judges))
     for panel, case in zip(panels, cases, strict=False):

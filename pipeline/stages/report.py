@@ -2,12 +2,9 @@
 
 import platform
 from collections import defaultdict
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
@@ -40,9 +37,10 @@ from pipeline.reporting import (
     ReportContent,
     figures,
 )
+from pipeline.reporting.blocks import Figure
 from pipeline.reporting.content import SIMULATED
 from pipeline.reporting.document import build_report
-from pipeline.reporting.judges import judges_figure
+from pipeline.reporting.sections import sections
 from pipeline.reporting.summary import sentences
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
@@ -67,11 +65,12 @@ _N_GALLERY_LABELS = 3
 def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `report.pdf` and `figures/*.png`; the summary holds the sentences that matter."""
     content = _content(experiment, run)
-    write_bytes(run.reports / "report.pdf", build_report(content))
+    said = sections(content)
+    write_bytes(run.reports / "report.pdf", build_report(content, said))
     written = []
-    for name, figure in _figures(content):
-        write_bytes(run.reports / "figures" / f"{name}.png", figures.png(figure))
-        written.append(f"figures/{name}.png")
+    for figure in (block for section in said for block in section.blocks if isinstance(block, Figure)):
+        write_bytes(run.reports / "figures" / f"{figure.name}.png", figures.png(figure.plot))
+        written.append(f"figures/{figure.name}.png")
     replace_folder(run.reports / "figures", {name.removeprefix("figures/") for name in written})
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
     return Outcome(("report.pdf", *written), {"n_figures": len(written), "headline": headline})
@@ -219,21 +218,3 @@ def _source_path(view: View, run: Run) -> str:
     if view.variant == "clean":
         return run.clean_image(view.image_id)
     return run.adversarial_image(view.attack, view.epsilon_8bit, view.image_id)
-
-
-def _figures(content: ReportContent) -> Iterator[tuple[str, Figure]]:
-    """Yields the report's plots under the names that their files get."""
-    files_and_photos = [row for row in content.accuracies if row.transform in (SOURCE, PHOTO)]
-    digital = [row for row in content.rates if row.transform != PHOTO and row.destruction_rate is not None]
-    for origin in sorted({row.origin for row in content.rates if row.transform == PHOTO}):
-        yield f"photo-rates-{origin}", figures.photo_rates(content.rates, content.reference_rates, origin)
-        yield f"accuracies-{origin}", figures.accuracy_by_condition(files_and_photos, origin)
-    if any(row.fooled_rate is not None for row in content.transfer if row.top_k == 1):
-        yield "judges", judges_figure(content.transfer)
-    if any(row.n for row in content.compared):
-        yield "predicted-rates", figures.predicted_rates(content.compared)
-    for case, epsilon in sorted({(row.case, row.epsilon_8bit) for row in digital}):
-        name = f"transforms-{case}-eps{epsilon}" if epsilon else f"transforms-{case}"
-        yield name, figures.transform_curves(digital, case, epsilon, content.axes)
-    if content.quality:
-        yield "capture-quality", figures.capture_quality(content.quality)

@@ -1,0 +1,39 @@
+"""The sections of a report in their order: each is a function of the content that returns blocks, or none to be left out."""
+
+from collections.abc import Callable
+
+from pipeline.reporting.about_model import about_model
+from pipeline.reporting.blocks import Block, Section
+from pipeline.reporting.capture_quality import capture_quality_section
+from pipeline.reporting.comparisons import comparisons_section
+from pipeline.reporting.content import ReportContent
+from pipeline.reporting.front_page import front_page
+from pipeline.reporting.gallery import gallery_section
+from pipeline.reporting.how_to_read import how_to_read
+from pipeline.reporting.judges import judges_section
+from pipeline.reporting.photo_results import photo_results, predicted_section
+from pipeline.reporting.selection import selection_section
+from pipeline.reporting.settings_section import settings_section
+from pipeline.reporting.transform_results import transform_results
+
+# A new section is one line here: its key (an anchor, never changed), its title, its function, whether it opens a new page.
+_SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], bool], ...] = (
+    ("summary", "Summary", front_page, False),
+    ("how-to-read", "How to read this report", how_to_read, False),
+    ("selection", "Selection", selection_section, False),
+    ("model", "About the model", about_model, False),
+    ("photographs", "Results from photographs", photo_results, False),
+    ("predicted", "Predicted against measured", predicted_section, False),
+    ("judges", "Other models as judges", judges_section, False),
+    ("transforms", "Results from digital transforms", transform_results, False),
+    ("comparisons", "Paired comparisons", comparisons_section, False),
+    ("gallery", "Gallery", gallery_section, True),
+    ("capture-quality", "Capture quality", capture_quality_section, False),
+    ("settings", "Settings and versions", settings_section, True),
+)
+
+
+def sections(content: ReportContent) -> tuple[Section, ...]:
+    """Returns what the report says, the front page first; a section whose function returns no block is left out."""
+    built = ((key, title, build(content), on_new_page) for key, title, build, on_new_page in _SECTIONS)
+    return tuple(Section(*section) for section in built if section[2])
