@@ -264,11 +264,11 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
     return buffer.getvalue()
 
 
-def svg(figure: Figure) -> bytes:
-    """Returns the figure as SVG with text as text, without a date and with fixed ids."""
+def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
+    """Returns the figure as SVG with text as text (or as outlines), without a date and with fixed ids."""
     buffer = io.BytesIO()
     with _style():
-        matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "none"})
+        matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "path" if text_as_paths else "none"})
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 

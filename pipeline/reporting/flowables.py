@@ -1,7 +1,6 @@
 """The report's building blocks on paper: tables with light rules, figures, tiles and verdicts."""
 
 import io
-import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
@@ -18,6 +17,7 @@ from pipeline.reporting import theme
 from pipeline.reporting.findings import HELD, NOT_HELD
 from pipeline.reporting.summary import Tile
 from pipeline.reporting.tables import Cell, Table, group_spans, split_columns
+from pipeline.reporting.words import tied
 
 FRAME_WIDTH = 170 * mm
 _TEXT_SIZE, _NOTE_SIZE, _PADDING = 7.4, 5.8, 5.0
@@ -66,8 +66,7 @@ def text_table(rows: Sequence[Sequence[str]], widths_mm: Sequence[float], header
 
 def prose(markup: str, style: ParagraphStyle, **options: object) -> Paragraph:
     """Returns a paragraph in which no number is parted from its per cent sign, nor n, ε or = from their number."""
-    tied = re.sub(r"(?<=\d) (?=%)|(?<=[ε=]) (?=\d)|(?<=\bn) (?==)|(?<=ε) (?==)", "\u00a0", markup)
-    return Paragraph(tied, style, **options)
+    return Paragraph(tied(markup), style, **options)
 
 
 class Gap(Flowable):

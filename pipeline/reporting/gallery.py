@@ -10,8 +10,8 @@ from pipeline.reporting.blocks import Block, Gallery, Prose
 from pipeline.reporting.content import GalleryItem, ReportContent
 
 JPEG_QUALITY = 90
-_LARGEST_TILE_PX = 320
-_LOSSLESS_BELOW_PX = 65
+LARGEST_TILE_PX = 320
+LOSSLESS_BELOW_PX = 65
 
 
 def gallery_section(content: ReportContent) -> tuple[Block, ...]:
@@ -40,12 +40,12 @@ def picture_reader(pixels: np.ndarray) -> ImageReader:
     """Returns pixels, uint8 (H, W, 3), ready to be embedded: small ones lossless with hard pixels, others as JPEG 4:4:4."""
     picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
     longest = max(picture.size)
-    if longest < _LOSSLESS_BELOW_PX:
-        factor = -(-_LARGEST_TILE_PX // (2 * longest))
+    if longest < LOSSLESS_BELOW_PX:
+        factor = -(-LARGEST_TILE_PX // (2 * longest))
         enlarged = picture.resize((picture.width * factor, picture.height * factor), PillowImage.Resampling.NEAREST)
         return ImageReader(enlarged)
-    if longest > _LARGEST_TILE_PX:
-        picture.thumbnail((_LARGEST_TILE_PX, _LARGEST_TILE_PX), PillowImage.Resampling.LANCZOS)
+    if longest > LARGEST_TILE_PX:
+        picture.thumbnail((LARGEST_TILE_PX, LARGEST_TILE_PX), PillowImage.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     buffer.seek(0)

@@ -19,6 +19,15 @@ MIXED_BAND = "REAL AND SIMULATED PHOTOGRAPHS"
 _TOTAL_PAGES = "total-pages"
 
 
+def band(content: ReportContent) -> str:
+    """Returns the words of the band that says simulated, "" where every photograph is a real one."""
+    if not content.simulated:
+        return ""
+    if content.main_origin == SIMULATED:
+        return f"{SIMULATED_BAND} · no paper, no camera"
+    return f"{MIXED_BAND} · every table and figure of photographs says which"
+
+
 class Heading(Paragraph):
     """A paragraph that also stands in the PDF's outline, two levels deep."""
 
@@ -58,12 +67,12 @@ class ReportDocument(BaseDocTemplate):
     def _furniture(self, canvas: Canvas, document: BaseDocTemplate) -> None:
         margin, (width, height) = theme.PAGE_MARGIN_MM * mm, A4
         canvas.saveState()
-        if self.content.simulated:
+        if words := band(self.content):
             canvas.setFillColor(HexColor(theme.BAND))
             canvas.rect(0, height - 9 * mm, width, 9 * mm, stroke=0, fill=1)
             canvas.setFillColor(HexColor(theme.BAND_INK))
             canvas.setFont(theme.BOLD, 8)
-            canvas.drawCentredString(width / 2, height - 6 * mm, self._band())
+            canvas.drawCentredString(width / 2, height - 6 * mm, words)
         canvas.setFont(theme.SANS, 7)
         canvas.setFillColor(HexColor(theme.QUIET))
         canvas.drawString(margin, height - 16 * mm, fitted(self.content.run, theme.SANS, 7, 80 * mm))
@@ -77,11 +86,6 @@ class ReportDocument(BaseDocTemplate):
         canvas.translate(width - margin - total_width, 11 * mm)
         canvas.doForm(_TOTAL_PAGES)
         canvas.restoreState()
-
-    def _band(self) -> str:
-        if self.content.main_origin == SIMULATED:
-            return f"{SIMULATED_BAND} · no paper, no camera"
-        return f"{MIXED_BAND} · every table and figure of photographs says which"
 
 
 class CountingCanvas(Canvas):

@@ -1,5 +1,6 @@
 """The names and number formats that a reader sees, the same in tables, figures and prose."""
 
+import re
 from collections.abc import Iterable
 
 from pipeline.reporting.content import TransformAxis
@@ -112,3 +113,8 @@ def short_class_name(name: str, max_chars: int = 28) -> str:
     kept = first[: max_chars - 1]
     at_word = kept.rsplit(" ", 1)[0]
     return (at_word if len(at_word) > max_chars // 2 else kept).rstrip(" -") + "…"
+
+
+def tied(text: str) -> str:
+    """Returns text in which no line ends between a number and its per cent sign, nor between n, ε or = and their number."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=[ε=]) (?=\d)|(?<=\bn) (?==)|(?<=ε) (?==)", "\u00a0", text)
