@@ -33,7 +33,8 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
     for name in ("layout", "photograph", "capture"):
         lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
     lines += _transforms(experiment)
-    lines += _section("[report]", SECTIONS["report"], experiment.report)
+    for name in ("thresholds", "report"):
+        lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
     kept = [line for line in lines if comments or not line.startswith("#")]
     return "\n".join(kept) + "\n"
 

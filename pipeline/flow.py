@@ -113,8 +113,29 @@ STAGES = {
         Stage("crop", "find the pages in the photos and crop every image", "captures", ("layout",), _capture),
         Stage("transform", "apply the digital transforms", "captures", ("generate",), _sections("transforms")),
         Stage("classify", "ask the model about every image", "reports", ("generate", "transform"), _asked, ("crop",)),
-        Stage("rate", "count accuracies and destruction rates", "reports", ("classify",), _sections()),
-        Stage("report", "write the report", "reports", ("rate", "classify", "generate", "select"), _everything, ("crop",)),
+        Stage(
+            "rate",
+            "count accuracies and destruction rates",
+            "reports",
+            ("classify", "generate", "select"),
+            _sections(),
+            ("crop",),
+        ),
+        Stage(
+            "thresholds",
+            "find how much of each transform undoes each attack",
+            "reports",
+            ("classify", "generate", "select"),
+            _sections("model", "thresholds"),
+        ),
+        Stage(
+            "report",
+            "write the report",
+            "reports",
+            ("thresholds", "rate", "classify", "generate", "select"),
+            _everything,
+            ("crop",),
+        ),
     )
 }
 

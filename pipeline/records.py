@@ -184,7 +184,8 @@ class Capture:
     `frame` tells which page of a scan or which moment of a video ("page 3", "1.40 s"), "" for a photo. `photo_from_page` and
     `residual_px` are the numbers of a `PageMap` from page mm to photo pixels (None and () where nothing was registered).
     `reprojection_rms_px` is how far the printed points lie from where that map puts them. `colour` is "strip" where crops were
-    normalised to the printed strip, else "". `trouble` says what was wrong with the picture and what to do.
+    normalised to the printed strip, else "". `trouble` says what was wrong with the picture and what to do. `scan_dpi` is the
+    resolution that a scanner wrote into the file, None where there is none or a camera took the picture.
     """
 
     capture_id: str
@@ -206,6 +207,7 @@ class Capture:
     colour: str
     trouble: str
     counts: bool
+    scan_dpi: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +430,50 @@ COMPARED_QUANTITIES = {
 
 
 @dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """How much of one transform undoes one working attack (top-1), in the transform's own unit.
+
+    `direction` is "up" or "down" from the value that changes nothing. `threshold` is where the attack was first seen destroyed,
+    None where it never was; `works_at` the last value before at which it still worked, None where that is the unchanged file.
+    `n_forward` counts the images that the model was asked about; a pair of two cases has rows in both and was asked about once.
+    """
+
+    pair_id: str
+    image_id: str
+    case: str
+    attack: str
+    epsilon_8bit: int
+    transform: str
+    direction: str
+    threshold: float | None
+    works_at: float | None
+    n_forward: int
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalCurve:
+    """How many of `n` working attacks of a cell are left as one transform grows stronger, up to `end`; `n_censored` outlast it.
+
+    `steps` holds (value, number left, low, high) with the 95 % interval of the share that is left, from mild to strong. `median`
+    and its 95 % interval `low` to `high` are None where they lie beyond the end; `has_interval` is False for too few attacks.
+    """
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    transform: str
+    direction: str
+    end: float
+    n: int
+    n_censored: int
+    steps: tuple[tuple[float, int, float, float], ...]
+    median: float | None
+    low: float | None
+    high: float | None
+    has_interval: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What one judge (a model that was not attacked, or somebody outside) says of one saved file or of one photograph of it.
 
@@ -639,5 +685,99 @@ MODEL_FLAGS = {
         "withstands them may not be robust.",
         "Let gradients flow through all of the network, or judge it by transferred and black-box attacks too.",
         needs_gradient=True,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FlagRow:
+    """One warning about a run's numbers: what it concerns, the number that was measured, its limit, and both in words.
+
+    `flag` is a key of RUN_FLAGS. `attack` and `epsilon_8bit` name a cell, `case` and `top_k` narrow it, `page` and `photo` name a
+    photograph; "", 0 and None stand where a flag concerns all of them. `transform` is "photo" or "source", where the number is
+    of one of the two.
+    """
+
+    flag: str
+    message: str
+    measured: float | None = None
+    limit: float | None = None
+    case: str = ""
+    attack: str = ""
+    epsilon_8bit: int = 0
+    transform: str = ""
+    top_k: int = 0
+    page: int | None = None
+    photo: str = ""
+
+
+FEW_ELIGIBLE = 30
+MANY_DISCARDS = 0.10
+# The largest drop of the paper's Table 1 (clean images, top-1) is 10.8 points.
+CLEAN_DROP = 0.11
+# What printers and scanners vary by is a few tenths of a per cent; "fit to page" takes 3 to 6.
+PRINT_SCALE = 0.01
+PRINT_ASPECT = 0.005
+LOW_RESOLUTION_PX = 1.5
+ALIKE_RMS_8BIT = 5.0
+
+RUN_FLAGS = {
+    "simulated": FlagText(
+        "A rate rests on photographs that come from a model of printer and camera.",
+        "A model knows only what it was told of: no simulated photograph can show that an attack survives a real one.",
+        "Print the pages, photograph them, and report the rates of the real photographs.",
+    ),
+    "few-eligible": FlagText(
+        f"A destruction rate rests on fewer than {FEW_ELIGIBLE} attacks that work as files.",
+        f"With {FEW_ELIGIBLE} a 95 % interval is up to 34 points wide, with fewer wider still, and one photograph moves the rate.",
+        "Draw more images per cell, or read the intervals instead of the rates; inkproof plan tells how many are needed.",
+    ),
+    "not-filled": FlagText(
+        "A cell holds fewer images than selection.n_images asks for.",
+        "Cells of unequal size differ in their images too: those that no attack could fool are missing.",
+        "Offer more images, or lower selection.min_confidence.",
+    ),
+    "many-discards": FlagText(
+        f"More than {100 * MANY_DISCARDS:.0f} % of the photographs could not be used, or of a cell's pairs have no usable one.",
+        "What is lost may not be lost at random: dark, glossy or outer images go first, and the rate is that of the others.",
+        "Photograph those pages again: flat, all four codes in the picture, no glare.",
+    ),
+    "clean-drop": FlagText(
+        f"Clean images are classified right in photographs more than {100 * CLEAN_DROP:.0f} points less often than as files "
+        "(top-1, the same images), and the 95 % interval of the difference leaves out 0. The limit is the paper's largest.",
+        "Print and camera alone then change predictions, and what looks like a surviving attack may be an unrecognisable picture.",
+        "Look at the crops and their quality flags: focus, light, size on paper; read the clean photographs beside every rate.",
+    ),
+    "page-scaled": FlagText(
+        f"A page's width to height is off by more than {100 * PRINT_ASPECT:g} %, in a scan or in a photo from straight above; or "
+        f"a scan shows the page more than {100 * PRINT_SCALE:g} % larger or smaller than it was laid out.",
+        "The printer resampled every image, which blurs a perturbation before any camera sees it, and sizes in mm are not true.",
+        "Print again at 100 % (actual size), not with 'fit to page'; where only a scan is off, scan it again without scaling.",
+    ),
+    "low-resolution": FlagText(
+        f"A photograph has fewer than {LOW_RESOLUTION_PX:g} of its pixels for each image pixel (median of its crops).",
+        "Single image pixels cannot be told apart then: the perturbation is lost to the camera's distance, not to print.",
+        "Go nearer, print fewer pairs on a page, or use the camera's full resolution; do not send photos through messengers.",
+    ),
+    "epsilon-exceeded": FlagText(
+        "A saved adversarial file differs from its clean file by more than the cell's ε in some pixel.",
+        "The cell is then stronger than its name says, and is compared with others as if it were not.",
+        "Have the attack clip after rounding to 8 bits, or report the measured L∞ instead of ε.",
+    ),
+    "mixed-devices": FlagText(
+        "The photographs that count were taken with more than one device, by their EXIF.",
+        "Rates of two cameras are pooled; where one took the pages of one cell only, cameras pass for attacks.",
+        "Use one device in a run, or one run a device, and compare the runs.",
+    ),
+    "duplicates": FlagText(
+        f"Two of the drawn images are the same picture (at 16 x 16 pixels they differ by less than {ALIKE_RMS_8BIT:g} levels RMS), "
+        "or two photographs that both count are.",
+        "The same picture counts twice, so n is larger than what is known, and intervals are too narrow.",
+        "Take copies out of the images and of the photos folder. (Copies of a photo file, byte by byte, never count.)",
+    ),
+    "model": FlagText(
+        "The examination of the network under test raised one of the flags about the model, below.",
+        "What an attack on a network with a hidden gradient or a wrong input does says little about attacks.",
+        "Read what that flag says; the report's section About the model has the numbers.",
     ),
 }

@@ -189,6 +189,24 @@ class CaptureSettings:
 
 
 @dataclass(frozen=True)
+class ThresholdSettings:
+    """How much of each digital transform undoes each working attack: see transforms.md."""
+
+    n_images: int = setting(20, "Working attacks of each cell and case that are looked at (0: none).", minimum=0)
+    transforms: tuple[str, ...] = setting(
+        ("brightness", "contrast", "blur", "noise", "jpeg"),
+        "Which transforms; brightness and contrast are lowered and raised.",
+        choices=("brightness", "contrast", "blur", "noise", "jpeg"),
+    )
+    brightness_resolution_8bit: float = setting(
+        1.0, "How closely a threshold is pinned down.", minimum=0.01, maximum=80, unit="8-bit"
+    )
+    contrast_resolution: float = setting(0.01, "The same for the factor of contrast.", minimum=0.001, maximum=0.8)
+    blur_resolution_px: float = setting(0.05, "The same for the sigma of blur.", minimum=0.001, maximum=4, unit="px")
+    noise_resolution_8bit: float = setting(0.5, "The same for the sigma of noise.", minimum=0.01, maximum=40, unit="8-bit")
+
+
+@dataclass(frozen=True)
 class ReportSettings:
     """The report."""
 
@@ -224,6 +242,7 @@ class Experiment:
     report: ReportSettings
     base: Path = Path(".")
     judges: tuple[JudgeSettings, ...] = ()
+    thresholds: ThresholdSettings = field(default_factory=ThresholdSettings)
     source: "Source | None" = field(default=None, compare=False, repr=False)
 
     def where(self, key: str) -> str:
@@ -298,6 +317,7 @@ SECTIONS: dict[str, type] = {
     "layout": LayoutSettings,
     "photograph": PhotographSettings,
     "capture": CaptureSettings,
+    "thresholds": ThresholdSettings,
     "report": ReportSettings,
 }
 

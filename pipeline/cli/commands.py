@@ -26,6 +26,10 @@ STAGE_HELP = {
     ),
     "classify": ("ask the model about every file, transform and crop", "inkproof classify my.toml --device cuda"),
     "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
+    "thresholds": (
+        "find how much of each transform undoes each working attack",
+        "inkproof thresholds my.toml --set thresholds.n_images=50",
+    ),
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
 MOST_WORKERS = 8

@@ -1,0 +1,133 @@
+"""Looks for the mildest digital transforms that undo each working attack, and sums them up as survival curves."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from pipeline.errors import BadInput
+from pipeline.executor import Context
+from pipeline.images import pixels_sha256, read_png
+from pipeline.metrics.survival import median_threshold, surviving
+from pipeline.models import load_classifier
+from pipeline.records import Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
+from pipeline.settings import Experiment, ThresholdSettings
+from pipeline.stages.judged import Judged
+from pipeline.stages.outcome import Outcome
+from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
+from pipeline.thresholds import Direction, Found, Subject, directions_of, find_thresholds
+
+IMAGES_AT_ONCE = 32
+Cell = tuple[str, str, int]
+
+
+def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes `thresholds.parquet` and `thresholds.csv`: one row for each case, image and direction of a transform.
+
+    Of every cell the first `n_images` pairs, in the order drawn, are taken of which the clean file is classified right and the
+    adversarial one wrong.
+
+    Raises:
+        BadInput: an image is no longer the one that was judged.
+    """
+    directions = _directions(experiment.thresholds)
+    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and not view.capture_id]
+    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
+    drawn = _drawn(experiment, run, pairs, Judged(views, predictions))
+    hashes = {view.pair_id: view.sha256 for view in views if view.pair_id and view.parameter is None}
+    fingerprint = read_json(run.printouts / "selection.json")["model"]["fingerprint"]
+    items = run.items("thresholds", run.reports)
+    todo: list[Pair] = []
+    found: dict[str, list[Found]] = {}
+    keys: dict[str, str] = {}
+    for pair in (pairs[pair_id] for pair_id in dict.fromkeys(pair_id for ids in drawn.values() for pair_id in ids)):
+        identity = [fingerprint, pair.pair_id, hashes[pair.pair_id], pair.true_label, experiment.seed, directions]
+        keys[pair.pair_id] = content_hash(identity)
+        kept = items.get_json(keys[pair.pair_id])
+        if kept is None:
+            todo.append(pair)
+        else:
+            found[pair.pair_id] = [Found(**row) for row in kept]
+    for group, results in _searched(experiment, run, context, todo, hashes, directions):
+        for pair, result in zip(group, results, strict=True):
+            found[pair.pair_id] = result
+            items.put(keys[pair.pair_id], json_bytes(result))
+    rows = [
+        ThresholdRow(pair_id, pairs[pair_id].image_id, *cell, direction.transform, direction.name, **asdict(result))
+        for cell, pair_ids in drawn.items()
+        for pair_id in pair_ids
+        for direction, result in zip(directions, found[pair_id], strict=True)
+    ]
+    write_table(run.reports / "thresholds.parquet", ThresholdRow, rows)
+    write_bytes(run.reports / "thresholds.csv", csv_bytes(ThresholdRow, rows))
+    items.prune()
+    n_forward = sum(result.n_forward for results in found.values() for result in results)
+    return Outcome(("thresholds.parquet", "thresholds.csv"), {"n_adversarial_images": len(found), "n_forward_passes": n_forward})
+
+
+def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
+    """Returns the curve of every cell and direction for which a threshold was looked for, in the order of the rows."""
+    ends = {(direction.transform, direction.name): direction.end for direction in _directions(settings)}
+    groups: dict[tuple[str, str, int, str, str], list[float | None]] = defaultdict(list)
+    for row in rows:
+        groups[row.case, row.attack, row.epsilon_8bit, row.transform, row.direction].append(row.threshold)
+    return tuple(
+        SurvivalCurve(
+            *key,
+            end=ends[key[3:]],
+            n=len(values),
+            n_censored=values.count(None),
+            steps=surviving(values, key[4] == "up"),
+            **median_threshold(values, key[4] == "up")._asdict(),
+        )
+        for key, values in groups.items()
+    )
+
+
+def _directions(settings: ThresholdSettings) -> list[Direction]:
+    resolutions = {
+        "brightness": settings.brightness_resolution_8bit,
+        "contrast": settings.contrast_resolution,
+        "blur": settings.blur_resolution_px,
+        "noise": settings.noise_resolution_8bit,
+    }
+    return directions_of(settings.transforms, resolutions)
+
+
+def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], judged: Judged) -> dict[Cell, list[str]]:
+    """Returns the ids of each cell's pairs; the order drawn is random, so the first ones are a fair choice."""
+    ids = {(pair.attack, pair.epsilon_8bit, pair.image_id): pair.pair_id for pair in pairs.values()}
+    drawn: dict[Cell, list[str]] = defaultdict(list)
+    for row in read_table(run.printouts / "selection.parquet", Selected):
+        pair_id = ids[row.attack, row.epsilon_8bit, row.image_id]
+        cell = drawn[row.case, row.attack, row.epsilon_8bit]
+        if len(cell) < experiment.thresholds.n_images and judged.works(pairs[pair_id], 1):
+            cell.append(pair_id)
+    return drawn
+
+
+def _searched(
+    experiment: Experiment,
+    run: Run,
+    context: Context,
+    todo: Sequence[Pair],
+    hashes: dict[str, str],
+    directions: Sequence[Direction],
+) -> Iterator[tuple[Sequence[Pair], list[list[Found]]]]:
+    """Yields groups of pairs with what was found in each direction."""
+    if not todo:
+        return
+    classifier = load_classifier(experiment.resolved_model(), context.device)
+    groups = [todo[start : start + IMAGES_AT_ONCE] for start in range(0, len(todo), IMAGES_AT_ONCE)]
+    for group in context.progress(groups, len(groups), "thresholds"):
+        subjects = [_subject(run, pair, hashes[pair.pair_id]) for pair in group]
+        yield group, find_thresholds(subjects, directions, classifier.predict, experiment.seed)
+
+
+def _subject(run: Run, pair: Pair, sha256: str) -> Subject:
+    pixels = read_png(run.printouts / pair.adversarial_path)
+    if pixels_sha256(pixels) != sha256:
+        raise BadInput(
+            f"{pair.adversarial_path}: not the pixels that were judged.", "Make them again with: inkproof run EXPERIMENT --force"
+        )
+    return Subject(pair.pair_id, pixels, pair.true_label)
