@@ -12,11 +12,15 @@ from pipeline.images import readable_formats
 
 @dataclass(frozen=True, slots=True)
 class PhotoTags:
-    """What a photo's EXIF says of the device and of the moment, "" where nothing; `focal_35mm_mm` None where nothing sane."""
+    """What a photo's EXIF says of the device and of the moment, "" where nothing; `focal_35mm_mm` None where nothing sane.
+
+    `scan_dpi` is the resolution in the file's header; None where the file has none, or a focal length: a camera's is made up.
+    """
 
     device: str
     taken_at: str
     focal_35mm_mm: float | None = None
+    scan_dpi: float | None = None
 
 
 def photo_tags(path: Path) -> PhotoTags:
@@ -29,13 +33,26 @@ def photo_tags(path: Path) -> PhotoTags:
             with Image.open(path, formats=readable_formats(path)) as image:
                 exif = image.getexif()
                 details = exif.get_ifd(ExifTags.IFD.Exif)
+                dpi = image.info.get("dpi")
     except Exception:  # decoders raise anything on hostile bytes, and a photo without tags is still a photo
         return PhotoTags("", "")
     words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
     focal = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
     is_sane = isinstance(focal, int | float) and 5 <= focal <= 1000
-    return PhotoTags(" ".join(filter(None, words)), taken_at, float(focal) if is_sane else None)
+    is_camera = focal is not None or details.get(ExifTags.Base.FocalLength) is not None
+    return PhotoTags(
+        " ".join(filter(None, words)), taken_at, float(focal) if is_sane else None, None if is_camera else _scan_dpi(dpi)
+    )
+
+
+def _scan_dpi(dpi: object) -> float | None:
+    """Returns a resolution that a scanner may have had; 72 and 96 stand in files that nobody measured."""
+    try:
+        across, down = map(float, dpi)  # type: ignore[call-overload]
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return across if across == down and 100 <= across <= 10_000 else None
 
 
 def _plain_text(value: object) -> str:

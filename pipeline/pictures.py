@@ -40,11 +40,15 @@ _NOTABLY_SHARPER = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`frame`: "" for a photo, "page 3" of a document, "1.40 s" of a video. `pixels`: uint8 (H, W, 3) RGB. `notes`: phrases."""
+    """`frame`: "" for a photo, "page 3" of a document, "1.40 s" of a video. `pixels`: uint8 (H, W, 3) RGB. `notes`: phrases.
+
+    `scan_dpi`: pixels an inch of paper, where a PDF says how large its scan is.
+    """
 
     frame: str
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
+    scan_dpi: float | None = None
 
 
 def pictures(path: str | Path) -> Iterator[Picture]:
@@ -192,20 +196,21 @@ def _pdf_page(document: Any, number: int) -> Picture:
     try:
         page = document[number]
         try:
-            pixels = _rendered(page)
+            pixels, scan_dpi = _rendered(page)
         finally:
             page.close()
     except pypdfium2.PdfiumError as error:
         raise BadInput(f"It cannot be rendered: {_reason(error)}.", "Export it again, or as JPEG.") from error
-    return Picture(f"page {number + 1}", pixels)
+    return Picture(f"page {number + 1}", pixels, scan_dpi=scan_dpi)
 
 
-def _rendered(page: Any) -> np.ndarray:
+def _rendered(page: Any) -> tuple[np.ndarray, float | None]:
     width_pt, height_pt = page.get_size()
     if not (math.isfinite(width_pt * height_pt) and min(width_pt, height_pt) > 0):
         raise BadInput("It has no size.")
+    scan_px_per_pt = _scan_px_per_pt(page)
     scale = min(
-        _scan_px_per_pt(page) or _DPI_OF_DRAWINGS / 72,
+        scan_px_per_pt or _DPI_OF_DRAWINGS / 72,
         _MAX_DPI / 72,
         math.sqrt(0.999 * MAX_PIXELS / (width_pt * height_pt)),
         _MAX_SIDE_PX / max(width_pt, height_pt),
@@ -215,8 +220,10 @@ def _rendered(page: Any) -> np.ndarray:
     try:
         layers = bitmap.to_numpy()
         if layers.ndim == 2 or layers.shape[2] == 1:
-            return np.repeat(layers.reshape(*layers.shape[:2], 1), 3, axis=2)
-        return np.array(layers[..., :3], order="C")
+            pixels = np.repeat(layers.reshape(*layers.shape[:2], 1), 3, axis=2)
+        else:
+            pixels = np.array(layers[..., :3], order="C")
+        return pixels, 72 * scale if scan_px_per_pt else None
     finally:
         bitmap.close()
 

@@ -729,7 +729,7 @@ RUN_FLAGS = {
     ),
     "few-eligible": FlagText(
         f"A destruction rate rests on fewer than {FEW_ELIGIBLE} attacks that work as files.",
-        f"With {FEW_ELIGIBLE} a 95 % interval is up to 34 points wide, with fewer wider still, and one photograph moves the rate.",
+        f"With {FEW_ELIGIBLE} a 95 % interval is up to 34 points wide, and with fewer wider still.",
         "Draw more images per cell, or read the intervals instead of the rates; inkproof plan tells how many are needed.",
     ),
     "not-filled": FlagText(
@@ -745,7 +745,7 @@ RUN_FLAGS = {
     "clean-drop": FlagText(
         f"Clean images are classified right in photographs more than {100 * CLEAN_DROP:.0f} points less often than as files "
         "(top-1, the same images), and the 95 % interval of the difference leaves out 0. The limit is the paper's largest.",
-        "Print and camera alone then change predictions, and what looks like a surviving attack may be an unrecognisable picture.",
+        "Print and camera alone then change predictions: what looks like a surviving attack may be an unrecognisable picture.",
         "Look at the crops and their quality flags: focus, light, size on paper; read the clean photographs beside every rate.",
     ),
     "page-scaled": FlagText(
@@ -770,8 +770,8 @@ RUN_FLAGS = {
         "Use one device in a run, or one run a device, and compare the runs.",
     ),
     "duplicates": FlagText(
-        f"Two of the drawn images are the same picture (at 16 x 16 pixels they differ by less than {ALIKE_RMS_8BIT:g} levels RMS), "
-        "or two photographs that both count are.",
+        f"Two of the drawn images are one picture (at 16 x 16 pixels they differ by less than {ALIKE_RMS_8BIT:g} levels RMS), or "
+        "two photographs that both count are one.",
         "The same picture counts twice, so n is larger than what is known, and intervals are too narrow.",
         "Take copies out of the images and of the photos folder. (Copies of a photo file, byte by byte, never count.)",
     ),

@@ -30,7 +30,7 @@ from pipeline.metrics import (
     resampled_rates,
     wilson,
 )
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, Capture, ComparisonRow, Pair, Prediction, View
+from pipeline.records import PHOTO, SOURCE, AccuracyRow, Capture, ComparisonRow, Discard, Pair, Prediction, View
 from pipeline.reporting.comparisons import comparison_sentence, comparison_tables
 from pipeline.reporting.tables import as_text
 from pipeline.stages.comparing import comparisons
@@ -537,10 +537,11 @@ def write_large_run(workspace: Path) -> None:
     shot |= {"tilt_deg": None, "colour": "", "trouble": "", "counts": True}
     captures = [Capture(capture_id=f"c{n}", photo="", page=n + 1, **shot) for n in range(-(-len(pairs) // 3))]
     write_table(run.printouts / "pairs.parquet", Pair, pairs)
-    write_json(run.printouts / "selection.json", {"class_names": []})
+    write_json(run.printouts / "selection.json", {"class_names": [], "fills": []})
     write_table(run.reports / "views.parquet", View, views)
     write_table(run.reports / "predictions.parquet", Prediction, predictions)
     write_table(run.captures / "captures.parquet", Capture, captures)
+    write_table(run.captures / "discards.parquet", Discard, [])
 
 
 @pytest.mark.slow

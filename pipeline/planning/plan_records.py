@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from pipeline.errors import WrongUse
 
-FEW_ELIGIBLE = 30
 Block = tuple[str, int]
 
 

@@ -1,6 +1,7 @@
 """A plan as a person reads it on the command line."""
 
-from pipeline.planning.plan_records import FEW_ELIGIBLE, Plan, Proposal
+from pipeline.planning.plan_records import Plan, Proposal
+from pipeline.records import FEW_ELIGIBLE
 from pipeline.reporting.tables import Cell, Column, Table, as_text
 from pipeline.reporting.words import attack_title, count, epsilon_title
 

@@ -7,6 +7,7 @@ from pipeline.registration.cropping import crop, registration_error, sharpness_o
 from pipeline.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.registration.overlay import draw_overlay
 from pipeline.registration.page import Failure, Registration, register
+from pipeline.registration.print_scale import PrintScale, print_scale
 from pipeline.registration.quality import PageQuality, crop_quality, page_quality
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Correction",
     "Failure",
     "PageQuality",
+    "PrintScale",
     "Registration",
     "corrected",
     "crop",
@@ -24,6 +26,7 @@ __all__ = [
     "page_quality",
     "pages_to_do",
     "photo_advice",
+    "print_scale",
     "quality_words",
     "register",
     "registration_error",

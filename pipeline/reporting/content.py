@@ -14,6 +14,7 @@ from pipeline.records import (
     ComparedRow,
     ComparisonRow,
     Discard,
+    FlagRow,
     ModelFlag,
     Pair,
     RateRow,
@@ -141,6 +142,7 @@ class ReportContent:
     model_flags: tuple[ModelFlag, ...] | None = None
     transfer: tuple[TransferRow, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
+    flags: tuple[FlagRow, ...] = ()
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

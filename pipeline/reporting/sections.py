@@ -1,9 +1,10 @@
 """The sections of a report in their order: each is a function of the content that returns blocks, or none to be left out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pipeline.reporting.about_model import about_model
-from pipeline.reporting.blocks import Block, Section
+from pipeline.reporting.blocks import Block, Section, TableBlock
 from pipeline.reporting.capture_quality import capture_quality_section
 from pipeline.reporting.comparisons import comparisons_section
 from pipeline.reporting.content import ReportContent
@@ -12,6 +13,7 @@ from pipeline.reporting.gallery import gallery_section
 from pipeline.reporting.how_to_read import how_to_read
 from pipeline.reporting.judges import judges_section
 from pipeline.reporting.photo_results import photo_results, predicted_section
+from pipeline.reporting.run_flags import flags_section, marked
 from pipeline.reporting.selection import selection_section
 from pipeline.reporting.settings_section import settings_section
 from pipeline.reporting.transform_results import transform_results
@@ -29,11 +31,23 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("comparisons", "Paired comparisons", comparisons_section, False),
     ("gallery", "Gallery", gallery_section, True),
     ("capture-quality", "Capture quality", capture_quality_section, False),
+    ("flags", "Flags", flags_section, False),
     ("settings", "Settings and versions", settings_section, True),
 )
 
 
 def sections(content: ReportContent) -> tuple[Section, ...]:
-    """Returns what the report says, the front page first; a section whose function returns no block is left out."""
+    """Returns what the report says, the front page first; a section whose function returns no block is left out.
+
+    The rows of its tables that a flag concerns are marked.
+    """
     built = ((key, title, build(content), on_new_page) for key, title, build, on_new_page in _SECTIONS)
-    return tuple(Section(*section) for section in built if section[2])
+    return tuple(
+        Section(key, title, tuple(_marked(block, content) for block in blocks), on_new_page)
+        for key, title, blocks, on_new_page in built
+        if blocks
+    )
+
+
+def _marked(block: Block, content: ReportContent) -> Block:
+    return replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block

@@ -1,16 +1,15 @@
-"""The last section: what the run was made with, the warnings with what to do, and the experiment file."""
+"""The last section: what the run was made with, and the experiment file."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.reporting.blocks import Block, Code, Subheading, TextTable
 from pipeline.reporting.content import ReportContent
-from pipeline.reporting.summary import Flag, flags
 from pipeline.reporting.words import NO_ROW
 
 
 def settings_section(content: ReportContent) -> tuple[Block, ...]:
-    """Returns names, versions, flags and settings: enough to make the run again."""
+    """Returns names, versions and settings: enough to make the run again."""
     facts = (
         ("run", content.run),
         ("seed", str(content.seed)),
@@ -21,22 +20,13 @@ def settings_section(content: ReportContent) -> tuple[Block, ...]:
         ("images", content.dataset.name),
         *((f"version of {name}", version) for name, version in content.versions.items()),
     )
-    flag_rows = tuple(_flag_row(flag) for flag in flags(content))
-    blocks: list[Block] = [
-        TextTable("versions", (), facts, (0.3, 0.7)),
-        Subheading("Flags"),
-        TextTable("flags", ("Flag", "Raised", "Why", "What to do"), flag_rows, (0.22, 0.11, 0.35, 0.32)),
-    ]
+    blocks: list[Block] = [TextTable("versions", (), facts, (0.3, 0.7))]
     if content.settings:
         flat = tuple(_flattened(content.settings))
         blocks += [Subheading("Settings in force"), TextTable("settings", (), flat, (0.35, 0.65))]
     if content.experiment_toml.strip():
         blocks += [Subheading("Experiment file"), Code(content.experiment_toml)]
     return tuple(blocks)
-
-
-def _flag_row(flag: Flag) -> tuple[str, str, str, str]:
-    return (flag.name, "yes", flag.why, flag.what_to_do) if flag.is_raised else (flag.name, "no", NO_ROW, NO_ROW)
 
 
 def _flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,10 +1,10 @@
-"""The front page in words and figures, and the warnings of a run: computed from the counts, never typed."""
+"""The front page in words and figures: computed from the counts, never typed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, RateRow
+from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, Capture, Discard, RateRow
 from pipeline.reporting.content import SIMULATED, ReportContent
 from pipeline.reporting.words import (
     CASE_TITLES,
@@ -19,8 +19,6 @@ from pipeline.reporting.words import (
     percent,
 )
 
-FEW_ELIGIBLE = 30
-MANY_DISCARDS = 0.10
 _NOT_LOST = ("calibration", "duplicate", "superseded")
 
 
@@ -30,16 +28,6 @@ class Tile:
 
     value: str
     label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A documented warning: when it is raised, why it matters and what to do."""
-
-    name: str
-    is_raised: bool
-    why: str
-    what_to_do: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +62,23 @@ def lead(content: ReportContent) -> str:
     )
 
 
-def sentences(content: ReportContent) -> list[str]:
-    """Returns the few sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
+def sentences(content: ReportContent) -> tuple[str, str, str]:
+    """Returns the three sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
 
-    Where there are real photographs they speak of those alone. What to stress stands between double asterisks.
+    How the files fare, how the photographs of them, and what makes the difference. Where there are real photographs they speak
+    of those alone. What to stress stands between double asterisks.
     """
     case = headline_case(content)
-    found = [_on_file(content, case)]
-    found += _on_photos(content, case) if has_photos(content) else ["No photograph has been judged yet."]
-    found += [] if has_photos(content) else [_on_transforms(content, case)]
-    found.append(on_predictions(content))
-    found.append(_photographs(content))
-    return [sentence for sentence in found if sentence]
+    if has_photos(content):
+        return _on_file(content, case), _on_photos(content, case), _on_cells(content, case) or on_photographs(content)
+    return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
+
+
+def remarks(content: ReportContent) -> list[str]:
+    """Returns what else belongs on the front page: what was predicted, and how many photographs were used."""
+    found = [on_predictions(content)]
+    found.append(on_photographs(content))
+    return [sentence for sentence in found if sentence and sentence not in sentences(content)]
 
 
 def tiles(content: ReportContent) -> list[Tile]:
@@ -114,55 +107,25 @@ def tiles(content: ReportContent) -> list[Tile]:
     ]
 
 
-def flags(content: ReportContent) -> list[Flag]:
-    """Returns every warning that the tool knows, raised or not, in a fixed order."""
-    photo_rates = [row for row in content.rates if row.transform == PHOTO and row.origin == content.main_origin]
-    few = [row for row in photo_rates or content.rates if row.n_eligible < FEW_ELIGIBLE]
-    counted = photo_rates or content.rates
-    short = [fill for fill in content.fills if fill.n_found < fill.n_wanted]
-    photos = photo_count(content)
-    return [
-        Flag(
-            "simulated",
-            content.simulated and not content.compared,
-            f"{'The' if _speaks_of_simulated(content) else 'Some'} photographs come from a model of printer and camera.",
-            "Print the pages, photograph them, and report the rates of the real photographs.",
-        ),
-        Flag(
-            f"few eligible (< {FEW_ELIGIBLE})",
-            bool(few),
-            f"{len(few)} of {count(len(counted), 'rate')} rest on fewer than {FEW_ELIGIBLE} attacks; their intervals are wide.",
-            "Draw more images per cell, or read the intervals instead of the rates.",
-        ),
-        Flag(
-            f"many discards (> {100 * MANY_DISCARDS:.0f} %)",
-            photos.lost_rate > MANY_DISCARDS,
-            f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used; "
-            "what is lost may not be lost at random.",
-            "Photograph those pages again: flat, all four codes in the picture, no glare.",
-        ),
-        Flag(
-            "cells not filled",
-            bool(short),
-            f"{len(short)} of {count(len(content.fills), 'cell')} hold fewer images than wanted.",
-            "Offer more images, or lower the confidence that prefiltering asks for.",
-        ),
-    ]
-
-
 def has_photos(content: ReportContent) -> bool:
     """Returns whether any photograph was judged."""
     return any(row.transform == PHOTO for row in (*content.accuracies, *content.rates))
 
 
 def photo_count(content: ReportContent) -> PhotoCount:
+    """Returns how many photographs of a report were used and lost."""
+    return count_photos(content.captures, content.discards, content.main_origin)
+
+
+def count_photos(captures: Iterable[Capture], discards: Iterable[Discard], origin: str) -> PhotoCount:
     """Returns how many photographs were used and lost; a photo of which only a crop was dropped is not lost.
 
-    Where there are real photographs the simulated ones are not counted.
+    Where `origin`, that of the photographs that results speak of, is the camera, the simulated ones are not counted.
     """
-    others = {capture.capture_id for capture in content.captures if capture.origin == SIMULATED != content.main_origin}
-    used = {capture.photo for capture in content.captures if capture.counts and capture.capture_id not in others}
-    lost = {d.photo for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST and d.capture_id not in others}
+    captures = list(captures)
+    others = {capture.capture_id for capture in captures if capture.origin == SIMULATED != origin}
+    used = {capture.photo for capture in captures if capture.counts and capture.capture_id not in others}
+    lost = {d.photo for d in discards if not d.pair_id and d.reason not in _NOT_LOST and d.capture_id not in others}
     return PhotoCount(len(used), len(lost - used))
 
 
@@ -192,29 +155,31 @@ def _speaks_of_simulated(content: ReportContent) -> bool:
 def _on_file(content: ReportContent, case: str) -> str:
     clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
     if not adversarial[1]:
-        return ""
+        return "No adversarial file has been judged yet."
     return (
         f"As files, **{adversarial[1] - adversarial[0]} of {adversarial[1]}** adversarial images are misclassified, and "
         f"{clean[0]} of {clean[1]} clean ones are classified right (top-1, {CASE_TITLES[case]}, all cells together)."
     )
 
 
-def _on_photos(content: ReportContent, case: str) -> list[str]:
-    rows = _photo_rows(content, case)
-    n_hit, n_eligible = _pooled_rate(rows)
+def _on_photos(content: ReportContent, case: str) -> str:
+    n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
     if not n_eligible:
-        return ["No attack that worked as a file was photographed, so there is no destruction rate."]
+        return "No attack that worked as a file was photographed, so there is no destruction rate."
     medium = "in the simulated photographs" if _speaks_of_simulated(content) else "after printing and photographing"
-    found = [
+    return (
         f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
         f"{n_hit} {'was' if n_hit == 1 else 'were'} destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
-    ]
-    rated = [row for row in rows if row.destruction_rate is not None]
-    if len(rated) > 1:
-        low, high = (pick(rated, key=lambda row: row.destruction_rate) for pick in (min, max))
-        if low.destruction_rate < high.destruction_rate:
-            found.append(f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}.")
-    return found
+    )
+
+
+def _on_cells(content: ReportContent, case: str) -> str:
+    """Returns which attacks survive best and worst, "" where they do not differ."""
+    rated = [row for row in _photo_rows(content, case) if row.destruction_rate is not None]
+    low, high = (pick(rated, key=lambda row: row.destruction_rate, default=None) for pick in (min, max))
+    if low is None or low.destruction_rate == high.destruction_rate:
+        return ""
+    return f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}."
 
 
 def _on_transforms(content: ReportContent, case: str) -> str:
@@ -224,7 +189,7 @@ def _on_transforms(content: ReportContent, case: str) -> str:
         if row.case == case and row.top_k == 1 and row.transform not in (PHOTO, SOURCE) and row.destruction_rate is not None
     ]
     if not rows:
-        return ""
+        return "No digital transform has been applied to an attack that works."
     points: dict[tuple[str, float | None], list[RateRow]] = {}
     for row in rows:
         points.setdefault((row.transform, row.parameter), []).append(row)
@@ -238,7 +203,8 @@ def _on_transforms(content: ReportContent, case: str) -> str:
     )
 
 
-def _photographs(content: ReportContent) -> str:
+def on_photographs(content: ReportContent) -> str:
+    """Returns how many photographs were used and why others were not, "" where there is none."""
     photos = photo_count(content)
     if not photos.n_used + photos.n_lost:
         return ""

@@ -2,8 +2,9 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import NamedTuple
 
 from pipeline.records import CASES, COMPARED, CORNERS, PHOTO, ROUNDING, SOURCE, AccuracyRow, CellFill, ComparedRow, Pair, RateRow
 from pipeline.reporting.content import CaptureQuality, ReportContent, TransformAxis
@@ -44,9 +45,23 @@ class Cell:
     note: str = ""
 
 
+class RowKey(NamedTuple):
+    """What a row of a table is about: a photo, or a cell; "" and 0 where it is about all of them.
+
+    `transform` tells what was counted: "photo" or "source" where it is destruction rates, else "accuracy" or "file".
+    """
+
+    case: str = ""
+    attack: str = ""
+    epsilon_8bit: int = 0
+    transform: str = ""
+    top_k: int = 0
+    photo: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as plain text; a rule is drawn above each row whose number is in `rules`."""
+    """A table as plain text; a rule is drawn above each row whose number is in `rules`. `keys`, if any, has one key a row."""
 
     number: str
     title: str
@@ -54,6 +69,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     rules: frozenset[int] = frozenset()
+    keys: tuple[RowKey, ...] = ()
 
 
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:
@@ -94,6 +110,7 @@ def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellF
         cells,
         body,
         "Images classified right, k/n beneath; n counts the images of the cell that were judged.",
+        "accuracy",
     )
 
 
@@ -112,6 +129,7 @@ def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), or
         _ordered(cells),
         [[_rate_cell(found.get((case, attack, epsilon, k))) for case, k in keys] for _, attack, epsilon in _ordered(cells)],
         f"Destroyed / eligible attacks and the {interval_words(rows)} in per cent beneath. A lower rate is a sturdier attack.",
+        PHOTO,
     )
 
 
@@ -175,10 +193,7 @@ def transform_tables(content: ReportContent) -> list[Table]:
         for name in names
         if any(row.case == case and row.transform == name for row in digital)
     ]
-    return [
-        Table(f"T{place}", table.title, table.columns, table.rows, table.note, table.rules)
-        for place, table in enumerate(tables, 1)
-    ]
+    return [replace(table, number=f"T{place}") for place, table in enumerate(tables, 1)]
 
 
 def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fills: Iterable[CellFill] = ()) -> Table:
@@ -204,6 +219,8 @@ def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fil
         stubs,
         body,
         "Rates and 95 % Wilson intervals in per cent; n is the number of eligible attacks.",
+        SOURCE,
+        (1, 5),
     )
 
 
@@ -309,7 +326,8 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 120) -> Table
     )
     if len(quality) > n_rows:
         note += f" {len(quality) - n_rows} further photographs are not listed."
-    return Table("Q1", "Photographs and how well they were registered", columns, rows, note)
+    keys = tuple(RowKey(photo=photo.photo) for photo in quality[:n_rows])
+    return Table("Q1", "Photographs and how well they were registered", columns, rows, note, keys=keys)
 
 
 def as_text(table: Table, width: int = TEXT_WIDTH) -> str:
@@ -395,8 +413,13 @@ def _table(
     cells: Sequence[tuple[str, str, int]],
     body: Sequence[Sequence[Cell]],
     note: str,
+    transform: str = "file",
+    top_ks: Sequence[int] = (0,),
 ) -> Table:
-    """Puts method and ε in front; the method is named once per run of rows, where a rule opens it."""
+    """Puts method and ε in front; the method is named once per run of rows, where a rule opens it.
+
+    `transform` and `top_ks`, which take turns, are those of the rows' keys.
+    """
     rows, rules, previous = [], set(), ("", "", -1)
     for cell, values in zip(cells, body, strict=True):
         is_new_attack = cell[:2] != previous[:2]
@@ -407,7 +430,8 @@ def _table(
         rows.append((Cell(method), Cell(epsilon), *values))
         previous = cell
     front = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True))
-    return Table(table_number, title, (*front, *columns), tuple(rows), note, frozenset(rules))
+    keys = tuple(RowKey(*cell, transform, top_ks[place % len(top_ks)]) for place, cell in enumerate(cells))
+    return Table(table_number, title, (*front, *columns), tuple(rows), note, frozenset(rules), keys)
 
 
 def _with_columns(table: Table, indices: Sequence[int]) -> Table:

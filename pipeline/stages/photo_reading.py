@@ -163,6 +163,7 @@ def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> C
         colour="",
         trouble="",
         counts=False,
+        scan_dpi=tags.scan_dpi,
     )
 
 
@@ -182,6 +183,7 @@ def _pages(picture: Picture, capture: Capture, photo: PhotoFile, tags: PhotoTags
             page=result.page,
             n_codes=result.n_codes,
             trouble=photo_advice(pyramid.grey, result, printout),
+            scan_dpi=picture.scan_dpi or capture.scan_dpi,
         )
         if isinstance(result, Failure):
             drafts.append(_Drafted(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))

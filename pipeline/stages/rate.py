@@ -1,11 +1,13 @@
 """Counts: accuracies under every condition, and the adversarial destruction rate of every transform and of the photographs."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 from pipeline.executor import Context
 from pipeline.judging.counting import attacked_judgements, transfer_rows
 from pipeline.judging.imported import imported_judgements
-from pipeline.metrics import EffectiveNumber, destruction_counts, effective_number, wilson
+from pipeline.metrics import EffectiveNumber, PairedResult, compare_paired, destruction_counts, effective_number, wilson
+from pipeline.metrics.likeness import Alike
 from pipeline.records import (
     ATTACKED_MODEL,
     PHOTO,
@@ -13,9 +15,13 @@ from pipeline.records import (
     VARIANTS,
     AccuracyRow,
     Capture,
+    CellFill,
     ComparedRow,
     ComparisonRow,
+    Discard,
+    FlagRow,
     Judgement,
+    ModelFlag,
     Pair,
     Prediction,
     RateRow,
@@ -24,10 +30,12 @@ from pipeline.records import (
 )
 from pipeline.settings import Experiment
 from pipeline.stages.comparing import comparisons
+from pipeline.stages.flagging import Evidence, run_flags
 from pipeline.stages.judged import Condition, Judged
 from pipeline.stages.outcome import Outcome
+from pipeline.stages.photo_reading import SIMULATED
 from pipeline.stages.predicted_rates import compared_rates
-from pipeline.store import Run, csv_bytes, read_json, read_table, write_bytes, write_json
+from pipeline.store import Run, csv_bytes, read_json, read_layout, read_table, record_from, write_bytes, write_json
 
 TOP_K = (1, 5)
 
@@ -37,7 +45,8 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
     Images in photographs share pages, and their intervals allow for it (docs/statistics.md). `comparisons.csv` holds the paired
     comparisons of methods, strengths and conditions. Where photographs are predicted as well as taken, `predicted.csv` holds
-    both beside each other; where others than the attacked model judge, `transfer.csv` holds their counts.
+    both beside each other; where others than the attacked model judge, `transfer.csv` holds their counts. `flags.csv` holds what
+    would let any of these numbers mislead (docs/flags.md).
     """
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
@@ -76,16 +85,67 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         tables["transfer"] = transfer
         write_bytes(run.reports / "transfer.csv", csv_bytes(TransferRow, transfer))
         outputs.append("transfer.csv")
+    flags = run_flags(_evidence(run, pairs, views, rates, cells, judged, bool(compared)))
+    tables["flags"] = flags
+    write_bytes(run.reports / "flags.csv", csv_bytes(FlagRow, flags))
+    outputs.append("flags.csv")
     write_json(run.reports / "rates.json", tables)
     photo = [row for row in rates if row.transform == PHOTO]
     summary = {
         "n_rates": len(rates),
         "n_photo_rates": len(photo),
         "n_without_eligible": sum(row.n_eligible == 0 for row in rates),
+        "flags": dict(Counter(row.flag for row in flags)),
     }
     if transfer:
         summary["n_judges"] = len({row.judge for row in transfer} - {ATTACKED_MODEL})
     return Outcome(tuple(outputs), summary, tuple(notes))
+
+
+def _evidence(
+    run: Run,
+    pairs: Sequence[Pair],
+    views: Sequence[View],
+    rates: Sequence[RateRow],
+    cells: Mapping[tuple[str, str, int], Sequence[Pair]],
+    judged: Judged,
+    is_predicted: bool,
+) -> Evidence:
+    """Gathers what flags are found from; `is_predicted`: simulated photographs are shown beside real ones, never for them."""
+    selection = read_json(run.printouts / "selection.json")
+    origins = {condition[2] for condition in judged.photos}
+    origin = next(iter(sorted(origins)), "")
+    simulated = {view.capture_id for view in views if view.transform == PHOTO and view.origin == SIMULATED}
+    return Evidence(
+        rates=rates,
+        pairs=pairs,
+        fills=[record_from(CellFill, row) for row in selection["fills"]],
+        views=views,
+        captures=read_table(run.captures / "captures.parquet", Capture) if origins else (),
+        discards=read_table(run.captures / "discards.parquet", Discard) if origins else (),
+        origin=origin,
+        n_simulated=0 if is_predicted else len(simulated),
+        clean=_clean(cells, judged, origin),
+        printout=read_layout(run) if origins else None,
+        alike=[record_from(Alike, row) for row in selection.get("alike", ())],
+        model_flags=[record_from(ModelFlag, row) for row in selection.get("model_flags", ())],
+    )
+
+
+def _clean(cells: Mapping[tuple[str, str, int], Sequence[Pair]], judged: Judged, origin: str) -> dict[str, PairedResult]:
+    """Returns, by case, clean images right as files and in photographs; an image printed for several cells, or a page, is one."""
+    found: dict[str, list[tuple[tuple[bool, bool], int | str, str]]] = defaultdict(list)
+    for photo in (condition for condition in judged.photos if condition[2] == origin):
+        for (case, _, _), pairs in cells.items():
+            for pair in pairs:
+                seen = [judged.best(pair, "clean", condition) for condition in (judged.source, photo)]
+                if all(seen):
+                    right = tuple(pair.true_label == view.labels[0] for view in seen)
+                    found[case].append((right, seen[1].page, pair.image_id))
+    return {
+        case: compare_paired([right for right, _, _ in rows], [[page for _, page, _ in rows], [image for _, _, image in rows]])
+        for case, rows in found.items()
+    }
 
 
 def _transfer(
@@ -125,7 +185,7 @@ def _accuracy(
 ) -> AccuracyRow:
     seen = [judged.views(pair, variant, condition) for pair in cell]
     outcomes = [pair.true_label in view.labels[:top_k] for pair, views in zip(cell, seen, strict=True) for view in views]
-    number = _effective(outcomes, [view.page for views in seen for view in views], condition)
+    number = _effective(outcomes, [view.page for views in seen for view in views], sum(map(bool, seen)), condition)
     interval = _interval(sum(outcomes), len(outcomes), number)
     return AccuracyRow(
         case=case,
@@ -162,11 +222,12 @@ def _destruction(
     ]
     counts = destruction_counts(outcomes)
     eligible = [
-        (after, view.page)
-        for (clean, adversarial, after), (_, view) in zip(outcomes, present, strict=True)
+        (after, view.page, pair.pair_id)
+        for (clean, adversarial, after), (pair, view) in zip(outcomes, present, strict=True)
         if clean and not adversarial
     ]
-    number = _effective([after for after, _ in eligible], [page for _, page in eligible], condition)
+    hits, pages, images = zip(*eligible, strict=True) if eligible else ((), (), ())
+    number = _effective(hits, pages, len(set(images)), condition)
     interval = _interval(counts.n_hit, counts.n_eligible, number)
     return RateRow(
         case=case,
@@ -189,9 +250,11 @@ def _destruction(
     )
 
 
-def _effective(outcomes: Sequence[bool], pages: Sequence[int | str], condition: Condition) -> EffectiveNumber | None:
+def _effective(
+    outcomes: Sequence[bool], pages: Sequence[int | str], n_images: int, condition: Condition
+) -> EffectiveNumber | None:
     """Returns what images in photographs are worth, those of a page falling together; None of files, which are independent."""
-    return effective_number(outcomes, [pages]) if condition[0] == PHOTO else None
+    return effective_number(outcomes, [pages], n_different=n_images) if condition[0] == PHOTO else None
 
 
 def _interval(n_hit: int, n: int, number: EffectiveNumber | None) -> tuple[float, float] | tuple[None, None]:

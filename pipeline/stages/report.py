@@ -20,6 +20,7 @@ from pipeline.records import (
     ComparedRow,
     ComparisonRow,
     Discard,
+    FlagRow,
     ModelFlag,
     Pair,
     Prediction,
@@ -121,6 +122,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
         model_flags=_model_flags(selection),
         comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
+        flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
     )
 
 

@@ -12,9 +12,10 @@ from pipeline.crafting import BATCH_SIZE, CandidatePool, Crafter, top_prediction
 from pipeline.datasets import open_dataset
 from pipeline.errors import BadInput, WrongUse
 from pipeline.executor import Context
+from pipeline.metrics.likeness import alike_images
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
+from pipeline.records import ALIKE_RMS_8BIT, MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
 from pipeline.sanity import N_EXAMINED, examine
 from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
@@ -27,7 +28,8 @@ N_REJECTED_SHOWN = 5
 def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes the chosen clean images, `selection.parquet`, `candidates.parquet` and `selection.json`.
 
-    The last holds how far each cell was filled, the rejected files, and what is suspicious about the model.
+    The last holds how far each cell was filled, the rejected files, which images are one picture, and what is suspicious about
+    the model.
 
     Raises:
         BadInput: the data set has no usable image.
@@ -50,11 +52,12 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         reason = next(iter(pool.rejected.values()), "it is empty")
         raise BadInput(f"{dataset.name}: no image could be used.", f"The first reason: {reason}")
     used = {row.image_id for row in chosen}
-    candidates = []
+    candidates, drawn = [], {}
     for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id):
         path = run.clean_image(candidate.image_id) if candidate.image_id in used else ""
         if path:
             write_bytes(run.printouts / path, pool.png(candidate))
+            drawn[candidate.image_id] = pool.pixels(candidate)
         candidates.append(replace(candidate, path=path))
     model_flags = _examined(classifier, pool, draw)
     rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
@@ -71,6 +74,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
             "differentiable": classifier.differentiable,
         },
         "model_flags": model_flags,
+        "alike": [found._asdict() for found in alike_images(drawn, ALIKE_RMS_8BIT)],
         "class_names": classifier.class_names,
         "fills": fills,
         "rejected": rejected,
