@@ -10,9 +10,9 @@ from pipeline.fiducials import MAX_PAGE
 from pipeline.metrics import detectable_difference, half_width, n_for_half_width, planned_effective_number
 from pipeline.metrics.clusters import MIN_CLUSTERS
 from pipeline.planning.knowledge import Known, n_available
-from pipeline.planning.plan_records import FEW_ELIGIBLE, Assumptions, Block, Cost, Plan, PlannedCell, Proposal
+from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.printing import PrintPair, arrange
-from pipeline.records import Printout
+from pipeline.records import FEW_ELIGIBLE, Printout
 from pipeline.reporting.words import attack_title, count
 from pipeline.settings import Experiment
 from pipeline.store import Run
