@@ -33,7 +33,7 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
     for name in ("layout", "photograph", "capture"):
         lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
     lines += _transforms(experiment)
-    for name in ("thresholds", "report"):
+    for name in ("thresholds", "explain", "report"):
         lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
     kept = [line for line in lines if comments or not line.startswith("#")]
     return "\n".join(kept) + "\n"

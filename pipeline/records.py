@@ -430,6 +430,23 @@ COMPARED_QUANTITIES = {
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainedView:
+    """The scores of one picture whose maps were made; `variant` is "clean", "adversarial" or "photo" (of the adversarial image).
+
+    `logit` and `probability` are of `explained_label`, the same class for all pictures of a pair.
+    """
+
+    pair_id: str
+    variant: str
+    view_id: str
+    explained_label: int
+    logit: float
+    probability: float
+    predicted_label: int
+    predicted_probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdRow:
     """How much of one transform undoes one working attack (top-1), in the transform's own unit.
 

@@ -207,6 +207,32 @@ class ThresholdSettings:
 
 
 @dataclass(frozen=True)
+class ExplainSettings:
+    """Maps of what the model looks at, for a few pairs: the clean file, the adversarial one and its photograph (see explain.md)."""
+
+    n_images: int = setting(4, "Pairs to explain, chosen as the gallery's are (0: none).", minimum=0, maximum=60)
+    images: tuple[str, ...] = setting(
+        (), "Ids of images, or of pairs (attack-eps4/image), to explain instead; an image stands for its first attack that works."
+    )
+    methods: tuple[str, ...] = setting(
+        ("occlusion", "gradcam"),
+        '"occlusion": cover the image patch by patch; "gradcam": the gradient at a layer, where the network has one with a map.',
+        choices=("occlusion", "gradcam"),
+    )
+    layer: str = setting("", "Layer for Grad-CAM (empty: the last map of a convolution, such as layer4 of a ResNet).")
+    patch_px: int = setting(0, "Side of the covering patch (0: a seventh of the input).", minimum=0, maximum=4096, unit="px")
+    stride_px: int = setting(0, "Step of the patch (0: half of it).", minimum=0, maximum=4096, unit="px")
+    patch_value: str = setting(
+        "mean",
+        'What covers: "mean" (the image\'s own mean colour), "random" (noise), "grey" or "black".',
+        choices=("mean", "random", "grey", "black"),
+    )
+    target: str = setting(
+        "true", 'Class to explain: "true", "predicted" (what the model says of the adversarial file), or a class by name or index.'
+    )
+
+
+@dataclass(frozen=True)
 class ReportSettings:
     """The report."""
 
@@ -243,6 +269,7 @@ class Experiment:
     base: Path = Path(".")
     judges: tuple[JudgeSettings, ...] = ()
     thresholds: ThresholdSettings = field(default_factory=ThresholdSettings)
+    explain: ExplainSettings = field(default_factory=ExplainSettings)
     source: "Source | None" = field(default=None, compare=False, repr=False)
 
     def where(self, key: str) -> str:
@@ -318,6 +345,7 @@ SECTIONS: dict[str, type] = {
     "photograph": PhotographSettings,
     "capture": CaptureSettings,
     "thresholds": ThresholdSettings,
+    "explain": ExplainSettings,
     "report": ReportSettings,
 }
 

@@ -23,7 +23,7 @@ FLOORS = {
         "photo_tags",
     ),
     2: ("models", "datasets", "transforms", "fiducials", "simulator", "metrics", "reporting"),
-    3: ("attacks", "views", "thresholds", "printing", "registration", "sanity"),
+    3: ("attacks", "views", "thresholds", "printing", "registration", "sanity", "explaining"),
     4: ("crafting", "judging"),
     5: ("stages", "planning", "training", "calibration", "attack_table"),
     6: ("flow", "doctor", "catalogue", "settings_page"),

@@ -30,6 +30,10 @@ STAGE_HELP = {
         "find how much of each transform undoes each working attack",
         "inkproof thresholds my.toml --set thresholds.n_images=50",
     ),
+    "explain": (
+        "show what the model looks at: occlusion maps and Grad-CAM",
+        "inkproof explain my.toml --set explain.n_images=8 --set explain.target=predicted",
+    ),
     "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
 }
 MOST_WORKERS = 8

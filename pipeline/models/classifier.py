@@ -13,6 +13,7 @@ import torch
 
 from pipeline.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import resize_shorter_and_crop, to_model
+from pipeline.models.layers import LayerResponse
 
 BATCH_SIZE = 32
 
@@ -85,6 +86,22 @@ class Classifier(ABC):
         Raises:
             WrongUse: `x` asks for a gradient and the model has none (`differentiable` is False).
         """
+
+    def layer_names(self) -> tuple[str, ...]:
+        """Returns the names of the layers that `layer_response` can look at, () where the inside is not shown."""
+        return ()
+
+    def last_map_layer(self) -> str:
+        """Returns the layer whose map is explained unless another is named, "" where there is none: see `layers.py`."""
+        return ""
+
+    def layer_response(self, x: torch.Tensor, labels: torch.Tensor, layer: str) -> LayerResponse:
+        """Returns a layer's output for float32 (N, 3, H, W) images, and the gradient there of the logits of int64 (N,) labels.
+
+        Raises:
+            WrongUse: the inside is not shown, there is no such layer, or it gives no gradient.
+        """
+        raise WrongUse(f"{self.name} shows no layers, which Grad-CAM needs.", 'Use explain.methods = ["occlusion"].')
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
         """Returns uint8 (H, W, 3) pixels of any size as the image at the model's input size that is attacked and printed."""

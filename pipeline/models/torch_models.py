@@ -20,6 +20,7 @@ from pipeline.models.classifier import (
     preprocessing_for,
 )
 from pipeline.models.faster import faster_copy
+from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 
 _INITIAL_SEED = 0
@@ -80,6 +81,16 @@ class TorchClassifier(Classifier):
             return self.logits
         channels_last = torch.channels_last
         return lambda x: network(normalised(x, self.preprocessing).contiguous(memory_format=channels_last)).float()
+
+    def layer_names(self) -> tuple[str, ...]:
+        return layer_names(self._module)
+
+    def last_map_layer(self) -> str:
+        grey = torch.full((1, 3, *self.input_size), 0.5, device=self.device)
+        return last_map_layer(self._module, lambda: self.logits(grey))
+
+    def layer_response(self, x: torch.Tensor, labels: torch.Tensor, layer: str) -> LayerResponse:
+        return layer_response(self._module, self.logits, x, labels, layer)
 
     def _tried_out(self) -> tuple[int, bool]:
         height, width = self.input_size

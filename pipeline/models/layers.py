@@ -1,0 +1,125 @@
+"""The inside of a torch network: its layers by name, the one whose map stands for it, and a score's gradient at a layer."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from pipeline.errors import WrongUse
+
+_N_NEAR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LayerResponse:
+    """What one layer says of N images, and how a score depends on it.
+
+    Attributes:
+        activations: float32 (N, ...), the layer's output.
+        gradients: float32, of the same shape: of each image's logit of its label with respect to that output.
+        logits: float32 (N, n_classes).
+    """
+
+    activations: Tensor
+    gradients: Tensor
+    logits: Tensor
+
+
+def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Tensor, labels: Tensor, layer: str) -> LayerResponse:
+    """Returns a layer's output and the gradient of each image's logit of its label there; the network is left as it was.
+
+    The graph begins at the layer's output, so that neither pixels nor weights need a gradient, and what follows gets a copy, so
+    that a function that works in place does not overwrite what is returned.
+
+    Args:
+        module: the network. logits: calls it, whatever is done to the pixels before.
+        x: float32 (N, 3, H, W). labels: int64 (N,).
+
+    Raises:
+        WrongUse: there is no such layer, it does not run exactly once, gives no tensor, or the scores do not depend on it.
+    """
+    found = dict(module.named_modules()).get(layer) if layer else None
+    if found is None:
+        raise _unknown(module, layer)
+    outputs: list[object] = []
+
+    def begin_here(_: nn.Module, __: object, output: object) -> object:
+        outputs.append(output.detach().clone().requires_grad_() if _is_float(output) else output)
+        return outputs[-1].clone() if _is_float(output) else output
+
+    handle = found.register_forward_hook(begin_here)
+    try:
+        with torch.enable_grad():
+            scores = logits(x.detach())
+            if len(outputs) != 1:
+                raise WrongUse(f'Layer "{layer}" runs {len(outputs)} times for one image; Grad-CAM needs one that runs once.')
+            if not _is_float(outputs[0]):
+                raise WrongUse(f'Layer "{layer}" gives {type(outputs[0]).__name__}; Grad-CAM needs a tensor.')
+            chosen = scores.gather(1, labels[:, None].to(scores.device)).sum()
+            gradient = None
+            if chosen.requires_grad:
+                (gradient,) = torch.autograd.grad(chosen, outputs[0], allow_unused=True)
+    finally:
+        handle.remove()
+    if gradient is None:
+        raise WrongUse(f'The scores do not depend on layer "{layer}" in a way that can be differentiated.')
+    return LayerResponse(outputs[0].detach(), gradient, scores.detach())
+
+
+def layer_names(module: nn.Module) -> tuple[str, ...]:
+    """Returns the names of all layers, in the order in which the network holds them."""
+    return tuple(name for name, _ in module.named_modules() if name)
+
+
+def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
+    """Returns the last layer with the map of the last convolution, "" where there is none or where tokens follow.
+
+    It is `layer4` of a ResNet, `features` of a MobileNet or DenseNet, the ReLU before the last pooling of a VGG. In a
+    transformer the convolution only cuts the patches, and what follows has no map of (height, width).
+
+    Args:
+        forward: runs the network on an image, in any way.
+    """
+    seen: list[tuple[str, bool, tuple[int, ...]]] = []
+
+    def note(name: str, part: nn.Module) -> Callable[..., None]:
+        return lambda _, __, output: seen.append((name, isinstance(part, _ConvNd), tuple(getattr(output, "shape", ()))))
+
+    handles = [part.register_forward_hook(note(name, part)) for name, part in module.named_modules() if name]
+    try:
+        with torch.no_grad():
+            forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    convolutions = [index for index, (_, is_conv, shape) in enumerate(seen) if is_conv and _n_places(shape) > 1]
+    if not convolutions:
+        return ""
+    size = seen[convolutions[-1]][2][2:]
+    last = max(index for index, (_, _, shape) in enumerate(seen) if len(shape) == 4 and shape[2:] == size)
+    if any(not _fits(shape, size) for _, _, shape in seen[last + 1 :]):
+        return ""
+    return seen[last][0]
+
+
+def _n_places(shape: tuple[int, ...]) -> int:
+    return shape[2] * shape[3] if len(shape) == 4 else 1
+
+
+def _fits(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    """Whether an output is a vector, or a map that is no larger."""
+    return len(shape) <= 2 or (len(shape) == 4 and shape[2] <= size[0] and shape[3] <= size[1])
+
+
+def _is_float(output: object) -> bool:
+    return isinstance(output, Tensor) and output.is_floating_point()
+
+
+def _unknown(module: nn.Module, layer: str) -> WrongUse:
+    names = layer_names(module)
+    near = difflib.get_close_matches(layer, names, n=_N_NEAR, cutoff=0.3)
+    quoted = [f'"{name}"' for name in near or [name for name in names if "." not in name]]
+    return WrongUse(f'The network has no layer "{layer}".', f"{'Near' if near else 'Known'}: {', '.join(quoted)}.")

@@ -1,0 +1,43 @@
+"""A map laid over its picture in colours: what speaks for a class, and what against it, on a scale that pictures share."""
+
+from functools import cache
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+
+# Purple against, orange for, as colour-blind readers tell them apart; Grad-CAM has no against.
+_COLOURS = {"occlusion": "PuOr_r", "gradcam": "Oranges"}
+_LEAST_SCALE = 1e-12
+_OPACITY = 0.65
+_LIGHTEST_GREY, _DARKEST_GREY = 255.0, 60.0
+
+
+def scale_of(maps: np.ndarray) -> float:
+    """Returns the end of the scale that maps (N, H, W) share: their largest absolute value."""
+    return max(float(np.abs(maps).max()), _LEAST_SCALE)
+
+
+def heat_colours(method: str, scale: float) -> ScalarMappable:
+    """Returns the colours of -scale (of 0, for Grad-CAM) to scale."""
+    norm = Normalize(-scale if method == "occlusion" else 0.0, scale)
+    return ScalarMappable(norm, _light(method))
+
+
+def heat_picture(pixels: np.ndarray, values: np.ndarray, method: str, scale: float) -> np.ndarray:
+    """Returns a map over its picture, which is shown in light greys, as uint8 (H, W, 3).
+
+    Args:
+        pixels: uint8 (H, W, 3). values: float (H, W).
+        scale: of `scale_of`.
+    """
+    grey = pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
+    grey = _DARKEST_GREY + (_LIGHTEST_GREY - _DARKEST_GREY) * grey
+    colours = heat_colours(method, scale).to_rgba(values)[..., :3] * 255
+    return np.rint(_OPACITY * colours + (1 - _OPACITY) * grey[..., None]).astype(np.uint8)
+
+
+@cache
+def _light(method: str) -> matplotlib.colors.Colormap:
+    return matplotlib.colormaps[_COLOURS[method]]
