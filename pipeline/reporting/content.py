@@ -83,6 +83,7 @@ class GalleryItem:
     adversarial: GalleryView
     photo_clean: GalleryView | None = None
     photo_adversarial: GalleryView | None = None
+    cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

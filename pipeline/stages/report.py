@@ -43,6 +43,7 @@ from pipeline.reporting.content import SIMULATED
 from pipeline.reporting.document import build_report
 from pipeline.reporting.sections import sections
 from pipeline.reporting.summary import sentences
+from pipeline.reporting.web import build_page
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
@@ -64,17 +65,18 @@ _N_GALLERY_LABELS = 3
 
 
 def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `report.pdf` and `figures/*.png`; the summary holds the sentences that matter."""
+    """Writes `report.pdf`, `report.html` and `figures/*.png`; the summary holds the sentences that matter."""
     content = _content(experiment, run)
     said = sections(content)
     write_bytes(run.reports / "report.pdf", build_report(content, said))
+    write_bytes(run.reports / "report.html", build_page(content, said))
     written = []
     for figure in (block for section in said for block in section.blocks if isinstance(block, Figure)):
         write_bytes(run.reports / "figures" / f"{figure.name}.png", figures.png(figure.plot))
         written.append(f"figures/{figure.name}.png")
     replace_folder(run.reports / "figures", {name.removeprefix("figures/") for name in written})
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
-    return Outcome(("report.pdf", *written), {"n_figures": len(written), "headline": headline})
+    return Outcome(("report.pdf", "report.html", *written), {"n_figures": len(written), "headline": headline})
 
 
 def _content(experiment: Experiment, run: Run) -> ReportContent:
@@ -211,6 +213,7 @@ def _gallery(
             adversarial=shown(by_key[SOURCE, "adversarial", pair.pair_id]),
             photo_clean=shown(by_key.get((PHOTO, "clean", pair.pair_id))),
             photo_adversarial=shown(by_key.get((PHOTO, "adversarial", pair.pair_id))),
+            cases=pair.cases,
         )
         for pair in chosen
     )
