@@ -471,8 +471,9 @@ class ThresholdRow:
 class SurvivalCurve:
     """How many of `n` working attacks of a cell are left as one transform grows stronger, up to `end`; `n_censored` outlast it.
 
-    `steps` holds (value, number left, low, high) with the 95 % interval of the share that is left, from mild to strong. `median`
-    and its 95 % interval `low` to `high` are None where they lie beyond the end; `has_interval` is False for too few attacks.
+    `steps` holds (value, number left, low, high) with the 95 % interval of the share that is left, from mild to strong; the first
+    one is of the unchanged files. `median` and the ends of its 95 % interval, `low` being the milder one, are None where they lie
+    beyond the range; both ends are where there are too few attacks for an interval.
     """
 
     case: str
@@ -487,7 +488,6 @@ class SurvivalCurve:
     median: float | None
     low: float | None
     high: float | None
-    has_interval: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,26 +8,28 @@ from pipeline.metrics.intervals import wilson
 
 
 class Median(NamedTuple):
-    """A median and its interval; None is beyond the range. Too few items have no interval."""
+    """A median and the ends of its interval; None is beyond the range, and for both ends that there is no interval."""
 
     median: float | None
     low: float | None
     high: float | None
-    has_interval: bool
 
 
-def surviving(thresholds: Sequence[float | None], is_growing: bool = True) -> tuple[tuple[float, int, float, float], ...]:
-    """Returns (load, number left, low, high) at every load at which an item gave way, in the order of the load.
+def surviving(
+    thresholds: Sequence[float | None], start: float, is_growing: bool = True
+) -> tuple[tuple[float, int, float, float], ...]:
+    """Returns (load, number left, low, high) at the start and at every load at which an item gave way, in the order of the load.
 
     The number left over n is Kaplan and Meier's (1958) estimate: no item is lost from sight before the end of the range, so that
     it is a plain share, and its 95 % interval at any one load is Wilson's.
 
     Args:
-        thresholds: the load at which each item gave way; None where it outlasted the range.
+        thresholds: the load at which each item gave way; None where it outlasted the range. At least one.
+        start: the load at which all are left.
         is_growing: whether a larger value is a heavier load.
     """
     n_left = n = len(thresholds)
-    steps = []
+    steps = [(start, n, *wilson(n, n))]
     for load in sorted({value for value in thresholds if value is not None}, reverse=not is_growing):
         n_left -= thresholds.count(load)
         steps.append((load, n_left, *wilson(n_left, n)))
@@ -44,17 +46,12 @@ def median_threshold(thresholds: Sequence[float | None], is_growing: bool = True
     Args:
         thresholds, is_growing: as for `surviving`.
         confidence: coverage, in (0, 1).
-
-    Raises:
-        ValueError: there is no item.
     """
     n = len(thresholds)
-    if not n:
-        raise ValueError("expected at least one item, got none")
     known = sorted((value for value in thresholds if value is not None), reverse=not is_growing)
     ranked: list[float | None] = [*known, *[None] * (n - len(known))]
     rank, below = 0, 0
     while (below := below + comb(n, rank)) * 2 <= (1 - confidence) * 2**n:
         rank += 1
     middle = ranked[(n + 1) // 2 - 1]
-    return Median(middle, ranked[rank - 1], ranked[n - rank], True) if rank else Median(middle, None, None, False)
+    return Median(middle, ranked[rank - 1], ranked[n - rank]) if rank else Median(middle, None, None)

@@ -67,17 +67,17 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
     """Returns the curve of every cell and direction for which a threshold was looked for, in the order of the rows."""
-    ends = {(direction.transform, direction.name): direction.end for direction in _directions(settings)}
+    directions = {(direction.transform, direction.name): direction for direction in _directions(settings)}
     groups: dict[tuple[str, str, int, str, str], list[float | None]] = defaultdict(list)
     for row in rows:
         groups[row.case, row.attack, row.epsilon_8bit, row.transform, row.direction].append(row.threshold)
     return tuple(
         SurvivalCurve(
             *key,
-            end=ends[key[3:]],
+            end=directions[key[3:]].end,
             n=len(values),
             n_censored=values.count(None),
-            steps=surviving(values, key[4] == "up"),
+            steps=surviving(values, directions[key[3:]].start, key[4] == "up"),
             **median_threshold(values, key[4] == "up")._asdict(),
         )
         for key, values in groups.items()
