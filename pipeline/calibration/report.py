@@ -1,7 +1,6 @@
 """The calibration's report as a PDF: what the photos show against what the fitted profile says, and every parameter."""
 
 import io
-from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -10,41 +9,31 @@ from reportlab.platypus import Flowable
 
 from pipeline.calibration import charts
 from pipeline.calibration.fit import Calibration, Parameter
-from pipeline.reporting import figures, theme
+from pipeline.reporting import theme
 from pipeline.reporting.flowables import Gap, figure_block, prose, text_table
-from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
+from pipeline.reporting.pages import MIXED_BAND, SIMULATED_BAND, Heading, ReportDocument
 
 _NUMBERS_SHOWN = 4
 _WIDTHS_MM = (38.0, 42.0, 14.0, 16.0, 26.0, 34.0)
-
-
-@dataclass(frozen=True)
-class _Front:
-    """What stands in the margins of every page."""
-
-    title: str
-    run: str
-    simulated: bool
-    main_origin: str
 
 
 def build_calibration_report(calibration: Calibration, profile_file: str) -> bytes:
     """Returns the report as a PDF (A4, fonts embedded), the same bytes for the same calibration."""
     theme.register_fonts()
     buffer = io.BytesIO()
-    origin = "simulated" if calibration.n_simulated == len(calibration.photos) else "camera"
-    front = _Front(f"Calibration of {profile_file}", profile_file, calibration.n_simulated > 0, origin)
-    ReportDocument(buffer, front).build(_story(calibration, front), canvasmaker=CountingCanvas)
+    n_simulated, title = calibration.n_simulated, f"Calibration of {profile_file}"
+    words = "" if not n_simulated else SIMULATED_BAND if n_simulated == len(calibration.photos) else MIXED_BAND
+    ReportDocument(buffer, title, profile_file, words).build(_story(calibration, title))
     return buffer.getvalue()
 
 
-def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
+def _story(calibration: Calibration, title: str) -> list[Flowable]:
     styles = theme.styles()
     n = len(calibration.photos)
     names = ", ".join(photo.name for photo in calibration.photos)
     patches, mean, worst = charts.colour_errors(calibration)
     story: list[Flowable] = [
-        Heading(escape(front.title), styles["title"]),
+        Heading(escape(title), styles["title"], "calibration"),
         prose(escape(f"Base {calibration.base.name} · {n} photo{'s' * (n != 1)}: {names}"), styles["subtitle"]),
         prose(
             "A printer and a camera cannot be told apart from photos alone. The base's tone curve of the camera, its sharpening "
@@ -85,7 +74,7 @@ def _story(calibration: Calibration, front: _Front) -> list[Flowable]:
         ),
     )
     for number, (figure, caption) in enumerate(blocks, 1):
-        story += figure_block(figures.png(figure), number, caption)
+        story += figure_block(figure, number, caption)
     return story
 
 

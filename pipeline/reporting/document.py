@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from reportlab import rl_config
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, Image, KeepTogether, PageBreak, Preformatted
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, PageBreak, Paragraph, Preformatted
 
 from pipeline.reporting import figures, theme
 from pipeline.reporting.blocks import (
@@ -30,8 +30,9 @@ from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import Finding
 from pipeline.reporting.flowables import FRAME_WIDTH, Gap, TileRow, Verdict, figure_block, prose, table_block, text_table
 from pipeline.reporting.gallery_row import GalleryRow
-from pipeline.reporting.pages import CountingCanvas, Heading, ReportDocument
+from pipeline.reporting.pages import ContentsLine, Heading, ReportDocument, band
 from pipeline.reporting.sections import sections
+from pipeline.reporting.vector import Plot
 
 _CODE_WIDTH = 112
 
@@ -44,23 +45,32 @@ def build_report(content: ReportContent, said: Sequence[Section] | None = None) 
     """
     theme.register_fonts()
     buffer = io.BytesIO()
-    document = ReportDocument(buffer, content)
+    document = ReportDocument(buffer, content.title, content.run, band(content))
     with _binary_streams():
-        document.build(_story(content, sections(content) if said is None else said), canvasmaker=CountingCanvas)
+        document.build(_story(content.title, sections(content) if said is None else said))
     return buffer.getvalue()
 
 
-def _story(content: ReportContent, said: Sequence[Section]) -> list[Flowable]:
-    draw = _Drawing()
-    story: list[Flowable] = [Gap(6 * mm), Heading(escape(content.title), theme.styles()["title"], outline=f"1  {said[0].title}")]
-    for place, section in enumerate(said, 1):
-        if place > 1:
-            room = 100 * mm if len(section.blocks) > 1 else 40 * mm
-            story.append(PageBreak() if section.on_new_page else CondPageBreak(room))
-            story.append(Heading(escape(f"{place}  {section.title}"), theme.styles()["h1"]))
-        for block in section.blocks:
-            story += draw(block)
+def _story(title: str, said: Sequence[Section]) -> list[Flowable]:
+    draw, styles = _Drawing(), theme.styles()
+    front, *others = said
+    story: list[Flowable] = [Gap(6 * mm), Heading(escape(title), styles["title"], front.key, f"1  {front.title}")]
+    story += draw.section(front)
+    story += [PageBreak(), Paragraph("Contents", styles["h1"]), *_contents(said), Gap(6 * mm)]
+    for place, section in enumerate(others, 2):
+        room = 100 * mm if len(section.blocks) > 1 else 40 * mm
+        story.append(PageBreak() if section.on_new_page else CondPageBreak(room))
+        story.append(Heading(escape(f"{place}  {section.title}"), styles["h1"], section.key))
+        story += draw.section(section)
     return story
+
+
+def _contents(said: Sequence[Section]) -> Iterator[Flowable]:
+    for place, section in enumerate(said, 1):
+        yield ContentsLine(f"{place}  {section.title}", section.key, is_section=True)
+        for turn, block in enumerate(section.blocks):
+            if isinstance(block, Subheading):
+                yield ContentsLine(block.text, f"{section.key}-{turn}", is_section=False)
 
 
 class _Drawing:
@@ -69,7 +79,6 @@ class _Drawing:
     def __init__(self) -> None:
         self._figure_numbers = counter(1)
         self._by_type: dict[type, Callable[[Any], list[Flowable]]] = {
-            Subheading: _subheading,
             Prose: _prose,
             Formula: _formula,
             Figure: self._figure,
@@ -81,15 +90,18 @@ class _Drawing:
             Code: lambda block: [Preformatted("\n".join(_wrapped_code(block.text)), theme.styles()["code"])],
         }
 
-    def __call__(self, block: Any) -> list[Flowable]:
-        return self._by_type[type(block)](block)
+    def section(self, section: Section) -> list[Flowable]:
+        drawn: list[Flowable] = []
+        for turn, block in enumerate(section.blocks):
+            if isinstance(block, Subheading):
+                heading = Heading(escape(block.text), theme.styles()["h2"], f"{section.key}-{turn}")
+                drawn += [CondPageBreak(55 * mm), heading]
+            else:
+                drawn += self._by_type[type(block)](block)
+        return drawn
 
     def _figure(self, block: Figure) -> list[Flowable]:
-        return figure_block(figures.png(block.plot), next(self._figure_numbers), block.caption)
-
-
-def _subheading(block: Subheading) -> list[Flowable]:
-    return [CondPageBreak(55 * mm), Heading(escape(block.text), theme.styles()["h2"])]
+        return figure_block(block.plot, next(self._figure_numbers), block.caption)
 
 
 def _prose(block: Prose) -> list[Flowable]:
@@ -97,8 +109,7 @@ def _prose(block: Prose) -> list[Flowable]:
 
 
 def _formula(block: Formula) -> list[Flowable]:
-    png = figures.png(figures.formula(block.mathtext), dpi=300)
-    return [Image(io.BytesIO(png), width=115 * mm, height=115 * mm * 0.62 / 4.6), Gap(3 * mm)]
+    return [Plot(figures.formula(block.mathtext)), Gap(3 * mm)]
 
 
 def _text_table(block: TextTable) -> list[Flowable]:

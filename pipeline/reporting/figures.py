@@ -55,7 +55,7 @@ _STYLE = {
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """The project's look on top of matplotlib's own defaults, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -68,7 +68,7 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
 
     @wraps(build)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
-        with _style():
+        with style():
             return build(*args, **kwargs)
 
     return wrapped
@@ -258,7 +258,7 @@ def formula(mathtext: str) -> Figure:
 def png(figure: Figure, dpi: int = DPI) -> bytes:
     """Returns the figure as PNG bytes without any note of the software or the time."""
     buffer = io.BytesIO()
-    with _style():
+    with style():
         figure.set_dpi(dpi)
         FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
@@ -267,7 +267,7 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
 def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
     """Returns the figure as SVG with text as text (or as outlines), without a date and with fixed ids."""
     buffer = io.BytesIO()
-    with _style():
+    with style():
         matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "path" if text_as_paths else "none"})
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

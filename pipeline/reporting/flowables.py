@@ -1,22 +1,22 @@
 """The report's building blocks on paper: tables with light rules, figures, tiles and verdicts."""
 
-import io
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
+from matplotlib.figure import Figure
 from reportlab.lib.colors import HexColor
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import CondPageBreak, Flowable, Image, KeepTogether, Paragraph
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph
 from reportlab.platypus import Table as PageTable
 
 from pipeline.reporting import theme
 from pipeline.reporting.findings import HELD, NOT_HELD
 from pipeline.reporting.summary import Tile
 from pipeline.reporting.tables import Cell, Table, group_spans, split_columns
+from pipeline.reporting.vector import Plot
 from pipeline.reporting.words import tied
 
 FRAME_WIDTH = 170 * mm
@@ -40,13 +40,10 @@ def table_block(table: Table, remark: str = "") -> list[Flowable]:
     return [KeepTogether(parts)] if len(table.rows) <= _ROWS_KEPT_TOGETHER else [CondPageBreak(40 * mm), *parts]
 
 
-def figure_block(png: bytes, number: int, caption: str) -> list[Flowable]:
+def figure_block(figure: Figure, number: int, caption: str) -> list[Flowable]:
     """Returns a figure across the page with its numbered caption beneath."""
-    reader = ImageReader(io.BytesIO(png))
-    width, height = reader.getSize()
-    scale = min(FRAME_WIDTH / width, _TALLEST_FIGURE / height)
-    picture = Image(io.BytesIO(png), width=scale * width, height=scale * height)
-    return [KeepTogether([picture, Gap(2 * mm), _caption(f"Figure {number}.", caption), Gap(5 * mm)])]
+    plot = Plot(figure, FRAME_WIDTH, _TALLEST_FIGURE)
+    return [KeepTogether([plot, Gap(2 * mm), _caption(f"Figure {number}.", caption), Gap(5 * mm)])]
 
 
 def text_table(rows: Sequence[Sequence[str]], widths_mm: Sequence[float], header: Sequence[str] = ()) -> PageTable:

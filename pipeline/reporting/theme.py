@@ -11,7 +11,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
 SANS, BOLD, ITALIC, MONO = "InkproofSans", "InkproofSans-Bold", "InkproofSans-Italic", "InkproofMono"
-_FONT_FILES = {
+FONT_FILES = {
     SANS: "DejaVuSans.ttf",
     BOLD: "DejaVuSans-Bold.ttf",
     ITALIC: "DejaVuSans-Oblique.ttf",
@@ -51,7 +51,7 @@ def attack_style(attack: str, attacks: tuple[str, ...]) -> tuple[str, str]:
 def register_fonts() -> None:
     """Registers the DejaVu fonts that come with matplotlib: they have ε, σ, ×, ≥ and −, and are the same everywhere."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    for name, file in _FONT_FILES.items():
+    for name, file in FONT_FILES.items():
         pdfmetrics.registerFont(TTFont(name, str(folder / file)))
     pdfmetrics.registerFontFamily(SANS, normal=SANS, bold=BOLD, italic=ITALIC, boldItalic=BOLD)
 
