@@ -55,6 +55,12 @@ def coverage(rate: float, icc: float, sizes: list[int], n_draws: int, interval=c
     return covered / n_draws
 
 
+def worth(n: int, n_pages: int, seen: float, assumed: float) -> float:
+    """The effective number of images by the formula of docs/statistics.md: four pages' worth of a correlation of 0.2."""
+    design = ((n_pages - 1) * seen + 4 * assumed) / (n_pages + 3)
+    return max(n_pages, n / (1 + max(0, design - 1) * (t.ppf(0.975, n_pages + 3) / norm.ppf(0.975)) ** 2))
+
+
 def wilson_of_all(outcomes, clusters):
     return wilson(sum(outcomes), len(outcomes))
 
@@ -72,7 +78,8 @@ class TestClusterInterval:
         # add up to 4, those of the sixteen residuals to 3.
         outcomes = [True, True, True, False, True, False] + [False] * 10
         pages = [page for page in range(8) for _ in range(2)]
-        expected = 16 / (1 + (4 * 8 / 7 / 3 - 1) * (t.ppf(0.975, 7) / norm.ppf(0.975)) ** 2)
+        design = (7 * (4 * 8 / 7 / 3) + 4 * 1.2) / 11  # seen with 7 degrees of freedom, assumed with 4
+        expected = 16 / (1 + (design - 1) * (t.ppf(0.975, 11) / norm.ppf(0.975)) ** 2)
         number = effective_number(outcomes, [pages])
         assert (number.n, number.n_clusters) == (16, 8)
         assert number.n_effective == pytest.approx(expected, rel=1e-9)
@@ -90,16 +97,20 @@ class TestClusterInterval:
         assert low < plain[0] and high > plain[1]
 
     @pytest.mark.parametrize("hit", [False, True])
-    def test_where_all_agree_every_page_counts_as_one_image(self, hit):
+    def test_where_all_agree_the_assumed_correlation_speaks(self, hit):
         outcomes, pages = [hit] * 30, [page for page in range(10) for _ in range(3)]
-        assert cluster_interval(outcomes, pages) == pytest.approx(wilson(10 * hit, 10))
+        number = worth(30, 10, 1.4, 1.4)
+        assert 10 < number < 30 / 1.4
+        assert cluster_interval(outcomes, pages) == pytest.approx(wilson(number * hit, number))
 
-    @pytest.mark.parametrize(("n_pages", "expected"), [(1, 1), (2, 6 / 1.4), (4, 12 / 1.4), (5, 15)])
-    def test_with_fewer_than_five_pages_images_of_a_page_are_taken_to_fall_together(self, n_pages, expected):
-        """Pages that show no spread: a correlation of 0.2 is assumed while they are few, and one page tells nothing."""
+    @pytest.mark.parametrize(("n_pages", "expected"), [(1, 1), (2, 6 / 1.5), (4, 12 / 1.2), (5, 15)])
+    def test_the_fewer_pages_the_more_counts_what_is_assumed(self, n_pages, expected):
+        """Pages that fall no more together than chance (and on two, so much less that nothing but the assumption is left)."""
         outcomes = [True, True, False] * n_pages
         number = effective_number(outcomes, [[page for page in range(n_pages) for _ in range(3)]])
-        assert (number.n_effective, number.n_clusters) == (pytest.approx(expected), n_pages)
+        assert number.n_clusters == n_pages
+        assert number.n_effective == pytest.approx(1 if n_pages == 1 else worth(3 * n_pages, n_pages, 0, 1.4))
+        assert number.n_effective == pytest.approx(expected, rel=0.35)
 
     def test_a_page_counts_for_one_image_at_least(self):
         outcomes = [True, True, True, False, False, False]
@@ -110,10 +121,9 @@ class TestClusterInterval:
     )
     def test_what_is_planned_is_what_equal_pages_give(self, n, n_pages, correlation):
         planned = planned_effective_number(n, n_pages, correlation)
-        factor = (t.ppf(0.975, n_pages - 1) / norm.ppf(0.975)) ** 2 if n_pages > 1 else 1
         together = n / n_pages - 1 if n_pages else 0
-        assumed = max(correlation * factor, 0.2) if n_pages < 5 else correlation * factor
-        assert planned == pytest.approx(1 if n_pages == 1 else n / (1 + together * assumed))
+        expected = worth(n, n_pages, 1 + together * correlation, 1 + together * 0.2)
+        assert planned == pytest.approx(1 if n_pages == 1 else expected)
 
     def test_the_order_of_images_and_the_names_of_pages_do_not_matter(self):
         outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)
@@ -130,15 +140,24 @@ class TestClusterInterval:
         assert twice.n == 2 * once.n
         assert twice.n_effective < 1.1 * once.n_effective
 
+    def test_an_image_that_is_there_twice_is_one_image(self):
+        """Where all agree the pages cannot say how alike two photographs of one image are: never more than the images."""
+        outcomes, pages = [True] * 6, [0, 0, 1] * 2
+        assert effective_number(outcomes, [pages]).n_effective > 3
+        assert effective_number(outcomes, [pages], n_different=3).n_effective == 3
+
     def test_its_variance_is_the_one_that_resampling_pages_converges_to(self):
         sizes = [1, 2, 3, 3, 4] * 6
         outcomes, pages = clustered(np.random.default_rng(8), 0.4, 0.3, sizes)
         n_hit = np.bincount(pages, weights=outcomes)
         drawn = resampled_rates(n_hit, np.bincount(pages), 20_000, np.random.default_rng(9))
         rate, n, n_clusters = np.mean(outcomes), len(outcomes), len(sizes)
-        # The effective number without Student's factor, and without the correction by G / (G - 1) that resampling lacks.
-        factor = (t.ppf(0.975, n_clusters - 1) / norm.ppf(0.975)) ** 2
+        # The effective number without Student's factor, without what is assumed, and without the correction by G / (G - 1) that
+        # resampling lacks.
+        factor = (t.ppf(0.975, n_clusters + 3) / norm.ppf(0.975)) ** 2
         design = 1 + (n / effective_number(outcomes, [pages]).n_effective - 1) / factor
+        assumed = 1 + 0.2 * (sum(size**2 for size in sizes) / n - 1)
+        design = ((n_clusters + 3) * design - 4 * assumed) / (n_clusters - 1)
         assert drawn.var() == pytest.approx(design * rate * (1 - rate) / n * (n_clusters - 1) / n_clusters, rel=0.05)
 
     def test_resampling_is_the_same_with_the_same_seed(self):
@@ -147,9 +166,9 @@ class TestClusterInterval:
         assert np.array_equal(first, second)
         assert not np.array_equal(first, resampled_rates(*counts, 50, np.random.default_rng(3)))
 
-    @pytest.mark.parametrize("memberships", [[], [[1, 2]], [[1, 2, 3]] * 3], ids=["none", "too-short", "three-ways"])
+    @pytest.mark.parametrize("memberships", [[], [[1, 2]], [[1, 2, 3], [1, 2]]], ids=["none", "too-short", "second-too-short"])
     def test_every_image_needs_a_page(self, memberships):
-        with pytest.raises(ValueError, match="expected one or two clusters for each of 3 values"):
+        with pytest.raises(ValueError, match="expected a cluster for each of 3 values"):
             effective_number([1, 0, 1], memberships)
 
 
@@ -240,9 +259,29 @@ class TestPairedTest:
         both = (np.sum(residuals[2:] ** 2) + residuals[:2].sum() ** 2) * 36 / 35
         design = (rows + columns - both) / np.sum(residuals**2)
         assert design > max(rows, columns) / np.sum(residuals**2) > 1
-        expected = 37 / (1 + (design - 1) * (t.ppf(0.975, 5) / norm.ppf(0.975)) ** 2)
-        assert effective_number(values, [first, second]).n_effective == pytest.approx(max(6, expected))
+        expected = worth(37, 6, design, 1 + 0.2 * ((7**2 + 5 * 6**2) / 37 - 1))
+        assert effective_number(values, [first, second]).n_effective == pytest.approx(expected)
         assert expected > 6
+
+    def test_a_third_way_is_added_and_what_two_or_three_share_is_taken_off_and_put_back(self):
+        # Cameron, Gelbach and Miller 2011, Eq. 2.13, with every intersection of ways summed by hand.
+        generator = np.random.default_rng(11)
+        ways = [generator.integers(0, n, 60).tolist() for n in (6, 7, 8)]
+        values = sum(0.3 * generator.normal(size=8)[way] for way in ways) + generator.normal(size=60)
+        residuals = values - values.mean()
+
+        def between(*chosen: list[int]) -> float:
+            totals: dict[tuple[int, ...], float] = {}
+            for residual, *key in zip(residuals, *chosen, strict=True):
+                totals[tuple(key)] = totals.get(tuple(key), 0.0) + residual
+            return sum(total**2 for total in totals.values()) * len(totals) / (len(totals) - 1)
+
+        a, b, c = ways
+        joint = between(a) + between(b) + between(c) - between(a, b) - between(a, c) - between(b, c) + between(a, b, c)
+        assert joint > max(between(way) for way in ways)
+        assumed = 1 + 0.2 * (max(sum(way.count(key) ** 2 for key in set(way)) for way in ways) / 60 - 1)
+        expected = worth(60, 6, joint / np.sum(residuals**2), assumed)
+        assert effective_number(values, ways).n_effective == pytest.approx(expected)
 
     def test_the_same_way_twice_is_that_way(self):
         outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)

@@ -3,14 +3,15 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
 
 from pipeline.metrics.intervals import wilson
 
-# With fewer pages their spread is hardly known: images of a page are then taken to correlate at least by so much.
-MIN_CLUSTERS, ASSUMED_CORRELATION = 5, 0.2
+# How far two images of a page are taken to fall together before anything is seen, and how many pages that is worth.
+ASSUMED_CORRELATION, ASSUMED_PAGES = 0.2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,49 +44,43 @@ def cluster_interval(
 
 
 def effective_number(
-    values: Sequence[float], memberships: Sequence[Sequence[Hashable]], confidence: float = 0.95
+    values: Sequence[float],
+    memberships: Sequence[Sequence[Hashable]],
+    confidence: float = 0.95,
+    n_different: int | None = None,
 ) -> EffectiveNumber | None:
     """Returns the effective number of images behind the mean of `values`; None without values.
 
     n_eff = n / (1 + (D - 1) (t / z)^2). The design effect D, at least 1, is the variance of the mean that G clusters give (the
-    linearised one, which resampling whole clusters converges to, times G / (G - 1)) over that of independent images. Student's
-    quantile t of G - 1 degrees of freedom pays for D being estimated itself. With fewer than MIN_CLUSTERS clusters D is at least
-    that of ASSUMED_CORRELATION. Every cluster counts for one image at least, and where all values are equal, so that nothing
-    can be estimated, or there is a single cluster, for just one.
+    linearised one, which resampling whole clusters converges to, times G / (G - 1)) over that of independent images, averaged
+    with that of ASSUMED_CORRELATION: few clusters hardly know their spread, so the one counts as G - 1 degrees of freedom and the
+    other as ASSUMED_PAGES. Student's quantile t of all of these pays for D being estimated. Where all values are equal nothing
+    can be estimated, and D is the assumed one. Every cluster counts for one image at least, a single cluster for just one.
 
     Args:
         values: one number an image: 0 or 1 for a rate, -1, 0 or 1 for a difference of paired images.
-        memberships: for each way of clustering the cluster of every image. Two ways (the page of the one and the page of the
-            other image of a comparison) are joined as in Cameron, Gelbach and Miller 2011, Journal of Business & Economic
-            Statistics 29, Eq. 2.3.
+        memberships: for each way of clustering the cluster of every image. Several ways (the page of the one image of a pair,
+            the page of the other, what both show) are joined as in Cameron, Gelbach and Miller 2011, Journal of Business &
+            Economic Statistics 29, Eq. 2.3 and 2.13.
         confidence: of the interval that is to be made.
+        n_different: how many different images there are, where one may be there several times; they count for no more.
     """
     observed = np.asarray(values, dtype=np.float64)
-    if not 1 <= len(memberships) <= 2 or any(len(ways) != len(observed) for ways in memberships):
-        raise ValueError(f"expected one or two clusters for each of {len(observed)} values, got {[len(w) for w in memberships]}")
+    if not memberships or any(len(way) != len(observed) for way in memberships):
+        raise ValueError(f"expected a cluster for each of {len(observed)} values, got {[len(way) for way in memberships]}")
     n = len(observed)
     if not n:
         return None
     codes = [_codes(way) for way in memberships]
-    counts = [int(code.max()) + 1 for code in codes]
-    n_clusters = min(counts)
-    if n_clusters == n:
-        return EffectiveNumber(n, n_clusters, float(n))
+    n_clusters = min(int(code.max()) + 1 for code in codes)
+    if n_clusters in (1, n):
+        return EffectiveNumber(n, n_clusters, float(n_clusters))
     residuals = observed - observed.mean()
     independent = float(residuals @ residuals)
-    if n_clusters == 1 or independent < 1e-12 * n:
-        return EffectiveNumber(n, n_clusters, float(n_clusters))
-    variances = [_between(residuals, code) for code in codes]
-    variance = max(variances)
-    if len(codes) == 2:
-        crossed = sum(variances) - _between(residuals, _codes(list(zip(*(code.tolist() for code in codes), strict=True))))
-        variance = max(variance, crossed)
-    excess = max(0.0, variance / independent - 1)
-    n_effective = n / (1 + excess * _t_over_z(n_clusters - 1, confidence) ** 2)
-    if n_clusters < MIN_CLUSTERS:
-        together = max(float(np.square(np.bincount(code)).sum()) / n for code in codes)
-        n_effective = min(n_effective, n / (1 + (together - 1) * ASSUMED_CORRELATION))
-    return EffectiveNumber(n, n_clusters, max(float(n_clusters), n_effective))
+    assumed = 1 + (max(float(np.square(np.bincount(code)).sum()) / n for code in codes) - 1) * ASSUMED_CORRELATION
+    seen = assumed if independent < 1e-12 * n else _variance(residuals, codes) / independent
+    n_effective = _worth(n, n_clusters, seen, assumed, confidence)
+    return EffectiveNumber(n, n_clusters, min(n_effective, n_different or n))
 
 
 def planned_effective_number(n: int, n_clusters: int, correlation: float, confidence: float = 0.95) -> float:
@@ -98,10 +93,7 @@ def planned_effective_number(n: int, n_clusters: int, correlation: float, confid
     if n_clusters in (0, 1, n):
         return float(n_clusters)
     together = n / n_clusters - 1
-    n_effective = n / (1 + together * correlation * _t_over_z(n_clusters - 1, confidence) ** 2)
-    if n_clusters < MIN_CLUSTERS:
-        n_effective = min(n_effective, n / (1 + together * ASSUMED_CORRELATION))
-    return max(float(n_clusters), n_effective)
+    return _worth(n, n_clusters, 1 + together * correlation, 1 + together * ASSUMED_CORRELATION, confidence)
 
 
 def resampled_rates(n_hit: np.ndarray, n_images: np.ndarray, n_resamples: int, generator: np.random.Generator) -> np.ndarray:
@@ -120,6 +112,23 @@ def _codes(clusters: Sequence[Hashable]) -> np.ndarray:
     """Numbers the clusters in the order in which they appear."""
     known: dict[Hashable, int] = {}
     return np.array([known.setdefault(cluster, len(known)) for cluster in clusters], dtype=np.int64)
+
+
+def _worth(n: int, n_clusters: int, seen: float, assumed: float, confidence: float) -> float:
+    """The effective number of n images, from the design effect that was seen and the one that is assumed."""
+    degrees = n_clusters - 1 + ASSUMED_PAGES
+    excess = max(0.0, ((n_clusters - 1) * seen + ASSUMED_PAGES * assumed) / degrees - 1)
+    return max(float(n_clusters), n / (1 + excess * _t_over_z(degrees, confidence) ** 2))
+
+
+def _variance(residuals: np.ndarray, codes: Sequence[np.ndarray]) -> float:
+    """n^2 times the variance of the mean: that of every way added, what ways share taken off, never below that of one way."""
+    joint = 0.0
+    for n_ways in range(1, len(codes) + 1):
+        for chosen in combinations(codes, n_ways):
+            shared = chosen[0] if n_ways == 1 else _codes(list(zip(*(code.tolist() for code in chosen), strict=True)))
+            joint -= (-1) ** n_ways * _between(residuals, shared)
+    return max(joint, *(_between(residuals, code) for code in codes))
 
 
 def _between(residuals: np.ndarray, codes: np.ndarray) -> float:

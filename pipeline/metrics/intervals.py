@@ -1,6 +1,6 @@
 """Confidence intervals of rates and of the difference of two rates."""
 
-from math import sqrt
+from math import hypot, sqrt
 from statistics import NormalDist
 
 
@@ -52,6 +52,27 @@ def paired_difference(
 
     difference = first - second
     return difference - joint(below, high_2 - second), difference + joint(above, second - low_2)
+
+
+def independent_difference(
+    n_hit: float, n: float, other_hit: float, other_n: float, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Returns the interval of the first rate minus the second where they are of different items; None where one has none.
+
+    Newcombe 1998, *Interval estimation for the difference between independent proportions*, Statistics in Medicine 17, method 10:
+    two Wilson intervals, squared and added.
+
+    Args:
+        n_hit, n: successes and trials of the first, which need not be whole.
+        other_hit, other_n: of the second.
+        confidence: coverage, in (0, 1).
+    """
+    ends, other_ends = wilson(n_hit, n, confidence), wilson(other_hit, other_n, confidence)
+    if ends is None or other_ends is None:
+        return None
+    first, second = n_hit / n, other_hit / other_n
+    below, above = hypot(first - ends[0], other_ends[1] - second), hypot(ends[1] - first, second - other_ends[0])
+    return first - second - below, first - second + above
 
 
 def _phi(n_both: float, n_first: float, n_second: float, n_neither: float) -> float:

@@ -8,7 +8,6 @@ from math import ceil
 from pipeline.errors import WrongUse
 from pipeline.fiducials import MAX_PAGE
 from pipeline.metrics import detectable_difference, half_width, n_for_half_width, planned_effective_number
-from pipeline.metrics.clusters import MIN_CLUSTERS
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.printing import PrintPair, arrange
@@ -19,6 +18,8 @@ from pipeline.store import Run
 
 # Of images that disagree in one attack out of three, which is what the detectable difference is stated for.
 _DISCORDANT_RATE = 1 / 3
+# From so many pages on the spread between them is seen rather than assumed.
+FEW_PAGES = 5
 # The share of black in a QR code or a mark, and in a tag with its border: as measured on rendered pages.
 _CODE_DARKNESS, _TAG_DARKNESS = 0.5, 0.75
 
@@ -243,11 +244,11 @@ def _warnings(experiment: Experiment, cells: Sequence[PlannedCell], n_pages: int
             wanted = max(ceil(FEW_ELIGIBLE * cell.n_images / cell.n_eligible) for cell in few)
             text += f"; --set selection.n_images={wanted} would do, if there are so many"
         found.append(text + ".")
-    scarce = [cell for cell in cells if cell.n_eligible and cell.n_pages < min(MIN_CLUSTERS, cell.n_eligible)]
+    scarce = [cell for cell in cells if cell.n_eligible and cell.n_pages < min(FEW_PAGES, cell.n_eligible)]
     if scarce:
         found.append(
-            f"{len(scarce)} of {count(len(cells), 'cell')} lie on fewer than {MIN_CLUSTERS} pages, too few to tell how "
-            "far images of a page fall together: each page then counts as one image. Fewer pairs on a page or more images help."
+            f"{len(scarce)} of {count(len(cells), 'cell')} lie on fewer than {FEW_PAGES} pages, too few to tell how "
+            "far images of a page fall together: intervals then rest on an assumption. Fewer pairs on a page or more images help."
         )
     if n_pages > MAX_PAGE:
         found.append(f"{n_pages:,} pages are more than the {MAX_PAGE:,} that a run can number; print more pairs on a page.")
