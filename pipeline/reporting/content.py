@@ -18,6 +18,7 @@ from pipeline.records import (
     ModelFlag,
     Pair,
     RateRow,
+    SurvivalCurve,
     TransferRow,
 )
 
@@ -144,6 +145,7 @@ class ReportContent:
     transfer: tuple[TransferRow, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
     flags: tuple[FlagRow, ...] = ()
+    survival: tuple[SurvivalCurve, ...] = ()
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

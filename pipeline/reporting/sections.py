@@ -16,6 +16,7 @@ from pipeline.reporting.photo_results import photo_results, predicted_section
 from pipeline.reporting.run_flags import flags_section, marked
 from pipeline.reporting.selection import selection_section
 from pipeline.reporting.settings_section import settings_section
+from pipeline.reporting.survival import survival_section
 from pipeline.reporting.transform_results import transform_results
 
 # A new section is one line here: its key (an anchor, never changed), its title, its function, whether it opens a new page.
@@ -28,6 +29,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("predicted", "Predicted against measured", predicted_section, False),
     ("judges", "Other models as judges", judges_section, False),
     ("transforms", "Results from digital transforms", transform_results, False),
+    ("thresholds", "How much undoes each attack", survival_section, False),
     ("comparisons", "Paired comparisons", comparisons_section, False),
     ("gallery", "Gallery", gallery_section, True),
     ("capture-quality", "Capture quality", capture_quality_section, False),

@@ -25,6 +25,7 @@ from pipeline.records import (
     Pair,
     Prediction,
     RateRow,
+    ThresholdRow,
     TransferRow,
     View,
 )
@@ -46,6 +47,7 @@ from pipeline.reporting.summary import sentences
 from pipeline.reporting.web import build_page
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
+from pipeline.stages.thresholds import survival_curves
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
 from pipeline.version import VERSION
 
@@ -125,6 +127,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         model_flags=_model_flags(selection),
         comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
+        survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
     )
 
 
