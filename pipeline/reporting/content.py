@@ -1,6 +1,6 @@
 """What a report is made of: one frozen record that holds every number, name and picture that the pages show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,48 @@ class GalleryItem:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainedPicture:
+    """One picture with its maps, float32 (H, W) by method, and its scores: of the class explained, and of the likeliest one.
+
+    `variant` is "clean", "adversarial" or "photo" (of the adversarial image).
+    """
+
+    variant: str
+    pixels: np.ndarray = field(compare=False)
+    maps: Mapping[str, np.ndarray] = field(compare=False)
+    logit: float
+    probability: float
+    predicted_name: str
+    predicted_probability: float
+    is_correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedPair:
+    """What the model looks at in a pair, for one class."""
+
+    image_id: str
+    attack: str
+    epsilon_8bit: int
+    true_name: str
+    explained_name: str
+    pictures: tuple[ExplainedPicture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanations:
+    """The pairs that were explained, and how; `layer` is "" where there is no Grad-CAM, `target` as the setting says."""
+
+    methods: Sequence[str]
+    layer: str
+    patch_px: int
+    stride_px: int
+    patch_value: str
+    target: str
+    pairs: tuple[ExplainedPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TransformAxis:
     """How a digital transform is named and its parameter labelled; `neutral` is the value that changes nothing, if any."""
 
@@ -146,6 +188,7 @@ class ReportContent:
     comparisons: tuple[ComparisonRow, ...] = ()
     flags: tuple[FlagRow, ...] = ()
     survival: tuple[SurvivalCurve, ...] = ()
+    explanations: Explanations | None = None
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

@@ -5,13 +5,12 @@ from functools import cache
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 
 # Purple against, orange for, as colour-blind readers tell them apart; Grad-CAM has no against.
 _COLOURS = {"occlusion": "PuOr_r", "gradcam": "Oranges"}
 _LEAST_SCALE = 1e-12
-_OPACITY = 0.65
-_LIGHTEST_GREY, _DARKEST_GREY = 255.0, 60.0
+_PICTURE_CONTRAST = 0.3
 
 
 def scale_of(maps: np.ndarray) -> float:
@@ -20,7 +19,7 @@ def scale_of(maps: np.ndarray) -> float:
 
 
 def heat_colours(method: str, scale: float) -> ScalarMappable:
-    """Returns the colours of -scale (of 0, for Grad-CAM) to scale."""
+    """Returns the colours of -scale (of 0, for Grad-CAM) to scale, as they are on white."""
     norm = Normalize(-scale if method == "occlusion" else 0.0, scale)
     return ScalarMappable(norm, _light(method))
 
@@ -32,12 +31,13 @@ def heat_picture(pixels: np.ndarray, values: np.ndarray, method: str, scale: flo
         pixels: uint8 (H, W, 3). values: float (H, W).
         scale: of `scale_of`.
     """
-    grey = pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
-    grey = _DARKEST_GREY + (_LIGHTEST_GREY - _DARKEST_GREY) * grey
-    colours = heat_colours(method, scale).to_rgba(values)[..., :3] * 255
-    return np.rint(_OPACITY * colours + (1 - _OPACITY) * grey[..., None]).astype(np.uint8)
+    darkness = 1 - pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
+    colours = heat_colours(method, scale).to_rgba(values)[..., :3]
+    return np.rint(255 * (colours - _PICTURE_CONTRAST * darkness[..., None])).astype(np.uint8)
 
 
 @cache
-def _light(method: str) -> matplotlib.colors.Colormap:
-    return matplotlib.colormaps[_COLOURS[method]]
+def _light(method: str) -> ListedColormap:
+    """The colours made lighter, so that the picture can be darkest where it is black without any value below 0."""
+    colours = matplotlib.colormaps[_COLOURS[method]](np.linspace(0, 1, 256))[:, :3]
+    return ListedColormap(_PICTURE_CONTRAST + (1 - _PICTURE_CONTRAST) * colours)

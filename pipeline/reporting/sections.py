@@ -8,6 +8,7 @@ from pipeline.reporting.blocks import Block, Section, TableBlock
 from pipeline.reporting.capture_quality import capture_quality_section
 from pipeline.reporting.comparisons import comparisons_section
 from pipeline.reporting.content import ReportContent
+from pipeline.reporting.explanations import explanations_section
 from pipeline.reporting.front_page import front_page
 from pipeline.reporting.gallery import gallery_section
 from pipeline.reporting.how_to_read import how_to_read
@@ -32,6 +33,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("thresholds", "How much undoes each attack", survival_section, False),
     ("comparisons", "Paired comparisons", comparisons_section, False),
     ("gallery", "Gallery", gallery_section, True),
+    ("explanations", "Explanations", explanations_section, True),
     ("capture-quality", "Capture quality", capture_quality_section, False),
     ("flags", "Flags", flags_section, False),
     ("settings", "Settings and versions", settings_section, True),

@@ -1,7 +1,9 @@
 """Shows what the model looks at in a few pairs: maps for the clean file, the adversarial one and its photograph, with scores."""
 
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,14 @@ from pipeline.explaining import Explained, How, explained, how_for
 from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import ExplainedView, Pair, Prediction, View
-from pipeline.reporting.content import SIMULATED
+from pipeline.records import Candidate, ExplainedView, Pair, Prediction, View
+from pipeline.reporting.content import SIMULATED, ExplainedPair, ExplainedPicture, Explanations
 from pipeline.reporting.heat import heat_picture, scale_of
 from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
 from pipeline.stages.examples import Examples
 from pipeline.stages.outcome import Outcome
-from pipeline.store import Items, Run, content_hash, read_table, replace_folder, write_bytes, write_json
+from pipeline.store import Items, Run, content_hash, read_json, read_table, record_from, replace_folder, write_bytes, write_json
 
 FOLDER = "explain"
 
@@ -78,6 +80,47 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(f"{FOLDER}/{name}" for name in names), summary, notes)
 
 
+def read_explanations(
+    run: Run,
+    pairs: Iterable[Pair],
+    views: Iterable[View],
+    predictions: Mapping[str, Prediction],
+    class_names: Sequence[str],
+) -> Explanations | None:
+    """Returns what the stage found, for the report; None where no pair was explained."""
+    kept = read_json(run.reports / FOLDER / "explain.json")
+    rows = [record_from(ExplainedView, row) for row in kept["views"]]
+    if not rows:
+        return None
+    examples = Examples(run, views, predictions)
+    by_pair, by_view = {pair.pair_id: pair for pair in pairs}, {view.view_id: view for view in views}
+    names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+    how = How(**kept["how"])
+    with np.load(run.reports / FOLDER / "maps.npz") as arrays:
+        maps = dict(arrays)
+    explained_pairs = []
+    for pair_id, group in groupby(rows, key=lambda row: row.pair_id):
+        members, pair = list(group), by_pair[pair_id]
+        pictures = tuple(
+            ExplainedPicture(
+                row.variant,
+                examples.pixels(by_view[row.view_id]),
+                {method: maps[f"{pair_id}/{row.variant}/{method}"] for method in how.methods},
+                row.logit,
+                row.probability,
+                class_names[row.predicted_label],
+                row.predicted_probability,
+                row.predicted_label == pair.true_label,
+            )
+            for row in members
+        )
+        explained_name = class_names[members[0].explained_label]
+        explained_pairs.append(
+            ExplainedPair(pair.image_id, pair.attack, pair.epsilon_8bit, names[pair.image_id], explained_name, pictures)
+        )
+    return Explanations(**asdict(how), target=kept["target"], pairs=tuple(explained_pairs))
+
+
 def _named(ids: tuple[str, ...], pairs: list[Pair], examples: Examples) -> list[Pair]:
     by_id = {pair.pair_id: pair for pair in pairs}
     of_image: dict[str, list[Pair]] = {}
@@ -86,7 +129,8 @@ def _named(ids: tuple[str, ...], pairs: list[Pair], examples: Examples) -> list[
     for name in ids:
         if name not in by_id and name not in of_image:
             raise WrongUse(f'explain.images: the run has no image or pair "{name}".', near_match(name, [*of_image, *by_id]))
-    return [by_id[name] if name in by_id else max(of_image[name], key=examples.works) for name in ids]
+    chosen = [by_id[name] if name in by_id else max(of_image[name], key=examples.works) for name in ids]
+    return list({pair.pair_id: pair for pair in chosen}.values())
 
 
 def _class(name: str, classifier: Classifier) -> int:

@@ -8,11 +8,9 @@ from typing import Any
 
 from pipeline.executor import Context
 from pipeline.experiment_file import experiment_text
-from pipeline.images import read_png
 from pipeline.metrics.kurakin2016 import published_rates
 from pipeline.records import (
     PHOTO,
-    SOURCE,
     AccuracyRow,
     Candidate,
     Capture,
@@ -46,6 +44,8 @@ from pipeline.reporting.sections import sections
 from pipeline.reporting.summary import sentences
 from pipeline.reporting.web import build_page
 from pipeline.settings import Experiment
+from pipeline.stages.examples import Examples
+from pipeline.stages.explain import read_explanations
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.thresholds import survival_curves
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
@@ -127,6 +127,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         model_flags=_model_flags(selection),
         comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
+        explanations=read_explanations(run, pairs, views, predictions, class_names),
         survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
     )
 
@@ -178,51 +179,27 @@ def _gallery(
 ) -> tuple[GalleryItem, ...]:
     """Takes working attacks from every cell in turn, those that the photograph undid and those that it did not alternating."""
     names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
-    by_key = {(view.transform, view.variant, view.pair_id or view.image_id): view for view in views if view.counts}
-
-    def right(view: View | None) -> bool:
-        return view is not None and predictions[view.view_id].labels[0] == predictions[view.view_id].true_label
+    examples = Examples(run, views, predictions)
 
     def shown(view: View | None) -> GalleryView | None:
         if view is None:
             return None
-        path = run.captures / view.path if view.transform == PHOTO else run.printouts / view.path
-        pixels = read_png(path if view.path else run.printouts / _source_path(view, run))
         found = predictions[view.view_id]
         top = zip(found.labels[:_N_GALLERY_LABELS], found.probabilities, strict=False)
-        return GalleryView(pixels, tuple((class_names[label], probability) for label, probability in top), right(view))
+        named = tuple((class_names[label], probability) for label, probability in top)
+        return GalleryView(examples.pixels(view), named, examples.is_right(view))
 
-    cells: dict[tuple[str, int], list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        clean, adversarial = by_key.get((SOURCE, "clean", pair.image_id)), by_key.get((SOURCE, "adversarial", pair.pair_id))
-        if right(clean) and not right(adversarial):
-            cells[pair.attack, pair.epsilon_8bit].append(pair)
-    chosen: list[Pair] = []
-    turn = 0
-    while len(chosen) < n_rows and any(cells.values()):
-        for waiting in cells.values():
-            wanted = [pair for pair in waiting if right(by_key.get((PHOTO, "adversarial", pair.pair_id))) == bool(turn % 2)]
-            if waiting and len(chosen) < n_rows:
-                chosen.append((wanted or waiting)[0])
-                waiting.remove(chosen[-1])
-                turn += 1
     return tuple(
         GalleryItem(
             image_id=pair.image_id,
             attack=pair.attack,
             epsilon_8bit=pair.epsilon_8bit,
             true_name=names[pair.image_id],
-            clean=shown(by_key[SOURCE, "clean", pair.image_id]),
-            adversarial=shown(by_key[SOURCE, "adversarial", pair.pair_id]),
-            photo_clean=shown(by_key.get((PHOTO, "clean", pair.pair_id))),
-            photo_adversarial=shown(by_key.get((PHOTO, "adversarial", pair.pair_id))),
+            clean=shown(examples.file(pair, "clean")),
+            adversarial=shown(examples.file(pair, "adversarial")),
+            photo_clean=shown(examples.photo(pair, "clean")),
+            photo_adversarial=shown(examples.photo(pair, "adversarial")),
             cases=pair.cases,
         )
-        for pair in chosen
+        for pair in examples.chosen(pairs, n_rows)
     )
-
-
-def _source_path(view: View, run: Run) -> str:
-    if view.variant == "clean":
-        return run.clean_image(view.image_id)
-    return run.adversarial_image(view.attack, view.epsilon_8bit, view.image_id)
