@@ -28,7 +28,7 @@
     const sign = direction === "descending" ? -1 : 1;
     const keys = rows.map((row) => keyOf(row, column, isNumber));
     keys.sort((a, b) => {
-      if (a.rank !== b.rank) return a.rank - b.rank;
+      if (a.rank !== b.rank || a.rank === 2) return a.rank - b.rank;
       return sign * (a.number !== null ? a.number - b.number : collator.compare(a.text, b.text));
     });
     return keys.map((key) => key.row);
