@@ -430,6 +430,56 @@ COMPARED_QUANTITIES = {
 
 
 @dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One observation of Kurakin et al. 2016, tested on the images of this run; `finding` is a key of FINDINGS.
+
+    Where it has parts that must all be true, each has a row of its own, named by `part`, and the whole (`part` "") has the
+    largest `p` of them. `origin` is that of the photographs, "digital" for transforms. `n` observations of `n_images` images are
+    worth `n_effective` independent ones; `n_for` and `n_against` of them speak for one side alone, None where that says nothing.
+    `p` speaks for the statement, `p_against` for its opposite, both one-sided by `test`, a key of FINDING_TESTS; the `_holm` ones
+    are corrected over the `n_family` wholes of one origin. `verdict` is one of VERDICTS.
+    """
+
+    finding: str
+    part: str
+    origin: str
+    test: str
+    n: int
+    n_images: int
+    n_effective: float | None
+    n_for: int | None
+    n_against: int | None
+    difference: float | None
+    p: float | None
+    p_against: float | None
+    p_holm: float | None = None
+    p_against_holm: float | None = None
+    n_family: int = 0
+    verdict: str = ""
+
+
+FINDINGS = {
+    "order": "fast < basic iterative < least-likely class, photographs",
+    "top5": "top-5 destroyed at least as often as top-1, photographs",
+    "epsilon": "destroyed less often as ε grows, photographs",
+    "prefiltering": "prefiltering: iterative attacks more fragile, fast sturdier, photographs",
+    "clean-loss": "clean images lose 1 to 11 points, photographs",
+    "digital-order": "fast ≤ basic iterative ≤ least-likely class, transforms",
+    "digital-top5": "top-5 destroyed at least as often as top-1, transforms",
+    "photometric": "brightness and contrast: below 5 % (fast, basic), 20 % (least-likely)",
+    "survivors": "no transform destroys every attack",
+}
+FINDING_TESTS = {
+    "mcnemar": "exact McNemar test on shared images, one-sided",
+    "mantel-haenszel": "Cochran-Mantel-Haenszel test, one-sided",
+    "tost": "two one-sided tests, Newcombe's paired interval",
+    "binomial": "exact binomial test of the bound",
+}
+# Evidence for, evidence against, and neither: both p are 0.05 or more after correction.
+VERDICTS = ("held", "not held", "cannot be told")
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainedView:
     """The scores of one picture whose maps were made; `variant` is "clean", "adversarial" or "photo" (of the adversarial image).
 

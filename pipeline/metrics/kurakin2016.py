@@ -5,9 +5,22 @@ Ricoh MP C5503 at 600 dpi, Nexus 5x, 102 images per cell. Percentages are as pri
 are fast (`fgsm`), iter. basic (`bim`) and l.l. class (`illc`).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 N_SELECTED = 102
+METHODS = ("fgsm", "bim", "illc")
+ITERATIVE = METHODS[1:]
+# Sec. 4, at epsilon 16: brightness and contrast destroy less than this of each method's attacks.
+PHOTOMETRIC_BOUNDS = {"fgsm": 0.05, "bim": 0.05, "illc": 0.20}
+# The transforms of Fig. 6. Its curves are drawn, not tabulated: of their heights the paper's text says only this.
+FIGURE_6 = {
+    "brightness": "below 5 % (fast, basic iterative), below 20 % (least-likely class)",
+    "contrast": "below 5 % (fast, basic iterative), below 20 % (least-likely class)",
+    "blur": "more than brightness and contrast; iterative methods up to 80-90 %; never 100 %",
+    "noise": "more than brightness and contrast; iterative methods up to 80-90 %; never 100 %",
+    "jpeg": "more than brightness and contrast; iterative methods up to 80-90 %; never 100 %",
+}
 
 
 class PaperAccuracy(NamedTuple):
@@ -91,3 +104,14 @@ def published_rates() -> tuple[tuple[str, str, int, int, float], ...]:
         for case in ("average", "prefiltered")
         for top_k in (1, 5)
     )
+
+
+def in_figure_6(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """Returns the cells (case, attack, epsilon_8bit) that are like those of Fig. 6: random images at epsilon 16.
+
+    Of a run without the average case, or without epsilon 16, those of all its cases or epsilons.
+    """
+    kept = list(cells)
+    for is_like in (lambda cell: cell[0] == "average", lambda cell: cell[2] == 16):
+        kept = [cell for cell in kept if is_like(cell)] or kept
+    return kept

@@ -19,6 +19,7 @@ from pipeline.records import (
     ComparedRow,
     ComparisonRow,
     Discard,
+    FindingRow,
     FlagRow,
     Judgement,
     ModelFlag,
@@ -30,6 +31,7 @@ from pipeline.records import (
 )
 from pipeline.settings import Experiment
 from pipeline.stages.comparing import comparisons
+from pipeline.stages.finding_tests import tested_findings
 from pipeline.stages.flagging import Evidence, run_flags
 from pipeline.stages.judged import Condition, Judged
 from pipeline.stages.outcome import Outcome
@@ -44,9 +46,9 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and 95 % intervals of every condition.
 
     Images in photographs share pages, and their intervals allow for it (docs/statistics.md). `comparisons.csv` holds the paired
-    comparisons of methods, strengths and conditions. Where photographs are predicted as well as taken, `predicted.csv` holds
-    both beside each other; where others than the attacked model judge, `transfer.csv` holds their counts. `flags.csv` holds what
-    would let any of these numbers mislead (docs/flags.md).
+    comparisons of methods, strengths and conditions, `findings.csv` the tests of what the paper observed. Where photographs are
+    predicted as well as taken, `predicted.csv` holds both beside each other; where others than the attacked model judge,
+    `transfer.csv` holds their counts. `flags.csv` holds what would let any of these numbers mislead (docs/flags.md).
     """
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
@@ -61,7 +63,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for case in pair.cases:
             if (case, pair.attack, pair.epsilon_8bit) in cells:
                 cells[case, pair.attack, pair.epsilon_8bit].append(pair)
-    for (case, attack, epsilon), cell in cells.items():
+    for (case, attack, epsilon), cell in context.progress(cells.items(), len(cells), "cells"):
         for condition in judged.conditions:
             for top_k in TOP_K:
                 accuracies += [_accuracy(case, attack, epsilon, cell, variant, condition, top_k, judged) for variant in VARIANTS]
@@ -71,8 +73,15 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     write_bytes(run.reports / "rates.csv", csv_bytes(RateRow, rates))
     write_bytes(run.reports / "accuracies.csv", csv_bytes(AccuracyRow, accuracies))
     write_bytes(run.reports / "comparisons.csv", csv_bytes(ComparisonRow, compared_pairs))
-    tables: dict[str, list] = {"destruction_rates": rates, "accuracies": accuracies, "comparisons": compared_pairs}
-    outputs = ["rates.csv", "accuracies.csv", "comparisons.csv", "rates.json"]
+    findings = tested_findings(cells, judged, is_shared=experiment.selection.draw == "shared")
+    write_bytes(run.reports / "findings.csv", csv_bytes(FindingRow, findings))
+    tables: dict[str, list] = {
+        "destruction_rates": rates,
+        "accuracies": accuracies,
+        "comparisons": compared_pairs,
+        "findings": findings,
+    }
+    outputs = ["rates.csv", "accuracies.csv", "comparisons.csv", "findings.csv", "rates.json"]
     compared = _compared(experiment, pairs, views, predictions)
     (run.reports / "predicted.csv").unlink(missing_ok=True)
     if compared:
