@@ -241,5 +241,5 @@ def _natural_widths(table: Table) -> list[float]:
 def _cell_commands() -> list[tuple]:
     sides = (("LEFTPADDING", _PADDING), ("RIGHTPADDING", _PADDING), ("TOPPADDING", 2.0), ("BOTTOMPADDING", 2.4))
     # An empty cell takes its height from the table's own type, not from a paragraph's.
-    type_size = (("FONTSIZE", _TEXT_SIZE), ("LEADING", 9))
+    type_size = (("FONTNAME", theme.SANS), ("FONTSIZE", _TEXT_SIZE), ("LEADING", 9))
     return [(command, (0, 0), (-1, -1), value) for command, value in (*sides, *type_size)]

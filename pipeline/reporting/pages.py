@@ -131,7 +131,7 @@ class CountingCanvas(Canvas):
     """Writes what is known only at the end, the numbers of pages, into forms that earlier pages refer to."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **{**options, "initialFontName": theme.SANS})  # else Helvetica, not embedded, is named
         self.page_of: dict[str, int] = {}
         self.wanted: list[str] = []
 

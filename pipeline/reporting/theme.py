@@ -60,7 +60,9 @@ def register_fonts() -> None:
 def styles() -> dict[str, ParagraphStyle]:
     """Returns the paragraph styles by name: title, lead, h1, h2, body, caption, small, tiny, evidence, code, tile_*."""
     register_fonts()
-    body = ParagraphStyle("body", fontName=SANS, fontSize=8.6, leading=13.2, textColor=HexColor(INK), spaceAfter=6)
+    body = ParagraphStyle(
+        "body", fontName=SANS, bulletFontName=SANS, fontSize=8.6, leading=13.2, textColor=HexColor(INK), spaceAfter=6
+    )
 
     def style(name: str, **changes: object) -> ParagraphStyle:
         return ParagraphStyle(name, parent=body, **changes)
