@@ -14,6 +14,7 @@ from pipeline.records import (
     ComparedRow,
     ComparisonRow,
     Discard,
+    FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
@@ -189,6 +190,7 @@ class ReportContent:
     flags: tuple[FlagRow, ...] = ()
     survival: tuple[SurvivalCurve, ...] = ()
     explanations: Explanations | None = None
+    findings: tuple[FindingRow, ...] = ()
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

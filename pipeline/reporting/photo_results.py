@@ -28,7 +28,7 @@ def photo_results(content: ReportContent) -> tuple[Block, ...]:
         blocks += [
             Subheading("What the paper observed, tested on these photographs"),
             Prose(FINDINGS_INTRO),
-            Findings(tuple(photo_findings(rates, content.accuracies, origin))),
+            Findings(tuple(photo_findings(rates, content.accuracies, origin, content.findings))),
         ]
     return tuple(blocks)
 

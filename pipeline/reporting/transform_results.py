@@ -17,9 +17,9 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
     tables = transform_tables(content)
     return (
         *_curves(content),
-        Subheading("What the paper observed, tested on these transforms"),
+        Subheading("What the paper observed at ε 16 on random images, tested on these transforms"),
         Prose(FINDINGS_INTRO),
-        Findings(tuple(transform_findings(digital, content.axes))),
+        Findings(tuple(transform_findings(digital, content.axes, content.findings))),
         Subheading("Tables"),
         *(TableBlock(f"table-{table.number.lower()}", table) for table in tables),
     )

@@ -77,6 +77,11 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}"
 
 
+def p_value(p: float | None) -> str:
+    """Returns a p value with no more digits than it is worth ("< 0.001", "0.032", "0.41"), a dash for None."""
+    return NO_ROW if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
 def number(value: float) -> str:
     """Returns a parameter as short as it can be: 2.0 is "2", 0.7 is "0.7"; the minus is a real one."""
     return f"{value:g}".replace("-", "−")

@@ -18,6 +18,7 @@ from pipeline.records import (
     ComparedRow,
     ComparisonRow,
     Discard,
+    FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
@@ -70,15 +71,17 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `report.pdf`, `report.html` and `figures/*.png`; the summary holds the sentences that matter."""
     content = _content(experiment, run)
     said = sections(content)
-    write_bytes(run.reports / "report.pdf", build_report(content, said))
-    write_bytes(run.reports / "report.html", build_page(content, said))
+    documents = {"report.pdf": build_report, "report.html": build_page}
+    for name, build in context.progress(documents.items(), len(documents), "documents"):
+        write_bytes(run.reports / name, build(content, said))
+    drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
     written = []
-    for figure in (block for section in said for block in section.blocks if isinstance(block, Figure)):
+    for figure in context.progress(drawn, len(drawn), "figures"):
         write_bytes(run.reports / "figures" / f"{figure.name}.png", figures.png(figure.plot))
         written.append(f"figures/{figure.name}.png")
     replace_folder(run.reports / "figures", {name.removeprefix("figures/") for name in written})
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
-    return Outcome(("report.pdf", "report.html", *written), {"n_figures": len(written), "headline": headline})
+    return Outcome((*documents, *written), {"n_figures": len(written), "headline": headline})
 
 
 def _content(experiment: Experiment, run: Run) -> ReportContent:
@@ -127,6 +130,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         model_flags=_model_flags(selection),
         comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
+        findings=tuple(record_from(FindingRow, row) for row in rates["findings"]),
         explanations=read_explanations(run, pairs, views, predictions, class_names),
         survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
     )
