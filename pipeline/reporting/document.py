@@ -1,6 +1,7 @@
 """The report as a PDF: one function that turns a ReportContent into bytes, the same bytes for the same content."""
 
 import io
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from reportlab import rl_config
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, PageBreak, Paragraph, Preformatted
+from reportlab.platypus import CondPageBreak, Flowable, PageBreak, Paragraph, Preformatted
 
 from pipeline.reporting import figures, theme
 from pipeline.reporting.blocks import (
@@ -28,7 +29,17 @@ from pipeline.reporting.blocks import (
 )
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import Finding
-from pipeline.reporting.flowables import FRAME_WIDTH, Gap, TileRow, Verdict, figure_block, prose, table_block, text_table
+from pipeline.reporting.flowables import (
+    FRAME_WIDTH,
+    Gap,
+    TileRow,
+    Together,
+    Verdict,
+    figure_block,
+    prose,
+    table_block,
+    text_table,
+)
 from pipeline.reporting.gallery_row import GalleryRow
 from pipeline.reporting.pages import ContentsLine, Heading, ReportDocument, band
 from pipeline.reporting.sections import sections
@@ -87,7 +98,7 @@ class _Drawing:
             Findings: lambda block: [flowable for finding in block.found for flowable in _finding(finding)],
             Gallery: _gallery,
             Tiles: lambda block: [TileRow(block.tiles), Gap(7 * mm)],
-            Code: lambda block: [Preformatted("\n".join(_wrapped_code(block.text)), theme.styles()["code"])],
+            Code: _code,
         }
 
     def section(self, section: Section) -> list[Flowable]:
@@ -96,8 +107,11 @@ class _Drawing:
             if isinstance(block, Subheading):
                 heading = Heading(escape(block.text), theme.styles()["h2"], f"{section.key}-{turn}")
                 drawn += [CondPageBreak(55 * mm), heading]
-            else:
-                drawn += self._by_type[type(block)](block)
+                continue
+            first, *others = self._by_type[type(block)](block)
+            if isinstance(first, Together) and drawn and isinstance(drawn[-1], Heading):
+                first = Together([drawn.pop(), *first.parts])
+            drawn += [first, *others]
         return drawn
 
     def _figure(self, block: Figure) -> list[Flowable]:
@@ -121,7 +135,7 @@ def _finding(finding: Finding) -> list[Flowable]:
     evidence: list[Flowable] = [prose(escape(line), style) for line in finding.evidence]
     kept = len(evidence) if len(evidence) <= 18 else 4
     verdict = Verdict(finding.verdict, finding.statement, finding.counted)
-    return [KeepTogether([verdict, *evidence[:kept]]), *evidence[kept:], Gap(4.5 * mm)]
+    return [Together([verdict, *evidence[:kept]]), *evidence[kept:], Gap(4.5 * mm)]
 
 
 def _gallery(block: Gallery) -> list[Flowable]:
@@ -130,10 +144,16 @@ def _gallery(block: Gallery) -> list[Flowable]:
     return [Gap(2 * mm), *(GalleryRow(block.items[start : start + per_row], block.has_photos) for start in starts)]
 
 
-def _wrapped_code(text: str) -> list[str]:
+def _code(block: Code) -> list[Flowable]:
+    """Each paragraph is a flowable of its own, so that a heading stays with the first one alone."""
+    paragraphs = re.split(r"\n\s*\n", block.text.expandtabs(4).rstrip())
+    style = theme.styles()["code"].clone("code_paragraph", spaceAfter=theme.styles()["code"].leading)
+    return [Preformatted("\n".join(_wrapped(paragraph)), style) for paragraph in paragraphs]
+
+
+def _wrapped(code: str) -> list[str]:
     options = {"subsequent_indent": "    ", "drop_whitespace": False, "replace_whitespace": False}
-    lines = text.expandtabs(4).rstrip().splitlines()
-    return [part for line in lines for part in textwrap.wrap(line, _CODE_WIDTH, **options) or [""]]
+    return [part for line in code.splitlines() for part in textwrap.wrap(line, _CODE_WIDTH, **options)]
 
 
 @contextmanager

@@ -37,13 +37,13 @@ def table_block(table: Table, remark: str = "") -> list[Flowable]:
         if index < len(blocks) - 1:
             parts.append(Gap(3 * mm))
     parts.append(Paragraph(escape(table.note), theme.styles()["note"]) if table.note else Gap(5 * mm))
-    return [KeepTogether(parts)] if len(table.rows) <= _ROWS_KEPT_TOGETHER else [CondPageBreak(40 * mm), *parts]
+    return [Together(parts)] if len(table.rows) <= _ROWS_KEPT_TOGETHER else [CondPageBreak(40 * mm), *parts]
 
 
 def figure_block(figure: Figure, number: int, caption: str) -> list[Flowable]:
     """Returns a figure across the page with its numbered caption beneath."""
     plot = Plot(figure, FRAME_WIDTH, _TALLEST_FIGURE)
-    return [KeepTogether([plot, Gap(2 * mm), _caption(f"Figure {number}.", caption), Gap(5 * mm)])]
+    return [Together([plot, Gap(2 * mm), _caption(f"Figure {number}.", caption), Gap(5 * mm)])]
 
 
 def text_table(rows: Sequence[Sequence[str]], widths_mm: Sequence[float], header: Sequence[str] = ()) -> PageTable:
@@ -64,6 +64,14 @@ def text_table(rows: Sequence[Sequence[str]], widths_mm: Sequence[float], header
 def prose(markup: str, style: ParagraphStyle, **options: object) -> Paragraph:
     """Returns a paragraph in which no number is parted from its per cent sign, nor n, ε or = from their number."""
     return Paragraph(tied(markup), style, **options)
+
+
+class Together(KeepTogether):
+    """Parts on one page, where they are not longer than a page."""
+
+    def __init__(self, parts: Sequence[Flowable]) -> None:
+        super().__init__(parts)
+        self.parts = tuple(parts)
 
 
 class Gap(Flowable):
