@@ -212,12 +212,12 @@ addEventListener("load", async () => {
   const table = document.querySelector("#sorted table");
   const header = (place) => table.tHead.rows[1].cells[place];
   const click = (place) => header(place).querySelector("button").click();
-  const column = (place) => Array.from(table.tBodies[0].rows, (row) => row.cells[place].firstChild?.data ?? "");
+  const column = (place) => Array.from(table.tBodies[0].rows, (row) => row.cells[place].firstChild.textContent);
   const state = () => Array.from(table.tHead.rows[1].cells, (cell) => cell.getAttribute("aria-sort"));
   found.groups = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent);
-  found.hidden = getComputedStyle(table.tBodies[0].rows[1].cells[0]).color;
+  found.hidden = getComputedStyle(table.querySelector(".repeated")).color;
   click(1); found.up = column(1); found.names = column(0); found.upState = state();
-  found.shown = getComputedStyle(table.tBodies[0].rows[1].cells[0]).color;
+  found.shown = getComputedStyle(table.querySelector(".repeated")).color;
   click(1); found.down = column(1); found.downState = state();
   click(1); found.again = column(1); found.againState = state();
   click(0); found.words = column(0);
@@ -268,7 +268,8 @@ def acted_page():
     texts = ("12.5 %", "n/a", "−3.0", "1,204", "< 0.5", "–", "12.5 %", "9")
     names = ("fast", "", "", "basic iterative", "", "least-likely class", "", "")
     columns = (Column("Method", is_number=False, is_stub=True), Column("rate", "Group"), Column("n", "Group"))
-    rows = tuple((Cell(name), Cell(text, "99/99"), Cell(str(n))) for n, (name, text) in enumerate(zip(names, texts)))
+    notes = ("", "†", *[""] * 6)
+    rows = tuple((Cell(*name), Cell(text, "99/99"), Cell("1")) for *name, text in zip(names, notes, texts, strict=True))
     table = TableBlock("sorted", Table("1", "To be sorted", columns, rows, rules=frozenset({3})))
     items = make_content(n_gallery=12).gallery
     cases = [("average",), ("average", "prefiltered"), ("prefiltered",)]

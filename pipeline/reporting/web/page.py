@@ -138,7 +138,7 @@ class _Writer:
     def _figure(self, block: blocks.Figure) -> str:
         identifier = self._identifier(f"figure-{block.name}")
         drawn = inline_svg(block.plot, identifier, block.spoken or block.caption)
-        caption = f"<b>Figure {next(self._figure_numbers)}.</b> {escape(block.caption)}"
+        caption = f"<b>Figure {next(self._figure_numbers)}.</b> {escape(tied(block.caption))}"
         return (
             f'<figure class="plot" id="{identifier}"><div class="scroll">{drawn}</div><figcaption>{caption}</figcaption></figure>'
         )

@@ -5,12 +5,7 @@
   const collator = new Intl.Collator("en", { numeric: true });
   const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
 
-  const ownText = (cell) =>
-    Array.from(cell.childNodes)
-      .filter((node) => node.nodeType === Node.TEXT_NODE)
-      .map((node) => node.data)
-      .join("")
-      .trim();
+  const ownText = ({ firstChild }) => (firstChild && firstChild.nodeName !== "SMALL" ? firstChild.textContent.trim() : "");
 
   function leadingNumber(text) {
     const plain = text.replace(/−/g, "-").replace(/,(?=\d{3})/g, "");

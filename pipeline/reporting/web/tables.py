@@ -1,6 +1,6 @@
 """Tables on the page, made so that the script can sort them and a wide one can be pushed sideways on a narrow screen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 
 from pipeline.reporting.blocks import TableBlock, TextTable
@@ -33,8 +33,11 @@ def text_table_html(block: TextTable, identifier: str) -> str:
         for row in block.rows
     )
     kind = "text sortable" if block.header else "text"
-    table = f'<table class="{kind}"><colgroup>{columns}</colgroup>{head}<tbody>{body}</tbody></table>'
-    return f'<div class="scroll" id="{identifier}">{table}</div>'
+    return (
+        f'<div class="scroll" id="{identifier}" role="region" tabindex="0" aria-label="{escape(block.name)}">'
+        f'<table class="{kind}" style="--n-columns:{len(block.widths)}"><colgroup>{columns}</colgroup>{head}'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def _head(table: Table) -> str:
@@ -57,23 +60,17 @@ def _header(column: Column) -> str:
 
 
 def _rows(table: Table) -> Iterator[str]:
-    above: Sequence[Cell] = ()
+    above = [""] * len(table.columns)
     for place, row in enumerate(table.rows):
-        whole = [_named(cell, column, index, above) for index, (cell, column) in enumerate(zip(row, table.columns, strict=True))]
-        cells = (
-            _cell(full, column, is_repeated=full != cell) for full, cell, column in zip(whole, row, table.columns, strict=True)
-        )
+        repeated = [text if column.is_stub and not cell.text else "" for cell, column, text in zip(row, table.columns, above)]
+        above = [cell.text or text for cell, text in zip(row, repeated)]
         opening = '<tr class="rule">' if place in table.rules else "<tr>"
-        yield f"{opening}{''.join(cells)}</tr>"
-        above = whole
+        yield f"{opening}{''.join(map(_cell, row, table.columns, repeated))}</tr>"
 
 
-def _named(cell: Cell, column: Column, index: int, above: Sequence[Cell]) -> Cell:
-    """An empty stub says "as above": sorted rows need the name itself."""
-    return above[index] if above and column.is_stub and not cell.text and not cell.note else cell
-
-
-def _cell(cell: Cell, column: Column, is_repeated: bool) -> str:
-    kinds = ["number" if column.is_number else "text"] + ["repeated"] * is_repeated
+def _cell(cell: Cell, column: Column, repeated: str) -> str:
+    """An empty stub says "as above", which sorted rows must say for themselves: `repeated` is what stands above."""
+    kind = "number" if column.is_number else "text"
+    text = f'<span class="repeated">{escape(repeated)}</span>' if repeated else escape(cell.text)
     note = f"<small>{escape(cell.note)}</small>" if cell.note else ""
-    return f'<td class="{" ".join(kinds)}">{escape(cell.text)}{note}</td>'
+    return f'<td class="{kind}">{text}{note}</td>'
