@@ -27,6 +27,10 @@ def silent(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
     return iter(items)
 
 
+def unannounced(stage: str, place: int, total: int) -> None:
+    """Says nothing of a stage that begins."""
+
+
 @dataclass(frozen=True)
 class Context:
     """How a stage runs, as opposed to what it makes: nothing here changes a result."""
@@ -34,6 +38,7 @@ class Context:
     device: str = "cpu"
     workers: int = 1
     progress: Progress = silent
+    begins: Callable[[str, int, int], None] = unannounced
 
 
 def map_items(function: Callable[[Any], Any], items: Sequence[Any], context: Context, label: str) -> Iterator[Any]:

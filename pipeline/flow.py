@@ -163,6 +163,7 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
         WrongUse: a stage that it reads is not done.
         AnswerNo: it waits for photographs.
     """
+    _announce(name, context)
     states = {state.stage: state for state in status(experiment, run)}
     stage, state = STAGES[name], states[name]
     for needed in stage.after:
@@ -198,6 +199,7 @@ def run_all(experiment: Experiment, run: Run, context: Context, force: bool = Fa
     for stage in STAGES.values() if force else ():
         _clear_items(stage, run)
     for stage in STAGES.values():
+        _announce(stage.name, context)
         states = {state.stage: state for state in status(experiment, run)}
         state = states[stage.name]
         blocked = any(states[needed].state != DONE for needed in stage.after)
@@ -229,6 +231,10 @@ def instructions(experiment: Experiment, run: Run) -> str:
         f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
         f"No printer at hand? Let one be simulated: inkproof run {experiment.words} --set photograph.by=simulator"
     )
+
+
+def _announce(name: str, context: Context) -> None:
+    context.begins(name, list(STAGES).index(name) + 1, len(STAGES))
 
 
 def _status(stage: Stage, experiment: Experiment, run: Run, known: dict[str, StageStatus]) -> StageStatus:

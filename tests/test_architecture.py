@@ -21,6 +21,7 @@ FLOORS = {
         "experiment_file",
         "torchvision_import",
         "photo_tags",
+        "display",
     ),
     2: ("models", "datasets", "transforms", "fiducials", "simulator", "metrics", "reporting"),
     3: ("attacks", "views", "thresholds", "printing", "registration", "sanity", "explaining"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.cli.parser import COMMANDS, command_parser
 from pipeline.cli.telling import print_json, print_text
+from pipeline.display import Display
 from pipeline.errors import BadInput, InkproofError, Unavailable
 from pipeline.executor import BLAS_THREADS
 
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault(BLAS_THREADS, "1")
     try:
         options = command_parser().parse_args(arguments)
-        result, code = options.command(options)
+        with Display(sys.stderr, shows=not (options.quiet or as_json)) as options.display:
+            result, code = options.command(options)
         print_json(result) if as_json else print_text(result, options.quiet)
         return code
     except InkproofError as error:

@@ -4,11 +4,11 @@ import argparse
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.telling import KINDS, bars, stage_facts, stage_line
+from pipeline.cli.telling import KINDS, one_screen, stage_facts, stage_line
+from pipeline.display import duration
 from pipeline.errors import BadInput, Unavailable, WrongUse
 
 STAGE_HELP = {
@@ -70,19 +70,27 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
     state = run_stage(options.name, experiment, run, context, options.force)
     following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
+    told = {"stages": [stage_facts(state, run)]}
+    if options.name == "report":
+        found = _findings(experiment, run, options)
+        return told | (found if options.json else _on_one_screen(found, options.quiet)), 0
     table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
-    return {"stages": [stage_facts(state, run)], **table, "next": advice}, 0
+    return {**told, **table, "next": advice}, 0
 
 
 def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs in the form of the paper's Table 3."""
-    from pipeline.records import RateRow
-    from pipeline.reporting.tables import as_text, photo_rate_table
+    from pipeline.records import FlagRow, RateRow
+    from pipeline.reporting.rate_tables import photo_rate_table
+    from pipeline.reporting.run_flags import marked
+    from pipeline.reporting.tables import as_text
     from pipeline.store import read_json, record_from
 
-    rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
+    counted = read_json(run.reports / "rates.json")
+    rows = [record_from(RateRow, row) for row in counted["destruction_rates"]]
+    flags = [record_from(FlagRow, row) for row in counted["flags"]]
     origins = sorted({row.origin for row in rows if row.transform == "photo"})
-    tables = [as_text(photo_rate_table(rows, origin=origin)) for origin in origins]
+    tables = [as_text(marked(photo_rate_table(rows, origin=origin), flags)) for origin in origins]
     if len(origins) > 1:  # real and simulated photographs are never pooled
         tables = [f"Photographs by {origin}:\n{table}" for origin, table in zip(origins, tables, strict=True)]
     return "\n" + "\n\n".join(tables) + "\n" if tables else "\nNo photograph has been judged yet.\n"
@@ -107,14 +115,13 @@ def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.N
     states = []
     for state in run_all(experiment, run, context, options.force):
         states.append(state)
-        if not options.json and not options.quiet:
-            print(stage_line(stage_facts(state, run)), file=sys.stderr)
-    result = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]} if options.json else {}
-    if any(state.stage == "report" and state.state == DONE for state in states):
-        result |= {"headline": _headline(run), "report": str(run.reports / "report.pdf")}
+        options.display.say(stage_line(stage_facts(state, run)))
+    result: dict[str, Any] = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
     if waiting := [state.stage for state in states if state.state != DONE]:
         result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
-    return result, 0
+    if any(state.stage == "report" and state.state == DONE for state in states):
+        result |= _findings(experiment, run, options)
+    return result if options.json else _on_one_screen(result, options.quiet), 0
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
@@ -168,13 +175,12 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         because = f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written"
         return {"would_run": [{"stage": "calibrate", "because": because}]}, 0
-    quiet = options.quiet or options.json
     fitted = calibrate_files(
         [Path(photo) for photo in options.photos],
         options.base,
         output,
         options.force,
-        lambda what: None if quiet else print(f"fitting {what}", file=sys.stderr),
+        lambda what: options.display.begins(f"fitting {what}"),
     )
     told = {"parameters": fitted.parameters, "notes": fitted.notes} if options.json else {"table": parameters_text(fitted)}
     advice = shlex.join(["inkproof", "run", "EXPERIMENT", "--set", f"photograph.profile={output}"])
@@ -248,7 +254,7 @@ def doctor(options: argparse.Namespace) -> tuple[Any, int]:
 def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
     from pipeline.catalogue import check_names
     from pipeline.config import load_experiment
-    from pipeline.executor import Context, silent
+    from pipeline.executor import Context
     from pipeline.store import Run
 
     if options.seed is not None and options.seed < 0:
@@ -265,8 +271,8 @@ def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, 
     check_names(experiment)
     if check:
         _check_device(options.device)
-    shows = sys.stderr.isatty() and not options.quiet and not options.json
-    context = Context(options.device, options.workers or min(os.cpu_count() or 1, MOST_WORKERS), bars if shows else silent)
+    workers = options.workers or min(os.cpu_count() or 1, MOST_WORKERS)
+    context = Context(options.device, workers, options.display.progress, options.display.begins)
     return experiment, Run(options.workspace, experiment.name), context
 
 
@@ -288,12 +294,39 @@ def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any
     return {"would_run": [{"stage": state.stage, "because": state.reason or state.state} for state in states]}
 
 
-def _headline(run: Any) -> list[str]:
-    """Returns the sentences that matter, from the counts on disk."""
-    from pipeline.store import read_stage_record
+def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what a run found, from the files on disk: the sentences that matter, what is flagged, the reports, what is next."""
+    from pipeline.store import read_json, read_stage_record
 
-    record = read_stage_record(run.reports, "report")
-    return list(record.summary.get("headline", [])) if record else []
+    reports = [path for name in ("report.pdf", "report.html") if (path := run.reports / name).is_file()]
+    flags = read_json(run.reports / "rates.json")["flags"]
+    is_simulated = any(flag["flag"] == "simulated" for flag in flags)
+    return {
+        "headline": read_stage_record(run.reports, "report").summary["headline"],
+        "flags": flags,
+        "report": str(reports[0]),
+        "reports": list(map(str, reports)),
+        "seconds": round(options.display.elapsed_s, 1),
+        "next": f"inkproof {'plan' if is_simulated else 'status'} {experiment.words}",
+    }
+
+
+def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
+    """Returns a result of many keys as the text that ends a run."""
+    from pipeline.records import RUN_FLAGS, FlagRow
+    from pipeline.reporting.run_flags import raised_flags
+    from pipeline.store import record_from
+
+    raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))
+    flags = [(flag.name, flag.words, RUN_FLAGS[flag.name].what_to_do) for flag in raised]
+    ending = [f"Report: {path}" for path in result.get("reports", ())]
+    if "todo" in result:
+        ending += ["Waiting for you:", *result["todo"].splitlines()]
+    elif not quiet:
+        ending.append(f"Next: {result['next']}")
+    if "seconds" in result:
+        ending.append(f"It took {duration(result['seconds'])}.")
+    return {"screen": one_screen(result.get("headline", ()), flags, ending)}
 
 
 def _templates() -> Path:

@@ -1,13 +1,15 @@
-"""What is printed, and how: facts of stages, progress bars, results as text or JSON."""
+"""What is printed, and how: facts of stages, the summary of a run on one screen, results as text or JSON."""
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
 MOST_NOTES = 12
+SCREEN_LINES, SCREEN_COLUMNS = 24, 100
+_SENTENCE_LINES = 3
 
 
 def print_json(value: Any) -> None:
@@ -27,15 +29,44 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
         elif key in ("todo", "report", "next", "wrote"):
             words = {"todo": "\nWaiting for you:\n", "report": "\nReport: ", "next": "Next: ", "wrote": "Wrote "}
             print(words[key] + str(value))
-        elif key == "table":
+        elif key in ("table", "screen"):
             print(value)
-        elif key == "headline":
-            print("\n" + "\n".join(f"- {line}" for line in value))
         elif key == "would_run":
             print("\n".join(f"would run {step['stage']}: {step['because']}" for step in value) or "nothing to do")
         elif key in KINDS:
             width = max(len(name) for name, _ in value)
             print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
+
+
+def one_screen(
+    sentences: Sequence[str], flags: Sequence[tuple[str, str, str]], ending: Sequence[str], n_lines: int = SCREEN_LINES
+) -> str:
+    """Returns the end of a run in at most `n_lines` lines: what was found, what to beware of, and where everything is.
+
+    A flag is shown with what was measured and what to do where there is room, else with what to do; what does not fit is named.
+
+    Args:
+        flags: (name, the worst that was measured, what to do) of each that is raised.
+        ending: lines that are shown as they are.
+    """
+    lines = [line for sentence in sentences for line in _wrapped(sentence)]
+    room = n_lines - len(lines) - len(ending) - 2
+    long = [line for name, measured, advice in flags for line in (_cut(f"! {name}: {measured}"), _cut(f"  → {advice}"))]
+    shown = long if len(long) <= room else [_cut(f"! {name}: {advice}") for name, _, advice in flags]
+    if len(shown) > room:
+        names = ", ".join(name for name, _, _ in flags[room - 1 :])
+        shown = [*shown[: room - 1], _cut(f"! and {names}: see the report's section Flags")]
+    return "\n".join(["", *lines, *([""] if shown else []), *shown, *([""] if ending else []), *ending])
+
+
+def _wrapped(sentence: str) -> list[str]:
+    return textwrap.wrap(
+        sentence, SCREEN_COLUMNS, initial_indent="- ", subsequent_indent="  ", max_lines=_SENTENCE_LINES, placeholder=" …"
+    )
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= SCREEN_COLUMNS else f"{line[: SCREEN_COLUMNS - 2].rsplit(' ', 1)[0]} …"
 
 
 def stage_facts(state: Any, run: Any) -> dict[str, Any]:
@@ -64,10 +95,3 @@ def _more(told: dict[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def bars(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
-    """Returns the items, with a progress bar on stderr: done, rate and time left."""
-    from tqdm import tqdm
-
-    return iter(tqdm(items, total=total, desc=label, leave=False, file=sys.stderr, dynamic_ncols=True))

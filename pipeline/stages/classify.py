@@ -40,7 +40,7 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     classifier = load_classifier(experiment.resolved_model(), context.device)
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     labels = {pair.image_id: pair.true_label for pair in pairs}
-    works = [*_digital_works(experiment, run, pairs, labels), *_photo_works(run, labels)]
+    works = [*_digital_works(experiment, run, pairs, labels, context), *_photo_works(run, labels)]
     items = run.items("classify", run.reports)
     keys = [
         content_hash([classifier.fingerprint, work.true_labels, [(view.view_id, view.sha256) for view in work.views]])
@@ -48,7 +48,7 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     ]
     kept = [items.get_json(key) for key in keys]
     todo = [number for number, content in enumerate(kept) if content is None]
-    for group in context.progress(_groups(todo, works), _n_groups(todo, works), "classify"):
+    for group in context.progress(_groups(todo, works), _n_groups(todo, works), "batches"):
         images = [pixels for number in group for pixels in _checked(works[number])]
         rows = iter(classifier.predict(np.stack(images)))
         for number in group:
@@ -72,11 +72,14 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), summary)
 
 
-def _digital_works(experiment: Experiment, run: Run, pairs: list[Pair], labels: dict[str, int]) -> Iterator[_Work]:
+def _digital_works(
+    experiment: Experiment, run: Run, pairs: list[Pair], labels: dict[str, int], context: Context
+) -> Iterator[_Work]:
     by_subject: dict[str, list[View]] = {}
     for view in read_table(run.captures / "transforms.parquet", View):
         by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
-    for source in source_files(pairs):
+    sources = source_files(pairs)
+    for source in context.progress(sources, len(sources), "reading"):
         pixels = read_png(run.printouts / source.path)
         views = [digital_view(source, pixels_sha256(pixels)), *by_subject.get(source.subject, [])]
         steps = [(view.transform, view.parameter) for view in views[1:]]

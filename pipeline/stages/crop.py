@@ -53,10 +53,11 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
     photos, copies = _photos(run, by_camera and not predicts, experiment.capture)
     items = run.items("crop", run.captures)
-    kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in photos}
+    known = context.progress(photos, len(photos), "read before")
+    kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
     work = partial(read_file, reading=Reading(run.captures, printout, pairs, experiment.capture))
-    for photo, pages in zip(todo, map_items(work, todo, context, "crop"), strict=True):
+    for photo, pages in zip(todo, map_items(work, todo, context, "photos"), strict=True):
         kept[photo.key] = pages
         items.put(photo.key, json_bytes([asdict(page) for page in pages]))
     pages = [page for photo in photos for page in kept[photo.key]]

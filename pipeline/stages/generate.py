@@ -39,7 +39,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
             images = [(candidates[image_id], _clean_pixels(run, candidates[image_id])) for image_id in image_ids]
             crafted |= crafter.craft(attack.key, epsilons, images, _progress_label(attack.key, epsilons))
         for epsilon in attack.epsilons:
-            for image_id, cases in sorted(wanted.get(epsilon, {}).items()):
+            images = sorted(wanted.get(epsilon, {}).items())
+            for image_id, cases in context.progress(images, len(images), f"{_progress_label(attack.key, [epsilon])}, saving"):
                 result, candidate = crafted[epsilon, image_id], candidates[image_id]
                 path = run.adversarial_image(attack.key, epsilon, image_id)
                 write_bytes(run.printouts / path, result.png)

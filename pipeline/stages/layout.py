@@ -5,6 +5,8 @@ import dataclasses
 import hashlib
 from collections import Counter
 
+import numpy as np
+
 from pipeline.errors import WrongUse
 from pipeline.executor import Context
 from pipeline.fiducials import CALIBRATION
@@ -44,7 +46,8 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
     settings = experiment.layout
-    shapes = {pair.clean_path: read_png(run.printouts / pair.clean_path).shape for pair in pairs}
+    paths = {pair.clean_path for pair in pairs}
+    shapes = {path: read_png(run.printouts / path).shape for path in context.progress(sorted(paths), len(paths), "images")}
     printed = [
         PrintPair(pair.pair_id, pair.clean_path, pair.adversarial_path, shapes[pair.clean_path][1], shapes[pair.clean_path][0])
         for pair in pairs
@@ -68,9 +71,16 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     cells = tuple(Cell(attack, epsilon, n_pairs) for (attack, epsilon), n_pairs in counts.items())
     instructions = Instructions(f"captures/{run.name}/photos/", f"inkproof run {run.name}", cells)
     chart = calibration_chart(settings.paper, settings.orientation, settings.dpi) if settings.calibration else None
-    pdf = build_pdf(printout, lambda path: read_png(run.printouts / path), captions, instructions, chart)
+    drawn = context.progress(printout.placements, len(printout.placements), "drawing")
+
+    def image(path: str) -> np.ndarray:
+        next(drawn, None)
+        return read_png(run.printouts / path)
+
+    pdf = build_pdf(printout, image, captions, instructions, chart)
     run.photos.mkdir(parents=True, exist_ok=True)
-    digest, outputs, note = _for_screen(run, printout, pdf) if settings.medium == "screen" else _for_paper(run, printout, pdf)
+    is_screen = settings.medium == "screen"
+    digest, outputs, note = _for_screen(run, printout, pdf, context) if is_screen else _for_paper(run, printout, pdf)
     write_json(run.layout, dataclasses.replace(printout, pdf_sha256=digest))
     first = printout.placements[0]
     summary = {
@@ -92,13 +102,13 @@ def _for_paper(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[str
     return hashlib.sha256(pdf).hexdigest(), ("printout.pdf",), note
 
 
-def _for_screen(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[str, ...], str]:
+def _for_screen(run: Run, printout: Printout, pdf: bytes, context: Context) -> tuple[str, tuple[str, ...], str]:
     """Writes a picture of each page and the HTML page that shows them; returns as `_for_paper`."""
     run.pdf.unlink(missing_ok=True)
     digest = hashlib.sha256()
     names = [screen_page_name(page) for page in range(1, printout.n_pages + 1)]
     replace_folder(run.screen, {name.removeprefix("screen/") for name in names})
-    for page, name in enumerate(names, start=1):
+    for page, name in context.progress(enumerate(names, start=1), len(names), "pages"):
         png = png_bytes(render_page(pdf, page, printout.dpi, sharp=True))
         digest.update(png)
         write_bytes(run.printouts / name, png)

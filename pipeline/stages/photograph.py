@@ -47,7 +47,7 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     work = partial(
         _photograph, captures=run.captures, printouts=run.printouts, printout=printout, profile=profile, seed=experiment.seed
     )
-    for _ in map_items(work, todo, context, "photograph"):
+    for _ in map_items(work, todo, context, "pages"):
         pass
     _remove_others(run, pages)
     outputs = [name for page in pages for name in (page.photo, page.truth)]

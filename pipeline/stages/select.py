@@ -59,7 +59,8 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
             write_bytes(run.printouts / path, pool.png(candidate))
             drawn[candidate.image_id] = pool.pixels(candidate)
         candidates.append(replace(candidate, path=path))
-    model_flags = _examined(classifier, pool, draw)
+    for _ in context.progress(range(1), 1, "examining the model"):
+        model_flags = _examined(classifier, pool, draw)
     rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
     write_table(run.printouts / "candidates.parquet", Candidate, candidates)
     write_table(run.printouts / "selection.parquet", Selected, chosen)
@@ -153,16 +154,16 @@ class _Draw:
     def _order(self, item_id: str) -> np.ndarray:
         return generator_for(self._experiment.seed, "select", item_id).permutation(len(self._pool))
 
-    def _walk(self, order: np.ndarray, label: str) -> Iterator[list[Candidate]]:
-        starts = range(0, len(order), BATCH_SIZE)
-        for start in self._context.progress(starts, len(starts), label):
+    def _walk(self, order: np.ndarray) -> Iterator[list[Candidate]]:
+        for start in range(0, len(order), BATCH_SIZE):
             found = self._pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
             self.looked_at |= {candidate.image_id: candidate for candidate in found}
             yield found
 
     def _fill_average(self, attack: str, epsilons: list[int], order: np.ndarray) -> tuple[dict[int, list[str]], dict[int, int]]:
         drawn: list[str] = []
-        for found in self._walk(order, "average case"):
+        n_batches = -(-min(self._settings.n_images, len(order)) // BATCH_SIZE)
+        for found in self._context.progress(self._walk(order), n_batches, "average case"):
             drawn += [candidate.image_id for candidate in found]
             if len(drawn) >= self._settings.n_images:
                 break
@@ -177,8 +178,9 @@ class _Draw:
         n_tried = dict.fromkeys(epsilons, 0)
         n_seen = 0
         waiting: list[tuple[int, Candidate]] = []
-        walk = self._walk(order, f"prefiltered case, {attack}")
-        exhausted = False
+        n_wanted = len(epsilons) * self._settings.n_images
+        counted = self._context.progress(range(n_wanted), n_wanted, f"prefiltered case, {attack}, images found")
+        walk, exhausted = self._walk(order), False
         while not exhausted or waiting:
             batch = next(walk, None)
             exhausted = batch is None
@@ -197,6 +199,7 @@ class _Draw:
                 for place, candidate in group:
                     if len(found[epsilon]) < self._settings.n_images and (epsilon, candidate.image_id) in fooled:
                         found[epsilon].append(candidate.image_id)
+                        next(counted)
                         n_tried[epsilon] = place
             if all(len(images) >= self._settings.n_images for images in found.values()):
                 break

@@ -23,10 +23,13 @@ def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
     saved_in = run.captures if settings.save_images else None
     items = run.items("transform", run.captures)
     work = partial(_hashes, printouts=run.printouts, steps=steps, seed=experiment.seed, saved_in=saved_in)
-    keys = {source: content_hash([source.subject, _pixels_hash(run, source), steps, experiment.seed]) for source in sources}
+    keys = {
+        source: content_hash([source.subject, _pixels_hash(run, source), steps, experiment.seed])
+        for source in context.progress(sources, len(sources), "reading")
+    }
     kept = {source: items.get_json(keys[source]) for source in sources}
     todo = [source for source in sources if kept[source] is None or saved_in]
-    for source, hashes in zip(todo, map_items(work, todo, context, "transform"), strict=True):
+    for source, hashes in zip(todo, map_items(work, todo, context, "files"), strict=True):
         kept[source] = hashes
         items.put(keys[source], json_bytes(hashes))
     views = [
