@@ -17,7 +17,7 @@ _METHODS = {
     "gradcam": ("Grad-CAM", "weighted map of\nlayer {layer}", "logits per cell"),
 }
 _TARGETS = {"true": "the true one", "predicted": "the one that the model gives the adversarial file"}
-_PANEL_IN = 1.2
+_PANEL_IN = 1.1
 _LABEL_CHARS = 22
 _MOST_PIXELS = 320
 _LINE_AT = 1 / 3

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 
-# Purple against, orange for, as colour-blind readers tell them apart; Grad-CAM has no against.
-_COLOURS = {"occlusion": "PuOr_r", "gradcam": "Oranges"}
+# Purple against, orange for, as colour-blind readers tell them apart. Grad-CAM has no against: the half of it that is used.
+_COLOURS = "PuOr_r"
+_USED = {"occlusion": (0.0, 1.0), "gradcam": (0.5, 1.0)}
 _LEAST_SCALE = 1e-12
 _PICTURE_CONTRAST = 0.3
 
@@ -20,8 +21,7 @@ def scale_of(maps: np.ndarray) -> float:
 
 def heat_colours(method: str, scale: float) -> ScalarMappable:
     """Returns the colours of -scale (of 0, for Grad-CAM) to scale, as they are on white."""
-    norm = Normalize(-scale if method == "occlusion" else 0.0, scale)
-    return ScalarMappable(norm, _light(method))
+    return ScalarMappable(Normalize(0.0 if method == "gradcam" else -scale, scale), _light(method))
 
 
 def heat_picture(pixels: np.ndarray, values: np.ndarray, method: str, scale: float) -> np.ndarray:
@@ -39,5 +39,5 @@ def heat_picture(pixels: np.ndarray, values: np.ndarray, method: str, scale: flo
 @cache
 def _light(method: str) -> ListedColormap:
     """The colours made lighter, so that the picture can be darkest where it is black without any value below 0."""
-    colours = matplotlib.colormaps[_COLOURS[method]](np.linspace(0, 1, 256))[:, :3]
+    colours = matplotlib.colormaps[_COLOURS](np.linspace(*_USED[method], 256))[:, :3]
     return ListedColormap(_PICTURE_CONTRAST + (1 - _PICTURE_CONTRAST) * colours)
