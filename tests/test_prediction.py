@@ -15,7 +15,8 @@ from pipeline.executor import Context
 from pipeline.flow import run_all, run_stage, status
 from pipeline.metrics import paired_difference, wilson
 from pipeline.records import PHOTO, Capture, ComparedRow, Pair, Prediction, View
-from pipeline.reporting.tables import as_text, compared_tables
+from pipeline.reporting.rate_tables import compared_tables
+from pipeline.reporting.tables import as_text
 from pipeline.stages.predicted_rates import compared_rates
 from pipeline.store import Run, read_json, read_stage_record, read_table
 

@@ -26,17 +26,10 @@ from pipeline.reporting.document import build_report
 from pipeline.reporting.findings import CANNOT_TELL, HELD, NOT_HELD, photo_findings, transform_findings
 from pipeline.reporting.gallery import difference_picture, picture_reader
 from pipeline.reporting.pages import SIMULATED_BAND
+from pipeline.reporting.rate_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
+from pipeline.reporting.run_tables import perturbation_table, quality_table, selection_table
 from pipeline.reporting.summary import lead, photo_count, sentences, tiles
-from pipeline.reporting.tables import (
-    accuracy_table,
-    as_text,
-    perturbation_table,
-    photo_rate_table,
-    photo_tables,
-    quality_table,
-    selection_table,
-    transform_tables,
-)
+from pipeline.reporting.tables import as_text
 from pipeline.reporting.words import number, percent, short_class_name
 
 ATTACKS = ("fgsm", "bim", "illc")

@@ -7,8 +7,8 @@ from pipeline.records import DISCARD_REASONS, Discard
 from pipeline.reporting import figures
 from pipeline.reporting.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.reporting.content import ReportContent
+from pipeline.reporting.run_tables import quality_table
 from pipeline.reporting.summary import photo_count
-from pipeline.reporting.tables import quality_table
 from pipeline.reporting.words import NO_ROW, count, middle_cut, percent
 
 _N_DISCARDS_LISTED = 60

@@ -5,8 +5,8 @@ from pipeline.reporting import figures
 from pipeline.reporting.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, plain
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import FINDINGS_INTRO, photo_findings
+from pipeline.reporting.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.reporting.summary import has_photos, on_predictions
-from pipeline.reporting.tables import compared_tables, interval_words, photo_tables
 from pipeline.reporting.words import count
 
 

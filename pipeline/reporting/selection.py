@@ -2,7 +2,7 @@
 
 from pipeline.reporting.blocks import Block, Prose, TableBlock, plain
 from pipeline.reporting.content import ReportContent
-from pipeline.reporting.tables import perturbation_table, rounding_table, selection_table
+from pipeline.reporting.run_tables import perturbation_table, rounding_table, selection_table
 from pipeline.reporting.words import count
 
 

@@ -5,7 +5,7 @@ from pipeline.reporting import figures
 from pipeline.reporting.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import FINDINGS_INTRO, transform_findings
-from pipeline.reporting.tables import transform_tables
+from pipeline.reporting.rate_tables import transform_tables
 from pipeline.reporting.words import CASE_TITLES, axis_of, span
 
 
