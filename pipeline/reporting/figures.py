@@ -203,13 +203,13 @@ def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None
     panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
     for panel, case in zip(panels, cases, strict=False):
         for place, (attack, epsilon) in enumerate(cells):
-            for variant, colour, shift in _VARIANT_STYLES:
+            for variant, colour, marker, shift in _VARIANT_STYLES:
                 points = [found.get((case, attack, epsilon, variant, transform)) for transform in (SOURCE, PHOTO)]
                 shown = [100 * row.accuracy for row in points if row]
                 panel.plot(shown, [place + shift] * len(shown), color=colour, linewidth=1.0, alpha=0.5, zorder=2)
                 for row, face in zip(points, ("white", colour), strict=True):
                     if row:
-                        panel.plot(100 * row.accuracy, place + shift, "o", mfc=face, mec=colour, mew=1.0, ms=4.2, zorder=3)
+                        panel.plot(100 * row.accuracy, place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
         _cell_axis(panel, cells, panel is panels[0])
         panel.set(
             title=CASE_TITLES[case].capitalize(), xlabel=_n_label("top-1 accuracy", [r.n_images for r in rows if r.case == case])
@@ -217,8 +217,8 @@ def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None
         panel.set_xlim(-2, 102)
     has_photos = any(row.transform == PHOTO for row in rows)
     handles = [
-        Line2D([], [], marker="o", ls="none", mec=colour, mfc=face, label=f"{variant}, {name}")
-        for variant, colour, _ in _VARIANT_STYLES
+        Line2D([], [], marker=marker, ls="none", mec=colour, mfc=face, label=f"{variant}, {name}")
+        for variant, colour, marker, _ in _VARIANT_STYLES
         for name, face in (("file", "white"), ("photograph", colour))[: 1 + has_photos]
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -275,7 +275,7 @@ def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
 
 _TOP_MARKERS = {1: "o", 5: "s"}
 _TOP_LINES = {1: "-", 5: (0, (3, 1.6))}
-_VARIANT_STYLES = (("clean", "#0072b2", -0.15), ("adversarial", "#d55e00", 0.15))
+_VARIANT_STYLES = (("clean", "#0072b2", "o", -0.15), ("adversarial", "#d55e00", "D", 0.15))
 
 
 def _curve(panel: Axes, rows: Sequence[RateRow], attack: str, attacks: tuple[str, ...], top_k: int) -> None:

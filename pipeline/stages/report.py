@@ -43,6 +43,7 @@ from pipeline.reporting.content import SIMULATED
 from pipeline.reporting.document import build_report
 from pipeline.reporting.sections import sections
 from pipeline.reporting.summary import sentences
+from pipeline.reporting.table_files import table_files
 from pipeline.reporting.web import build_page
 from pipeline.settings import Experiment
 from pipeline.stages.examples import Examples
@@ -68,7 +69,7 @@ _N_GALLERY_LABELS = 3
 
 
 def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `report.pdf`, `report.html` and `figures/*.png`; the summary holds the sentences that matter."""
+    """Writes `report.pdf`, `report.html`, `figures/` and `tables/`; the summary holds the sentences that matter."""
     content = _content(experiment, run)
     said = sections(content)
     documents = {"report.pdf": build_report, "report.html": build_page}
@@ -77,11 +78,16 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
     drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
     written = []
     for figure in context.progress(drawn, len(drawn), "figures"):
-        write_bytes(run.reports / "figures" / f"{figure.name}.png", figures.png(figure.plot))
-        written.append(f"figures/{figure.name}.png")
-    replace_folder(run.reports / "figures", {name.removeprefix("figures/") for name in written})
+        for ending, made in (("png", figures.png), ("svg", figures.svg)):
+            write_bytes(run.reports / "figures" / f"{figure.name}.{ending}", made(figure.plot))
+            written.append(f"figures/{figure.name}.{ending}")
+    for name, table in table_files(said):
+        write_bytes(run.reports / "tables" / name, table)
+        written.append(f"tables/{name}")
+    for folder in ("figures", "tables"):
+        replace_folder(run.reports / folder, {name.removeprefix(f"{folder}/") for name in written})
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
-    return Outcome((*documents, *written), {"n_figures": len(written), "headline": headline})
+    return Outcome((*documents, *written), {"n_figures": len(drawn), "headline": headline})
 
 
 def _content(experiment: Experiment, run: Run) -> ReportContent:
