@@ -80,10 +80,11 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Pairs as files, their difference and their photographs, with predictions."""
+    """Pairs as files, their difference and their photographs, with predictions; larger pictures are reduced to `largest_px`."""
 
     items: tuple[GalleryItem, ...]
     has_photos: bool
+    largest_px: int = 320
 
 
 @dataclass(frozen=True, slots=True)

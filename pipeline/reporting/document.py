@@ -141,7 +141,8 @@ def _finding(finding: Finding) -> list[Flowable]:
 def _gallery(block: Gallery) -> list[Flowable]:
     per_row = 1 if block.has_photos else 2
     starts = range(0, len(block.items), per_row)
-    return [Gap(2 * mm), *(GalleryRow(block.items[start : start + per_row], block.has_photos) for start in starts)]
+    rows = (block.items[start : start + per_row] for start in starts)
+    return [Gap(2 * mm), *(GalleryRow(row, block.has_photos, block.largest_px) for row in rows)]
 
 
 def _code(block: Code) -> list[Flowable]:

@@ -18,9 +18,9 @@ from pipeline.reporting.words import cell_title, percent, short_class_name
 class GalleryRow(Flowable):
     """One to two pairs side by side: clean, adversarial, difference and, where there are any, the photographs of both."""
 
-    def __init__(self, items: Sequence[GalleryItem], has_photos: bool) -> None:
+    def __init__(self, items: Sequence[GalleryItem], has_photos: bool, largest_px: int) -> None:
         super().__init__()
-        self.items, self.has_photos = tuple(items), has_photos
+        self.items, self.has_photos, self.largest_px = tuple(items), has_photos, largest_px
         self.n_tiles = 5 if has_photos else 3
         self.columns = 1 if has_photos else 2
 
@@ -77,7 +77,8 @@ class GalleryRow(Flowable):
             canvas.drawCentredString(x + self.tile / 2, bottom + self.tile / 2, "no photograph")
             return
         pixels = view if isinstance(view, np.ndarray) else view.pixels
-        canvas.drawImage(picture_reader(pixels), x, bottom, self.tile, self.tile, preserveAspectRatio=True, anchor="nw")
+        reader = picture_reader(pixels, self.largest_px)
+        canvas.drawImage(reader, x, bottom, self.tile, self.tile, preserveAspectRatio=True, anchor="nw")
         if isinstance(view, GalleryView):
             self._draw_predictions(view, x, bottom - 3.2 * mm)
 

@@ -21,7 +21,7 @@ _MARKS = {SURVIVED: "wrong", DESTROYED: "right"}
 
 def gallery_html(block: Gallery) -> str:
     """Returns the pairs with a form above them; a choice is offered only where the pairs differ in it."""
-    pairs = "".join(_pair(item, block.has_photos) for item in block.items)
+    pairs = "".join(_pair(item, block) for item in block.items)
     return f'<div class="gallery">{_form(block.items)}{pairs}</div>'
 
 
@@ -58,20 +58,20 @@ def _select(name: str, label: str, options: Iterable[tuple[str, str]]) -> str:
     return f'<label>{label} <select name="{name}" autocomplete="off"><option value="">all</option>{listed}</select></label>'
 
 
-def _pair(item: GalleryItem, has_photos: bool) -> str:
+def _pair(item: GalleryItem, block: Gallery) -> str:
     difference, factor = difference_picture(item)
     tiles: list[tuple[str, GalleryView | np.ndarray | None]] = [
         ("clean", item.clean),
         ("adversarial", item.adversarial),
         (f"difference × {factor}", difference),
     ]
-    if has_photos:
+    if block.has_photos:
         tiles += [("photo of clean", item.photo_clean), ("photo of adversarial", item.photo_adversarial)]
     name = item.true_name.split(",")[0].strip() or item.true_name
     cases = ", ".join(CASE_TITLES.get(case, case) for case in item.cases)
     facts = [cell_title(item.attack, item.epsilon_8bit), item.image_id, *([cases] if cases else [])]
     result = outcome(item)
-    pictures = "".join(_tile(label, view, name) for label, view in tiles)
+    pictures = "".join(_tile(label, view, name, block.largest_px) for label, view in tiles)
     return (
         f'<article class="pair" data-attack="{escape(item.attack)}" data-epsilon="{item.epsilon_8bit}" '
         f'data-outcome="{result}" data-cases="{escape(" ".join(item.cases))}">'
@@ -81,7 +81,7 @@ def _pair(item: GalleryItem, has_photos: bool) -> str:
     )
 
 
-def _tile(label: str, view: GalleryView | np.ndarray | None, name: str) -> str:
+def _tile(label: str, view: GalleryView | np.ndarray | None, name: str, largest_px: int) -> str:
     caption = f"<figcaption>{label}</figcaption>"
     if view is None:
         return f'<figure>{caption}<div class="missing">no photograph</div></figure>'
@@ -89,7 +89,7 @@ def _tile(label: str, view: GalleryView | np.ndarray | None, name: str) -> str:
     kind = ' class="pixelated"' if is_small(pixels) else ""
     height, width = pixels.shape[:2]
     picture = (
-        f'<img{kind} src="{picture_uri(pixels)}" width="{width}" height="{height}" loading="lazy" '
+        f'<img{kind} src="{picture_uri(pixels, largest_px)}" width="{width}" height="{height}" loading="lazy" '
         f'alt="{escape(f"{label}, {name}")}">'
     )
     return f"<figure>{caption}{picture}{_guesses(view) if isinstance(view, GalleryView) else ''}</figure>"

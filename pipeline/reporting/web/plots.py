@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Plot
 from PIL import Image as PillowImage
 
 from pipeline.reporting import figures
-from pipeline.reporting.gallery import JPEG_QUALITY, LARGEST_TILE_PX, LOSSLESS_BELOW_PX
+from pipeline.reporting.gallery import LOSSLESS_BELOW_PX, reduced_jpeg
 
 _PX_PER_PT = 96 / 72
 _LARGEST_SCALE = 1.5
@@ -35,23 +35,23 @@ def inline_svg(plot: Plot, identifier: str, spoken: str, text_as_paths: bool = F
     return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode"))
 
 
-def picture_uri(pixels: np.ndarray) -> str:
-    """Returns pixels, uint8 (H, W, 3) RGB, as a data URI: small ones lossless, others as JPEG 4:4:4 like the PDF's."""
+def picture_uri(pixels: np.ndarray, largest_px: int) -> str:
+    """Returns pixels, uint8 (H, W, 3) RGB, as a data URI: small ones lossless, others as the PDF's JPEG."""
     picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
+    if not is_small(pixels):
+        return _uri("jpeg", reduced_jpeg(picture, largest_px))
     buffer = io.BytesIO()
-    if is_small(pixels):
-        picture.save(buffer, "PNG", optimize=True)
-        kind = "png"
-    else:
-        picture.thumbnail((LARGEST_TILE_PX, LARGEST_TILE_PX), PillowImage.Resampling.LANCZOS)
-        picture.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    picture.save(buffer, "PNG", optimize=True)
+    return _uri("png", buffer.getvalue())
 
 
 def is_small(pixels: np.ndarray) -> bool:
     """Returns whether a picture is shown with hard pixels, since it has so few."""
     return max(pixels.shape[:2]) < LOSSLESS_BELOW_PX
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _without_namespace(name: str) -> str:
