@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from pipeline.config import load_experiment
 from pipeline.errors import AnswerNo, BadInput, Unavailable, WrongUse
 from pipeline.executor import Context
-from pipeline.flow import run_all, run_stage, status, what_would_run
+from pipeline.flow import STAGES, run_all, run_stage, status, what_would_run
 from pipeline.images import read_png
 from pipeline.metrics import destruction_counts
 from pipeline.records import Capture, Discard, Pair, Prediction, View
@@ -129,17 +129,18 @@ def test_a_shared_draw_uses_one_set_of_images_and_a_fresh_draw_does_not(copy):
 def test_a_finished_run_does_nothing(finished):
     before = tree(finished)
     assert set(states(finished).values()) == {"done"}
-    assert [state.state for state in run_all(*opened(finished), CONTEXT)] == ["done"] * 9
+    assert [state.state for state in run_all(*opened(finished), CONTEXT)] == ["done"] * len(STAGES)
     assert tree(finished) == before
 
 
+JUDGED = {"classify", "rate", "thresholds", "explain", "report"}
 CHANGES = {
     "report-title": ("report.title=Other", {"report"}),
-    "transform-grid": ("transforms.blur=[1]", {"transform", "classify", "rate", "report"}),
-    "strict": ("capture.strict=true", {"crop", "classify", "rate", "report"}),
+    "transform-grid": ("transforms.blur=[1]", {"transform", *JUDGED}),
+    "strict": ("capture.strict=true", {"crop", *JUDGED}),
     "gallery": ("report.n_gallery=2", {"report"}),
-    "profile": ("photograph.profile=ideal", {"photograph", "crop", "classify", "rate", "report"}),
-    "paper": ("layout.paper=Letter", {"layout", "photograph", "crop", "classify", "rate", "report"}),
+    "profile": ("photograph.profile=ideal", {"photograph", "crop", *JUDGED}),
+    "paper": ("layout.paper=Letter", {"layout", "photograph", "crop", *JUDGED}),
     "number-of-images": ("selection.n_images=2", None),
 }
 
@@ -196,6 +197,7 @@ KILL_POINTS = (
     "captures/small/.items/transform-*/*.json",
     "reports/small/.items/classify-*/*.json",
     "reports/small/rates.csv",
+    "reports/small/.items/thresholds-*/*.json",
 )
 
 
