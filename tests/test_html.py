@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from test_reporting import gallery_item, make_content, rate
 
-from pipeline.reporting import figures
+from pipeline.reporting import figures, rate_figures
 from pipeline.reporting.blocks import Figure, Gallery, Section, TableBlock, TextTable, plain
 from pipeline.reporting.pages import SIMULATED_BAND
 from pipeline.reporting.sections import sections
@@ -153,13 +153,13 @@ def test_only_bold_survives_in_markup():
 
 
 def test_two_plots_that_are_the_same_share_no_id():
-    plots = [figures.photo_rates([rate("average", "fgsm", 8, "photo", None, 1, 3, 9)]) for _ in range(2)]
+    plots = [rate_figures.photo_rates([rate("average", "fgsm", 8, "photo", None, 1, 3, 9)]) for _ in range(2)]
     first, second = (set(re.findall(r'\bid="([^"]+)"', inline_svg(plot, name, "x"))) for plot, name in zip(plots, "ab"))
     assert len(first) > 10 and not first & second
 
 
 def test_text_in_a_plot_stays_text_in_a_font_that_every_machine_has():
-    drawn = inline_svg(figures.photo_rates([rate("average", "fgsm", 8, "photo", None, 1, 3, 9)]), "a", "Rates & n")
+    drawn = inline_svg(rate_figures.photo_rates([rate("average", "fgsm", 8, "photo", None, 1, 3, 9)]), "a", "Rates & n")
     assert re.search(r"<text[^>]*sans-serif[^>]*>fast, ε 8</text>", drawn)
     assert 'aria-label="Rates &amp; n"' in drawn and "<metadata" not in drawn and "<style" not in drawn
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.metrics import wilson
 from pipeline.metrics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3, published_rates
 from pipeline.records import AccuracyRow, Capture, CellFill, Discard, FindingRow, Pair, RateRow
-from pipeline.reporting import figures
+from pipeline.reporting import figures, rate_figures
 from pipeline.reporting.content import (
     CaptureQuality,
     DatasetFacts,
@@ -464,7 +464,7 @@ class TestSummary:
 
 class TestFigures:
     def test_curves_have_a_labelled_panel_per_transform_and_a_line_per_attack_and_top_k(self):
-        figure = figures.transform_curves(make_content().rates, "average", 16)
+        figure = rate_figures.transform_curves(make_content().rates, "average", 16)
         panels = [panel for panel in figure.axes if panel.get_title(loc="left")]
         assert [panel.get_title(loc="left") for panel in panels] == [
             "Brightness",
@@ -491,7 +491,7 @@ class TestFigures:
 
     def test_photo_rates_show_intervals_n_and_the_paper_s_values_only_where_they_match(self):
         content = make_content(epsilons=(3, 16))
-        figure = figures.photo_rates(content.rates, content.reference_rates)
+        figure = rate_figures.photo_rates(content.rates, content.reference_rates)
         panel = figure.axes[0]
         assert "destruction rate" in panel.get_xlabel() and panel.get_title(loc="left") == "Average case"
         hollow = [line for line in panel.get_lines() if line.get_markerfacecolor() == "none"]
@@ -500,8 +500,10 @@ class TestFigures:
 
     def test_accuracy_and_capture_figures_name_their_units_and_n(self):
         content = make_content()
-        assert figures.accuracy_by_condition(content.accuracies).axes[0].get_xlabel() == "top-1 accuracy (n = 24 images a cell)"
-        panels = figures.capture_quality(content.quality).axes
+        assert (
+            rate_figures.accuracy_by_condition(content.accuracies).axes[0].get_xlabel() == "top-1 accuracy (n = 24 images a cell)"
+        )
+        panels = rate_figures.capture_quality(content.quality).axes
         assert [panel.get_title(loc="left") for panel in panels] == [
             "Registration error",
             "Reprojection error",
@@ -514,13 +516,13 @@ class TestFigures:
         import matplotlib
 
         before = dict(matplotlib.rcParams)
-        first, second = (figures.png(figures.capture_quality(make_content().quality)) for _ in range(2))
+        first, second = (figures.png(rate_figures.capture_quality(make_content().quality)) for _ in range(2))
         assert first == second and first.startswith(b"\x89PNG")
         assert int.from_bytes(first[16:20], "big") == round(figures.WIDTH_IN * 200)
         assert dict(matplotlib.rcParams) == before
 
     def test_svg_is_the_same_twice(self):
-        first, second = (figures.svg(figures.capture_quality(make_content().quality)) for _ in range(2))
+        first, second = (figures.svg(rate_figures.capture_quality(make_content().quality)) for _ in range(2))
         assert first == second and b"<svg" in first
 
     def test_the_difference_is_amplified_around_mid_grey(self):

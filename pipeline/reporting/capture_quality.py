@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.records import DISCARD_REASONS, Discard
-from pipeline.reporting import figures
+from pipeline.reporting import rate_figures
 from pipeline.reporting.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.run_tables import quality_table
@@ -24,7 +24,7 @@ def capture_quality_section(content: ReportContent) -> tuple[Block, ...]:
     blocks: list[Block] = [plain(text + (lost if photos.n_lost else "."))]
     if any(photo.reprojection_rms_px is not None or photo.sharpness is not None for photo in content.quality):
         caption = f"Capture quality, one tick a photograph (n = {len(content.quality)}); dashed lines are medians."
-        blocks.append(Figure("capture-quality", figures.capture_quality(content.quality), caption))
+        blocks.append(Figure("capture-quality", rate_figures.capture_quality(content.quality), caption))
     if content.quality:
         blocks.append(TableBlock("table-q1", quality_table(content.quality)))
     return *blocks, Subheading("Discards"), *_discards(content.discards)

@@ -23,6 +23,7 @@ from pipeline.reporting.words import (
     interval,
     listed,
     percent,
+    subject,
 )
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
@@ -59,7 +60,8 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
         dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
         caption = (
             "Share of the images that a judge gets right when clean and is fooled on (top-1): as files (filled) and in "
-            f"photographs (hollow{dashed}), with 95 % Wilson intervals."
+            f"photographs (hollow{dashed}), with 95 % Wilson intervals; the attacks were made on {subject(content)}. "
+            "n is in the tables below."
         )
         blocks.append(Figure("judges", judges_figure(rows), caption))
     blocks += [TableBlock(f"table-{table.number.lower()}", table) for table in judge_tables(rows)]

@@ -1,13 +1,13 @@
 """The sections about photographs: accuracies and destruction rates of each origin, and what the simulator predicted of them."""
 
 from pipeline.records import PHOTO, SOURCE
-from pipeline.reporting import figures
+from pipeline.reporting import rate_figures
 from pipeline.reporting.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, plain
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import FINDINGS_INTRO, photo_findings
 from pipeline.reporting.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.reporting.summary import has_photos, on_predictions
-from pipeline.reporting.words import count
+from pipeline.reporting.words import count, span, subject
 
 
 def photo_results(content: ReportContent) -> tuple[Block, ...]:
@@ -51,10 +51,10 @@ def predicted_section(content: ReportContent) -> tuple[Block, ...]:
         alike = f"In {n_alike} of {count(len(rows), 'comparison')} the interval of the difference holds 0."
         caption = (
             "Destruction rates measured on real photographs (filled) and predicted by simulated ones (hollow), same pairs, "
-            "with 95 % Wilson intervals; n at the right of each panel."
+            f"with 95 % Wilson intervals; {subject(content)}. n at the right of each panel."
         )
         blocks.append(plain(f"{on_predictions(content)} {alike}"))
-        blocks.append(Figure("predicted-rates", figures.predicted_rates(content.compared), caption))
+        blocks.append(Figure("predicted-rates", rate_figures.predicted_rates(content.compared), caption))
     else:
         blocks.append(Prose("No attack that worked as a file was photographed both ways."))
     blocks += [TableBlock(f"table-{table.number.lower()}", table) for table in compared_tables(content.compared)]
@@ -67,10 +67,10 @@ def _photo_rate_figure(content: ReportContent, origin: str, remark: str) -> list
         return []
     published = " Hollow marks are the paper's Table 3 (other model, printer and camera)." if content.reference_rates else ""
     caption = (
-        f"Destruction rates by photographs with the {interval_words(rated)}. {remark} n at the right of each panel is the "
-        f"number of eligible attacks, top-1 · top-5.{published}"
+        f"Destruction rates by photographs with the {interval_words(rated)}; {subject(content)}. {remark} n at the right of each "
+        f"panel is the number of eligible attacks, top-1 · top-5.{published}"
     )
-    return [Figure(f"photo-rates-{origin}", figures.photo_rates(rated, content.reference_rates), caption)]
+    return [Figure(f"photo-rates-{origin}", rate_figures.photo_rates(rated, content.reference_rates), caption)]
 
 
 def _accuracy_figure(content: ReportContent, origin: str | None) -> list[Block]:
@@ -79,6 +79,10 @@ def _accuracy_figure(content: ReportContent, origin: str | None) -> list[Block]:
         return []
     kind = {"camera": "real ", "simulated": "simulated "}[origin] if origin and len(content.photo_origins) > 1 else ""
     after = f", and what becomes of it in the {kind}photograph" if origin else ""
-    caption = f"Top-1 accuracy of clean and adversarial files{after}. The tables above hold the counts."
+    n = span(row.n_images for row in rows if row.top_k == 1 and row.accuracy is not None)
+    caption = (
+        f"Top-1 accuracy of clean and adversarial files{after}; {subject(content)}, n = {n} images a cell. "
+        "The tables above hold the counts."
+    )
     name = f"accuracies-{origin}" if origin else "accuracies"
-    return [Figure(name, figures.accuracy_by_condition(rows, origin), caption)]
+    return [Figure(name, rate_figures.accuracy_by_condition(rows, origin), caption)]

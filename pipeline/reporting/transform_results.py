@@ -1,12 +1,12 @@
 """The section about digital transforms: a curve for each, the paper's findings tested on them, and the tables."""
 
 from pipeline.records import CASES, PHOTO, SOURCE
-from pipeline.reporting import figures
+from pipeline.reporting import rate_figures
 from pipeline.reporting.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.findings import FINDINGS_INTRO, transform_findings
 from pipeline.reporting.rate_tables import transform_tables
-from pipeline.reporting.words import CASE_TITLES, axis_of, span
+from pipeline.reporting.words import CASE_TITLES, axis_of, span, subject
 
 
 def transform_results(content: ReportContent) -> tuple[Block, ...]:
@@ -40,12 +40,13 @@ def _curves(content: ReportContent) -> list[Figure]:
             n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)
             is_marked = any(axis_of(row.transform, content.axes).neutral is not None for row in rows)
             caption = (
-                f"Destruction rate over the parameter of each transform, {CASE_TITLES[case]}, {_with_epsilon(epsilon)}. "
+                f"Destruction rate over the parameter of each transform, {CASE_TITLES[case]}, {_with_epsilon(epsilon)}; "
+                f"{subject(content)}. "
                 f"Solid: top-1 with 95 % Wilson band; dashed: top-5; n: eligible attacks of {n_images} images."
                 f"{' A grey line marks the value that changes nothing.' if is_marked else ''}"
             )
             name = f"transforms-{case}-eps{epsilon}" if epsilon else f"transforms-{case}"
-            drawn.append(Figure(name, figures.transform_curves(rows, case, epsilon, content.axes), caption))
+            drawn.append(Figure(name, rate_figures.transform_curves(rows, case, epsilon, content.axes), caption))
     return drawn
 
 

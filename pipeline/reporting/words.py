@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from pipeline.reporting.content import TransformAxis
+from pipeline.reporting.content import ReportContent, TransformAxis
 
 ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
 _OTHER_TITLES = {
@@ -123,3 +123,8 @@ def short_class_name(name: str, max_chars: int = 28) -> str:
 def tied(text: str) -> str:
     """Returns text in which no line ends between a number and its per cent sign, nor between n, ε or = and their number."""
     return re.sub(r"(?<=\d) (?=%)|(?<=[ε=]) (?=\d)|(?<=\bn) (?==)|(?<=ε) (?==)", "\u00a0", text)
+
+
+def subject(content: ReportContent) -> str:
+    """Returns the network and the images, as captions name them."""
+    return f"{content.model.name} on images of {content.dataset.name}"
