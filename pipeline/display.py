@@ -131,7 +131,7 @@ def _speed(rate: float) -> str:
 
 def duration(seconds: float) -> str:
     """Returns "18 s", "3 min 20 s" or "1 h 5 min"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -353,16 +353,3 @@ def test_select_examines_the_model_and_says_so(tmp_path, small_file):
     assert [row["name"] for row in read_json(run.printouts / "selection.json")["model_flags"]] == ["probabilities"]
     assert state.summary["model_flags"] == ["probabilities"]
     assert any("probabilities" in note and MODEL_FLAGS["probabilities"].what_to_do in note for note in state.summary["notes"])
-
-
-def test_every_flag_is_documented_in_its_own_words():
-    text = (Path(__file__).parents[1] / "docs" / "flags.md").read_text(encoding="utf-8")
-    for name, flag in MODEL_FLAGS.items():
-        words = (
-            f"### `{name}`\n",
-            f"*Raised if:* {flag.raised_if}",
-            f"*Why it matters:* {flag.why}",
-            f"*What to do:* {flag.what_to_do}",
-        )
-        assert "\n- ".join(words) + "\n" in text, name
-    assert re.findall(r"### `([a-z-]+)`", text) == list(MODEL_FLAGS)

@@ -26,7 +26,12 @@ def calibrate_files(
     check_free(output, force)
     check_free(output.with_suffix(".pdf"), force)
     profile = load_profile(base)
-    fitted = fit_profile([read_chart_photo(path) for path in photos], profile, progress)
+    read = []
+    for path in photos:
+        progress(f"reading {path.name}")
+        read.append(read_chart_photo(path))
+    fitted = fit_profile(read, profile, progress)
+    progress("writing the report")
     write_bytes(output, _text(fitted, _base_from(base, output)).encode())
     # what is used later is what the file says
     load_profile(output)

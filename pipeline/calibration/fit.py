@@ -90,12 +90,12 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
         for photo, seen, light, balance in zip(photos, measured, lights, colour.balance, strict=True)
     ]
     wanted = [looks_of(seen) for seen in measured]
-    progress("sharpness and noise")
+    progress("fitting sharpness and noise")
     matches, denoise = match_photos(printed, wanted, scenes)
     parameters += denoise
     fits = []
     for index, photo in enumerate(photos):
-        progress(photo.name)
+        progress(f"fitting {photo.name}")
         focal = photo.focal_35mm_mm or base.focal_35mm_mm or _USUAL_FOCAL_35MM_MM
         lens = fit_lens(photo.pyramid, photo.found, photo.chart.printout, focal)
         exposure = float(colour.balance[index, 1])

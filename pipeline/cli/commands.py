@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import shlex
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +176,13 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         because = f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written"
         return {"would_run": [{"stage": "calibrate", "because": because}]}, 0
+    places = count(1)
     fitted = calibrate_files(
         [Path(photo) for photo in options.photos],
         options.base,
         output,
         options.force,
-        lambda what: options.display.begins(f"fitting {what}"),
+        lambda what: options.display.begins(what, next(places), 2 * len(options.photos) + 2),
     )
     told = {"parameters": fitted.parameters, "notes": fitted.notes} if options.json else {"table": parameters_text(fitted)}
     advice = shlex.join(["inkproof", "run", "EXPERIMENT", "--set", f"photograph.profile={output}"])

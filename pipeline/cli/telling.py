@@ -50,12 +50,14 @@ def one_screen(
         ending: lines that are shown as they are.
     """
     lines = [line for sentence in sentences for line in _wrapped(sentence)]
-    room = n_lines - len(lines) - len(ending) - 2
-    long = [line for name, measured, advice in flags for line in (_cut(f"! {name}: {measured}"), _cut(f"  → {advice}"))]
-    shown = long if len(long) <= room else [_cut(f"! {name}: {advice}") for name, _, advice in flags]
-    if len(shown) > room:
-        names = ", ".join(name for name, _, _ in flags[room - 1 :])
-        shown = [*shown[: room - 1], _cut(f"! and {names}: see the report's section Flags")]
+    room = n_lines - len(lines) - len(ending) - 3
+    shown = [line for name, measured, advice in flags for line in (_cut(f"! {name}: {measured}"), _cut(f"  → {advice}"))]
+    n_told = len(flags)
+    while len(shown) > room and n_told >= 0:
+        rest = ", ".join(name for name, _, _ in flags[n_told:])
+        more = textwrap.wrap(f"! {rest}: see Flags in the report", SCREEN_COLUMNS, subsequent_indent="  ") if rest else []
+        shown = [*(_cut(f"! {name}: {advice}") for name, _, advice in flags[:n_told]), *more]
+        n_told -= 1
     return "\n".join(["", *lines, *([""] if shown else []), *shown, *([""] if ending else []), *ending])
 
 

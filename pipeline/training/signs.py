@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pipeline.datasets.signs import CLASS_NAMES, SignsDataset
+from pipeline.display import Display
+from pipeline.executor import Progress, silent
 from pipeline.models import signs_net
 from pipeline.seeds import generator_for, seed_for
 
@@ -39,6 +40,7 @@ def train(
     n_epochs: int = 4,
     n_workers: int = 2,
     report: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> nn.Module:
     """Returns the network trained on `n_images` of the "train" split, in eval mode.
 
@@ -47,8 +49,9 @@ def train(
 
     Args:
         report: called with one line after each epoch.
+        progress: shows how many images are rendered, and batches of an epoch done.
     """
-    images, labels = render_all(SignsDataset(n_images, "train", seed), n_workers)
+    images, labels = render_all(SignsDataset(n_images, "train", seed), n_workers, progress)
     torch.manual_seed(seed_for(seed, "train-signs", "start"))
     net = signs_net.build().train().to(memory_format=torch.channels_last)
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
@@ -59,7 +62,8 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _PEAK_RATE, total_steps=n_steps, pct_start=0.25)
     for epoch in range(n_epochs):
         started, loss_sum = time.perf_counter(), 0.0
-        for x, y in _batches(images, labels, generator_for(seed, "train-signs", f"epoch-{epoch}")):
+        batches = _batches(images, labels, generator_for(seed, "train-signs", f"epoch-{epoch}"))
+        for x, y in progress(batches, n_steps // n_epochs, f"epoch {epoch + 1} of {n_epochs}, batches"):
             loss = nn.functional.cross_entropy(net(x), y)
             optimiser.zero_grad()
             loss.backward()
@@ -77,9 +81,9 @@ def save(net: nn.Module, path: Path) -> None:
     save_file(state, path, metadata={"class_names": json.dumps(CLASS_NAMES)})
 
 
-def measure(net: nn.Module, dataset: SignsDataset, n_workers: int = 2) -> dict[str, float]:
+def measure(net: nn.Module, dataset: SignsDataset, n_workers: int = 2, progress: Progress = silent) -> dict[str, float]:
     """Returns the top-1 and top-5 accuracy and the share of images that are right with a confidence of 0.8 or more."""
-    images, labels = render_all(dataset, n_workers)
+    images, labels = render_all(dataset, n_workers, progress)
     n_top1 = n_top5 = n_sure = 0
     for first in range(0, len(labels), 256):
         with torch.inference_mode():
@@ -93,13 +97,17 @@ def measure(net: nn.Module, dataset: SignsDataset, n_workers: int = 2) -> dict[s
     return {"n_images": n, "top1_accuracy": n_top1 / n, "top5_accuracy": n_top5 / n, "sure_and_right_rate": n_sure / n}
 
 
-def render_all(dataset: SignsDataset, n_workers: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def render_all(
+    dataset: SignsDataset, n_workers: int = 1, progress: Progress = silent
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Returns all images, uint8 (n, H, W, 3), and labels, int64 (n,), of a dataset, rendered in `n_workers` processes."""
-    labels = np.array([dataset.label(i) for i in range(len(dataset))], np.int64)
+    places = range(len(dataset))
+    labels = np.array([dataset.label(i) for i in places], np.int64)
     if n_workers <= 1:
-        return np.stack([dataset.image(i) for i in range(len(dataset))]), labels
+        return np.stack(list(progress(map(dataset.image, places), len(places), "rendering"))), labels
     with ProcessPoolExecutor(n_workers, get_context("spawn")) as pool:
-        return np.stack(list(pool.map(dataset.image, range(len(dataset)), chunksize=256))), labels
+        rendered = pool.map(dataset.image, places, chunksize=256)
+        return np.stack(list(progress(rendered, len(places), "rendering"))), labels
 
 
 def _batches(
@@ -144,11 +152,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    say = partial(print, file=sys.stderr, flush=True)
-    net = train(options.seed, options.images, options.epochs, options.workers, say)
-    save(net, options.out)
-    say(f"wrote {options.out} ({options.out.stat().st_size} bytes) after {sum(os.times()[:4]) / 3600:.2f} CPU hours")
-    print(json.dumps(measure(net, SignsDataset(1600, "test", options.seed), options.workers)))
+    with Display(sys.stderr) as display:
+        display.begins("train")
+        net = train(options.seed, options.images, options.epochs, options.workers, display.say, display.progress)
+        save(net, options.out)
+        n_bytes, hours = options.out.stat().st_size, sum(os.times()[:4]) / 3600
+        display.say(f"wrote {options.out} ({n_bytes} bytes) after {hours:.2f} CPU hours")
+        display.begins("measure")
+        found = measure(net, SignsDataset(1600, "test", options.seed), options.workers, display.progress)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
