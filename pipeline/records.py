@@ -469,14 +469,54 @@ FINDINGS = {
     "photometric": "brightness and contrast: below 5 % (fast, basic), 20 % (least-likely)",
     "survivors": "no transform destroys every attack",
 }
+# All one-sided; docs/statistics.md says what each does.
 FINDING_TESTS = {
-    "mcnemar": "exact McNemar test on shared images, one-sided",
-    "mantel-haenszel": "Cochran-Mantel-Haenszel test, one-sided",
-    "tost": "two one-sided tests, Newcombe's paired interval",
-    "binomial": "exact binomial test of the bound",
+    "mcnemar": "exact McNemar test",
+    "mantel-haenszel": "Mantel-Haenszel test",
+    "tost": "equivalence test",
+    "binomial": "exact binomial test",
 }
 # Evidence for, evidence against, and neither: both p are 0.05 or more after correction.
 VERDICTS = ("held", "not held", "cannot be told")
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """One number of Kurakin et al. 2016, Tables 1 to 3, beside this run's: `n_hit` of `n` with its 95 % interval.
+
+    `quantity` is a key of PAPER_QUANTITIES, `origin` that of the photographs. `paper` is a share, of `paper_n` images where the
+    paper says or lets infer of how many. `difference` is this run minus the paper; None where this run has nothing to count.
+    """
+
+    table: int
+    case: str
+    attack: str
+    epsilon_8bit: int
+    quantity: str
+    top_k: int
+    origin: str
+    n_hit: int
+    n: int
+    rate: float | None
+    low: float | None
+    high: float | None
+    paper: float
+    paper_n: int | None
+    difference: float | None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the paper's number lies in this run's interval."""
+        return self.n > 0 and self.low <= self.paper <= self.high
+
+
+PAPER_QUANTITIES = {
+    "photo_clean": "clean photographs classified right",
+    "photo_adversarial": "adversarial photographs classified right",
+    "source_clean": "clean files classified right",
+    "source_adversarial": "adversarial files classified right",
+    "destruction_rate": "attacks destroyed by photographs",
+}
 
 
 @dataclass(frozen=True, slots=True)

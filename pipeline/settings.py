@@ -228,7 +228,8 @@ class ExplainSettings:
         choices=("mean", "random", "grey", "black"),
     )
     target: str = setting(
-        "true", 'Class to explain: "true", "predicted" (what the model says of the adversarial file), or a class by name or index.'
+        "true",
+        'Class to explain: "true", "predicted" (what the model says of the adversarial file), or a class by name or index.',
     )
 
 
@@ -238,6 +239,9 @@ class ReportSettings:
 
     title: str = setting("", "Title on the first page (empty: made from the run's name).")
     n_gallery: int = setting(6, "Rows in the gallery.", minimum=0, maximum=60)
+    reproduces: str = setting(
+        "", 'Paper whose tables are set beside this run\'s: "kurakin2016" (empty: none).', choices=("", "kurakin2016")
+    )
 
 
 @dataclass(frozen=True)

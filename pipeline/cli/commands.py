@@ -44,15 +44,15 @@ def init(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.errors import near_match
     from pipeline.store import write_bytes
 
-    templates = {path.stem: path for path in sorted(_templates().glob("*.toml"))}
-    if options.template not in templates:
-        raise WrongUse(f'there is no template "{options.template}".', near_match(options.template, templates))
+    found = {path.stem: path for path in sorted(templates().glob("*.toml"))}
+    if options.template not in found:
+        raise WrongUse(f'there is no template "{options.template}".', near_match(options.template, found))
     file = Path(options.file)
     if file.exists() and not options.force:
         raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
     if not options.dry_run:
         name = f'name = "{_run_name(file.stem)}"'
-        text = templates[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
+        text = found[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
         write_bytes(file, text.encode())
     return {"wrote": str(file), "template": options.template, "next": shlex.join(["inkproof", "run", str(file)])}, 0
 
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def demo(options: argparse.Namespace) -> tuple[Any, int]:
-    options.experiment = _templates() / "demo.toml"
+    options.experiment = templates() / "demo.toml"
     experiment, run, context = _opened(options)
     return _run_experiment(experiment, run, context, options)
 
@@ -331,6 +331,7 @@ def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     return {"screen": one_screen(result.get("headline", ()), flags, ending)}
 
 
-def _templates() -> Path:
+def templates() -> Path:
+    """Returns the folder of experiment files that come with the program."""
     packaged = Path(__file__).parents[1] / "examples"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.cli import commands
+from pipeline.cli import commands, reproduce
 from pipeline.cli.commands import STAGE_HELP
 from pipeline.cli.telling import KINDS
 from pipeline.errors import WrongUse, near_match
@@ -18,6 +18,7 @@ COMMANDS = (
     "status",
     "plan",
     "demo",
+    "reproduce",
     "calibrate",
     "import-predictions",
     "transfer",
@@ -101,6 +102,21 @@ def command_parser() -> argparse.ArgumentParser:
     ):
         planner.add_argument(f"--{name}", type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
     add("demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
+    repeater = add(
+        "reproduce",
+        reproduce.reproduce,
+        "run a paper's experiment, and set its tables beside this run's with which of its findings hold",
+        "inkproof reproduce kurakin2016 --small",
+        experiment=False,
+    )
+    repeater.add_argument("paper", choices=reproduce.PAPERS, help="Kurakin, Goodfellow and Bengio 2016: kurakin2016")
+    repeater.add_argument("--small", action="store_true", help="epsilon 4 and 16 instead of 2, 4, 8 and 16")
+    repeater.add_argument(
+        "--photos",
+        choices=("any", "me", "simulated"),
+        default="any",
+        help="me: those that you take; simulated; any: yours if there are some, else simulated (default: any)",
+    )
     fitter = add(
         "calibrate",
         commands.calibrate,

@@ -106,6 +106,25 @@ def published_rates() -> tuple[tuple[str, str, int, int, float], ...]:
     )
 
 
+def published_accuracies() -> tuple[tuple[str, str, int, str, int, float, int], ...]:
+    """Returns Tables 1 and 2 one number at a time: (case, attack, epsilon_8bit, quantity, top_k, accuracy in [0, 1], images).
+
+    A quantity is "photo" or "source", and "clean" or "adversarial", joined by an underscore.
+    """
+    return tuple(
+        (
+            *(case, row.attack, row.epsilon_8bit, f"{where}_{variant}", top_k),
+            getattr(row, f"{where}_{variant}_top{top_k}") / 100,
+            row.n_photographed if where == "photo" else N_SELECTED,
+        )
+        for case, table in (("average", PAPER_TABLE_1), ("prefiltered", PAPER_TABLE_2))
+        for row in table
+        for where in ("photo", "source")
+        for variant in ("clean", "adversarial")
+        for top_k in (1, 5)
+    )
+
+
 def in_figure_6(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
     """Returns the cells (case, attack, epsilon_8bit) that are like those of Fig. 6: random images at epsilon 16.
 

@@ -108,7 +108,7 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     counts = [count * share for count in (n_both, n_lost, n_won, n - n_both - n_lost - n_won)]
     above, below = _exceeds(counts, low), 1 - _exceeds(counts, high)
     return OneSided(
-        n, worth.n_effective, n_lost, n_won, (n_lost - n_won) / n, max(above, below), min(1.0, 2 * min(1 - above, 1 - below))
+        n, worth.n_effective, None, None, (n_lost - n_won) / n, max(above, below), min(1.0, 2 * min(1 - above, 1 - below))
     )
 
 

@@ -191,6 +191,7 @@ class ReportContent:
     survival: tuple[SurvivalCurve, ...] = ()
     explanations: Explanations | None = None
     findings: tuple[FindingRow, ...] = ()
+    reproduces: str = ""
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pipeline.metrics.kurakin2016 import ITERATIVE, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.records import CASES, FINDING_TESTS, PHOTO, SOURCE, VERDICTS, AccuracyRow, FindingRow, RateRow
 from pipeline.reporting.content import TransformAxis
+from pipeline.reporting.tables import points
 from pipeline.reporting.words import (
     ATTACK_TITLES,
     attack_order,
@@ -76,7 +77,8 @@ def told_test(row: FindingRow) -> str:
     """Returns a test in words: what was counted, on how many images, and the p of the statement and of its opposite."""
     worth = f", worth {row.n_effective:.0f}" if row.n_effective is not None and round(row.n_effective) < row.n else ""
     sides = f", {row.n_for} for and {row.n_against} against" if row.n_for is not None else ""
-    told = f"n {row.n} of {count(row.n_images, 'image')}{worth}{sides}; p {p_value(row.p)}"
+    moved = f", difference {points(row.difference, 1)} points" if row.difference is not None else ""
+    told = f"n {row.n} of {count(row.n_images, 'image')}{worth}{sides}{moved}; p {p_value(row.p)}"
     if row.part:
         return f"{told}, of the opposite {p_value(row.p_against)}"
     return (

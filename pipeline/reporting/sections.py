@@ -14,6 +14,7 @@ from pipeline.reporting.gallery import gallery_section
 from pipeline.reporting.how_to_read import how_to_read
 from pipeline.reporting.judges import judges_section
 from pipeline.reporting.photo_results import photo_results, predicted_section
+from pipeline.reporting.reproduction import reproduction_section
 from pipeline.reporting.run_flags import flags_section, marked
 from pipeline.reporting.selection import selection_section
 from pipeline.reporting.settings_section import settings_section
@@ -24,6 +25,7 @@ from pipeline.reporting.transform_results import transform_results
 _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], bool], ...] = (
     ("summary", "Summary", front_page, False),
     ("how-to-read", "How to read this report", how_to_read, False),
+    ("paper", "The paper beside this run", reproduction_section, False),
     ("selection", "Selection", selection_section, False),
     ("model", "About the model", about_model, False),
     ("photographs", "Results from photographs", photo_results, False),

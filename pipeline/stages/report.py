@@ -49,6 +49,7 @@ from pipeline.settings import Experiment
 from pipeline.stages.examples import Examples
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.outcome import Outcome
+from pipeline.stages.reproduction import title_of, write_reproduction
 from pipeline.stages.thresholds import survival_curves
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
 from pipeline.version import VERSION
@@ -69,7 +70,10 @@ _N_GALLERY_LABELS = 3
 
 
 def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
-    """Writes `report.pdf`, `report.html`, `figures/` and `tables/`; the summary holds the sentences that matter."""
+    """Writes `report.pdf`, `report.html`, `figures/` and `tables/`; the summary holds the sentences that matter.
+
+    A run that sets out to reproduce a paper gets `reproduction.md`, `.csv` and `.json` too.
+    """
     content = _content(experiment, run)
     said = sections(content)
     documents = {"report.pdf": build_report, "report.html": build_page}
@@ -87,6 +91,7 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
     for folder in ("figures", "tables"):
         replace_folder(run.reports / folder, {name.removeprefix(f"{folder}/") for name in written})
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
+    written += write_reproduction(content, run)
     return Outcome((*documents, *written), {"n_figures": len(drawn), "headline": headline})
 
 
@@ -111,7 +116,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
     height, width = model["input_size"]
     return ReportContent(
         run=run.name,
-        title=experiment.report.title or f"Adversarial images of {run.name}, printed and photographed",
+        title=title_of(experiment, run, simulated),
         settings={},
         experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
@@ -136,6 +141,7 @@ def _content(experiment: Experiment, run: Run) -> ReportContent:
         model_flags=_model_flags(selection),
         comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
+        reproduces=experiment.report.reproduces,
         findings=tuple(record_from(FindingRow, row) for row in rates["findings"]),
         explanations=read_explanations(run, pairs, views, predictions, class_names),
         survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
