@@ -14,12 +14,10 @@ ITERATIVE = METHODS[1:]
 # Sec. 4, at epsilon 16: brightness and contrast destroy less than this of each method's attacks.
 PHOTOMETRIC_BOUNDS = {"fgsm": 0.05, "bim": 0.05, "illc": 0.20}
 # The transforms of Fig. 6. Its curves are drawn, not tabulated: of their heights the paper's text says only this.
-FIGURE_6 = {
-    "brightness": "below 5 % (fast, basic iterative), below 20 % (least-likely class)",
-    "contrast": "below 5 % (fast, basic iterative), below 20 % (least-likely class)",
-    "blur": "more than brightness and contrast; iterative methods up to 80-90 %; never 100 %",
-    "noise": "more than brightness and contrast; iterative methods up to 80-90 %; never 100 %",
-    "jpeg": "more than brightness and contrast; iterative methods up to 80-90 %; never 100 %",
+FIGURE_6 = ("brightness", "contrast", "blur", "noise", "jpeg")
+FIGURE_6_TEXT = {
+    "brightness and contrast": "below 5 % for fast and basic iterative, below 20 % for the least-likely class",
+    "blur, noise and JPEG": "more; for the iterative methods up to 80 to 90 %, for none 100 %",
 }
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.metrics.kurakin2016 import FIGURE_6, METHODS, in_figure_6, published_accuracies, published_rates
+from pipeline.metrics.kurakin2016 import FIGURE_6, FIGURE_6_TEXT, METHODS, in_figure_6, published_accuracies, published_rates
 from pipeline.records import CASES, PHOTO, SOURCE, PaperRow, RateRow
 from pipeline.reporting.content import ReportContent
 from pipeline.reporting.tables import Cell, Column, Table, points
-from pipeline.reporting.words import CASE_TITLES, NOTHING_ELIGIBLE, attack_title, axis_of, interval, number, percent
+from pipeline.reporting.words import CASE_TITLES, NOTHING_ELIGIBLE, attack_order, attack_title, axis_of, interval, number, percent
 
 _TABLES = {"average": 1, "prefiltered": 2}
 _VARIANTS = {"clean": "clean", "adversarial": "adv."}
@@ -56,38 +56,24 @@ def figure_6_table(content: ReportContent) -> Table | None:
     """Returns how high the curves of Fig. 6 rise in this run, beside what the paper's text says; None without its transforms."""
     rows = figure_6_rates(content)
     body, rules = [], set()
-    for transform, said in FIGURE_6.items():
+    for transform in FIGURE_6:
         of_transform = [row for row in rows if row.transform == transform]
         if of_transform and body:
             rules.add(len(body))
-        for place, (attack, top_k) in enumerate(dict.fromkeys((row.attack, row.top_k) for row in of_transform)):
-            curve = [row for row in of_transform if (row.attack, row.top_k) == (attack, top_k)]
-            highest = max(curve, key=lambda row: row.destruction_rate)
-            body.append(
-                (
-                    Cell("" if place else axis_of(transform, content.axes).title),
-                    Cell(attack_title(attack)),
-                    Cell(f"top-{top_k}"),
-                    Cell(
-                        percent(highest.destruction_rate), _counted(highest.n_hit, highest.n_eligible, highest.low, highest.high)
-                    ),
-                    Cell(number(highest.parameter or 0)),
-                    Cell("" if place else said.split("; ")[0], "" if place else "; ".join(said.split("; ")[1:])),
-                )
-            )
-    columns = (
-        Column("Transform", is_number=False, is_stub=True),
-        Column("Method", is_number=False),
-        Column("", is_number=False),
-        Column("highest rate"),
-        Column("at"),
-        Column("the paper's text", is_number=False),
-    )
+        for place, attack in enumerate(attack_order(row.attack for row in of_transform)):
+            curves = ([row for row in of_transform if (row.attack, row.top_k) == (attack, k)] for k in (1, 5))
+            front = (Cell("" if place else axis_of(transform, content.axes).title), Cell(attack_title(attack)))
+            body.append((*front, *(cell for curve in curves for cell in _highest(curve))))
+    stubs = (Column("Transform", is_number=False, is_stub=True), Column("Method", is_number=False, is_stub=True))
+    columns = [Column(header, f"top-{k}") for k in (1, 5) for header in ("highest rate", "at")]
+    said = "; ".join(f"{words}: {text}" for words, text in FIGURE_6_TEXT.items())
     note = (
-        f"The highest point of each curve, {_scope(rows)}: destroyed / eligible and the 95 % Wilson interval in per cent "
-        "beneath. The paper draws its curves, of 1,000 images, without numbers; the last column is what its text says of them."
+        f"The highest point of each curve and the parameter it stands at, {_scope(rows)}: destroyed / eligible and the 95 % "
+        f"Wilson interval in per cent beneath. The paper draws its curves, of 1,000 images, without numbers; its "
+        f"text says: {said}."
     )
-    return Table("R6", "Digital transforms (the paper's Fig. 6)", columns, tuple(body), note, frozenset(rules)) if body else None
+    title = "How high each curve rises, beside the paper's Fig. 6"
+    return Table("R6", title, (*stubs, *columns), tuple(body), note, frozenset(rules)) if body else None
 
 
 def figure_6_rates(content: ReportContent) -> list[RateRow]:
@@ -120,6 +106,37 @@ def _accuracy_table(case: str, rows: Sequence[PaperRow]) -> Table:
             cells = (found.get((attack, epsilon, f"{where}_{variant}", top_k)) for where, top_k in keys)
             body.append((*front, *(cell for row in cells for cell in _beside(row, ""))))
         previous = attack
+    stubs = (
+        Column("Method", is_number=False, is_stub=True),
+        Column("ε", is_stub=True),
+        Column("", is_number=False, is_stub=True),
+    )
+    columns = [Column(side, f"{_WHERE[where]}, top-{top_k}") for where, top_k in keys for side in ("this run", "paper")]
+    note = (
+        "Images classified right: k/n beneath this run's, beneath the paper's the difference in points (this run minus the "
+        "paper). The paper judged 102 files a cell, and 90 to 102 photographs."
+    )
+    title = f"Accuracy, {CASE_TITLES[case]}, beside the paper's Table {_TABLES[case]}"
+    return Table(f"R{_TABLES[case]}", title, (*stubs, *columns), tuple(body), note, frozenset(rules))
+
+
+def _rate_table(case: str, rows: Sequence[PaperRow]) -> Table:
+    found = {(row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+    body, rules, previous = [], set(), ""
+    for attack, epsilon in dict.fromkeys(key[:2] for key in found):
+        if previous not in ("", attack):
+            rules.add(len(body))
+        front = (Cell("" if attack == previous else attack_title(attack)), Cell(str(epsilon)))
+        cells = (found.get((attack, epsilon, top_k)) for top_k in (1, 5))
+        body.append((*front, *(cell for row in cells for cell in _beside(row, interval(row.low, row.high) if row else ""))))
+        previous = attack
+    columns = [Column(side, f"top-{top_k}") for top_k in (1, 5) for side in ("this run", "paper")]
+    n_within = sum(row.is_within for row in rows)
+    note = (
+        "Destroyed / eligible attacks and the 95 % interval in per cent beneath this run's, beneath the paper's the difference "
+        f"in points (this run minus the paper). The paper's number lies in this run's interval in {n_within} of {len(rows)}. "
+        "The paper does not print how many attacks were eligible."
+    )
     stubs = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True))
     title = f"Destruction rate by photographs, {CASE_TITLES[case]}, beside the paper's Table 3"
     return Table("R3" if case == "average" else "R4", title, (*stubs, *columns), tuple(body), note, frozenset(rules))
@@ -135,8 +152,12 @@ def _beside(row: PaperRow | None, ends: str) -> tuple[Cell, Cell]:
     return ours, Cell(percent(row.paper), difference)
 
 
-def _counted(n_hit: int, n: int, low: float | None, high: float | None) -> str:
-    return f"{n_hit}/{n} · {interval(low, high)}"
+def _highest(curve: Sequence[RateRow]) -> tuple[Cell, Cell]:
+    if not curve:
+        return Cell("–"), Cell("–")
+    row = max(curve, key=lambda row: row.destruction_rate)
+    counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
+    return Cell(percent(row.destruction_rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
 
 
 def _scope(rows: Iterable[RateRow]) -> str:
