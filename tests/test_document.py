@@ -11,6 +11,8 @@ import numpy as np
 import pypdfium2
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle, PathPatch, Rectangle
+from matplotlib.path import Path
 from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 from test_reporting import make_content, pages
@@ -92,6 +94,26 @@ class TestVectorFigures:
         page, png = page[:rows, :columns], png[:rows, :columns]
         assert np.abs(page - png).mean() < 3.5
         assert np.abs(page[::-1] - png).mean() > 10
+
+    @pytest.mark.parametrize("kind", ["picture", "hatch", "dashes", "see-through", "clipped", "curved"])
+    def test_each_kind_of_artist_lies_where_matplotlib_draws_it(self, kind):
+        figure = Figure(figsize=(2, 2))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        if kind == "picture":
+            axes.imshow(np.arange(16).reshape(4, 4), extent=(0, 1, 0, 1), interpolation="nearest")
+        elif kind == "clipped":
+            axes.add_patch(Rectangle((0, 0), 1, 1, color="k", clip_path=Circle((0.3, 0.3), 0.2, transform=axes.transData)))
+        elif kind == "dashes":
+            axes.plot([0.1, 0.9], [0.1, 0.9], "--", linewidth=20, color="k")
+        elif kind == "curved":
+            axes.add_patch(PathPatch(Path([(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.1)], [1, 3, 3, 79])))
+        else:
+            look = {"hatch": {"hatch": "x", "facecolor": "none"}, "see-through": {"facecolor": "k", "alpha": 0.3}}[kind]
+            axes.add_patch(Rectangle((0.2, 0.1), 0.6, 0.7, **look))
+        page = coarse(pypdfium2.PdfDocument(drawn(figure))[0].render(scale=figures.DPI / 72).to_pil())
+        assert np.abs(page - coarse(Image.open(io.BytesIO(figures.png(figure))))).mean() < 1.8
 
     def test_its_text_is_text_and_its_pictures_are_one_object_each(self):
         made = drawn(everything())
