@@ -103,11 +103,11 @@ def directions_of(transforms: Iterable[str], resolutions: Mapping[str, float]) -
 # Name, the value that stands for the unchanged file, and the values that are looked at first. The ends lie beyond those of
 # Kurakin et al. 2016, Fig. 6. There is no JPEG quality 101: it stands for the file before it is compressed.
 _LADDERS: dict[str, tuple[tuple[str, float, tuple[float, ...]], ...]] = {
-    "brightness": (("down", 0, (-10, -20, -40, -80)), ("up", 0, (10, 20, 40, 80))),
-    "contrast": (("down", 1, (0.8, 0.6, 0.4, 0.2)), ("up", 1, (1.2, 1.4, 1.7, 2))),
-    "blur": (("up", 0, (0.5, 1, 2, 4)),),
-    "noise": (("up", 0, (5, 10, 20, 40)),),
-    "jpeg": (("down", 101, (90, 70, 40, 10)),),
+    "brightness": (("down", 0, (-10, -20, -40, -60, -80)), ("up", 0, (10, 20, 40, 60, 80))),
+    "contrast": (("down", 1, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2)), ("up", 1, (1.2, 1.4, 1.7, 2))),
+    "blur": (("up", 0, (0.5, 1, 1.5, 2, 3, 4)),),
+    "noise": (("up", 0, (5, 10, 20, 30, 40)),),
+    "jpeg": (("down", 101, (90, 70, 50, 30, 20, 10)),),
 }
 
 

@@ -18,6 +18,7 @@ from pipeline.reporting.words import CASE_TITLES, attack_order, attack_title, ax
 _N_COLUMNS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1.2, 1.2)))
 _TWO_WAYS = ("brightness", "contrast")
+_SHORT = {"blur": "Blur", "noise": "Noise"}
 _WAYS = {"down": "lowered", "up": "raised"}
 
 
@@ -94,7 +95,7 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     found = {(curve.attack, curve.epsilon_8bit, curve.transform, curve.direction): curve for curve in curves}
     columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True), Column("n", is_stub=True)]
-    columns += [Column(_WAYS[way], axis_of(name).title) for name, way in directions]
+    columns += [_column(*direction) for direction in directions]
     rows, rules, previous = [], set(), ""
     for cell in dict.fromkeys((curve.attack, curve.epsilon_8bit) for curve in curves):
         if previous not in ("", cell[0]):
@@ -112,6 +113,12 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     )
     title = f"Median threshold, {CASE_TITLES.get(curves[0].case, curves[0].case)}"
     return Table(table_number, title, tuple(columns), tuple(rows), note, frozenset(rules))
+
+
+def _column(transform: str, direction: str) -> Column:
+    """Only what goes both ways says which: the table is as broad as the page."""
+    axis = axis_of(transform)
+    return Column(_WAYS[direction], axis.title) if transform in _TWO_WAYS else Column(_SHORT.get(transform, axis.title))
 
 
 def _median_cell(curve: SurvivalCurve) -> Cell:
