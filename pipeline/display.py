@@ -1,4 +1,4 @@
-"""How far a command is: one line that is renewed each second on a terminal, a plain line every ten seconds elsewhere."""
+"""How far a command is: one line that is renewed twice a second on a terminal, a plain line every ten seconds elsewhere."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 LINE_EVERY_S = 10.0
-_TICK_S = 1.0
+_TICK_S = 0.5
 _REDRAW_S = 0.1
 _COLUMNS = 80
 _CLEAR = "\r\x1b[K"
@@ -25,7 +25,7 @@ class _Task:
 class Display:
     """Tells on a stream what is being done, with done and total, rate and time left, also while nothing moves.
 
-    `progress` is what a `Context` wants. Nothing is written in the first second, nor where `shows` is False; what is written on a
+    `progress` is what a `Context` wants. Nothing is written at once, nor where `shows` is False; what is written on a
     terminal is gone when the display is closed.
     """
 
@@ -72,7 +72,8 @@ class Display:
         if self._shows:
             with self._lock:
                 self._clear()
-                print(text, file=self._stream, flush=True)
+                self._stream.write(text + "\n")
+                self._stream.flush()
 
     @property
     def elapsed_s(self) -> float:
@@ -95,7 +96,7 @@ class Display:
 
     def _tick(self) -> None:
         while not self._closed.wait(_TICK_S):
-            self._draw(_TICK_S / 2 if self._is_terminal else LINE_EVERY_S)
+            self._draw(_TICK_S if self._is_terminal else LINE_EVERY_S)
 
     def _draw(self, at_most_every_s: float) -> None:
         with self._lock:
