@@ -18,7 +18,7 @@ from pipeline.errors import WrongUse
 from pipeline.executor import Context
 from pipeline.explaining import explained, how_for
 from pipeline.explaining.gradcam import gradcam_maps
-from pipeline.explaining.occlusion import PATCH_VALUES, default_sizes, fill_pictures, occlusion_maps
+from pipeline.explaining.occlusion import BATCH_SIZE, PATCH_VALUES, default_sizes, fill_pictures, occlusion_maps
 from pipeline.flow import run_stage, status
 from pipeline.images import read_image, read_png, to_model
 from pipeline.models import load_classifier
@@ -291,6 +291,18 @@ def test_a_map_has_the_same_bits_alone_and_among_others(signs, sign_pictures):
         assert alone.logits[0] == together.logits[place] and alone.probabilities[0] == together.probabilities[place]
         for method in how.methods:
             assert np.array_equal(alone.maps[method][0], together.maps[method][place]), method
+
+
+def test_every_batch_has_one_size():
+    model, sizes = linear(), []
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return model.logits(x)
+
+    x = to_model(pictures(2))
+    occlusion_maps(counted, x, torch.tensor([0, 1]), fill_pictures(x, "grey"), 4, 4)
+    assert sizes == [BATCH_SIZE, BATCH_SIZE], "2 x (1 + 9) pictures, filled up"
 
 
 @pytest.mark.parametrize(
