@@ -10,13 +10,12 @@ from matplotlib.colors import ListedColormap, Normalize
 # Purple against, orange for, as colour-blind readers tell them apart. Grad-CAM has no against: the half of it that is used.
 _COLOURS = "PuOr_r"
 _USED = {"occlusion": (0.0, 1.0), "gradcam": (0.5, 1.0)}
-_LEAST_SCALE = 1e-12
 _PICTURE_CONTRAST = 0.3
 
 
 def scale_of(maps: np.ndarray) -> float:
-    """Returns the end of the scale that maps (N, H, W) share: their largest absolute value."""
-    return max(float(np.abs(maps).max()), _LEAST_SCALE)
+    """Returns the end of the scale that maps (N, H, W) share: their largest absolute value, 1 for empty maps."""
+    return float(np.abs(maps).max()) or 1.0
 
 
 def heat_colours(method: str, scale: float) -> ScalarMappable:
