@@ -12,12 +12,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_reporting import gallery_item, make_content, rate
+from test_reporting import gallery_item, make_content, picture, rate
 
-from pipeline.reporting import figures, rate_figures
-from pipeline.reporting.blocks import Figure, Gallery, Section, TableBlock, TextTable, plain
+from pipeline.reporting import rate_figures
+from pipeline.reporting.blocks import Code, Figure, Findings, Gallery, Section, Subheading, TableBlock, TextTable, Tiles, plain
+from pipeline.reporting.findings import Check, Finding
+from pipeline.reporting.gallery import gallery_section
 from pipeline.reporting.pages import SIMULATED_BAND
 from pipeline.reporting.sections import sections
+from pipeline.reporting.summary import Tile
 from pipeline.reporting.tables import Cell, Column, Table
 from pipeline.reporting.web import build_page
 from pipeline.reporting.web.pairs import DESTROYED, NOT_PHOTOGRAPHED, NOT_WORKING, SURVIVED, outcome
@@ -72,7 +75,7 @@ def words_of(markup):
 
 def test_the_same_content_gives_the_same_bytes(content, markup):
     assert build_page(content).decode("utf-8") == markup
-    assert build_page(replace(content, title="Another")).decode("utf-8") != markup
+    assert build_page(content, ()) != build_page(replace(content, title="Another"), ())
 
 
 def test_the_page_says_what_the_sections_say_in_their_order(content, markup):
@@ -134,6 +137,10 @@ def test_names_of_classes_files_and_titles_are_shown_as_they_are_and_never_run()
     item = replace(gallery_item(0, "fgsm", 4, name=HOSTILE), image_id=HOSTILE, attack=HOSTILE, cases=(HOSTILE,))
     blocks = (
         plain(HOSTILE),
+        Subheading(HOSTILE),
+        Code(HOSTILE),
+        Tiles((Tile(HOSTILE, HOSTILE),)),
+        Findings((Finding(HOSTILE, (Check(HOSTILE, True, HOSTILE),), 1, 1),)),
         TableBlock(HOSTILE, table, HOSTILE),
         TextTable(HOSTILE, (HOSTILE, "b"), ((HOSTILE, HOSTILE),), (0.5, 0.5)),
         Gallery((item, gallery_item(1, "bim", 8)), True),
@@ -143,6 +150,7 @@ def test_names_of_classes_files_and_titles_are_shown_as_they_are_and_never_run()
     assert not page.unbalanced and not page.open
     assert len(page.all("script")) == 1 and not any("onerror" in attributes for _, attributes in page.elements)
     assert all(a["src"].startswith("data:") for a in page.all("img"))
+    assert page.all("article")[0]["data-attack"] == page.all("article")[0]["data-cases"] == HOSTILE
     assert "".join(page.texts).count('onerror="alert(1)"> "&\'') > 20
 
 
@@ -172,10 +180,19 @@ def test_small_pictures_are_lossless_and_large_ones_are_reduced(size, kind):
     from PIL import Image
 
     pixels = np.random.default_rng(3).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    head, data = picture_uri(pixels).split(",")
+    head, data = picture_uri(pixels, 320).split(",")
     assert head == f"data:image/{kind};base64"
     seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert seen.shape == (min(size, 320), min(size, 320), 3) and (kind == "jpeg" or np.array_equal(seen, pixels))
+
+
+def test_the_largest_gallery_of_noisy_photographs_stays_below_15_mb_and_says_that_they_are_reduced():
+    noise = np.random.default_rng(4).normal(0, 20, (240, 240, 3))
+    item = gallery_item(0, "fgsm", 16, pixels=np.clip(picture(0, 240) + noise, 0, 255).astype(np.uint8))
+    content = make_content(grids={}, gallery=(item,) * 60)
+    made = build_page(content, (Section("gallery", "Gallery", gallery_section(content)),))
+    assert 8e6 < len(made) < 14e6 and b"reduced to 177 pixels" in made
+    assert b"reduced to" not in build_page(content, (Section("gallery", "Gallery", gallery_section(make_content())),))
 
 
 def test_the_outcome_is_that_of_a_working_attack_alone():
@@ -274,7 +291,8 @@ def acted_page():
     items = make_content(n_gallery=12).gallery
     cases = [("average",), ("average", "prefiltered"), ("prefiltered",)]
     items = tuple(replace(item, cases=cases[place % 3]) for place, item in enumerate(items))
-    said = (Section("summary", "Summary", (table, Gallery(items, True))),)
+    wide = TextTable("wide", ("words",) * 9, (("more words",) * 9,), (1 / 9,) * 9)
+    said = (Section("summary", "Summary", (table, wide, Gallery(items, True))),)
     return build_page(make_content(grids={}, title=HOSTILE), said).decode("utf-8")
 
 
