@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import COMMANDS, main
+from pipeline.records import RUN_FLAGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,6 +117,19 @@ def test_a_finished_run_names_its_report_and_can_be_called_by_its_name(finished,
     assert code == 0 and str(finished / "reports/small/report.pdf") in out and err == ""
     code, out, _ = run_command(capsys, "status", "small", "--workspace", str(finished), "--json")
     assert {stage["state"] for stage in json.loads(out)["stages"]} == {"done"}
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_a_finished_run_ends_with_one_screen_that_says_what_matters(command, finished, capsys):
+    code, out, _ = run_command(capsys, command, "small", "--workspace", str(finished))
+    lines = [line for line in out.splitlines() if not line.startswith("✓")]
+    record = json.loads((finished / "reports/small/.stages/report.json").read_text(encoding="utf-8"))
+    assert code == 0 and len(lines) <= 24
+    assert max(len(line) for line in lines if str(finished) not in line) <= 100
+    assert len(record["summary"]["headline"]) == 3 == sum(line.startswith("- ") for line in lines)
+    for words in ("! simulated: ", "! few-eligible: ", "report.pdf", "report.html", "Next: inkproof plan ", "It took "):
+        assert words in out
+    assert RUN_FLAGS["simulated"].what_to_do in out
 
 
 def test_rate_prints_the_destruction_rates_with_their_counts(finished, capsys):
