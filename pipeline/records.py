@@ -613,7 +613,9 @@ class TransferRow:
     adversarial one under this condition of `n_fooled` wrong. The clean image is the file, or the photograph where the judge
     never saw the file (`clean_from`). In photographs `n_control` of the `n_clean_right` have a clean photograph and
     `n_control_right` of these the judge gets right: what is missing there was lost to print and camera, not to the attack.
-    `n_hit` of `n_eligible` is Eq. 1 for this judge. Rates are None where their n is 0 and where they cannot be known.
+    `n_hit` of `n_eligible` is Eq. 1 for this judge. Rates are None where their n is 0 and where they cannot be known. In
+    photographs the images share pages: `interval` and `n_clusters` are those of AccuracyRow, `fooled_n_effective` and
+    `n_effective` the numbers of independent images that the two rates rest on.
     """
 
     case: str
@@ -638,6 +640,10 @@ class TransferRow:
     destruction_rate: float | None
     low: float | None
     high: float | None
+    interval: str = "wilson"
+    n_clusters: int | None = None
+    fooled_n_effective: float | None = None
+    n_effective: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -668,7 +674,8 @@ class ComparedRow:
     """One rate measured on real photographs beside the one that simulated photographs predict, over the same `n` pairs.
 
     `quantity` is a key of COMPARED. `n_measured`, `n_predicted` and `n_both` of the pairs count for the measured rate, for the
-    predicted one, and for both. Intervals are 95 %; `difference` is predicted minus measured. Rates are None where n is 0.
+    predicted one, and for both. Intervals are 95 %; `difference` is predicted minus measured. `interval`, `n_clusters` and
+    `n_effective` are those of AccuracyRow, the last one of the differences. Rates are None where n is 0.
     """
 
     case: str
@@ -689,6 +696,9 @@ class ComparedRow:
     difference: float | None
     difference_low: float | None
     difference_high: float | None
+    interval: str = "wilson"
+    n_clusters: int | None = None
+    n_effective: float | None = None
 
     @property
     def is_within(self) -> bool:

@@ -19,7 +19,7 @@ from pipeline.images import read_png
 from pipeline.judging.classes import NO_CLASS, Answers, check_every_class, class_map
 from pipeline.judging.counting import transfer_rows
 from pipeline.judging.matrix import gaussian_of_norm
-from pipeline.metrics import l2_8bit, wilson
+from pipeline.metrics import cluster_interval, l2_8bit, wilson
 from pipeline.models import load_classifier
 from pipeline.models.signs_net import CLASS_NAMES
 from pipeline.records import Judgement, Pair, TransferRow, View
@@ -205,6 +205,7 @@ def test_every_transfer_count_follows_from_the_judgements(judged):
         for j in read_table(run.reports / "judged.parquet", Judgement)
     }
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    pages = {placed.pair_id: placed.page for placed in read_layout(run).placements}
     rows = [row for row in transfer_of(judged) if row.judge == "cousin"]
     assert sum(row.n_fooled for row in rows) > 0 and sum(row.n_hit for row in rows) > 0
     for row in rows:
@@ -222,7 +223,14 @@ def test_every_transfer_count_follows_from_the_judgements(judged):
         if row.transform == "photo":
             assert (row.n_eligible, row.n_hit) == (len(clean - file), len((clean - file) & here))
             assert (row.n_control, row.n_control_right) == (len(clean), len(clean & right("photo", "clean")))
-        assert (row.fooled_low, row.fooled_high) == (wilson(row.n_fooled, row.n_clean_right) or (None, None))
+        if row.transform == "photo":
+            fooled = [(pair not in here, pages[pair]) for pair in sorted(clean)]
+            expected = cluster_interval([hit for hit, _ in fooled], [page for _, page in fooled])
+            assert row.n_clusters == (len({page for _, page in fooled}) or None)
+        else:
+            expected = wilson(row.n_fooled, row.n_clean_right)
+            assert (row.interval, row.n_clusters, row.n_effective) == ("wilson", None, None)
+        assert (row.fooled_low, row.fooled_high) == pytest.approx(expected or (None, None))
         assert (row.fooled_rate is None) == (row.n_clean_right == 0)
 
 

@@ -17,6 +17,7 @@ from pipeline.metrics import paired_difference, wilson
 from pipeline.records import PHOTO, Capture, ComparedRow, Pair, Prediction, View
 from pipeline.reporting.rate_tables import compared_tables
 from pipeline.reporting.tables import as_text
+from pipeline.stages.judged import Judged
 from pipeline.stages.predicted_rates import compared_rates
 from pipeline.store import Run, read_json, read_stage_record, read_table
 
@@ -187,7 +188,7 @@ class TestPairing:
 
     def rows(self, labels, *photos):
         predictions = {name: Prediction(name, 3, (label, 9, 8, 7, 6), (1.0, 0, 0, 0, 0), 0.0) for name, label in labels.items()}
-        found = compared_rates([("average", "bim", 8)], [self.PAIR], self.views(*photos), predictions, (1,))
+        found = compared_rates({("average", "bim", 8): [self.PAIR]}, Judged(self.views(*photos), predictions), (1,))
         return [row for row in found if row.quantity == "destruction_rate"]
 
     def test_the_photograph_with_the_least_expected_error_speaks_for_its_page(self):

@@ -1,16 +1,20 @@
 """Counts how often an attack made on one model fools the others: on the file, in photographs, and what photographs undo."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.metrics import destruction_counts, wilson
+from pipeline.metrics import EffectiveNumber, destruction_counts, effective_number, wilson
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Prediction, TransferRow, View
 
 FROM_FILE, FROM_PHOTO = "file", "photo"
 
 
 def transfer_rows(
-    cells: Sequence[tuple[str, str, int]], pairs: Iterable[Pair], judgements: Iterable[Judgement], top_ks: Sequence[int] = (1, 5)
+    cells: Sequence[tuple[str, str, int]],
+    pairs: Iterable[Pair],
+    judgements: Iterable[Judgement],
+    top_ks: Sequence[int] = (1, 5),
+    page_of: Mapping[str, int] | None = None,
 ) -> list[TransferRow]:
     """Returns the counts of every cell, judge and condition, in the order in which the judges first speak.
 
@@ -19,6 +23,7 @@ def transfer_rows(
     Args:
         cells: (case, attack, epsilon_8bit) of the run.
         judgements: of all judges; `attacked_judgements` puts the attacked model beside them.
+        page_of: the page that each pair is printed on; a pair that it does not tell of is on a page of its own.
     """
     by_judge: dict[str, list[Judgement]] = defaultdict(list)
     for judgement in judgements:
@@ -29,7 +34,7 @@ def transfer_rows(
         for case in pair.cases:
             by_cell[case, pair.attack, pair.epsilon_8bit].append(pair)
     return [
-        _row(cell, by_cell.get(cell, []), judge, bench, condition, top_k)
+        _row(cell, by_cell.get(cell, []), judge, bench, condition, top_k, page_of or {})
         for cell in cells
         for judge, bench in benches.items()
         for condition in bench.conditions
@@ -98,7 +103,13 @@ def _subject(variant: str, transform: str, image_id: str, pair_id: str) -> str:
 
 
 def _row(
-    cell: tuple[str, str, int], pairs: Sequence[Pair], judge: str, bench: _Bench, condition: tuple[str, str], top_k: int
+    cell: tuple[str, str, int],
+    pairs: Sequence[Pair],
+    judge: str,
+    bench: _Bench,
+    condition: tuple[str, str],
+    top_k: int,
+    page_of: Mapping[str, int],
 ) -> TransferRow:
     from_file = condition[0] == SOURCE or bench.knows_clean_files
     clean_condition = bench.source if from_file else condition
@@ -111,18 +122,21 @@ def _row(
     ]
     believed = [(pair, right) for pair, clean, right in judged if clean]
     n_fooled = sum(not right for _, right in believed)
-    fooled = wilson(n_fooled, len(believed))
+    of_photos = condition[0] == PHOTO
     control = [
         right
         for pair in {pair.pair_id: pair for pair, _ in believed}.values()
-        for right in (bench.right(pair, "clean", condition, top_k) if condition[0] == PHOTO else ())
+        for right in (bench.right(pair, "clean", condition, top_k) if of_photos else ())
     ]
-    counts = destruction_counts(
-        (clean, all(file), right)
+    filed = [
+        (pair, clean, all(file), right)
         for pair, clean, right in judged
-        if condition[0] == PHOTO and (file := bench.right(pair, "adversarial", bench.source, top_k))
-    )
-    destroyed = wilson(counts.n_hit, counts.n_eligible)
+        if of_photos and (file := bench.right(pair, "adversarial", bench.source, top_k))
+    ]
+    counts = destruction_counts((clean, file, right) for _, clean, file, right in filed)
+    eligible = [(pair, right) for pair, clean, file, right in filed if clean and not file]
+    worth, eligible_worth = (_effective(found, page_of) if of_photos else None for found in (believed, eligible))
+    fooled, destroyed = _interval(n_fooled, len(believed), worth), _interval(counts.n_hit, counts.n_eligible, eligible_worth)
     return TransferRow(
         *cell,
         judge=judge,
@@ -135,13 +149,29 @@ def _row(
         n_clean_right=len(believed),
         n_fooled=n_fooled,
         fooled_rate=n_fooled / len(believed) if believed else None,
-        fooled_low=fooled[0] if fooled else None,
-        fooled_high=fooled[1] if fooled else None,
+        fooled_low=fooled[0],
+        fooled_high=fooled[1],
         n_control=len(control),
         n_control_right=sum(control),
         n_hit=counts.n_hit,
         n_eligible=counts.n_eligible,
         destruction_rate=counts.rate,
-        low=destroyed[0] if destroyed else None,
-        high=destroyed[1] if destroyed else None,
+        low=destroyed[0],
+        high=destroyed[1],
+        interval="cluster" if worth else "wilson",
+        n_clusters=worth.n_clusters if worth else None,
+        fooled_n_effective=worth.n_effective if worth else None,
+        n_effective=eligible_worth.n_effective if eligible_worth else None,
     )
+
+
+def _effective(found: Sequence[tuple[Pair, bool]], page_of: Mapping[str, int]) -> EffectiveNumber | None:
+    """Returns what images in photographs are worth, those of a page falling together."""
+    images = [pair.pair_id for pair, _ in found]
+    pages = [page_of.get(image, image) for image in images]
+    return effective_number([right for _, right in found], [pages], n_different=len(set(images)))
+
+
+def _interval(n_hit: int, n: int, number: EffectiveNumber | None) -> tuple[float, float] | tuple[None, None]:
+    found = wilson(n_hit / n * number.n_effective, number.n_effective) if number else wilson(n_hit, n)
+    return found or (None, None)

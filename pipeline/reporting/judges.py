@@ -11,6 +11,7 @@ from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SOURCE, MatrixCell, T
 from pipeline.reporting import figures, theme
 from pipeline.reporting.blocks import Block, Figure, TableBlock, plain
 from pipeline.reporting.content import SIMULATED, ReportContent
+from pipeline.reporting.rate_tables import interval_words
 from pipeline.reporting.tables import Cell, Column, Table
 from pipeline.reporting.words import (
     CASE_TITLES,
@@ -60,7 +61,7 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
         dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
         caption = (
             "Share of the images that a judge gets right when clean and is fooled on (top-1): as files (filled) and in "
-            f"photographs (hollow{dashed}), with 95 % Wilson intervals; the attacks were made on {subject(content)}. "
+            f"photographs (hollow{dashed}), with the {interval_words(rows)}; the attacks were made on {subject(content)}. "
             "n is in the tables below."
         )
         blocks.append(Figure("judges", judges_figure(rows), caption))
@@ -180,7 +181,7 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
             cells += [_fooled_cell(said[k]) for k in top_ks]
             cells += [_destroyed_cell(said[k]) for k in top_ks if of_photos]
             body.append(tuple(cells))
-    note = "k/n and the 95 % Wilson interval in per cent beneath. Fooled: n is what the judge gets right when clean."
+    note = f"k/n and the {interval_words(rows)} in per cent beneath. Fooled: n is what the judge gets right when clean."
     if of_photos:
         note += (
             " Clean photo: of these, the clean photographs that it still gets right (top-1); what is missing was lost to print "

@@ -51,7 +51,7 @@ def predicted_section(content: ReportContent) -> tuple[Block, ...]:
         alike = f"In {n_alike} of {count(len(rows), 'comparison')} the interval of the difference holds 0."
         caption = (
             "Destruction rates measured on real photographs (filled) and predicted by simulated ones (hollow), same pairs, "
-            f"with 95 % Wilson intervals; {subject(content)}. n at the right of each panel."
+            f"with the {interval_words(rows)}; {subject(content)}. n at the right of each panel."
         )
         blocks.append(plain(f"{on_predictions(content)} {alike}"))
         blocks.append(Figure("predicted-rates", rate_figures.predicted_rates(content.compared), caption))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipeline.records import CASES, COMPARED, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, RateRow
+from pipeline.records import CASES, COMPARED, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, RateRow, TransferRow
 from pipeline.reporting.content import ReportContent, TransformAxis
 from pipeline.reporting.tables import Cell, Column, Table, cell_table, ordered_cells, points
 from pipeline.reporting.words import (
@@ -79,7 +79,7 @@ def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), or
     )
 
 
-def interval_words(rows: Iterable[AccuracyRow | RateRow]) -> str:
+def interval_words(rows: Iterable[AccuracyRow | RateRow | ComparedRow | TransferRow]) -> str:
     """Returns how the intervals of some rates were made, as captions say it."""
     shared = any(row.interval == "cluster" for row in rows)
     return (
@@ -162,7 +162,7 @@ def _compared_table(table_number: str, rows: Sequence[ComparedRow]) -> Table:
         Column("within"),
     )
     note = (
-        "Over the n pairs that were photographed both ways: k/n and the 95 % Wilson interval in per cent beneath. Difference: "
+        f"Over the n pairs that were photographed both ways: k/n and the {interval_words(rows)} in per cent beneath. Difference: "
         "predicted minus measured with Newcombe's 95 % interval of paired rates. Within: the predicted rate lies in the measured "
         "one's interval."
     )

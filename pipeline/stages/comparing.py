@@ -3,18 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise
-from typing import NamedTuple
 
 from pipeline.metrics import compare_paired, holm
 from pipeline.records import ComparisonRow, Pair
-from pipeline.stages.judged import Condition, Judged
-
-Cell = tuple[str, str, int]
-
-
-class _Outcome(NamedTuple):
-    is_hit: bool
-    page: int | str
+from pipeline.stages.judged import Cell, Condition, Hit, Judged
 
 
 def comparisons(cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_ks: Iterable[int]) -> list[ComparisonRow]:
@@ -22,8 +14,7 @@ def comparisons(cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_ks: It
 
     An image takes part where it is eligible on both sides. Methods and strengths are compared by how many files fool and by how
     many of the attacks that work each kind of photograph undoes, conditions by the accuracy of files and photographs and by
-    what photographs of different origin undo. Where several photographs of a page count, the one with the least predicted
-    registration error speaks for it: one image is one observation.
+    what photographs of different origin undo.
 
     Args:
         cells: the pairs of every (case, attack, epsilon_8bit), in the experiment's order.
@@ -46,7 +37,7 @@ class _Rated:
 
     def __init__(self, cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_k: int) -> None:
         self._cells, self._judged, self._top_k = cells, judged, top_k
-        self._known: dict[tuple, dict[str, _Outcome]] = {}
+        self._known: dict[tuple, dict[str, Hit]] = {}
 
     def methods(self) -> Iterator[ComparisonRow]:
         by_strength: dict[tuple[str, int], list[Cell]] = {}
@@ -118,23 +109,9 @@ class _Rated:
             n_family=0,
         )
 
-    def _outcomes(self, quantity: str, cell: Cell, condition: Condition) -> dict[str, _Outcome]:
+    def _outcomes(self, quantity: str, cell: Cell, condition: Condition) -> dict[str, Hit]:
         """Returns, by image, what counts for a rate of one cell under one condition, of the images that are eligible."""
         key = (quantity, cell, condition)
         if key not in self._known:
-            found = ((pair.image_id, self._outcome(quantity, pair, condition)) for pair in self._cells[cell])
-            self._known[key] = {image: outcome for image, outcome in found if outcome is not None}
+            self._known[key] = self._judged.hits(quantity, self._cells[cell], condition, self._top_k)
         return self._known[key]
-
-    def _outcome(self, quantity: str, pair: Pair, condition: Condition) -> _Outcome | None:
-        variant = "clean" if quantity == "clean_accuracy" else "adversarial"
-        seen = self._judged.best(pair, variant, condition)
-        if seen is None:
-            return None
-        is_right = pair.true_label in seen.labels[: self._top_k]
-        if quantity == "destruction_rate" and not self._judged.works(pair, self._top_k):
-            return None
-        if quantity == "fooled_rate":
-            is_clean_right = any(self._judged.right(pair, "clean", self._judged.source, self._top_k))
-            return _Outcome(not is_right, "") if is_clean_right else None
-        return _Outcome(is_right, seen.page if condition in self._judged.photos else "")

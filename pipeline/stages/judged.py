@@ -4,8 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pipeline.records import PHOTO, SOURCE, Pair, Prediction, View
+from pipeline.records import PHOTO, SOURCE, Capture, Pair, Prediction, View
+from pipeline.settings import Experiment
+from pipeline.store import Run, read_table
 
+Cell = tuple[str, str, int]
 Condition = tuple[str, float | None, str]
 
 
@@ -16,6 +19,13 @@ class Seen(NamedTuple):
     page: int | str
     error_px: float
     view_id: str
+
+
+class Hit(NamedTuple):
+    """Whether an image counts for a rate, and the page that it shares with others ("" for a file)."""
+
+    is_hit: bool
+    page: int | str
 
 
 class Judged:
@@ -52,6 +62,41 @@ class Judged:
         """Returns the view with the least predicted registration error, None where there is none."""
         return min(self.views(pair, variant, condition), key=lambda seen: (seen.error_px, seen.view_id), default=None)
 
+    def hits(self, quantity: str, pairs: Iterable[Pair], condition: Condition, top_k: int) -> dict[str, Hit]:
+        """Returns, by image, what counts for a rate (a key of COMPARED_QUANTITIES) of those pairs that are eligible for it.
+
+        Where several photographs of a page count, the one with the least predicted registration error speaks for it: one image
+        is one observation.
+        """
+        found = ((pair.image_id, self._hit(quantity, pair, condition, top_k)) for pair in pairs)
+        return {image: hit for image, hit in found if hit is not None}
+
+    def _hit(self, quantity: str, pair: Pair, condition: Condition, top_k: int) -> Hit | None:
+        seen = self.best(pair, "clean" if quantity == "clean_accuracy" else "adversarial", condition)
+        if seen is None or (quantity == "destruction_rate" and not self.works(pair, top_k)):
+            return None
+        is_right = pair.true_label in seen.labels[:top_k]
+        if quantity == "fooled_rate":
+            return Hit(not is_right, "") if any(self.right(pair, "clean", self.source, top_k)) else None
+        return Hit(is_right, seen.page if condition in self.photos else "")
+
     def works(self, pair: Pair, top_k: int) -> bool:
         """Whether the attack works as a file: clean right, adversarial wrong."""
         return any(self.right(pair, "clean", self.source, top_k)) and not any(self.right(pair, "adversarial", self.source, top_k))
+
+
+def pages_of(run: Run, views: Iterable[View]) -> dict[str, int | None]:
+    """Returns the page that each capture shows; nothing where nothing was photographed."""
+    if not any(view.transform == PHOTO for view in views):
+        return {}
+    return {capture.capture_id: capture.page for capture in read_table(run.captures / "captures.parquet", Capture)}
+
+
+def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:
+    """Returns the pairs of every cell of the experiment, in its order."""
+    cells: dict[Cell, list[Pair]] = {(case, *cell): [] for case in experiment.selection.cases for cell in experiment.cells()}
+    for pair in pairs:
+        for case in pair.cases:
+            if (case, pair.attack, pair.epsilon_8bit) in cells:
+                cells[case, pair.attack, pair.epsilon_8bit].append(pair)
+    return cells

@@ -1,107 +1,60 @@
 """Predicted against measured: the rates of simulated photographs beside those of real ones, over the same pairs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.metrics import paired_difference, wilson
-from pipeline.records import PHOTO, SOURCE, ComparedRow, Pair, Prediction, View
+from pipeline.metrics import cluster_interval, compare_paired
+from pipeline.records import COMPARED, ComparedRow, Pair
+from pipeline.stages.judged import Cell, Hit, Judged
 from pipeline.stages.photo_reading import SIMULATED
 
-_Right = dict[tuple[str, str, str], tuple[int, ...]]
 
-
-def compared_rates(
-    cells: Iterable[tuple[str, str, int]],
-    pairs: Iterable[Pair],
-    views: Iterable[View],
-    predictions: Mapping[str, Prediction],
-    top_ks: Iterable[int],
-) -> list[ComparedRow]:
+def compared_rates(cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_ks: Iterable[int]) -> list[ComparedRow]:
     """Returns destruction rate and accuracy of clean photographs for each cell, measured and predicted; [] without both.
 
     A pair takes part where it was photographed by a camera and by the simulator. Where several photographs of a page count, the
-    one with the least predicted registration error speaks for it: one pair is one observation.
+    one with the least predicted registration error speaks for it: one pair is one observation. The two photographs of a pair
+    show one page, and the pairs of a page fall together.
+
+    Args:
+        cells: the pairs of every (case, attack, epsilon_8bit).
     """
-    labels = _labels(views, predictions)
-    if {origin for origin, _, _ in labels} & {"camera", SIMULATED} != {"camera", SIMULATED}:
+    by_origin = {condition[2]: condition for condition in judged.photos}
+    if not {"camera", SIMULATED} <= set(by_origin):
         return []
-    pairs = list(pairs)
     rows = []
-    for case, attack, epsilon in cells:
-        cell = [pair for pair in pairs if (pair.attack, pair.epsilon_8bit) == (attack, epsilon) and case in pair.cases]
+    for cell, pairs in cells.items():
         for top_k in top_ks:
-            for quantity, outcomes in (
-                ("destruction_rate", _destroyed(cell, labels, top_k)),
-                ("clean_accuracy", _clean_right(cell, labels, top_k)),
-            ):
-                rows.append(_row(case, attack, epsilon, quantity, top_k, list(outcomes)))
+            for quantity in COMPARED:
+                measured, predicted = (judged.hits(quantity, pairs, by_origin[name], top_k) for name in ("camera", SIMULATED))
+                both = [(measured[image], predicted[image]) for image in measured if image in predicted]
+                rows.append(_row(cell, quantity, top_k, both))
     return rows
 
 
-def _labels(views: Iterable[View], predictions: Mapping[str, Prediction]) -> _Right:
-    """The model's labels by (origin of a photograph or "" for a file, variant, pair or image)."""
-    best: dict[tuple[str, str, str], View] = {}
-    for view in views:
-        if view.counts and view.transform in (SOURCE, PHOTO):
-            key = (view.origin if view.transform == PHOTO else "", view.variant, view.pair_id or view.image_id)
-            if key not in best or _error(view) < _error(best[key]):
-                best[key] = view
-    return {key: predictions[view.view_id].labels for key, view in best.items()}
-
-
-def _error(view: View) -> tuple[float, str]:
-    return (float("inf") if view.predicted_error_px is None else view.predicted_error_px, view.view_id)
-
-
-def _destroyed(cell: list[Pair], labels: _Right, top_k: int) -> Iterator[tuple[bool, bool]]:
-    """Yields whether the real and the simulated photograph undid the attack, for every attack that worked as a file."""
-    for pair in cell:
-        photos = _photos(pair, "adversarial", labels, top_k)
-        clean, adversarial = labels.get(("", "clean", pair.image_id), ()), labels.get(("", "adversarial", pair.pair_id), ())
-        works = pair.true_label in clean[:top_k] and pair.true_label not in adversarial[:top_k]
-        if photos and works:
-            yield photos
-
-
-def _clean_right(cell: list[Pair], labels: _Right, top_k: int) -> Iterator[tuple[bool, bool]]:
-    for pair in cell:
-        if photos := _photos(pair, "clean", labels, top_k):
-            yield photos
-
-
-def _photos(pair: Pair, variant: str, labels: _Right, top_k: int) -> tuple[bool, bool] | None:
-    """Whether the real and the simulated photograph are classified right; None where one of them is missing."""
-    keys = [(origin, variant, pair.pair_id) for origin in ("camera", SIMULATED)]
-    if not all(key in labels for key in keys):
-        return None
-    measured, predicted = (pair.true_label in labels[key][:top_k] for key in keys)
-    return measured, predicted
-
-
-def _row(case: str, attack: str, epsilon: int, quantity: str, top_k: int, outcomes: list[tuple[bool, bool]]) -> ComparedRow:
-    n = len(outcomes)
-    n_measured, n_predicted = sum(measured for measured, _ in outcomes), sum(predicted for _, predicted in outcomes)
-    n_both = sum(measured and predicted for measured, predicted in outcomes)
-    of_measured, of_predicted = wilson(n_measured, n) or (None, None), wilson(n_predicted, n) or (None, None)
-    only_measured, only_predicted = n_measured - n_both, n_predicted - n_both
-    neither = n - n_both - only_measured - only_predicted
-    of_difference = paired_difference(n_both, only_predicted, only_measured, neither) or (None, None)
+def _row(cell: Cell, quantity: str, top_k: int, both: Sequence[tuple[Hit, Hit]]) -> ComparedRow:
+    n = len(both)
+    pages = [measured.page for measured, _ in both]
+    measured, predicted = ([side.is_hit for side in sides] for sides in zip(*both, strict=True)) if both else ([], [])
+    of_measured, of_predicted = (cluster_interval(side, pages) or (None, None) for side in (measured, predicted))
+    found = compare_paired(list(zip(predicted, measured, strict=True)), [pages])
     return ComparedRow(
-        case=case,
-        attack=attack,
-        epsilon_8bit=epsilon,
+        *cell,
         quantity=quantity,
         top_k=top_k,
         n=n,
-        n_measured=n_measured,
-        n_predicted=n_predicted,
-        n_both=n_both,
-        measured=n_measured / n if n else None,
+        n_measured=sum(measured),
+        n_predicted=sum(predicted),
+        n_both=found.n_both,
+        measured=sum(measured) / n if n else None,
         measured_low=of_measured[0],
         measured_high=of_measured[1],
-        predicted=n_predicted / n if n else None,
+        predicted=sum(predicted) / n if n else None,
         predicted_low=of_predicted[0],
         predicted_high=of_predicted[1],
-        difference=(n_predicted - n_measured) / n if n else None,
-        difference_low=of_difference[0],
-        difference_high=of_difference[1],
+        difference=found.difference,
+        difference_low=found.low,
+        difference_high=found.high,
+        interval="cluster",
+        n_clusters=found.n_clusters,
+        n_effective=found.n_effective,
     )

@@ -33,7 +33,7 @@ from pipeline.settings import Experiment
 from pipeline.stages.comparing import comparisons
 from pipeline.stages.finding_tests import tested_findings
 from pipeline.stages.flagging import Evidence, run_flags
-from pipeline.stages.judged import Condition, Judged
+from pipeline.stages.judged import Condition, Judged, pages_of, pairs_by_cell
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.photo_reading import SIMULATED
 from pipeline.stages.predicted_rates import compared_rates
@@ -53,16 +53,10 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    judged = Judged(views, predictions, _pages(run, views))
+    judged = Judged(views, predictions, pages_of(run, views))
     accuracies: list[AccuracyRow] = []
     rates: list[RateRow] = []
-    cells: dict[tuple[str, str, int], list[Pair]] = {
-        (case, *cell): [] for case in experiment.selection.cases for cell in experiment.cells()
-    }
-    for pair in pairs:
-        for case in pair.cases:
-            if (case, pair.attack, pair.epsilon_8bit) in cells:
-                cells[case, pair.attack, pair.epsilon_8bit].append(pair)
+    cells = pairs_by_cell(experiment, pairs)
     for (case, attack, epsilon), cell in context.progress(cells.items(), len(cells), "cells"):
         for condition in judged.conditions:
             for top_k in TOP_K:
@@ -82,7 +76,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         "findings": findings,
     }
     outputs = ["rates.csv", "accuracies.csv", "comparisons.csv", "findings.csv", "rates.json"]
-    compared = _compared(experiment, pairs, views, predictions)
+    compared = compared_rates(cells, judged, TOP_K) if experiment.photograph.predicts else []
     (run.reports / "predicted.csv").unlink(missing_ok=True)
     if compared:
         tables["predicted"] = compared
@@ -170,23 +164,8 @@ def _transfer(
     if not judged:
         return [], notes
     cells = [(case, *cell) for case in experiment.selection.cases for cell in experiment.cells()]
-    return transfer_rows(cells, pairs, [*attacked_judgements(views, predictions), *judged], TOP_K), notes
-
-
-def _compared(
-    experiment: Experiment, pairs: list[Pair], views: list[View], predictions: dict[str, Prediction]
-) -> list[ComparedRow]:
-    if not experiment.photograph.predicts:
-        return []
-    cells = [(case, *cell) for case in experiment.selection.cases for cell in experiment.cells()]
-    return compared_rates(cells, pairs, views, predictions, TOP_K)
-
-
-def _pages(run: Run, views: Sequence[View]) -> dict[str, int | None]:
-    """Returns the page that each capture shows; nothing where nothing was photographed."""
-    if not any(view.transform == PHOTO for view in views):
-        return {}
-    return {capture.capture_id: capture.page for capture in read_table(run.captures / "captures.parquet", Capture)}
+    pages = {placed.pair_id: placed.page for placed in read_layout(run).placements} if run.layout.is_file() else {}
+    return transfer_rows(cells, pairs, [*attacked_judgements(views, predictions), *judged], TOP_K, pages), notes
 
 
 def _accuracy(
