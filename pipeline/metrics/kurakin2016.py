@@ -97,7 +97,7 @@ PAPER_TABLE_3 = (
 def published_rates() -> tuple[tuple[str, str, int, int, float], ...]:
     """Returns Table 3 one rate at a time: (case, attack, epsilon_8bit, top_k, destruction rate in [0, 1])."""
     return tuple(
-        (case, row.attack, row.epsilon_8bit, top_k, getattr(row, f"{case}_top{top_k}") / 100)
+        (case, row.attack, row.epsilon_8bit, top_k, round(getattr(row, f"{case}_top{top_k}") / 100, 3))
         for row in PAPER_TABLE_3
         for case in ("average", "prefiltered")
         for top_k in (1, 5)
@@ -112,7 +112,7 @@ def published_accuracies() -> tuple[tuple[str, str, int, str, int, float, int], 
     return tuple(
         (
             *(case, row.attack, row.epsilon_8bit, f"{where}_{variant}", top_k),
-            getattr(row, f"{where}_{variant}_top{top_k}") / 100,
+            round(getattr(row, f"{where}_{variant}_top{top_k}") / 100, 3),
             row.n_photographed if where == "photo" else N_SELECTED,
         )
         for case, table in (("average", PAPER_TABLE_1), ("prefiltered", PAPER_TABLE_2))

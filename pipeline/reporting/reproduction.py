@@ -74,7 +74,7 @@ def what_differs(content: ReportContent) -> list[str]:
 def findings_block(content: ReportContent) -> TextTable:
     """Returns the tested observations as a table: verdict, n, corrected p (of the opposite where that is what holds), test."""
     return TextTable(
-        "paper-findings", _HEADER, tuple(_finding_cells(row) for row in _wholes(content)), (0.37, 0.13, 0.2, 0.12, 0.18)
+        "paper-findings", _HEADER, tuple(_finding_cells(row) for row in _wholes(content)), (0.36, 0.15, 0.19, 0.12, 0.18)
     )
 
 

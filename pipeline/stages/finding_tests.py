@@ -262,7 +262,8 @@ def _joined(finding: str, origin: str, test: str, parts: Sequence[tuple[str, One
     refuted where one of them is, at a level that is shared among them.
     """
     if len(parts) < 2:
-        return [_row(finding, origin, test, *(parts[0] if parts else ("", None, set())))]
+        _, found, images = parts[0] if parts else ("", None, set())
+        return [_row(finding, origin, test, "", found, images)]
     tested = [(title, found, images) for title, found, images in parts if found is not None]
     p_against = [found.p_against for _, found, _ in tested]
     whole = FindingRow(
