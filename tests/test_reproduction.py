@@ -43,6 +43,14 @@ class TestOneSided:
         assert repeated.n_effective < 40
         assert alone.p / 5 < repeated.p <= alone.p * 1.6
 
+    def test_images_that_come_several_times_in_strata_count_for_fewer(self):
+        sides, hits = [False] * 20 + [True] * 20, [place < 6 for place in range(20)] + [place < 11 for place in range(20)]
+        alone = stratified_less(sides, hits, [0] * 40, [range(40)])
+        strata = [cell for cell in range(6) for _ in range(40)]
+        repeated = stratified_less(sides * 6, hits * 6, strata, [list(range(40)) * 6])
+        assert repeated.n_effective < 80
+        assert alone.p / 5 < repeated.p <= alone.p * 1.6
+
     @pytest.mark.parametrize(("k", "n", "rate"), [(0, 20, 0.05), (3, 100, 0.05), (100, 100, 0.95), (17, 40, 0.5)])
     def test_tails_are_the_binomial_ones(self, k, n, rate):
         assert at_least(k, n, rate) == pytest.approx(binom.sf(k - 1, n, rate))
@@ -279,10 +287,11 @@ class TestVerdicts:
         assert (found.verdict, found.n) == (expected, 200)
 
     @pytest.mark.parametrize(("n_lost", "expected"), [(18, HELD), (90, NOT_HELD), (3, CANNOT_TELL)])
-    def test_clean_images_lose_one_to_eleven_points(self, n_lost, expected):
+    def test_clean_images_of_the_average_case_lose_one_to_eleven_points(self, n_lost, expected):
         images = Images()
         for image in range(300):
             images.add("average", "bim", 16, f"i{image}", photo=6, clean_photo=6 if image < n_lost else 1, page=f"p{image}")
+            images.add("prefiltered", "illc", 16, f"i{image}", photo=6, clean_photo=6, page=f"q{image}")
         found = images.findings()["clean-loss", ""]
         assert (found.verdict, round(found.difference, 3)) == (expected, round(n_lost / 300, 3))
 
