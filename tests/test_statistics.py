@@ -30,7 +30,7 @@ from pipeline.metrics import (
     resampled_rates,
     wilson,
 )
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, Capture, ComparisonRow, Discard, Pair, Prediction, View
+from pipeline.records import PHOTO, SOURCE, AccuracyRow, Capture, ComparisonRow, Discard, Pair, Prediction, Printout, View
 from pipeline.reporting.comparisons import comparison_sentence, comparison_tables
 from pipeline.reporting.tables import as_text
 from pipeline.stages.comparing import comparisons
@@ -581,6 +581,7 @@ def write_large_run(workspace: Path) -> None:
     write_table(run.reports / "predictions.parquet", Prediction, predictions)
     write_table(run.captures / "captures.parquet", Capture, captures)
     write_table(run.captures / "discards.parquet", Discard, [])
+    write_json(run.layout, Printout(1, "large", "K7QXM", "A4", "portrait", 210.0, 297.0, 600, 0.8, len(captures), ""))
 
 
 @pytest.mark.slow

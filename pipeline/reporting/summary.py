@@ -65,19 +65,19 @@ def lead(content: ReportContent) -> str:
 def sentences(content: ReportContent) -> tuple[str, str, str]:
     """Returns the three sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
 
-    How the files fare, how the photographs of them, and what makes the difference. Where there are real photographs they speak
-    of those alone. What to stress stands between double asterisks.
+    How the files fare, how the photographs of them, and what was predicted or makes the difference. Where there are real
+    photographs they speak of those alone. What to stress stands between double asterisks.
     """
     case = headline_case(content)
     if has_photos(content):
-        return _on_file(content, case), _on_photos(content, case), _on_cells(content, case) or on_photographs(content)
+        third = on_predictions(content) or _on_cells(content, case) or on_photographs(content)
+        return _on_file(content, case), _on_photos(content, case), third
     return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
 
 
 def remarks(content: ReportContent) -> list[str]:
-    """Returns what else belongs on the front page: what was predicted, and how many photographs were used."""
-    found = [on_predictions(content)]
-    found.append(on_photographs(content))
+    """Returns what else belongs on the front page: which cells differ most, and how many photographs were used."""
+    found = (_on_cells(content, headline_case(content)), on_photographs(content))
     return [sentence for sentence in found if sentence and sentence not in sentences(content)]
 
 
