@@ -90,8 +90,9 @@ def stratified_less(
 def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, memberships: Memberships) -> OneSided | None:
     """Returns the test of "from first to second between `low` and `high` are lost" over the same items; None without items.
 
-    Two one-sided tests (Schuirmann 1987), each the level at which Newcombe's interval of paired rates ends at the bound: `p` is
-    the larger of the two, `p_against` twice the smaller of their opposites. `difference` is the loss.
+    `p` is below 0.05 where Newcombe's 95 % interval of paired rates lies within the bounds, `p_against` where it lies outside:
+    each is twice the one-sided level at which the interval ends at a bound. Two one-sided tests (Schuirmann 1987) would do
+    with the 90 % interval, which calls losses at the bound within it too often (docs/statistics.md). `difference` is the loss.
 
     Args:
         outcomes: for each item whether the first and whether the second is a success.
@@ -107,9 +108,8 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     n, share = worth.n, worth.n_effective / worth.n
     counts = [count * share for count in (n_both, n_lost, n_won, n - n_both - n_lost - n_won)]
     above, below = _exceeds(counts, low), 1 - _exceeds(counts, high)
-    return OneSided(
-        n, worth.n_effective, None, None, (n_lost - n_won) / n, max(above, below), min(1.0, 2 * min(1 - above, 1 - below))
-    )
+    p, p_against = min(1.0, 2 * max(above, below)), min(1.0, 2 * min(1 - above, 1 - below))
+    return OneSided(n, worth.n_effective, None, None, (n_lost - n_won) / n, p, p_against)
 
 
 def sign_tail(n_for: float, n_against: float) -> float:
