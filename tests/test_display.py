@@ -118,7 +118,6 @@ def test_a_quiet_display_writes_nothing():
 
 @pytest.mark.slow
 def test_a_run_on_a_terminal_is_never_silent_for_two_seconds_and_tells_every_stage(tmp_path, small_file):
-    """Time between two writes; the machine may be slow, so what counts is that no stage holds the line back."""
     head, tail = pty.openpty()
     command = [sys.executable, "-m", "pipeline", "run", str(small_file), "--workspace", str(tmp_path), "--workers", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -140,7 +139,7 @@ def test_a_run_on_a_terminal_is_never_silent_for_two_seconds_and_tells_every_sta
     assert process.returncode == 0 and "Traceback" not in text
     assert set(re.findall(r"stage (\d+) of", text)) and re.search(r"\d+/\d+, [\d.]+/(s|min), .* left", text)
     longest_s = max(later - earlier for earlier, later in pairwise(times))
-    assert longest_s < 4, f"{longest_s:.1f} s without a sign"
+    assert longest_s < 2, f"{longest_s:.1f} s without a sign"
     print(f"{len(times)} writes in {times[-1] - times[0]:.0f} s, the longest pause {longest_s:.2f} s")
     assert "Report: " in out.decode()
 
