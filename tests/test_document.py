@@ -69,6 +69,8 @@ FIGURES = {
     "photographs": lambda: rate_figures.photo_rates(make_content().rates, make_content().reference_rates),
 }
 
+ARTISTS = ("picture", "see-through mesh", "uneven mesh", "hatch", "dashes", "see-through", "clipped", "curved")
+
 
 def drawn(figure):
     buffer = io.BytesIO()
@@ -95,7 +97,7 @@ class TestVectorFigures:
         assert np.abs(page - png).mean() < 3.5
         assert np.abs(page[::-1] - png).mean() > 10
 
-    @pytest.mark.parametrize("kind", ["picture", "hatch", "dashes", "see-through", "clipped", "curved"])
+    @pytest.mark.parametrize("kind", ARTISTS)
     def test_each_kind_of_artist_lies_where_matplotlib_draws_it(self, kind):
         figure = Figure(figsize=(2, 2))
         axes = figure.add_axes((0, 0, 1, 1))
@@ -103,6 +105,9 @@ class TestVectorFigures:
         axes.set(xlim=(0, 1), ylim=(0, 1))
         if kind == "picture":
             axes.imshow(np.arange(16).reshape(4, 4), extent=(0, 1, 0, 1), interpolation="nearest")
+        elif "mesh" in kind:
+            edges = np.array([0, 0.25, 0.5, 1]) if kind == "uneven mesh" else np.linspace(0, 1, 4)
+            axes.pcolormesh(edges, np.linspace(0, 1, 5), np.arange(12).reshape(4, 3), alpha=0.5 if "see" in kind else None)
         elif kind == "clipped":
             axes.add_patch(Rectangle((0, 0), 1, 1, color="k", clip_path=Circle((0.3, 0.3), 0.2, transform=axes.transData)))
         elif kind == "dashes":

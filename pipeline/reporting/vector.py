@@ -1,5 +1,6 @@
 """A matplotlib figure drawn on a PDF page as lines, type and pictures: sharp at any size, its text selectable, in few bytes."""
 
+import io
 import math
 from functools import cache
 from pathlib import Path
@@ -21,11 +22,14 @@ from reportlab.platypus import Flowable
 
 from pipeline.reporting import theme
 from pipeline.reporting.figures import style
+from pipeline.reporting.gallery import reduced_jpeg
 
 PICTURE_DPI = 200
 _CAPS = {"butt": 0, "round": 1, "projecting": 2}
 _JOINS = {"miter": 0, "round": 1, "bevel": 2}
 _HATCH_PT = 72
+# A picture of more is embedded as the gallery's are, as JPEG; one of fewer, such as a scale of colours, exactly.
+_MOST_COLOURS = 2048
 
 
 class Plot(Flowable):
@@ -106,12 +110,20 @@ class _Renderer(RendererBase):
 
     def draw_image(self, gc: GraphicsContextBase, x: float, y: float, im: np.ndarray, transform: Any = None) -> None:
         height, width = (72 * side / PICTURE_DPI for side in im.shape[:2])
-        picture = PillowImage.fromarray(np.ascontiguousarray(im[::-1]))
-        is_opaque = bool((im[..., 3] == 255).all())
-        self._open(gc)
-        reader = ImageReader(picture.convert("RGB") if is_opaque else picture)
-        self.canvas.drawImage(reader, x, y, width, height, mask=None if is_opaque else "auto")
-        self.canvas.restoreState()
+        self._picture(gc, im[::-1], x, y, width, height)
+
+    def draw_quad_mesh(self, gc: GraphicsContextBase, master_transform: Transform, *mesh: Any) -> None:
+        """An even mesh, such as a scale of colours, is a picture: as single cells it would show their seams."""
+        n_columns, n_rows, coordinates, offsets, _, colours, *_ = mesh
+        corners = master_transform.transform(np.reshape(coordinates, (-1, 2))).reshape(n_rows + 1, n_columns + 1, 2)
+        (left, bottom), (right, top) = corners[0, 0], corners[-1, -1]
+        even = np.meshgrid(np.linspace(left, right, n_columns + 1), np.linspace(bottom, top, n_rows + 1))
+        is_even = left < right and bottom < top and np.allclose(corners, np.stack(even, -1), atol=0.01)
+        if not is_even or np.any(offsets) or len(colours) != n_rows * n_columns:
+            super().draw_quad_mesh(gc, master_transform, *mesh)
+            return
+        pixels = np.rint(255 * np.reshape(colours, (n_rows, n_columns, 4))).astype(np.uint8)
+        self._picture(gc, pixels[::-1], left, bottom, right - left, top - bottom)
 
     def draw_text(
         self,
@@ -138,6 +150,18 @@ class _Renderer(RendererBase):
         else:
             self.canvas.setFont(_font_name(findfont(prop)), prop.get_size_in_points())
             self.canvas.drawString(0, 0, s)
+        self.canvas.restoreState()
+
+    def _picture(self, gc: GraphicsContextBase, pixels: np.ndarray, x: float, y: float, width: float, height: float) -> None:
+        """Draws pixels, uint8 (H, W, 4) with the top row first, in a box in points."""
+        picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
+        is_opaque = bool((pixels[..., 3] == 255).all())
+        if is_opaque:
+            picture = picture.convert("RGB")
+        is_photograph = is_opaque and picture.getcolors(_MOST_COLOURS) is None
+        reader = ImageReader(io.BytesIO(reduced_jpeg(picture, max(picture.size))) if is_photograph else picture)
+        self._open(gc)
+        self.canvas.drawImage(reader, x, y, width, height, mask=None if is_opaque else "auto")
         self.canvas.restoreState()
 
     def _open(self, gc: GraphicsContextBase) -> None:
