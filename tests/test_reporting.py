@@ -296,7 +296,10 @@ class TestFindings:
         part = replace(whole, part="fast below basic iterative", n=20, verdict=NOT_HELD)
         order = photo_findings(rates, tested=[whole, part])[0]
         assert order.verdict == HELD
-        assert "n 40 of 20 images, worth 31, 17 for and 2 against; p < 0.001, corrected 0.002;" in order.counted
+        assert (
+            "n 40 of 20 images, worth 31, 17 for and 2 against, difference +40.0 points; p < 0.001, corrected 0.002;"
+            in order.counted
+        )
         assert "exact McNemar" in order.counted and "1 of 1 comparison of rates as stated" in order.counted
         assert order.evidence[0].startswith("fast below basic iterative: n 20 of") and "(not held)" in order.evidence[0]
 
