@@ -373,7 +373,8 @@ class RateRow:
 
 INTERVALS = {
     "wilson": "Wilson's interval of independent images",
-    "cluster": "Wilson's interval of the effective number of images, which share pages",
+    "cluster": "Wilson's interval of the effective number of images, which share pages (over all cells: or are attacked in more "
+    "than one way)",
 }
 
 
@@ -578,6 +579,69 @@ class SurvivalCurve:
     median: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstRow:
+    """One rate of two runs side by side, and whether they differ; `difference` is the first run's minus the second's.
+
+    `table` is a key of AGAINST_TABLES, `quantity` of COMPARED_QUANTITIES; `attack` is "" where it is over all cells of the case.
+    Each run's own rate is `hit` of `of` with its interval; `interval` and `n_effective` are those of AccuracyRow. `pairing`, a
+    key of PAIRINGS, tells what difference, interval and p are made from. Where images are paired, `n` images count in both runs:
+    `n_both` for both rates, `n_first` and `n_second` for one alone; `n_clusters` and `n_effective` are those of the differences,
+    and p is McNemar's. Where they are not, n is 0 and p is Fisher's. `p_holm` is corrected over the `n_family` comparisons of one
+    table and top k. Rates, difference and p are None where they have no image.
+    """
+
+    table: str
+    quantity: str
+    case: str
+    attack: str
+    epsilon_8bit: int
+    transform: str
+    parameter: float | None
+    top_k: int
+    first_origin: str
+    first_hit: int
+    first_of: int
+    first_rate: float | None
+    first_low: float | None
+    first_high: float | None
+    first_n_effective: float | None
+    second_origin: str
+    second_hit: int
+    second_of: int
+    second_rate: float | None
+    second_low: float | None
+    second_high: float | None
+    second_n_effective: float | None
+    pairing: str
+    n: int
+    n_both: int
+    n_first: int
+    n_second: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    n_clusters: int | None
+    n_effective: float | None
+    p: float | None
+    p_holm: float | None
+    n_family: int
+
+
+AGAINST_TABLES = {
+    "overall": "all cells together",
+    "photo": "photographs",
+    "file": "files",
+    "transform": "digital transforms",
+}
+PAIRINGS = {
+    "file": "the same files in both runs",
+    "image": "the same clean images, attacked in each run",
+    "none": "different images",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class ThresholdSettings:
 
 @dataclass(frozen=True)
 class ExplainSettings:
-    """Maps of what the model looks at, for a few pairs: the clean file, the adversarial one and its photograph (see explain.md)."""
+    """Maps of what the model looks at, in a few pairs: the clean file, the adversarial one and its photograph."""
 
     n_images: int = setting(4, "Pairs to explain, chosen as the gallery's are (0: none).", minimum=0, maximum=60)
     images: tuple[str, ...] = setting(

@@ -65,6 +65,8 @@ def _run_name(stem: str) -> str:
 def stage(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.flow import run_stage
 
+    if options.name == "report" and options.compare:
+        return _report_against(options)
     experiment, run, context = _opened(options)
     if options.dry_run:
         return _dry_run(experiment, run, options.name, options.force), 0
@@ -77,6 +79,30 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
         return told | (found if options.json else _on_one_screen(found, options.quiet)), 0
     table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
     return {**told, **table, "next": advice}, 0
+
+
+def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
+    """Sets another run beside one; --set and --seed are of the first, the other is taken as it was run."""
+    from pipeline.flow import check_done
+    from pipeline.stages.against import write_against
+
+    experiment, run, context = _opened(options)
+    folder = Path(options.compare).resolve()
+    named = {"experiment": options.compare, "set": [], "seed": None}
+    if (folder / "experiment.toml").is_file():  # printouts/NAME, here or in another workspace
+        named |= {"experiment": folder.name, "workspace": folder.parents[1]}
+    other_experiment, other, _ = _opened(argparse.Namespace(**{**vars(options), **named}))
+    check_done("report", experiment, run)
+    check_done("rate", other_experiment, other)
+    if options.dry_run:
+        return {"would_run": [{"stage": "report", "because": f"{run.name} and {other.name} would be compared"}]}, 0
+    written, told = write_against(experiment, run, context, other_experiment, other)
+    said = {"sentences": told} if options.json else {"table": "\n" + "\n".join(f"- {sentence}" for sentence in told) + "\n"}
+    return {
+        **said,
+        "report": str(written / "report.pdf"),
+        "reports": [str(written / f"report.{kind}") for kind in ("pdf", "html")],
+    }, 0
 
 
 def _rate_table(run: Any) -> str:

@@ -72,7 +72,9 @@ def command_parser() -> argparse.ArgumentParser:
     init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
     init.add_argument("--template", default="demo", help="attacks, demo, eot, kurakin2016, kurakin2016-small, nexus5x or patch")
     for stage, (summary, example) in STAGE_HELP.items():
-        add(stage, commands.stage, summary, example)
+        entry = add(stage, commands.stage, summary, example)
+        if stage == "report":
+            entry.add_argument("--compare", metavar="OTHER", help="set another run beside it: its TOML file, name or folder")
     add(
         "run",
         commands.run,

@@ -9,21 +9,26 @@ from pipeline.metrics.clusters import (
 )
 from pipeline.metrics.destruction import Counts, destruction_counts
 from pipeline.metrics.distances import l2_8bit, linf_8bit, n_changed_pixels, ssim
-from pipeline.metrics.intervals import paired_difference, wilson
+from pipeline.metrics.independent import IndependentResult, compare_independent, fisher
+from pipeline.metrics.intervals import independent_difference, paired_difference, wilson
 from pipeline.metrics.paired import PairedResult, compare_paired, holm, mcnemar
 from pipeline.metrics.sample_size import detectable_difference, half_width, n_for_difference, n_for_half_width
 
 __all__ = [
     "Counts",
     "EffectiveNumber",
+    "IndependentResult",
     "PairedResult",
     "cluster_interval",
+    "compare_independent",
     "compare_paired",
     "destruction_counts",
     "detectable_difference",
     "effective_number",
+    "fisher",
     "half_width",
     "holm",
+    "independent_difference",
     "l2_8bit",
     "linf_8bit",
     "mcnemar",

@@ -14,7 +14,7 @@ KIND_TITLES = {
     "epsilon": "neighbouring ε of one method",
     "condition": "files and photographs of the same images",
 }
-_QUANTITIES = {
+QUANTITY_TITLES = {
     "fooled_rate": "fooled",
     "destruction_rate": "destroyed",
     "clean_accuracy": "clean right",
@@ -36,7 +36,11 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
         "photographed together and count for fewer independent ones; eff. says how many. A large p says that this run "
         "cannot tell the two apart, not that they are the same."
     )
-    told = filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES))
+    told = list(filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES)))
+    top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
+    if top_5:
+        n_sure = sum(row.p_holm < LEVEL for row in top_5)
+        told.append(f"At top-5 {n_sure} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
     tables = comparison_tables(content.comparisons)
     return plain(text), *map(plain, told), *(TableBlock(f"table-{table.number.lower()}", table) for table in tables)
 
@@ -61,9 +65,14 @@ def comparison_tables(rows: Iterable[ComparisonRow], top_k: int = _SHOWN_TOP_K) 
     return [_table(f"C{place}", group) for place, group in enumerate((g for g in groups if any(row.n for row in g)), 1)]
 
 
+def p_text(value: float | None) -> str:
+    """Returns a p as tables show it, a dash for None."""
+    return NO_ROW if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
 def _table(table_number: str, rows: Sequence[ComparisonRow]) -> Table:
     made = [row for row in rows if row.n]
-    made.sort(key=lambda row: (CASES.index(row.case), list(_QUANTITIES).index(row.quantity)))
+    made.sort(key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
     shown = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
     kept = [row for row in made if row in shown]
     starts = [place for place, row in enumerate(kept) if place and _block(row) != _block(kept[place - 1])]
@@ -101,13 +110,13 @@ def _cells(row: ComparisonRow) -> tuple[Cell, ...]:
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         Cell(_pair(row), CASE_TITLES.get(row.case, row.case)),
-        Cell(_QUANTITIES[row.quantity], _where(row)),
+        Cell(QUANTITY_TITLES[row.quantity], _where(row)),
         Cell(str(row.n), effective),
         Cell(percent(row.first_rate), f"{row.n_both + row.n_first}/{row.n}"),
         Cell(percent(row.second_rate), f"{row.n_both + row.n_second}/{row.n}"),
         Cell(f"{row.n_first} : {row.n_second}"),
         Cell(points(row.difference, 1), ends),
-        Cell(_p(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {_p(row.p)}"),
+        Cell(p_text(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_text(row.p)}"),
     )
 
 
@@ -133,10 +142,6 @@ def _condition(transform: str, origin: str) -> str:
 
 
 def _told(row: ComparisonRow) -> str:
-    rates = f"{percent(row.first_rate, 0)} and {percent(row.second_rate, 0)} {_QUANTITIES[row.quantity]}"
+    rates = f"{percent(row.first_rate, 0)} and {percent(row.second_rate, 0)} {QUANTITY_TITLES[row.quantity]}"
     told = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
-    return f"{told}, {rates}, corrected p {_p(row.p_holm)}"
-
-
-def _p(value: float | None) -> str:
-    return NO_ROW if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    return f"{told}, {rates}, corrected p {p_text(row.p_holm)}"

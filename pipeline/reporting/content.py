@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.records import (
     PHOTO,
     AccuracyRow,
+    AgainstRow,
     Capture,
     CellFill,
     ComparedRow,
@@ -151,6 +152,22 @@ class ReferenceRate:
     destruction_rate: float
 
 
+@dataclass(frozen=True, slots=True)
+class AgainstContent:
+    """Another run beside this one: `first` is what this run is called, `second` the other.
+
+    `differences` are the settings that differ as (name, first, second), `facts` what no setting tells, in the same form; `notes`
+    say what was paired and what was not compared.
+    """
+
+    first: str
+    second: str
+    differences: tuple[tuple[str, str, str], ...]
+    facts: tuple[tuple[str, str, str], ...]
+    notes: tuple[str, ...]
+    rows: tuple[AgainstRow, ...]
+
+
 @dataclass(frozen=True)
 class ReportContent:
     """Everything in a report. The same content gives the same bytes, so it holds no time, duration or host.
@@ -192,6 +209,7 @@ class ReportContent:
     explanations: Explanations | None = None
     findings: tuple[FindingRow, ...] = ()
     reproduces: str = ""
+    against: AgainstContent | None = None
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

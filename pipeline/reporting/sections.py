@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.reporting.about_model import about_model
+from pipeline.reporting.against import against_section
 from pipeline.reporting.blocks import Block, Section, TableBlock
 from pipeline.reporting.capture_quality import capture_quality_section
 from pipeline.reporting.comparisons import comparisons_section
@@ -24,6 +25,7 @@ from pipeline.reporting.transform_results import transform_results
 # A new section is one line here: its key (an anchor, never changed), its title, its function, whether it opens a new page.
 _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], bool], ...] = (
     ("summary", "Summary", front_page, False),
+    ("against", "Against another run", against_section, False),
     ("how-to-read", "How to read this report", how_to_read, False),
     ("paper", "The paper beside this run", reproduction_section, False),
     ("selection", "Selection", selection_section, False),

@@ -3,6 +3,7 @@
 import platform
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -67,6 +68,7 @@ _SHOWN_VERSIONS = (
     "pypdfium2",
 )
 _N_GALLERY_LABELS = 3
+_FIGURE_KINDS = (("png", figures.png), ("svg", figures.svg))
 
 
 def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -74,28 +76,36 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
     A run that sets out to reproduce a paper gets `reproduction.md`, `.csv` and `.json` too.
     """
-    content = _content(experiment, run)
+    content = report_content(experiment, run)
+    written = write_report(content, run.reports, context)
+    n_figures = sum(name.startswith("figures/") for name in written) // len(_FIGURE_KINDS)
+    headline = [sentence.replace("**", "") for sentence in sentences(content)]
+    written += write_reproduction(content, run)
+    return Outcome(tuple(written), {"n_figures": n_figures, "headline": headline})
+
+
+def write_report(content: ReportContent, folder: Path, context: Context) -> list[str]:
+    """Writes `report.pdf`, `report.html`, `figures/` and `tables/` into a folder and returns their names."""
     said = sections(content)
     documents = {"report.pdf": build_report, "report.html": build_page}
     for name, build in context.progress(documents.items(), len(documents), "documents"):
-        write_bytes(run.reports / name, build(content, said))
+        write_bytes(folder / name, build(content, said))
     drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
     written = []
     for figure in context.progress(drawn, len(drawn), "figures"):
-        for ending, made in (("png", figures.png), ("svg", figures.svg)):
-            write_bytes(run.reports / "figures" / f"{figure.name}.{ending}", made(figure.plot))
+        for ending, made in _FIGURE_KINDS:
+            write_bytes(folder / "figures" / f"{figure.name}.{ending}", made(figure.plot))
             written.append(f"figures/{figure.name}.{ending}")
     for name, table in table_files(said):
-        write_bytes(run.reports / "tables" / name, table)
+        write_bytes(folder / "tables" / name, table)
         written.append(f"tables/{name}")
-    for folder in ("figures", "tables"):
-        replace_folder(run.reports / folder, {name.removeprefix(f"{folder}/") for name in written})
-    headline = [sentence.replace("**", "") for sentence in sentences(content)]
-    written += write_reproduction(content, run)
-    return Outcome((*documents, *written), {"n_figures": len(drawn), "headline": headline})
+    for kind in ("figures", "tables"):
+        replace_folder(folder / kind, {name.removeprefix(f"{kind}/") for name in written})
+    return [*documents, *written]
 
 
-def _content(experiment: Experiment, run: Run) -> ReportContent:
+def report_content(experiment: Experiment, run: Run) -> ReportContent:
+    """Returns everything that the report of a run shows."""
     selection = read_json(run.printouts / "selection.json")
     rates = read_json(run.reports / "rates.json")
     pairs = tuple(read_table(run.printouts / "pairs.parquet", Pair))
