@@ -12,6 +12,7 @@ import pypdfium2
 import pytest
 
 from pipeline.errors import WrongUse
+from pipeline.executor import Context
 from pipeline.fiducials import QUIET_MODULES, decode_payload, modules
 from pipeline.images import png_bytes
 from pipeline.printing import (
@@ -442,7 +443,7 @@ def _laid_out(workspace: Path, **settings: object) -> tuple[Run, tuple[str, ...]
     for pair in pairs:
         for path in (pair.clean_path, pair.adversarial_path):
             write_bytes(run.printouts / path, png_bytes(_image(path, 48, 48)))
-    return run, layout(SimpleNamespace(layout=LayoutSettings(pairs_per_page=1, **settings)), run, None).outputs
+    return run, layout(SimpleNamespace(layout=LayoutSettings(pairs_per_page=1, **settings)), run, Context()).outputs
 
 
 def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_path: Path) -> None:

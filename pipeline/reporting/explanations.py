@@ -118,7 +118,8 @@ def _draw_map(panel: Axes, picture: ExplainedPicture, method: str, scale: float)
     panel.imshow(heat_picture(_reduced(picture.pixels), values, method, scale))
     for level, style in ((_LINE_AT * scale, "solid"), (-_LINE_AT * scale, "dashed")):
         if values.min() < level < values.max():
-            panel.contour(values, levels=[level], colors=[INK], linewidths=0.6, linestyles=style)
+            lines = panel.contour(values, levels=[level], colors=[INK], linewidths=0.6, linestyles=style)
+            lines.set_clip_on(False)  # they lie within, and the ids of clip paths differ from one SVG to the next
 
 
 def _reduced(values: np.ndarray) -> np.ndarray:
