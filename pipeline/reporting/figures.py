@@ -61,9 +61,21 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
     @wraps(build)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with style():
-            return build(*args, **kwargs)
+            return _laid_out(build(*args, **kwargs))
 
     return wrapped
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """Lays a figure out once and for all: the solver moves panels a little each time, in last bits from one run to the next."""
+    if figure.get_layout_engine() is None:
+        return figure
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for panel in figure.axes:
+        panel.set_position([round(float(value), 6) for value in panel.get_position(original=True).bounds])
+    return figure
 
 
 @styled
