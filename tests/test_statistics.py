@@ -30,7 +30,20 @@ from pipeline.metrics import (
     resampled_rates,
     wilson,
 )
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, Capture, ComparisonRow, Discard, Pair, Prediction, Printout, View
+from pipeline.records import (
+    PHOTO,
+    SOURCE,
+    AccuracyRow,
+    Candidate,
+    Capture,
+    ComparisonRow,
+    Discard,
+    Pair,
+    Prediction,
+    Printout,
+    ThresholdRow,
+    View,
+)
 from pipeline.reporting.comparisons import comparison_sentence, comparison_tables
 from pipeline.reporting.tables import as_text
 from pipeline.stages.comparing import comparisons
@@ -543,10 +556,11 @@ def test_several_photographs_of_a_page_are_more_images_on_the_same_pages(finishe
 
 
 def write_large_run(workspace: Path) -> None:
-    """Writes what a run of the paper's size leaves for the rate stage: 12 cells of two cases, 36 transforms, photographs."""
+    """Writes what a run of the paper's size leaves for rates and report: 12 cells of two cases, 36 transforms, photographs."""
     path = workspace / "large.toml"
     attacks = "".join(f'[[attacks]]\nname = "{name}"\nepsilons_8bit = [2, 4, 8, 16]\n' for name in ("fgsm", "bim", "illc"))
-    path.write_text(f'name = "large"\n{attacks}[photograph]\nby = "camera"\n', encoding="utf-8")
+    rest = '[photograph]\nby = "camera"\n[explain]\nn_images = 0\n[report]\nn_gallery = 0\n'
+    path.write_text(f'name = "large"\n{attacks}{rest}', encoding="utf-8")
     experiment, run = load_experiment(path), Run(workspace, "large")
     generator, n_images = np.random.default_rng(0), 204
     pairs, views, predictions = [], [], []
@@ -576,7 +590,24 @@ def write_large_run(workspace: Path) -> None:
     shot |= {"tilt_deg": None, "colour": "", "trouble": "", "counts": True}
     captures = [Capture(capture_id=f"c{n}", photo="", page=n + 1, **shot) for n in range(-(-len(pairs) // 3))]
     write_table(run.printouts / "pairs.parquet", Pair, pairs)
-    write_json(run.printouts / "selection.json", {"class_names": [], "fills": []})
+    model = {"name": "builtin:signs", "fingerprint": "", "input_size": (112, 112), "n_classes": 8}
+    selection = {
+        "class_names": [f"class {n}" for n in range(8)],
+        "fills": [],
+        "model": model,
+        "n_dataset": n_images,
+        "rejected": {},
+    }
+    write_json(run.printouts / "selection.json", selection)
+    write_table(run.printouts / "candidates.parquet", Candidate, [])
+    ends = generator.uniform(0.0, 1.0, len(pairs))
+    undone = [
+        ThresholdRow(pair.pair_id, pair.image_id, case, pair.attack, pair.epsilon_8bit, "blur", "up", 3.6 * end, 3.5 * end, 10)
+        for pair, end in zip(pairs, ends, strict=True)
+        for case in pair.cases
+    ]
+    write_table(run.reports / "thresholds.parquet", ThresholdRow, undone)
+    write_json(run.reports / "explain/explain.json", {"views": []})
     write_table(run.reports / "views.parquet", View, views)
     write_table(run.reports / "predictions.parquet", Prediction, predictions)
     write_table(run.captures / "captures.parquet", Capture, captures)
@@ -585,14 +616,16 @@ def write_large_run(workspace: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_predictions_become_rates_within_30_seconds_and_a_gigabyte(tmp_path):
+def test_a_hundred_thousand_predictions_become_rates_figures_and_a_report_within_30_seconds_and_a_gigabyte(tmp_path):
     write_large_run(tmp_path)
     code = (
         "import time, sys; from pathlib import Path\n"
         "from pipeline.config import load_experiment; from pipeline.executor import Context\n"
-        "from pipeline.stages.rate import rate; from pipeline.store import Run\n"
+        "from pipeline.stages.rate import rate; from pipeline.stages.report import report; from pipeline.store import Run\n"
         "started, place = time.monotonic(), Path(sys.argv[1])\n"
-        "rate(load_experiment(place / 'large.toml'), Run(place, 'large'), Context())\n"
+        "for stage in (rate, report):\n"
+        "    stage(load_experiment(place / 'large.toml'), Run(place, 'large'), Context())\n"
+        "    print(stage.__name__, time.monotonic() - started, file=sys.stderr)\n"
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(time.monotonic() - started, int(peak.split()[1]) / 2**20)"
     )
@@ -602,5 +635,6 @@ def test_a_hundred_thousand_predictions_become_rates_within_30_seconds_and_a_gig
     seconds, peak_gb = map(float, found.stdout.split())
     rates = read_json(tmp_path / "reports/large/rates.json")
     assert len(rates["destruction_rates"]) == 24 * 37 * 2 and rates["comparisons"]
+    assert len(list((tmp_path / "reports/large/figures").glob("*.svg"))) > 8
     assert seconds <= 30 and peak_gb <= 1, (seconds, peak_gb)
-    print(f"{seconds:.1f} s, {peak_gb:.2f} GiB")
+    print(found.stderr, f"{seconds:.1f} s, {peak_gb:.2f} GiB")
