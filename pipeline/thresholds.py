@@ -1,12 +1,15 @@
 """At which strength of a transform an adversarial image is classified right again: a few looks outward, then bisection."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from pipeline.seeds import generator_for
 from pipeline.transforms import TRANSFORMS
+
+IMAGES_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +57,43 @@ class Found:
 
 
 def find_thresholds(
-    subjects: Sequence[Subject], directions: Sequence[Direction], predict: Callable[[np.ndarray], np.ndarray], seed: int
-) -> list[list[Found]]:
-    """Returns, for each image, what was found in each direction.
+    subjects: Iterable[Subject], directions: Sequence[Direction], predict: Callable[[np.ndarray], np.ndarray], seed: int
+) -> Iterator[tuple[int, list[Found]]]:
+    """Yields the place of each image among the subjects and what was found in each direction, as soon as it is found.
 
     The rungs of a direction are tried outward until the image is classified right (top-1). Between that rung and the one before
     it bisection follows, until they are one step apart. An attack need not fade monotonically: a flip back that lies between two
     rungs at which the attack works is not seen, and where a bracket holds several, one of them is found.
 
     Args:
+        subjects: taken one by one; `IMAGES_AT_ONCE` are searched together, and where one is finished the next one follows.
+        directions: one at least.
         predict: from uint8 (N, H, W, 3) images to (N, n_classes) scores; it gets the next look of every search at once.
         seed: the run's; one image has one field of noise, which is scaled, so that its sigma is one continuous parameter.
     """
-    searches = [[_search(direction) for direction in directions] for _ in subjects]
+    waiting = enumerate(subjects)
+    at_hand: dict[int, Subject] = {}
+    searches: dict[tuple[int, int], Generator[int, bool, Found]] = {}
+    looks: dict[tuple[int, int], int] = {}
     found: dict[tuple[int, int], Found] = {}
-    looks = {(i, j): next(search) for i, row in enumerate(searches) for j, search in enumerate(row)}
-    while looks:
-        images = np.stack([transformed(subjects[i], directions[j], k, seed) for (i, j), k in looks.items()])
-        labels = predict(images).argmax(1)
-        following = {}
-        for (i, j), label in zip(looks, labels, strict=True):
+    while True:
+        for i, subject in islice(waiting, IMAGES_AT_ONCE - len(at_hand)):
+            at_hand[i] = subject
+            for j, direction in enumerate(directions):
+                searches[i, j] = _search(direction)
+                looks[i, j] = next(searches[i, j])
+        if not looks:
+            return
+        images = np.stack([transformed(at_hand[i], directions[j], k, seed) for (i, j), k in looks.items()])
+        for (i, j), label in zip(list(looks), predict(images).argmax(1), strict=True):
             try:
-                following[i, j] = searches[i][j].send(bool(label == subjects[i].true_label))
+                looks[i, j] = searches[i, j].send(bool(label == at_hand[i].true_label))
             except StopIteration as done:
                 found[i, j] = done.value
-        looks = following
-    return [[found[i, j] for j in range(len(directions))] for i in range(len(subjects))]
+                del searches[i, j], looks[i, j]
+        for i in sorted(set(at_hand) - {i for i, _ in looks}):
+            del at_hand[i]
+            yield i, [found.pop((i, j)) for j in range(len(directions))]
 
 
 def transformed(subject: Subject, direction: Direction, k: int, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from pipeline.reporting.survival import median_tables, survival_figure, survival
 from pipeline.settings import ThresholdSettings
 from pipeline.stages.thresholds import survival_curves
 from pipeline.store import Run, read_table, write_bytes
-from pipeline.thresholds import Direction, Subject, directions_of, find_thresholds, transformed
+from pipeline.thresholds import IMAGES_AT_ONCE, Direction, Subject, directions_of, find_thresholds, transformed
 
 ALL = ("brightness", "contrast", "blur", "noise", "jpeg")
 RESOLUTIONS = {"brightness": 1.0, "contrast": 0.01, "blur": 0.05, "noise": 0.5}
@@ -52,7 +52,7 @@ def only(transform: str, name: str) -> list[Direction]:
 
 
 def searched(predict, transform, name, pixels):
-    ((found,),) = find_thresholds([Subject("a", pixels, 1)], only(transform, name), predict, seed=3)
+    ((_, (found,)),) = find_thresholds([Subject("a", pixels, 1)], only(transform, name), predict, seed=3)
     return found
 
 
@@ -113,7 +113,7 @@ def test_a_jpeg_threshold_may_be_the_best_quality_of_all():
 def test_a_finer_resolution_costs_looks_and_finds_the_threshold_more_closely(resolution):
     directions = directions_of(["brightness"], {"brightness": resolution})[1:]
     predict = by_measure(np.mean, lambda mean: mean >= 137)
-    ((found,),) = find_thresholds([Subject("a", picture(100), 1)], directions, predict, seed=3)
+    ((_, (found,)),) = find_thresholds([Subject("a", picture(100), 1)], directions, predict, seed=3)
     assert found.threshold - found.works_at == resolution and found.works_at < 37 <= found.threshold
     looks = {1.0: [10, 20, 40, 30, 35, 37, 36], 4.0: [8, 20, 40, 28, 32, 36]}
     assert found.n_forward == len(looks[resolution])
@@ -121,10 +121,12 @@ def test_a_finer_resolution_costs_looks_and_finds_the_threshold_more_closely(res
 
 def test_what_is_found_of_an_image_does_not_depend_on_its_neighbours():
     predict = by_measure(np.mean, lambda mean: mean >= 137)
-    subjects = [Subject(f"image-{mean}", picture(mean), 1) for mean in (60, 80, 100, 110, 120)]
+    subjects = [Subject(f"image-{mean}", picture(mean), 1) for mean in range(60, 136, 2)]
+    assert len(subjects) > IMAGES_AT_ONCE
     directions = directions_of(ALL, RESOLUTIONS)
-    together = find_thresholds(subjects, directions, predict, seed=3)
-    assert together == [find_thresholds([subject], directions, predict, seed=3)[0] for subject in subjects]
+    together = dict(find_thresholds(subjects, directions, predict, seed=3))
+    alone = [next(find_thresholds([subject], directions, predict, seed=3))[1] for subject in subjects]
+    assert [together[place] for place in range(len(subjects))] == alone
 
 
 def test_every_direction_walks_outward_from_the_unchanged_file_to_its_end():

@@ -16,7 +16,6 @@ from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
 from pipeline.thresholds import Direction, Found, Subject, directions_of, find_thresholds
 
-IMAGES_AT_ONCE = 32
 Cell = tuple[str, str, int]
 
 
@@ -48,10 +47,9 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
             todo.append(pair)
         else:
             found[pair.pair_id] = [Found(**row) for row in kept]
-    for group, results in _searched(experiment, run, context, todo, hashes, directions):
-        for pair, result in zip(group, results, strict=True):
-            found[pair.pair_id] = result
-            items.put(keys[pair.pair_id], json_bytes(result))
+    for pair, result in _searched(experiment, run, context, todo, hashes, directions):
+        found[pair.pair_id] = result
+        items.put(keys[pair.pair_id], json_bytes(result))
     rows = [
         ThresholdRow(pair_id, pairs[pair_id].image_id, *cell, direction.transform, direction.name, **asdict(result))
         for cell, pair_ids in drawn.items()
@@ -113,15 +111,16 @@ def _searched(
     todo: Sequence[Pair],
     hashes: dict[str, str],
     directions: Sequence[Direction],
-) -> Iterator[tuple[Sequence[Pair], list[list[Found]]]]:
-    """Yields groups of pairs with what was found in each direction."""
-    if not todo:
+) -> Iterator[tuple[Pair, list[Found]]]:
+    """Yields each pair with what was found in each direction, in the order in which the searches end."""
+    if not todo or not directions:
+        yield from ((pair, []) for pair in todo)
         return
     classifier = load_classifier(experiment.resolved_model(), context.device)
-    groups = [todo[start : start + IMAGES_AT_ONCE] for start in range(0, len(todo), IMAGES_AT_ONCE)]
-    for group in context.progress(groups, len(groups), "thresholds"):
-        subjects = [_subject(run, pair, hashes[pair.pair_id]) for pair in group]
-        yield group, find_thresholds(subjects, directions, classifier.predict, experiment.seed)
+    subjects = (_subject(run, pair, hashes[pair.pair_id]) for pair in todo)
+    searched = find_thresholds(subjects, directions, classifier.predict, experiment.seed)
+    for place, result in context.progress(searched, len(todo), "images"):
+        yield todo[place], result
 
 
 def _subject(run: Run, pair: Pair, sha256: str) -> Subject:
