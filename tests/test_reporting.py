@@ -419,6 +419,15 @@ class TestTables:
         ]
         assert max(len(line) for table in tables for line in as_text(table).splitlines()) <= 100
 
+    def test_of_many_photographs_the_worst_registered_are_listed_in_the_order_of_their_pages(self):
+        first = make_content().quality[0]
+        errors = (0.1, 0.5, None, 0.3, 0.4)
+        quality = [replace(first, photo=f"{n}.jpg", reprojection_rms_px=error) for n, error in enumerate(errors)]
+        table = quality_table(quality, n_rows=3)
+        assert [row[0].text for row in table.rows] == ["1.jpg", "3.jpg", "4.jpg"] == [key.photo for key in table.keys]
+        assert "Listed are the 3 of 5" in table.note
+        assert len(quality_table(quality).rows) == 5 and "Listed" not in quality_table(quality).note
+
     def test_a_cell_that_stopped_short_says_by_how_much(self):
         table = selection_table([CellFill("prefiltered", "illc", 2, 102, 71, 5000)])
         assert [cell.text for cell in table.rows[0][3:]] == ["102", "71", "5000", "31 short"]

@@ -85,9 +85,11 @@ def rounding_table(pairs: Iterable[Pair]) -> Table | None:
     return cell_table("S3", "Minimum-norm attacks after rounding to 8 bits", columns, cells, body, note)
 
 
-def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 120) -> Table:
-    """Returns how well each photograph was registered; beyond `n_rows` photographs the note says how many are left out."""
+def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
+    """Returns how well each photograph was registered; of more than `n_rows` those with the largest reprojection error."""
     quality = tuple(quality)
+    worst_first = sorted(range(len(quality)), key=lambda place: -(quality[place].reprojection_rms_px or 0.0))
+    shown = tuple(quality[place] for place in sorted(worst_first[:n_rows]))
     columns = (
         Column("Photo", is_number=False, is_stub=True),
         Column("page"),
@@ -107,15 +109,15 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 120) -> Table
             Cell(_decimal(photo.sharpness, 3)),
             Cell(_decimal(photo.photo_px_per_image_px, 2)),
         )
-        for photo in quality[:n_rows]
+        for photo in shown
     )
     note = (
         "Reprojection is the RMS distance of the codes' corners, in photo pixels; registration, in crop pixels, is known in "
         "simulation only. px per px: photo pixels per image pixel."
     )
     if len(quality) > n_rows:
-        note += f" {len(quality) - n_rows} further photographs are not listed."
-    keys = tuple(RowKey(photo=photo.photo) for photo in quality[:n_rows])
+        note += f" Listed are the {n_rows} of {len(quality)} with the largest reprojection error; captures.parquet has all."
+    keys = tuple(RowKey(photo=photo.photo) for photo in shown)
     return Table("Q1", "Photographs and how well they were registered", columns, rows, note, keys=keys)
 
 
