@@ -97,12 +97,9 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         return {"would_run": [{"stage": "report", "because": f"{run.name} and {other.name} would be compared"}]}, 0
     written, told = write_against(experiment, run, context, other_experiment, other)
-    said = {"sentences": told} if options.json else {"table": "\n" + "\n".join(f"- {sentence}" for sentence in told) + "\n"}
-    return {
-        **said,
-        "report": str(written / "report.pdf"),
-        "reports": [str(written / f"report.{kind}") for kind in ("pdf", "html")],
-    }, 0
+    reports = [str(written / f"report.{kind}") for kind in ("pdf", "html")]
+    found = {"headline": told, "report": reports[0], "reports": reports}
+    return (found if options.json else _on_one_screen(found, quiet=True)), 0
 
 
 def _rate_table(run: Any) -> str:

@@ -26,6 +26,12 @@ _WHAT = {
     ("clean_accuracy", PHOTO): "{} of the photographed clean images are classified right",
     ("adversarial_accuracy", SOURCE): "{} of the adversarial files are classified right",
 }
+_SUBJECTS = {
+    ("destruction_rate", PHOTO): "attacks destroyed by photographs",
+    ("adversarial_accuracy", PHOTO): "photographed adversarial images",
+    ("clean_accuracy", PHOTO): "photographed clean images",
+    ("adversarial_accuracy", SOURCE): "adversarial files",
+}
 
 
 def against_section(content: ReportContent) -> tuple[Block, ...]:
@@ -59,11 +65,19 @@ def against_sentences(against: AgainstContent) -> list[str]:
     """Returns what the comparison comes to (top-1), what was changed first; what to stress stands between double asterisks."""
     overall = [row for row in against.rows if row.table == "overall" and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
     found = [_changed(against)]
+    alike = []
     for case in CASES:
         for quantity, transform, better in _TOLD:
             rows = [row for row in overall if (row.case, row.quantity, row.transform) == (case, quantity, transform)]
-            found += [_verdict(row, better, against) for row in rows]
+            found += [_verdict(row, better, against) for row in rows if not _is_alike(row)]
+            alike += [f"{_SUBJECTS[quantity, transform]} ({CASE_TITLES[case]}, n = {row.n})" for row in rows if _is_alike(row)]
+    if alike:
+        found.append(f"The same in both runs, image by image: {listed(alike)}.")
     return [*found, *_cell_by_cell(against)]
+
+
+def _is_alike(row: AgainstRow) -> bool:
+    return row.pairing != "none" and not row.n_first and not row.n_second
 
 
 def _changed(against: AgainstContent) -> str:
@@ -85,11 +99,11 @@ def _verdict(row: AgainstRow, better: str, against: AgainstContent) -> str:
     what = _WHAT[row.quantity, row.transform].format(f"{percent(rates[0], 0)} against {percent(rates[1], 0)}")
     is_sure = row.p_holm < LEVEL
     lower, higher = (against.first, against.second) if row.difference < 0 else (against.second, against.first)
-    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "The two cannot be told apart by it."
+    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "Which is the greater cannot be told."
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
-        f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what}, {against.first} against {against.second}, over "
-        f"{same[row.pairing]}: {points(row.difference, 0)} points (95 % interval {ends}), p = {p_text(row.p)}, corrected "
+        f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what} ({against.first} against {against.second}, "
+        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), p = {p_text(row.p)}, corrected "
         f"{p_text(row.p_holm)}. {verdict}"
     )
 
@@ -98,14 +112,9 @@ def _cell_by_cell(against: AgainstContent) -> list[str]:
     found = []
     for table in ("photo", "file", "transform"):
         rows = [row for row in against.rows if row.table == table and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
-        sure = [row for row in rows if row.p_holm < LEVEL]
-        if rows:
-            verb = "differs" if len(sure) == 1 else "differ"
-            found.append(
-                f"Cell by cell, {AGAINST_TABLES[table]}: {len(sure)} of {count(len(rows), 'comparison')} {verb} at the 5 % level "
-                "after correction."
-            )
-    return found
+        sure = sum(row.p_holm < LEVEL for row in rows)
+        found += [f"{sure} of {count(len(rows), 'comparison')} of {AGAINST_TABLES[table]}"] if rows else []
+    return [f"Cell by cell, differences at the 5 % level after correction: {listed(found)}."] if found else []
 
 
 def _on_top_5(against: AgainstContent) -> str:

@@ -43,7 +43,7 @@ def against_figure(rows: Sequence[AgainstRow], first: str, second: str) -> Figur
         names = [cell_title(*cell) if cell[0] else "all cells together" for cell in cells]
         panel.set_yticks(range(len(cells)), names if panel is panels[0] else [])
         panel.set_ylim(len(cells) - 0.5, -0.5)
-        panel.set(title=QUANTITY_TITLES[quantity].capitalize(), xlabel="share (n of either run, right)", xlim=(-2, 102))
+        panel.set(title=QUANTITY_TITLES[quantity].capitalize(), xlabel="share (n of either run, right)", xlim=(-3, 103))
         panel.xaxis.set_major_formatter(PercentFormatter(100, decimals=0))
         panel.grid(axis="y", visible=False)
         for place in range(1, len(cells)):
@@ -60,9 +60,9 @@ def against_figure(rows: Sequence[AgainstRow], first: str, second: str) -> Figur
 
 def _dumbbell(panel: Axes, row: AgainstRow, place: int) -> None:
     right = panel.get_yaxis_transform()
-    panel.text(1.015, place, f"{row.first_of} · {row.second_of}", transform=right, va="center", fontsize=5.8, color=QUIET)
+    panel.text(1.09, place, f"{row.first_of} · {row.second_of}", transform=right, va="center", fontsize=5.8, color=QUIET)
     if row.p_holm is not None and row.p_holm < LEVEL:
-        panel.plot(0.985, place, "*", color=INK, ms=5, transform=right, clip_on=False, zorder=5)
+        panel.plot(1.045, place, "*", color=INK, ms=5, transform=right, clip_on=False, zorder=5)
     if row.first_rate is not None and row.second_rate is not None:
         panel.plot([100 * row.first_rate, 100 * row.second_rate], [place - 0.13, place + 0.13], color=QUIET, lw=0.7, zorder=2)
     sides = (
