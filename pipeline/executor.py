@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.errors import Unavailable
+from pipeline.memory import keep_freed_memory
 
 # NumPy's threads: its matrices here are small, and threads in every worker would only wait for each other.
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
@@ -68,5 +69,6 @@ def _start_worker() -> None:
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline"
 FLOORS = {
-    0: ("errors", "records", "version"),
+    0: ("errors", "memory", "records", "version"),
     1: (
         "config",
         "settings",

@@ -1,8 +1,5 @@
 """Classifiers under test: every kind loads, predicts the same bits every time, and refuses what it cannot use in one line."""
 
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -549,32 +546,3 @@ def test_the_same_weights_fit_torchvisions_own_network(data_root: Path) -> None:
     assert top_1 > 0.75 and top_5 > 0.9
     with pytest.raises(BadInput, match="missing"):
         load_classifier(Settings("torchvision:resnet18", weights))
-
-
-_PAGES_OF_PASSES = """
-import resource, sys, torch
-from torch import nn
-from pipeline.models.memory import keep_freed_memory
-kept = sys.argv[1] == "kept" and keep_freed_memory()
-network = nn.Sequential(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(4))).requires_grad_(False)
-x = torch.zeros(16, 16, 256, 256)
-network(x)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
-    network(x)
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.parametrize("by_hand", [{}, {"MALLOC_ARENA_MAX": "4"}], ids=["by itself", "set by hand"])
-def test_a_pass_takes_the_memory_of_the_one_before_it_unless_the_user_set_it_by_hand(by_hand: dict[str, str]) -> None:
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("only glibc is told to keep memory")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")} | by_hand
-    found = {}
-    for how in ("kept", "default"):
-        command = [sys.executable, "-c", _PAGES_OF_PASSES, how]
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-        found[how] = said[0] == "True", int(said[1])
-    assert found["kept"][0] == (not by_hand) and not found["default"][0]
-    assert (found["kept"][1] < found["default"][1] / 10) == (not by_hand), found

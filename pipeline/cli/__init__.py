@@ -10,6 +10,7 @@ from pipeline.cli.telling import print_json, print_text
 from pipeline.display import Display
 from pipeline.errors import BadInput, InkproofError, Unavailable
 from pipeline.executor import BLAS_THREADS
+from pipeline.memory import keep_freed_memory
 
 __all__ = ["COMMANDS", "main"]
 
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     os.environ.setdefault(BLAS_THREADS, "1")
+    keep_freed_memory()
     try:
         options = command_parser().parse_args(arguments)
         with Display(sys.stderr, shows=not (options.quiet or as_json)) as options.display:

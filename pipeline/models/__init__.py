@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipeline.errors import WrongUse
-from pipeline.models.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from pipeline.models.classifier import Classifier, ModelSettings
@@ -41,7 +40,6 @@ def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifi
     scheme, colon, rest = settings.name.partition(":")
     if scheme not in _LOADERS or not colon or not rest:
         raise _unknown(settings.name)
-    keep_freed_memory()
     module, function, _, _ = _LOADERS[scheme]
     load: Callable[[str, ModelSettings, str], Classifier] = getattr(import_module(f"pipeline.models.{module}"), function)
     return load(rest, settings, device)
