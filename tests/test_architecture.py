@@ -1,6 +1,7 @@
 """The house keeps its floors: an import only points to a lower floor, and rooms on one floor do not import each other."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,9 @@ def test_only_the_command_line_prints_or_exits(path):
 def test_a_file_opens_with_one_sentence(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert text and text.splitlines()[0].endswith((".", ":", "?"))
+
+
+def test_every_package_is_installed():
+    listed = set(tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"])
+    found = {".".join(file.parent.relative_to(PACKAGE.parent).parts) for file in PACKAGE.rglob("__init__.py")}
+    assert found == listed - {"pipeline.examples"}
