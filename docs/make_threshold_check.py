@@ -15,22 +15,16 @@ from pipeline.config import load_experiment
 from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, ThresholdRow
+from pipeline.stages.thresholds import searched_directions
 from pipeline.store import Run, read_table
-from pipeline.thresholds import Subject, directions_of, transformed
+from pipeline.thresholds import Subject, transformed
 
 
 def main(file: str, n_images: int) -> None:
     """Prints for each direction how many searches missed a milder flip, and by how many steps."""
     experiment = load_experiment(Path(file))
     run = Run(Path(file).resolve().parent, experiment.name)
-    settings = experiment.thresholds
-    widths = (
-        settings.brightness_resolution_8bit,
-        settings.contrast_resolution,
-        settings.blur_resolution_px,
-        settings.noise_resolution_8bit,
-    )
-    directions = directions_of(settings.transforms, dict(zip(("brightness", "contrast", "blur", "noise"), widths, strict=True)))
+    directions = searched_directions(experiment.thresholds)
     classifier = load_classifier(experiment.resolved_model(), "cpu")
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
     found: dict[str, dict[tuple[str, str], float | None]] = defaultdict(dict)

@@ -28,7 +28,7 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
     Raises:
         BadInput: an image is no longer the one that was judged.
     """
-    directions = _directions(experiment.thresholds)
+    directions = searched_directions(experiment.thresholds)
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and not view.capture_id]
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
@@ -65,7 +65,7 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
     """Returns the curve of every cell and direction for which a threshold was looked for, in the order of the rows."""
-    directions = {(direction.transform, direction.name): direction for direction in _directions(settings)}
+    directions = {(direction.transform, direction.name): direction for direction in searched_directions(settings)}
     groups: dict[tuple[str, str, int, str, str], list[float | None]] = defaultdict(list)
     for row in rows:
         groups[row.case, row.attack, row.epsilon_8bit, row.transform, row.direction].append(row.threshold)
@@ -82,7 +82,8 @@ def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -
     )
 
 
-def _directions(settings: ThresholdSettings) -> list[Direction]:
+def searched_directions(settings: ThresholdSettings) -> list[Direction]:
+    """Returns the directions that an experiment's thresholds are looked for in, in steps as wide as it sets."""
     resolutions = {
         "brightness": settings.brightness_resolution_8bit,
         "contrast": settings.contrast_resolution,
