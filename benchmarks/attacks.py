@@ -25,7 +25,7 @@ from pipeline.attacks.adapters import library_and_class
 from pipeline.attacks.adapters.contract import Task
 from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
 from pipeline.attacks.attack import NO_EPSILON
-from pipeline.errors import InkproofError, Unavailable
+from pipeline.core.errors import InkproofError, Unavailable
 from pipeline.images import to_model
 
 Logits = Callable[[torch.Tensor], torch.Tensor]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.core.errors import Unavailable
 from pipeline.datasets import open_dataset
-from pipeline.errors import Unavailable
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.settings import DatasetSettings, ModelSettings

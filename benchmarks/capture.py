@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 from stress_set import IMAGE_MM, Condition, conditions, make_photo, printed_page
 
-from pipeline.executor import Context, map_items
-from pipeline.fiducials import decode_payload, decoders
-from pipeline.geometry import homography_from_points
-from pipeline.page_map import PageMap
+from pipeline.engine import Context, map_items
+from pipeline.physical.fiducials import decode_payload, decoders
+from pipeline.physical.geometry import homography_from_points
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration import Registration, crop, register, registration_error
+from pipeline.physical.registration.photo_reading import PhotoFile, Reading, read_file
+from pipeline.physical.simulator import encode_jpeg, load_profile, simulate_photo
 from pipeline.records import Pair, Printout
-from pipeline.registration import Registration, crop, register, registration_error
 from pipeline.settings import CaptureSettings
-from pipeline.simulator import encode_jpeg, load_profile, simulate_photo
-from pipeline.stages.photo_reading import PhotoFile, Reading, read_file
 
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 

@@ -11,9 +11,9 @@ import time
 import numpy as np
 import torch
 
-from pipeline.simulator import load_profile
-from pipeline.simulator.channel import Channel
-from pipeline.torchvision_import import import_torchvision
+from pipeline.core.torchvision_import import import_torchvision
+from pipeline.physical.simulator import load_profile
+from pipeline.physical.simulator.channel import Channel
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 
-from pipeline.simulator import encode_jpeg, load_profile, profile_names, simulate_photo
+from pipeline.physical.simulator import encode_jpeg, load_profile, profile_names, simulate_photo
 
 A4 = (210.0, 297.0)
 N_PHOTOS = 5

@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.core.seeds import generator_for
 from pipeline.images import read_image
-from pipeline.printing import Instructions, PrintPair, arrange, build_pdf, render_page
+from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
+from pipeline.physical.simulator import SimulatedPhoto, load_profile, simulate_photo
 from pipeline.records import Printout
-from pipeline.seeds import generator_for
-from pipeline.simulator import SimulatedPhoto, load_profile, simulate_photo
 
 GRID = Path(__file__).with_name("stress_grid.toml")
 IMAGE_PX, IMAGE_MM, N_PAIRS = 299, 60.0, 3
@@ -78,7 +78,7 @@ def _background(condition: Condition) -> np.ndarray | None:
 
 def main() -> None:
     """Writes the photos as JPEG files and `labels.json`, the truth of each."""
-    from pipeline.simulator import encode_jpeg
+    from pipeline.physical.simulator import encode_jpeg
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.metrics import cluster_interval, compare_paired, resampled_rates, wilson
+from pipeline.statistics import cluster_interval, compare_paired, resampled_rates, wilson
 
 RATES, CORRELATIONS = (0.05, 0.1, 0.3, 0.5), (0.0, 0.1, 0.3)
 PAGES = {

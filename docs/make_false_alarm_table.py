@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from pipeline.metrics.one_sided import loss_within, paired_less, stratified_less
+from pipeline.statistics.one_sided import loss_within, paired_less, stratified_less
 
 # Images, cells that they are in (or points of a curve), images on a page, spread of pages and mean fragility in logits.
 ORDERS = ((12, 4, 3, 0.7, -0.5), (30, 8, 3, 0.7, -0.5), (102, 8, 3, 0.7, -0.5), (102, 8, 3, 0.0, -3.0), (102, 2, 6, 1.0, -1.0))

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.config import load_experiment
 from pipeline.images import read_png, to_model
 from pipeline.models import load_classifier
+from pipeline.physical.simulator import load_profile
+from pipeline.physical.simulator.channel import Channel
 from pipeline.records import Pair
-from pipeline.simulator import load_profile
-from pipeline.simulator.channel import Channel
+from pipeline.settings.reading import load_experiment
 from pipeline.store import Run, read_layout, read_table
 
 STILL, N_AT_ONCE = (0.0, 0.0), 16

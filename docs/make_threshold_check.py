@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import load_experiment
 from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, ThresholdRow
+from pipeline.settings.reading import load_experiment
 from pipeline.stages.thresholds import searched_directions
 from pipeline.store import Run, read_table
-from pipeline.thresholds import Subject, transformed
+from pipeline.transforms.thresholds import Subject, transformed
 
 
 def main(file: str, n_images: int) -> None:

@@ -55,9 +55,9 @@ def small_file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workspace of one whole run of the small experiment, for tests that only read it."""
-    from pipeline.config import load_experiment
-    from pipeline.executor import Context
-    from pipeline.flow import run_all
+    from pipeline.engine import Context
+    from pipeline.settings.reading import load_experiment
+    from pipeline.stages.graph import run_all
     from pipeline.store import Run
 
     workspace = tmp_path_factory.mktemp("finished")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.cli.settings_page import settings_page
 from pipeline.records import DISCARD_REASONS
 from pipeline.settings import SECTIONS, AttackSettings
-from pipeline.settings_page import settings_page
 from pipeline.transforms import TRANSFORMS
 
 ROOT = Path(__file__).parents[1]

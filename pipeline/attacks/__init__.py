@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from pipeline.attacks import options as of
-from pipeline.errors import InkproofError, WrongUse, near_match
+from pipeline.core.errors import InkproofError, WrongUse, near_match
 from pipeline.settings import WITHOUT_EPSILON
 
 

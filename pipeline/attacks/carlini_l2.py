@@ -8,8 +8,8 @@ from pipeline.attacks.carlini import CarliniAttack, Problem, Variables, each, su
 from pipeline.attacks.deepfool import walked
 from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import CarliniL2Options, DeepFoolOptions
+from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
-from pipeline.seeds import generator_for
 
 # Of a descent that ends on whole numbers, the share that still sees real ones.
 _REAL_SHARE = 0.25

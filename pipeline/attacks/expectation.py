@@ -17,10 +17,10 @@ from pipeline.attacks.network import Network, clean_pixels, saved_images
 from pipeline.attacks.options import ExpectationOptions
 from pipeline.attacks.targets import check_target, chosen_targets
 from pipeline.attacks.transform_chain import InTurn, TransformChain, checked_ranges
-from pipeline.errors import WrongUse
+from pipeline.core.errors import WrongUse
+from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
-from pipeline.seeds import seed_for
-from pipeline.simulator import load_profile, profile_content
+from pipeline.physical.simulator import load_profile, profile_content
 
 # Simulated photographs that are followed at once: 4 of 299 x 299 pixels, which keeps channel and network below 1.5 GB.
 _PIXELS_AT_ONCE = 4 * 299 * 299
@@ -149,6 +149,6 @@ def losses(logits: Tensor, goal: int) -> Tensor:
 
 
 def _print_and_photograph(profile: Any, image_px: tuple[int, int], image_mm: float) -> Any:
-    from pipeline.simulator.channel import Channel
+    from pipeline.physical.simulator.channel import Channel
 
     return Channel(profile, image_px, image_mm=image_mm)

@@ -19,10 +19,10 @@ from pipeline.attacks.network import Network, clean_pixels, saved_images
 from pipeline.attacks.options import PatchOptions
 from pipeline.attacks.patch_placement import Placement, draw_placement, pasted
 from pipeline.attacks.patch_printable import non_printability, printable_colours, total_variation
-from pipeline.errors import WrongUse
+from pipeline.core.errors import WrongUse
+from pipeline.core.seeds import generator_for, seed_for
 from pipeline.images import pixels_sha256, resize_shorter_and_crop
-from pipeline.seeds import generator_for, seed_for
-from pipeline.simulator import load_profile, profile_content
+from pipeline.physical.simulator import load_profile, profile_content
 from pipeline.store import content_hash
 
 RANDOM = "random"
@@ -144,7 +144,7 @@ class _Training:
         self._options, self._scale, self._network, self._images, self._target = options, scale, network, images, target
         self._channel = None
         if options.over == "camera":
-            from pipeline.simulator.channel import Channel
+            from pipeline.physical.simulator.channel import Channel
 
             self._channel = Channel(profile, tuple(images.shape[2:]), image_mm=options.image_mm)
         self._colours = torch.from_numpy(printable_colours(profile)).to(images.device)
@@ -200,7 +200,7 @@ def covered_by(shape: str, side_px: int) -> Tensor:
 
 
 def _built_in_images(n: int, image_px: tuple[int, int]) -> np.ndarray:
-    from pipeline.datasets.signs import SignsDataset
+    from pipeline.signs.dataset import SignsDataset
 
     signs = SignsDataset(n, split="train")
     return np.stack([resize_shorter_and_crop(signs.image(i), max(image_px), tuple(image_px)) for i in range(n)])

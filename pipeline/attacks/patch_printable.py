@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.simulator.printer import gamut, icc_proof, print_table
-from pipeline.simulator.profile import Profile
+from pipeline.physical.simulator.printer import gamut, icc_proof, print_table
+from pipeline.physical.simulator.profile import Profile
 
 _STEPS, _GREYS = (0, 128, 255), (48, 96, 192)
 _STRAIGHT_BELOW = 0.0031308

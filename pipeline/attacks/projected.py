@@ -13,8 +13,8 @@ from pipeline.attacks.lattice import SURE
 from pipeline.attacks.network import Network, clean_pixels, margin, saved_images
 from pipeline.attacks.options import ProjectedOptions
 from pipeline.attacks.targets import chosen_targets
+from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
-from pipeline.seeds import generator_for
 
 # Images that fool leave the batch at every so many steps: looking more often would make a GPU wait.
 _STEPS_BETWEEN_LOOKS = 5

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from pipeline.attacks.network import Network
-from pipeline.errors import WrongUse, near_match
+from pipeline.core.errors import WrongUse, near_match
+from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
-from pipeline.seeds import generator_for
 
 AWAY, LEAST_LIKELY, SECOND, RANDOM, NEXT = "", "least-likely", "second", "random", "next"
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pipeline.errors import WrongUse, near_match
-from pipeline.simulator.torch_jpeg import jpeg
+from pipeline.core.errors import WrongUse, near_match
+from pipeline.physical.simulator.torch_jpeg import jpeg
 from pipeline.transforms import TRANSFORMS, transform_named
 from pipeline.transforms.blur import blur_on_tensors
 from pipeline.transforms.noise import noise_on_tensors

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from pipeline.cli.parser import COMMANDS, command_parser
 from pipeline.cli.telling import print_json, print_text
-from pipeline.display import Display
-from pipeline.errors import BadInput, InkproofError, Unavailable
-from pipeline.executor import BLAS_THREADS
-from pipeline.memory import keep_freed_memory
+from pipeline.core.errors import BadInput, InkproofError, Unavailable
+from pipeline.core.memory import keep_freed_memory
+from pipeline.core.progress import Display
+from pipeline.engine import BLAS_THREADS
 
 __all__ = ["COMMANDS", "main"]
 

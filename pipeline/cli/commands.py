@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.telling import KINDS, one_screen, stage_facts, stage_line
-from pipeline.display import duration
-from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.progress import duration
 
 STAGE_HELP = {
     "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),
@@ -41,7 +41,7 @@ MOST_WORKERS = 8
 
 
 def init(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.errors import near_match
+    from pipeline.core.errors import near_match
     from pipeline.store import write_bytes
 
     found = {path.stem: path for path in sorted(templates().glob("*.toml"))}
@@ -63,7 +63,7 @@ def _run_name(stem: str) -> str:
 
 
 def stage(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.flow import run_stage
+    from pipeline.stages.graph import run_stage
 
     if options.name == "report" and options.compare:
         return _report_against(options)
@@ -83,8 +83,8 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
 
 def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     """Sets another run beside one; --set and --seed are of the first, the other is taken as it was run."""
-    from pipeline.flow import check_done
     from pipeline.stages.against import write_against
+    from pipeline.stages.graph import check_done
 
     experiment, run, context = _opened(options)
     folder = Path(options.compare).resolve()
@@ -105,9 +105,9 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
 def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs in the form of the paper's Table 3."""
     from pipeline.records import FlagRow, RateRow
-    from pipeline.reporting.rate_tables import photo_rate_table
-    from pipeline.reporting.run_flags import marked
-    from pipeline.reporting.tables import as_text
+    from pipeline.report.rate_tables import photo_rate_table
+    from pipeline.report.run_flags import marked
+    from pipeline.report.tables import as_text
     from pipeline.store import read_json, record_from
 
     counted = read_json(run.reports / "rates.json")
@@ -132,7 +132,7 @@ def demo(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.flow import DONE, instructions, run_all
+    from pipeline.stages.graph import DONE, instructions, run_all
 
     if options.dry_run:
         return _dry_run(experiment, run, "", options.force), 0
@@ -149,7 +149,7 @@ def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.N
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.flow import DONE, WAITING, instructions, status
+    from pipeline.stages.graph import DONE, WAITING, instructions, status
 
     experiment, run, _ = _opened(options, check=False)
     states = status(experiment, run)
@@ -162,8 +162,8 @@ def status(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def plan(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.flow import DONE, status
     from pipeline.planning import Assumptions, plan, plan_text
+    from pipeline.stages.graph import DONE, status
 
     experiment, run, _ = _opened(options, check=False)
     done = [state.stage for state in status(experiment, run) if state.state == DONE] if run.printouts.is_dir() else []
@@ -182,7 +182,7 @@ def plan(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.calibration.command import calibrate_files, parameters_text, write_page
+    from pipeline.physical.calibration.command import calibrate_files, parameters_text, write_page
 
     output = Path(options.output)
     if options.page:
@@ -213,8 +213,8 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def import_predictions(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.flow import check_done
-    from pipeline.judging.command import import_predictions, import_text, make_template
+    from pipeline.cli.judging import import_predictions, import_text, make_template
+    from pipeline.stages.graph import check_done
 
     experiment, run, _ = _opened(options)
     check_done("generate", experiment, run)
@@ -233,8 +233,8 @@ def import_predictions(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def transfer(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.flow import check_done
-    from pipeline.judging.command import matrix_text, write_matrix
+    from pipeline.cli.judging import matrix_text, write_matrix
+    from pipeline.stages.graph import check_done
 
     opened = [_opened(argparse.Namespace(**{**vars(options), "experiment": name})) for name in options.experiments]
     for experiment, run, _ in opened:
@@ -248,7 +248,7 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.attack_table.command import TableRequest, attack_table, chosen_attacks, described
+    from pipeline.studies.carlini2017.command import TableRequest, attack_table, chosen_attacks, described
 
     experiment, run, context = _opened(options)
     names = tuple(name.strip() for name in options.attacks.split(",") if name.strip())
@@ -263,13 +263,13 @@ def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def list_names(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.catalogue import listed
+    from pipeline.cli.catalogue import listed
 
     return {kind: listed(kind) for kind in ([options.kind] if options.kind else KINDS)}, 0
 
 
 def doctor(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.doctor import examine
+    from pipeline.cli.doctor import examine
 
     checks = examine(options.workspace)
     broken = [check for check in checks if check.needed and not check.works]
@@ -277,9 +277,9 @@ def doctor(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
-    from pipeline.catalogue import check_names
-    from pipeline.config import load_experiment
-    from pipeline.executor import Context
+    from pipeline.cli.catalogue import check_names
+    from pipeline.engine import Context
+    from pipeline.settings.reading import load_experiment
     from pipeline.store import Run
 
     if options.seed is not None and options.seed < 0:
@@ -313,7 +313,7 @@ def _check_device(device: str) -> None:
 
 
 def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any]:
-    from pipeline.flow import what_would_run
+    from pipeline.stages.graph import what_would_run
 
     states = what_would_run(experiment, run, only, force)
     return {"would_run": [{"stage": state.stage, "because": state.reason or state.state} for state in states]}
@@ -339,7 +339,7 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
     from pipeline.records import RUN_FLAGS, FlagRow
-    from pipeline.reporting.run_flags import raised_flags
+    from pipeline.report.run_flags import raised_flags
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))

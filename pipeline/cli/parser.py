@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 from pipeline.cli import commands, reproduce
 from pipeline.cli.commands import STAGE_HELP
 from pipeline.cli.telling import KINDS
-from pipeline.errors import WrongUse, near_match
-from pipeline.version import VERSION
+from pipeline.core.errors import WrongUse, near_match
+from pipeline.core.version import VERSION
 
 COMMANDS = (
     "init",

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from pipeline.core.errors import WrongUse
 from pipeline.datasets.dataset import Dataset, DatasetSettings, Rejected
 from pipeline.datasets.labels import Labels
-from pipeline.errors import WrongUse
 
 __all__ = ["Dataset", "DatasetSettings", "Rejected", "available_datasets", "open_dataset"]
 

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
+from pipeline.core.errors import BadInput, WrongUse
 from pipeline.datasets.dataset import DatasetSettings, Rejected
 from pipeline.datasets.labels import Labels, model_classes
-from pipeline.errors import BadInput, WrongUse
 from pipeline.images import LoadedImage
 
 _N_IMAGES = 500
@@ -18,7 +18,7 @@ class BuiltinDataset:
         split = settings.split or "test"
         if split not in _SPLITS:
             raise WrongUse(f"builtin:signs has no split {split!r}.", f"Use one of {', '.join(_SPLITS)}.")
-        signs = import_module("pipeline.datasets.signs")
+        signs = import_module("pipeline.signs.dataset")
         self.name = settings.name
         self._source = signs.SignsDataset(n_images=settings.n_images or _N_IMAGES, split=split, seed=seed)
         self.class_names = labels.class_names

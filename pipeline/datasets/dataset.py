@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.core.seeds import generator_for
 from pipeline.images import LoadedImage
-from pipeline.seeds import generator_for
 
 _LONGEST_ID = 80
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.core.errors import BadInput, WrongUse
 from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn, item_ids
 from pipeline.datasets.labels import Labels
-from pipeline.errors import BadInput, WrongUse
 from pipeline.images import LoadedImage, image_format, read_image, shown
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pipeline.errors import BadInput
+from pipeline.core.errors import BadInput
 
 _WORDNET_ID = re.compile(r"n\d{8}(?!\d)")
 _ANONYMOUS = re.compile(r"class \d+")

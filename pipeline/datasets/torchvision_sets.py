@@ -8,11 +8,11 @@ from typing import Any
 
 from PIL import Image
 
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.torchvision_import import import_torchvision
 from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn
 from pipeline.datasets.labels import Labels, model_classes
-from pipeline.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import LoadedImage, from_pillow, shown
-from pipeline.torchvision_import import import_torchvision
 
 _TRAIN_SPLITS = ("train", "training")
 

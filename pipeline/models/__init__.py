@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.errors import WrongUse
+from pipeline.core.errors import WrongUse
 
 if TYPE_CHECKING:
     from pipeline.models.classifier import Classifier, ModelSettings

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BadInput
+from pipeline.core.errors import BadInput
 from pipeline.images import shown
 
 _WORDNET_ID = re.compile(r"n\d{8}")

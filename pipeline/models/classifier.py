@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import resize_shorter_and_crop, to_model
 from pipeline.models.layers import LayerResponse
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from pipeline.errors import WrongUse
+from pipeline.core.errors import WrongUse
 
 _N_NEAR = 3
 

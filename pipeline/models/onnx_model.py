@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.models.class_names import class_names_for
 from pipeline.models.classifier import (

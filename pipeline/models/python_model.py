@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.errors import BadInput, InkproofError, WrongUse
+from pipeline.core.errors import BadInput, InkproofError, WrongUse
 from pipeline.images import shown
 from pipeline.models.classifier import Classifier, ModelSettings, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed

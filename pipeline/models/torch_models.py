@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.errors import BadInput, InkproofError, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.models.class_names import class_names_for
 from pipeline.models.classifier import (
@@ -122,7 +122,7 @@ def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
         raise WrongUse(f"There is no model builtin:{name}.", "Did you mean builtin:signs?")
     if settings.weights == "none":
         raise WrongUse("builtin:signs has no random weights.", 'Set model.weights to "DEFAULT" or to a file.')
-    network = import_module("pipeline.models.signs_net")
+    network = import_module("pipeline.signs.network")
     try:
         module = network.load()
     except FileNotFoundError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pipeline.errors import BadInput
+from pipeline.core.errors import BadInput
 from pipeline.images import shown
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")

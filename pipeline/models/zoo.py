@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from pipeline.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.torchvision_import import import_torchvision
 from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed, file_state
 from pipeline.models.weights_file import load_into
-from pipeline.torchvision_import import import_torchvision
 
 _DOWNLOAD_TIMEOUT_S = 30.0
 # Published weights of these two expect their own normalisation inside the network and carry auxiliary heads, unused here.

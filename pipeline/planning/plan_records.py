@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import WrongUse
+from pipeline.core.errors import WrongUse
 
 Block = tuple[str, int]
 

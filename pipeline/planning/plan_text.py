@@ -2,8 +2,8 @@
 
 from pipeline.planning.plan_records import Plan, Proposal
 from pipeline.records import FEW_ELIGIBLE
-from pipeline.reporting.tables import Cell, Column, Table, as_text
-from pipeline.reporting.words import attack_title, count, epsilon_title
+from pipeline.report.tables import Cell, Column, Table, as_text
+from pipeline.report.words import attack_title, count, epsilon_title
 
 
 def plan_text(found: Plan) -> str:

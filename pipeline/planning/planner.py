@@ -5,15 +5,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 
-from pipeline.errors import WrongUse
-from pipeline.fiducials import MAX_PAGE
-from pipeline.metrics import detectable_difference, half_width, n_for_half_width, planned_effective_number
+from pipeline.core.errors import WrongUse
+from pipeline.physical.fiducials import MAX_PAGE
+from pipeline.physical.printing import PrintPair, arrange
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
-from pipeline.printing import PrintPair, arrange
 from pipeline.records import FEW_ELIGIBLE, Printout
-from pipeline.reporting.words import attack_title, count
+from pipeline.report.words import attack_title, count
 from pipeline.settings import Experiment
+from pipeline.statistics import detectable_difference, half_width, n_for_half_width, planned_effective_number
 from pipeline.store import Run
 
 # Of images that disagree in one attack out of three, which is what the detectable difference is stated for.

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BadInput, WrongUse
-from pipeline.executor import Context
-from pipeline.experiment_file import experiment_text
+from pipeline.core.errors import BadInput, WrongUse
+from pipeline.engine import Context
+from pipeline.evaluation.judged import Judged, pages_of, pairs_by_cell
+from pipeline.evaluation.two_runs import Side, against_rows, is_paired, shared_images
 from pipeline.records import CASES, SOURCE, AgainstRow, Capture, Pair, Prediction, View
-from pipeline.reporting.against import against_sentences
-from pipeline.reporting.content import SIMULATED, AgainstContent
-from pipeline.reporting.words import cell_title, count, listed
+from pipeline.report.against import against_sentences
+from pipeline.report.content import SIMULATED, AgainstContent
+from pipeline.report.words import cell_title, count, listed
 from pipeline.settings import Experiment
-from pipeline.stages.judged import Judged, pages_of, pairs_by_cell
+from pipeline.settings.writing import experiment_text
 from pipeline.stages.report import report_content, write_report
-from pipeline.stages.two_runs import Side, against_rows, is_paired, shared_images
 from pipeline.store import Run, csv_bytes, file_hash, locked, read_json, read_table, write_bytes, write_json
 
 TOP_K = (1, 5)

@@ -6,17 +6,17 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.crafting import top_predictions
-from pipeline.errors import BadInput
-from pipeline.executor import Context
+from pipeline.attacks.crafting import top_predictions
+from pipeline.core.errors import BadInput
+from pipeline.engine import Context
+from pipeline.evaluation.judges.asking import asked_judges
 from pipeline.images import pixels_sha256, read_png
-from pipeline.judging.asking import asked_judges
 from pipeline.models import load_classifier
 from pipeline.records import Judgement, Pair, Prediction, View
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, json_bytes, read_stage_record, read_table, record_from, write_table
-from pipeline.views import SourceFile, digital_view, source_files, transformed
+from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
 
 IMAGES_AT_ONCE = 128
 

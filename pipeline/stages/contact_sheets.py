@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from pipeline.images import jpeg_bytes, read_png
+from pipeline.physical.registration import ContactRow, draw_contact_sheets, quality_words
 from pipeline.records import VARIANTS, CropQuality, Discard, Placement, Printout, View
-from pipeline.registration import ContactRow, draw_contact_sheets, quality_words
 from pipeline.store import Run, replace_folder, write_bytes
 
 _QUALITY = 88

@@ -9,15 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import AnswerNo, BadInput
-from pipeline.executor import Context, map_items
+from pipeline.core.errors import AnswerNo, BadInput
+from pipeline.engine import Context, map_items
 from pipeline.images import pixels_sha256, read_png
+from pipeline.physical.registration import pages_to_do
+from pipeline.physical.registration.photo_reading import (
+    SIMULATED,
+    PhotoFile,
+    Reading,
+    ReadPage,
+    capture_id,
+    discarded,
+    read_file,
+    signal_kept,
+)
 from pipeline.records import DISCARD_REASONS, Capture, CropQuality, Discard, Pair, Printout, View
-from pipeline.registration import pages_to_do
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.contact_sheets import write_contact_sheets
 from pipeline.stages.outcome import Outcome
-from pipeline.stages.photo_reading import SIMULATED, PhotoFile, Reading, ReadPage, capture_id, discarded, read_file, signal_kept
 from pipeline.store import (
     Run,
     content_hash,

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.errors import WrongUse, near_match
+from pipeline.core.seeds import generator_for
 from pipeline.datasets.labels import Labels
-from pipeline.errors import WrongUse, near_match
-from pipeline.executor import Context
-from pipeline.explaining import Explained, How, explained, how_for
+from pipeline.engine import Context
+from pipeline.evaluation.examples import Examples
 from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
+from pipeline.models.explaining import Explained, How, explained, how_for
 from pipeline.records import Candidate, ExplainedView, Pair, Prediction, View
-from pipeline.reporting.content import SIMULATED, ExplainedPair, ExplainedPicture, Explanations
-from pipeline.reporting.heat import heat_picture, scale_of
-from pipeline.seeds import generator_for
+from pipeline.report.content import SIMULATED, ExplainedPair, ExplainedPicture, Explanations
+from pipeline.report.heat import heat_picture, scale_of
 from pipeline.settings import Experiment
-from pipeline.stages.examples import Examples
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Items, Run, content_hash, read_json, read_table, record_from, replace_folder, write_bytes, write_json
 

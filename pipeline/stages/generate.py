@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from pipeline.crafting import Crafted, Crafter, training_images
-from pipeline.errors import BadInput
-from pipeline.executor import Context
+from pipeline.attacks.crafting import Crafted, Crafter, training_images
+from pipeline.core.errors import BadInput
+from pipeline.engine import Context
 from pipeline.images import pixels_sha256, png_bytes, read_png
-from pipeline.metrics import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
 from pipeline.settings import NO_EPSILON, Experiment
 from pipeline.stages.outcome import Outcome
+from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.store import Run, cell_folder, read_table, replace_folder, write_bytes, write_table
 
 # 10 cm at 300 dots per inch

@@ -7,11 +7,11 @@ from collections import Counter
 
 import numpy as np
 
-from pipeline.errors import WrongUse
-from pipeline.executor import Context
-from pipeline.fiducials import CALIBRATION
+from pipeline.core.errors import WrongUse
+from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
-from pipeline.printing import (
+from pipeline.physical.fiducials import CALIBRATION
+from pipeline.physical.printing import (
     Cell,
     Instructions,
     PrintPair,

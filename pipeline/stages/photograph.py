@@ -7,14 +7,14 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from pipeline.errors import AnswerNo
-from pipeline.executor import Context, map_items
+from pipeline.core.errors import AnswerNo
+from pipeline.core.seeds import generator_for
+from pipeline.engine import Context, map_items
 from pipeline.images import picture_files, read_image
-from pipeline.printing import page_raster
+from pipeline.physical.printing import page_raster
+from pipeline.physical.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.records import Printout
-from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
-from pipeline.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.stages.outcome import Outcome
 from pipeline.store import SIMULATED_PHOTOS, Run, content_hash, file_hash, json_bytes, read_layout, write_bytes
 

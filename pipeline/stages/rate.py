@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from pipeline.executor import Context
-from pipeline.judging.counting import attacked_judgements, transfer_rows
-from pipeline.judging.imported import imported_judgements
-from pipeline.metrics import EffectiveNumber, PairedResult, compare_paired, destruction_counts, effective_number, wilson
-from pipeline.metrics.likeness import Alike
+from pipeline.engine import Context
+from pipeline.evaluation.comparing import comparisons
+from pipeline.evaluation.flagging import Evidence, run_flags
+from pipeline.evaluation.judged import Condition, Judged, pages_of, pairs_by_cell
+from pipeline.evaluation.judges.counting import attacked_judgements, transfer_rows
+from pipeline.evaluation.judges.imported import imported_judgements
+from pipeline.evaluation.predicted_rates import compared_rates
+from pipeline.physical.registration.photo_reading import SIMULATED
 from pipeline.records import (
     ATTACKED_MODEL,
     PHOTO,
@@ -30,14 +33,11 @@ from pipeline.records import (
     View,
 )
 from pipeline.settings import Experiment
-from pipeline.stages.comparing import comparisons
-from pipeline.stages.finding_tests import tested_findings
-from pipeline.stages.flagging import Evidence, run_flags
-from pipeline.stages.judged import Condition, Judged, pages_of, pairs_by_cell
 from pipeline.stages.outcome import Outcome
-from pipeline.stages.photo_reading import SIMULATED
-from pipeline.stages.predicted_rates import compared_rates
+from pipeline.statistics import EffectiveNumber, PairedResult, compare_paired, destruction_counts, effective_number, wilson
+from pipeline.statistics.likeness import Alike
 from pipeline.store import Run, csv_bytes, read_json, read_layout, read_table, record_from, write_bytes, write_json
+from pipeline.studies.kurakin2016.finding_tests import tested_findings
 
 TOP_K = (1, 5)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline.executor import Context
-from pipeline.experiment_file import experiment_text
-from pipeline.metrics.kurakin2016 import published_rates
+from pipeline.core.version import VERSION
+from pipeline.engine import Context
+from pipeline.evaluation.examples import Examples
 from pipeline.records import (
     PHOTO,
     AccuracyRow,
@@ -29,7 +29,7 @@ from pipeline.records import (
     TransferRow,
     View,
 )
-from pipeline.reporting import (
+from pipeline.report import (
     CaptureQuality,
     DatasetFacts,
     GalleryItem,
@@ -39,21 +39,21 @@ from pipeline.reporting import (
     ReportContent,
     figures,
 )
-from pipeline.reporting.blocks import Figure
-from pipeline.reporting.content import SIMULATED
-from pipeline.reporting.document import build_report
-from pipeline.reporting.sections import sections
-from pipeline.reporting.summary import sentences
-from pipeline.reporting.table_files import table_files
-from pipeline.reporting.web import build_page
+from pipeline.report.blocks import Figure
+from pipeline.report.content import SIMULATED
+from pipeline.report.document import build_report
+from pipeline.report.sections import sections
+from pipeline.report.summary import sentences
+from pipeline.report.table_files import table_files
+from pipeline.report.web import build_page
 from pipeline.settings import Experiment
-from pipeline.stages.examples import Examples
+from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.outcome import Outcome
-from pipeline.stages.reproduction import title_of, write_reproduction
 from pipeline.stages.thresholds import survival_curves
+from pipeline.statistics.kurakin2016 import published_rates
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
-from pipeline.version import VERSION
+from pipeline.studies.kurakin2016.reproduction import title_of, write_reproduction
 
 _SHOWN_VERSIONS = (
     "torch",

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions, training_images
+from pipeline.attacks.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions, training_images
+from pipeline.core.errors import BadInput, WrongUse
+from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
-from pipeline.errors import BadInput, WrongUse
-from pipeline.executor import Context
-from pipeline.metrics.likeness import alike_images
+from pipeline.engine import Context
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
+from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.records import ALIKE_RMS_8BIT, MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
-from pipeline.sanity import N_EXAMINED, examine
-from pipeline.seeds import generator_for
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
+from pipeline.statistics.likeness import alike_images
 from pipeline.store import Run, replace_folder, write_bytes, write_json, write_table
 
 N_REJECTED_SHOWN = 5

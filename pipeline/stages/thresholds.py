@@ -4,17 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from pipeline.errors import BadInput
-from pipeline.executor import Context
+from pipeline.core.errors import BadInput
+from pipeline.engine import Context
+from pipeline.evaluation.judged import Judged
 from pipeline.images import pixels_sha256, read_png
-from pipeline.metrics.survival import median_threshold, surviving
 from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
 from pipeline.settings import Experiment, ThresholdSettings
-from pipeline.stages.judged import Judged
 from pipeline.stages.outcome import Outcome
+from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
-from pipeline.thresholds import Direction, Found, Subject, directions_of, find_thresholds
+from pipeline.transforms.thresholds import Direction, Found, Subject, directions_of, find_thresholds
 
 Cell = tuple[str, str, int]
 

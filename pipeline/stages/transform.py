@@ -3,13 +3,13 @@
 from functools import partial
 from pathlib import Path
 
-from pipeline.executor import Context, map_items
+from pipeline.engine import Context, map_items
 from pipeline.images import pixels_sha256, png_bytes, read_png
 from pipeline.records import Pair, View
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, content_hash, json_bytes, read_table, replace_folder, write_bytes, write_table
-from pipeline.views import SourceFile, digital_view, source_files, transformed
+from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
 
 
 def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:

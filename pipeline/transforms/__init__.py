@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import WrongUse, near_match
+from pipeline.core.errors import WrongUse, near_match
 from pipeline.transforms.blur import blur
 from pipeline.transforms.compression import compress_jpeg
 from pipeline.transforms.noise import add_noise

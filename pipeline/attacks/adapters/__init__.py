@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions
 from pipeline.attacks.adapters.contract import Library, parameters_of
-from pipeline.errors import InkproofError, Unavailable, WrongUse, near_match
+from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
 
 _CLASSES = {"foolbox": "Foolbox", "torchattacks": "Torchattacks", "art": "Art"}
 _OWN = {item.name: item.default for item in fields(OwnOptions)}

@@ -15,9 +15,9 @@ from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
 from pipeline.attacks.lattice import SURE, settle
 from pipeline.attacks.network import Network, clean_pixels, margin, saved_images
 from pipeline.attacks.targets import NEXT, check_target, chosen_targets
-from pipeline.errors import InkproofError
+from pipeline.core.errors import InkproofError
+from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
-from pipeline.seeds import seed_for
 
 _log = logging.getLogger(__name__)
 # What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.

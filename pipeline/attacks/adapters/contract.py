@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import InkproofError, Unavailable
-from pipeline.torchvision_import import import_torchvision
+from pipeline.core.errors import InkproofError, Unavailable
+from pipeline.core.torchvision_import import import_torchvision
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.attacks.adapters.contract import Example, Family, Task, imported, parameters_of
-from pipeline.errors import WrongUse
+from pipeline.core.errors import WrongUse
 
 # No attacks, or attacks on several networks.
 _LEFT_OUT = {"VANILA", "GN", "MultiAttack", "LGV"}

@@ -1,0 +1,240 @@
+"""Candidates and their adversarial images, made once each and kept: what select and generate share."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.attacks import attack_named
+from pipeline.core.errors import BadInput
+from pipeline.core.seeds import generator_for
+from pipeline.datasets import Dataset, open_dataset
+from pipeline.engine import Context
+from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
+from pipeline.models.classifier import Classifier
+from pipeline.records import Candidate
+from pipeline.settings import AttackSettings, Experiment
+from pipeline.store import Items, content_hash, json_bytes, record_from
+
+BATCH_SIZE = 16
+GPU_BATCH_SIZE = 128
+TOP = 5
+# built-in signs come with their classes in turn
+_N_CLASSES_IN_TURN = 32
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """An adversarial image as it is saved, and what making it cost."""
+
+    png: bytes
+    target_label: int | None
+    n_forward: int
+    n_backward: int
+    rounding: str = ""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return read_png(self.png)
+
+
+class CandidatePool:
+    """The data set's images at the model's input size, with the model's prediction of each."""
+
+    def __init__(self, dataset: Dataset, classifier: Classifier, items: Items) -> None:
+        self._dataset, self._classifier, self._items = dataset, classifier, items
+        self._known: dict[int, Candidate | None] = {}
+        self.rejected: dict[str, str] = {}
+        self.notes: dict[str, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def candidates(self, indices: Sequence[int]) -> list[Candidate]:
+        """Returns the candidates of these places in the data set, in order; unreadable images are listed and left out."""
+        fresh: list[tuple[int, str, np.ndarray]] = []
+        for index in indices:
+            if index in self._known:
+                continue
+            try:
+                loaded = self._dataset.image(index)
+            except BadInput as error:
+                self._known[index] = None
+                self.rejected[self._dataset.item_id(index)] = str(error)
+                continue
+            if loaded.notes:
+                self.notes[self._dataset.item_id(index)] = loaded.notes
+            pixels = self._classifier.prepare(loaded.pixels)
+            label = self._dataset.label(index)
+            name = self._classifier.class_names[label]
+            identity = [self._dataset.item_id(index), label, name, pixels_sha256(pixels), self._classifier.fingerprint]
+            key = content_hash(identity)
+            kept, png = self._items.get_json(key), self._items.get(key, ".png")
+            if kept is not None and png is not None:
+                self._known[index] = record_from(Candidate, kept)
+            else:
+                fresh.append((index, key, pixels))
+        self._predict(fresh)
+        return [found for index in indices if (found := self._known[index]) is not None]
+
+    def pixels(self, candidate: Candidate) -> np.ndarray:
+        """Returns the candidate's 8-bit image at the model's input size."""
+        return read_png(self._items.get(candidate.path, ".png"))
+
+    def png(self, candidate: Candidate) -> bytes:
+        """Returns the candidate's image as the file that is saved."""
+        return self._items.get(candidate.path, ".png")
+
+    def _predict(self, fresh: list[tuple[int, str, np.ndarray]]) -> None:
+        if not fresh:
+            return
+        probabilities = self._classifier.predict(np.stack([pixels for _, _, pixels in fresh]))
+        for (index, key, pixels), row in zip(fresh, probabilities, strict=True):
+            labels, values = top_predictions(row)
+            label = self._dataset.label(index)
+            candidate = Candidate(
+                image_id=self._dataset.item_id(index),
+                true_label=label,
+                true_name=self._classifier.class_names[label],
+                path=key,
+                sha256=pixels_sha256(pixels),
+                top_labels=labels,
+                top_probabilities=values,
+            )
+            self._items.put(key, png_bytes(pixels), ".png")
+            self._items.put(key, json_bytes(candidate))
+            self._known[index] = candidate
+
+
+class Crafter:
+    """Makes adversarial images in batches of one fixed size, and each only once.
+
+    `attacks` are the settings of the attacks that it will be asked for, with every path filled in; `training` gives the images
+    for those that learn something once from images of their own (see `training_images`).
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        items: Items,
+        context: Context,
+        attacks: Iterable[AttackSettings],
+        training: Callable[[str, int], np.ndarray] | None = None,
+    ) -> None:
+        self._classifier, self._items, self._context, self._training = classifier, items, context, training
+        self._has_learnt: set[str] = set()
+        self._names = {found.key: found.name for found in attacks}
+        self._attacks = {found.key: attack_named(found.name, options=found.options) for found in attacks}
+
+    def craft(
+        self, attack_key: str, epsilons_8bit: Sequence[int], images: Sequence[tuple[Candidate, np.ndarray]], label: str = ""
+    ) -> dict[tuple[int, str], Crafted]:
+        """Returns the adversarial images by (epsilon, image id).
+
+        Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
+        """
+        attack = self._attacks[attack_key]
+        self._learn(attack_key)
+        found: dict[tuple[int, str], Crafted] = {}
+        missing: list[tuple[Candidate, np.ndarray]] = []
+        for candidate, pixels in images:
+            kept = {epsilon: self._kept(attack_key, epsilon, candidate) for epsilon in epsilons_8bit}
+            if None in kept.values():
+                missing.append((candidate, pixels))
+            else:
+                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
+        size = getattr(attack, "batch_size", BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
+        starts = range(0, len(missing), size)
+        for start in self._context.progress(starts, len(starts), label or attack_key):
+            batch = missing[start : start + size]
+            rows = [min(row, len(batch) - 1) for row in range(size)]
+            pixels = np.stack([batch[row][1] for row in rows])
+            labels = np.array([batch[row][0].true_label for row in rows], dtype=np.int64)
+            for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit).items():
+                for row, (candidate, _) in enumerate(batch):
+                    target = None if result.targets is None else int(result.targets[row])
+                    png, rounding = png_bytes(result.images[row]), result.rounding[row] if result.rounding else ""
+                    crafted = Crafted(png, target, int(result.n_forward[row]), int(result.n_backward[row]), rounding)
+                    self._keep(attack_key, epsilon, candidate, crafted)
+                    found[epsilon, candidate.image_id] = crafted
+        return found
+
+    def learnt(self, attack_key: str, side_px: int) -> np.ndarray | None:
+        """Returns the picture, uint8 (side_px, side_px, 3), that an attack learnt to put into images, None for all others."""
+        self._learn(attack_key)
+        attack = self._attacks[attack_key]
+        return attack.picture(side_px) if hasattr(attack, "learn") else None
+
+    def _learn(self, attack_key: str) -> None:
+        """Has an attack learn what it has to before it meets an image: once, and kept like any other result."""
+        attack = self._attacks[attack_key]
+        if attack_key in self._has_learnt or not hasattr(attack, "learn"):
+            return
+        if self._training is not None:
+            attack.prepare(self._training(*attack.training_images))
+        key = content_hash([self._names[attack_key], "learnt", self._classifier.fingerprint, attack.identity])
+        kept, png = self._items.get_json(key), self._items.get(key, ".png")
+        if kept is None or png is None:
+            for _ in self._context.progress(range(1), 1, f"{attack_key}: training"):
+                picture, target = attack.learn(self._classifier, self._classifier.input_size)
+            png, kept = png_bytes(picture), {"target": target}
+            self._items.put(key, png, ".png")
+            self._items.put(key, json_bytes(kept))
+        attack.use(read_png(png), kept["target"])
+        self._has_learnt.add(attack_key)
+
+    def _kept(self, attack: str, epsilon: int, candidate: Candidate) -> Crafted | None:
+        key = self._key(attack, epsilon, candidate)
+        cost, png = self._items.get_json(key), self._items.get(key, ".png")
+        return Crafted(png, **cost) if cost is not None and png is not None else None
+
+    def _keep(self, attack: str, epsilon: int, candidate: Candidate, crafted: Crafted) -> None:
+        key = self._key(attack, epsilon, candidate)
+        self._items.put(key, crafted.png, ".png")
+        self._items.put(key, json_bytes({name: value for name, value in asdict(crafted).items() if name != "png"}))
+
+    def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
+        identity = [self._names[attack], epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint]
+        options = getattr(self._attacks[attack], "identity", None)
+        return content_hash(identity if options is None else [*identity, options])
+
+
+def training_images(experiment: Experiment, classifier: Classifier, folder: str, n_images: int) -> np.ndarray:
+    """Returns pictures for an attack to learn from, uint8 (n, H, W, 3) at the model's input size, n at most `n_images`.
+
+    They are drawn from the seed; files that cannot be read are passed over.
+
+    Args:
+        folder: of pictures of any size; "" for the experiment's data set, of built-in signs those that are for training.
+
+    Raises:
+        BadInput: there is no picture that can be read.
+    """
+    if folder:
+        files = picture_files(Path(folder))
+        read: Callable[[int], np.ndarray] = lambda place: read_image(files[place]).pixels  # noqa: E731
+        n_all = len(files)
+    else:
+        settings = experiment.resolved_dataset()
+        if settings.name.startswith("builtin:"):
+            settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
+        dataset = open_dataset(settings, classifier.class_names, classifier.wordnet_ids, experiment.seed)
+        read, n_all = lambda place: dataset.image(place).pixels, len(dataset)
+    found: list[np.ndarray] = []
+    for place in generator_for(experiment.seed, "training").permutation(n_all):
+        try:
+            found.append(classifier.prepare(read(int(place))))
+        except BadInput:
+            continue
+        if len(found) == n_images:
+            break
+    if not found:
+        raise BadInput(f"{folder or experiment.dataset.name}: no picture to train on can be read.")
+    return np.stack(found)
+
+
+def top_predictions(probabilities: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Returns the five likeliest labels and their probabilities, best first; ties go to the lower label."""
+    order = np.argsort(-probabilities, kind="stable")[:TOP]
+    return tuple(int(label) for label in order), tuple(float(probabilities[label]) for label in order)

@@ -1,7 +1,0 @@
-"""A profile of one's own printer and phone, fitted to photos of the calibration page."""
-
-from pipeline.calibration.command import calibrate_files, write_page
-from pipeline.calibration.fit import Calibration, fit_profile
-from pipeline.calibration.reading import ChartPhoto, read_chart_photo
-
-__all__ = ["Calibration", "ChartPhoto", "calibrate_files", "fit_profile", "read_chart_photo", "write_page"]

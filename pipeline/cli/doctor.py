@@ -1,0 +1,117 @@
+"""What works on this machine, and what to install where something does not."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.store import free_space_mb
+
+LEAST_FREE_MB = 1000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was tried; `needed` means that inkproof does not work without it."""
+
+    name: str
+    works: bool
+    needed: bool
+    detail: str
+    advice: str = ""
+
+    @property
+    def line(self) -> str:
+        mark = "✓" if self.works else ("✗" if self.needed else "–")
+        return f"{mark} {self.name:<14} {self.detail}" + ("" if self.works or not self.advice else f"  →  {self.advice}")
+
+
+def examine(workspace: Path) -> list[Check]:
+    """Returns every check, the needed ones first."""
+    checks = [Check("Python", sys.version_info >= (3, 11), True, sys.version.split()[0], "install Python 3.11 or newer")]
+    checks += [_package(name, module, True) for name, module in _NEEDED.items()]
+    checks += [
+        _try("torchvision", _torchvision, True, "pip install torchvision"),
+        _try("built-in model", _builtin_model, True, "reinstall inkproof"),
+    ]
+    checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
+    checks += [_package(name, module, False, f'pip install "inkproof[{extra}]"') for name, (module, extra) in _OPTIONAL.items()]
+    checks += [_try("GPU", _gpu, False, "runs use the CPU")]
+    free = free_space_mb(workspace)
+    checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))
+    return checks
+
+
+_NEEDED = {
+    "torch": "torch",
+    "opencv-python": "cv2",
+    "qrcode": "qrcode",
+    "zxing-cpp": "zxingcpp",
+    "reportlab": "reportlab",
+    "scikit-image": "skimage",
+    "pypdfium2": "pypdfium2",
+    "pyarrow": "pyarrow",
+    "matplotlib": "matplotlib",
+}
+_OPTIONAL = {
+    "timm": ("timm", "timm"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "pillow-heif": ("pillow_heif", "heif"),
+    "foolbox": ("foolbox", "foolbox"),
+    "torchattacks": ("torchattacks", "torchattacks"),
+    "art": ("art", "art"),
+}
+# Where a package is called otherwise on the package index.
+_DISTRIBUTIONS = {"art": "adversarial-robustness-toolbox"}
+
+
+def _package(name: str, module: str, needed: bool, advice: str = "") -> Check:
+    def load() -> str:
+        importlib.import_module(module)
+        return _version(_DISTRIBUTIONS.get(name, name))
+
+    return _try(name, load, needed, advice or f"pip install {name}")
+
+
+def _try(name: str, attempt: Callable[[], str], needed: bool, advice: str) -> Check:
+    try:
+        return Check(name, True, needed, attempt())
+    except Exception as error:  # whatever an import or a library raises is the finding
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Check(name, False, needed, reason, advice)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "version unknown"
+
+
+def _torchvision() -> str:
+    from pipeline.core.torchvision_import import import_torchvision
+
+    return str(import_torchvision().__version__)
+
+
+def _builtin_model() -> str:
+    from pipeline.models import load_classifier
+    from pipeline.settings import ModelSettings
+
+    return f"{load_classifier(ModelSettings()).n_classes} classes"
+
+
+def _zbar() -> str:
+    from pyzbar import pyzbar
+
+    return f"{_version('pyzbar')}, reads {len(pyzbar.ZBarSymbol)} kinds of code"
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("no CUDA device")
+    return torch.cuda.get_device_name(0)

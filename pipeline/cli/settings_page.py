@@ -1,0 +1,57 @@
+"""The documentation of everything that an experiment file can say, as Markdown, from the settings themselves."""
+
+import dataclasses
+from typing import Any
+
+from pipeline.attacks import ATTACKS
+from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
+from pipeline.settings.writing import toml_value, with_unit
+
+_HEAD = ("| key | default | meaning |", "|---|---|---|")
+
+
+def settings_page() -> str:
+    """Returns the documentation of every setting as Markdown, from the settings themselves."""
+    lines = [
+        "# The experiment file",
+        "",
+        "An experiment is one TOML file; `inkproof init` writes one with comments. Unknown keys and bad values are refused with",
+        "file, line and the nearest valid key. `--set section.key=value` overrides a setting on the command line,",
+        "`--set attacks.fgsm.epsilons_8bit=[8]` one of an attack. Paths start from the file's own folder; `$NAME` and",
+        "`${NAME:-default}` are filled in from the environment.",
+        "",
+        *_HEAD,
+        "| `name` | the file's name | The run's name, and that of its folders. |",
+        "| `seed` | `0` | Seed of every random draw. |",
+    ]
+    for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings), ("[judges]", JudgeSettings)]:
+        lines += ["", f"## [{name}]", "", kind.__doc__ or "", "", *_HEAD]
+        lines += _rows(kind)
+    for name, entry in ATTACKS.items():
+        if entry.options:
+            lines += [
+                "",
+                f"## Options of `{name}`",
+                "",
+                f"`options = {{ … }}` in its [[attacks]] entry: {entry.summary}.",
+                "",
+                *_HEAD,
+            ]
+            lines += _rows(entry.options)
+    lines += [
+        "",
+        "## [transforms]",
+        "",
+        "One key for each digital transform, with the list of its parameter's values: see [transforms.md](transforms.md).",
+        "`save_images = true` keeps every transformed image as a file.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(kind: type) -> list[str]:
+    fields = dataclasses.fields(kind)
+    return [f"| `{item.name}` | `{toml_value(_default(item))}` | {with_unit(item.metadata)} |" for item in fields]
+
+
+def _default(item: dataclasses.Field) -> Any:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default

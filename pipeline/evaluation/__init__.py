@@ -1,0 +1,1 @@
+"""What was right, under which condition, and how sure that is: counting, comparisons, flags, judges."""

@@ -1,0 +1,259 @@
+"""The warnings of a run: what in its records would let a number mislead, measured and set against a limit."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from statistics import median
+
+import numpy as np
+
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration import print_scale
+from pipeline.records import (
+    ALIKE_RMS_8BIT,
+    CLEAN_DROP,
+    FEW_ELIGIBLE,
+    LOW_RESOLUTION_PX,
+    MANY_DISCARDS,
+    PHOTO,
+    PRINT_ASPECT,
+    PRINT_SCALE,
+    RUN_FLAGS,
+    SOURCE,
+    Capture,
+    CellFill,
+    Discard,
+    FlagRow,
+    ModelFlag,
+    Pair,
+    Printout,
+    RateRow,
+    View,
+)
+from pipeline.report.summary import count_photos
+from pipeline.report.words import CASE_TITLES, attack_title, count, listed, percent
+from pipeline.statistics import PairedResult
+from pipeline.statistics.likeness import Alike
+
+# Of the photo's width: two pixels of 4000. Nobody holds a camera so still; a copy of a photo lies within a tenth of that.
+_SAME_PLACE = 5e-4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the flags of a run are found from.
+
+    `origin` is that of the photographs that the run's results speak of, "" where there is none; `n_simulated` counts those that
+    count and are not merely a prediction beside real ones. `clean` holds, by case, the comparison of clean images as files
+    (first) with the same images in photographs (second), top-1.
+    """
+
+    rates: Sequence[RateRow] = ()
+    pairs: Sequence[Pair] = ()
+    fills: Sequence[CellFill] = ()
+    views: Sequence[View] = ()
+    captures: Sequence[Capture] = ()
+    discards: Sequence[Discard] = ()
+    origin: str = ""
+    n_simulated: int = 0
+    clean: Mapping[str, PairedResult] = field(default_factory=dict)
+    printout: Printout | None = None
+    alike: Sequence[Alike] = ()
+    model_flags: Sequence[ModelFlag] = ()
+
+    @property
+    def counted(self) -> list[Capture]:
+        """The photographs that the results rest on."""
+        return [capture for capture in self.captures if capture.counts and capture.origin == self.origin]
+
+
+def run_flags(evidence: Evidence) -> list[FlagRow]:
+    """Returns every warning that is raised, by flag in the order of RUN_FLAGS and within a flag the worst first."""
+    found = (
+        *_simulated(evidence),
+        *_few_eligible(evidence.rates, evidence.origin),
+        *_not_filled(evidence.fills),
+        *_many_discards(evidence),
+        *_clean_drop(evidence.clean),
+        *_page_scaled(evidence.counted, evidence.printout),
+        *_low_resolution(evidence.counted, evidence.views),
+        *_epsilon_exceeded(evidence.pairs),
+        *_mixed_devices(evidence.counted),
+        *_duplicates(evidence.counted, evidence.printout, evidence.alike),
+        *(FlagRow("model", f"{flag.name}: {flag.detail}") for flag in evidence.model_flags),
+    )
+    order = list(RUN_FLAGS)
+    return sorted(found, key=lambda row: order.index(row.flag))
+
+
+def _simulated(evidence: Evidence) -> Iterator[FlagRow]:
+    if evidence.n_simulated:
+        kind = "simulated photograph"
+        verb = "count" if evidence.n_simulated > 1 else "counts"
+        yield FlagRow("simulated", f"{count(evidence.n_simulated, kind)} {verb}", evidence.n_simulated, 0, transform=PHOTO)
+
+
+def _few_eligible(rates: Iterable[RateRow], origin: str) -> list[FlagRow]:
+    """Of photographs and of files apart: all digital transforms of a cell share the attacks that work as files."""
+    fewest: dict[tuple[str, str, int, str, int], int] = {}
+    for row in rates:
+        if row.transform != PHOTO or row.origin == origin:
+            key = (row.case, row.attack, row.epsilon_8bit, PHOTO if row.transform == PHOTO else SOURCE, row.top_k)
+            fewest[key] = min(row.n_eligible, fewest.get(key, row.n_eligible))
+    few = sorted((n, key) for key, n in fewest.items() if n < FEW_ELIGIBLE)
+    return [
+        FlagRow(
+            "few-eligible",
+            f"{count(n, 'working attack')}, {_cell(case, attack, epsilon)}, top-{top_k}, "
+            f"{'in photographs' if transform == PHOTO else 'as files'}",
+            n,
+            FEW_ELIGIBLE,
+            case,
+            attack,
+            epsilon,
+            transform,
+            top_k,
+        )
+        for n, (case, attack, epsilon, transform, top_k) in few
+    ]
+
+
+def _not_filled(fills: Iterable[CellFill]) -> list[FlagRow]:
+    short = sorted((fill for fill in fills if fill.n_found < fill.n_wanted), key=lambda fill: fill.n_found / fill.n_wanted)
+    return [
+        FlagRow(
+            "not-filled",
+            f"{fill.n_found} of {fill.n_wanted} images, {_cell(fill.case, fill.attack, fill.epsilon_8bit)}",
+            fill.n_found,
+            fill.n_wanted,
+            fill.case,
+            fill.attack,
+            fill.epsilon_8bit,
+        )
+        for fill in short
+    ]
+
+
+def _many_discards(evidence: Evidence) -> Iterator[FlagRow]:
+    photos = count_photos(evidence.captures, evidence.discards, evidence.origin)
+    if photos.lost_rate > MANY_DISCARDS:
+        words = f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used"
+        yield FlagRow("many-discards", words, photos.lost_rate, MANY_DISCARDS, transform=PHOTO)
+    sizes = Counter((case, pair.attack, pair.epsilon_8bit) for pair in evidence.pairs for case in pair.cases)
+    rows = [row for row in evidence.rates if (row.transform, row.origin, row.top_k) == (PHOTO, evidence.origin, 1)]
+    lost = [(row.n_discarded / n, n, row) for row in rows if (n := sizes[row.case, row.attack, row.epsilon_8bit])]
+    for share, n, row in sorted(lost, key=lambda found: -found[0]):
+        if share > MANY_DISCARDS:
+            yield FlagRow(
+                "many-discards",
+                f"{row.n_discarded} of {count(n, 'pair')} have no usable photograph, "
+                f"{_cell(row.case, row.attack, row.epsilon_8bit)}",
+                share,
+                MANY_DISCARDS,
+                row.case,
+                row.attack,
+                row.epsilon_8bit,
+                PHOTO,
+            )
+
+
+def _clean_drop(clean: Mapping[str, PairedResult]) -> Iterator[FlagRow]:
+    for case, found in sorted(clean.items(), key=lambda item: -(item[1].difference or 0)):
+        if found.n and found.difference > CLEAN_DROP and found.low > 0:
+            right = [percent((found.n_both + n_alone) / found.n) for n_alone in (found.n_first, found.n_second)]
+            ends = f"{100 * found.low:.0f} to {100 * found.high:.0f}"
+            words = (
+                f"clean images right: {right[0]} as files, {right[1]} in photographs, {100 * found.difference:.1f} points less "
+                f"({ends}; n = {found.n}), {CASE_TITLES.get(case, case)}"
+            )
+            yield FlagRow("clean-drop", words, found.difference, CLEAN_DROP, case, transform=PHOTO, top_k=1)
+
+
+def _page_scaled(captures: Iterable[Capture], printout: Printout | None) -> Iterator[FlagRow]:
+    """Of one picture at most one row: a page of another size says more than one of another shape."""
+    found = []
+    for capture in captures if printout else ():
+        measured = print_scale(capture, printout)
+        if measured is None:
+            continue
+        if measured.scale is not None and abs(measured.scale - 1) > PRINT_SCALE:
+            words = f"{100 * measured.scale:.1f} % of its size in a scan of {capture.scan_dpi:.0f} dpi"
+            found.append((abs(measured.scale - 1), measured.scale, 1 + np.sign(measured.scale - 1) * PRINT_SCALE, words, capture))
+        elif abs(measured.aspect - 1) > PRINT_ASPECT:
+            words = f"width to height {100 * measured.aspect:.1f} % of the layout's"
+            limit = 1 + np.sign(measured.aspect - 1) * PRINT_ASPECT
+            found.append((abs(measured.aspect - 1), measured.aspect, limit, words, capture))
+    for _, value, limit, words, capture in sorted(found, key=lambda item: -item[0]):
+        message = f"page {capture.page}: {words} ({_photo(capture)})"
+        yield FlagRow("page-scaled", message, value, float(limit), transform=PHOTO, page=capture.page, photo=capture.photo)
+
+
+def _low_resolution(captures: Iterable[Capture], views: Iterable[View]) -> Iterator[FlagRow]:
+    by_capture: dict[str, list[float]] = defaultdict(list)
+    for view in views:
+        if view.photo_px_per_image_px is not None:
+            by_capture[view.capture_id].append(view.photo_px_per_image_px)
+    found = [(median(by_capture[capture.capture_id]), capture) for capture in captures if by_capture[capture.capture_id]]
+    for value, capture in sorted(found, key=lambda item: item[0]):
+        if value < LOW_RESOLUTION_PX:
+            message = f"page {capture.page}: {value:.2f} photo pixels an image pixel ({_photo(capture)})"
+            yield FlagRow(
+                "low-resolution", message, value, LOW_RESOLUTION_PX, transform=PHOTO, page=capture.page, photo=capture.photo
+            )
+
+
+def _epsilon_exceeded(pairs: Iterable[Pair]) -> Iterator[FlagRow]:
+    by_cell: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for pair in pairs:
+        if pair.epsilon_8bit:
+            by_cell[pair.attack, pair.epsilon_8bit].append(pair.linf_8bit)
+    for (attack, epsilon), found in sorted(by_cell.items(), key=lambda item: item[0][1] - max(item[1])):
+        n_over = sum(linf > epsilon for linf in found)
+        if n_over:
+            message = f"{n_over} of {count(len(found), 'file')} up to {max(found)}, {attack_title(attack)} at ε = {epsilon}"
+            yield FlagRow("epsilon-exceeded", message, max(found), epsilon, attack=attack, epsilon_8bit=epsilon, transform=SOURCE)
+
+
+def _mixed_devices(captures: Iterable[Capture]) -> Iterator[FlagRow]:
+    """What EXIF does not name is no device of its own: one messenger in between takes the tags off some photos."""
+    devices = Counter(capture.device for capture in captures if capture.device)
+    if len(devices) > 1:
+        named = listed(f"{device} ({n})" for device, n in sorted(devices.items(), key=lambda item: (-item[1], item[0])))
+        yield FlagRow("mixed-devices", f"{len(devices)} devices: {named}", len(devices), 1, transform=PHOTO)
+
+
+def _duplicates(captures: Iterable[Capture], printout: Printout | None, alike: Iterable[Alike]) -> Iterator[FlagRow]:
+    for found in sorted(alike, key=lambda pair: pair.rms_8bit):
+        message = f"the images {found.other_id} and {found.image_id} differ by {found.rms_8bit:.1f} levels"
+        yield FlagRow("duplicates", message, found.rms_8bit, ALIKE_RMS_8BIT)
+    by_page: dict[int | None, list[Capture]] = defaultdict(list)
+    for capture in captures if printout else ():
+        if capture.photo_from_page is not None:
+            by_page[capture.page].append(capture)
+    for page, shots in by_page.items():
+        for first, second in combinations(shots, 2):
+            apart = _apart(first, second, printout)
+            if first.taken_at == second.taken_at and apart < _SAME_PLACE:
+                message = f"page {page}: {_photo(first)} and {_photo(second)} are one photograph"
+                yield FlagRow("duplicates", message, apart, _SAME_PLACE, transform=PHOTO, page=page, photo=second.photo)
+
+
+def _apart(first: Capture, second: Capture, printout: Printout) -> float:
+    """Returns how far the page's corners lie apart in two pictures, as a share of their widths."""
+    width, height = printout.page_width_mm, printout.page_height_mm
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    places = [
+        PageMap.from_numbers(width, height, shot.photo_from_page, shot.residual_px)(corners) / shot.width_px
+        for shot in (first, second)
+    ]
+    return float(np.abs(places[0] - places[1]).max())
+
+
+def _cell(case: str, attack: str, epsilon_8bit: int) -> str:
+    at = f" at ε = {epsilon_8bit}" if epsilon_8bit else ""
+    return f"{attack_title(attack)}{at}, {CASE_TITLES.get(case, case)}"
+
+
+def _photo(capture: Capture) -> str:
+    return f"{capture.photo}, {capture.frame}" if capture.frame else capture.photo

@@ -1,0 +1,1 @@
+"""Ink, paper and camera: codes, pages, printing, the simulator, registration of photographs, calibration."""

@@ -1,0 +1,117 @@
+"""Print curves and the camera's colour matrix, from the greys and colours of one or several photos at once.
+
+Under even light a patch is seen as y = M D G t: t holds what each channel of the colour sent asks the printer for (the print
+curves), G is the printer's gamut, D exposure and white balance of the photo, M the camera's matrix. A photo alone cannot tell a
+printer that loses saturation from a camera that does: G stays the base profile's, and M takes all of the rest. Nor can it tell
+bright paper from a long exposure: the paper stays as bright as the base profile's. M's rows add up to 1, so that white balance is
+D's alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.physical.calibration.measuring import Spot
+from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.simulator import Profile
+from pipeline.physical.simulator.camera import camera_matrix
+from pipeline.physical.simulator.printer import gamut, print_table
+
+_N = len(GREY_STEPS)
+_STEP = GREY_STEPS[1]
+_MAX_CLIPPED_RATE = 0.05
+_N_STEPS = 30
+# the eye and the 8-bit file see shares, not differences of light; below this light a difference counts as one of this
+_FLOOR = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColourFit:
+    """`curves` (n, 3): reflectance at GREY_STEPS; `matrix` (3, 3); `balance` (photos, 3): exposure of red, green and blue.
+
+    `*_sd` are standard errors from the scatter of the patches about the fit. `seen` and `fitted` (N, 3) are the light of every
+    patch of every photo under even light, and what the fit says of it; `spots` what they are, `owners` (N,) of which photo.
+    """
+
+    curves: np.ndarray
+    matrix: np.ndarray
+    balance: np.ndarray
+    curves_sd: np.ndarray
+    matrix_sd: np.ndarray
+    balance_sd: np.ndarray
+    spots: tuple[Spot, ...]
+    owners: np.ndarray
+    seen: np.ndarray
+    fitted: np.ndarray
+
+
+def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) -> ColourFit:
+    """Returns curves, matrix and balances that explain all patches best, by Gauss and Newton.
+
+    Args: `photos`, for each the patches that were seen and the light that falls on each.
+    """
+    owners = np.array([index for index, patches in enumerate(photos) for _ in patches])
+    spots = [spot for patches in photos for spot, _ in patches]
+    seen = np.array([spot.light / light for patches in photos for spot, light in patches])
+    steps = np.array([spot.sent for spot in spots]) // _STEP
+    weights = (1 / np.maximum(seen, _FLOOR) ** 0.6) * np.array([[spot.clipped_rate <= _MAX_CLIPPED_RATE] for spot in spots])
+    mixing = gamut(base).astype(np.float64)
+    paper = base.paper_reflectance
+    curves = print_table(base)[list(GREY_STEPS)].astype(np.float64)
+    is_white = (steps == _N - 1).all(axis=1)
+    whites = np.array([np.mean(seen[is_white & (owners == index)], axis=0) for index in range(len(photos))])
+    matrix = camera_matrix(base)
+    matrix = matrix / matrix.sum(axis=1, keepdims=True)
+    balance = whites @ np.linalg.inv(matrix).T / paper
+
+    def pack(curves: np.ndarray, matrix: np.ndarray, balance: np.ndarray) -> np.ndarray:
+        return np.concatenate([curves[:-1].ravel(), matrix[:, [0, 2]].ravel(), balance.ravel()])
+
+    def unpack(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        curves = np.vstack([p[: 3 * (_N - 1)].reshape(_N - 1, 3), np.full(3, paper)])
+        sides = p[3 * (_N - 1) : 3 * (_N - 1) + 6].reshape(3, 2)
+        matrix = np.column_stack([sides[:, 0], 1 - sides.sum(axis=1), sides[:, 1]])
+        return curves, matrix, p[3 * (_N - 1) + 6 :].reshape(-1, 3)
+
+    def light_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the patches should show (N, 3), and its derivatives (N, 3, P)."""
+        curves, matrix, balance = unpack(p)
+        asked = np.take_along_axis(curves, steps, axis=0)
+        inked = asked @ mixing.T
+        lit = inked * balance[owners]
+        slopes = np.zeros((len(spots), 3, len(p)))
+        rows = np.arange(len(spots))
+        chain = np.einsum("ij,nj,jk->nik", matrix, balance[owners], mixing)
+        for channel in range(3):
+            inner = steps[:, channel] < _N - 1
+            slopes[rows[inner], :, 3 * steps[inner, channel] + channel] += chain[inner, :, channel]
+        at = 3 * (_N - 1)
+        for row in range(3):
+            slopes[:, row, at + 2 * row] = lit[:, 0] - lit[:, 1]
+            slopes[:, row, at + 2 * row + 1] = lit[:, 2] - lit[:, 1]
+        for channel in range(3):
+            slopes[rows, :, at + 6 + 3 * owners + channel] = matrix[:, channel] * inked[:, channel, None]
+        return lit @ matrix.T, slopes
+
+    p = pack(curves, matrix, balance)
+    for _ in range(_N_STEPS):
+        light, slopes = light_of(p)
+        residual = (weights * (seen - light)).ravel()
+        jacobian = (weights[..., None] * slopes).reshape(-1, len(p))
+        step = np.linalg.lstsq(jacobian, residual, rcond=1e-10)[0]
+        p = p + step
+        if np.abs(step).max() < 1e-9:
+            break
+    light, slopes = light_of(p)
+    residual = (weights * (seen - light)).ravel()
+    jacobian = (weights[..., None] * slopes).reshape(-1, len(p))
+    n_data = int((weights > 0).sum())
+    variance = residual @ residual / max(1, n_data - len(p))
+    sd = np.sqrt(variance * np.diag(np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)))
+    curves, matrix, balance = unpack(p)
+    curves_sd = np.vstack([sd[: 3 * (_N - 1)].reshape(_N - 1, 3), np.zeros(3)])
+    sides_sd = sd[3 * (_N - 1) : 3 * (_N - 1) + 6].reshape(3, 2)
+    matrix_sd = np.column_stack([sides_sd[:, 0], np.hypot(*sides_sd.T), sides_sd[:, 1]])
+    balance_sd = sd[3 * (_N - 1) + 6 :].reshape(-1, 3)
+    return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light)

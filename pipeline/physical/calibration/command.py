@@ -1,0 +1,89 @@
+"""What `inkproof calibrate` does with files: photos in, a profile and its report out; or the page to print."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.core.errors import BadInput
+from pipeline.physical.calibration.fit import Calibration, Parameter, fit_profile
+from pipeline.physical.calibration.reading import read_chart_photo
+from pipeline.physical.calibration.report import build_calibration_report, rounded, shown
+from pipeline.physical.printing import build_chart_pdf, calibration_chart
+from pipeline.physical.simulator import load_profile
+from pipeline.physical.simulator.profile_file import profile_text
+from pipeline.store import write_bytes
+
+
+def calibrate_files(
+    photos: Sequence[Path], base: str, output: Path, force: bool = False, progress: Callable[[str], None] = lambda what: None
+) -> Calibration:
+    """Fits a profile to photos of the calibration page and writes it, and beside it a report as PDF.
+
+    Raises:
+        BadInput: a photo shows no calibration page or is overexposed, or the output is there already.
+        WrongUse: there is no such base.
+    """
+    check_free(output, force)
+    check_free(output.with_suffix(".pdf"), force)
+    profile = load_profile(base)
+    read = []
+    for path in photos:
+        progress(f"reading {path.name}")
+        read.append(read_chart_photo(path))
+    fitted = fit_profile(read, profile, progress)
+    progress("writing the report")
+    write_bytes(output, _text(fitted, _base_from(base, output)).encode())
+    # what is used later is what the file says
+    load_profile(output)
+    write_bytes(output.with_suffix(".pdf"), build_calibration_report(fitted, output.name))
+    return fitted
+
+
+def write_page(output: Path, paper: str, orientation: str, force: bool = False) -> None:
+    """Writes the calibration page alone as a PDF to print.
+
+    Raises: BadInput: the file is there already; WrongUse: no such paper.
+    """
+    check_free(output, force)
+    write_bytes(output, build_chart_pdf(calibration_chart(paper, orientation)))
+
+
+def parameters_text(fitted: Calibration) -> str:
+    """Returns the fitted parameters as lines for a person, and what the photos could not tell."""
+    width = max(len(parameter.key) for parameter in fitted.parameters)
+    lines = []
+    for parameter in fitted.parameters:
+        error = f" ± {rounded(parameter.sd)}" if parameter.sd is not None else ""
+        source = f"from {parameter.source}" if error else parameter.source
+        lines.append(f"{parameter.key:<{width}}  {shown(parameter.value)}{error} {parameter.unit}".rstrip() + f"  ({source})")
+    return "\n".join([*lines, *(f"note: {note}" for note in fitted.notes)])
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Raises: BadInput where a file is there that was not to be written over."""
+    if path.exists() and not force:
+        raise BadInput(f"{path} is there already.", "Choose another name with --output, or write over it with --force.")
+
+
+def told(parameter: Parameter, n_photos: int) -> str:
+    """Returns a parameter's remark in the file: how sure, in what unit, from what."""
+    if parameter.sd is None:
+        return parameter.source
+    source = f"from {parameter.source} in {n_photos} photo{'s' * (n_photos != 1)}"
+    return " ".join(filter(None, ["fitted, +-", rounded(parameter.sd, 2), parameter.unit, source]))
+
+
+def _text(fitted: Calibration, base: str) -> str:
+    names = ", ".join(photo.name for photo in fitted.photos)
+    what = "photos, some of them SIMULATED," if fitted.n_simulated else "photos"
+    opening = (
+        f"A printer and a phone fitted by inkproof calibrate. From {what} of the calibration page: {names}. Every value is "
+        "followed by its standard error and by what it was fitted to; all that is not here is the base's."
+    )
+    values = {p.key: p.value for p in fitted.parameters}
+    return profile_text(opening, base, values, {p.key: told(p, len(fitted.photos)) for p in fitted.parameters})
+
+
+def _base_from(base: str, output: Path) -> str:
+    """Returns a base's name, or its file's path from the output's folder."""
+    return Path(os.path.relpath(base, output.parent)).as_posix() if base.endswith(".toml") else base

@@ -1,0 +1,345 @@
+"""From photos of the calibration page to a profile: everything that can be told of a printer and a phone, with uncertainties."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import BadInput
+from pipeline.physical.calibration.colour import ColourFit, fit_colour
+from pipeline.physical.calibration.distortion import LensFit, fit_lens
+from pipeline.physical.calibration.light import LightField, fit_light
+from pipeline.physical.calibration.measuring import Measured, Spot, measure
+from pipeline.physical.calibration.reading import ChartPhoto
+from pipeline.physical.calibration.twin import Looks, Match, Scene, looks_of, matched
+from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.simulator import Profile
+
+_USUAL_FOCAL_35MM_MM = 26.0
+# a place of bare paper this large also counts as a white patch
+_WHITE_PATCH_PIXELS = 1000
+_CONSISTENT_Z = 2.0
+# a belief in the base's smoothing; the step of the secant; and what the ratio of noises changes by at least
+_LOG_DENOISE_SD, _DENOISE_STEP, _GENTLEST_DENOISE_SLOPE, _MOST_DENOISE_LOG = 0.5, 0.3, -0.04, 1.4
+_BLUR_SLOPES, _ISO_SLOPES = (-2.5, -0.4), (0.4, 2.0)
+_TEXTURE_RATIO, _SIZE_RATIO = 1.25, 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One fitted parameter of a profile: its value as the file has it, standard error, unit, what it is from, and the base's."""
+
+    key: str
+    value: Any
+    sd: float | None
+    unit: str
+    source: str
+    base: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoFit:
+    """What one photo said; `wanted` is what the photo looks like and `match.looks` what its twin does."""
+
+    name: str
+    measured: Measured
+    light: LightField
+    lens: LensFit | None
+    exposure: float
+    wanted: Looks
+    match: Match
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """A fitted profile and everything that it rests on; `notes` say what the photos could not tell."""
+
+    profile: Profile
+    base: Profile
+    parameters: tuple[Parameter, ...]
+    photos: tuple[PhotoFit, ...]
+    colour: ColourFit
+    notes: tuple[str, ...]
+    n_simulated: int
+
+
+def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[[str], None] = lambda what: None) -> Calibration:
+    """Returns the profile that makes simulated photos look like these.
+
+    In this order: light from bare paper, curves and colour matrix from the patches under that light, then for each photo blur and
+    ISO by its twin, and the lens from the printed points. What photos cannot tell apart stays the base's: the camera's tone
+    curve and sharpening, its smoothing of colours, the halftone, the ink's spread, how bright the paper is, and how much of the
+    saturation is lost in print.
+
+    Raises:
+        BadInput: a photo is overexposed, or shows too little of the page.
+    """
+    measured = [measure(photo.pixels, photo.found.page_map, photo.chart, base.tone_contrast_rate) for photo in photos]
+    lights = [_light(photo, seen) for photo, seen in zip(photos, measured, strict=True)]
+    colour = fit_colour([_lit_patches(seen, light) for seen, light in zip(measured, lights, strict=True)], base)
+    printed, parameters, notes = _printed(colour, base)
+    scenes = [
+        Scene(
+            seen.px_per_mm,
+            float(balance[1] * light.values.mean()),
+            photo.jpeg_quality or round(fmean(base.jpeg_quality)),
+        )
+        for photo, seen, light, balance in zip(photos, measured, lights, colour.balance, strict=True)
+    ]
+    wanted = [looks_of(seen) for seen in measured]
+    progress("fitting sharpness and noise")
+    matches, denoise = match_photos(printed, wanted, scenes)
+    parameters += denoise
+    fits = []
+    for index, photo in enumerate(photos):
+        progress(f"fitting {photo.name}")
+        focal = photo.focal_35mm_mm or base.focal_35mm_mm or _USUAL_FOCAL_35MM_MM
+        lens = fit_lens(photo.pyramid, photo.found, photo.chart.printout, focal)
+        exposure = float(colour.balance[index, 1])
+        fits.append(PhotoFit(photo.name, measured[index], lights[index], lens, exposure, wanted[index], matches[index]))
+    more, more_notes = _photographed(photos, fits, colour, base)
+    parameters, cut = within_limits([*parameters, *more])
+    profile = replace(printed, **{p.key: p.value for p in parameters})
+    return Calibration(
+        profile,
+        base,
+        tuple(parameters),
+        tuple(fits),
+        colour,
+        (*notes, *more_notes, *cut),
+        sum(photo.is_simulated for photo in photos),
+    )
+
+
+def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Scene]) -> tuple[list[Match], list[Parameter]]:
+    """Returns every photo's blur and ISO, and the smoothing of brightness that all share, where it can be told.
+
+    Noise is weaker on paper than in black, and the weaker it is the more of it coring takes, so their ratio tells
+    `luma_denoise_8bit`. It is found by one secant from the base's value, each photo with its own error and the base with a
+    factor of e^0.5 as its own.
+    """
+    base = printed.luma_denoise_8bit
+    matches = [matched(printed, looks, scene) for looks, scene in zip(wanted, scenes, strict=True)]
+    shifts, weights = [0.0], [1 / _LOG_DENOISE_SD**2]
+    for looks, scene, match in zip(wanted, scenes, matches, strict=True):
+        if not base or looks.log_ratio is None or match.looks.log_ratio is None:
+            continue
+        error = looks.log_ratio - match.looks.log_ratio
+        step = math.copysign(_DENOISE_STEP, -error)
+        moved = matched(replace(printed, luma_denoise_8bit=base * math.exp(step)), looks, scene, (match.blur_px, match.iso))
+        if moved.looks.log_ratio is None:
+            continue
+        slope = min((moved.looks.log_ratio - match.looks.log_ratio) / step, _GENTLEST_DENOISE_SLOPE)
+        error_sd = math.sqrt(sum(sd**2 for one in (looks, match.looks) for sd in (one.white_sd, one.black_sd)))
+        shifts.append(float(np.clip(error / slope, -_MOST_DENOISE_LOG, _MOST_DENOISE_LOG)))
+        weights.append((slope / error_sd) ** 2)
+    if len(shifts) == 1:
+        return matches, []
+    shift = float(np.average(shifts, weights=weights))
+    value = float(f"{base * math.exp(shift):.4g}")
+    printed = replace(printed, luma_denoise_8bit=value)
+    matches = [
+        matched(printed, looks, scene, (match.blur_px, match.iso))
+        for looks, scene, match in zip(wanted, scenes, matches, strict=True)
+    ]
+    sd = value / math.sqrt(sum(weights))
+    source = "noise of bare paper against solid black"
+    return matches, [Parameter("luma_denoise_8bit", value, sd, "8-bit", source, base)]
+
+
+def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], list[str]]:
+    """Returns the parameters cut to what a profile can hold, so that its file can be read again, and a note on each cut one."""
+    limits = {item.name: item.metadata for item in fields(Profile)}
+    kept, notes = [], []
+    for parameter in parameters:
+        low, high = limits[parameter.key]["low"], limits[parameter.key]["high"]
+        value = parameter.value
+        if low is not None:
+            cut = np.clip(value, low, high)
+            value = tuple(map(float, cut)) if isinstance(value, tuple) else type(value)(cut)
+        if value != parameter.value:
+            notes.append(f"{parameter.key} came out beyond {low:g} to {high:g}, which no profile holds, and was cut to that")
+        kept.append(replace(parameter, value=value))
+    return kept, notes
+
+
+def monotone(values: np.ndarray) -> np.ndarray:
+    """Returns the nearest values (n,) that never fall, by pooling adjacent violators (Ayer et al. 1955)."""
+    groups: list[tuple[float, int]] = []
+    for value in values:
+        groups.append((float(value), 1))
+        while len(groups) > 1 and groups[-2][0] > groups[-1][0]:
+            (a, n), (b, m) = groups[-2:]
+            groups[-2:] = [((a * n + b * m) / (n + m), n + m)]
+    return np.concatenate([np.full(n, value) for value, n in groups])
+
+
+def _light(photo: ChartPhoto, measured: Measured) -> LightField:
+    printout = photo.chart.printout
+    light = fit_light(measured, (printout.page_width_mm, printout.page_height_mm))
+    if light is None:
+        raise BadInput(
+            f"{photo.name}: the paper is overexposed or mostly out of the photo.",
+            "Photograph again: the whole page, and tap on the paper so that it is not blown out.",
+        )
+    return light
+
+
+def _lit_patches(measured: Measured, light: LightField) -> list[tuple[Spot, float]]:
+    spots = [spot for spot in measured.spots if not spot.is_paper or spot.n_pixels >= _WHITE_PATCH_PIXELS]
+    places = light.at(np.array([spot.page_mm for spot in spots]), np.array([spot.photo_px for spot in spots]))
+    return list(zip(spots, map(float, places), strict=True))
+
+
+def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter], list[str]]:
+    """Returns the base with the fitted colours, its parameters, and notes."""
+    n_grey = sum(len(set(spot.sent)) == 1 and not spot.is_paper for spot in colour.spots)
+    n_colour = sum(len(set(spot.sent)) > 1 for spot in colour.spots)
+    curves = np.clip(colour.curves, 0, base.paper_reflectance)
+    parameters, notes = [], []
+    for channel, name in enumerate(("red", "green", "blue")):
+        key = f"print_curve_{name}"
+        curve = tuple(round(float(v), 5) for v in monotone(curves[:, channel]))
+        sd = float(np.sqrt((colour.curves_sd[:-1, channel] ** 2).mean()))
+        parameters.append(Parameter(key, curve, sd, "share", f"{n_grey} grey patches", getattr(base, key)))
+    ink = round(max(0.0, float(curves[0].min())), 5)
+    parameters.append(
+        Parameter(
+            "ink_reflectance", ink, float(colour.curves_sd[0].max()), "share", "the darkest of the curves", base.ink_reflectance
+        )
+    )
+    matrix = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel())
+    sd = float(np.sqrt((colour.matrix_sd**2).mean()))
+    parameters.append(Parameter("colour_matrix", matrix, sd, "", f"{n_colour} colour patches", base.colour_matrix))
+    if base.icc_profile:
+        parameters.append(Parameter("icc_profile", "", None, "", "the curves above replace it", base.icc_profile))
+    n_clipped = sum(spot.clipped_rate > 0.05 for spot in colour.spots)
+    if n_clipped:
+        notes.append(f"{n_clipped} of {len(colour.spots)} patches were clipped in a photo and left out")
+    return replace(base, **{p.key: p.value for p in parameters}), parameters, notes
+
+
+def _photographed(
+    photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
+) -> tuple[list[Parameter], list[str]]:
+    parameters: list[Parameter] = []
+    notes: list[str] = []
+
+    def add(key: str, values: Sequence[float], sds: Sequence[float], unit: str, source: str, low: float = -math.inf) -> None:
+        bounds, sd = spread([max(low, value) for value in values], sds)
+        rounded = tuple(float(f"{bound:.5g}") for bound in bounds)
+        parameters.append(Parameter(key, rounded, sd, unit, source, getattr(base, key)))
+
+    balances = [(float(b[0] / b[1] - 1), float(b[2] / b[1] - 1)) for b in colour.balance]
+    balance_sd = [float(np.hypot(*(colour.balance_sd[i, [1, 0]] / colour.balance[i, 1]))) for i in range(len(fits))]
+    exposure_sd = [float(sd[1]) for sd in colour.balance_sd]
+    add("exposure", [fit.exposure for fit in fits], exposure_sd, "share", "bare paper")
+    flat = [value for pair in balances for value in pair]
+    parameters.append(
+        Parameter(
+            "white_balance_error_rate",
+            (float(f"{min(flat):.5g}"), float(f"{max(flat):.5g}")),
+            float(np.sqrt(np.mean(np.square(balance_sd)))),
+            "share",
+            "red and blue against green on greys",
+            base.white_balance_error_rate,
+        )
+    )
+    n_white = sum(len(fit.light.values) for fit in fits)
+    paper = f"{n_white} places of bare paper"
+    add("light_fall_rate", [f.light.light_fall_rate for f in fits], [f.light.light_fall_sd for f in fits], "share", paper, 0)
+    add("vignette_rate", [f.light.vignette_rate for f in fits], [f.light.vignette_sd for f in fits], "share", paper, 0)
+    shadows = [fit.light.shadow_rate for fit in fits]
+    shadow_sd = float(np.sqrt(np.mean([f.light.shadow_sd**2 for f in fits if f.light.shadow_rate]))) if any(shadows) else None
+    bounds = tuple(float(f"{bound:.5g}") for bound in (min(shadows), max(shadows)))
+    parameters.append(Parameter("cast_shadow_rate", bounds, shadow_sd, "share", paper, base.cast_shadow_rate))
+    edged = [fit for fit in fits if fit.wanted.mtf50]
+    if edged:
+        n_edges = sum(len(fit.measured.edges) for fit in edged)
+        blur_sd = [fit.match.blur_px * _edge_scatter(fit) / -float(np.clip(fit.match.blur_slope, *_BLUR_SLOPES)) for fit in edged]
+        add("blur_px", [f.match.blur_px for f in edged], blur_sd, "px", _count(n_edges, "slanted edge"))
+        for key in ("defocus_px", "motion_px"):
+            if max(getattr(base, key)) > 0:
+                parameters.append(Parameter(key, (0.0, 0.0), None, "px", "part of blur_px", getattr(base, key)))
+    else:
+        notes.append("no slanted edge could be measured: blur_px is the base's")
+    noisy = [fit for fit in fits if fit.wanted.noise_8bit]
+    if noisy and base.full_well_e:
+        iso_sd = [fit.match.iso * _noise_scatter(fit) / float(np.clip(fit.match.iso_slope, *_ISO_SLOPES)) for fit in noisy]
+        add("iso", [f.match.iso for f in noisy], iso_sd, "ISO", "noise of bare paper and solid black")
+    lenses = [fit.lens for fit in fits if fit.lens is not None]
+    if lenses:
+        points = f"{sum(lens.n_points for lens in lenses)} printed points"
+        for key in ("k1", "p1", "p2"):
+            values, sds = [getattr(lens, key) for lens in lenses], [getattr(lens, f"{key}_sd") for lens in lenses]
+            add(f"lens_{key}", values, sds, "share", points)
+    else:
+        notes.append("too few printed points to fit the lens: its distortion is the base's")
+    qualities = [photo.jpeg_quality for photo in photos if photo.jpeg_quality]
+    if qualities:
+        bounds = (float(min(qualities)), float(max(qualities)))
+        parameters.append(Parameter("jpeg_quality", bounds, None, "libjpeg quality", "the files' own tables", base.jpeg_quality))
+    sides = [sorted(fit.measured.size) for fit in fits]
+    if all(side == sides[0] for side in sides):
+        for key, side in zip(("frame_short_px", "frame_long_px"), sides[0], strict=True):
+            parameters.append(Parameter(key, int(side), None, "px", "the photos' size", getattr(base, key)))
+        if not 1 / _SIZE_RATIO <= sides[0][1] / base.frame_long_px <= _SIZE_RATIO:
+            notes.append(
+                f"the photos are {sides[0][1]} px long and the base's {base.frame_long_px}: its sharpening and smoothing, which "
+                "are kept, are in pixels of another size; choose a --base of this size"
+            )
+    focal = {photo.focal_35mm_mm for photo in photos}
+    if len(focal) == 1 and None not in focal:
+        parameters.append(Parameter("focal_35mm_mm", float(focal.pop()), None, "mm", "EXIF", base.focal_35mm_mm))
+    texture = [ratio for fit in fits if (ratio := _texture_ratio(fit))]
+    if texture and not 1 / _TEXTURE_RATIO <= fmean(texture) <= _TEXTURE_RATIO:
+        notes.append(
+            f"middle greys are {fmean(texture):.2f} times as grainy as the profile's: its halftone, screen_lpi, ink_spread_um or "
+            "paper_grain_rate is not this printer's, and is not fitted"
+        )
+    return parameters, notes
+
+
+def spread(values: Sequence[float], sds: Sequence[float]) -> tuple[tuple[float, float], float]:
+    """Returns the range of a parameter over the photos and its standard error.
+
+    Where the photos agree within twice their errors it is one value, their weighted mean; else from the least to the greatest.
+    """
+    values, sds = np.array(values, np.float64), np.maximum(np.array(sds, np.float64), 1e-12)
+    weights = 1 / sds**2
+    mean = float((weights * values).sum() / weights.sum())
+    if len(values) > 1 and (np.abs(values - mean) / sds).max() > _CONSISTENT_Z:
+        return (float(values.min()), float(values.max())), float(np.sqrt((sds**2).mean()))
+    return (mean, mean), float(1 / math.sqrt(weights.sum()))
+
+
+def _edge_scatter(fit: PhotoFit) -> float:
+    """The standard error of the photo's MTF50 and of its twin's, as a share, from the scatter of their edges."""
+    shares = []
+    for measured in (fit.measured, fit.match.twin):
+        values = [edge.mtf50 for edge in measured.edges]
+        if len(values) > 1:
+            shares.append(stdev(values) / fmean(values) / math.sqrt(len(values)))
+    return math.hypot(*shares) if shares else 0.1
+
+
+def _noise_scatter(fit: PhotoFit) -> float:
+    """The same of the noise, the mean of paper's and black's."""
+    looks = (fit.wanted, fit.match.looks)
+    return math.hypot(*(sd / 2 for one in looks for sd in (one.white_sd, one.black_sd)))
+
+
+def _texture_ratio(fit: PhotoFit) -> float | None:
+    """How much more the photo's middle greys vary than its twin's."""
+    middle = {(step, step, step) for step in GREY_STEPS if 90 <= step <= 180}
+    seen, twin = (
+        [spot.noise_8bit for spot in measured.spots if spot.sent in middle] for measured in (fit.measured, fit.match.twin)
+    )
+    return fmean(seen) / fmean(twin) if seen and twin and fmean(twin) > 0 else None
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"

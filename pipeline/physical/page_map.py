@@ -1,0 +1,79 @@
+"""Where every point of a page lies in a photo, also on curled paper and through a lens that bends straight lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.physical.geometry import apply_homography, chebyshev_nodes, homography_from_points, interpolation
+
+N_NODES = 13
+_NEWTON_STEPS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class PageMap:
+    """Page mm -> photo px: a homography plus a smooth residual, polynomial through Chebyshev nodes of the page.
+
+    `homography` (3, 3); `residual_px` (n, n, 2), row by row: what is added to the homography at the nodes
+    `chebyshev_nodes(n)` of the page's height (rows) and width (columns). Beyond the page the residual of its nearest edge
+    point is used, so the map stays sane where polynomials do not.
+    """
+
+    width_mm: float
+    height_mm: float
+    homography: np.ndarray
+    residual_px: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 2)))
+
+    @classmethod
+    def fitted(cls, photo_from_page: Callable[[np.ndarray], np.ndarray], width_mm: float, height_mm: float) -> "PageMap":
+        """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page."""
+        nodes = chebyshev_nodes(N_NODES)
+        x, y = np.meshgrid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
+        page = np.column_stack([x.ravel(), y.ravel()])
+        photo = photo_from_page(page)
+        homography = homography_from_points(page, photo)
+        residual = (photo - apply_homography(homography, page)).reshape(N_NODES, N_NODES, 2)
+        return cls(width_mm, height_mm, homography, residual)
+
+    @classmethod
+    def from_numbers(cls, width_mm: float, height_mm: float, homography: object, residual_px: object) -> "PageMap":
+        """Returns the map from its flat lists of numbers, as `numbers` gives them."""
+        residual = np.asarray(residual_px, np.float64)
+        n = round((residual.size / 2) ** 0.5) or 1
+        residual = residual.reshape(n, n, 2) if residual.size else np.zeros((1, 1, 2))
+        return cls(width_mm, height_mm, np.asarray(homography, np.float64).reshape(3, 3), residual)
+
+    @property
+    def numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The homography and the residual as flat tuples, for records and files."""
+        return tuple(map(float, self.homography.ravel())), tuple(map(float, self.residual_px.ravel()))
+
+    def __call__(self, page_mm: np.ndarray) -> np.ndarray:
+        """Returns photo px (N, 2) of page points (N, 2)."""
+        page_mm = np.asarray(page_mm, np.float64)
+        straight = apply_homography(self.homography, page_mm)
+        n = len(self.residual_px)
+        if n == 1:
+            return straight + self.residual_px[0, 0]
+        across = interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
+        down = interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
+        return straight + (np.tensordot(down, self.residual_px, axes=1) * across[..., None]).sum(axis=1)
+
+    def jacobian(self, page_mm: np.ndarray) -> np.ndarray:
+        """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
+        page_mm = np.asarray(page_mm, np.float64)
+        step = 0.01
+        columns = [(self(page_mm + shift) - self(page_mm - shift)) / (2 * step) for shift in ([step, 0], [0, step])]
+        return np.stack(columns, axis=2)
+
+    def inverse(self, photo_px: np.ndarray) -> np.ndarray:
+        """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from the homography's answer."""
+        photo_px = np.asarray(photo_px, np.float64)
+        page = apply_homography(np.linalg.inv(self.homography), photo_px)
+        for _ in range(_NEWTON_STEPS):
+            step = np.linalg.solve(self.jacobian(page), (photo_px - self(page))[..., None])[..., 0]
+            page = page + step
+            if not len(step) or np.abs(step).max() < 1e-9:
+                break
+        return page

@@ -1,0 +1,240 @@
+"""The sheet in front of the pages: how to print and to photograph them, and what is on them."""
+
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.platypus import Paragraph
+
+from pipeline.physical.fiducials import modules
+from pipeline.physical.printing.furniture import Box, furniture
+from pipeline.physical.printing.pen import ACCENT, GREY, INK, PALE, POINTS_PER_MM, Pen
+from pipeline.records import Printout
+
+_SHEET_MARGIN_MM = 16.0
+_MAX_TABLE_ROWS, _MAX_TABLE_COLUMNS = 10, 7
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How many pairs of one attack and epsilon are printed."""
+
+    attack: str
+    epsilon_8bit: int
+    n_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What the sheet says beyond the printout: where photos go, what to type next, and what the pages hold."""
+
+    photos_folder: str
+    command: str
+    cells: tuple[Cell, ...] = field(default=())
+
+
+def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) -> None:
+    """Draws the sheet; its type grows and shrinks with the paper, the scale bar does not."""
+    landscape = printout.page_width_mm > printout.page_height_mm
+    across, down = (297, 210) if landscape else (210, 297)
+    scale = min(printout.page_width_mm / across, printout.page_height_mm / down)
+    sheet = _SheetPen(pen, scale)
+    left, top = max(10.5, _SHEET_MARGIN_MM * scale), max(10.5, _SHEET_MARGIN_MM * scale)
+    width = printout.page_width_mm - 2 * left
+    y = _draw_title(sheet, printout, left, top, width)
+    y = _draw_facts(sheet, printout, left, y + 5 * scale, width)
+    gap = 8 * scale
+    steps_width = width * (0.6 if landscape else 0.58)
+    _draw_steps(sheet, printout, instructions, left, y + 8 * scale, steps_width, landscape)
+    side_x, side_width = left + steps_width + gap, width - steps_width - gap
+    y = _draw_sketch(sheet, printout, side_x, y + 8 * scale, side_width)
+    _draw_table(sheet, instructions, side_x, y + 8 * scale, side_width)
+    places = furniture(printout, 1)
+    draw_scale_bar(pen, places.scale_bar, places.scale_bar_mm)
+
+
+def draw_scale_bar(pen: Pen, box: Box, length_mm: int) -> None:
+    """Draws a bar of black and white centimetres with longer ticks at both ends, and what it is for."""
+    height, tick = 1.4, 2.4
+    for centimetre in range(length_mm // 10):
+        x = box.x_mm + 10 * centimetre
+        if centimetre % 2 == 0:
+            pen.rectangle(Box(x, box.y_mm + (tick - height), 10, height))
+        else:
+            pen.rectangle(Box(x, box.y_mm + (tick - height), 10, 0.1))
+            pen.rectangle(Box(x, box.y_mm + tick - 0.1, 10, 0.1))
+    for x in (box.x_mm, box.x_mm + length_mm - 0.1):
+        pen.rectangle(Box(x, box.y_mm, 0.1, tick))
+    pen.text(
+        box.x_mm + box.width_mm / 2,
+        box.y_mm + 5.3,
+        f"print at 100 % (no fit to page): this bar is {length_mm} mm",
+        6.5,
+        colour=INK,
+        anchor="centre",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _SheetPen:
+    """A pen whose type and boxes are scaled to the paper."""
+
+    pen: Pen
+    scale: float
+
+    def text(self, x_mm: float, y_mm: float, text: str, size_pt: float, **style: str) -> float:
+        return self.pen.text(x_mm, y_mm, text, size_pt * self.scale, **style)
+
+    def paragraph(self, x_mm: float, y_mm: float, width_mm: float, markup: str, size_pt: float, colour: str = INK) -> float:
+        """Writes wrapped text from `y_mm` down; returns where it ends."""
+        size = size_pt * self.scale
+        style = ParagraphStyle("sheet", fontName="Helvetica", fontSize=size, leading=1.32 * size, textColor=colour)
+        block = Paragraph(markup, style)
+        _, height = block.wrap(width_mm * POINTS_PER_MM, 10_000)
+        x, y = self.pen.points(x_mm, y_mm)
+        block.drawOn(self.pen.canvas, x, y - height)
+        return y_mm + height / POINTS_PER_MM
+
+
+def _draw_title(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
+    s = sheet.scale
+    sheet.pen.panel(Box(x, y, width, 1.6 * s), ACCENT, radius_mm=0)
+    sheet.text(x, y + 13 * s, "Print. Photograph. Drop in a folder.", 23, font="Helvetica-Bold")
+    sheet.text(x, y + 19.5 * s, f"inkproof · run {printout.run} · code {printout.run_code}", 10.5, colour=GREY)
+    return y + 19.5 * s
+
+
+def _draw_facts(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
+    s = sheet.scale
+    longest = sorted({round(max(p.width_mm, p.height_mm), 1) for p in printout.placements}) or [0.0]
+    image = f"{longest[0]:g} mm" if len(longest) == 1 else f"{longest[0]:g}–{longest[-1]:g} mm"
+    n_pairs = len({p.pair_id for p in printout.placements})
+    facts = (
+        (str(printout.n_pages), "page" if printout.n_pages == 1 else "pages"),
+        (str(n_pairs), "pair of images" if n_pairs == 1 else "pairs of images"),
+        (printout.paper, f"{printout.orientation} paper"),
+        (image, "side of an image"),
+    )
+    gap, height = 4 * s, 17 * s
+    box_width = (width - gap * (len(facts) - 1)) / len(facts)
+    for index, (figure, label) in enumerate(facts):
+        left = x + index * (box_width + gap)
+        sheet.pen.panel(Box(left, y, box_width, height), PALE, radius_mm=1.5 * s)
+        sheet.text(left + 4 * s, y + 8.2 * s, figure, 16, font="Helvetica-Bold", colour=ACCENT)
+        sheet.text(left + 4 * s, y + 13.4 * s, label, 8.5, colour=GREY)
+    return y + height
+
+
+def _draw_steps(
+    sheet: _SheetPen, printout: Printout, instructions: Instructions, x: float, y: float, width: float, landscape: bool
+) -> None:
+    s = sheet.scale
+    size, gap = (9.2, 2.2) if landscape else (11.0, 3.8)
+    number = 0
+    for heading, steps in _steps(printout, instructions):
+        sheet.text(x, y + 3.2 * s, heading.upper(), 9, font="Helvetica-Bold", colour=ACCENT)
+        y += 6.2 * s
+        for step in steps:
+            number += 1
+            radius = 2.7 * s
+            sheet.pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
+            sheet.text(
+                x + radius, y + radius + 1.15 * s, str(number), 8.5, font="Helvetica-Bold", colour="#ffffff", anchor="centre"
+            )
+            y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step, size), y + 2 * radius) + gap * s
+        y += (1.0 if landscape else 2.6) * s
+
+
+def _steps(printout: Printout, instructions: Instructions) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    bar_mm = furniture(printout, 1).scale_bar_mm
+    return (
+        (
+            "Print",
+            (
+                "<b>Print at 100 %.</b> Choose “actual size”, never “fit to page”. Best quality, colour, one side.",
+                "<b>Use matte paper.</b> Glossy paper mirrors lamps and windows.",
+                f"<b>Check with a ruler.</b> The bar at the foot of every page must be {bar_mm} mm long.",
+            ),
+        ),
+        (
+            "Photograph",
+            (
+                "<b>Lay the page flat</b> on a table, in even light, with no shadow across it.",
+                "<b>Hold the camera parallel</b> above the page. The whole page with all four codes must be in the picture; "
+                "let it fill the frame.",
+                "<b>No flash, no zoom, no filter.</b> Tap to focus and hold still.",
+                "<b>One sharp photo of each page</b> is enough. More do no harm: the best one counts.",
+            ),
+        ),
+        (
+            "Hand in",
+            (
+                "<b>Copy the photos</b> as the camera made them to "
+                f'<font name="Courier">{escape(instructions.photos_folder)}</font>. '
+                "Any order, any file name; do not crop, edit or send them through a messenger.",
+                f'<b>Then type</b> <font name="Courier">{escape(instructions.command)}</font>',
+            ),
+        ),
+    )
+
+
+def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
+    """Draws a phone that sees a whole page, from the printout's own geometry."""
+    pen, s = sheet.pen, sheet.scale
+    ratio = printout.page_height_mm / printout.page_width_mm
+    phone_width = min(width, 58 * s) if ratio > 1 else width
+    page_width = phone_width - 16 * s if ratio > 1 else phone_width - 22 * s
+    phone_height = page_width * ratio + (22 if ratio > 1 else 14) * s
+    left = x + (width - phone_width) / 2
+    pen.panel(Box(left, y, phone_width, phone_height), INK, radius_mm=4 * s)
+    pen.panel(Box(left + 2 * s, y + 2 * s, phone_width - 4 * s, phone_height - 4 * s), "#b9a184", radius_mm=2.5 * s)
+    page_x, page_y = left + (phone_width - page_width) / 2, y + (phone_height - page_width * ratio) / 2
+    shrink = page_width / printout.page_width_mm
+    pen.panel(Box(page_x, page_y, page_width, page_width * ratio), "#ffffff", radius_mm=0)
+    for p in printout.placements:
+        if p.page == 1:
+            box = Box(page_x + p.x_mm * shrink, page_y + p.y_mm * shrink, p.width_mm * shrink, p.height_mm * shrink)
+            pen.panel(box, "#cfd8dc" if p.variant == "clean" else "#9fc3c7", radius_mm=0)
+    for code in printout.fiducials:
+        if code.page == 1:
+            size = code.size_mm * shrink
+            box = Box(page_x + code.x_mm * shrink, page_y + code.y_mm * shrink, size, size)
+            pen.panel(Box(box.x_mm - 0.8 * s, box.y_mm - 0.8 * s, size + 1.6 * s, size + 1.6 * s), None, ACCENT, 0.6 * s, 0.4 * s)
+            _draw_tiny_code(pen, code.payload, box)
+    return sheet.paragraph(x, y + phone_height + 2.2 * s, width, "The whole page, all four codes, nothing on top of it.", 8, GREY)
+
+
+def _draw_tiny_code(pen: Pen, payload: str, box: Box) -> None:
+    """Draws the three finder patterns only: a whole code in the picture of a page could be read as one."""
+    matrix = modules(payload)
+    size = box.width_mm / len(matrix)
+    for row, column in ((0, 0), (0, 14), (14, 0)):
+        corner = Box(box.x_mm + column * size, box.y_mm + row * size, 7 * size, 7 * size)
+        pen.panel(corner, INK, radius_mm=0)
+
+
+def _draw_table(sheet: _SheetPen, instructions: Instructions, x: float, y: float, width: float) -> None:
+    """Draws how many pairs each attack and epsilon has: a row per attack, a column per epsilon."""
+    s = sheet.scale
+    cells = {(cell.attack, cell.epsilon_8bit): cell.n_pairs for cell in instructions.cells}
+    attacks = list(dict.fromkeys(cell.attack for cell in instructions.cells))
+    epsilons = sorted({cell.epsilon_8bit for cell in instructions.cells})
+    if not cells:
+        return
+    sheet.text(x, y + 3.2 * s, "ON THESE PAGES", 9, font="Helvetica-Bold", colour=ACCENT)
+    sheet.text(x, y + 7.6 * s, "pairs for each attack and ε (of 255)", 8, colour=GREY)
+    y += 13 * s
+    shown = epsilons[:_MAX_TABLE_COLUMNS]
+    columns = [x + width - (len(shown) - 1 - index) * min(11 * s, 0.62 * width / len(shown)) for index in range(len(shown))]
+    for epsilon, column in zip(shown, columns, strict=True):
+        sheet.text(column, y, f"ε {epsilon}" if epsilon else "no ε", 8.5, font="Helvetica-Bold", anchor="right")
+    sheet.pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, INK, 0.2)
+    for attack in attacks[:_MAX_TABLE_ROWS]:
+        y += 5.6 * s
+        sheet.text(x, y, attack, 9)
+        for epsilon, column in zip(shown, columns, strict=True):
+            sheet.text(column, y, str(cells.get((attack, epsilon), "–")), 9, anchor="right")
+        sheet.pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, "#d5dce0")
+    left_out = max(0, len(attacks) - _MAX_TABLE_ROWS), max(0, len(epsilons) - _MAX_TABLE_COLUMNS)
+    if any(left_out):
+        sheet.text(x, y + 5.6 * s, f"and {left_out[0]} more attacks, {left_out[1]} more ε", 8, colour=GREY)

@@ -1,0 +1,253 @@
+"""What is wrong with a photo and what to do about it, in words for a person who stands beside the printer."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from pipeline.physical.geometry import NoHomography, homography_from_points
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.hidden_codes import code_trouble
+from pipeline.physical.registration.page import Failure, Registration
+from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
+
+_CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
+_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+
+_DARK_8BIT, _CLIPPED_8BIT = 100, 248
+_BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
+_MAX_EDGE_WIDTH_PX = 6.0
+
+_TROUBLE_ACTIONS = {
+    "in glare": "photograph again without flash, lamp from the side",
+    "in the dark": "more light, and no shadow on the page",
+    "blurred": "hold still, tap to focus",
+    "too small": "go closer, or photograph with more pixels",
+    "covered": "take away what lies on it",
+    "faint": "more and even light",
+    "out of its place": "is the page torn or folded there? lay it flat",
+}
+_FLAG_ACTIONS = {
+    "uncertain": ("get all four codes into the picture", "lay the page flat"),
+    "soft": ("hold still", "tap to focus", "more light"),
+    "coarse": ("go closer", "or print fewer pairs a page"),
+    "dark": ("more light", "tap on the paper to set the exposure"),
+    "clipped": ("no flash", "lamp from the side", "tap on the paper to set the exposure"),
+    "flat": ("even light without glare", "clean the lens"),
+    "cast": ("use daylight or a white lamp", 'or set capture.colour = "strip"'),
+    "noisy": ("more light",),
+    "tilted": ("photograph from straight above",),
+}
+# With these a crop does not show what single image pixels became; the others change its light and colour.
+_GRAVE_FLAGS = ("uncertain", "soft", "coarse")
+
+
+def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printout: Printout) -> str:
+    """Returns in one line what is wrong with a photo of one page and what to do, "" for nothing.
+
+    Args: `photo_grey` uint8 (H, W); `result` one of those that `register` gives for it.
+    """
+    if isinstance(result, Failure):
+        return _failure_advice(photo_grey, result, printout)
+    missing = [f for f in printout.fiducials if f.page == result.page and f.corner not in result.codes]
+    return _codes_advice(photo_grey, result.page_map, missing)
+
+
+def quality_words(quality: CropQuality) -> str:
+    """Returns what one crop is worth in a few words: "ok · ±0.03 px · MTF50 0.31", or its flags in place of "ok"."""
+    parts = [", ".join(quality.flags) or "ok", f"±{quality.predicted_error_px:.2f} px"]
+    if quality.mtf50_cycles_per_px is not None:
+        parts.append(f"MTF50 {quality.mtf50_cycles_per_px:.2f}")
+    return " · ".join(parts)
+
+
+def quality_advice(flags: Sequence[str]) -> str:
+    """Returns what to do about a crop's flags (keys of CROP_FLAGS) at the next photo, "" for none."""
+    actions = dict.fromkeys(action for flag in CROP_FLAGS if flag in flags for action in _FLAG_ACTIONS[flag])
+    return ", ".join(actions).replace(", or ", " or ")
+
+
+def grave(flags: Sequence[str]) -> bool:
+    """Returns whether flags say that single image pixels did not arrive, not only light and colour."""
+    return any(flag in _GRAVE_FLAGS for flag in flags)
+
+
+def pages_to_do(
+    printout: Printout, captures: Sequence[Capture], discards: Sequence[Discard], quality: Sequence[CropQuality]
+) -> list[tuple[int, str]]:
+    """Returns (page, why and what to do) for every page without a counted capture or with flagged or missing crops."""
+    counted: dict[int, set[str]] = defaultdict(set)
+    for capture in captures:
+        if capture.counts and capture.page is not None:
+            counted[capture.page].add(capture.capture_id)
+    rows: dict[str, list[CropQuality]] = defaultdict(list)
+    for row in quality:
+        rows[row.view_id.rpartition(f"/{PHOTO}-")[2]].append(row)
+    to_do = []
+    for page in range(1, printout.n_pages + 1):
+        if page in counted:
+            crops = [row for capture_id in sorted(counted[page]) for row in rows[capture_id]]
+            lost = [row for row in discards if row.capture_id in counted[page] and row.pair_id]
+            words = _crops_to_do(crops, lost)
+        else:
+            words = _page_to_do(page, captures, discards)
+        if words:
+            to_do.append((page, words))
+    return to_do
+
+
+def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
+    match failure.reason:
+        case "no-code":
+            return _no_code_advice(photo_grey)
+        case "foreign-code":
+            return "only codes of other makers are in the picture: photograph a page of this printout"
+        case "other-run":
+            made_from = "printout.pdf" if printout.medium == "paper" else "its pages"
+            again = f"print printouts/{printout.run}/{made_from} again, or move the photo to its own run"
+            return f"the codes are those of another run or an earlier layout: {again}"
+        case "calibration":
+            return "a calibration page, which has no images: give it to inkproof calibrate"
+        case "repeated-page":
+            return "the same page is in the picture twice: photograph one copy"
+        case "mirrored":
+            return "mirrored: switch off the selfie camera's mirroring, or print without mirroring"
+        case "missing-code":
+            return _unread_advice(failure, printout)
+        case "unregistered":
+            return _unregistered_advice(photo_grey, failure, printout)
+    return ""
+
+
+def _no_code_advice(photo_grey: np.ndarray) -> str:
+    if np.percentile(photo_grey[::8, ::8], 99) < _DARK_8BIT:
+        return "too dark: more light, and tap on the paper to set the exposure"
+    if (photo_grey[::8, ::8] >= _CLIPPED_8BIT).mean() > 0.6:
+        return "overexposed: no flash, and tap on the paper to set the exposure"
+    if _is_blurred(photo_grey):
+        return "too blurred: hold still, tap to focus"
+    return "no code found: is the page in the picture, sharp and well lit?"
+
+
+def _is_blurred(photo_grey: np.ndarray) -> bool:
+    """Returns whether even the sharper ones of the strong edges are wide: the light's change over its greatest slope."""
+    shrink = max(1, round(max(photo_grey.shape) / _BLUR_SIDE_PX))
+    size = tuple(max(1, side // shrink) for side in photo_grey.shape[::-1])
+    # noise has steep slopes of its own
+    small = cv2.GaussianBlur(cv2.resize(photo_grey, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0).astype(np.float32)
+    across, down = (cv2.Sobel(small, cv2.CV_32F, *axis, ksize=3, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+    slope = cv2.magnitude(across, down)
+    around = np.ones((_BLUR_WINDOW_PX, _BLUR_WINDOW_PX), np.uint8)
+    change = cv2.dilate(small, around) - cv2.erode(small, around)
+    strong = change >= _MIN_EDGE_8BIT
+    if not strong.any():
+        return False
+    steepest = cv2.dilate(slope, around)[strong]
+    return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 25) > _MAX_EDGE_WIDTH_PX)
+
+
+def _unread_advice(failure: Failure, printout: Printout) -> str:
+    read = {one.text for one in failure.detections if one.decoder != "alignment"}
+    missing = [f.corner for f in printout.fiducials if f.page == failure.page and f.payload not in read]
+    return f"{_named(missing)} not read: photograph again with all four in the picture, sharp and evenly lit"
+
+
+def _unregistered_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
+    codes = {f.payload: f for f in printout.fiducials if f.page == failure.page}
+    seen = {one.text: one for one in failure.detections if one.text in codes}
+    missing = [code for payload, code in codes.items() if payload not in seen]
+    if not missing:
+        return "the printed points do not lie on one smooth sheet: lay the page flat, uncreased, one page alone"
+    if seen:
+        guess, side_px = _guessed(printout, [(codes[text], one.corners) for text, one in seen.items()])
+        if cut_off := _cut_off_advice(photo_grey, guess, missing, slack_px=1.5 * side_px):
+            return cut_off
+    return f"{_named([code.corner for code in missing])} not found: all four codes in the picture, sharp and evenly lit"
+
+
+def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) -> tuple[PageMap, float]:
+    """Returns on which side of the photo the rest of the page lies, not where to a millimetre, and the side of a code in px.
+
+    One code's own perspective says nothing of what is far from it, its size and turn do.
+    """
+    page_mm = np.concatenate([_SQUARE * code.size_mm + (code.x_mm, code.y_mm) for code, _ in seen])
+    photo_px = np.concatenate([corners for _, corners in seen])
+    across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
+    side_px = float((np.linalg.norm(across) + np.linalg.norm(down)) / np.sqrt(8))
+    try:
+        h = homography_from_points(page_mm, photo_px) if len(seen) > 1 else None
+    except NoHomography:
+        h = None
+    if h is None:
+        similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
+        h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
+    return PageMap(printout.page_width_mm, printout.page_height_mm, h), side_px
+
+
+def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial]) -> str:
+    if cut_off := _cut_off_advice(photo_grey, page_map, missing):
+        return cut_off
+    by_trouble: dict[str, list[str]] = defaultdict(list)
+    for code in missing:
+        by_trouble[code_trouble(photo_grey, page_map, code)].append(code.corner)
+    return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
+
+
+def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], slack_px: float = 0.0) -> str:
+    """Returns which of the photo's edges cut codes off and what to do, "" where none does."""
+    height, width = photo_grey.shape
+    sides: dict[str, None] = {}
+    for code in missing:
+        outline = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+        (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
+        beyond = {
+            "on the left": -0.5 - left,
+            "on the right": right - width + 0.5,
+            "at the top": -0.5 - top,
+            "at the bottom": bottom - height + 0.5,
+        }
+        sides |= dict.fromkeys(side for side, by_px in beyond.items() if by_px > slack_px)
+    if not sides:
+        return ""
+    return f"the page is cut off {' and '.join(sides)}: step back so that all four codes are in the picture"
+
+
+def _named(corners: Sequence[str]) -> str:
+    return " and ".join(_CORNER_NAMES.get(corner, corner) for corner in corners) + (" codes" if len(corners) > 1 else " code")
+
+
+def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
+    n = len(crops) + len(lost)
+    flags = Counter(flag for row in crops for flag in row.flags)
+    found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
+    reasons = Counter(row.reason for row in lost)
+    found = [f"{count} of {n} crops {_LOST[reason]}" for reason, count in reasons.items() if reason in _LOST] + found
+    actions = ["all of the page in the picture"] if "outside" in reasons else []
+    actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
+    return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
+
+
+_LOST = {"outside": "outside the photo", "unplaced": "not placed"}
+
+
+def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Discard]) -> str:
+    """Returns why no photo of a page counts: the last one that shows it, else that there is none."""
+    tried = [capture for capture in captures if capture.page == page]
+    if tried:
+        return f"{_shown(tried[-1])} {_why(tried[-1], discards)}"
+    unread = [capture for capture in captures if capture.page is None]
+    if not unread:
+        return "not in any photo"
+    more = f", {len(unread)} photos show" if len(unread) > 1 else f", {_shown(unread[0])} shows"
+    return f"not in any photo{more} no page of this run"
+
+
+def _shown(capture: Capture) -> str:
+    return f"{capture.photo} ({capture.frame})" if capture.frame else capture.photo
+
+
+def _why(capture: Capture, discards: Sequence[Discard]) -> str:
+    reasons: Iterator[str] = (row.reason for row in discards if row.capture_id == capture.capture_id)
+    words = capture.trouble or DISCARD_REASONS.get(next(reasons, ""), "no image of it could be cropped")
+    return f"is not used: {words}"

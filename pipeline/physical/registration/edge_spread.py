@@ -1,0 +1,169 @@
+"""How sharp a photo is where a code or tag is printed, from the edges of black squares whose printed places are known.
+
+The slanted edge of ISO 12233 needs some ten pixels with nothing else beside it; a module is six to ten. So the whole profile of
+a finder pattern, black and white in the ratio 1 : 1 : 3 : 1 : 1, is blurred by a Gaussian and fitted to the pixels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from pipeline.physical.fiducials import N_CELLS, N_MODULES
+from pipeline.physical.page_map import PageMap
+from pipeline.records import Fiducial, Tag
+
+# sqrt(ln 2 / 2) / pi: a Gaussian of sigma px halves the contrast at this over sigma
+GAUSSIAN_MTF50 = 0.18739
+# pixels carry no more, however sharp the edge
+_NYQUIST = 0.5
+_BIN_PX = 0.5
+_FIRST_SIGMA_PX, _SIGMA_RANGE_PX = 1.2, (0.1, 12.0)
+_N_STEPS, _MAX_LOG_STEP, _ENOUGH_GAIN = 15, 0.5, 1e-3
+# of white light: less contrast and more misfit are something else than a printed edge
+_MIN_CONTRAST, _MAX_MISFIT = 0.02, 0.15
+_LINEAR = np.arange(256) / 255
+_LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4)
+
+# px across the edges, linear light, number of photo pixels (one value a bin each), px per module
+_Strip = tuple[np.ndarray, np.ndarray, np.ndarray, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """The edges met going inwards from an outer corner, in modules: where each lies, and -1 into black or 1 into white.
+
+    Pixels count where `reach` bounds the way across the edges and `along` the way beside them.
+    """
+
+    corners: tuple[tuple[int, int], ...]
+    n_modules: int
+    edges: tuple[tuple[float, int], ...]
+    reach: tuple[float, float]
+    along: tuple[float, float]
+
+
+# Neighbours of a finder differ from code to code: they begin a module beyond its last edge. Only rows through its middle
+# square see 1 : 1 : 3 : 1 : 1.
+_FINDERS = _Profile(
+    ((0, 0), (1, 0), (0, 1)), N_MODULES, ((0, -1), (1, 1), (2, -1), (5, 1), (6, -1), (7, 1)), (-2.5, 7.0), (2.75, 4.25)
+)
+_BORDER = _Profile(((0, 0), (1, 1)), N_CELLS, ((0, -1),), (-0.9, 0.55), (2.0, 6.0))
+
+
+def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag) -> float | None:
+    """Returns the frequency at which a code's or tag's edges keep half their contrast, in cycles per photo px.
+
+    In linear light, as if the photo's tone curve were sRGB's; the geometric mean over the two printed directions. Dark squares
+    may be larger than drawn, as ink spreads.
+
+    Args: `photo_grey` uint8 (H, W).
+    Returns: 0.5 at most; None where it does not lie wholly in the photo, is hidden or has no contrast.
+    """
+    profile = _FINDERS if isinstance(fiducial, Fiducial) else _BORDER
+    directions = list(_strips(photo_grey, page_map, fiducial, profile))
+    if len(directions) < 2:
+        return None
+    sigmas = [_sigma_px(strips, profile.edges) for strips in directions]
+    return None if None in sigmas else min(float(GAUSSIAN_MTF50 / np.sqrt(sigmas[0] * sigmas[1])), _NYQUIST)
+
+
+def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag, profile: _Profile) -> Iterator[list[_Strip]]:
+    """Yields for across and for down one strip an outer corner; nothing where one is not in the photo or smaller than pixels."""
+    height, width = photo_grey.shape
+    module_mm = fiducial.size_mm / profile.n_modules
+    low, high = profile.reach[0], max(profile.reach[1], profile.along[1])
+    square = np.array([[low, low], [high, low], [high, high], [low, high]])
+    strips: tuple[list, list] = ([], [])
+    corners = np.array(profile.corners)[:, None]
+    page_mm = (fiducial.x_mm, fiducial.y_mm) + corners * fiducial.size_mm + square * (1 - 2 * corners) * module_mm
+    for outline in page_map(page_mm.reshape(-1, 2)).reshape(-1, 4, 2):
+        left, top = np.floor(outline.min(axis=0)).astype(int)
+        right, bottom = np.ceil(outline.max(axis=0)).astype(int) + 1
+        if left < 0 or top < 0 or right > width or bottom > height:
+            return
+        modules_from_photo = cv2.getPerspectiveTransform((outline - (left, top)).astype(np.float32), square.astype(np.float32))
+        x, y = np.meshgrid(np.arange(right - left), np.arange(bottom - top))
+        h = modules_from_photo
+        depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+        places = [(h[axis, 0] * x + h[axis, 1] * y + h[axis, 2]) / depth for axis in (0, 1)]
+        light = _LINEAR[photo_grey[top:bottom, left:right]]
+        # a step along x or y of the photo, in modules, at the square's middle: its norm is modules per px across the edge
+        middle = np.linalg.inv(h) @ [(low + high) / 2, (low + high) / 2, 1]
+        slopes = (h[:2, :2] - np.outer([(low + high) / 2] * 2, h[2, :2])) / (h[2] @ (middle / middle[2]))
+        for axis in (0, 1):
+            across, along = places[axis], places[1 - axis]
+            inside = (across > profile.reach[0]) & (across < profile.reach[1])
+            inside &= (along > profile.along[0]) & (along < profile.along[1])
+            if not inside.any():
+                return
+            px_per_module = 1 / float(np.linalg.norm(slopes[axis]))
+            strips[axis].append((*_binned(across[inside] * px_per_module, light[inside]), px_per_module))
+    yield from strips
+
+
+def _binned(across_px: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns mean place, mean light and number of pixels of each half pixel that has any: the mean place costs little blur."""
+    index = np.floor((across_px - across_px.min()) / _BIN_PX).astype(int)
+    n = np.bincount(index)
+    some = n > 0
+    return np.bincount(index, across_px)[some] / n[some], np.bincount(index, light)[some] / n[some], n[some]
+
+
+def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> float | None:
+    """Returns the blur that all strips of one direction share, by Levenberg's method.
+
+    Unknown are black, white, log sigma, the growth of dark squares (where there are two kinds of edges to tell it from an
+    offset), and each strip's offset from the page map.
+    """
+    x, light, weight = (np.concatenate([strip[i] for strip in strips]) for i in range(3))
+    strip_of = np.repeat(np.arange(len(strips)), [len(strip[0]) for strip in strips])
+    scale = np.array([strip[3] for strip in strips])[strip_of]
+    places, signs = np.array([place for place, _ in edges]), np.array([sign for _, sign in edges], np.float64)
+    from_edges = x[:, None] - scale[:, None] * places
+    weight = np.sqrt(weight)
+    one_strip = np.equal.outer(strip_of, np.arange(len(strips)))
+
+    def residual_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sigma = np.exp(p[2])
+        z = (from_edges - p[3] * signs - p[4 + strip_of, None]) / sigma
+        below, bell = _normal(z)
+        share, contrast = 1 + below @ signs, p[1] - p[0]
+        slope = -contrast * (bell @ signs) / sigma
+        growth = -contrast * bell.sum(axis=1) / sigma if len(edges) > 1 else np.zeros_like(x)
+        columns = [1 - share, share, -contrast * ((z * bell) @ signs), growth]
+        jacobian = np.column_stack([*columns, one_strip * slope[:, None]])
+        return weight * (light - p[0] - contrast * share), weight[:, None] * jacobian
+
+    p = np.zeros(4 + len(strips))
+    p[:3] = light.min(), light.max(), np.log(_FIRST_SIGMA_PX)
+    damping = 1e-3
+    residual, jacobian = residual_of(p)
+    for _ in range(_N_STEPS):
+        normal = jacobian.T @ jacobian
+        ridge = damping * np.diag(normal) + 1e-9 * np.trace(normal)
+        step = np.linalg.solve(normal + np.diag(ridge), jacobian.T @ residual)
+        step[2] = np.clip(step[2], -_MAX_LOG_STEP, _MAX_LOG_STEP)
+        step[2] = max(step[2], np.log(_SIGMA_RANGE_PX[0]) - p[2])
+        trial, trial_jacobian = residual_of(p + step)
+        before, after = residual @ residual, trial @ trial
+        if after >= before:
+            damping *= 10
+            continue
+        p, residual, jacobian, damping = p + step, trial, trial_jacobian, damping / 10
+        if before - after < _ENOUGH_GAIN * before:
+            break
+    contrast, sigma = p[1] - p[0], float(np.exp(p[2]))
+    misfit = np.sqrt(residual @ residual / (weight @ weight))
+    if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or sigma > _SIGMA_RANGE_PX[1]:
+        return None
+    return sigma
+
+
+def _normal(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the normal distribution and its density, to 1e-7 (Abramowitz and Stegun 1964, 26.2.17)."""
+    bell = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    t = 1 / (1 + 0.2316419 * np.abs(z))
+    poly = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
+    return np.where(z > 0, 1 - bell * poly, bell * poly), bell

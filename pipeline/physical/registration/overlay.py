@@ -1,0 +1,287 @@
+"""A small picture of a photo with all that was found in it, so that a person sees at a glance what went right or wrong."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pipeline.physical.fiducials import Detection, decode_payload
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.advice import code_trouble, grave, photo_advice, quality_words
+from pipeline.physical.registration.lettering import font, shortened, wrapped
+from pipeline.physical.registration.page import Failure, Registration
+from pipeline.physical.registration.points import targets
+from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Placement, Printout
+
+_LONG_SIDE_PX = 1600
+_LEAST_BANNER_PX = 900
+_TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
+_GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
+_DARK, _TABLE = (34, 38, 46), (70, 74, 82)
+_VARIANT_COLOURS = dict(zip(VARIANTS, ((30, 102, 200), (190, 60, 140)), strict=True))
+_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+_EDGE_POINTS = 16
+# OpenCV draws to 1/16 px and counts in 32 bits
+_SHIFT_BITS, _FAR_PX = 4, 1e6
+_FRAME_PX, _PAPER_PX, _DOT_PX, _CROSS_PX = 3, 2, 4, 6
+
+_Colour = tuple[int, int, int]
+_Words = tuple[str, _Colour]
+
+
+def draw_overlay(
+    photo: np.ndarray,
+    results: Sequence[Registration | Failure],
+    printout: Printout,
+    title: str = "",
+    quality: Mapping[tuple[int, str, str], CropQuality] | None = None,
+) -> np.ndarray:
+    """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
+
+    Codes of the pages are outlined in green where a decoder read them, in blue-green where they were recognised at their place,
+    in red with the reason where they are missing; all others in amber. Of the tags and marks the used ones are green dots, the
+    others red crosses. The paper's edge is a thin green line along the curled sheet, each image a blue (clean) or magenta
+    (adversarial) frame with its pair's name and what its crop is worth. Each page, or the reason why there is none, has its own
+    green, amber or red line in the banner, with advice beneath where something is wrong.
+
+    Args:
+        photo: uint8 (H, W, 3).
+        results: as `register` gives them for this photo.
+        title: a name for the banner, as a rule the file's.
+        quality: of each crop by (page, pair_id, variant); without any, frames say nothing of it.
+    """
+    quality = quality or {}
+    small, small_from_photo = _shrunk(photo)
+    drawing = _Drawing(small, small_from_photo)
+    grey = None
+    if any(isinstance(result, Failure) or len(result.codes) < _n_codes(printout, result.page) for result in results):
+        grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    for result in results:
+        if isinstance(result, Registration):
+            _draw_images(drawing, result, printout, quality)
+            _draw_points(drawing, result, printout)
+            _draw_codes(drawing, result, printout, grey)
+    for detection in _others(results):
+        drawing.outline(detection.corners, _AMBER, _FRAME_PX)
+        drawing.label(detection.corners, (_name(detection, printout), _AMBER), "above")
+    return _under_banner(drawing.finished(), list(_lines(results, printout, quality, grey)), title)
+
+
+def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a copy that is small enough, and the scale and shift to it (2, 2): halving is fast, the rest is little."""
+    height, width = photo.shape[:2]
+    small = photo
+    while max(small.shape[:2]) >= 2 * _LONG_SIDE_PX and min(small.shape[:2]) >= 2:
+        even = small[: small.shape[0] // 2 * 2, : small.shape[1] // 2 * 2]
+        small = cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    rest = max(small.shape[:2]) / _LONG_SIDE_PX
+    if rest > 1:
+        size = tuple(max(1, round(side / rest)) for side in small.shape[1::-1])
+        small = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    scale = np.array(small.shape[1::-1]) / (width, height)
+    return small.copy() if small is photo else small, np.array([scale, (scale - 1) / 2])
+
+
+def _draw_images(
+    drawing: "_Drawing", result: Registration, printout: Printout, quality: Mapping[tuple[int, str, str], CropQuality]
+) -> None:
+    images = _images(printout, result.page)
+    paper = (0, 0, printout.page_width_mm, printout.page_height_mm)
+    edges = _edges(result.page_map, [paper] + [(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in images])
+    drawing.outline(edges[0], _GREEN, _PAPER_PX)
+    for p, edge in zip(images, edges[1:], strict=True):
+        colour = _VARIANT_COLOURS[p.variant]
+        drawing.outline(edge, colour, _FRAME_PX)
+        drawing.label(edge, (f"{p.pair_id} · {p.variant}", colour), "top")
+        if quality:
+            row = quality.get((result.page, p.pair_id, p.variant))
+            words = _worth(row) if row else ("not cropped" if drawing.holds(edge) else "outside the photo", _RED)
+            drawing.label(edge, words, "bottom")
+
+
+def _worth(row: CropQuality) -> _Words:
+    return quality_words(row), _GREEN if not row.flags else _RED if grave(row.flags) else _AMBER
+
+
+def _draw_points(drawing: "_Drawing", result: Registration, printout: Printout) -> None:
+    loose = [target for target in targets(printout, result.page) if target.kind != "code"]
+    if loose:
+        centres = np.array([target.centre_mm for target in loose])
+        for place, is_used in zip(result.page_map(centres), _is_used(result, centres), strict=True):
+            drawing.point(place, is_used)
+
+
+def _is_used(result: Registration, centres_mm: np.ndarray) -> np.ndarray:
+    used_mm = result.surface._fits[0].points_mm
+    return (np.abs(centres_mm[:, None] - used_mm[None]).max(axis=2) < 1e-6).any(axis=1)
+
+
+def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray | None) -> None:
+    codes = [code for code in printout.fiducials if code.page == result.page]
+    edges = _edges(result.page_map, [(code.x_mm, code.y_mm, code.size_mm, code.size_mm) for code in codes])
+    for code, edge in zip(codes, edges, strict=True):
+        seen = result.codes.get(code.corner)
+        if seen is None:
+            words = (f"{code.corner} {code_trouble(grey, result.page_map, code)}", _RED)
+        elif seen.decoder == "alignment":
+            words = (f"{code.corner} recognised", _TEAL)
+        else:
+            words = (code.corner, _GREEN)
+        drawing.outline(edge, words[1], _FRAME_PX)
+        drawing.label(edge, words, "above")
+
+
+def _others(results: Sequence[Registration | Failure]) -> Iterator[Detection]:
+    """Yields each code once that is not where one of the registered pages has it."""
+    shown = [code for result in results if isinstance(result, Registration) for code in result.codes.values()]
+    for detection in (code for result in results for code in result.detections):
+        if not any(_same(detection, code) for code in shown):
+            shown.append(detection)
+            yield detection
+
+
+def _same(one: Detection, other: Detection) -> bool:
+    apart = np.linalg.norm(one.corners.mean(axis=0) - other.corners.mean(axis=0))
+    return one.text == other.text and apart < 0.5 * np.linalg.norm(one.corners[0] - one.corners[2])
+
+
+def _name(detection: Detection, printout: Printout) -> str:
+    payload = decode_payload(detection.text)
+    if payload is None:
+        return detection.text[:24] or "a code"
+    place = f"page {payload.page} {payload.corner}"
+    return place if payload.run_code == printout.run_code else f"run {payload.run_code} {place}"
+
+
+def _lines(
+    results: Sequence[Registration | Failure],
+    printout: Printout,
+    quality: Mapping[tuple[int, str, str], CropQuality],
+    grey: np.ndarray | None,
+) -> Iterator[tuple[_Colour, str, str]]:
+    """Yields for each page the colour of its line, what was found, and what to do ("" for nothing)."""
+    for result in results:
+        if isinstance(result, Failure):
+            page = "not used" if result.page is None else f"page {result.page} not used"
+            detail = f" ({result.detail})" if result.detail and result.detail != f"page {result.page}" else ""
+            yield _RED, f"{page} · {DISCARD_REASONS[result.reason]}{detail}", photo_advice(grey, result, printout)
+            continue
+        n_codes = _n_codes(printout, result.page)
+        rows = [row for (page, _, _), row in quality.items() if page == result.page]
+        expected = [row.predicted_error_px for row in rows] or [
+            result.predicted_error_px(p) for p in _images(printout, result.page)
+        ]
+        parts = [f"page {result.page}", f"{result.n_codes} of {n_codes} codes", f"{result.n_points} of {result.n_targets} points"]
+        if expected:
+            parts.append(f"expected error {np.sqrt(np.mean(np.square(expected))):.2f} px")
+        if n_flagged := sum(bool(row.flags) for row in rows):
+            parts.append(f"{n_flagged} of {len(rows)} crops flagged")
+        advice = photo_advice(grey, result, printout) if result.n_codes < n_codes else ""
+        yield _AMBER if advice or n_flagged else _GREEN, " · ".join(parts), advice
+
+
+def _n_codes(printout: Printout, page: int) -> int:
+    return sum(code.page == page for code in printout.fiducials)
+
+
+def _images(printout: Printout, page: int) -> list[Placement]:
+    return [placement for placement in printout.placements if placement.page == page]
+
+
+def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]) -> list[np.ndarray]:
+    """Returns the borders of boxes (x, y, width, height in mm) in the photo, each (N, 2) px, along the page's surface."""
+    share = np.arange(_EDGE_POINTS)[:, None] / _EDGE_POINTS
+    border = np.concatenate([a + share * (b - a) for a, b in zip(_SQUARE, np.roll(_SQUARE, -1, axis=0), strict=True)])
+    page_mm = [border * (width, height) + (x, y) for x, y, width, height in boxes]
+    return np.split(page_map(np.concatenate(page_mm)), len(boxes)) if boxes else []
+
+
+def _under_banner(picture: np.ndarray, lines: list[tuple[_Colour, str, str]], title: str) -> np.ndarray:
+    height, width = picture.shape[:2]
+    canvas_px = max(width, _LEAST_BANNER_PX)
+    strips = [(_DARK, [title])] if title else []
+    for colour, found, advice in lines:
+        text = wrapped(found, font(_TEXT_PX), canvas_px - 36, _MAX_LINES)
+        strips.append((colour, text + (wrapped(advice, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) if advice else [])))
+    banner_px = sum(_LINE_PX * len(text) + 12 for _, text in strips)
+    banner = Image.new("RGB", (canvas_px, banner_px))
+    draw, top = ImageDraw.Draw(banner), 0
+    for colour, text in strips:
+        draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
+        for i, line in enumerate(text):
+            draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
+        top += _LINE_PX * len(text) + 12
+    out = np.empty((banner_px + height, canvas_px, 3), np.uint8)
+    out[:banner_px] = np.asarray(banner)
+    left = (canvas_px - width) // 2
+    out[banner_px:, :left] = out[banner_px:, left + width :] = _TABLE
+    out[banner_px:, left : left + width] = picture
+    return out
+
+
+class _Drawing:
+    """Lines and labels given in photo pixels on the small picture; labels lie on top of all lines."""
+
+    def __init__(self, small: np.ndarray, small_from_photo: np.ndarray) -> None:
+        self._pixels = small
+        self._scale, self._shift = small_from_photo
+        self._labels: list[tuple[np.ndarray, _Words, str]] = []
+
+    def outline(self, photo_px: np.ndarray, colour: _Colour, line_px: int) -> None:
+        """Draws a closed line through (N, 2)."""
+        cv2.polylines(self._pixels, [self._fixed(photo_px)], True, colour, line_px, cv2.LINE_AA, _SHIFT_BITS)
+
+    def point(self, photo_px: np.ndarray, is_used: bool) -> None:
+        """Draws a green dot or a red cross, with a white rim to show on black and white alike."""
+        x, y = self._fixed(photo_px[None])[0]
+        if is_used:
+            for radius, colour in ((_DOT_PX + 1, _WHITE), (_DOT_PX - 1, _GREEN)):
+                cv2.circle(self._pixels, (x, y), radius << _SHIFT_BITS, colour, -1, cv2.LINE_AA, _SHIFT_BITS)
+            return
+        arm = _CROSS_PX << _SHIFT_BITS
+        for line_px, colour in ((5, _WHITE), (2, _RED)):
+            for turn in (1, -1):
+                one, other = (int(x - arm), int(y - turn * arm)), (int(x + arm), int(y + turn * arm))
+                cv2.line(self._pixels, one, other, colour, line_px, cv2.LINE_AA, _SHIFT_BITS)
+
+    def label(self, photo_px: np.ndarray, words: _Words, place: str) -> None:
+        """Notes a label in the middle of an outline's top or bottom, inside it, or "above" it."""
+        self._labels.append((self._small(photo_px), words, place))
+
+    def holds(self, photo_px: np.ndarray) -> bool:
+        """Returns whether all points lie in the picture."""
+        points = self._small(photo_px)
+        return bool((points >= -0.5).all() and (points <= np.array(self._pixels.shape[1::-1]) - 0.5).all())
+
+    def finished(self) -> np.ndarray:
+        """Returns the picture with its labels."""
+        canvas = Image.fromarray(self._pixels)
+        draw = ImageDraw.Draw(canvas)
+        for points, (text, colour), place in self._labels:
+            left, top = points.min(axis=0)
+            right, bottom = points.max(axis=0)
+            if right < 0 or bottom < 0 or left > canvas.width or top > canvas.height:
+                continue
+            if place != "above":
+                # of a turned frame the box of the same area about its middle: neighbours' labels do not meet
+                share = np.sqrt(cv2.contourArea(points.astype(np.float32)) / max((right - left) * (bottom - top), 1e-6))
+                (left, top), (right, bottom) = (
+                    (points.max(axis=0) + points.min(axis=0)) / 2 + sign * share * np.ptp(points, axis=0) / 2 for sign in (-1, 1)
+                )
+            room = 400.0 if place == "above" else right - left - 10
+            text = shortened(text, font(_LABEL_PX), room)
+            width, height = font(_LABEL_PX).getlength(text) + 8, _LABEL_PX + 5
+            x = min(max((left + right - width) / 2, 0), canvas.width - width)
+            y = {"above": top - height - 3, "top": top, "bottom": bottom - height}[place]
+            y = min(max(y, 0), canvas.height - height)
+            if text:
+                draw.rectangle([x, y, x + width, y + height], fill=colour)
+                draw.text((x + 4, y + 1), text, font=font(_LABEL_PX), fill=_WHITE)
+        return np.asarray(canvas)
+
+    def _small(self, photo_px: np.ndarray) -> np.ndarray:
+        return photo_px * self._scale + self._shift
+
+    def _fixed(self, photo_px: np.ndarray) -> np.ndarray:
+        return np.rint(np.clip(self._small(photo_px), -_FAR_PX, _FAR_PX) * (1 << _SHIFT_BITS)).astype(np.int32)

@@ -1,0 +1,371 @@
+"""A photograph becomes pages: which pages of a printout it shows, and where every point of each lies in it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.physical import geometry
+from pipeline.physical.fiducials import (
+    CALIBRATION,
+    FIRST_LONG_SIDE_PX,
+    Detection,
+    Payload,
+    Pyramid,
+    agreement,
+    decode_payload,
+    detect_tags,
+    photo_from_level,
+    search,
+)
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.points import Sighting, Target, sight, targets
+from pipeline.physical.registration.surface import Surface, fit_surface
+from pipeline.records import CORNERS, Fiducial, Placement, Printout
+
+# One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
+MIN_POINTS = 8
+_MIN_GROUPS = 2
+_MAX_SCATTER_MM = 0.3
+# A page that is all there is to see ends the search; a small one may have others beside it.
+_WHOLE_PICTURE_RATE = 0.3
+_FIRST_REACH_MM, _LAST_REACH_MM, _MAX_REACH_MM = 1.0, 0.35, 4.0
+_REACH_SD = 3.0
+_MAX_ROUNDS = 5
+# Without one decoded code the known modules themselves must agree: codes of other pages and runs agree by 0.6 at most.
+_MIN_CODE_AGREEMENT, _MIN_MEAN_AGREEMENT = 0.65, 0.5
+_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Registration:
+    """Where a page lies in a photo, and what that rests on.
+
+    `codes` are the page's codes that were seen, by corner, read by a decoder or recognised by alignment at their place;
+    `n_points` printed points hold the map, of `n_targets` on the page; `detections` is every code in the picture.
+    """
+
+    page: int
+    page_map: PageMap
+    codes: dict[str, Detection]
+    n_points: int
+    n_targets: int
+    reprojection_rms_px: float
+    detections: tuple[Detection, ...]
+    surface: Surface
+
+    @property
+    def n_codes(self) -> int:
+        return len(self.codes)
+
+    def predicted_error_px(self, placement: Placement) -> float:
+        """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
+        x, y = np.meshgrid(*(start + side * np.array([0.0, 0.5, 1.0]) for start, side in _extent(placement)))
+        page_mm = np.column_stack([x.ravel(), y.ravel()])
+        sd_px = self.surface.sd_px(page_mm)
+        pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
+        image_from_photo = np.linalg.inv(self.page_map.jacobian(page_mm) * pitch_mm)
+        gain = np.sqrt((image_from_photo**2).sum(axis=(1, 2)) / 2)
+        return float(np.sqrt(((sd_px * gain) ** 2).mean()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """Why a picture, or one page in it, cannot be used: a key of records.DISCARD_REASONS and what was seen."""
+
+    reason: str
+    detail: str
+    page: int | None = None
+    n_codes: int = 0
+    detections: tuple[Detection, ...] = field(default=())
+
+
+def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registration | Failure]:
+    """Returns where each page that a photo shows lies in it, or why that cannot be told: one entry a page, at least one.
+
+    Codes are searched for by ever costlier treatments until what is found explains the picture. From the codes that were read
+    the page's printed points are found one after the other, each where those before it say, and a homography with a smooth
+    bend is fitted to them all; points that the others contradict are left out. Where no code can be read, the corner tags say
+    where the codes are, and their known modules are recognised there.
+
+    Args: `photo` uint8 (H, W, 3) RGB, any orientation, or its pyramid.
+    Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "calibration", "repeated-page",
+    "mirrored" or "unregistered".
+    """
+    pyramid = photo if isinstance(photo, Pyramid) else Pyramid(photo)
+    known = {code.payload: code for code in printout.fiducials}
+    done: dict[int, Registration | Failure] = {}
+    tried: dict[int, int] = {}
+    found: tuple[Detection, ...] = ()
+    for step, found in enumerate(search(pyramid)):
+        for page, copies in _by_page(found, known).items():
+            if isinstance(done.get(page), Registration) or tried.get(page) == sum(map(len, copies.values())):
+                continue
+            tried[page] = sum(map(len, copies.values()))
+            done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
+        if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
+            break
+        if not done and _is_calibration(found):
+            break
+        if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
+            done |= _registered_by_tags(pyramid, printout, found, done)
+            if _explains(done, printout, pyramid, read_at_full_size=False):
+                break
+    if not done:
+        return [_nothing_of_this_run(found, printout)]
+    return [done[page] for page in sorted(done)]
+
+
+def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid, read_at_full_size: bool) -> bool:
+    """Returns whether all pages seen are registered and no other can be expected: read at full size, or filled by them."""
+    pages = [one for one in done.values() if isinstance(one, Registration)]
+    if not pages or len(pages) < len(done):
+        return False
+    if read_at_full_size:
+        return True
+    seen = sum(_area(one.page_map(_outline(printout))) for one in pages)
+    return seen >= _WHOLE_PICTURE_RATE * pyramid.size[0] * pyramid.size[1]
+
+
+def _registered_by_codes(
+    pyramid: Pyramid, printout: Printout, page: int, copies: dict[str, list[Detection]], found: tuple[Detection, ...]
+) -> Registration | Failure:
+    codes = {corner: copies[corner][0] for corner in CORNERS if corner in copies}
+    if any(len(places) > 1 for places in copies.values()):
+        return Failure("repeated-page", f"page {page}", page, len(codes), found)
+    fiducials = {code.corner: code for code in printout.fiducials if code.page == page}
+    starts = {corner: _map_of_code(printout, fiducials[corner], code.corners) for corner, code in codes.items()}
+    if any(_is_mirrored(start, fiducials[corner]) for corner, start in starts.items()):
+        return Failure("mirrored", f"page {page}", page, len(codes), found)
+    whole = _map_of_codes(printout, fiducials, codes)
+
+    def start(target: Target) -> PageMap | None:
+        return starts.get(target.name, whole) if target.kind == "code" else whole
+
+    return _registered(pyramid, printout, page, start, codes, found)
+
+
+def _registered_by_tags(
+    pyramid: Pyramid, printout: Printout, found: tuple[Detection, ...], done: dict[int, Registration | Failure]
+) -> dict[int, Registration | Failure]:
+    """Returns the pages that two or more corner tags point to and whose codes' modules are where they should be."""
+    k = pyramid.level_of(FIRST_LONG_SIDE_PX)
+    seen = [(tag, photo_from_level(corners, k)) for tag, corners in detect_tags(pyramid.level(k))]
+    by_page: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for tag in printout.tags:
+        for tag_id, corners in seen:
+            if tag_id == tag.tag_id and tag.page not in done:
+                by_page[tag.page].append((_SQUARE * tag.size_mm + (tag.x_mm, tag.y_mm), corners))
+    results: dict[int, Registration | Failure] = {}
+    for page, pairs in by_page.items():
+        if len(pairs) < _MIN_GROUPS:
+            continue
+        page_mm, photo_px = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        try:
+            side_px = np.linalg.norm(photo_px[0] - photo_px[1])
+            homography, agrees = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.1 * side_px))
+        except geometry.NoHomography:
+            continue
+        if agrees.sum() < 4 * _MIN_GROUPS:
+            continue
+        whole = PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+        result = _registered(pyramid, printout, page, lambda target, whole=whole: whole, {}, found)
+        if isinstance(result, Registration) and _is_recognised(pyramid, result, printout):
+            results[page] = result
+    return results
+
+
+def _registered(
+    pyramid: Pyramid,
+    printout: Printout,
+    page: int,
+    start: Callable[[Target], PageMap | None],
+    read: dict[str, Detection],
+    found: tuple[Detection, ...],
+) -> Registration | Failure:
+    """Returns the page grown from a first guess at where some of its targets are."""
+    known = targets(printout, page)
+    seen: dict[int, Sighting] = {}
+    for index, target in enumerate(known):
+        guess = start(target) if target.kind != "mark" else None
+        if guess is not None and (sighting := sight(pyramid, guess, target, _FIRST_REACH_MM)):
+            seen[index] = sighting
+    try:
+        surface = _grown(pyramid, printout, known, seen)
+    except geometry.NoHomography:
+        surface = None
+    if surface is None:
+        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
+    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept]
+    groups = {sighting.target.group for sighting in used}
+    if len(used) < MIN_POINTS or len(groups) < _MIN_GROUPS:
+        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
+    trouble = _implausible(surface.page_map, printout)
+    scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
+    if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
+        trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
+    if trouble is not None:
+        reason = "mirrored" if trouble == "mirrored" else "unregistered"
+        return Failure(reason, f"page {page}" if reason == "mirrored" else trouble, page, len(read), found)
+    codes = dict(_codes(printout, page, used, surface.page_map, read))
+    rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
+    more = tuple(code for corner, code in codes.items() if corner not in read)
+    return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
+
+
+def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface | None:
+    """Adds to `seen` every target in reach of what is known of the surface, then measures all again where it says they are."""
+    for _ in range(_MAX_ROUNDS):
+        if len(seen) < 4:
+            return None
+        surface = _surface(printout, known, seen, rough=True)
+        missing = [index for index in range(len(known)) if index not in seen]
+        before = len(seen)
+        for index, reach_mm in _within_reach(surface, known, missing):
+            if sighting := sight(pyramid, surface.page_map, known[index], reach_mm):
+                seen[index] = sighting
+        if len(seen) == before:
+            break
+    again = {i: sight(pyramid, surface.page_map, known[i], _LAST_REACH_MM) for i in range(len(known))}
+    seen.clear()
+    seen.update({index: sighting for index, sighting in again.items() if sighting and _stands(again, known, index)})
+    return _surface(printout, known, seen) if len(seen) >= 4 else None
+
+
+def _stands(sightings: dict[int, Sighting | None], known: tuple[Target, ...], index: int) -> bool:
+    """Returns whether enough of a code was seen: one quarter alone may be a fold or a corner of something else."""
+    group = known[index].group
+    quarters = [i for i, target in enumerate(known) if target.group == group]
+    return 2 * sum(sightings[i] is not None for i in quarters) > len(quarters)
+
+
+def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting], rough: bool = False) -> Surface:
+    page_mm = np.array([known[index].centre_mm for index in seen])
+    photo_px = np.array([sighting.photo_px for sighting in seen.values()])
+    groups = np.array([known[index].group for index in seen])
+    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, MIN_POINTS, rough)
+
+
+def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:
+    """Yields those of the missing targets whose place is known to a few millimetres, and how far around it to look."""
+    if not missing:
+        return
+    centres = np.array([known[index].centre_mm for index in missing])
+    scale = np.sqrt(np.abs(np.linalg.det(surface.page_map.jacobian(centres))))
+    reach_mm = _REACH_SD * surface.sd_px(centres) / np.maximum(scale, 1e-6) + _LAST_REACH_MM
+    for index, reach in zip(missing, reach_mm, strict=True):
+        if reach <= _MAX_REACH_MM:
+            yield index, float(reach)
+
+
+def _codes(
+    printout: Printout, page: int, used: list[Sighting], page_map: PageMap, read: dict[str, Detection]
+) -> Iterator[tuple[str, Detection]]:
+    for code in printout.fiducials:
+        if code.page == page:
+            n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
+            corners = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+            if n_quarters >= 3 or (code.corner in read and n_quarters):
+                decoder = read[code.corner].decoder if code.corner in read else "alignment"
+                yield code.corner, Detection(code.payload, corners, decoder)
+
+
+def _is_recognised(pyramid: Pyramid, result: Registration, printout: Printout) -> bool:
+    """Returns whether the modules of codes that no decoder read agree with what they must say."""
+    scores = [agreement(pyramid.grey, code.corners, code.text) for code in result.codes.values() if code.decoder == "alignment"]
+    return bool(scores) and (
+        max(scores) >= _MIN_CODE_AGREEMENT or (len(scores) >= 2 and float(np.mean(scores)) >= _MIN_MEAN_AGREEMENT)
+    )
+
+
+def _map_of_code(printout: Printout, code: Fiducial, corners: np.ndarray) -> PageMap | None:
+    try:
+        homography = geometry.homography_from_points(_SQUARE * code.size_mm + (code.x_mm, code.y_mm), corners)
+    except geometry.NoHomography:
+        return None
+    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+
+
+def _map_of_codes(printout: Printout, fiducials: dict[str, Fiducial], codes: dict[str, Detection]) -> PageMap | None:
+    """Returns the homography through the codes read, None where there is only one: it says nothing of what is far from it."""
+    if len(codes) < 2:
+        return None
+    page_mm = np.concatenate([_SQUARE * fiducials[c].size_mm + (fiducials[c].x_mm, fiducials[c].y_mm) for c in codes])
+    photo_px = np.concatenate([code.corners for code in codes.values()])
+    side_px = float(np.median(np.linalg.norm(photo_px[0::4] - photo_px[1::4], axis=1)))
+    try:
+        homography, _ = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.15 * side_px))
+    except geometry.NoHomography:
+        return None
+    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+
+
+def _is_mirrored(start: PageMap | None, code: Fiducial) -> bool:
+    centre = np.array([[code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2]])
+    return start is not None and float(np.linalg.det(start.jacobian(centre)[0])) < 0
+
+
+def _by_page(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> dict[int, dict[str, list[Detection]]]:
+    """Returns the printout's codes found: page -> corner -> detections, one for each copy in the photo."""
+    by_page: dict[int, dict[str, list[Detection]]] = defaultdict(lambda: defaultdict(list))
+    for detection in found:
+        if detection.text in known:
+            code = known[detection.text]
+            by_page[code.page][code.corner].append(detection)
+    return by_page
+
+
+def _too_little(read: dict[str, Detection], seen: dict[int, Sighting], known: tuple[Target, ...]) -> str:
+    n_codes = len({target.name for target in known if target.kind == "code"})
+    return f"{len(read)} of {n_codes} codes and {len(seen)} of {len(known)} printed points found, too few to place the page"
+
+
+def _payloads(found: tuple[Detection, ...]) -> list[Payload]:
+    return [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
+
+
+def _is_calibration(found: tuple[Detection, ...]) -> bool:
+    """Returns whether most codes of a calibration page were read: what more the picture may show is not looked for."""
+    return sum(payload.run_code.startswith(CALIBRATION) for payload in _payloads(found)) > len(CORNERS) / 2
+
+
+def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
+    ours = _payloads(found)
+    if ours and all(payload.run_code.startswith(CALIBRATION) for payload in ours):
+        return Failure("calibration", "", None, len(ours), found)
+    if ours:
+        runs = ", ".join(sorted({payload.run_code for payload in ours}))
+        pages = ", ".join(str(page) for page in sorted({payload.page for payload in ours}))
+        this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
+        return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(ours), found)
+    if found:
+        return Failure("foreign-code", f"reads {found[0].text[:60]!r}", None, 0, found)
+    return Failure("no-code", "", None, 0, found)
+
+
+def _implausible(page_map: PageMap, printout: Printout) -> str | None:
+    """Returns what is wrong with a page position that no camera could see, or None."""
+    corners = _outline(printout)
+    depth = corners @ page_map.homography[2, :2] + page_map.homography[2, 2]
+    if depth.min() * depth.max() <= 0:
+        return "the page would reach behind the camera"
+    outline = page_map(corners)
+    edges = np.roll(outline, -1, axis=0) - outline
+    turns = edges[:, 0] * np.roll(edges[:, 1], -1) - edges[:, 1] * np.roll(edges[:, 0], -1)
+    if (turns < 0).all():
+        return "mirrored"
+    return None if (turns > 0).all() else "the page's outline would not be convex"
+
+
+def _outline(printout: Printout) -> np.ndarray:
+    return _SQUARE * (printout.page_width_mm, printout.page_height_mm)
+
+
+def _area(outline: np.ndarray) -> float:
+    x, y = outline.T
+    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+
+def _extent(placement: Placement) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (placement.x_mm, placement.width_mm), (placement.y_mm, placement.height_mm)

@@ -1,0 +1,191 @@
+"""The printed points of a page, measured in a photo: each known pattern is looked for where the page should have it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from pipeline.physical.fiducials import N_CELLS, N_MODULES, Pyramid, level_from_photo, modules, tag_modules
+from pipeline.physical.page_map import PageMap
+from pipeline.records import Fiducial, Mark, Printout, Tag
+
+# Pixels of the upright patch: fine enough that a photo of 12 megapixels has about two of its own for each.
+_CODE_PX, _TAG_PX, _MARK_PX = 4, 6, 10
+_QUIET_MODULES, _QUIET_CELLS = 2, 1
+_HALF = 10
+_MARK_MARGIN_PX = 3
+_MIN_AGREEMENT = {"code": 0.7, "tag": 0.75, "mark": 0.75}
+_MAX_SHIFT_PX = 3.0
+_MAX_PHOTO_PX = 2.2
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-5)
+_SMOOTHING_PX = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One printed pattern: `template` float32 (h, w) as it should look upright.
+
+    Pixel (row i, column j) of the template lies at `origin_mm` + `pitch_mm` (j, i) on the page. `group` is equal for patterns
+    that stand or fall together, as the four quarters of one code.
+    """
+
+    kind: str
+    name: str
+    group: int
+    template: np.ndarray
+    origin_mm: tuple[float, float]
+    pitch_mm: float
+
+    @property
+    def centre_mm(self) -> np.ndarray:
+        height, width = self.template.shape
+        return np.array(self.origin_mm) + self.pitch_mm * np.array([(width - 1) / 2, (height - 1) / 2])
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One target seen: where its centre lies in the photo and how well the pattern agrees (a correlation coefficient)."""
+
+    target: Target
+    photo_px: np.ndarray
+    agreement: float
+
+
+def targets(printout: Printout, page: int) -> tuple[Target, ...]:
+    """Returns every pattern printed on a page: four quarters of each code, the tags, the marks."""
+    return tuple(_targets(printout, page))
+
+
+def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: float) -> Sighting | None:
+    """Returns where a target is seen within `reach_mm` of the place that the map gives it, or None.
+
+    The photo is drawn upright on the target's own grid; the best place to a whole pixel of that grid is the maximum of the
+    normalised correlation, its fraction an ECC alignment (Evangelidis and Psarakis 2008) by translation.
+    """
+    reach_px = int(np.ceil(reach_mm / target.pitch_mm)) + 2
+    patch, photo_from_patch = _upright(pyramid, photo_from_page, target, reach_px)
+    if patch is None:
+        return None
+    scores = cv2.matchTemplate(patch, target.template, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (left, top) = cv2.minMaxLoc(scores)
+    if not best >= _MIN_AGREEMENT[target.kind] - 0.1:
+        return None
+    shift = np.array([[1, 0, left], [0, 1, top]], np.float32)
+    try:
+        agreement, shift = cv2.findTransformECC(target.template, patch, shift, cv2.MOTION_TRANSLATION, _STOP, None, _SMOOTHING_PX)
+    except cv2.error:
+        return None
+    x, y = float(shift[0, 2]), float(shift[1, 2])
+    if not agreement >= _MIN_AGREEMENT[target.kind] or max(abs(x - left), abs(y - top)) > _MAX_SHIFT_PX:
+        return None
+    height, width = target.template.shape
+    centre = photo_from_patch @ np.array([x + (width - 1) / 2, y + (height - 1) / 2, 1])
+    return Sighting(target, centre[:2] / centre[2], float(agreement))
+
+
+def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_px: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Returns the photo as seen on the target's grid with a margin, float32, and photo_from_patch; None where the photo ends."""
+    height, width = (side + 2 * margin_px for side in target.template.shape)
+    x, y = np.array(target.origin_mm) - margin_px * target.pitch_mm
+    page_from_patch = np.array([[target.pitch_mm, 0, x], [0, target.pitch_mm, y], [0, 0, 1.0]])
+    centre = target.centre_mm[None]
+    bend = photo_from_page(centre)[0] - _mapped(photo_from_page.homography, centre[0])
+    photo_from_patch = np.array([[1, 0, bend[0]], [0, 1, bend[1]], [0, 0, 1.0]]) @ photo_from_page.homography @ page_from_patch
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+    depths = corners @ photo_from_patch[2, :2] + photo_from_patch[2, 2]
+    if depths.min() * depths.max() <= 0:
+        return None, photo_from_patch
+    outline = np.array([_mapped(photo_from_patch, corner) for corner in corners])
+    inside = np.array([_mapped(photo_from_patch, corner) for corner in _inner(corners, margin_px)])
+    if (inside < 0).any() or (inside > np.array(pyramid.size) - 1).any():
+        return None, photo_from_patch
+    px_per_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max() / (max(height, width) - 1)
+    level = 0
+    while px_per_px > _MAX_PHOTO_PX and min(pyramid.size) >> (level + 1) > 0:
+        px_per_px, level = px_per_px / 2, level + 1
+    patch = cv2.warpPerspective(
+        pyramid.level(level),
+        level_from_photo(level) @ photo_from_patch,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return patch.astype(np.float32), photo_from_patch
+
+
+def _mapped(homography: np.ndarray, point: np.ndarray) -> np.ndarray:
+    x, y, depth = homography @ np.array([point[0], point[1], 1.0])
+    return np.array([x / depth, y / depth])
+
+
+def _inner(corners: np.ndarray, margin_px: int) -> np.ndarray:
+    return corners + margin_px * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+
+
+def _targets(printout: Printout, page: int) -> Iterator[Target]:
+    group = 0
+    for code in printout.fiducials:
+        if code.page == page:
+            yield from _quarters(code, group)
+            group += 1
+    for tag in printout.tags:
+        if tag.page == page:
+            yield _tag_target(tag, group)
+            group += 1
+    for mark in printout.marks:
+        if mark.page == page:
+            yield _mark_target(mark, group)
+            group += 1
+
+
+def _quarters(code: Fiducial, group: int) -> Iterator[Target]:
+    whole, module_mm = _code_template(code.payload), code.size_mm / N_MODULES
+    pitch = module_mm / _CODE_PX
+    size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
+    rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
+    for top in (0, rest):
+        for left in (0, rest):
+            origin = tuple(
+                start - _QUIET_MODULES * module_mm + (offset + 0.5) * pitch
+                for start, offset in ((code.x_mm, left), (code.y_mm, top))
+            )
+            yield Target("code", code.corner, group, whole[top : top + size, left : left + size], origin, pitch)
+
+
+def _tag_target(tag: Tag, group: int) -> Target:
+    pitch = tag.size_mm / N_CELLS / _TAG_PX
+    start = _QUIET_CELLS * _TAG_PX - 0.5
+    return Target(
+        "tag", tag.corner, group, _tag_template(tag.tag_id), (tag.x_mm - start * pitch, tag.y_mm - start * pitch), pitch
+    )
+
+
+def _mark_target(mark: Mark, group: int) -> Target:
+    pitch = mark.size_mm / 2 / _MARK_PX
+    start = _MARK_PX + _MARK_MARGIN_PX - 0.5
+    name = f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm"
+    return Target("mark", name, group, _mark_template(), (mark.x_mm - start * pitch, mark.y_mm - start * pitch), pitch)
+
+
+@lru_cache(maxsize=4096)
+def _code_template(payload: str) -> np.ndarray:
+    return _drawn(np.pad(modules(payload), _QUIET_MODULES), _CODE_PX)
+
+
+@lru_cache(maxsize=1024)
+def _tag_template(tag_id: int) -> np.ndarray:
+    return _drawn(np.pad(tag_modules(tag_id), _QUIET_CELLS), _TAG_PX)
+
+
+@lru_cache(maxsize=1)
+def _mark_template() -> np.ndarray:
+    board = np.kron(np.eye(2, dtype=bool), np.ones((_MARK_PX, _MARK_PX), bool))
+    return _drawn(np.pad(board, _MARK_MARGIN_PX), 1)
+
+
+def _drawn(dark: np.ndarray, px: int) -> np.ndarray:
+    light = np.kron(~dark, np.ones((px, px), bool))
+    # about what a lens leaves of sharp edges, so that a blurred photo agrees as well as a sharp one
+    return cv2.GaussianBlur(light.astype(np.float32) * 255, (0, 0), 1.0)

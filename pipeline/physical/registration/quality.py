@@ -1,0 +1,249 @@
+"""What a crop is worth, measured on the photo: sharpness, light, cast, noise, clipping and tilt, as numbers and as flags."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.physical.fiducials import N_MODULES
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.edge_spread import mtf50
+from pipeline.physical.registration.tilt import tilt_deg
+from pipeline.records import CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
+
+# Where a limit says "correlation", it is where that between a printed perturbation of +-4 of 255 and what the crop shows of it
+# (grey, simulated phone at 2 to 4.4 photo px an image pixel) falls below one half.
+# Correlation: at an offset of 0.6 pixels.
+MAX_PREDICTED_ERROR_PX = 0.6
+# Correlation: at 0.23 (3 photo px an image pixel) to 0.25 (2 photo px).
+MIN_MTF50_CYCLES_PER_PX = 0.25
+# Correlation: at 1.45, with the blur of a sharp lens.
+MIN_PHOTO_PX_PER_IMAGE_PX = 1.5
+# Correlation: at 75 with noise of 2; the sRGB curve leaves dark differences fewer steps than noise and JPEG take.
+MIN_WHITE_8BIT = 80.0
+# Clipped pixels hold no perturbation and no image: at a tenth the correlation has begun to fall (0.78 to 0.75).
+MAX_CLIPPED_RATE = 0.1
+# Correlation: at 70.
+MIN_CONTRAST_8BIT = 70.0
+# What a phone's white balance leaves of an ordinary light is 3 to 8 % of a channel, 4 to 9 on white; this is tinted light.
+MAX_CAST_8BIT = 20.0
+# Correlation: at 2 (1.6 photo px an image pixel) to 2.7 (2.5 photo px); an image pixel averages its photo pixels' noise.
+MAX_NOISE_PER_IMAGE_PX_8BIT = 2.5
+# A page at 45 degrees is 0.71 of its width and its far side the more out of focus; gloss begins to mirror the lamp.
+MAX_TILT_DEG = 45.0
+
+# White is seen between a code's dark modules and the end of its quiet zone, black in the middle of its finders (in modules).
+_WHITE_CENTRES = ((-2.0, 10.5), (23.0, 10.5), (10.5, -2.0), (10.5, 23.0))
+_WHITE_HALF, _BLACK_HALF = 1.2, 0.6
+_BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
+_PATCH_HALF = 0.3
+# A block near white or black has lost the tails of its noise.
+_NOISE_RANGE_8BIT = (8.0, 247.0)
+_CLIP_GRID, _CLIP_CELLS = 96, 8
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatchSeen:
+    """One patch of the colour strip as the photo shows it: its mean RGB (3,), its grey's noise, the share of clipped pixels."""
+
+    patch: Patch
+    mean_8bit: np.ndarray
+    noise_8bit: float
+    clipped_rate: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageQuality:
+    """What a photo is like at the codes of one page, for every crop on it.
+
+    `light_mm` (N, 2): the codes whose light was seen, `white_8bit` and `black_8bit` (N, 3) RGB beside and in them;
+    `edge_mm` (M, 2): the codes and tags whose edges were, `mtf50_cycles_per_photo_px` (M,). `noise_8bit` is the standard
+    deviation of grey, on white paper or on the grey patches, whichever is noisier; None where nothing unclipped was seen.
+    """
+
+    light_mm: np.ndarray
+    white_8bit: np.ndarray
+    black_8bit: np.ndarray
+    edge_mm: np.ndarray
+    mtf50_cycles_per_photo_px: np.ndarray
+    noise_8bit: float | None
+    tilt_deg: float
+    patches: tuple[PatchSeen, ...]
+
+
+def page_quality(
+    photo_grey: np.ndarray,
+    photo: np.ndarray,
+    page_map: PageMap,
+    printout: Printout,
+    page: int,
+    focal_35mm_mm: float | None = None,
+) -> PageQuality:
+    """Returns what the photo is like at the codes, tags and colour patches of one page; what is hidden is left out.
+
+    Args: `photo_grey` uint8 (H, W), `photo` uint8 (H, W, 3), the same picture; `focal_35mm_mm` what its EXIF says.
+    """
+    codes = [f for f in printout.fiducials if f.page == page]
+    squares = codes + [t for t in printout.tags if t.page == page]
+    sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
+    light, noises = [], []
+    centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
+    blocks = _blocks(photo, page_map, np.array(centres).reshape(-1, 2), np.array(halves).ravel())
+    n_white, n_each = len(_WHITE_CENTRES), len(_WHITE_CENTRES) + len(_BLACK_CENTRES)
+    for code, first in zip(codes, range(0, len(blocks), n_each), strict=True):
+        whites = [b for b in blocks[first : first + n_white] if b is not None]
+        blacks = [b for b in blocks[first + n_white : first + n_each] if b is not None]
+        noises += [_grey_noise(block) for block in whites if _in_range(block.mean(axis=(0, 1)))]
+        if whites and blacks:
+            white, black = (np.median([b.mean(axis=(0, 1)) for b in group], axis=0) for group in (whites, blacks))
+            # a hidden code has no white beside its black; its light is of whatever hides it
+            if white @ _GREY > black @ _GREY:
+                light.append((_middle(code), white, black))
+    patches = see_patches(photo, page_map, printout, page)
+    greys = [p.noise_8bit for p in patches if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
+    levels = [float(np.median(group)) for group in (noises, greys) if group]
+    height, width = photo_grey.shape
+    return PageQuality(
+        np.array([place for place, _, _ in light]).reshape(-1, 2),
+        np.array([white for _, white, _ in light]).reshape(-1, 3),
+        np.array([black for _, _, black in light]).reshape(-1, 3),
+        np.array([place for place, _ in sharp]).reshape(-1, 2),
+        np.array([value for _, value in sharp]),
+        max(levels) if levels else None,
+        tilt_deg(page_map, (width, height), focal_35mm_mm),
+        patches,
+    )
+
+
+def crop_quality(
+    view_id: str,
+    photo: np.ndarray,
+    page_map: PageMap,
+    placement: Placement,
+    quality: PageQuality,
+    predicted_error_px: float,
+    registration_error_px: float | None = None,
+) -> CropQuality:
+    """Returns one crop's record: the page's values where the crop lies, its own clipping and scale, and the flags that follow.
+
+    Args: `photo` uint8 (H, W, 3); `quality` of the same photo and page.
+    """
+    middle = np.array([placement.x_mm + placement.width_mm / 2, placement.y_mm + placement.height_mm / 2])
+    pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
+    photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm, compute_uv=False)[-1])
+    sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
+    white = _value_at(middle, quality.light_mm, quality.white_8bit)
+    black = _value_at(middle, quality.light_mm, quality.black_8bit)
+    values = {
+        "predicted_error_px": float(predicted_error_px),
+        "registration_error_px": registration_error_px,
+        "mtf50_cycles_per_px": None if sharp is None else float(sharp[0]) * photo_px,
+        "white_8bit": None if white is None else float(white @ _GREY),
+        "black_8bit": None if black is None else float(black @ _GREY),
+        "cast_red_8bit": None if white is None else float(white[0] - white[1]),
+        "cast_blue_8bit": None if white is None else float(white[2] - white[1]),
+        "noise_8bit": quality.noise_8bit,
+        "clipped_rate": _clipped_rate(photo, page_map, placement),
+        "photo_px_per_image_px": photo_px,
+        "tilt_deg": quality.tilt_deg,
+    }
+    unflagged = CropQuality(view_id, **values, flags=())
+    return CropQuality(view_id, **values, flags=flags_of(unflagged))
+
+
+def flags_of(crop: CropQuality) -> tuple[str, ...]:
+    """Returns the keys of CROP_FLAGS that a crop's numbers raise, in their order there; what was not measured raises none."""
+    white, black, cast, noise = crop.white_8bit, crop.black_8bit, crop.cast_red_8bit, crop.noise_8bit
+    raised = {
+        "uncertain": crop.predicted_error_px > MAX_PREDICTED_ERROR_PX,
+        "soft": crop.mtf50_cycles_per_px is not None and crop.mtf50_cycles_per_px < MIN_MTF50_CYCLES_PER_PX,
+        "coarse": crop.photo_px_per_image_px < MIN_PHOTO_PX_PER_IMAGE_PX,
+        "dark": white is not None and white < MIN_WHITE_8BIT,
+        "clipped": crop.clipped_rate > MAX_CLIPPED_RATE,
+        "flat": white is not None and black is not None and white - black < MIN_CONTRAST_8BIT,
+        "cast": cast is not None and max(abs(cast), abs(crop.cast_blue_8bit or 0.0)) > MAX_CAST_8BIT,
+        "noisy": noise is not None and noise / crop.photo_px_per_image_px > MAX_NOISE_PER_IMAGE_PX_8BIT,
+        "tilted": crop.tilt_deg > MAX_TILT_DEG,
+    }
+    return tuple(flag for flag in CROP_FLAGS if raised[flag])
+
+
+def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[PatchSeen, ...]:
+    """Returns the patches of one page's colour strip that lie in the photo, each from its inner third."""
+    patches = [p for p in printout.patches if p.page == page]
+    centres = np.array([(p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2) for p in patches]).reshape(-1, 2)
+    halves = np.array([_PATCH_HALF * min(p.width_mm, p.height_mm) for p in patches])
+    seen = []
+    for patch, block in zip(patches, _blocks(photo, page_map, centres, halves), strict=True):
+        if block is not None:
+            clipped = (block == 255).any(axis=2) | (block == 0).all(axis=2)
+            seen.append(PatchSeen(patch, block.mean(axis=(0, 1)), _grey_noise(block), float(clipped.mean())))
+    return tuple(seen)
+
+
+def _light_places(code: Fiducial) -> tuple[np.ndarray, list[float]]:
+    """Returns where a code shows white, then where black, in page mm, and how far around each."""
+    module_mm = code.size_mm / N_MODULES
+    halves = [_WHITE_HALF * module_mm] * len(_WHITE_CENTRES) + [_BLACK_HALF * module_mm] * len(_BLACK_CENTRES)
+    return (code.x_mm, code.y_mm) + np.array(_WHITE_CENTRES + _BLACK_CENTRES) * module_mm, halves
+
+
+def _middle(square: Fiducial | Tag) -> tuple[float, float]:
+    return square.x_mm + square.size_mm / 2, square.y_mm + square.size_mm / 2
+
+
+def _blocks(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
+    """Returns around each page point the largest square of photo pixels within `halves_mm` of it along both page axes.
+
+    None where it is not wholly in the photo or less than 3 px wide.
+    """
+    if not len(centres_mm):
+        return []
+    height, width = photo.shape[:2]
+    page_from_photo = np.linalg.inv(page_map.jacobian(centres_mm))
+    halves = (halves_mm / np.abs(page_from_photo).sum(axis=2).max(axis=1)).astype(int)
+    blocks: list[np.ndarray | None] = []
+    for (x, y), half in zip(np.rint(page_map(centres_mm)).astype(int), halves, strict=True):
+        inside = half >= 1 and half <= x < width - half and half <= y < height - half
+        blocks.append(photo[y - half : y + half + 1, x - half : x + half + 1] if inside else None)
+    return blocks
+
+
+def _grey_noise(block: np.ndarray) -> float:
+    """Returns the standard deviation of a block's grey about its plane of best fit: light falls off, noise does not."""
+    grey = block @ _GREY
+    side = np.arange(len(grey)) - (len(grey) - 1) / 2
+    grey = grey - grey.mean()
+    squares = (side**2).sum() * len(side)
+    grey = grey - side * ((grey * side).sum() / squares) - side[:, None] * ((grey * side[:, None]).sum() / squares)
+    return float(np.sqrt((grey**2).sum() / (grey.size - 3)))
+
+
+def _in_range(mean_8bit: np.ndarray) -> bool:
+    return bool(_NOISE_RANGE_8BIT[0] <= mean_8bit.min() and mean_8bit.max() <= _NOISE_RANGE_8BIT[1])
+
+
+def _value_at(place_mm: np.ndarray, known_mm: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+    """Returns the plane through values (N, C) at a place, kept within what was seen; their mean for fewer than three."""
+    if not len(values):
+        return None
+    mean = values.mean(axis=0)
+    if len(values) < 3:
+        return mean
+    centred = known_mm - known_mm.mean(axis=0)
+    slopes = np.linalg.lstsq(centred, values - mean, rcond=1e-6)[0]
+    return np.clip(mean + (place_mm - known_mm.mean(axis=0)) @ slopes, values.min(axis=0), values.max(axis=0))
+
+
+def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) -> float:
+    """Returns the share of clipped pixels among up to 96 x 96 of the photo's, spread evenly over the crop."""
+    height, width = photo.shape[:2]
+    coarse = (np.arange(_CLIP_CELLS + 1)) / _CLIP_CELLS
+    x, y = np.meshgrid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
+    corners = page_map(np.column_stack([x.ravel(), y.ravel()])).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
+    # bilinear between a few mapped points: a pixel's error in where to look changes no share
+    share = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
+    weights = np.maximum(0, 1 - np.abs(share[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
+    places = np.rint(np.einsum("ki,ijc,lj->klc", weights, corners, weights, optimize=True)).astype(int)
+    pixels = photo[np.clip(places[..., 1], 0, height - 1), np.clip(places[..., 0], 0, width - 1)]
+    return float(((pixels == 255).any(axis=2) | (pixels == 0).all(axis=2)).mean())

@@ -1,0 +1,249 @@
+"""The surface of a photographed page from its printed points: a homography plus a smooth bend, with its uncertainty.
+
+Curled paper and a lens that bends straight lines move points smoothly away from any homography. That bend is a Gaussian process
+over the page (Rasmussen and Williams 2006, section 2.7: with explicit basis functions, here the homography's eight parameters),
+so what is known between the points, and how well, follows from the points themselves: no bend is put in where none shows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.physical.geometry import apply_homography, homography_from_points
+from pipeline.physical.page_map import PageMap
+
+# Lengths over which paper bends: a sheet of A4 has half a wave to two waves across. Bend over noise: none to ten millimetres.
+_LENGTHS_MM = (90.0, 130.0, 190.0, 280.0, 400.0)
+_RATIOS = (0.0, 0.5, 1.5, 5.0, 15.0, 50.0, 150.0, 500.0, 1500.0)
+_ROUGH_LENGTHS_MM, _ROUGH_RATIOS = (190.0,), (0.0, 5.0, 50.0, 500.0)
+# A printed point is measured to a few hundredths of a pixel; three such points' worth of belief steadies a fit to few points.
+_PRIOR_NOISE_PX, _PRIOR_WEIGHT = 0.04, 6.0
+_LEAST_SHARE = 0.02
+# Beyond these something is wrong: a point is contradicted by the others, or all scatter more than points do.
+_MAX_Z, _MAX_NOISE_PX = 4.5, 0.25
+_MAX_REJECTED_RATE = 0.4
+_N_SUSPECTS = 6
+# Fewer places than these cannot tell a bend from the way that they are seen; the surface stays flat and its error is predicted.
+_MIN_GROUPS_TO_BEND = 4
+# A wrong point may lie anywhere within some tens of pixels; the rest of its group goes with it as exactly as points do.
+_LOG_PER_WRONG_POINT, _LOG_PER_FOLLOWER = -2 * np.log(60.0), -2 * (np.log(_PRIOR_NOISE_PX) + 0.5 * np.log(2 * np.pi * np.e))
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A page's surface in a photo: `page_map` its best estimate, `noise_px` the scatter of a point per axis.
+
+    `used` (N,) bool tells which of the points given it rests on; `residual_px` (N, 2) how far each lies from the map.
+    """
+
+    page_map: PageMap
+    noise_px: float
+    used: np.ndarray
+    residual_px: np.ndarray
+    _fits: "tuple[_Fit, ...]"
+    _shares: np.ndarray
+
+    def sd_px(self, page_mm: np.ndarray) -> np.ndarray:
+        """Returns the expected distance, RMS over both axes in photo px, between map and truth at page points (N, 2)."""
+        means, variances = zip(*(fit.predicted(page_mm) for fit in self._fits), strict=True)
+        share = self._shares[:, None, None]
+        mean = self.page_map(page_mm) - apply_homography(self._fits[0].homography, page_mm)
+        # uncertainty within each length and strength of the bend, and of which of them is true
+        total = (share * (np.array(variances) + (np.array(means) - mean) ** 2)).sum(axis=0)
+        return np.sqrt(total.sum(axis=1))
+
+
+def fit_surface(
+    page_mm: np.ndarray,
+    photo_px: np.ndarray,
+    groups: np.ndarray,
+    width_mm: float,
+    height_mm: float,
+    min_points: int = 8,
+    rough: bool = False,
+) -> Surface:
+    """Returns the surface through printed points, without those that the others contradict.
+
+    Where a point is contradicted by more than 4.5 standard deviations, or all scatter, each suspect group (the points of one code
+    stand or fall together) is left out in turn, and the one whose absence the rest explains best stays out, if that is likelier
+    than all of them being right.
+
+    Args:
+        page_mm, photo_px: (N, 2), N >= 4 with four in general position.
+        groups: (N,) int, equal for points that stand or fall together.
+        rough: look at few bends only, four times as fast: good enough to say where the next points are.
+
+    Raises:
+        geometry.NoHomography: the points do not determine one.
+    """
+    used = np.ones(len(page_mm), bool)
+    grid = (_ROUGH_LENGTHS_MM, _ROUGH_RATIOS) if rough else (_LENGTHS_MM, _RATIOS)
+    fits, shares, evidence = _fitted(page_mm, photo_px, *grid)
+    while True:
+        z = _contradictions(fits[int(np.argmax(shares))], groups[used])
+        suspects = sorted(z, key=z.get, reverse=True)[:_N_SUSPECTS]
+        if not suspects or (z[suspects[0]] <= _MAX_Z and min(fit.noise_px for fit in fits) <= _MAX_NOISE_PX):
+            break
+        best = None
+        for suspect in suspects:
+            rest = used & (groups != suspect)
+            n_left, n_out = int(rest.sum()), int((used & ~rest).sum())
+            if n_left < min_points or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
+                continue
+            tried = _fitted(page_mm[rest], photo_px[rest], *grid)
+            gain = tried[2] + _LOG_PER_WRONG_POINT + (n_out - 1) * _LOG_PER_FOLLOWER - evidence
+            if best is None or gain > best[0]:
+                best = (gain, rest, tried)
+        if best is None or best[0] <= 0:
+            break
+        used, (fits, shares, evidence) = best[1], best[2]
+
+    homography = fits[0].homography
+    if len(np.unique(groups[used])) < _MIN_GROUPS_TO_BEND:
+        page_map = PageMap(width_mm, height_mm, homography)
+        return Surface(page_map, _noise(fits, shares), used, photo_px - page_map(page_mm), fits, shares)
+    step = sum(share * fit.step for share, fit in zip(shares, fits, strict=True))
+    pulls: dict[float, np.ndarray] = {}
+    for share, fit in zip(shares, fits, strict=True):
+        pulls[fit.length_mm] = pulls.get(fit.length_mm, 0) + share * fit.ratio**2 * fit.weights
+
+    def mean(points: np.ndarray) -> np.ndarray:
+        straight = apply_homography(homography, points) + (_basis(homography, points) @ step).reshape(-1, 2)
+        return straight + sum(_similarity(points, page_mm[used], length) @ pull for length, pull in pulls.items())
+
+    page_map = PageMap.fitted(mean, width_mm, height_mm)
+    return Surface(page_map, _noise(fits, shares), used, photo_px - page_map(page_mm), fits, shares)
+
+
+def _noise(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> float:
+    return float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """One length and strength of the bend: its posterior, all in units of photo px."""
+
+    homography: np.ndarray
+    points_mm: np.ndarray
+    length_mm: float
+    ratio: float
+    noise_px: float
+    step: np.ndarray
+    weights: np.ndarray
+    inverse: np.ndarray
+    basis: np.ndarray
+    step_covariance: np.ndarray
+    residual: np.ndarray
+
+    def predicted(self, page_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and variance, each (N, 2), of what is added to the homography."""
+        kernel = self.ratio**2 * _similarity(page_mm, self.points_mm, self.length_mm)
+        pulled = kernel @ self.inverse
+        spread = self.ratio**2 - (pulled * kernel).sum(axis=1)
+        basis = _basis(self.homography, page_mm)
+        rest = basis - (pulled @ self.basis.reshape(-1, 16)).reshape(-1, 8)
+        steps = ((rest @ self.step_covariance) * rest).sum(axis=1).reshape(-1, 2)
+        mean = (basis @ self.step).reshape(-1, 2) + kernel @ self.weights
+        return mean, self.noise_px**2 * (np.maximum(spread, 0)[:, None] + steps)
+
+
+def _fitted(
+    page_mm: np.ndarray, photo_px: np.ndarray, lengths_mm: tuple[float, ...], ratios: tuple[float, ...]
+) -> tuple[tuple[_Fit, ...], np.ndarray, float]:
+    """Returns the fits that matter, their shares of belief, and the log evidence of them all.
+
+    The evidence is the marginal likelihood over a grid of lengths and strengths.
+    """
+    homography = homography_from_points(page_mm, photo_px)
+    residual = photo_px - apply_homography(homography, page_mm)
+    basis = _basis(homography, page_mm)
+    tried = [
+        entry
+        for length in lengths_mm
+        for entry in _likelihoods(page_mm, residual, basis, length, ratios)
+        if entry[2] > 0 or length == lengths_mm[0]  # without a bend its length means nothing
+    ]
+    scores = np.array([entry[0] for entry in tried])
+    shares = np.exp(scores - scores.max())
+    kept = shares >= _LEAST_SHARE * shares.sum()
+    fits = tuple(
+        _posterior(homography, page_mm, residual, basis, *entry[1:]) for entry, keep in zip(tried, kept, strict=True) if keep
+    )
+    return fits, shares[kept] / shares[kept].sum(), float(scores.max() + np.log(shares.mean()))
+
+
+def _likelihoods(
+    page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, length_mm: float, ratios: tuple[float, ...]
+) -> list[tuple[float, float, float, float]]:
+    """Returns (log likelihood, length, ratio, noise) for every ratio; one eigendecomposition serves them all."""
+    values, vectors = np.linalg.eigh(_similarity(page_mm, page_mm, length_mm))
+    n = len(page_mm)
+    turned_basis = (vectors.T @ basis.reshape(n, 16)).reshape(2 * n, 8)
+    turned_residual = (vectors.T @ residual).ravel()
+    out = []
+    for ratio in ratios:
+        weight = 1 / np.repeat(ratio**2 * np.maximum(values, 0) + 1, 2)
+        normal = turned_basis.T @ (weight[:, None] * turned_basis)
+        step = np.linalg.lstsq(normal, turned_basis.T @ (weight * turned_residual), rcond=None)[0]
+        rest = turned_residual - turned_basis @ step
+        n_free = 2 * n - 8 + _PRIOR_WEIGHT
+        variance = ((weight * rest) @ rest + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
+        spread = n_free * np.log(2 * np.pi * np.e * variance) - np.log(weight).sum() + np.linalg.slogdet(normal)[1]
+        likelihood = -0.5 * spread
+        out.append((float(likelihood), length_mm, ratio, float(np.sqrt(variance))))
+    return out
+
+
+def _posterior(
+    homography: np.ndarray,
+    page_mm: np.ndarray,
+    residual: np.ndarray,
+    basis: np.ndarray,
+    length_mm: float,
+    ratio: float,
+    noise_px: float,
+) -> _Fit:
+    n = len(page_mm)
+    inverse = np.linalg.inv(ratio**2 * _similarity(page_mm, page_mm, length_mm) + np.eye(n))
+    pulled = (inverse @ basis.reshape(n, 16)).reshape(2 * n, 8)
+    covariance = np.linalg.pinv(basis.T @ pulled, hermitian=True)
+    step = covariance @ (pulled.T @ residual.ravel())
+    rest = residual - (basis @ step).reshape(n, 2)
+    return _Fit(homography, page_mm, length_mm, ratio, noise_px, step, inverse @ rest, inverse, basis, covariance, residual)
+
+
+def _contradictions(fit: _Fit, groups: np.ndarray) -> dict[int, float]:
+    """Returns for each group by how many standard deviations per coordinate the other points contradict it."""
+    inverse = np.kron(fit.inverse, np.eye(2))
+    pulled = inverse @ fit.basis
+    projection = inverse - pulled @ fit.step_covariance @ pulled.T
+    pull = projection @ fit.residual.ravel()
+    z = {}
+    for group in np.unique(groups):
+        rows = np.flatnonzero(np.repeat(groups == group, 2))
+        # leave-one-out residual e = P_gg^-1 (P r)_g with covariance P_gg^-1, so e' P_gg e = (P r)_g' P_gg^-1 (P r)_g
+        block = np.linalg.pinv(projection[np.ix_(rows, rows)], hermitian=True)
+        z[int(group)] = float(np.sqrt(max(pull[rows] @ block @ pull[rows], 0) / len(rows))) / fit.noise_px
+    return z
+
+
+def _similarity(one_mm: np.ndarray, other_mm: np.ndarray, length_mm: float) -> np.ndarray:
+    squared = ((one_mm[:, None] - other_mm[None]) ** 2).sum(axis=2)
+    return np.exp(-squared / (2 * length_mm**2))
+
+
+def _basis(homography: np.ndarray, page_mm: np.ndarray) -> np.ndarray:
+    """Returns the (2 N, 8) derivative of the mapped points by the homography's parameters, in units of about one pixel."""
+    x, y = page_mm.T
+    one, nil = np.ones_like(x), np.zeros_like(x)
+    u, v = apply_homography(homography, page_mm).T
+    rows = np.stack(
+        [
+            np.stack([x, y, one, nil, nil, nil, -u * x, -u * y], axis=1),
+            np.stack([nil, nil, nil, x, y, one, -v * x, -v * y], axis=1),
+        ],
+        axis=1,
+    )
+    depth = homography[2, 0] * x + homography[2, 1] * y + homography[2, 2]
+    scale = np.array([1e-2, 1e-2, 1, 1e-2, 1e-2, 1, 1e-5, 1e-5])
+    return (rows / depth[:, None, None] * scale).reshape(-1, 8)

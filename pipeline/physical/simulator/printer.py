@@ -1,0 +1,209 @@
+"""The printer: a page of 8-bit colour becomes the linear reflectance of ink on paper."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms
+
+from pipeline.core.errors import BadInput
+from pipeline.physical.simulator.halftone import halftoned
+from pipeline.physical.simulator.kernels import gaussian_kernel
+from pipeline.physical.simulator.profile import Profile, Shot
+
+_BAND_ROWS = 512
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
+_CUBE = 33
+_ICC_MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
+# what cv2's cubic (a = -0.75) leaves of the variance of white noise, an axis, on average over the places between two samples
+CUBIC_POWER = 6 / 7
+
+
+def linear_from_srgb(v: np.ndarray) -> np.ndarray:
+    """Returns linear light for sRGB values in [0, 1] (IEC 61966-2-1)."""
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def printed_reflectance(
+    page: np.ndarray, page_width_mm: float, profile: Profile, shot: Shot, shrink: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Returns the reflectance of the printed page, float32 (H / shrink, W / shrink, 3), sides rounded up.
+
+    Each colour asks for a reflectance (`row_tables`, `gamut`), which continuous tone or dots of ink give (`halftoned`); blocks of
+    `shrink` x `shrink` dots are averaged, so that the camera's warp has no detail to alias; then the cyan and the yellow
+    separation are moved, ink and light spread by a Gaussian, and the paper's grain multiplies all. Work goes band by band: a page
+    at 600 dpi is 400 MB in float.
+
+    Args:
+        page: uint8 (H, W, 3) sRGB raster of the whole page, a pixel for each printer dot where there is a halftone.
+    """
+    height, width = page.shape[:2]
+    if profile.icc_profile:
+        page = icc_proof(page, profile.icc_profile)
+    paper, reach = profile.paper_reflectance, profile.paper_reflectance - profile.ink_reflectance
+    printed = np.empty((-(-height // shrink), -(-width // shrink), 3), np.float32)
+    # diffused errors go down the whole page
+    band_rows = height if profile.halftone == "error-diffusion" else _BAND_ROWS // shrink * shrink
+    band_rows = -(-band_rows // shrink) * shrink
+    tables = row_tables(profile, shot, (np.arange(height) + 0.5) * page_width_mm / width)
+    for top in range(0, height, band_rows):
+        part = page[top : top + band_rows]
+        asked = asked_for(part, tables[top : top + band_rows] if len(tables) > 1 else tables, profile)
+        out = printed[top // shrink : -(-(top + len(part)) // shrink)]
+        if profile.halftone == "none":
+            out[...] = _averaged(asked, shrink)
+        else:
+            np.multiply(_averaged(halftoned(asked, profile, top), shrink), np.float32(-reach / 255), out=out)
+            out += np.float32(paper)
+    px_per_mm = width / page_width_mm / shrink
+    printed = _spread(printed, px_per_mm, profile, shot)
+    if profile.paper_grain_rate > 0:
+        _add_grain(printed, px_per_mm, profile, rng)
+    return printed
+
+
+def print_table(profile: Profile) -> np.ndarray:
+    """Returns the reflectance, float32 (256, 3), that each 8-bit value of red, green and blue asks for.
+
+    Without a measured curve the driver asks for the area of ink a that would give the value its sRGB luminance between paper
+    white and black; the ink covers a + 4 g a (1 - a), where the dot gain g is the growth of a 50 % tint; Murray-Davies (n = 1)
+    or Yule-Nielsen (n > 1) adds up: R^(1/n) = a R_ink^(1/n) + (1 - a) R_paper^(1/n). A measured curve is interpolated by
+    monotone cubics (Fritsch and Carlson 1980). With an ICC profile, colours are what it says, on this paper.
+    """
+    if profile.icc_profile:
+        return np.repeat(profile.paper_reflectance * linear_from_srgb(np.arange(256) / 255)[:, None], 3, axis=1).astype(
+            np.float32
+        )
+    area = 1 - linear_from_srgb(np.arange(256) / 255)
+    area = np.clip(area + 4 * profile.dot_gain_rate * area * (1 - area), 0, 1)
+    power = 1 / profile.yule_nielsen_n
+    mixed = (area * profile.ink_reflectance**power + (1 - area) * profile.paper_reflectance**power) ** profile.yule_nielsen_n
+    measured = (profile.print_curve_red, profile.print_curve_green, profile.print_curve_blue)
+    return np.column_stack([_through(np.array(curve)) if curve else mixed for curve in measured]).astype(np.float32)
+
+
+def gamut(profile: Profile) -> np.ndarray:
+    """Returns the matrix, float32 (3, 3), that takes the reflectance asked for to what the inks give."""
+    s = 1.0 if profile.icc_profile else profile.print_saturation_rate
+    return (s * np.eye(3) + (1 - s) * _LUMA).astype(np.float32)
+
+
+def row_tables(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
+    """Returns what each 8-bit value asks for at places down the page, (N, 256, 3), or (1, 256, 3) where all are alike.
+
+    Reflectance, float32, for continuous tone; for a halftone, which prints areas, the inked area in 255ths, uint8.
+    """
+    table = print_table(profile)[None]
+    if profile.banding_rate > 0:
+        table = banded(table, profile, banding_wave(profile, shot, y_mm).astype(np.float32)[:, None, None])
+    if profile.halftone == "none":
+        return np.ascontiguousarray(table, np.float32)
+    paper, ink = profile.paper_reflectance, profile.ink_reflectance
+    # the gamut's rows add up to 1, so it does to areas what it does to reflectances
+    return np.rint(255 * np.clip((paper - table) / max(paper - ink, 1e-6), 0, 1)).astype(np.uint8)
+
+
+def asked_for(part: np.ndarray, tables: np.ndarray, profile: Profile) -> np.ndarray:
+    """Returns what rows of a page, uint8 (H, W, 3), ask for by their `row_tables`, within the gamut of the inks."""
+    return cv2.transform(_looked_up(part, tables), gamut(profile))
+
+
+def banded(reflectance, profile: Profile, wave):
+    """Returns reflectances, arrays or tensors, where the dot gain waxes and wanes: most in middle tones, not on bare paper."""
+    paper, ink = profile.paper_reflectance, profile.ink_reflectance
+    return reflectance - wave * (4 * profile.banding_rate / max(paper - ink, 1e-6)) * (paper - reflectance) * (reflectance - ink)
+
+
+def banding_wave(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
+    """Returns the wave of `banded` at places down the page, -1 to 1, positive where there is more ink."""
+    return np.sin(2 * np.pi * (y_mm / profile.banding_mm + shot.banding_phase))
+
+
+def icc_proof(page: np.ndarray, profile_file: str) -> np.ndarray:
+    """Returns the page's colours as the printer of an ICC profile gives them, relative to its paper, uint8 (H, W, 3) sRGB.
+
+    To the printer's own 8-bit colours and back, both by relative colorimetry.
+
+    Raises: BadInput when the file is not an ICC profile of a device that can be printed on.
+    """
+    picture = Image.fromarray(page)
+    for transform in _there_and_back(profile_file):
+        picture = ImageCms.applyTransform(picture, transform)
+    return np.asarray(picture)
+
+
+@lru_cache(maxsize=4)
+def icc_cube(profile_file: str) -> np.ndarray:
+    """Returns `icc_proof` of a lattice of colours, float32 (33, 33, 33, 3) in [0, 1], by red, green and blue."""
+    steps = np.rint(np.linspace(0, 255, _CUBE)).astype(np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+    proof = icc_proof(np.ascontiguousarray(lattice.reshape(_CUBE, -1, 3)), profile_file)
+    return (proof.reshape(_CUBE, _CUBE, _CUBE, 3) / 255).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _there_and_back(profile_file: str) -> tuple[ImageCms.ImageCmsTransform, ImageCms.ImageCmsTransform]:
+    try:
+        screen, printer = ImageCms.createProfile("sRGB"), ImageCms.getOpenProfile(profile_file)
+        mode = _ICC_MODES[printer.profile.xcolor_space.strip()]
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        there = ImageCms.buildTransform(screen, printer, "RGB", mode, intent)
+        return there, ImageCms.buildTransform(printer, screen, mode, "RGB", intent)
+    except (OSError, KeyError, ImageCms.PyCMSError) as error:
+        raise BadInput(f"{profile_file}: not an ICC profile of a printer that can be used ({error}).") from None
+
+
+def _through(curve: np.ndarray) -> np.ndarray:
+    """Returns values (256,) on monotone cubics through evenly spaced points (n,)."""
+    step, slopes = 255 / (len(curve) - 1), np.diff(curve) / (255 / (len(curve) - 1))
+    before, after = slopes[:-1], slopes[1:]
+    same = before * after > 0
+    inner = np.where(same, 2 * before * after / np.where(same, before + after, 1), 0)
+    tangents = np.concatenate([[slopes[0]], inner, [slopes[-1]]])
+    cell = np.minimum((np.arange(256) / step).astype(int), len(slopes) - 1)
+    t = np.arange(256) / step - cell
+    y0, y1, m0, m1 = curve[cell], curve[cell + 1], tangents[cell] * step, tangents[cell + 1] * step
+    return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+
+
+def _looked_up(part: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Returns each row of uint8 (H, W, 3) through its own table of (H, 256, 3), or all through one of (1, 256, 3)."""
+    if len(tables) == 1:
+        return cv2.LUT(part, tables)
+    out = np.empty(part.shape, tables.dtype)
+    for row in range(len(part)):
+        out[row] = cv2.LUT(part[row : row + 1], tables[row : row + 1])
+    return out
+
+
+def _averaged(band: np.ndarray, shrink: int) -> np.ndarray:
+    if shrink == 1:
+        return band
+    below, right = -band.shape[0] % shrink, -band.shape[1] % shrink
+    if below or right:
+        band = cv2.copyMakeBorder(band, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return cv2.resize(band, (band.shape[1] // shrink, band.shape[0] // shrink), interpolation=cv2.INTER_AREA)
+
+
+def _spread(printed: np.ndarray, px_per_mm: float, profile: Profile, shot: Shot) -> np.ndarray:
+    """Blurs, and moves each channel with its separation: cyan is what red light meets, magenta green, yellow blue."""
+    sigma_px = profile.ink_spread_um / 1000 * px_per_mm
+    shifts = [np.array(shift) * px_per_mm for shift in shot.separation_shifts_mm]
+    if not any(shift.any() for shift in shifts):
+        kernel = gaussian_kernel(sigma_px)
+        return cv2.sepFilter2D(printed, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE) if sigma_px > 0 else printed
+    for channel, (x, y) in enumerate(shifts):
+        kernels = gaussian_kernel(sigma_px, x), gaussian_kernel(sigma_px, y)
+        moved = cv2.sepFilter2D(cv2.extractChannel(printed, channel), -1, *kernels, borderType=cv2.BORDER_REPLICATE)
+        cv2.insertChannel(moved, printed, channel)
+    return printed
+
+
+def _add_grain(printed: np.ndarray, px_per_mm: float, profile: Profile, rng: np.random.Generator) -> None:
+    height, width = printed.shape[:2]
+    lattice = tuple(max(2, round(side / px_per_mm / profile.paper_grain_mm)) for side in (height, width))
+    fibres = rng.standard_normal(lattice, dtype=np.float32)
+    grain = cv2.resize(fibres, (width, height), interpolation=cv2.INTER_CUBIC)
+    grain *= profile.paper_grain_rate / CUBIC_POWER
+    grain += 1
+    printed *= grain[..., None]

@@ -1,0 +1,182 @@
+"""Profiles as TOML files: the built-in ones, a person's own, and what they inherit from one another."""
+
+import difflib
+import json
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import BadInput, WrongUse
+from pipeline.physical.simulator.profile import Numbers, Profile, Range
+from pipeline.store import file_hash
+
+_FOLDER = Path(__file__).parent / "profiles"
+_WIDTH = 130
+
+
+def load_profile(name: str | Path) -> Profile:
+    """Returns the profile of that name, or of a `.toml` file. A file may name another as its `base` and give what differs.
+
+    Raises:
+        WrongUse: there is no such profile.
+        BadInput: its file lacks a key, has one too many, or a value of another type or out of its range.
+    """
+    path = _profile_path(name)
+    values = _values(path, ())
+    wanted = {f.name: f for f in fields(Profile) if f.name != "name"}
+    odd = sorted(values.keys() ^ wanted.keys())
+    if odd:
+        raise BadInput(
+            f'Profile "{path.stem}" has missing or unknown keys: {", ".join(odd)}.', "Compare it with office-phone.toml."
+        )
+    return Profile(name=path.stem, **{key: _checked(path.stem, key, values[key], item) for key, item in wanted.items()})
+
+
+def profile_content(profile: Profile) -> dict[str, Any]:
+    """Returns what a profile says, wherever it lies and whatever its name: an ICC file is in it as the hash of its bytes."""
+    icc = profile.icc_profile and file_hash(Path(profile.icc_profile))
+    return {key: value for key, value in asdict(profile).items() if key != "name"} | {"icc_profile": icc}
+
+
+def profile_names() -> list[str]:
+    """Returns the names of all built-in profiles, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def profile_summary(name: str) -> str:
+    """Returns the first sentence of a profile's own description, the comment that its file opens with."""
+    text = (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    opening = " ".join(line.lstrip("# ") for line in text.split("\n\n")[0].splitlines())
+    return opening.split(". ")[0].rstrip(".")
+
+
+def profile_text(opening: str, base: str, values: Mapping[str, Any], remarks: Mapping[str, str]) -> str:
+    """Returns a profile as TOML: what differs from its base, each value with a remark, in the tables of the built-in files.
+
+    Args: `opening` the description that the file opens with, one paragraph; `base` a built-in profile's name or the path of a
+    file, from where this one will lie.
+    Raises: ValueError for a key that is no parameter.
+    """
+    odd = sorted(values.keys() - {f.name for f in fields(Profile)} | values.keys() & {"name"})
+    if odd:
+        raise ValueError(f"expected parameters of a profile, got {', '.join(odd)}")
+    lines = [*textwrap.wrap(opening, _WIDTH, initial_indent="# ", subsequent_indent="# "), f"base = {_toml(base)}"]
+    for table, keys in _tables().items():
+        shown = [key for key in keys if key in values]
+        lines += ["", f"[{table}]"] if shown else []
+        for key in shown:
+            text = f"{key} = {_toml(values[key])}"
+            remark = f"# {remarks[key]}" if remarks.get(key) else ""
+            fits = len(text) + 2 + len(remark) <= _WIDTH
+            lines += [f"{text}  {remark}".rstrip()] if fits else [*([remark] if remark else []), text]
+    return "\n".join(lines) + "\n"
+
+
+def parameters_table() -> str:
+    """Returns a Markdown table of every parameter: unit, the values that it can have, the default profile's, what it means."""
+    default = load_profile("office-phone")
+    rows = ["| parameter | unit | range | office-phone | meaning |", "|---|---|---|---|---|"]
+    for item in fields(Profile):
+        if item.name == "name":
+            continue
+        limits, value = item.metadata, getattr(default, item.name)
+        allowed = (
+            f"{limits['low']:g} to {limits['high']:g}" if limits["low"] is not None else ", ".join(limits.get("choices", ()))
+        )
+        each = " per photo" if item.type == Range else ""
+        shown = " to ".join(f"{v:g}" for v in value) if item.type == Range else _shown(value)
+        rows.append(f"| `{item.name}` | {limits['unit'] or '–'} | {allowed or '–'} | {shown}{each} | {limits['doc']} |")
+    return "\n".join(rows)
+
+
+def _tables() -> dict[str, list[str]]:
+    """Returns the tables of the built-in files, each with its keys."""
+    tree = tomllib.loads((_FOLDER / "office-phone.toml").read_text(encoding="utf-8"))
+    return {name: list(table) for name, table in tree.items() if isinstance(table, dict)}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+        return text if any(mark in text for mark in ".en") else f"{text}.0"
+    return "[" + ", ".join(_toml(float(item)) for item in value) + "]"
+
+
+def _profile_path(name: str | Path) -> Path:
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise WrongUse(f"{path}: no such profile file.", f"Choose one of: {', '.join(profile_names())}.")
+        return path
+    names = profile_names()
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else f"Choose one of: {', '.join(names)}, or a .toml file."
+        raise WrongUse(f'There is no simulator profile "{name}".', hint)
+    return _FOLDER / f"{name}.toml"
+
+
+def _values(path: Path, above: tuple[Path, ...]) -> dict[str, object]:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path}: not a profile that can be read ({error}).") from None
+    base = tree.pop("base", None)
+    stray = sorted(key for key, value in tree.items() if not isinstance(value, dict))
+    if stray or (base is not None and not isinstance(base, str)):
+        raise BadInput(f"{path}: {', '.join(stray or ['base'])} does not belong there.", "Compare it with office-phone.toml.")
+    values = {key: value for table in tree.values() for key, value in table.items()}
+    # an ICC file lies beside the profile that names it
+    if values.get("icc_profile"):
+        values["icc_profile"] = str(path.parent / str(values["icc_profile"]))
+    if base is None:
+        return values
+    if path in above:
+        raise BadInput(f"{path}: its base leads back to itself.")
+    below = _profile_path(path.parent / base if base.endswith(".toml") else base)
+    return _values(below, (*above, path)) | values
+
+
+def _checked(name: str, key: str, value: object, item: Any) -> object:
+    found, limits = _typed(name, key, value, item.type, item.metadata), item.metadata
+    if "choices" in limits and found not in limits["choices"]:
+        raise BadInput(f'Profile "{name}": {key} = {value!r} is not one of: {", ".join(limits["choices"])}.')
+    if limits["low"] is not None:
+        numbers = found if isinstance(found, tuple) else (found,)
+        if not all(limits["low"] <= number <= limits["high"] for number in numbers):
+            unit = f" {limits['unit']}" if limits["unit"] else ""
+            raise BadInput(f'Profile "{name}": {key} = {value!r} is out of range: {limits["low"]} to {limits["high"]}{unit}.')
+    if item.type == Range and found[0] > found[1]:
+        raise BadInput(f'Profile "{name}": {key} = {value!r}: the lower end comes first.')
+    return found
+
+
+def _typed(name: str, key: str, value: object, kind: object, limits: Any) -> object:
+    if (
+        (kind is bool and isinstance(value, bool))
+        or (kind is int and type(value) is int)
+        or (kind is str and isinstance(value, str))
+    ):
+        return value
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if isinstance(value, list) and all(type(v) in (int, float) for v in value):
+        free = kind == Numbers and (not value or len(value) == limits["length"] or (limits["length"] is None and len(value) > 1))
+        if free or (kind != Numbers and len(value) == len(getattr(kind, "__args__", ()))):
+            return tuple(float(v) for v in value)
+    raise BadInput(f'Profile "{name}": {key} = {value!r} has the wrong type.', "Compare it with office-phone.toml.")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{v:g}" for v in value) or "none"
+    return f"{value:g}" if type(value) in (int, float) else str(value).lower() or "none"

@@ -1,0 +1,141 @@
+"""Where a point of the paper lies in the photo: a sheet bent like a cylinder, a pinhole, and a lens that bends straight lines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.physical.geometry import apply_homography
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.simulator.pose import Lens, Pose, frame_size, pose
+from pipeline.physical.simulator.profile import Profile, Shot
+
+_LIFTED_SHARE = 0.5
+_N_SAMPLES = 8001
+_CURVED_REACH = 1.3
+_STRAIGHT_REACH = 40.0
+_NEWTON_STEPS = 15
+_STEP_MM = 0.01
+_LONGEST_MOVE_MM = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Curl:
+    """The shape of the sheet, the same all along the direction across `axis` (2,): a cylinder, which paper can be bent to.
+
+    Tables along the axis, in mm from the page's centre: `along` the paper, `across` the table beneath it, `height` above it.
+    """
+
+    axis: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+    height: np.ndarray
+
+    def in_space(self, centred_mm: np.ndarray) -> np.ndarray:
+        """Returns points (N, 3) mm, right, down and into the table, of page points (N, 2) mm from the page's centre."""
+        normal = np.array([-self.axis[1], self.axis[0]])
+        # paper bends but does not stretch: its length across the bend is arc length
+        across = np.interp(centred_mm @ self.axis, self.along, self.across)
+        height = np.interp(across, self.across, self.height)
+        return np.column_stack([across[:, None] * self.axis + (centred_mm @ normal)[:, None] * normal, -height])
+
+    def slope(self, centred_mm: np.ndarray) -> np.ndarray:
+        """Returns how steeply the sheet rises along the axis, (N,), at page points (N, 2) mm from the page's centre."""
+        along = centred_mm @ self.axis
+        middles = (self.along[1:] + self.along[:-1]) / 2
+        return np.interp(along, middles, np.diff(self.height) / np.diff(self.across))
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One sheet before one phone; maps between page mm, photo px and the plane of the table."""
+
+    width_mm: float
+    height_mm: float
+    curl: Curl
+    lens: Lens
+    pose: Pose
+
+    @property
+    def centre_mm(self) -> np.ndarray:
+        """The middle of the page, (2,) mm."""
+        return np.array([self.width_mm, self.height_mm]) / 2
+
+    @property
+    def photo_from_flat(self) -> np.ndarray:
+        """The homography (3, 3) from page mm to photo px of a flat page and a perfect lens."""
+        return self.pose.photo_from_flat(self.width_mm, self.height_mm)
+
+    @property
+    def page_map(self) -> PageMap:
+        """The truth of this photo."""
+        return PageMap.fitted(self.photo_from_page, self.width_mm, self.height_mm)
+
+    def photo_from_page(self, page_mm: np.ndarray) -> np.ndarray:
+        """Returns the photo px (N, 2) of page points (N, 2) mm."""
+        return self.lens.bent(self.pose.photo_from_space(self.curl.in_space(page_mm - self.centre_mm)))
+
+    def photo_from_table(self, table_mm: np.ndarray) -> np.ndarray:
+        """Returns the photo px (N, 2) of points (N, 2) of the table's plane, in mm of a flat page lying on it."""
+        return self.lens.bent(apply_homography(self.photo_from_flat, table_mm))
+
+    def table_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
+        """Returns the points (N, 2) of the table's plane, in mm of a flat page lying on it, that photo points (N, 2) show."""
+        return apply_homography(np.linalg.inv(self.photo_from_flat), self.lens.straightened(photo_px))
+
+    def page_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
+        """Returns the page points (N, 2) mm that photo points (N, 2) show, by Newton's method."""
+        page = self.table_from_photo(photo_px)
+        for _ in range(_NEWTON_STEPS):
+            slopes = [
+                (self.photo_from_page(page + shift) - self.photo_from_page(page - shift)) / (2 * _STEP_MM)
+                for shift in ([_STEP_MM, 0], [0, _STEP_MM])
+            ]
+            move = np.linalg.solve(np.stack(slopes, axis=2), (photo_px - self.photo_from_page(page))[..., None])[..., 0]
+            page = page + np.clip(move, -_LONGEST_MOVE_MM, _LONGEST_MOVE_MM)
+            if np.abs(move).max(initial=0) < 1e-7:
+                break
+        return page
+
+    def outline(self) -> np.ndarray:
+        """Returns the paper's edge in the photo, (N, 2) px, clockwise from its top left corner."""
+        return self.photo_from_page(_edge(self.width_mm, self.height_mm))
+
+
+def sheet_of(shot: Shot, profile: Profile, width_mm: float, height_mm: float) -> Sheet:
+    """Returns the sheet and the phone that a shot drew."""
+    curl = curl_of(shot, width_mm, height_mm)
+    size = frame_size(shot, profile, width_mm, height_mm)
+    lens = Lens(size, shot.lens_k1, shot.lens_k2, shot.lens_p1, shot.lens_p2)
+    outline = curl.in_space(_edge(width_mm, height_mm) - np.array([width_mm, height_mm]) / 2)
+    return Sheet(width_mm, height_mm, curl, lens, pose(shot, profile, outline, lens))
+
+
+def curl_of(shot: Shot, width_mm: float, height_mm: float) -> Curl:
+    """Returns the shape that a shot drew: the sheet's highest point is `curl_mm` above its lowest, which lies on the table.
+
+    Across the axis it is a parabola, bulging in the middle or lifting at the edges, made lopsided by a cubic term.
+    """
+    angle = np.radians(shot.curl_direction_deg)
+    axis = np.array([np.cos(angle), np.sin(angle)])
+    half_mm = (abs(axis[0]) * width_mm + abs(axis[1]) * height_mm) / 2
+    t = np.linspace(-_CURVED_REACH, _CURVED_REACH, _N_SAMPLES)
+    shape = (1 - t**2 if shot.curl_lift < _LIFTED_SHARE else t**2) * (1 + shot.curl_skew * t)
+    on_page = shape[np.abs(t) <= 1]
+    height = shot.curl_mm * (shape - on_page.min()) / np.ptp(on_page)
+    # well beyond the paper it goes on straight, so that every photo point shows one point of the sheet
+    t, height = (_extended(values, _STRAIGHT_REACH / (t[1] - t[0])) for values in (t, height))
+    across = half_mm * t
+    length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(across), np.diff(height)))])
+    return Curl(axis, length - np.interp(0, across, length), across, height)
+
+
+def _extended(values: np.ndarray, n_steps: float) -> np.ndarray:
+    before, after = values[0] - n_steps * (values[1] - values[0]), values[-1] + n_steps * (values[-1] - values[-2])
+    return np.concatenate([[before], values, [after]])
+
+
+def _edge(width_mm: float, height_mm: float, n_per_side: int = 60) -> np.ndarray:
+    t = np.linspace(0, 1, n_per_side, endpoint=False)
+    none, all_ = np.zeros_like(t), np.ones_like(t)
+    sides = np.concatenate([np.column_stack(side) for side in ((t, none), (all_, t), (1 - t, all_), (none, 1 - t))])
+    return sides * (width_mm, height_mm)

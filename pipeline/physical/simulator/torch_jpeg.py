@@ -1,0 +1,169 @@
+"""JPEG 4:2:0 on tensors as libjpeg encodes and decodes it, with gradients that go straight through its rounding."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from pipeline.physical.simulator.bands import Band, band_of, resampled
+from pipeline.physical.simulator.torch_steps import eight_bit, halved, mixed
+
+_BLOCK = 8
+# ISO/IEC 10918-1, Tables K.1 and K.2
+_LUMA_TABLE = (
+    *(
+        16,
+        11,
+        10,
+        16,
+        24,
+        40,
+        51,
+        61,
+        12,
+        12,
+        14,
+        19,
+        26,
+        58,
+        60,
+        55,
+        14,
+        13,
+        16,
+        24,
+        40,
+        57,
+        69,
+        56,
+        14,
+        17,
+        22,
+        29,
+        51,
+        87,
+        80,
+        62,
+    ),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101),
+    *(72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMA_TABLE = (
+    *(
+        17,
+        18,
+        24,
+        47,
+        99,
+        99,
+        99,
+        99,
+        18,
+        21,
+        26,
+        66,
+        99,
+        99,
+        99,
+        99,
+        24,
+        26,
+        56,
+        99,
+        99,
+        99,
+        99,
+        99,
+        47,
+        66,
+        99,
+        99,
+        99,
+        99,
+        99,
+        99,
+    ),
+    *(99,) * 32,
+)
+# JFIF 1.02: Y, Cb and Cr of red, green and blue, and back
+_YCC_FROM_RGB = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
+_RGB_FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
+
+
+def jpeg(photos: Tensor, qualities: list[int], rounded: bool = True) -> Tensor:
+    """Returns photos (N, 3, H, W) of 0 .. 255, H and W multiples of 16, as their JPEG files would be decoded.
+
+    Colour differences are averaged over 2 x 2 pixels and, decoded, interpolated linearly between these ("fancy upsampling").
+    The coefficients' rounding has the gradient 1, so that, the cosine transform being orthonormal, a gradient meets only the
+    loss of colour resolution. Not `rounded`, that is all that is done.
+    """
+    luma, chroma = torch.split(mixed(photos, _YCC_FROM_RGB), [1, 2], dim=1)
+    if rounded:
+        luma = _Coded.apply(luma, _LUMA_TABLE, qualities)
+        chroma = _Coded.apply(halved(_Rounded.apply(chroma)), _CHROMA_TABLE, qualities)
+    else:
+        chroma = halved(chroma)
+    down, across = (_doubling(n, photos.device, photos.dtype) for n in chroma.shape[2:])
+    return eight_bit(mixed(torch.cat([luma, resampled(down, chroma, across)], dim=1), _RGB_FROM_YCC), rounded)
+
+
+def quantisation(table: tuple[int, ...], quality: int) -> list[int]:
+    """Returns a table of Annex K scaled as libjpeg scales it for a quality of 1 to 100."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return [min(max((step * scale + 50) // 100, 1), 255) for step in table]
+
+
+class _Coded(torch.autograd.Function):
+    """8 x 8 blocks with their cosine coefficients rounded to multiples of the table's steps; the gradient is left as it is."""
+
+    @staticmethod
+    def forward(ctx, planes: Tensor, table: tuple[int, ...], qualities: list[int]) -> Tensor:
+        n, channels, height, width = planes.shape
+        steps = torch.tensor([quantisation(table, quality) for quality in qualities], dtype=planes.dtype, device=planes.device)
+        basis = _basis(planes.device, planes.dtype)
+        # libjpeg rounds means of four up in every second column only
+        bias = torch.tensor([0.5] if channels == 1 else [0.25, 0.5], dtype=planes.dtype, device=planes.device)
+        whole = (planes + bias.repeat(width // len(bias))).floor_()
+        blocks = whole.view(n, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
+        blocks = blocks.reshape(n, -1, _BLOCK**2)
+        # the steps are part of the matrices: coefficient / step, and back
+        level = 128 if channels == 1 else 0
+        blocks -= level
+        coefficients = torch.bmm(blocks, (basis / steps[:, :, None]).transpose(1, 2)).round_()
+        blocks = torch.bmm(coefficients, basis * steps[:, :, None]).add_(level).round_()
+        blocks = blocks.view(n, channels, height // _BLOCK, width // _BLOCK, _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
+        return blocks.reshape(n, channels, height, width)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient, None, None
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor) -> Tensor:
+        return values.round()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+@lru_cache(maxsize=8)
+def _basis(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The orthonormal two-dimensional cosine transform, (64, 64): a coefficient a row."""
+    k = torch.arange(_BLOCK, dtype=torch.float64)
+    rows = torch.cos(math.pi * k[:, None] * (2 * k + 1) / (2 * _BLOCK)) * math.sqrt(2 / _BLOCK)
+    rows[0] /= math.sqrt(2)
+    return torch.kron(rows, rows).to(device, dtype)
+
+
+@lru_cache(maxsize=8)
+def _doubling(n: int, device: torch.device, dtype: torch.dtype) -> Band:
+    """libjpeg's triangle filter: 3/4 of the nearer and 1/4 of the further of two pixels."""
+    place = torch.arange(2 * n)
+    first = torch.div(place - 1, 2, rounding_mode="floor")
+    far_first = (place % 2 == 0)[:, None]
+    weights = torch.where(far_first, torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])).double()
+    return band_of(weights[None, None], first[None, None], n, torch.empty(0, device=device, dtype=dtype), repeats_edge=True)

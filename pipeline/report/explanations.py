@@ -1,0 +1,145 @@
+"""What the model looks at: maps of a class over the clean file, the adversarial file and its photograph, on one scale."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Plot
+
+from pipeline.report.blocks import Block, Figure, plain
+from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations, ReportContent
+from pipeline.report.figures import WIDTH_IN, styled
+from pipeline.report.heat import heat_colours, heat_picture, scale_of
+from pipeline.report.theme import INK, QUIET
+from pipeline.report.words import cell_title, count, listed, percent, short_class_name
+
+_TITLES = {"clean": "clean file", "adversarial": "adversarial file", "photo": "photo of adversarial"}
+_METHODS = {
+    "occlusion": ("Occlusion", "mean fall of the logit\nwhile a place is covered", "logits"),
+    "gradcam": ("Grad-CAM", "weighted map of\nlayer {layer}", "logits per cell"),
+}
+_TARGETS = {"true": "the true one", "predicted": "the one that the model gives the adversarial file"}
+_PANEL_IN = 1.1
+_LABEL_CHARS = 22
+_MOST_PIXELS = 320
+_LINE_AT = 1 / 3
+
+
+def explanations_section(content: ReportContent) -> tuple[Block, ...]:
+    """Returns how the maps are made and read, and a figure for each pair; () where none was explained."""
+    found = content.explanations
+    if found is None:
+        return ()
+    figures = (
+        Figure(f"explanation-{place}", explanation_figure(found, pair), _caption(found, pair), _spoken(found, pair))
+        for place, pair in enumerate(found.pairs, start=1)
+    )
+    return plain(_how(found)), *figures
+
+
+def _how(found: Explanations) -> str:
+    explained = _TARGETS.get(found.target, f"“{short_class_name(found.pairs[0].explained_name, 40)}”")
+    parts = [
+        f"Each map shows what speaks for one class, {explained}, in all pictures of a pair. They are examples and no statistics: "
+        f"{count(len(found.pairs), 'pair')}, chosen as in the gallery or by name."
+    ]
+    if "occlusion" in found.methods:
+        parts.append(
+            f"Occlusion covers the picture with a patch of {found.patch_px} px ({_filling(found.patch_value)}) every "
+            f"{found.stride_px} px; a place's value is the mean fall of the class's logit over the patches that covered it. "
+            "Orange speaks for the class, purple against it."
+        )
+    if "gradcam" in found.methods:
+        parts.append(
+            f"Grad-CAM (Selvaraju et al. 2017) sums the channels of layer {found.layer}, each weighted with the mean gradient of "
+            "the class's logit, and keeps what is positive; an empty map means that nothing at this layer speaks for the class."
+        )
+    parts.append("The pictures of a pair share one scale for each method. Lines: a third of the scale, dashed where negative.")
+    return " ".join(parts)
+
+
+def _filling(value: str) -> str:
+    return {"mean": "the picture's mean colour", "random": "noise"}.get(value, value)
+
+
+@styled
+def explanation_figure(found: Explanations, pair: ExplainedPair) -> Plot:
+    """Returns the pictures of one pair, with their scores, above their maps by each method and the scale of these."""
+    n_rows, n_columns = 1 + len(found.methods), len(pair.pictures)
+    figure = Plot(figsize=(WIDTH_IN, _PANEL_IN * n_rows + 0.75), layout="constrained")
+    widths = [1.15, *[1.0] * n_columns, 0.06]
+    grid = figure.subplots(n_rows, n_columns + 2, squeeze=False, gridspec_kw={"width_ratios": widths})
+    for panel in grid.flat:
+        panel.set(xticks=[], yticks=[])
+        panel.grid(False)
+    _label(
+        grid[0][0],
+        "Picture",
+        "what the model says, and\nthe scores of the class\nthat is explained:\n" + _name(pair.explained_name),
+    )
+    grid[0][-1].set_axis_off()
+    for column, picture in enumerate(pair.pictures, start=1):
+        panel = grid[0][column]
+        panel.imshow(_reduced(picture.pixels))
+        panel.set_title(_TITLES[picture.variant], loc="center")
+        panel.set_xlabel(_scores(picture), fontsize=6.5, color=INK, linespacing=1.35)
+    for row, method in enumerate(found.methods, start=1):
+        title, meaning, unit = _METHODS[method]
+        _label(grid[row][0], title, meaning.format(layer=found.layer))
+        scale = scale_of(np.stack([picture.maps[method] for picture in pair.pictures]))
+        for column, picture in enumerate(pair.pictures, start=1):
+            _draw_map(grid[row][column], picture, method, scale)
+        bar = figure.colorbar(heat_colours(method, scale), cax=grid[row][-1])
+        bar.set_label(unit)
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _label(panel: Axes, title: str, text: str) -> None:
+    panel.set_axis_off()
+    panel.text(0, 0.98, title, weight="bold", va="top", transform=panel.transAxes)
+    panel.text(0, 0.83, text, color=QUIET, fontsize=6.5, va="top", linespacing=1.35, transform=panel.transAxes)
+
+
+def _scores(picture: ExplainedPicture) -> str:
+    mark = "right" if picture.is_correct else "wrong"
+    said = f"{_name(picture.predicted_name)}, {percent(picture.predicted_probability)} ({mark})"
+    return f"{said}\nlogit {_two_digits(picture.logit)}, probability {percent(picture.probability)}"
+
+
+def _name(name: str) -> str:
+    return short_class_name(name, _LABEL_CHARS)
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _draw_map(panel: Axes, picture: ExplainedPicture, method: str, scale: float) -> None:
+    values = _reduced(picture.maps[method])
+    panel.imshow(heat_picture(_reduced(picture.pixels), values, method, scale))
+    for level, style in ((_LINE_AT * scale, "solid"), (-_LINE_AT * scale, "dashed")):
+        if values.min() < level < values.max():
+            lines = panel.contour(values, levels=[level], colors=[INK], linewidths=0.6, linestyles=style)
+            lines.set_clip_on(False)  # they lie within, and the ids of clip paths differ from one SVG to the next
+
+
+def _reduced(values: np.ndarray) -> np.ndarray:
+    """Every k-th row and column of a large picture, so that a report does not hold more pixels than it can show."""
+    step = -(-max(values.shape[:2]) // _MOST_PIXELS)
+    return values[::step, ::step]
+
+
+def _caption(found: Explanations, pair: ExplainedPair) -> str:
+    explained, true = (short_class_name(name, 40) for name in (pair.explained_name, pair.true_name))
+    cell = cell_title(pair.attack, pair.epsilon_8bit)
+    return f"What speaks for “{explained}” in {pair.image_id} ({cell}; true class “{true}”), n = 1 pair; {_settings(found)}."
+
+
+def _settings(found: Explanations) -> str:
+    words = {"occlusion": f"patch {found.patch_px} px, step {found.stride_px} px", "gradcam": f"layer {found.layer}"}
+    return "; ".join(words[method] for method in found.methods)
+
+
+def _spoken(found: Explanations, pair: ExplainedPair) -> str:
+    shown = listed(_TITLES[picture.variant] for picture in pair.pictures)
+    scores = listed(f"logit {_two_digits(picture.logit)}" for picture in pair.pictures)
+    return f"{shown} of {pair.image_id} with {listed(_METHODS[method][0] for method in found.methods)} maps: {scores}."

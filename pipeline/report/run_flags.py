@@ -1,0 +1,122 @@
+"""The warnings of a run for a reader: which are raised, what was measured, why that matters and what to do about it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.records import PHOTO, RUN_FLAGS, FlagRow
+from pipeline.report.blocks import Block, TextTable, plain
+from pipeline.report.content import ReportContent
+from pipeline.report.tables import Cell, RowKey, Table
+from pipeline.report.words import count, listed
+
+# What marks a row of a table; flags that concern a whole run or a whole case mark none.
+MARKS = {
+    "few-eligible": "†",
+    "not-filled": "‡",
+    "many-discards": "§",
+    "page-scaled": "*",
+    "low-resolution": "#",
+    "epsilon-exceeded": "¶",
+}
+_N_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedFlag:
+    """One raised flag, with all that it concerns; the first is the worst."""
+
+    name: str
+    rows: tuple[FlagRow, ...]
+
+    @property
+    def words(self) -> str:
+        """The worst case, and how many others there are."""
+        more = len(self.rows) - 1
+        return self.rows[0].message + (f"; and {count(more, 'other')}" if more else "")
+
+
+def raised_flags(rows: Iterable[FlagRow]) -> list[RaisedFlag]:
+    """Returns the flags that are raised, in the order of RUN_FLAGS."""
+    by_flag: dict[str, list[FlagRow]] = {}
+    for row in rows:
+        by_flag.setdefault(row.flag, []).append(row)
+    return [RaisedFlag(name, tuple(by_flag[name])) for name in RUN_FLAGS if name in by_flag]
+
+
+def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
+    """Returns what the front page says of flags: the names of those that are raised."""
+    raised = [flag.name for flag in raised_flags(content.flags) if flag.name != "model"]
+    blocks = []
+    if raised:
+        names = listed(f"**{name}**" for name in raised)
+        blocks.append(plain(f"Read with care: {names}. The section Flags says what was measured, why it matters and what to do."))
+    if content.model_flags:
+        names = listed(f"**{flag.name}**" for flag in content.model_flags)
+        blocks.append(plain(f"The model was flagged: {names}. The section About the model says why."))
+    return tuple(blocks)
+
+
+def flags_section(content: ReportContent) -> tuple[Block, ...]:
+    """Returns a table of what is raised, and the names of what is not."""
+    raised = raised_flags(content.flags)
+    quiet = listed(name for name in RUN_FLAGS if name not in {flag.name for flag in raised})
+    if not raised:
+        return (plain(f"Nothing was raised of what was checked: {quiet}."),)
+    rows = tuple(
+        (
+            f"{flag.name} {MARKS.get(flag.name, '')}".strip(),
+            _measured(flag.rows),
+            RUN_FLAGS[flag.name].raised_if,
+            RUN_FLAGS[flag.name].why,
+            RUN_FLAGS[flag.name].what_to_do,
+        )
+        for flag in raised
+    )
+    is_marked = any(flag.name in MARKS for flag in raised)
+    marks = " The signs mark the rows of the tables that a flag concerns." if is_marked else ""
+    return (
+        plain(
+            f"{len(raised)} of {len(RUN_FLAGS)} flags {'is' if len(raised) == 1 else 'are'} raised. A flag is a reason to look, "
+            f"not a verdict.{marks} Every measured number with its limit is in flags.csv."
+        ),
+        TextTable("flags", ("Flag", "Measured", "Raised if", "Why it matters", "What to do"), rows, (0.13, 0.25, 0.2, 0.22, 0.2)),
+        plain(f"Not raised: {quiet}.", "note"),
+    )
+
+
+def marked(table: Table, rows: Iterable[FlagRow]) -> Table:
+    """Returns a table with a mark beneath the ε, or the photo, of every row that a flag concerns, and a note on them."""
+    candidates = [row for row in rows if row.flag in MARKS]
+    concerned = [[row for row in candidates if _concerns(row, key)] for key in table.keys]
+    if not any(concerned):
+        return table
+    said = dict.fromkeys(row for found in concerned for row in found)
+    notes = (f"{MARKS[flag.name]} {flag.name}: {flag.words}." for flag in raised_flags(row for row in candidates if row in said))
+    body = (
+        _with_marks(table, cells, raised_flags(found)) if found else cells
+        for cells, found in zip(table.rows, concerned, strict=True)
+    )
+    return replace(table, rows=tuple(body), note=" ".join(filter(None, (table.note, *notes))))
+
+
+def _concerns(row: FlagRow, key: RowKey) -> bool:
+    if row.photo or key.photo:
+        return row.photo == key.photo
+    if not row.attack or (row.attack, row.epsilon_8bit) != (key.attack, key.epsilon_8bit):
+        return False
+    if row.flag == "few-eligible" and row.transform != key.transform:
+        return False
+    if row.flag == "many-discards" and key.transform not in (PHOTO, "accuracy"):
+        return False
+    return all(not one or not other or one == other for one, other in ((row.case, key.case), (row.top_k, key.top_k)))
+
+
+def _with_marks(table: Table, cells: tuple[Cell, ...], raised: Sequence[RaisedFlag]) -> tuple[Cell, ...]:
+    place = next((number for number, column in enumerate(table.columns) if column.header == "ε"), 0)
+    marks = " ".join(MARKS[flag.name] for flag in raised)
+    return (*cells[:place], replace(cells[place], note=marks), *cells[place + 1 :])
+
+
+def _measured(rows: Sequence[FlagRow]) -> str:
+    more = [f"and {len(rows) - _N_SHOWN} more"] if len(rows) > _N_SHOWN else []
+    return "; ".join([row.message for row in rows[:_N_SHOWN]] + more)

@@ -1,0 +1,61 @@
+"""The sections of a report in their order: each is a function of the content that returns blocks, or none to be left out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipeline.report.about_model import about_model
+from pipeline.report.against import against_section
+from pipeline.report.blocks import Block, Section, TableBlock
+from pipeline.report.capture_quality import capture_quality_section
+from pipeline.report.comparisons import comparisons_section
+from pipeline.report.content import ReportContent
+from pipeline.report.explanations import explanations_section
+from pipeline.report.front_page import front_page
+from pipeline.report.gallery import gallery_section
+from pipeline.report.how_to_read import how_to_read
+from pipeline.report.judges import judges_section
+from pipeline.report.photo_results import photo_results, predicted_section
+from pipeline.report.reproduction import reproduction_section
+from pipeline.report.run_flags import flags_section, marked
+from pipeline.report.selection import selection_section
+from pipeline.report.settings_section import settings_section
+from pipeline.report.survival import survival_section
+from pipeline.report.transform_results import transform_results
+
+# A new section is one line here: its key (an anchor, never changed), its title, its function, whether it opens a new page.
+_SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], bool], ...] = (
+    ("summary", "Summary", front_page, False),
+    ("against", "Against another run", against_section, False),
+    ("how-to-read", "How to read this report", how_to_read, False),
+    ("paper", "The paper beside this run", reproduction_section, False),
+    ("selection", "Selection", selection_section, False),
+    ("model", "About the model", about_model, False),
+    ("photographs", "Results from photographs", photo_results, False),
+    ("predicted", "Predicted against measured", predicted_section, False),
+    ("judges", "Other models as judges", judges_section, False),
+    ("transforms", "Results from digital transforms", transform_results, False),
+    ("thresholds", "How much undoes each attack", survival_section, False),
+    ("comparisons", "Paired comparisons", comparisons_section, False),
+    ("gallery", "Gallery", gallery_section, True),
+    ("explanations", "Explanations", explanations_section, True),
+    ("capture-quality", "Capture quality", capture_quality_section, False),
+    ("flags", "Flags", flags_section, False),
+    ("settings", "Settings and versions", settings_section, True),
+)
+
+
+def sections(content: ReportContent) -> tuple[Section, ...]:
+    """Returns what the report says, the front page first; a section whose function returns no block is left out.
+
+    The rows of its tables that a flag concerns are marked.
+    """
+    built = ((key, title, build(content), on_new_page) for key, title, build, on_new_page in _SECTIONS)
+    return tuple(
+        Section(key, title, tuple(_marked(block, content) for block in blocks), on_new_page)
+        for key, title, blocks, on_new_page in built
+        if blocks
+    )
+
+
+def _marked(block: Block, content: ReportContent) -> Block:
+    return replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block

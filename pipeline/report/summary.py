@@ -1,0 +1,248 @@
+"""The front page in words and figures: computed from the counts, never typed."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, Capture, Discard, RateRow
+from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.report.words import (
+    CASE_TITLES,
+    NOTHING_ELIGIBLE,
+    attack_order,
+    attack_title,
+    axis_of,
+    cell_title,
+    count,
+    listed,
+    number,
+    percent,
+)
+
+_NOT_LOST = ("calibration", "duplicate", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One key figure of the front page."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoCount:
+    """How many photographs were used, and how many lost for a reason other than being a second one of the same page."""
+
+    n_used: int
+    n_lost: int
+
+    @property
+    def lost_rate(self) -> float:
+        """The share of lost photographs, 0 where there are none."""
+        return self.n_lost / (self.n_used + self.n_lost) if self.n_lost else 0.0
+
+
+def lead(content: ReportContent) -> str:
+    """Returns one sentence on what was tested."""
+    attacks = attack_order(_cell_names(content, "attack"))
+    epsilons = sorted(_cell_names(content, "epsilon_8bit") - {0})
+    cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
+    transforms = list(dict.fromkeys(r.transform for r in content.rates if r.transform not in (PHOTO, SOURCE)))
+    kind = "simulated printing and photographing" if _speaks_of_simulated(content) else "printing and photographing"
+    by = [kind] if has_photos(content) else []
+    by += [count(len(transforms), "digital transform")] if transforms else []
+    undone = f", and whether {listed(by)} undo them" if by else ""
+    if not attacks:
+        return f"{content.model.name} was to be tested on images of {content.dataset.name}; no cell has been filled yet."
+    at = f" at ε = {listed(map(str, epsilons))} (8-bit units)" if epsilons else ""
+    return (
+        f"This run tests {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}){at} on {content.model.name} "
+        f"with images of {content.dataset.name}, {listed(cases)}{undone}."
+    )
+
+
+def sentences(content: ReportContent) -> tuple[str, str, str]:
+    """Returns the three sentences that matter, for top-1 and the average case (the prefiltered one where it is alone).
+
+    How the files fare, how the photographs of them, and what was predicted or makes the difference. Where there are real
+    photographs they speak of those alone. What to stress stands between double asterisks.
+    """
+    case = headline_case(content)
+    if has_photos(content):
+        third = on_predictions(content) or _on_cells(content, case) or on_photographs(content)
+        return _on_file(content, case), _on_photos(content, case), third
+    return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
+
+
+def remarks(content: ReportContent) -> list[str]:
+    """Returns what else belongs on the front page: which cells differ most, and how many photographs were used."""
+    found = (_on_cells(content, headline_case(content)), on_photographs(content))
+    return [sentence for sentence in found if sentence and sentence not in sentences(content)]
+
+
+def tiles(content: ReportContent) -> list[Tile]:
+    """Returns four key figures; those of photographs give way to those of transforms where there is no photograph."""
+    case = headline_case(content)
+    name = CASE_TITLES[case]
+    clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
+    fooled = Tile(_of(adversarial[1] - adversarial[0], adversarial[1]), f"adversarial files misclassified (top-1, {name})")
+    if has_photos(content):
+        n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
+        photo = _pooled(content.accuracies, case, "clean", PHOTO, content.main_origin)
+        photos = photo_count(content)
+        return [
+            Tile(_of(n_eligible - n_hit, n_eligible), f"working attacks that survived the photograph (top-1, {name})"),
+            fooled,
+            Tile(f"{_short(clean)} → {_short(photo)}", f"clean images right, file → photograph (top-1, {name})"),
+            Tile(_of(photos.n_used, photos.n_used + photos.n_lost), "photographs used"),
+        ]
+    transforms = {row.transform for row in content.rates if row.transform not in (PHOTO, SOURCE)}
+    n_points = len({(row.transform, row.parameter) for row in content.rates if row.transform in transforms})
+    return [
+        fooled,
+        Tile(_of(*clean), f"clean files classified right (top-1, {name})"),
+        Tile(str(len(content.pairs)), "pairs of clean and adversarial images"),
+        Tile(str(n_points), f"settings of {count(len(transforms), 'digital transform')}"),
+    ]
+
+
+def has_photos(content: ReportContent) -> bool:
+    """Returns whether any photograph was judged."""
+    return any(row.transform == PHOTO for row in (*content.accuracies, *content.rates))
+
+
+def photo_count(content: ReportContent) -> PhotoCount:
+    """Returns how many photographs of a report were used and lost."""
+    return count_photos(content.captures, content.discards, content.main_origin)
+
+
+def count_photos(captures: Iterable[Capture], discards: Iterable[Discard], origin: str) -> PhotoCount:
+    """Returns how many photographs were used and lost; a photo of which only a crop was dropped is not lost.
+
+    Where `origin`, that of the photographs that results speak of, is the camera, the simulated ones are not counted.
+    """
+    captures = list(captures)
+    others = {capture.capture_id for capture in captures if capture.origin == SIMULATED != origin}
+    used = {capture.photo for capture in captures if capture.counts and capture.capture_id not in others}
+    lost = {d.photo for d in discards if not d.pair_id and d.reason not in _NOT_LOST and d.capture_id not in others}
+    return PhotoCount(len(used), len(lost - used))
+
+
+def headline_case(content: ReportContent) -> str:
+    """Returns the case that the front page speaks of."""
+    cases = _cell_names(content, "case")
+    return "prefiltered" if "prefiltered" in cases and "average" not in cases else "average"
+
+
+def on_predictions(content: ReportContent) -> str:
+    """Returns how many measured destruction rates the simulated photographs predicted, "" where they predicted none."""
+    rows = [row for row in content.compared if row.quantity == "destruction_rate" and row.n]
+    if not rows:
+        return ""
+    n_within = sum(row.is_within for row in rows)
+    rates = count(len(rows), "measured destruction rate")
+    return (
+        f"The simulated photographs predicted **{n_within} of {rates}** to within "
+        f"{'its' if len(rows) == 1 else 'their'} 95 % interval (every cell, top-1 and top-5)."
+    )
+
+
+def _speaks_of_simulated(content: ReportContent) -> bool:
+    return content.main_origin == SIMULATED
+
+
+def _on_file(content: ReportContent, case: str) -> str:
+    clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
+    if not adversarial[1]:
+        return "No adversarial file has been judged yet."
+    return (
+        f"As files, **{adversarial[1] - adversarial[0]} of {adversarial[1]}** adversarial images are misclassified, and "
+        f"{clean[0]} of {clean[1]} clean ones are classified right (top-1, {CASE_TITLES[case]}, all cells together)."
+    )
+
+
+def _on_photos(content: ReportContent, case: str) -> str:
+    n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
+    if not n_eligible:
+        return "No attack that worked as a file was photographed, so there is no destruction rate."
+    medium = "in the simulated photographs" if _speaks_of_simulated(content) else "after printing and photographing"
+    return (
+        f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
+        f"{n_hit} {'was' if n_hit == 1 else 'were'} destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
+    )
+
+
+def _on_cells(content: ReportContent, case: str) -> str:
+    """Returns which attacks survive best and worst, "" where they do not differ."""
+    rated = [row for row in _photo_rows(content, case) if row.destruction_rate is not None]
+    low, high = (pick(rated, key=lambda row: row.destruction_rate, default=None) for pick in (min, max))
+    if low is None or low.destruction_rate == high.destruction_rate:
+        return ""
+    return f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}."
+
+
+def _on_transforms(content: ReportContent, case: str) -> str:
+    rows = [
+        row
+        for row in content.rates
+        if row.case == case and row.top_k == 1 and row.transform not in (PHOTO, SOURCE) and row.destruction_rate is not None
+    ]
+    if not rows:
+        return "No digital transform has been applied to an attack that works."
+    points: dict[tuple[str, float | None], list[RateRow]] = {}
+    for row in rows:
+        points.setdefault((row.transform, row.parameter), []).append(row)
+    pooled = {point: _pooled_rate(rows) for point, rows in points.items()}
+    (transform, parameter), (n_hit, n_eligible) = max(pooled.items(), key=lambda item: item[1][0] / item[1][1])
+    axis = axis_of(transform, content.axes)
+    at = "" if parameter is None else f" at {number(parameter)} ({axis.label})"
+    return (
+        f"Of the digital transforms, **{axis.title}{at}** destroys the most attacks: {n_hit} of {n_eligible}, "
+        f"{percent(n_hit / n_eligible)}."
+    )
+
+
+def on_photographs(content: ReportContent) -> str:
+    """Returns how many photographs were used and why others were not, "" where there is none."""
+    photos = photo_count(content)
+    if not photos.n_used + photos.n_lost:
+        return ""
+    reasons = Counter(d.reason for d in content.discards if not d.pair_id and d.reason not in _NOT_LOST)
+    why = listed(DISCARD_REASONS.get(reason, reason) for reason in sorted(reasons))
+    lost = f"; {photos.n_lost} had to be discarded ({why})" if photos.n_lost else "; none had to be discarded"
+    kind = {("camera",): "photograph", ("camera", SIMULATED): "real photograph"}.get(content.photo_origins)
+    kind = kind or ("simulated photograph" if _speaks_of_simulated(content) else "photograph")
+    return f"{count(photos.n_used, kind)} {'was' if photos.n_used == 1 else 'were'} used{lost}."
+
+
+def _cell(row: RateRow) -> str:
+    rate = f"{percent(row.destruction_rate)} destroyed, {row.n_hit} of {row.n_eligible}"
+    return f"{cell_title(row.attack, row.epsilon_8bit).replace(', ε', ' at ε')} ({rate})"
+
+
+def _photo_rows(content: ReportContent, case: str) -> list[RateRow]:
+    wanted = (case, PHOTO, 1, content.main_origin)
+    return [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted]
+
+
+def _pooled(rows: Sequence[AccuracyRow], case: str, variant: str, transform: str, origin: str | None = None) -> tuple[int, int]:
+    rows = [r for r in rows if (r.case, r.variant, r.transform, r.top_k) == (case, variant, transform, 1)]
+    rows = [row for row in rows if origin in (None, row.origin)]
+    return sum(row.n_correct for row in rows), sum(row.n_images for row in rows)
+
+
+def _pooled_rate(rows: Sequence[RateRow]) -> tuple[int, int]:
+    return sum(row.n_hit for row in rows), sum(row.n_eligible for row in rows)
+
+
+def _cell_names(content: ReportContent, field: str) -> set:
+    return {getattr(row, field) for row in (*content.accuracies, *content.rates, *content.fills)}
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole}" if whole else NOTHING_ELIGIBLE
+
+
+def _short(counts: tuple[int, int]) -> str:
+    return percent(counts[0] / counts[1], 0) if counts[1] else NOTHING_ELIGIBLE

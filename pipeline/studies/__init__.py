@@ -1,0 +1,1 @@
+"""The papers: each folder holds one paper's published figures, findings and tables."""

@@ -1,0 +1,44 @@
+"""The files of a run that sets out to reproduce a paper: a text, a table and the same as JSON, beside its report."""
+
+import dataclasses
+
+from pipeline.records import PaperRow
+from pipeline.report import ReportContent
+from pipeline.report.paper_tables import figure_6_rates, paper_rows
+from pipeline.report.reproduction import reproduction_text, what_differs
+from pipeline.settings import Experiment
+from pipeline.store import Run, csv_bytes, write_bytes, write_json
+
+NAMES = ("reproduction.md", "reproduction.csv", "reproduction.json")
+
+
+def write_reproduction(content: ReportContent, run: Run) -> list[str]:
+    """Writes the paper's numbers beside the run's, and returns the names of the files; none of a run that reproduces nothing."""
+    if not content.reproduces:
+        for name in NAMES:
+            (run.reports / name).unlink(missing_ok=True)
+        return []
+    rows = paper_rows(content)
+    write_bytes(run.reports / NAMES[0], reproduction_text(content).encode())
+    write_bytes(run.reports / NAMES[1], csv_bytes(PaperRow, rows))
+    told = {
+        "paper": content.reproduces,
+        "run": content.run,
+        "photographs": content.main_origin if content.photo_origins else None,
+        "what_differs": what_differs(content),
+        "tables": [dataclasses.asdict(row) | {"is_within": row.is_within} for row in rows],
+        "figure_6": [dataclasses.asdict(row) for row in figure_6_rates(content)],
+        "findings": [dataclasses.asdict(row) for row in content.findings],
+    }
+    write_json(run.reports / NAMES[2], told)
+    return list(NAMES)
+
+
+def title_of(experiment: Experiment, run: Run, simulated: bool) -> str:
+    """Returns the report's title; that of a reproduction says what stands in for a print, a camera and ImageNet."""
+    title = experiment.report.title or f"Adversarial images of {run.name}, printed and photographed"
+    if not experiment.report.reproduces:
+        return title
+    stand_ins = ["simulated photographs"] if simulated else []
+    stand_ins += ["built-in images"] if experiment.dataset.name.startswith("builtin:") else []
+    return f"{title} ({', '.join(stand_ins)})" if stand_ins else title
