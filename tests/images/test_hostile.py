@@ -15,7 +15,7 @@ from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
 from pipeline.store import Run, photo_digest, photo_files, photo_name, photo_trouble
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 N_FILES = 2000
 
 

@@ -29,7 +29,7 @@ from pipeline.images import (
 )
 
 torch.set_num_threads(1)
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
