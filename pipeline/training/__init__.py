@@ -1,1 +1,0 @@
-"""Training of what ships inside the package, from a seed; not needed to run an experiment."""
