@@ -208,8 +208,3 @@ def _note(request: TableRequest, targets: Sequence[Targets], n_images: int) -> s
         f"smallest whole one that succeeds, up to {request.most_8bit}."
     )
 
-
-def described(request: TableRequest, attacks: Sequence[AttackSettings]) -> dict[str, Any]:
-    """Returns in words what would be measured, for a dry run."""
-    names = ", ".join(attack.key for attack in attacks)
-    return {"stage": "attack-table", "because": f"table {request.table} of {names} was asked for"}
