@@ -41,7 +41,7 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
     """
     from pipeline.records import MatrixCell
     from pipeline.report.judges import matrix_tables
-    from pipeline.report.tables import as_text
+    from pipeline.document.tables import as_text
     from pipeline.stages.graph import check_done
     from pipeline.store import csv_bytes, write_bytes, write_json
     from pipeline.studies.szegedy2014.matrix import transfer_matrix

@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from pipeline.document.formats import count, listed, percent
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import print_scale
 from pipeline.records import (
@@ -32,7 +33,7 @@ from pipeline.records import (
     View,
 )
 from pipeline.report.summary import count_photos
-from pipeline.report.words import CASE_TITLES, attack_title, count, listed, percent
+from pipeline.report.words import CASE_TITLES, attack_title
 from pipeline.statistics import PairedResult
 from pipeline.statistics.likeness import Alike
 

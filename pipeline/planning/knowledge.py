@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.document.formats import count
 from pipeline.images import read_png
 from pipeline.planning.plan_records import Block
 from pipeline.records import PHOTO, Candidate, Pair, RateRow, Selected
-from pipeline.report.words import count
 from pipeline.settings import Experiment
 from pipeline.store import Run, read_json, read_table, record_from
 

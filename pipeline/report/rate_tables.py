@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, percent, points, span
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, COMPARED, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, RateRow, TransferRow
+from pipeline.report.cell_tables import cell_table, ordered_cells
 from pipeline.report.content import ReportContent, TransformAxis
-from pipeline.report.tables import Cell, Column, Table, cell_table, ordered_cells, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, NOTHING_ELIGIBLE, axis_of, interval, number, percent, span
+from pipeline.report.words import CASE_TITLES, axis_of
 
 
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:
@@ -140,7 +142,7 @@ def _compared_table(table_number: str, rows: Sequence[ComparedRow]) -> Table:
             _one_side(row.measured, row.n_measured, row.n, row.measured_low, row.measured_high),
             _one_side(row.predicted, row.n_predicted, row.n, row.predicted_low, row.predicted_high),
             _difference_cell(row),
-            Cell(NO_ROW if not row.n else "yes" if row.is_within else "no"),
+            Cell(DASH if not row.n else "yes" if row.is_within else "no"),
         ]
         for row in picked
     ]
@@ -168,32 +170,32 @@ def _cells(rows: Iterable[AccuracyRow | RateRow], fills: Iterable[CellFill]) -> 
 
 def _accuracy_cell(row: AccuracyRow | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     return Cell(percent(row.accuracy), f"{row.n_correct}/{row.n_images}")
 
 
 def _rate_cell(row: RateRow | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 eligible")
+        return Cell(NOT_APPLICABLE, "0 eligible")
     return Cell(percent(row.destruction_rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
 
 
 def _short_rate_cell(row: RateRow | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE)
+        return Cell(NOT_APPLICABLE)
     return Cell(f"{100 * row.destruction_rate:.1f}", interval(row.low, row.high))
 
 
 def _one_side(rate: float | None, k: int, n: int, low: float | None, high: float | None) -> Cell:
-    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 pairs")
+    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOT_APPLICABLE, "0 pairs")
 
 
 def _difference_cell(row: ComparedRow) -> Cell:
     if not row.n:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     ends = f"{points(row.difference_low, 0)} to {points(row.difference_high, 0)}"
     return Cell(points(row.difference, 1), ends)

@@ -9,7 +9,7 @@ from pipeline.evaluation.judged import Cell, Condition
 from pipeline.records import PHOTO, SOURCE, FindingRow
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
-from pipeline.report.tables import ordered_cells
+from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.words import attack_title, axis_of, cell_title
 from pipeline.studies.claims import Claim, tested
 from pipeline.studies.evidence import Rates, told_rate
