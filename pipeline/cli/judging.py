@@ -39,9 +39,9 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
     Raises:
         WrongUse: as `transfer_matrix`.
     """
+    from pipeline.document.tables import as_text
     from pipeline.records import MatrixCell
     from pipeline.report.judges import matrix_tables
-    from pipeline.document.tables import as_text
     from pipeline.stages.graph import check_done
     from pipeline.store import csv_bytes, write_bytes, write_json
     from pipeline.studies.szegedy2014.matrix import transfer_matrix

@@ -1,6 +1,6 @@
 """A paper's observations in words: the verdict on each, its test, and the comparisons of rates that show it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.document.blocks import Finding, Mark
@@ -43,9 +43,7 @@ class Check:
         return 2 * self.n_held > self.n
 
 
-def told_finding(
-    statement: str, checks: Sequence[Check], rows: Sequence[FindingRow], part_titles: Mapping[str, str] | None = None
-) -> Finding:
+def told_finding(statement: str, checks: Iterable[Check], rows: Sequence[FindingRow], part_titles: Mapping[str, str]) -> Finding:
     """Returns an observation with its verdict and its evidence: a line for each part, then one for each comparison of rates.
 
     The comparisons that go against the statement come first and are marked. Without a test there is no verdict.
@@ -54,16 +52,11 @@ def told_finding(
         rows: the tests of this observation, of the whole and of its parts.
         part_titles: what each part says, by its key.
     """
+    checks = sorted(checks, key=lambda check: check.is_held)
     whole = next((row for row in rows if not row.part), None)
     verdict = whole.verdict if whole else "not_enough"
-    evidence = [
-        f"{(part_titles or {}).get(row.part, row.part)}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})"
-        for row in rows
-        if row.part
-    ]
-    evidence += [
-        f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in sorted(checks, key=lambda check: check.is_held)
-    ]
+    evidence = [f"{part_titles[row.part]}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})" for row in rows if row.part]
+    evidence += [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in checks]
     return Finding(statement, VERDICT_TITLES[verdict], _MARKS[verdict], _counted(whole, checks), tuple(evidence))
 
 

@@ -36,5 +36,7 @@ def study_named(name: str) -> "Study":
 
 def experiments() -> dict[str, Traversable]:
     """Returns the experiment files of all studies, and their small variants as NAME-small."""
-    found = {f"{name}{size}": files(f"{__name__}.{name}") / f"experiment{size}.toml" for name in STUDIES for size in ("", "-small")}
+    found = {
+        f"{name}{size}": files(f"{__name__}.{name}") / f"experiment{size}.toml" for name in STUDIES for size in ("", "-small")
+    }
     return {name: file for name, file in found.items() if file.is_file()}

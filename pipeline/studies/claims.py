@@ -1,8 +1,7 @@
 """What a paper claims of destruction rates: its statement, the test on images, and the rates that show it, for one run."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pipeline.records import VERDICTS, FindingRow
 from pipeline.report.findings import Check
@@ -25,12 +24,12 @@ class Claim:
     title: str
     statement: str
     test: Callable[[ImageTests], Tested]
-    show: Callable[[Rates], Sequence[Check]]
-    parts: Mapping[str, str]
+    show: Callable[[Rates], Iterable[Check]]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def tested(claims: Sequence[Claim], origin: str, images: ImageTests) -> list[FindingRow]:
-    """Returns the test of every claim, a row for the whole and one for each of several parts, corrected by Holm over the claims."""
+    """Returns the tests of all claims, a row for the whole and one for each of several parts; Holm corrects over the wholes."""
     wholes, parts = [], []
     for claim in claims:
         whole, *others = _rows(claim.key, origin, claim.test(images))

@@ -1,4 +1,4 @@
-"""What a reproduction of a study is made of: its experiment, with stand-ins where data are missing, and the files beside its report."""
+"""What a reproduction of a study is made of: its experiment, with stand-ins for missing data, and the files beside a report."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ name = "builtin:signs"
 
 
 def with_stand_ins(text: str) -> tuple[str, str]:
-    """Returns the name and the text of a study's experiment on the built-in images and network, in place of those that it asks for."""
+    """Returns the name and the text of a study's experiment with the built-in images and network in place of its own."""
     name = tomllib.loads(text)["name"]
     start, end = text.index("[dataset]"), re.search(r"^(#[^\n]*\n)*\[selection\]", text, re.MULTILINE).start()
     head = (

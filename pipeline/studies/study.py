@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A paper's numbers beside a run's: as Markdown, as rows of one kind of record, and with all that belongs to them for JSON."""
+    """A paper's numbers beside a run's: as Markdown, as rows of one kind of record, and with what belongs to them as JSON."""
 
     text: str
     row_type: type

@@ -66,7 +66,9 @@ class ImageTests:
     def compared(self, steps: Mapping[str, Sequence[Step]], by_image: bool = True) -> Tested:
         """Tests that the first rate of every step is the lower, in each part by its key."""
         is_paired = by_image and self._is_shared
-        found = [Part(key, *(self._paired(of_part) if is_paired else self._stratified(of_part))) for key, of_part in steps.items()]
+        found = [
+            Part(key, *(self._paired(of_part) if is_paired else self._stratified(of_part))) for key, of_part in steps.items()
+        ]
         return Tested("mcnemar" if is_paired else "mantel-haenszel", found)
 
     def below(self, key: str, sides: Iterable[Side], bound: float) -> Part:

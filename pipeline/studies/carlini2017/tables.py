@@ -207,4 +207,3 @@ def _note(request: TableRequest, targets: Sequence[Targets], n_images: int) -> s
         "successes alone: pixels for L0, else pixel values in [0, 1], and beside it in 8-bit units. Attacks with an epsilon: the "
         f"smallest whole one that succeeds, up to {request.most_8bit}."
     )
-

@@ -1,15 +1,15 @@
-"""The paper's observations (Sec. 3.3 and 4): each is one function that gives the statement, its test and the rates that show it."""
+"""The paper's observations (Sec. 3.3 and 4): each is one function with its statement, its test and the rates that show it."""
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from pipeline.document.blocks import Finding
 from pipeline.document.formats import number, percent
 from pipeline.evaluation.judged import Cell, Condition
 from pipeline.records import PHOTO, SOURCE, FindingRow
+from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
-from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.words import attack_title, axis_of, cell_title
 from pipeline.studies.claims import Claim, tested
 from pipeline.studies.evidence import Rates, told_rate
@@ -67,7 +67,7 @@ def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
         "Fast attacks survive photographs best and least-likely-class attacks worst: the destruction rate rises from fast to "
         "basic iterative to least-likely class.",
         lambda images: images.compared(_method_steps(cells, [photo])),
-        lambda rates: _all(
+        lambda rates: chain.from_iterable(
             rates.ordered(f"{case}, ε {-less}, top-{k}", [Side((case, a, -less), photo, k) for a in METHODS], "<")
             for case, less, k in places
         ),
@@ -81,7 +81,7 @@ def _top5(cells: Sequence[Cell], photo: Condition) -> Claim:
         "top-5 destroyed at least as often as top-1, photographs",
         "Photographs destroy at least as many attacks on the top-5 as on the top-1.",
         lambda images: images.compared({"": [_both_tops(cell, photo) for cell in cells]}, by_image=False),
-        lambda rates: _all(
+        lambda rates: chain.from_iterable(
             rates.ordered(f"{cell_title(*cell[1:])}, {cell[0]}", _both_tops(cell, photo), "≤") for cell in ordered_cells(cells)
         ),
     )
@@ -105,7 +105,9 @@ def _epsilon(cells: Sequence[Cell], photo: Condition) -> Claim:
         "destroyed less often as ε grows, photographs",
         "The destruction rate (top-1) falls as ε grows (in 17 of the paper's 18 steps).",
         lambda images: images.compared({"": ladder(cells)}),
-        lambda rates: _all(rates.ordered(where(step), reversed(step), ">") for step in ladder(ordered_cells(cells))),
+        lambda rates: chain.from_iterable(
+            rates.ordered(where(step), reversed(step), ">") for step in ladder(ordered_cells(cells))
+        ),
     )
 
 
@@ -119,8 +121,8 @@ def _prefiltering(cells: Sequence[Cell], photo: Condition) -> Claim:
     def steps(key: str) -> list[Step]:
         return [Step(*(pair if key == "iterative" else reversed(pair))) for pair in pairs(cells, parts[key])]
 
-    def show(rates: Rates) -> list[Check]:
-        return _all(
+    def show(rates: Rates) -> Iterable[Check]:
+        return chain.from_iterable(
             rates.ordered(
                 f"{cell_title(*pair[0].cell[1:])}, average and prefiltered", pair, "<" if pair[0].cell[1] in ITERATIVE else ">"
             )
@@ -146,7 +148,7 @@ def _clean_loss(cells: Sequence[Cell], photo: Condition) -> Claim:
         "Photographs cost the clean images 1 to 11 points of accuracy (top-1, average case). A larger loss points at the "
         "printing, the light or the camera, not at the attack.",
         lambda images: Tested("tost", [images.clean_loss(random, photo, *bounds)]),
-        lambda rates: _all(
+        lambda rates: chain.from_iterable(
             rates.clean_loss(f"{cell_title(*cell[1:])}, average", cell, photo, LEAST_LOSS, MOST_LOSS)
             for cell in ordered_cells(random)
         ),
@@ -156,14 +158,16 @@ def _clean_loss(cells: Sequence[Cell], photo: Condition) -> Claim:
 def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
     places = {(case, epsilon, k) for case, _, epsilon in cells for k in (1, 5)}
 
-    def show(rates: Rates) -> list[Check]:
-        chains = {
+    def show(rates: Rates) -> Iterable[Check]:
+        curves = {
             transform: [
                 [rates.mean(Side((case, a, epsilon), at, k) for at in along) for a in METHODS] for case, epsilon, k in places
             ]
             for transform, along in _by_transform(digital).items()
         }
-        return _all(rates.tallied(axis_of(name).title, found, "combinations of case, ε and top-k") for name, found in chains.items())
+        return chain.from_iterable(
+            rates.tallied(axis_of(name).title, found, "combinations of case, ε and top-k") for name, found in curves.items()
+        )
 
     return Claim(
         "digital-order",
@@ -182,7 +186,7 @@ def _digital_top5(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         "top-5 destroyed at least as often as top-1, transforms",
         "Attacks on the top-5 are destroyed at least as often as attacks on the top-1.",
         lambda images: images.compared({"": [_both_tops(cell, at) for at in digital for cell in cells]}, by_image=False),
-        lambda rates: _all(
+        lambda rates: chain.from_iterable(
             rates.tallied(
                 axis_of(name).title,
                 [[rates.rate(side) for side in _both_tops(cell, at)] for at in along for cell in cells],
@@ -219,7 +223,7 @@ def _photometric(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         lambda images: Tested(
             "binomial", [images.below("-".join(key), of_part, PHOTOMETRIC_BOUNDS[key[1]]) for key, of_part in sides.items()]
         ),
-        lambda rates: list(show(rates)),
+        show,
         {"-".join(key): title for key, title in titles.items()},
     )
 
@@ -243,7 +247,7 @@ def _survivors(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         "no transform destroys every attack",
         "No transform destroys every attack.",
         test,
-        lambda rates: list(show(rates)),
+        show,
         titles,
     )
 
@@ -272,7 +276,3 @@ def _sides(cells: Iterable[Cell], conditions: Sequence[Condition]) -> list[Side]
 
 def _by_transform(digital: Sequence[Condition]) -> dict[str, list[Condition]]:
     return {name: [at for at in digital if at[0] == name] for name in dict.fromkeys(at[0] for at in digital)}
-
-
-def _all(found: Iterable[list[Check]]) -> list[Check]:
-    return [check for checks in found for check in checks]

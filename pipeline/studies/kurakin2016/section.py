@@ -1,26 +1,59 @@
 """The paper beside a run: its Tables 1 to 3 and Fig. 6, and which of its observations hold, as a section and as a text."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.document import figures
-from pipeline.document.blocks import Block, Figure, Subheading, TableBlock, TextTable, plain
+from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.tables import Table
 from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, VERDICTS, FindingRow
 from pipeline.report import rate_figures
-from pipeline.report.content import SIMULATED, ReportContent
-from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
+from pipeline.report.content import SIMULATED, ReferenceRate, ReportContent, StudyPart
+from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
 from pipeline.report.words import CASE_TITLES, attack_style
-from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of
-from pipeline.studies.kurakin2016.published import METHOD_TITLES, METHODS
+from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
+from pipeline.studies.kurakin2016.published import METHOD_TITLES, METHODS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
+from pipeline.studies.study import Reproduction
 
+_OBSERVED = "What the paper observed, tested on these photographs"
+_OBSERVED_DIGITAL = "What the paper observed at ε 16 on random images, tested on these transforms"
 _HEADER = ("Observation", "Verdict", "n", "p (corrected)", "Test")
+
+
+def study_part(content: ReportContent, reference: str) -> StudyPart:
+    """Returns what the study says in a run's report, its own section only where the run reproduces it."""
+    observed: dict[str, tuple[Block, ...]] = {
+        origin: (
+            Subheading(_OBSERVED_DIGITAL if origin == DIGITAL else _OBSERVED),
+            Prose(FINDINGS_INTRO),
+            Findings(told_findings(content, origin)),
+        )
+        for origin in (*content.photo_origins, DIGITAL)
+    }
+    rates = tuple(ReferenceRate(*row) for row in published_rates())
+    return StudyPart(reference, rates, observed, reproduction_section(content) if content.reproduces else ())
+
+
+def reproduction(content: ReportContent) -> Reproduction:
+    """Returns the paper's numbers beside the run's as files."""
+    rows = paper_rows(content)
+    told = {
+        "paper": content.reproduces,
+        "run": content.run,
+        "photographs": content.main_origin if content.photo_origins else None,
+        "what_differs": what_differs(content),
+        "tables": [asdict(row) | {"is_within": row.is_within} for row in rows],
+        "figure_6": [asdict(row) for row in figure_6_rates(content)],
+        "findings": [asdict(row) for row in content.findings],
+    }
+    return Reproduction(reproduction_text(content), PaperRow, rows, told)
 
 
 def reproduction_section(content: ReportContent) -> tuple[Block, ...]:
@@ -147,8 +180,9 @@ def _tally(content: ReportContent) -> str:
     wholes = [row for _, row in _wholes(content)]
     held, not_held, open_ = (sum(row.verdict == verdict for row in wholes) for verdict in VERDICTS)
     return (
-        f"Of {count(len(wholes), 'observation')} of the paper {held} held and {not_held} did not; of {open_} there are not enough "
-        "images to tell. p is one-sided, and corrected (Holm) over the observations on photographs and over those on transforms."
+        f"Of {count(len(wholes), 'observation')} of the paper {held} held and {not_held} did not; for {open_} there are not "
+        "enough images to tell. p is one-sided, and corrected (Holm) over the observations on photographs and over those on "
+        "transforms."
     )
 
 
