@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, RateRow
 from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, published_rates
+
+from pipeline.records import PHOTO, SOURCE, AccuracyRow, RateRow
 from pipeline.store import Run, read_json, record_from
 
 METHODS = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}

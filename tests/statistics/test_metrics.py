@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
 from pipeline.statistics import destruction_counts, l2_8bit, linf_8bit, ssim, wilson
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
 
 EQUATION_1 = {
     "restored": ([(True, False, True)], 1, 1),
