@@ -334,7 +334,7 @@ def run_of(rates=(), accuracies=(), findings=()):
 def shown(rates=(), accuracies=(), origin="simulated"):
     """The comparisons of rates of every observation, in the paper's order."""
     claims = claims_of(run_of(rates, accuracies), origin)
-    return [list(claim.show(Rates(rates, accuracies))) for claim in claims]
+    return [list(filter(None, claim.show(Rates(rates, accuracies)))) for claim in claims]
 
 
 def counted(checks):
