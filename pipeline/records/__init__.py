@@ -15,7 +15,7 @@ from pipeline.records.comparisons import (
     ComparisonRow,
 )
 from pipeline.records.examination import ExplainedView, SurvivalCurve, ThresholdRow
-from pipeline.records.findings import FINDING_TESTS, FINDINGS, PAPER_QUANTITIES, VERDICTS, FindingRow, PaperRow
+from pipeline.records.findings import VERDICTS, FindingRow
 from pipeline.records.flags import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,
@@ -59,8 +59,6 @@ __all__ = [
     "Discard",
     "ExplainedView",
     "FEW_ELIGIBLE",
-    "FINDINGS",
-    "FINDING_TESTS",
     "Fiducial",
     "FindingRow",
     "FlagRow",
@@ -74,12 +72,10 @@ __all__ = [
     "MatrixCell",
     "ModelFlag",
     "PAIRINGS",
-    "PAPER_QUANTITIES",
     "PHOTO",
     "PRINT_ASPECT",
     "PRINT_SCALE",
     "Pair",
-    "PaperRow",
     "Patch",
     "Placement",
     "Prediction",

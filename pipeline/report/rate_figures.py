@@ -66,12 +66,16 @@ def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes
 
 
 @styled
-def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = (), origin: str | None = None) -> Figure:
-    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow)."""
-    rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
+def photo_rates(rows: Iterable[RateRow], published: Iterable[ReferenceRate] = (), reference: str = "") -> Figure:
+    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow).
+
+    Args:
+        reference: who published them.
+    """
+    rows = [row for row in rows if row.transform == PHOTO]
     cells = _cells(rows)
     cases = [case for case in CASES if any(row.case == case for row in rows)]
-    published = {(r.case, r.attack, r.epsilon_8bit, r.top_k): r.destruction_rate for r in reference}
+    known = {(r.case, r.attack, r.epsilon_8bit, r.top_k): r.destruction_rate for r in published}
     attacks = tuple(attack_order(row.attack for row in rows))
     figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.34 * max(2, len(cells)))), layout="constrained")
     panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
@@ -82,9 +86,9 @@ def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = ()
             for k, shift in ((1, -0.17), (5, 0.17)):
                 row = found.get((case, attack, epsilon, k))
                 _rate_dot(panel, row, place + shift, attack_style(attack, attacks)[0], k)
-                if row is not None and (case, attack, epsilon, k) in published:
+                if row is not None and (case, attack, epsilon, k) in known:
                     has_published = True
-                    value = 100 * published[case, attack, epsilon, k]
+                    value = 100 * known[case, attack, epsilon, k]
                     panel.plot(value, place + shift, _TOP_MARKERS[k], color="none", mec=INK, mew=0.8, ms=5.2, zorder=4)
         _cell_axis(panel, cells, panel is panels[0])
         panel.set(
@@ -99,7 +103,7 @@ def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = ()
     ]
     if has_published:
         hollow = {"color": "none", "mec": INK, "ls": "none", "ms": 5.2, "mew": 0.8}
-        handles += [Line2D([], [], marker=_TOP_MARKERS[k], label=f"Kurakin et al. 2016, top-{k}", **hollow) for k in (1, 5)]
+        handles += [Line2D([], [], marker=_TOP_MARKERS[k], label=f"{reference}, top-{k}", **hollow) for k in (1, 5)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 

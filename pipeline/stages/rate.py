@@ -37,7 +37,8 @@ from pipeline.stages.outcome import Outcome
 from pipeline.statistics import EffectiveNumber, PairedResult, compare_paired, destruction_counts, effective_number, wilson
 from pipeline.statistics.likeness import Alike
 from pipeline.store import Run, csv_bytes, read_json, read_layout, read_table, record_from, write_bytes, write_json
-from pipeline.studies.kurakin2016.finding_tests import tested_findings
+from pipeline.studies import study_named
+from pipeline.studies.testing import ImageTests
 
 TOP_K = (1, 5)
 
@@ -46,7 +47,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and 95 % intervals of every condition.
 
     Images in photographs share pages, and their intervals allow for it (docs/statistics.md). `comparisons.csv` holds the paired
-    comparisons of methods, strengths and conditions, `findings.csv` the tests of what the paper observed. Where photographs are
+    comparisons of methods, strengths and conditions, `findings.csv` the tests of what a study observed. Where photographs are
     predicted as well as taken, `predicted.csv` holds both beside each other; where others than the attacked model judge,
     `transfer.csv` holds their counts. `flags.csv` holds what would let any of these numbers mislead (docs/flags.md).
     """
@@ -67,7 +68,8 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     write_bytes(run.reports / "rates.csv", csv_bytes(RateRow, rates))
     write_bytes(run.reports / "accuracies.csv", csv_bytes(AccuracyRow, accuracies))
     write_bytes(run.reports / "comparisons.csv", csv_bytes(ComparisonRow, compared_pairs))
-    findings = tested_findings(cells, judged, is_shared=experiment.selection.draw == "shared")
+    images = ImageTests(cells, judged, is_shared=experiment.selection.draw == "shared")
+    findings = study_named(experiment.report.reproduces).findings(images)
     write_bytes(run.reports / "findings.csv", csv_bytes(FindingRow, findings))
     tables: dict[str, list] = {
         "destruction_rates": rates,
