@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline.records import CASES, FINDING_TESTS, PHOTO, SOURCE, VERDICTS, AccuracyRow, FindingRow, RateRow
+from pipeline.records import CASES, FINDING_TESTS, PHOTO, SOURCE, VERDICTS, FindingRow, Rate
 from pipeline.report.content import TransformAxis
 from pipeline.report.tables import points
 from pipeline.report.words import ATTACK_TITLES, attack_order, attack_title, axis_of, cell_title, count, number, p_value, percent
@@ -78,8 +78,8 @@ def told_test(row: FindingRow) -> str:
 
 
 def photo_findings(
-    rates: Iterable[RateRow],
-    accuracies: Iterable[AccuracyRow] = (),
+    rates: Iterable[Rate],
+    accuracies: Iterable[Rate] = (),
     origin: str | None = None,
     tested: Iterable[FindingRow] = (),
 ) -> list[Finding]:
@@ -90,7 +90,7 @@ def photo_findings(
     """
     tests = _Tests(row for row in tested if origin in (None, row.origin))
     rates = [row for row in rates if row.transform == PHOTO and origin in (None, row.origin)]
-    table = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rates if row.destruction_rate is not None}
+    table = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rates if row.rate is not None}
     photographed = [row for row in accuracies if row.transform == SOURCE or origin in (None, row.origin)]
     return [
         tests.of("order", _attack_order(table)),
@@ -102,18 +102,18 @@ def photo_findings(
 
 
 def transform_findings(
-    rates: Iterable[RateRow], axes: Iterable[TransformAxis] = (), tested: Iterable[FindingRow] = ()
+    rates: Iterable[Rate], axes: Iterable[TransformAxis] = (), tested: Iterable[FindingRow] = ()
 ) -> list[Finding]:
     """Returns the observations of Kurakin et al. 2016, Sec. 4, on destruction rates by digital transforms.
 
     They are of random images at ε 16; of a run without such cells, of those it has. Comparisons are not strict here, because a
     weak transform destroys nothing at all, and are counted per transform. The verdicts are those of the rows in `tested`.
     """
-    digital = [row for row in rates if row.transform not in (PHOTO, SOURCE) and row.destruction_rate is not None]
+    digital = [row for row in rates if row.transform not in (PHOTO, SOURCE) and row.rate is not None]
     cells = in_figure_6({(row.case, row.attack, row.epsilon_8bit) for row in digital})
     digital = [row for row in digital if (row.case, row.attack, row.epsilon_8bit) in cells]
     axes, tests = tuple(axes), _Tests(tested)
-    groups: dict[str, dict[tuple, RateRow]] = {}
+    groups: dict[str, dict[tuple, Rate]] = {}
     for row in digital:
         groups.setdefault(row.transform, {})[row.case, row.attack, row.epsilon_8bit, row.parameter, row.top_k] = row
     named = [(axis_of(name, axes), table) for name, table in groups.items()]
@@ -137,7 +137,7 @@ class _Tests:
         return replace(finding, tested=whole, parts=tuple(row for row in mine if row.part))
 
 
-def _attack_order(table: dict[tuple, RateRow]) -> Finding:
+def _attack_order(table: dict[tuple, Rate]) -> Finding:
     checks = []
     for case, epsilon, k in _places(table):
         chain = [table[case, a, epsilon, k] for a in ATTACK_TITLES if (case, a, epsilon, k) in table]
@@ -150,7 +150,7 @@ def _attack_order(table: dict[tuple, RateRow]) -> Finding:
     )
 
 
-def _top5_above_top1(table: dict[tuple, RateRow]) -> Finding:
+def _top5_above_top1(table: dict[tuple, Rate]) -> Finding:
     checks = []
     for case, attack, epsilon in _cells(table):
         chain = [table.get((case, attack, epsilon, k)) for k in (1, 5)]
@@ -160,7 +160,7 @@ def _top5_above_top1(table: dict[tuple, RateRow]) -> Finding:
     return _finding("Photographs destroy at least as many attacks on the top-5 as on the top-1.", checks)
 
 
-def _falls_with_epsilon(table: dict[tuple, RateRow]) -> Finding:
+def _falls_with_epsilon(table: dict[tuple, Rate]) -> Finding:
     checks = []
     for case in CASES:
         for attack in attack_order(key[1] for key in table):
@@ -174,7 +174,7 @@ def _falls_with_epsilon(table: dict[tuple, RateRow]) -> Finding:
     )
 
 
-def _prefiltering(table: dict[tuple, RateRow]) -> Finding:
+def _prefiltering(table: dict[tuple, Rate]) -> Finding:
     checks = []
     for case, attack, epsilon in _cells(table):
         pair = [table.get((name, attack, epsilon, 1)) for name in ("average", "prefiltered")]
@@ -189,18 +189,18 @@ def _prefiltering(table: dict[tuple, RateRow]) -> Finding:
     )
 
 
-def _clean_loss(rows: Sequence[AccuracyRow]) -> Finding:
+def _clean_loss(rows: Sequence[Rate]) -> Finding:
     found = {
         (row.attack, row.epsilon_8bit, row.transform): row
         for row in rows
-        if row.case == "average" and row.variant == "clean" and row.top_k == 1 and row.accuracy is not None
+        if row.case == "average" and row.variant == "clean" and row.top_k == 1 and row.rate is not None
     }
     checks = []
     for attack in attack_order(key[0] for key in found):
         for epsilon in sorted({key[1] for key in found if key[0] == attack}, reverse=True):
             source, photo = (found.get((attack, epsilon, transform)) for transform in (SOURCE, PHOTO))
             if source and photo:
-                lost = round(100 * (source.accuracy - photo.accuracy), 1)
+                lost = round(100 * (source.rate - photo.rate), 1)
                 counts = f"{_accuracy(source)} to {_accuracy(photo)}: {number(lost)} points lost"
                 checks.append(Check(f"{cell_title(attack, epsilon)}, average", 1 <= lost <= 11, counts))
     return _finding(
@@ -211,7 +211,7 @@ def _clean_loss(rows: Sequence[AccuracyRow]) -> Finding:
     )
 
 
-def _digital_order(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) -> Finding:
+def _digital_order(named: Sequence[tuple[TransformAxis, dict[tuple, Rate]]]) -> Finding:
     outcomes = []
     for axis, table in named:
         curves = {key[:3] + key[4:]: [] for key in table}
@@ -228,27 +228,27 @@ def _digital_order(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) 
     )
 
 
-def _digital_top5(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) -> Finding:
+def _digital_top5(named: Sequence[tuple[TransformAxis, dict[tuple, Rate]]]) -> Finding:
     outcomes = []
     for axis, table in named:
         pairs = [(row, table.get((*key[:4], 5))) for key, row in table.items() if key[4] == 1]
-        held = [one.destruction_rate <= five.destruction_rate for one, five in pairs if five]
+        held = [one.rate <= five.rate for one, five in pairs if five]
         outcomes.append((axis.title, held))
     return _tallied(
         "Attacks on the top-5 are destroyed at least as often as attacks on the top-1.", outcomes, "points of the curves"
     )
 
 
-def _photometric_is_weak(groups: dict[str, dict[tuple, RateRow]], axes: tuple[TransformAxis, ...]) -> Finding:
+def _photometric_is_weak(groups: dict[str, dict[tuple, Rate]], axes: tuple[TransformAxis, ...]) -> Finding:
     checks = []
     for name in ("brightness", "contrast"):
         for attack, bound in PHOTOMETRIC_BOUNDS.items():
             rows = [row for row in groups.get(name, {}).values() if row.attack == attack]
             if rows:
-                worst = max(rows, key=lambda row: row.destruction_rate)
+                worst = max(rows, key=lambda row: row.rate)
                 counts = f"highest {_rate(worst)}, {worst.case}, top-{worst.top_k}, at {number(worst.parameter or 0)}"
                 where = f"{axis_of(name, axes).title}, {attack_title(attack)}, below {percent(bound, 0)}"
-                checks.append(Check(where, worst.destruction_rate < bound, counts))
+                checks.append(Check(where, worst.rate < bound, counts))
     return _finding(
         "Brightness and contrast destroy less than 5 % of the fast and basic iterative and less than 20 % of the "
         "least-likely-class attacks.",
@@ -257,33 +257,33 @@ def _photometric_is_weak(groups: dict[str, dict[tuple, RateRow]], axes: tuple[Tr
     )
 
 
-def _none_destroys_all(named: Sequence[tuple[TransformAxis, dict[tuple, RateRow]]]) -> Finding:
+def _none_destroys_all(named: Sequence[tuple[TransformAxis, dict[tuple, Rate]]]) -> Finding:
     checks = []
     for axis, table in named:
-        worst = max(table.values(), key=lambda row: (row.destruction_rate, row.n_eligible))
+        worst = max(table.values(), key=lambda row: (row.rate, row.n_eligible))
         counts = f"highest {_rate(worst)}, {cell_title(worst.attack, worst.epsilon_8bit)}, {worst.case}, top-{worst.top_k}"
-        checks.append(Check(axis.title, worst.destruction_rate < 1, counts))
+        checks.append(Check(axis.title, worst.rate < 1, counts))
     return _finding("No transform destroys every attack.", checks, is_of_rates=False)
 
 
-def _chain_check(where: str, chain: Sequence[RateRow], holds: Callable[[float, float], bool], sign: str = "<") -> Check:
+def _chain_check(where: str, chain: Sequence[Rate], holds: Callable[[float, float], bool], sign: str = "<") -> Check:
     steps = list(pairwise(chain))
-    is_held = all(holds(a.destruction_rate, b.destruction_rate) for a, b in steps)
+    is_held = all(holds(a.rate, b.rate) for a, b in steps)
     is_clear = all(a.high < b.low or b.high < a.low for a, b in steps)
     joint = f" {sign} " if is_held else ", "
     return Check(where, is_held, joint.join(_rate(row) for row in chain), is_clear)
 
 
-def _rate(row: RateRow) -> str:
-    return f"{percent(row.destruction_rate)} ({row.n_hit}/{row.n_eligible})"
+def _rate(row: Rate) -> str:
+    return f"{percent(row.rate)} ({row.n_hit}/{row.n_eligible})"
 
 
-def _accuracy(row: AccuracyRow) -> str:
-    return f"{percent(row.accuracy)} ({row.n_correct}/{row.n_images})"
+def _accuracy(row: Rate) -> str:
+    return f"{percent(row.rate)} ({row.n_hit}/{row.n_eligible})"
 
 
-def _mean_rate(rows: Sequence[RateRow]) -> float:
-    return sum(row.destruction_rate for row in rows) / len(rows)
+def _mean_rate(rows: Sequence[Rate]) -> float:
+    return sum(row.rate for row in rows) / len(rows)
 
 
 def _rises(rates: Sequence[float]) -> bool:
@@ -303,14 +303,14 @@ def _tallied(statement: str, outcomes: Sequence[tuple[str, Sequence[bool]]], of_
     return Finding(statement, tuple(checks), n_held, n_checks)
 
 
-def _cells(table: dict[tuple, RateRow]) -> list[tuple[str, str, int]]:
+def _cells(table: dict[tuple, Rate]) -> list[tuple[str, str, int]]:
     order = attack_order(key[1] for key in table)
     return sorted({key[:3] for key in table}, key=lambda cell: (cell[0], order.index(cell[1]), -cell[2]))
 
 
-def _places(table: dict[tuple, RateRow]) -> list[tuple[str, int, int]]:
+def _places(table: dict[tuple, Rate]) -> list[tuple[str, int, int]]:
     return sorted({(key[0], key[2], key[3]) for key in table}, key=lambda place: (place[0], -place[1], place[2]))
 
 
-def _epsilon(row: RateRow) -> int:
+def _epsilon(row: Rate) -> int:
     return row.epsilon_8bit

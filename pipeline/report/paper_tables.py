@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.records import CASES, PHOTO, SOURCE, PaperRow, RateRow
+from pipeline.records import CASES, PHOTO, SOURCE, PaperRow, Rate
 from pipeline.report.content import ReportContent
 from pipeline.report.tables import Cell, Column, Table, points
 from pipeline.report.words import CASE_TITLES, NOTHING_ELIGIBLE, attack_order, attack_title, axis_of, interval, number, percent
@@ -33,13 +33,13 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     for *key, paper, paper_n in published_accuracies():
         if found := accuracies.get(tuple(key)):
             case, attack, epsilon, quantity, top_k = key
-            shown = (found.n_correct, found.n_images, found.accuracy, found.low, found.high)
+            shown = (found.n_hit, found.n_eligible, found.rate, found.low, found.high)
             where = origin if quantity.startswith(PHOTO) else ""
             rows.append(_row(_TABLES[case], case, attack, epsilon, quantity, top_k, where, shown, paper, paper_n))
     for *key, paper in published_rates():
         if found := rates.get(tuple(key)):
             case, attack, epsilon, top_k = key
-            shown = (found.n_hit, found.n_eligible, found.destruction_rate, found.low, found.high)
+            shown = (found.n_hit, found.n_eligible, found.rate, found.low, found.high)
             rows.append(_row(3, case, attack, epsilon, "destruction_rate", top_k, origin, shown, paper, None))
     return rows
 
@@ -76,11 +76,9 @@ def figure_6_table(content: ReportContent) -> Table | None:
     return Table("R6", title, (*stubs, *columns), tuple(body), note, frozenset(rules)) if body else None
 
 
-def figure_6_rates(content: ReportContent) -> list[RateRow]:
+def figure_6_rates(content: ReportContent) -> list[Rate]:
     """Returns the destruction rates that are comparable to Fig. 6: its transforms and methods, random images at ε 16."""
-    rows = [
-        row for row in content.rates if row.transform in FIGURE_6 and row.attack in METHODS and row.destruction_rate is not None
-    ]
+    rows = [row for row in content.rates if row.transform in FIGURE_6 and row.attack in METHODS and row.rate is not None]
     cells = in_figure_6({(row.case, row.attack, row.epsilon_8bit) for row in rows})
     return [row for row in rows if (row.case, row.attack, row.epsilon_8bit) in cells]
 
@@ -152,15 +150,15 @@ def _beside(row: PaperRow | None, ends: str) -> tuple[Cell, Cell]:
     return ours, Cell(percent(row.paper), difference)
 
 
-def _highest(curve: Sequence[RateRow]) -> tuple[Cell, Cell]:
+def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
-    row = max(curve, key=lambda row: row.destruction_rate)
+    row = max(curve, key=lambda row: row.rate)
     counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
-    return Cell(percent(row.destruction_rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
+    return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
 
 
-def _scope(rows: Iterable[RateRow]) -> str:
+def _scope(rows: Iterable[Rate]) -> str:
     cells = [(row.case, row.epsilon_8bit) for row in rows]
     cases = " and ".join(CASE_TITLES[case] for case in CASES if any(cell[0] == case for cell in cells))
     return f"{cases}, ε {' and '.join(str(epsilon) for epsilon in sorted({cell[1] for cell in cells}))}"

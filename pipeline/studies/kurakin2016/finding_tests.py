@@ -5,8 +5,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from pipeline.evaluation.judged import Condition, Judged
-from pipeline.records import VERDICTS, FindingRow, Pair
+from pipeline.evaluation.criteria import TOP_1, TopK
+from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.records import VERDICTS, Cell, FindingRow, Pair
 from pipeline.report.words import attack_title, axis_of
 from pipeline.statistics.kurakin2016 import ITERATIVE, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.statistics.one_sided import OneSided, at_least, at_most, loss_within, paired_less, stratified_less
@@ -16,7 +17,6 @@ LEVEL = 0.05
 LEAST_LOSS, MOST_LOSS = 0.01, 0.11
 # A cell without a survivor speaks against "none destroys all" where its rate is surely above this.
 NEARLY_ALL = 0.95
-Cell = tuple[str, str, int]
 Cells = Mapping[Cell, Sequence[Pair]]
 
 
@@ -35,7 +35,7 @@ class Step(NamedTuple):
     higher: Side
 
 
-def tested_findings(cells: Cells, judged: Judged, is_shared: bool) -> list[FindingRow]:
+def tested_findings(cells: Cells, outcomes: Outcomes, is_shared: bool) -> list[FindingRow]:
     """Returns every observation of the paper as a tested statement, corrected by Holm over those of one origin.
 
     A statement is "held" where its corrected p is below LEVEL, "not held" where that of its opposite is, else it "cannot be told"
@@ -45,11 +45,12 @@ def tested_findings(cells: Cells, judged: Judged, is_shared: bool) -> list[Findi
         cells: the pairs of every (case, attack, epsilon_8bit).
         is_shared: whether cells were drawn from the same images; methods and strengths are then compared image by image.
     """
-    if judged.source is None:
+    if outcomes.source is None:
         return []
-    tests = _Tests(cells, judged, is_shared)
-    rows = [row for photo in judged.photos for row in _judged(tests.of_photographs(photo))]
-    digital = [condition for condition in judged.conditions if condition != judged.source and condition not in judged.photos]
+    tests = _Tests(cells, outcomes, is_shared)
+    rows = [row for photo in outcomes.photos for row in _judged(tests.of_photographs(photo))]
+    others = (outcomes.source, *outcomes.photos)
+    digital = [condition for condition in outcomes.conditions if condition not in others]
     return rows + (_judged(tests.of_transforms(digital)) if digital else [])
 
 
@@ -79,20 +80,12 @@ def _judged(rows: Sequence[FindingRow]) -> list[FindingRow]:
     ]
 
 
-class _Destroyed(NamedTuple):
-    image_id: str
-    pair_id: str
-    is_hit: bool
-    page: int | str
-
-
 class _Tests:
     """The outcomes of every cell and the tests that are made of them."""
 
-    def __init__(self, cells: Cells, judged: Judged, is_shared: bool) -> None:
-        self._cells, self._judged, self._is_shared = cells, judged, is_shared
-        self._working: dict[tuple[Cell, int], list[Pair]] = {}
-        self._known: dict[Side, dict[str, _Destroyed]] = {}
+    def __init__(self, cells: Cells, outcomes: Outcomes, is_shared: bool) -> None:
+        self._cells, self._outcomes, self._is_shared = cells, outcomes, is_shared
+        self._known: dict[Side, dict[str, Trial]] = {}
 
     def of_photographs(self, photo: Condition) -> list[FindingRow]:
         origin, cells = photo[2], list(self._cells)
@@ -150,9 +143,9 @@ class _Tests:
         return _joined(finding, origin, "mcnemar" if is_paired else "mantel-haenszel", found)
 
     def _paired(self, steps: Iterable[Step]) -> tuple[OneSided | None, set[str]]:
-        seen: dict[tuple, tuple[_Destroyed, _Destroyed]] = {}
+        seen: dict[tuple, tuple[Trial, Trial]] = {}
         for step in steps:
-            lower, higher = self._outcomes(step.lower), self._outcomes(step.higher)
+            lower, higher = self._trials(step.lower), self._trials(step.higher)
             for image in lower:
                 if image in higher:  # what was drawn for both cases is one observation
                     key = (step.lower.condition, step.lower.top_k, lower[image].pair_id, higher[image].pair_id)
@@ -164,9 +157,9 @@ class _Tests:
 
     def _stratified(self, steps: Iterable[Step]) -> tuple[OneSided | None, set[str]]:
         """Tests sides that need not show the same images; an image drawn for two cases tells nothing of their difference."""
-        seen: dict[tuple, tuple[bool, _Destroyed, tuple]] = {}
+        seen: dict[tuple, tuple[bool, Trial, tuple]] = {}
         for step in steps:
-            lower, higher = ({row.pair_id: row for row in self._outcomes(side).values()} for side in step)
+            lower, higher = ({row.pair_id: row for row in self._trials(side).values()} for side in step)
             is_of_cases = step.lower.cell[0] != step.higher.cell[0]
             for is_higher, rows in ((False, lower), (True, higher)):
                 for pair_id, row in rows.items():
@@ -180,14 +173,14 @@ class _Tests:
 
     def _clean_loss(self, photo: Condition) -> tuple[OneSided | None, set[str]]:
         outcomes, images, pages = [], [], []
-        for (case, _, _), pairs in self._cells.items():
-            for pair in pairs if case == "average" else ():
-                before = self._judged.right(pair, "clean", self._judged.source, 1)
-                after = self._judged.best(pair, "clean", photo)
-                if before and after:
-                    outcomes.append((before[0], after.labels[0] == pair.true_label))
-                    images.append(pair.image_id)
-                    pages.append(after.page)
+        for cell, pairs in self._cells.items():
+            if cell[0] == "average":
+                asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in (self._outcomes.source, photo)]
+                before, after = (self._outcomes.trial_of_each(question, pairs) for question in asked)
+                for image in (image for image in before if image in after):
+                    outcomes.append((before[image].is_hit, after[image].is_hit))
+                    images.append(image)
+                    pages.append(after[image].page)
         return loss_within(outcomes, LEAST_LOSS, MOST_LOSS, [images, pages]), set(images)
 
     def _photometric(self, conditions: Sequence[Condition], cells: Iterable[Cell]) -> Iterator[tuple]:
@@ -205,7 +198,7 @@ class _Tests:
 
     def _below(self, sides: Iterable[Side], bound: float) -> tuple[OneSided | None, set[str]]:
         """Tests that every rate is below the bound, as surely as the least sure of them is."""
-        found = [(rows, sum(row.is_hit for row in rows)) for side in sides if (rows := list(self._outcomes(side).values()))]
+        found = [(rows, sum(row.is_hit for row in rows)) for side in sides if (rows := list(self._trials(side).values()))]
         if not found:
             return None, set()
         p, rows, n_hit = max(((at_most(n_hit, len(rows), bound), rows, n_hit) for rows, n_hit in found), key=lambda one: one[0])
@@ -222,7 +215,7 @@ class _Tests:
                 if condition[0] == transform
                 for k in (1, 5)
             ]
-            found = [rows for side in at if (rows := list(self._outcomes(side).values()))]
+            found = [rows for side in at if (rows := list(self._trials(side).values()))]
             if found:
                 rows = max(found, key=lambda rows: (sum(row.is_hit for row in rows) / len(rows), len(rows)))
                 n, n_hit = len(rows), sum(row.is_hit for row in rows)
@@ -230,21 +223,11 @@ class _Tests:
                 told = OneSided(n, n, n - n_hit, n_hit, None, float(n_hit == n), against)
                 yield axis_of(transform).title, told, {row.image_id for row in rows}
 
-    def _outcomes(self, side: Side) -> dict[str, _Destroyed]:
+    def _trials(self, side: Side) -> dict[str, Trial]:
         """Returns, by image, whether each working attack of a cell was destroyed; several photographs of a page are one."""
         if side not in self._known:
-            cell, condition, top_k = side
-            if (cell, top_k) not in self._working:
-                self._working[cell, top_k] = [pair for pair in self._cells[cell] if self._judged.works(pair, top_k)]
-            is_photo = condition in self._judged.photos
-            seen = ((pair, self._judged.best(pair, "adversarial", condition)) for pair in self._working[cell, top_k])
-            self._known[side] = {
-                pair.image_id: _Destroyed(
-                    pair.image_id, pair.pair_id, pair.true_label in view.labels[:top_k], view.page if is_photo else ""
-                )
-                for pair, view in seen
-                if view is not None
-            }
+            question = Question("destruction_rate", side.cell, side.condition, TopK(side.top_k))
+            self._known[side] = self._outcomes.trial_of_each(question, self._cells[side.cell])
         return self._known[side]
 
 
