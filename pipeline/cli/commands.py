@@ -104,10 +104,10 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
 
 def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs in the form of the paper's Table 3."""
+    from pipeline.document.tables import as_text
     from pipeline.records import FlagRow, Rate
     from pipeline.report.rate_tables import photo_rate_table
     from pipeline.report.run_flags import marked
-    from pipeline.report.tables import as_text
     from pipeline.store import read_json, record_from
 
     counted = read_json(run.reports / "rates.json")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import BadInput
+from pipeline.document.tables import as_text
 from pipeline.engine import Context
 from pipeline.evaluation.judges.imported import (
     bad_rows_text,
@@ -16,7 +17,6 @@ from pipeline.evaluation.judges.imported import (
 )
 from pipeline.records import MatrixCell, Pair
 from pipeline.report.judges import matrix_tables
-from pipeline.report.tables import as_text
 from pipeline.settings import Experiment
 from pipeline.store import Run, csv_bytes, locked, read_json, read_layout, read_table, write_bytes, write_json
 

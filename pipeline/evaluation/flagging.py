@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from pipeline.document.formats import count, listed, percent
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes, Question
 from pipeline.physical.page_map import PageMap
@@ -36,7 +37,7 @@ from pipeline.records import (
     View,
 )
 from pipeline.report.summary import count_photos
-from pipeline.report.words import CASE_TITLES, attack_title, count, listed, percent
+from pipeline.report.words import CASE_TITLES, attack_title
 from pipeline.statistics import PairedResult, compare_paired
 from pipeline.statistics.likeness import Alike
 from pipeline.store import Run, read_json, read_layout, read_table, record_from

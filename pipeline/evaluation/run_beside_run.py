@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.core.errors import BadInput, WrongUse
+from pipeline.document.formats import count, listed
 from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
 from pipeline.records import CASES, SIMULATED, SOURCE, Capture, Cell, Pair, Prediction, View
 from pipeline.report.content import AgainstContent
-from pipeline.report.words import cell_title, count, listed
+from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.store import Run, file_hash, read_json, read_table

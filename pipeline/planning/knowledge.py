@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.document.formats import count
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import read_png
 from pipeline.planning.plan_records import Block
 from pipeline.records import PHOTO, Candidate, Pair, Rate, Selected
-from pipeline.report.words import count
 from pipeline.settings import Experiment
 from pipeline.store import Run, read_json, read_table, record_from
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from pipeline.document.blocks import Block, Figure, TableBlock, TextTable, plain
+from pipeline.document.formats import NOT_APPLICABLE, count, interval, listed, number, p_value, percent, points
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison, Rate
 from pipeline.report.against_figure import against_figure
-from pipeline.report.blocks import Block, Figure, TableBlock, TextTable, plain
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, p_text
+from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES
 from pipeline.report.content import AgainstContent, ReportContent
-from pipeline.report.tables import Cell, Column, Table, points
-from pipeline.report.words import CASE_TITLES, NOTHING_ELIGIBLE, axis_of, cell_title, count, interval, listed, number, percent
+from pipeline.report.words import CASE_TITLES, axis_of, cell_title
 
 _SHOWN_TOP_K = 1
 _MOST_ROWS = 40
@@ -104,8 +105,8 @@ def _verdict(row: Comparison, better: str, against: AgainstContent) -> str:
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what} ({against.first} against {against.second}, "
-        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), p = {p_text(row.p)}, corrected "
-        f"{p_text(row.p_holm)}. {verdict}"
+        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), p = {p_value(row.p)}, corrected "
+        f"{p_value(row.p_holm)}. {verdict}"
     )
 
 
@@ -191,7 +192,7 @@ def _cells(row: Comparison) -> tuple[Cell, ...]:
         Cell(str(row.n), effective) if shared else Cell("–"),
         Cell(f"{row.n_first} : {row.n_second}" if shared else "–"),
         Cell(points(row.difference, 1), f"{points(row.low, 0)} to {points(row.high, 0)}"),
-        Cell(p_text(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_text(row.p)}"),
+        Cell(p_value(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_value(row.p)}"),
     )
 
 
@@ -207,7 +208,7 @@ def _where(row: Comparison) -> str:
 
 def _rate_cell(side: Rate) -> Cell:
     if not side.n_eligible:
-        return Cell(NOTHING_ELIGIBLE, "0 eligible")
+        return Cell(NOT_APPLICABLE, "0 eligible")
     return Cell(percent(side.rate), f"{side.n_hit}/{side.n_eligible} · {interval(side.low, side.high)}")
 
 

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.document.figures import WIDTH_IN, styled
+from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import Comparison
 from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.theme import INK, QUIET, RULE
 from pipeline.report.words import attack_order, cell_title
 
 _FIRST, _SECOND = ("#0072b2", "o", 1.5), ("#d55e00", "s", 0.8)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipeline.document.blocks import Block, TableBlock, plain
+from pipeline.document.formats import count, p_value, percent, points
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, PHOTO, Comparison
-from pipeline.report.blocks import Block, TableBlock, plain
 from pipeline.report.content import ReportContent
-from pipeline.report.tables import Cell, Column, Table, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, attack_title, cell_title, count, percent
+from pipeline.report.words import CASE_TITLES, attack_title, cell_title
 
 LEVEL = 0.05
 KIND_TITLES = {
@@ -65,11 +66,6 @@ def comparison_tables(rows: Iterable[Comparison], top_k: int = _SHOWN_TOP_K) -> 
     return [_table(f"C{place}", group) for place, group in enumerate((g for g in groups if any(row.n for row in g)), 1)]
 
 
-def p_text(value: float | None) -> str:
-    """Returns a p as tables show it, a dash for None."""
-    return NO_ROW if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
 def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
     made = [row for row in rows if row.n]
     made.sort(key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
@@ -116,7 +112,7 @@ def _cells(row: Comparison) -> tuple[Cell, ...]:
         Cell(percent(row.second.rate), f"{row.second.n_hit}/{row.n}"),
         Cell(f"{row.n_first} : {row.n_second}"),
         Cell(points(row.difference, 1), ends),
-        Cell(p_text(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_text(row.p)}"),
+        Cell(p_value(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_value(row.p)}"),
     )
 
 
@@ -141,4 +137,4 @@ def _condition(transform: str, origin: str) -> str:
 def _told(row: Comparison) -> str:
     rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
     told = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
-    return f"{told}, {rates}, corrected p {p_text(row.p_holm)}"
+    return f"{told}, {rates}, corrected p {p_value(row.p_holm)}"

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from pipeline.document import blocks
+from pipeline.document.blocks import Findings, Mark
+from pipeline.document.formats import count, number, p_value, percent, points
 from pipeline.records import CASES, FINDING_TESTS, PHOTO, SOURCE, VERDICTS, FindingRow, Rate
 from pipeline.report.content import TransformAxis
-from pipeline.report.tables import points
-from pipeline.report.words import ATTACK_TITLES, attack_order, attack_title, axis_of, cell_title, count, number, p_value, percent
+from pipeline.report.words import ATTACK_TITLES, attack_order, attack_title, axis_of, cell_title
 from pipeline.statistics.kurakin2016 import ITERATIVE, PHOTOMETRIC_BOUNDS, in_figure_6
 
 HELD, NOT_HELD, CANNOT_TELL = VERDICTS
@@ -61,6 +63,16 @@ class Finding:
         checks = sorted(self.checks, key=lambda check: check.is_held)
         parts = [f"{row.part}: {told_test(row)} ({row.verdict})" for row in self.parts]
         return parts + [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in checks]
+
+
+def shown(findings: Iterable[Finding]) -> Findings:
+    """Returns observations as a block of the report."""
+    marks: dict[str, Mark] = {HELD: "right", NOT_HELD: "wrong"}
+    return Findings(
+        tuple(
+            blocks.Finding(f.statement, f.verdict, marks.get(f.verdict, "open"), f.counted, tuple(f.evidence)) for f in findings
+        )
+    )
 
 
 def told_test(row: FindingRow) -> str:

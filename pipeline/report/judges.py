@@ -7,25 +7,14 @@ from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.document import figures, theme
+from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, Estimate, MatrixCell, Transfer
-from pipeline.report import figures, theme
-from pipeline.report.blocks import Block, Figure, TableBlock, plain
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_tables import interval_words
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.words import (
-    CASE_TITLES,
-    NO_ROW,
-    NOTHING_ELIGIBLE,
-    attack_order,
-    attack_title,
-    cell_title,
-    epsilon_title,
-    interval,
-    listed,
-    percent,
-    subject,
-)
+from pipeline.report.words import CASE_TITLES, attack_order, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
 _MARKERS = "osD^vPX*"
@@ -96,7 +85,7 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
         for made_on, kind in lines:
             row = [found.get((*key, made_on, kind, name)) for name in judged_by]
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
-            mean = f"{sum(distances) / len(distances):.0f}" if distances else NO_ROW
+            mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
             body.append((Cell(title), Cell(mean), *(_matrix_cell(cell) for cell in row)))
         columns = (Column("Made on", is_number=False, is_stub=True), Column("mean L2", is_stub=True))
@@ -194,33 +183,33 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
 
 def _fooled_cell(row: Transfer | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if row.fooled.rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 right")
+        return Cell(NOT_APPLICABLE, "0 right")
     return _counted(row.fooled)
 
 
 def _control_cell(row: Transfer | None) -> Cell:
     if row is None or row.clean_from == "photo":
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if not row.control.n_eligible:
-        return Cell(NOTHING_ELIGIBLE, "0 photos")
+        return Cell(NOT_APPLICABLE, "0 photos")
     return Cell(percent(row.control.rate), f"{row.control.n_hit}/{row.control.n_eligible}")
 
 
 def _destroyed_cell(row: Transfer | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if row.destroyed.rate is None:
-        return Cell(NOTHING_ELIGIBLE, "no files" if row.clean_from == "photo" else "0 eligible")
+        return Cell(NOT_APPLICABLE, "no files" if row.clean_from == "photo" else "0 eligible")
     return _counted(row.destroyed)
 
 
 def _matrix_cell(cell: MatrixCell | None) -> Cell:
     if cell is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if cell.error_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 right")
+        return Cell(NOT_APPLICABLE, "0 right")
     return Cell(percent(cell.error_rate), f"{cell.n_wrong}/{cell.n_right} · {interval(cell.low, cell.high)}")
 
 

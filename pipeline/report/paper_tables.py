@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipeline.document.formats import NOT_APPLICABLE, interval, number, percent, points
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, PHOTO, SOURCE, PaperRow, Rate
 from pipeline.report.content import ReportContent
-from pipeline.report.tables import Cell, Column, Table, points
-from pipeline.report.words import CASE_TITLES, NOTHING_ELIGIBLE, attack_order, attack_title, axis_of, interval, number, percent
+from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of
 from pipeline.statistics.kurakin2016 import FIGURE_6, FIGURE_6_TEXT, METHODS, in_figure_6, published_accuracies, published_rates
 
 _TABLES = {"average": 1, "prefiltered": 2}
@@ -146,7 +147,7 @@ def _beside(row: PaperRow | None, ends: str) -> tuple[Cell, Cell]:
         return Cell("–"), Cell("–")
     difference = "" if row.difference is None else points(row.difference, 1)
     counted = f"{row.n_hit}/{row.n}{f' · {ends}' if ends else ''}" if row.n else "0 eligible"
-    ours = Cell(percent(row.rate) if row.rate is not None else NOTHING_ELIGIBLE, counted)
+    ours = Cell(percent(row.rate) if row.rate is not None else NOT_APPLICABLE, counted)
     return ours, Cell(percent(row.paper), difference)
 
 

@@ -1,13 +1,14 @@
 """The sections about photographs: accuracies and destruction rates of each origin, and what the simulator predicted of them."""
 
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, plain
+from pipeline.document.formats import count, span
 from pipeline.records import PHOTO, SOURCE
 from pipeline.report import rate_figures
-from pipeline.report.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, plain
 from pipeline.report.content import ReportContent
-from pipeline.report.findings import FINDINGS_INTRO, photo_findings
+from pipeline.report.findings import FINDINGS_INTRO, photo_findings, shown
 from pipeline.report.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.report.summary import has_photos, on_predictions
-from pipeline.report.words import count, span, subject
+from pipeline.report.words import subject
 
 
 def photo_results(content: ReportContent) -> tuple[Block, ...]:
@@ -28,7 +29,7 @@ def photo_results(content: ReportContent) -> tuple[Block, ...]:
         blocks += [
             Subheading("What the paper observed, tested on these photographs"),
             Prose(FINDINGS_INTRO),
-            Findings(tuple(photo_findings(rates, content.accuracies, origin, content.findings))),
+            shown(photo_findings(rates, content.accuracies, origin, content.findings)),
         ]
     return tuple(blocks)
 

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from pipeline.document.figures import WIDTH_IN, styled
+from pipeline.document.formats import span
+from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, PHOTO, SOURCE, Comparison, Rate
 from pipeline.report.content import CaptureQuality, ReferenceRate, TransformAxis
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.theme import INK, QUIET, RULE, attack_style
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title, span
+from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, cell_title
 
 _TALLEST_IN = 7.5
 _TOP_MARKERS = {1: "o", 5: "s"}

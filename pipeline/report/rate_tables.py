@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, percent, points, span
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, CellFill, Comparison, Estimate, Rate
+from pipeline.report.cell_tables import cell_table, ordered_cells
 from pipeline.report.content import ReportContent, TransformAxis
-from pipeline.report.tables import Cell, Column, Table, cell_table, ordered_cells, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, NOTHING_ELIGIBLE, axis_of, interval, number, percent, span
+from pipeline.report.words import CASE_TITLES, axis_of
 
 
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:
@@ -140,7 +142,7 @@ def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
             _one_side(row.second),
             _one_side(row.first),
             _difference_cell(row),
-            Cell(NO_ROW if not row.n else "yes" if row.is_within else "no"),
+            Cell(DASH if not row.n else "yes" if row.is_within else "no"),
         ]
         for row in picked
     ]
@@ -168,33 +170,33 @@ def _cells(rows: Iterable[Rate], fills: Iterable[CellFill]) -> list[tuple[str, s
 
 def _accuracy_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     return Cell(percent(row.rate), f"{row.n_hit}/{row.n_eligible}")
 
 
 def _rate_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if row.rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 eligible")
+        return Cell(NOT_APPLICABLE, "0 eligible")
     return Cell(percent(row.rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
 
 
 def _short_rate_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if row.rate is None:
-        return Cell(NOTHING_ELIGIBLE)
+        return Cell(NOT_APPLICABLE)
     return Cell(f"{100 * row.rate:.1f}", interval(row.low, row.high))
 
 
 def _one_side(side: Estimate) -> Cell:
     counts = f"{side.n_hit}/{side.n_eligible} · {interval(side.low, side.high)}"
-    return Cell(percent(side.rate), counts) if side.n_eligible else Cell(NOTHING_ELIGIBLE, "0 pairs")
+    return Cell(percent(side.rate), counts) if side.n_eligible else Cell(NOT_APPLICABLE, "0 pairs")
 
 
 def _difference_cell(row: Comparison) -> Cell:
     if not row.n:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return Cell(points(row.difference, 1), ends)

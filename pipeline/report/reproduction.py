@@ -6,14 +6,16 @@ from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.document import figures
+from pipeline.document.blocks import Block, Figure, Subheading, TableBlock, TextTable, plain
+from pipeline.document.formats import count, p_value, span
+from pipeline.document.tables import Table
+from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, FINDING_TESTS, FINDINGS, SIMULATED, VERDICTS, FindingRow, PaperRow
-from pipeline.report import figures, rate_figures
-from pipeline.report.blocks import Block, Figure, Subheading, TableBlock, TextTable, plain
+from pipeline.report import rate_figures
 from pipeline.report.content import ReportContent
 from pipeline.report.paper_tables import figure_6_rates, figure_6_table, paper_rows, paper_tables
-from pipeline.report.tables import Table
-from pipeline.report.theme import INK, QUIET, RULE, attack_style
-from pipeline.report.words import CASE_TITLES, attack_title, count, p_value, span
+from pipeline.report.words import CASE_TITLES, attack_style, attack_title
 from pipeline.statistics.kurakin2016 import METHODS
 
 _HEADER = ("Observation", "Verdict", "n", "p (corrected)", "Test")

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from pipeline.document.blocks import Block, Head, Section, TableBlock
+from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
+from pipeline.records import PHOTO, SIMULATED
 from pipeline.report.about_model import about_model
 from pipeline.report.against import against_section
-from pipeline.report.blocks import Block, Section, TableBlock
 from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
@@ -44,6 +46,11 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
 )
 
 
+def head(content: ReportContent) -> Head:
+    """Returns what stands above a report's sections and in its margins."""
+    return Head(content.title, content.run, band(content))
+
+
 def sections(content: ReportContent) -> tuple[Section, ...]:
     """Returns what the report says, the front page first; a section whose function returns no block is left out.
 
@@ -59,3 +66,16 @@ def sections(content: ReportContent) -> tuple[Section, ...]:
 
 def _marked(block: Block, content: ReportContent) -> Block:
     return replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block
+
+
+def band(content: ReportContent) -> str:
+    """Returns the words of the band that says simulated, "" where every photograph is a real one.
+
+    Photographs that other models judged count too: their answers may have been brought in from elsewhere.
+    """
+    origins = {*content.photo_origins, *(row.origin for row in content.transfer if row.transform == PHOTO)}
+    if not content.simulated:
+        return ""
+    if origins <= {SIMULATED}:
+        return SIMULATED_BAND
+    return f"{MIXED_BAND} · every table and figure of photographs says which"

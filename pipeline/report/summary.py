@@ -4,30 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.document.blocks import Tile
+from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, percent
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, Capture, Discard, Rate
 from pipeline.report.content import ReportContent
-from pipeline.report.words import (
-    CASE_TITLES,
-    NOTHING_ELIGIBLE,
-    attack_order,
-    attack_title,
-    axis_of,
-    cell_title,
-    count,
-    listed,
-    number,
-    percent,
-)
+from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title
 
 _NOT_LOST = ("calibration", "duplicate", "superseded")
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One key figure of the front page."""
-
-    value: str
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +224,8 @@ def _cell_names(content: ReportContent, field: str) -> set:
 
 
 def _of(part: int, whole: int) -> str:
-    return f"{part} of {whole}" if whole else NOTHING_ELIGIBLE
+    return f"{part} of {whole}" if whole else NOT_APPLICABLE
 
 
 def _short(counts: tuple[int, int]) -> str:
-    return percent(counts[0] / counts[1], 0) if counts[1] else NOTHING_ELIGIBLE
+    return percent(counts[0] / counts[1], 0) if counts[1] else NOT_APPLICABLE

@@ -7,13 +7,13 @@ from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.figures import WIDTH_IN, styled
+from pipeline.document.formats import number, span
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, SurvivalCurve
-from pipeline.report.blocks import Block, Figure, TableBlock, plain
 from pipeline.report.content import ReportContent
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.theme import attack_style
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, epsilon_title, number, span
+from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, epsilon_title
 
 _N_COLUMNS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1.2, 1.2)))

@@ -1,12 +1,13 @@
 """The section about digital transforms: a curve for each, the paper's findings tested on them, and the tables."""
 
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock
+from pipeline.document.formats import span
 from pipeline.records import CASES, PHOTO, SOURCE
 from pipeline.report import rate_figures
-from pipeline.report.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock
 from pipeline.report.content import ReportContent
-from pipeline.report.findings import FINDINGS_INTRO, transform_findings
+from pipeline.report.findings import FINDINGS_INTRO, shown, transform_findings
 from pipeline.report.rate_tables import transform_tables
-from pipeline.report.words import CASE_TITLES, axis_of, span, subject
+from pipeline.report.words import CASE_TITLES, axis_of, subject
 
 
 def transform_results(content: ReportContent) -> tuple[Block, ...]:
@@ -19,7 +20,7 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
         *_curves(content),
         Subheading("What the paper observed at ε 16 on random images, tested on these transforms"),
         Prose(FINDINGS_INTRO),
-        Findings(tuple(transform_findings(digital, content.axes, content.findings))),
+        shown(transform_findings(digital, content.axes, content.findings)),
         Subheading("Tables"),
         *(TableBlock(f"table-{table.number.lower()}", table) for table in tables),
     )

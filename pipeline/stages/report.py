@@ -8,6 +8,11 @@ from statistics import median
 from typing import Any
 
 from pipeline.core.version import VERSION
+from pipeline.document import figures
+from pipeline.document.blocks import Figure
+from pipeline.document.html import build_page
+from pipeline.document.pdf import build_pdf
+from pipeline.document.table_files import table_files
 from pipeline.engine import Context
 from pipeline.evaluation.examples import Examples
 from pipeline.records import (
@@ -28,22 +33,9 @@ from pipeline.records import (
     Transfer,
     View,
 )
-from pipeline.report import (
-    CaptureQuality,
-    DatasetFacts,
-    GalleryItem,
-    GalleryView,
-    ModelFacts,
-    ReferenceRate,
-    ReportContent,
-    figures,
-)
-from pipeline.report.blocks import Figure
-from pipeline.report.document import build_report
-from pipeline.report.sections import sections
+from pipeline.report import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent
+from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
-from pipeline.report.table_files import table_files
-from pipeline.report.web import build_page
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
@@ -84,10 +76,10 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def write_report(content: ReportContent, folder: Path, context: Context) -> list[str]:
     """Writes `report.pdf`, `report.html`, `figures/` and `tables/` into a folder and returns their names."""
-    said = sections(content)
-    documents = {"report.pdf": build_report, "report.html": build_page}
+    top, said = head(content), sections(content)
+    documents = {"report.pdf": build_pdf, "report.html": build_page}
     for name, build in context.progress(documents.items(), len(documents), "documents"):
-        write_bytes(folder / name, build(content, said))
+        write_bytes(folder / name, build(top, said))
     drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
     written = []
     for figure in context.progress(drawn, len(drawn), "figures"):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import main
+from pipeline.document.tables import as_text
 from pipeline.evaluation.flagging import Evidence, run_flags
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
@@ -38,7 +39,6 @@ from pipeline.records import (
 from pipeline.report import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.run_flags import MARKS, flags_section, marked, raised_flags
-from pipeline.report.tables import as_text
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
 from pipeline.statistics.kurakin2016 import PAPER_TABLE_1

@@ -10,12 +10,12 @@ import pypdfium2
 import pytest
 from PIL import Image
 
+from pipeline.document.tables import as_text
 from pipeline.engine import Context
 from pipeline.evaluation.judged import Judged
 from pipeline.evaluation.predicted_rates import compared_rates
 from pipeline.records import PHOTO, Capture, ComparedRow, Pair, Prediction, View
 from pipeline.report.rate_tables import compared_tables
-from pipeline.report.tables import as_text
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all, run_stage, status
 from pipeline.statistics import paired_difference, wilson

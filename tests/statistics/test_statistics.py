@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy.stats import beta, binom, binomtest, norm, t
 
+from pipeline.document.tables import as_text
 from pipeline.engine import Context
 from pipeline.evaluation.comparing import comparisons
 from pipeline.evaluation.judged import Judged
@@ -30,7 +31,6 @@ from pipeline.records import (
     View,
 )
 from pipeline.report.comparisons import comparison_sentence, comparison_tables
-from pipeline.report.tables import as_text
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all
 from pipeline.statistics import (

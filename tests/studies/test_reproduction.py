@@ -10,12 +10,12 @@ from scipy.stats import binom, binomtest, hypergeom
 
 from pipeline.cli import main
 from pipeline.cli.reproduce import paper_experiment
+from pipeline.document.tables import as_text
 from pipeline.evaluation.judged import Judged
 from pipeline.records import FINDING_TESTS, FINDINGS, VERDICTS, FindingRow, Pair, Prediction, View
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.paper_tables import figure_6_table, paper_rows, paper_tables
 from pipeline.report.reproduction import reproduction_section, reproduction_text
-from pipeline.report.tables import as_text
 from pipeline.settings.reading import load_experiment
 from pipeline.statistics import paired_difference
 from pipeline.statistics.kurakin2016 import in_figure_6, published_accuracies, published_rates

@@ -28,23 +28,7 @@ WRONG = "#c4500a"
 BAND = "#f6e3b4"
 BAND_INK = "#5c4300"
 
-# Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.
-ATTACK_STYLES = {
-    "fgsm": ("#0072b2", "o"),
-    "bim": ("#e69f00", "s"),
-    "illc": ("#009e73", "^"),
-}
-_SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d", "X"), ("#b8a900", "*"))
-
 PAGE_MARGIN_MM = 20.0
-
-
-def attack_style(attack: str, attacks: tuple[str, ...]) -> tuple[str, str]:
-    """Returns (colour, marker) of an attack; those outside the paper take the spare styles in the order of `attacks`."""
-    if attack in ATTACK_STYLES:
-        return ATTACK_STYLES[attack]
-    others = [name for name in attacks if name not in ATTACK_STYLES]
-    return _SPARE_STYLES[others.index(attack) % len(_SPARE_STYLES)]
 
 
 @cache

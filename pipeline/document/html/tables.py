@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from html import escape
 
-from pipeline.report.blocks import TableBlock, TextTable
-from pipeline.report.tables import Cell, Column, Table, group_spans
-from pipeline.report.words import tied
+from pipeline.document.blocks import TableBlock, TextTable
+from pipeline.document.formats import tied
+from pipeline.document.tables import Cell, Column, Table, group_spans
 
 
 def table_html(block: TableBlock, identifier: str) -> str:

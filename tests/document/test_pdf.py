@@ -10,23 +10,23 @@ from dataclasses import replace
 import numpy as np
 import pypdfium2
 import pytest
+from made_up_run import make_content, pages, pdf_of
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.path import Path
 from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
-from test_reporting import make_content, pages
 
+from pipeline.document import figures
+from pipeline.document.blocks import Code, Prose, Section, Subheading, TableBlock, TextTable
+from pipeline.document.blocks import Figure as Block
+from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
+from pipeline.document.table_files import latex, table_files
+from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.vector import draw_figure
 from pipeline.records import TransferRow
-from pipeline.report import figures, rate_figures
-from pipeline.report.blocks import Code, Prose, Section, Subheading, TableBlock, TextTable
-from pipeline.report.blocks import Figure as Block
-from pipeline.report.document import build_report
-from pipeline.report.pages import MIXED_BAND, SIMULATED_BAND, band
-from pipeline.report.sections import sections
-from pipeline.report.table_files import latex, table_files
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.vector import draw_figure
+from pipeline.report import rate_figures
+from pipeline.report.sections import band, sections
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def said(content):
 
 @pytest.fixture(scope="module")
 def pdf(content, said):
-    return build_report(content, said)
+    return pdf_of(content, said)
 
 
 @figures.styled
@@ -174,7 +174,7 @@ class TestDocument:
         blocks = {"table": TableBlock("t", table), "figure": Block("f", figure, "One."), "code": Code("Nine = 9\n\n" * 90)}
         for n_before in range(12, 40, 3):
             said = (*(Prose("Words."),) * n_before, Subheading("Heading"), blocks[kind])
-            made = pages(build_report(content, [Section("summary", "Summary", said)]))
+            made = pages(pdf_of(content, [Section("summary", "Summary", said)]))
             (page,) = (page for page in made if re.search(r"^Heading\r?$", page, re.M) and "Contents" not in page)
             assert "Nine" in page
 

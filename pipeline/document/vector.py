@@ -20,15 +20,15 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.pdfgen.pathobject import PDFPathObject
 from reportlab.platypus import Flowable
 
-from pipeline.report import theme
-from pipeline.report.figures import style
-from pipeline.report.gallery import reduced_jpeg
+from pipeline.document import theme
+from pipeline.document.figures import style
+from pipeline.document.pictures import reduced_jpeg
 
 PICTURE_DPI = 200
 _CAPS = {"butt": 0, "round": 1, "projecting": 2}
 _JOINS = {"miter": 0, "round": 1, "bevel": 2}
 _HATCH_PT = 72
-# A picture of more is embedded as the gallery's are, as JPEG; one of fewer, such as a scale of colours, exactly.
+# A picture of more is embedded as those of a gallery are, as JPEG; one of fewer, such as a scale of colours, exactly.
 _MOST_COLOURS = 2048
 
 
@@ -51,7 +51,7 @@ class Plot(Flowable):
 
 
 def draw_figure(figure: Figure, canvas: Canvas) -> None:
-    """Draws a figure with its lower left corner at the canvas's origin, in the look of the report's figures."""
+    """Draws a figure with its lower left corner at the canvas's origin, in the look of all figures."""
     before = figure.canvas, figure.dpi
     with style():
         figure.set_dpi(72)  # a point is a pixel
@@ -222,7 +222,7 @@ class _Renderer(RendererBase):
 
 @cache
 def _font_name(path: str) -> str:
-    """Returns the name under which the report knows a font file; the report's own fonts are not embedded twice."""
+    """Returns the name under which the document knows a font file; its own fonts are not embedded twice."""
     theme.register_fonts()
     file = Path(path)
     known = {file_name: name for name, file_name in theme.FONT_FILES.items()}

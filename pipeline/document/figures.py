@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipeline.report.theme import INK, QUIET, RULE
+from pipeline.document.theme import INK, QUIET, RULE
 
 _P = ParamSpec("_P")
 WIDTH_IN = 6.7

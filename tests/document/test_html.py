@@ -12,19 +12,27 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_reporting import gallery_item, make_content, picture, rate
+from made_up_run import gallery_item, make_content, page_of, picture, rate
 
+from pipeline.document.blocks import (
+    Code,
+    Figure,
+    Finding,
+    Findings,
+    Section,
+    Subheading,
+    TableBlock,
+    TextTable,
+    Tile,
+    Tiles,
+    plain,
+)
+from pipeline.document.html.plots import inline_svg, picture_uri
+from pipeline.document.pages import SIMULATED_BAND
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.report import rate_figures
-from pipeline.report.blocks import Code, Figure, Findings, Gallery, Section, Subheading, TableBlock, TextTable, Tiles, plain
-from pipeline.report.findings import Check, Finding
-from pipeline.report.gallery import gallery_section
-from pipeline.report.pages import SIMULATED_BAND
+from pipeline.report.gallery import DESTROYED, NOT_PHOTOGRAPHED, NOT_WORKING, SURVIVED, gallery, gallery_section, outcome
 from pipeline.report.sections import sections
-from pipeline.report.summary import Tile
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.web import build_page
-from pipeline.report.web.pairs import DESTROYED, NOT_PHOTOGRAPHED, NOT_WORKING, SURVIVED, outcome
-from pipeline.report.web.plots import inline_svg, picture_uri
 
 VOID = {"meta", "link", "img", "col", "br", "input"}
 HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=\"alert(1)\"> \"&'"
@@ -66,7 +74,7 @@ def content():
 
 @pytest.fixture(scope="module")
 def markup(content):
-    return build_page(content).decode("utf-8")
+    return page_of(content)
 
 
 def words_of(markup):
@@ -74,8 +82,8 @@ def words_of(markup):
 
 
 def test_the_same_content_gives_the_same_bytes(content, markup):
-    assert build_page(content).decode("utf-8") == markup
-    assert build_page(content, ()) != build_page(replace(content, title="Another"), ())
+    assert page_of(content) == markup
+    assert page_of(content, ()) != page_of(replace(content, title="Another"), ())
 
 
 def test_the_page_says_what_the_sections_say_in_their_order(content, markup):
@@ -128,7 +136,7 @@ def test_every_picture_has_words_for_who_cannot_see_it(markup):
 def test_a_page_of_simulated_photographs_says_so_above_everything_and_on_every_printed_page(markup):
     assert markup.count(SIMULATED_BAND) == 2
     assert markup.index("@top-center") < markup.index('class="band"') < markup.index("<nav")
-    real = build_page(make_content(grids={}, simulated=False, n_gallery=0)).decode("utf-8")
+    real = page_of(make_content(grids={}, simulated=False, n_gallery=0))
     assert SIMULATED_BAND not in real and 'class="band"' not in real
 
 
@@ -140,13 +148,13 @@ def test_names_of_classes_files_and_titles_are_shown_as_they_are_and_never_run()
         Subheading(HOSTILE),
         Code(HOSTILE),
         Tiles((Tile(HOSTILE, HOSTILE),)),
-        Findings((Finding(HOSTILE, (Check(HOSTILE, True, HOSTILE),), 1, 1),)),
+        Findings((Finding(HOSTILE, HOSTILE, "right", HOSTILE, (HOSTILE,)),)),
         TableBlock(HOSTILE, table, HOSTILE),
         TextTable(HOSTILE, (HOSTILE, "b"), ((HOSTILE, HOSTILE),), (0.5, 0.5)),
-        Gallery((item, gallery_item(1, "bim", 8)), True),
+        gallery((item, gallery_item(1, "bim", 8)), True),
     )
-    made = build_page(make_content(title=HOSTILE), (Section("summary", HOSTILE, blocks), Section("b", HOSTILE, blocks)))
-    page = Page(made.decode("utf-8"))
+    made = page_of(make_content(title=HOSTILE), (Section("summary", HOSTILE, blocks), Section("b", HOSTILE, blocks)))
+    page = Page(made)
     assert not page.unbalanced and not page.open
     assert len(page.all("script")) == 1 and not any("onerror" in attributes for _, attributes in page.elements)
     assert all(a["src"].startswith("data:") for a in page.all("img"))
@@ -156,7 +164,7 @@ def test_names_of_classes_files_and_titles_are_shown_as_they_are_and_never_run()
 
 def test_only_bold_survives_in_markup():
     block = replace(plain("x"), markup="<b>n</b> &lt; 3 <i>& <script>alert(1)</script>")
-    made = build_page(make_content(), (Section("summary", "S", (block,)),)).decode("utf-8")
+    made = page_of(make_content(), (Section("summary", "S", (block,)),))
     assert '<p class="body"><b>n</b> &lt; 3 &lt;i&gt;& &lt;script&gt;alert(1)&lt;/script&gt;</p>' in made
 
 
@@ -190,9 +198,9 @@ def test_the_largest_gallery_of_noisy_photographs_stays_below_15_mb_and_says_tha
     noise = np.random.default_rng(4).normal(0, 20, (240, 240, 3))
     item = gallery_item(0, "fgsm", 16, pixels=np.clip(picture(0, 240) + noise, 0, 255).astype(np.uint8))
     content = make_content(grids={}, gallery=(item,) * 60)
-    made = build_page(content, (Section("gallery", "Gallery", gallery_section(content)),))
-    assert 8e6 < len(made) < 14e6 and b"reduced to 177 pixels" in made
-    assert b"reduced to" not in build_page(content, (Section("gallery", "Gallery", gallery_section(make_content())),))
+    made = page_of(content, (Section("gallery", "Gallery", gallery_section(content)),))
+    assert 8e6 < len(made) < 14e6 and "reduced to 177 pixels" in made
+    assert "reduced to" not in page_of(content, (Section("gallery", "Gallery", gallery_section(make_content())),))
 
 
 def test_the_outcome_is_that_of_a_working_attack_alone():
@@ -205,7 +213,7 @@ def test_the_outcome_is_that_of_a_working_attack_alone():
 
 def test_a_choice_is_offered_only_where_pairs_differ_in_it():
     def selects(*items):
-        made = build_page(make_content(), (Section("gallery", "G", (Gallery(items, True),)),)).decode("utf-8")
+        made = page_of(make_content(), (Section("gallery", "G", (gallery(items, True),)),))
         return [a["name"] for a in Page(made).all("select")]
 
     item = replace(gallery_item(0, "fgsm", 8), cases=("average",))
@@ -215,7 +223,7 @@ def test_a_choice_is_offered_only_where_pairs_differ_in_it():
 
 
 def test_a_run_without_photographs_transforms_or_gallery_gives_a_page():
-    page = words_of(build_page(make_content(grids={}, has_photos=False, n_gallery=0)).decode("utf-8"))
+    page = words_of(page_of(make_content(grids={}, has_photos=False, n_gallery=0)))
     assert "No photograph has been judged yet." in page and "No pair was chosen for the gallery." in page
 
 
@@ -292,8 +300,8 @@ def acted_page():
     cases = [("average",), ("average", "prefiltered"), ("prefiltered",)]
     items = tuple(replace(item, cases=cases[place % 3]) for place, item in enumerate(items))
     wide = TextTable("wide", ("words",) * 9, (("more words",) * 9,), (1 / 9,) * 9)
-    said = (Section("summary", "Summary", (table, wide, Gallery(items, True))),)
-    return build_page(make_content(grids={}, title=HOSTILE), said).decode("utf-8")
+    said = (Section("summary", "Summary", (table, wide, gallery(items, True))),)
+    return page_of(make_content(grids={}, title=HOSTILE), said)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The report's page: what it says is the sections' own, in the PDF's order and with the PDF's numbers."""
+"""A document's page: what it says is the sections' own, in the PDF's order and with the PDF's numbers."""
 
 import itertools
 import re
@@ -7,16 +7,12 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from pipeline.report import blocks, figures, theme
-from pipeline.report.blocks import Block, Section
-from pipeline.report.content import ReportContent
-from pipeline.report.findings import HELD, NOT_HELD, Finding
-from pipeline.report.pages import band
-from pipeline.report.sections import sections
-from pipeline.report.web.pairs import gallery_html
-from pipeline.report.web.plots import inline_svg
-from pipeline.report.web.tables import table_html, text_table_html
-from pipeline.report.words import tied
+from pipeline.document import blocks, figures, theme
+from pipeline.document.blocks import Block, Finding, Head, Section
+from pipeline.document.formats import tied
+from pipeline.document.html.pairs import gallery_html
+from pipeline.document.html.plots import inline_svg
+from pipeline.document.html.tables import table_html, text_table_html
 
 _COLOURS = {
     "paper": "#ffffff",
@@ -41,15 +37,11 @@ _POLICY = (
 )
 
 
-def build_page(content: ReportContent, said: Sequence[Section] | None = None) -> bytes:
-    """Returns the report as one HTML file: the same bytes for the same content, and nothing in it asks for another file.
-
-    `said` is `sections(content)`, for a caller that has it already.
-    """
-    writer = _Writer(content.title)
-    parts = sections(content) if said is None else said
-    written = "".join(writer.section(part, place) for place, part in enumerate(parts, 1))
-    words, title = band(content), escape(content.title)
+def build_page(head: Head, sections: Sequence[Section]) -> bytes:
+    """Returns a document as one HTML file: the same bytes for the same content, and nothing in it asks for another file."""
+    writer = _Writer(head.title)
+    written = "".join(writer.section(part, place) for place, part in enumerate(sections, 1))
+    words, title = head.band, escape(head.title)
     text = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -110,7 +102,7 @@ class _Writer:
         }
 
     def section(self, part: Section, place: int) -> str:
-        """The first stands beneath the report's title and not beneath one of its own."""
+        """The first stands beneath the document's title and not beneath one of its own."""
         key = self._identifier(part.key)
         self.headings.append((key, part.title, []))
         heading = f"<h2>{place}&ensp;{escape(part.title)}</h2>" if place > 1 else f"<h1>{escape(self._title)}</h1>"
@@ -164,10 +156,9 @@ def _tiles(block: blocks.Tiles) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    kind = {HELD: "right", NOT_HELD: "wrong"}.get(finding.verdict, "open")
     lines = "".join(f"<li>{escape(tied(line))}</li>" for line in finding.evidence)
     evidence = f"<ul>{lines}</ul>" if lines else ""
     return (
-        f'<li><span class="verdict {kind}">{escape(finding.verdict)}</span><div><p>{escape(tied(finding.statement))} '
+        f'<li><span class="verdict {finding.mark}">{escape(finding.verdict)}</span><div><p>{escape(tied(finding.statement))} '
         f'<span class="quiet">{escape(finding.counted)}</span></p>{evidence}</div></li>'
     )

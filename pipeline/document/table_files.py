@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline.report.blocks import Section, TableBlock, TextTable
-from pipeline.report.tables import Cell, Column, group_spans
+from pipeline.document.blocks import Section, TableBlock, TextTable
+from pipeline.document.tables import Cell, Column, group_spans
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -1,11 +1,8 @@
 """What a table is: columns, cells and notes as plain text, and how it looks as text; its builders are in other files."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-from pipeline.report.words import attack_order, attack_title, epsilon_title
 
 TEXT_WIDTH = 100
 _GAP = 2
@@ -29,23 +26,9 @@ class Cell:
     note: str = ""
 
 
-class RowKey(NamedTuple):
-    """What a row of a table is about: a photo, or a cell; "" and 0 where it is about all of them.
-
-    `transform` tells what was counted: "photo" or "source" where it is destruction rates, else "accuracy" or "file".
-    """
-
-    case: str = ""
-    attack: str = ""
-    epsilon_8bit: int = 0
-    transform: str = ""
-    top_k: int = 0
-    photo: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as plain text; a rule is drawn above each row whose number is in `rules`. `keys`, if any, has one key a row."""
+    """A table as plain text; a rule is drawn above each row whose number is in `rules`. `keys`, if any, has one a row."""
 
     number: str
     title: str
@@ -53,41 +36,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     rules: frozenset[int] = frozenset()
-    keys: tuple[RowKey, ...] = ()
-
-
-def cell_table(
-    table_number: str,
-    title: str,
-    columns: Sequence[Column],
-    cells: Sequence[tuple[str, str, int]],
-    body: Sequence[Sequence[Cell]],
-    note: str,
-    transform: str = "file",
-    top_ks: Sequence[int] = (0,),
-) -> Table:
-    """Returns a table with method and ε in front of each row; the method is named once per run of rows, where a rule opens it.
-
-    `transform` and `top_ks`, which take turns, are those of the rows' keys.
-    """
-    rows, rules, previous = [], set(), ("", "", -1)
-    for cell, values in zip(cells, body, strict=True):
-        is_new_attack = cell[:2] != previous[:2]
-        if is_new_attack and rows:
-            rules.add(len(rows))
-        method = attack_title(cell[1]) if is_new_attack else ""
-        epsilon = epsilon_title(cell[2]) if cell != previous else ""
-        rows.append((Cell(method), Cell(epsilon), *values))
-        previous = cell
-    front = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True))
-    keys = tuple(RowKey(*cell, transform, top_ks[place % len(top_ks)]) for place, cell in enumerate(cells))
-    return Table(table_number, title, (*front, *columns), tuple(rows), note, frozenset(rules), keys)
-
-
-def ordered_cells(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    cells = set(cells)
-    order = attack_order(cell[1] for cell in cells)
-    return sorted(cells, key=lambda cell: (cell[0], order.index(cell[1]), -cell[2]))
+    keys: tuple[Hashable, ...] = ()
 
 
 def as_text(table: Table, width: int = TEXT_WIDTH) -> str:
@@ -119,12 +68,6 @@ def group_spans(columns: Sequence[Column]) -> list[tuple[int, int, str]]:
         else:
             spans.append((index, index + 1, column.group))
     return spans
-
-
-def points(share: float, digits: int) -> str:
-    """Returns a difference of two rates in points, with its sign."""
-    rounded = round(100 * share, digits)
-    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
 
 def _with_columns(table: Table, indices: Sequence[int]) -> Table:

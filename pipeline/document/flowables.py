@@ -1,4 +1,4 @@
-"""The report's building blocks on paper: tables with light rules, figures, tiles and verdicts."""
+"""A document's building blocks on paper: tables with light rules, figures, tiles and verdicts."""
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
@@ -12,12 +12,11 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph
 from reportlab.platypus import Table as PageTable
 
-from pipeline.report import theme
-from pipeline.report.findings import HELD, NOT_HELD
-from pipeline.report.summary import Tile
-from pipeline.report.tables import Cell, Table, group_spans, split_columns
-from pipeline.report.vector import Plot
-from pipeline.report.words import tied
+from pipeline.document import theme
+from pipeline.document.blocks import Finding, Tile
+from pipeline.document.formats import tied
+from pipeline.document.tables import Cell, Table, group_spans, split_columns
+from pipeline.document.vector import Plot
 
 FRAME_WIDTH = 170 * mm
 _TEXT_SIZE, _NOTE_SIZE, _PADDING = 7.4, 5.8, 5.0
@@ -124,16 +123,16 @@ class TileRow(Flowable):
 class Verdict(Flowable):
     """A finding's verdict as a shape and a word beside its statement and count."""
 
-    _SHAPES = {HELD: ("tick", theme.RIGHT), NOT_HELD: ("cross", theme.WRONG)}
+    _SHAPES = {"right": ("tick", theme.RIGHT), "wrong": ("cross", theme.WRONG), "open": ("dash", theme.QUIET)}
 
-    def __init__(self, verdict: str, statement: str, counted: str) -> None:
+    def __init__(self, finding: Finding) -> None:
         super().__init__()
-        self.verdict, self.statement_text, self.counted = verdict, statement, counted
+        self.finding = finding
         self.keepWithNext = 1
 
     def wrap(self, available_width: float, available_height: float) -> tuple[float, float]:
         self.text = prose(
-            f"{escape(self.statement_text)} <font size=7 color='{theme.QUIET}'>{escape(self.counted)}</font>",
+            f"{escape(self.finding.statement)} <font size=7 color='{theme.QUIET}'>{escape(self.finding.counted)}</font>",
             theme.styles()["statement"],
         )
         _, height = self.text.wrap(available_width - 30 * mm, available_height)
@@ -141,12 +140,12 @@ class Verdict(Flowable):
         return available_width, self.height
 
     def draw(self) -> None:
-        shape, colour = self._SHAPES.get(self.verdict, ("dash", theme.QUIET))
+        shape, colour = self._SHAPES[self.finding.mark]
         top = self.height - 2.4 * mm
         draw_mark(self.canv, shape, 1.8 * mm, top, 1.6 * mm, colour)
         self.canv.setFillColor(HexColor(colour))
         self.canv.setFont(theme.BOLD, 7.4)
-        self.canv.drawString(5 * mm, top - 2.6, self.verdict)
+        self.canv.drawString(5 * mm, top - 2.6, self.finding.verdict)
         self.text.drawOn(self.canv, 30 * mm, self.height - self.text.height)
 
 

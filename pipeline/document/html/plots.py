@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure as Plot
 from PIL import Image as PillowImage
 
-from pipeline.report import figures
-from pipeline.report.gallery import LOSSLESS_BELOW_PX, reduced_jpeg
+from pipeline.document import figures
+from pipeline.document.pictures import LOSSLESS_BELOW_PX, reduced_jpeg
 
 _PX_PER_PT = 96 / 72
 _LARGEST_SCALE = 1.5

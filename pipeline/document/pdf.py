@@ -1,4 +1,4 @@
-"""The report as a PDF: one function that turns a ReportContent into bytes, the same bytes for the same content."""
+"""A document as a PDF: one function that turns its sections into bytes, the same bytes for the same sections."""
 
 import io
 import re
@@ -13,13 +13,15 @@ from reportlab import rl_config
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, PageBreak, Paragraph, Preformatted
 
-from pipeline.report import figures, theme
-from pipeline.report.blocks import (
+from pipeline.document import figures, theme
+from pipeline.document.blocks import (
     Code,
     Figure,
+    Finding,
     Findings,
     Formula,
     Gallery,
+    Head,
     Prose,
     Section,
     Subheading,
@@ -27,37 +29,30 @@ from pipeline.report.blocks import (
     TextTable,
     Tiles,
 )
-from pipeline.report.content import ReportContent
-from pipeline.report.findings import Finding
-from pipeline.report.flowables import FRAME_WIDTH, Gap, TileRow, Together, Verdict, figure_block, prose, table_block, text_table
-from pipeline.report.gallery_row import GalleryRow
-from pipeline.report.pages import ContentsLine, Heading, ReportDocument, band
-from pipeline.report.sections import sections
-from pipeline.report.vector import Plot
+from pipeline.document.flowables import FRAME_WIDTH, Gap, TileRow, Together, Verdict, figure_block, prose, table_block, text_table
+from pipeline.document.pages import ContentsLine, Heading, PaperDocument
+from pipeline.document.picture_rows import PictureLine, rows_on_a_line
+from pipeline.document.vector import Plot
 
 _CODE_WIDTH = 112
 
 
-def build_report(content: ReportContent, said: Sequence[Section] | None = None) -> bytes:
-    """Returns the report as a PDF (A4, fonts embedded): the same bytes for the same content, with no date in them.
-
-    A run without photographs, transforms, one of the cases or any filled cell gives a shorter report that says so. `said` is
-    `sections(content)`, for a caller that has it already.
-    """
+def build_pdf(head: Head, sections: Sequence[Section]) -> bytes:
+    """Returns a document as a PDF (A4, fonts embedded): the same bytes for the same content, with no date in them."""
     theme.register_fonts()
     buffer = io.BytesIO()
-    document = ReportDocument(buffer, content.title, content.run, band(content))
+    document = PaperDocument(buffer, head)
     with _binary_streams():
-        document.build(_story(content.title, sections(content) if said is None else said))
+        document.build(_story(head.title, sections))
     return buffer.getvalue()
 
 
-def _story(title: str, said: Sequence[Section]) -> list[Flowable]:
+def _story(title: str, sections: Sequence[Section]) -> list[Flowable]:
     draw, styles = _Drawing(), theme.styles()
-    front, *others = said
+    front, *others = sections
     story: list[Flowable] = [Gap(6 * mm), Heading(escape(title), styles["title"], front.key, f"1  {front.title}")]
     story += draw.section(front)
-    story += [PageBreak(), Paragraph("Contents", styles["h1"]), *_contents(said), Gap(6 * mm)]
+    story += [PageBreak(), Paragraph("Contents", styles["h1"]), *_contents(sections), Gap(6 * mm)]
     for place, section in enumerate(others, 2):
         room = 100 * mm if len(section.blocks) > 1 else 40 * mm
         story.append(PageBreak() if section.on_new_page else CondPageBreak(room))
@@ -66,8 +61,8 @@ def _story(title: str, said: Sequence[Section]) -> list[Flowable]:
     return story
 
 
-def _contents(said: Sequence[Section]) -> Iterator[Flowable]:
-    for place, section in enumerate(said, 1):
+def _contents(sections: Sequence[Section]) -> Iterator[Flowable]:
+    for place, section in enumerate(sections, 1):
         yield ContentsLine(f"{place}  {section.title}", section.key, is_section=True)
         for turn, block in enumerate(section.blocks):
             if isinstance(block, Subheading):
@@ -124,15 +119,13 @@ def _finding(finding: Finding) -> list[Flowable]:
     style = theme.styles()["evidence"].clone("evidence_line", leftIndent=30 * mm)
     evidence: list[Flowable] = [prose(escape(line), style) for line in finding.evidence]
     kept = len(evidence) if len(evidence) <= 18 else 4
-    verdict = Verdict(finding.verdict, finding.statement, finding.counted)
-    return [Together([verdict, *evidence[:kept]]), *evidence[kept:], Gap(4.5 * mm)]
+    return [Together([Verdict(finding), *evidence[:kept]]), *evidence[kept:], Gap(4.5 * mm)]
 
 
 def _gallery(block: Gallery) -> list[Flowable]:
-    per_row = 1 if block.has_photos else 2
-    starts = range(0, len(block.items), per_row)
-    rows = (block.items[start : start + per_row] for start in starts)
-    return [Gap(2 * mm), *(GalleryRow(row, block.has_photos, block.largest_px) for row in rows)]
+    per_line = rows_on_a_line(block)
+    starts = range(0, len(block.rows), per_line)
+    return [Gap(2 * mm), *(PictureLine(block.rows[start : start + per_line], block) for start in starts)]
 
 
 def _code(block: Code) -> list[Flowable]:

@@ -1,4 +1,4 @@
-"""The report's pages: what stands in their margins, how they are counted, and what the PDF's outline holds."""
+"""The pages on paper: what stands in their margins, how they are counted, and what the PDF's outline holds."""
 
 import io
 from typing import Any
@@ -11,28 +11,14 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph
 
-from pipeline.records import PHOTO, SIMULATED
-from pipeline.report import theme
-from pipeline.report.content import ReportContent
-from pipeline.report.flowables import FRAME_WIDTH, fitted
+from pipeline.document import theme
+from pipeline.document.blocks import Head
+from pipeline.document.flowables import FRAME_WIDTH, fitted
 
 SIMULATED_BAND = "SIMULATED PHOTOGRAPHS · no paper, no camera"
 MIXED_BAND = "REAL AND SIMULATED PHOTOGRAPHS"
 _TOTAL_PAGES = "total-pages"
 _CONTENTS_SIZE = 8.6
-
-
-def band(content: ReportContent) -> str:
-    """Returns the words of the band that says simulated, "" where every photograph is a real one.
-
-    Photographs that other models judged count too: their answers may have been brought in from elsewhere.
-    """
-    origins = {*content.photo_origins, *(row.origin for row in content.transfer if row.transform == PHOTO)}
-    if not content.simulated:
-        return ""
-    if origins <= {SIMULATED}:
-        return SIMULATED_BAND
-    return f"{MIXED_BAND} · every table and figure of photographs says which"
 
 
 class Heading(Paragraph):
@@ -73,21 +59,21 @@ class ContentsLine(Flowable):
         canvas.doForm(canvas.page_form(self.key))
 
 
-class ReportDocument(BaseDocTemplate):
-    """A4 pages with the run's name above, page numbers beneath and, where it applies, a band across their top."""
+class PaperDocument(BaseDocTemplate):
+    """A4 pages with the name of what they are of above, page numbers beneath and, where it applies, a band across their top."""
 
-    def __init__(self, buffer: io.BytesIO, title: str, run: str, band_words: str) -> None:
+    def __init__(self, buffer: io.BytesIO, head: Head) -> None:
         super().__init__(
             buffer,
             pagesize=A4,
             invariant=1,
-            title=title,
+            title=head.title,
             author="",
-            subject=f"inkproof report of run {run}",
+            subject=f"inkproof report of run {head.name}",
             creator="inkproof",
             lang="en",
         )
-        self.run, self.band_words = run, band_words
+        self.head = head
         margin = theme.PAGE_MARGIN_MM * mm
         height = A4[1] - 2 * margin - 6 * mm
         frame = Frame(margin, margin, FRAME_WIDTH, height, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
@@ -106,15 +92,15 @@ class ReportDocument(BaseDocTemplate):
     def _furniture(self, canvas: Canvas, document: BaseDocTemplate) -> None:
         margin, (width, height) = theme.PAGE_MARGIN_MM * mm, A4
         canvas.saveState()
-        if self.band_words:
+        if self.head.band:
             canvas.setFillColor(HexColor(theme.BAND))
             canvas.rect(0, height - 9 * mm, width, 9 * mm, stroke=0, fill=1)
             canvas.setFillColor(HexColor(theme.BAND_INK))
             canvas.setFont(theme.BOLD, 8)
-            canvas.drawCentredString(width / 2, height - 6 * mm, self.band_words)
+            canvas.drawCentredString(width / 2, height - 6 * mm, self.head.band)
         canvas.setFont(theme.SANS, 7)
         canvas.setFillColor(HexColor(theme.QUIET))
-        canvas.drawString(margin, height - 16 * mm, fitted(self.run, theme.SANS, 7, 80 * mm))
+        canvas.drawString(margin, height - 16 * mm, fitted(self.head.name, theme.SANS, 7, 80 * mm))
         canvas.drawRightString(width - margin, height - 16 * mm, "inkproof")
         canvas.setStrokeColor(HexColor(theme.RULE))
         canvas.setLineWidth(0.4)
