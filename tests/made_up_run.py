@@ -8,19 +8,18 @@ import pypdfium2
 
 from pipeline.document.html import build_page
 from pipeline.document.pdf import build_pdf
-from pipeline.records import AccuracyRow, Capture, CellFill, Discard, Pair, RateRow
+from pipeline.records import Capture, CellFill, Discard, Pair, Rate
 from pipeline.report.content import (
     CaptureQuality,
     DatasetFacts,
     GalleryItem,
     GalleryView,
     ModelFacts,
-    ReferenceRate,
     ReportContent,
 )
 from pipeline.report.sections import head, sections
 from pipeline.statistics import wilson
-from pipeline.statistics.kurakin2016 import published_rates
+from pipeline.studies import study_named
 
 ATTACKS = ("fgsm", "bim", "illc")
 GRIDS = {
@@ -41,16 +40,19 @@ TOML = '# The small experiment.\nname = "small"\nseed = 7\n\n[model]\nname = "bu
 
 
 def rate(case, attack, epsilon, transform, value, k, n_hit, n, origin="simulated", n_images=None):
-    low, high = wilson(n_hit, n) or (None, None)
-    return RateRow(
-        case, attack, epsilon, transform, value, origin, k, n_hit, n, n_images or n, 0, n_hit / n if n else None, low, high
-    )
+    return _counted("destruction_rate", (case, attack, epsilon), (transform, value, origin), k, n_hit, n, n_images or n)
 
 
 def accuracy(case, attack, epsilon, variant, transform, k, n_correct, n, origin="simulated"):
-    low, high = wilson(n_correct, n) or (None, None)
-    share = n_correct / n if n else None
-    return AccuracyRow(case, attack, epsilon, variant, transform, None, origin, k, n_correct, n, 0, share, low, high)
+    return _counted(f"{variant}_accuracy", (case, attack, epsilon), (transform, None, origin), k, n_correct, n, n)
+
+
+def _counted(quantity, cell, condition, k, n_hit, n, n_images):
+    low, high = wilson(n_hit, n) or (None, None)
+    names = ("case", "attack", "epsilon_8bit", "transform", "parameter", "origin")
+    counts = {"n_hit": n_hit, "n_eligible": n, "rate": n_hit / n if n else None, "low": low, "high": high}
+    where = dict(zip(names, (*cell, *condition), strict=True))
+    return Rate(quantity=quantity, **where, top_k=k, n_images=n_images, n_discarded=0, **counts)
 
 
 def picture(seed, size=96):
@@ -209,9 +211,9 @@ def make_content(
         quality=tuple(quality),
         gallery=tuple(gallery),
         class_names=NAMES,
-        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
     )
-    return replace(content, **changes)
+    content = replace(content, **changes)
+    return replace(content, study=study_named(content.reproduces).part(content))
 
 
 def pages(pdf):

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.formats import span
 from pipeline.document.theme import INK, QUIET, RULE
-from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, ComparedRow, RateRow
+from pipeline.records import CASES, PHOTO, SOURCE, Comparison, Rate
 from pipeline.report.content import CaptureQuality, ReferenceRate, TransformAxis
 from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, cell_title
 
@@ -22,7 +22,7 @@ _VARIANT_STYLES = (("clean", "#0072b2", "o", -0.15), ("adversarial", "#d55e00", 
 
 
 @styled
-def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes: Iterable[TransformAxis] = ()) -> Figure:
+def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int, axes: Iterable[TransformAxis] = ()) -> Figure:
     """Returns the destruction rate over each digital transform's parameter, one panel a transform, for one case and ε.
 
     Solid lines are top-1 with a band for the 95 % Wilson interval, dashed ones top-5; the legend gives n eligible.
@@ -51,7 +51,7 @@ def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes
         if axis.neutral is not None:
             panel.axvline(axis.neutral, color=RULE, linewidth=0.8, zorder=0)
         panel.set(title=axis.title, xlabel=axis.label)
-        _rate_limits(panel, [row for row in rows if row.transform == name and row.destruction_rate is not None])
+        _rate_limits(panel, [row for row in rows if row.transform == name and row.rate is not None])
         panel.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
         if place % n_columns == 0:
             panel.set_ylabel("destruction rate")
@@ -66,7 +66,7 @@ def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes
 
 
 @styled
-def photo_rates(rows: Iterable[RateRow], published: Iterable[ReferenceRate] = (), reference: str = "") -> Figure:
+def photo_rates(rows: Iterable[Rate], published: Iterable[ReferenceRate] = (), reference: str = "") -> Figure:
     """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow).
 
     Args:
@@ -109,13 +109,13 @@ def photo_rates(rows: Iterable[RateRow], published: Iterable[ReferenceRate] = ()
 
 
 @styled
-def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
+def predicted_rates(rows: Iterable[Comparison]) -> Figure:
     """Returns measured destruction rates (filled) above the predicted ones (hollow) of each cell, with 95 % intervals."""
     rows = [row for row in rows if row.quantity == "destruction_rate"]
-    cells = _cells(rows)
+    cells = _cells(row.first for row in rows)
     cases = [case for case in CASES if any(row.case == case for row in rows)]
-    attacks = tuple(attack_order(row.attack for row in rows))
-    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+    attacks = tuple(attack_order(row.first.attack for row in rows))
+    found = {(row.case, row.first.attack, row.first.epsilon_8bit, row.top_k): row for row in rows}
     figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.5 * max(2, len(cells)))), layout="constrained")
     panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
     for panel, case in zip(panels, cases, strict=False):
@@ -138,13 +138,13 @@ def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
 
 
 @styled
-def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None) -> Figure:
+def accuracy_by_condition(rows: Iterable[Rate], origin: str | None = None) -> Figure:
     """Returns the top-1 accuracy of clean and adversarial images, as files and, where there are any, as photographs."""
     rows = [
         row
         for row in rows
         if row.top_k == 1
-        and row.accuracy is not None
+        and row.rate is not None
         and (row.transform == SOURCE or (row.transform == PHOTO and origin in (None, row.origin)))
     ]
     cells = _cells(rows)
@@ -156,15 +156,14 @@ def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None
         for place, (attack, epsilon) in enumerate(cells):
             for variant, colour, marker, shift in _VARIANT_STYLES:
                 points = [found.get((case, attack, epsilon, variant, transform)) for transform in (SOURCE, PHOTO)]
-                shown = [100 * row.accuracy for row in points if row]
+                shown = [100 * row.rate for row in points if row]
                 panel.plot(shown, [place + shift] * len(shown), color=colour, linewidth=1.0, alpha=0.5, zorder=2)
                 for row, face in zip(points, ("white", colour), strict=True):
                     if row:
-                        panel.plot(100 * row.accuracy, place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
+                        panel.plot(100 * row.rate, place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
         _cell_axis(panel, cells, panel is panels[0])
-        panel.set(
-            title=CASE_TITLES[case].capitalize(), xlabel=_n_label("top-1 accuracy", [r.n_images for r in rows if r.case == case])
-        )
+        counts = [row.n_eligible for row in rows if row.case == case]
+        panel.set(title=CASE_TITLES[case].capitalize(), xlabel=_n_label("top-1 accuracy", counts))
         panel.set_xlim(-2, 102)
     has_photos = any(row.transform == PHOTO for row in rows)
     handles = [
@@ -198,15 +197,15 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
     return figure
 
 
-def _curve(panel: Axes, rows: Sequence[RateRow], attack: str, attacks: tuple[str, ...], top_k: int) -> None:
-    rows = sorted((row for row in rows if row.destruction_rate is not None), key=lambda row: row.parameter)
+def _curve(panel: Axes, rows: Sequence[Rate], attack: str, attacks: tuple[str, ...], top_k: int) -> None:
+    rows = sorted((row for row in rows if row.rate is not None), key=lambda row: row.parameter)
     if not rows:
         return
     colour, marker = attack_style(attack, attacks)
     x = [row.parameter for row in rows]
     panel.plot(
         x,
-        [100 * row.destruction_rate for row in rows],
+        [100 * row.rate for row in rows],
         color=colour,
         marker=marker,
         linestyle=_TOP_LINES[top_k],
@@ -220,14 +219,14 @@ def _curve(panel: Axes, rows: Sequence[RateRow], attack: str, attacks: tuple[str
         panel.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
 
 
-def _rate_limits(panel: Axes, rows: Sequence[RateRow]) -> None:
+def _rate_limits(panel: Axes, rows: Sequence[Rate]) -> None:
     """A weak transform gets a closer scale, from a short list so that panels of one scale are easy to compare."""
-    highest = max((row.high if row.top_k == 1 else 1.1 * row.destruction_rate for row in rows), default=0.0)
+    highest = max((row.high if row.top_k == 1 else 1.1 * row.rate for row in rows), default=0.0)
     top = next(limit for limit in (25, 50, 101) if limit >= 100 * highest or limit > 100)
     panel.set_ylim(-0.02 * top, top + 0.01 * top)
 
 
-def _curve_handles(rows: Sequence[RateRow], attacks: tuple[str, ...]) -> list[Line2D]:
+def _curve_handles(rows: Sequence[Rate], attacks: tuple[str, ...]) -> list[Line2D]:
     handles = []
     for attack in attacks:
         colour, marker = attack_style(attack, attacks)
@@ -250,27 +249,23 @@ def _curve_handles(rows: Sequence[RateRow], attacks: tuple[str, ...]) -> list[Li
     return handles
 
 
-def _rate_dot(panel: Axes, row: RateRow | None, y: float, colour: str, top_k: int) -> None:
-    if row is None or row.destruction_rate is None:
+def _rate_dot(panel: Axes, row: Rate | None, y: float, colour: str, top_k: int) -> None:
+    if row is None or row.rate is None:
         panel.text(0, y, "n/a", va="center", fontsize=5.8, color=QUIET)
         return
     (line,) = panel.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=1.3, solid_capstyle="butt", zorder=2)
     line.set_linestyle(_TOP_LINES[top_k])
-    panel.plot(100 * row.destruction_rate, y, _TOP_MARKERS[top_k], color=colour, ms=4.2, zorder=3)
+    panel.plot(100 * row.rate, y, _TOP_MARKERS[top_k], color=colour, ms=4.2, zorder=3)
 
 
-def _two_dots(panel: Axes, row: ComparedRow | None, y: float, colour: str, top_k: int) -> None:
+def _two_dots(panel: Axes, row: Comparison | None, y: float, colour: str, top_k: int) -> None:
     if row is None or not row.n:
         panel.text(0, y, "n/a", va="center", fontsize=5.8, color=QUIET)
         return
-    sides = (
-        (row.measured, row.measured_low, row.measured_high, -0.08, colour, 1.3),
-        (row.predicted, row.predicted_low, row.predicted_high, 0.08, "white", 0.8),
-    )
-    for rate, low, high, shift, face, width in sides:
-        (line,) = panel.plot([100 * low, 100 * high], [y + shift] * 2, color=colour, linewidth=width, zorder=2)
+    for side, shift, face, width in ((row.second, -0.08, colour, 1.3), (row.first, 0.08, "white", 0.8)):
+        (line,) = panel.plot([100 * side.low, 100 * side.high], [y + shift] * 2, color=colour, linewidth=width, zorder=2)
         line.set_linestyle(_TOP_LINES[top_k])
-        panel.plot(100 * rate, y + shift, _TOP_MARKERS[top_k], color=colour, mfc=face, mew=0.9, ms=4.2, zorder=3)
+        panel.plot(100 * side.rate, y + shift, _TOP_MARKERS[top_k], color=colour, mfc=face, mew=0.9, ms=4.2, zorder=3)
 
 
 def _cell_axis(panel: Axes, cells: Sequence[tuple[str, int]], is_labelled: bool) -> None:
@@ -283,7 +278,8 @@ def _cell_axis(panel: Axes, cells: Sequence[tuple[str, int]], is_labelled: bool)
         panel.axhline(place - 0.5, color=RULE if is_new_attack else "#eef1f4", linewidth=0.6, zorder=0)
 
 
-def _cells(rows: Sequence[RateRow | AccuracyRow | ComparedRow]) -> list[tuple[str, int]]:
+def _cells(rows: Iterable[Rate]) -> list[tuple[str, int]]:
+    rows = list(rows)
     order = attack_order(row.attack for row in rows)
     return sorted({(row.attack, row.epsilon_8bit) for row in rows}, key=lambda cell: (order.index(cell[0]), -cell[1]))
 
