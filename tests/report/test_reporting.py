@@ -33,11 +33,11 @@ def paper_rows():
             for k in (1, 5):
                 d, n = getattr(row, f"{case}_top{k}") / 100, table.n_photographed
                 made = rate(case, row.attack, row.epsilon_8bit, "photo", None, k, round(d * n), n, "camera")
-                rates.append(replace(made, destruction_rate=d))
+                rates.append(replace(made, rate=d))
                 for transform in ("source", "photo"):
                     share = getattr(table, f"{transform}_clean_top{k}") / 100
                     made = accuracy(case, row.attack, row.epsilon_8bit, "clean", transform, k, round(share * n), n, "camera")
-                    accuracies.append(replace(made, accuracy=share))
+                    accuracies.append(replace(made, rate=share))
     return rates, accuracies
 
 
@@ -396,7 +396,7 @@ class TestDocument:
         assert "Paper & ink < pixels?" in text
         for row in content.rates:
             if row.transform == "photo":
-                assert percent(row.destruction_rate) in text
+                assert percent(row.rate) in text
                 assert f"{row.n_hit}/{row.n_eligible} · " in text
         for heading in ("Selection", "Results from photographs", "Results from digital transforms", "Gallery", "Capture quality"):
             assert heading in text
@@ -448,6 +448,6 @@ class TestDocument:
 
 def test_cells_that_are_all_alike_have_no_sturdiest():
     alike = (rate("average", "fgsm", 16, "photo", None, 1, 0, 5), rate("average", "bim", 16, "photo", None, 1, 0, 7))
-    other = replace(alike[0], attack="illc", n_hit=1, destruction_rate=0.2)
+    other = replace(alike[0], attack="illc", n_hit=1, rate=0.2)
     said = [any("sturdiest" in line for line in sentences(make_content(rates=rows))) for rows in (alike, (*alike, other))]
     assert said == [False, True]
