@@ -8,7 +8,10 @@ import pypdfium2
 
 from pipeline.document.html import build_page
 from pipeline.document.pdf import build_pdf
-from pipeline.records import Capture, CellFill, Discard, Pair, Rate
+from pipeline.evaluation.criteria import TopK
+from pipeline.evaluation.estimates import estimate, rate_of
+from pipeline.evaluation.outcomes import Condition, Question
+from pipeline.records import Capture, CellFill, Discard, Pair
 from pipeline.report.content import (
     CaptureQuality,
     DatasetFacts,
@@ -18,7 +21,6 @@ from pipeline.report.content import (
     ReportContent,
 )
 from pipeline.report.sections import head, sections
-from pipeline.statistics import wilson
 from pipeline.studies import study_named
 
 ATTACKS = ("fgsm", "bim", "illc")
@@ -40,19 +42,16 @@ TOML = '# The small experiment.\nname = "small"\nseed = 7\n\n[model]\nname = "bu
 
 
 def rate(case, attack, epsilon, transform, value, k, n_hit, n, origin="simulated", n_images=None):
-    return _counted("destruction_rate", (case, attack, epsilon), (transform, value, origin), k, n_hit, n, n_images or n)
+    return _rate("destruction_rate", (case, attack, epsilon), (transform, value, origin), k, n_hit, n, n_images or n)
 
 
 def accuracy(case, attack, epsilon, variant, transform, k, n_correct, n, origin="simulated"):
-    return _counted(f"{variant}_accuracy", (case, attack, epsilon), (transform, None, origin), k, n_correct, n, n)
+    return _rate(f"{variant}_accuracy", (case, attack, epsilon), (transform, None, origin), k, n_correct, n, n)
 
 
-def _counted(quantity, cell, condition, k, n_hit, n, n_images):
-    low, high = wilson(n_hit, n) or (None, None)
-    names = ("case", "attack", "epsilon_8bit", "transform", "parameter", "origin")
-    counts = {"n_hit": n_hit, "n_eligible": n, "rate": n_hit / n if n else None, "low": low, "high": high}
-    where = dict(zip(names, (*cell, *condition), strict=True))
-    return Rate(quantity=quantity, **where, top_k=k, n_images=n_images, n_discarded=0, **counts)
+def _rate(quantity, cell, condition, k, n_hit, n, n_images):
+    question = Question(quantity, cell, Condition(*condition), TopK(k))
+    return rate_of(question, estimate([True] * n_hit + [False] * (n - n_hit)), n_images, 0)
 
 
 def picture(seed, size=96):
