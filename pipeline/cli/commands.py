@@ -84,7 +84,7 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
 
 def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     """Sets another run beside one; --set and --seed are of the first, the other is taken as it was run."""
-    from pipeline.stages.against import write_against
+    from pipeline.cli.against import write_against
     from pipeline.stages.graph import check_done
 
     experiment, run, context = opened(options)
@@ -106,13 +106,13 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
 def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs as a table, or several."""
     from pipeline.document.tables import as_text
-    from pipeline.records import FlagRow, RateRow
+    from pipeline.records import FlagRow, Rate
     from pipeline.report.rate_tables import photo_rate_table
     from pipeline.report.run_flags import marked
     from pipeline.store import read_json, record_from
 
     counted = read_json(run.reports / "rates.json")
-    rows = [record_from(RateRow, row) for row in counted["destruction_rates"]]
+    rows = [record_from(Rate, row) for row in counted["destruction_rates"]]
     flags = [record_from(FlagRow, row) for row in counted["flags"]]
     origins = sorted({row.origin for row in rows if row.transform == "photo"})
     tables = [as_text(marked(photo_rate_table(rows, origin=origin), flags)) for origin in origins]

@@ -8,24 +8,21 @@ import numpy as np
 
 from pipeline.document.blocks import Block
 from pipeline.records import (
+    CAMERA,
     PHOTO,
-    AccuracyRow,
-    AgainstRow,
+    SIMULATED,
     Capture,
     CellFill,
-    ComparedRow,
-    ComparisonRow,
+    Comparison,
     Discard,
     FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
-    RateRow,
+    Rate,
     SurvivalCurve,
-    TransferRow,
+    Transfer,
 )
-
-SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +178,7 @@ class AgainstContent:
     differences: tuple[tuple[str, str, str], ...]
     facts: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
-    rows: tuple[AgainstRow, ...]
+    rows: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True)
@@ -208,18 +205,18 @@ class ReportContent:
     simulated: bool
     fills: tuple[CellFill, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    accuracies: tuple[AccuracyRow, ...] = ()
-    rates: tuple[RateRow, ...] = ()
+    accuracies: tuple[Rate, ...] = ()
+    rates: tuple[Rate, ...] = ()
     captures: tuple[Capture, ...] = ()
     discards: tuple[Discard, ...] = ()
     quality: tuple[CaptureQuality, ...] = ()
     gallery: tuple[GalleryItem, ...] = ()
     class_names: tuple[str, ...] = ()
     axes: tuple[TransformAxis, ...] = ()
-    compared: tuple[ComparedRow, ...] = ()
+    compared: tuple[Comparison, ...] = ()
     model_flags: tuple[ModelFlag, ...] | None = None
-    transfer: tuple[TransferRow, ...] = ()
-    comparisons: tuple[ComparisonRow, ...] = ()
+    transfer: tuple[Transfer, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     flags: tuple[FlagRow, ...] = ()
     survival: tuple[SurvivalCurve, ...] = ()
     explanations: Explanations | None = None
@@ -236,7 +233,7 @@ class ReportContent:
     @property
     def main_origin(self) -> str:
         """The origin that the front page speaks of: the camera where there is one, for nothing simulated stands in for it."""
-        return next(iter(self.photo_origins), SIMULATED if self.simulated else "camera")
+        return next(iter(self.photo_origins), SIMULATED if self.simulated else CAMERA)
 
     def __post_init__(self) -> None:
         photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO]

@@ -33,7 +33,7 @@ def predicted_section(content: ReportContent) -> tuple[Block, ...]:
     if not content.compared:
         return ()
     rows = [row for row in content.compared if row.quantity == "destruction_rate" and row.n]
-    n_alike = sum(row.difference_low <= 0 <= row.difference_high for row in rows)
+    n_alike = sum(row.low <= 0 <= row.high for row in rows)
     blocks: list[Block] = [
         Prose(
             "The same pages were photographed by a camera and by the simulator with the profile of this run. Each pair is "
@@ -71,11 +71,11 @@ def _photo_rate_figure(content: ReportContent, origin: str, remark: str) -> list
 
 def _accuracy_figure(content: ReportContent, origin: str | None) -> list[Block]:
     rows = [row for row in content.accuracies if row.transform in (SOURCE, PHOTO)]
-    if not any(row.accuracy is not None for row in rows):
+    if not any(row.rate is not None for row in rows):
         return []
     kind = {"camera": "real ", "simulated": "simulated "}[origin] if origin and len(content.photo_origins) > 1 else ""
     after = f", and what becomes of it in the {kind}photograph" if origin else ""
-    n = span(row.n_images for row in rows if row.top_k == 1 and row.accuracy is not None)
+    n = span(row.n_eligible for row in rows if row.top_k == 1 and row.rate is not None)
     caption = (
         f"Top-1 accuracy of clean and adversarial files{after}; {subject(content)}, n = {n} images a cell. "
         "The tables above hold the counts."

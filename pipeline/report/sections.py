@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
-from pipeline.records import PHOTO
+from pipeline.records import PHOTO, SIMULATED
 from pipeline.report.about_model import about_model
 from pipeline.report.against import against_section
 from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.report.content import ReportContent
 from pipeline.report.explanations import explanations_section
 from pipeline.report.front_page import front_page
 from pipeline.report.gallery import gallery_section

@@ -28,10 +28,7 @@ def _curves(content: ReportContent) -> list[Figure]:
         rows = [
             row
             for row in content.rates
-            if row.case == case
-            and row.transform not in (PHOTO, SOURCE)
-            and row.destruction_rate is not None
-            and row.parameter is not None
+            if row.case == case and row.transform not in (PHOTO, SOURCE) and row.rate is not None and row.parameter is not None
         ]
         for epsilon in sorted({row.epsilon_8bit for row in rows}, reverse=True):
             n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)

@@ -18,25 +18,24 @@ from pipeline.engine import Context
 from pipeline.evaluation.examples import Examples
 from pipeline.records import (
     PHOTO,
-    AccuracyRow,
+    SIMULATED,
     Candidate,
     Capture,
     CellFill,
-    ComparedRow,
-    ComparisonRow,
+    Comparison,
     Discard,
     FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
     Prediction,
-    RateRow,
+    Rate,
     ThresholdRow,
-    TransferRow,
+    Transfer,
     View,
 )
 from pipeline.report import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent
-from pipeline.report.content import SIMULATED, StudyPart
+from pipeline.report.content import StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
 from pipeline.settings import Experiment
@@ -107,7 +106,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     photographed = any(view.transform == PHOTO for view in views)
     captures = tuple(read_table(run.captures / "captures.parquet", Capture)) if photographed else ()
     discards = tuple(read_table(run.captures / "discards.parquet", Discard)) if photographed else ()
-    transfer = tuple(record_from(TransferRow, row) for row in rates.get("transfer", ()))
+    transfer = tuple(record_from(Transfer, row) for row in rates.get("transfer", ()))
     simulated = any(view.origin == SIMULATED for view in views if view.counts) or any(row.origin == SIMULATED for row in transfer)
     if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
         ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
@@ -131,17 +130,17 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         simulated=simulated,
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
         pairs=pairs,
-        accuracies=tuple(record_from(AccuracyRow, row) for row in rates["accuracies"]),
-        rates=tuple(record_from(RateRow, row) for row in rates["destruction_rates"]),
+        accuracies=tuple(record_from(Rate, row) for row in rates["accuracies"]),
+        rates=tuple(record_from(Rate, row) for row in rates["destruction_rates"]),
         captures=captures,
         discards=discards,
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
         transfer=transfer,
-        compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
+        compared=tuple(record_from(Comparison, row) for row in rates.get("predicted", ())),
         model_flags=_model_flags(selection),
-        comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
+        comparisons=tuple(record_from(Comparison, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
         reproduces=experiment.report.reproduces,
         findings=tuple(record_from(FindingRow, row) for row in rates["findings"]),

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from pipeline.document.formats import number, percent
-from pipeline.evaluation.judged import Cell, Condition
-from pipeline.records import SOURCE, AccuracyRow, RateRow
+from pipeline.evaluation.outcomes import Condition
+from pipeline.records import SOURCE, Cell, Rate
 from pipeline.report.findings import Check
 from pipeline.studies.testing import Side
 
@@ -19,16 +19,16 @@ class Rates:
     A comparison without rates to compare is None.
     """
 
-    def __init__(self, rates: Iterable[RateRow], accuracies: Iterable[AccuracyRow] = ()) -> None:
+    def __init__(self, rates: Iterable[Rate], accuracies: Iterable[Rate] = ()) -> None:
         self._rates = {
-            Side((row.case, row.attack, row.epsilon_8bit), (row.transform, row.parameter, row.origin), row.top_k): row
+            Side((row.case, row.attack, row.epsilon_8bit), Condition(row.transform, row.parameter, row.origin), row.top_k): row
             for row in rates
-            if row.destruction_rate is not None
+            if row.rate is not None
         }
         self._clean = {
             ((row.case, row.attack, row.epsilon_8bit), row.transform, "" if row.transform == SOURCE else row.origin): row
             for row in accuracies
-            if row.variant == "clean" and row.top_k == 1 and row.accuracy is not None
+            if row.variant == "clean" and row.top_k == 1 and row.rate is not None
         }
 
     def ordered(self, where: str, sides: Iterable[Side], sign: str) -> Check | None:
@@ -37,7 +37,7 @@ class Rates:
         if len(chain) < 2:
             return None
         steps = list(pairwise(chain))
-        is_held = all(_HOLDS[sign](a.destruction_rate, b.destruction_rate) for a, b in steps)
+        is_held = all(_HOLDS[sign](a.rate, b.rate) for a, b in steps)
         is_clear = all(a.high < b.low or b.high < a.low for a, b in steps)
         joint = f" {sign} " if is_held else ", "
         return Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear)
@@ -48,14 +48,14 @@ class Rates:
         held = [all(a <= b for a, b in pairwise(chain)) for chain in present if len(chain) > 1]
         return Check(where, f"{sum(held)} of {len(held)} {of_what}", sum(held), len(held)) if held else None
 
-    def highest(self, sides: Iterable[Side], by_size: bool = False) -> RateRow | None:
+    def highest(self, sides: Iterable[Side], by_size: bool = False) -> Rate | None:
         """Returns the highest rate; `by_size`: of equal ones that of the most attacks, else the first."""
         rows = [self._rates[side] for side in sides if side in self._rates]
-        return max(rows, key=lambda row: (row.destruction_rate, row.n_eligible * by_size), default=None)
+        return max(rows, key=lambda row: (row.rate, row.n_eligible * by_size), default=None)
 
     def rate(self, side: Side) -> float | None:
         """Returns one rate, None where nothing is eligible."""
-        return self._rates[side].destruction_rate if side in self._rates else None
+        return self._rates[side].rate if side in self._rates else None
 
     def mean(self, sides: Iterable[Side]) -> float | None:
         """Returns the mean of those that have a rate, None without any."""
@@ -67,15 +67,11 @@ class Rates:
         source, after = self._clean.get((cell, SOURCE, "")), self._clean.get((cell, photo[0], photo[2]))
         if not source or not after:
             return None
-        lost = round(100 * (source.accuracy - after.accuracy), 1)
-        counts = f"{_accuracy(source)} to {_accuracy(after)}: {number(lost)} points lost"
+        lost = round(100 * (source.rate - after.rate), 1)
+        counts = f"{told_rate(source)} to {told_rate(after)}: {number(lost)} points lost"
         return Check(where, counts, int(least <= lost <= most))
 
 
-def told_rate(row: RateRow) -> str:
+def told_rate(row: Rate) -> str:
     """Returns a rate with its counts."""
-    return f"{percent(row.destruction_rate)} ({row.n_hit}/{row.n_eligible})"
-
-
-def _accuracy(row: AccuracyRow) -> str:
-    return f"{percent(row.accuracy)} ({row.n_correct}/{row.n_images})"
+    return f"{percent(row.rate)} ({row.n_hit}/{row.n_eligible})"

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.evaluation.judged import Cell, Condition, Judged
-from pipeline.records import Pair
+from pipeline.evaluation.criteria import TOP_1, TopK
+from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.records import Cell, Pair
 from pipeline.statistics.one_sided import OneSided, at_least, at_most, loss_within, paired_less, stratified_less
 
 # A cell without a survivor speaks against "none destroys all" where its rate is surely above this.
@@ -41,27 +42,20 @@ class Tested(NamedTuple):
     parts: list[Part]
 
 
-class _Destroyed(NamedTuple):
-    image_id: str
-    pair_id: str
-    is_hit: bool
-    page: int | str
-
-
 class ImageTests:
     """The outcome of every image in every cell, and the tests that are made of them."""
 
-    def __init__(self, cells: Mapping[Cell, Sequence[Pair]], judged: Judged, is_shared: bool) -> None:
+    def __init__(self, cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, is_shared: bool) -> None:
         """Args:
         cells: the pairs of every (case, attack, epsilon_8bit).
         is_shared: whether cells were drawn from the same images; methods and strengths are then compared image by image.
         """
-        self.cells, self.photos, self.digital = list(cells), list(judged.photos), []
-        if judged.source is not None:
-            self.digital = [at for at in judged.conditions if at != judged.source and at not in judged.photos]
-        self._pairs, self._judged, self._is_shared = cells, judged, is_shared
-        self._working: dict[tuple[Cell, int], list[Pair]] = {}
-        self._known: dict[Side, dict[str, _Destroyed]] = {}
+        conditions = [at for at in outcomes.conditions if outcomes.source not in (None, at)]
+        self.photos = [at for at in conditions if at in outcomes.photos]
+        self.digital = [at for at in conditions if at not in outcomes.photos]
+        self.cells = list(cells)
+        self._pairs, self._outcomes, self._is_shared = cells, outcomes, is_shared
+        self._known: dict[Side, dict[str, Trial]] = {}
 
     def compared(self, steps: Mapping[str, Sequence[Step]], by_image: bool = True) -> Tested:
         """Tests that the first rate of every step is the lower, in each part by its key."""
@@ -93,19 +87,19 @@ class ImageTests:
     def clean_loss(self, cells: Iterable[Cell], photo: Condition, least: float, most: float) -> Part:
         """Tests that photographs cost the clean images between two shares of their accuracy (top-1)."""
         outcomes, images, pages = [], [], []
-        for pair in (pair for cell in cells for pair in self._pairs[cell]):
-            before = self._judged.right(pair, "clean", self._judged.source, 1)
-            after = self._judged.best(pair, "clean", photo)
-            if before and after:
-                outcomes.append((before[0], after.labels[0] == pair.true_label))
-                images.append(pair.image_id)
-                pages.append(after.page)
+        for cell in cells:
+            asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in (self._outcomes.source, photo)]
+            before, after = (self._outcomes.trial_of_each(question, self._pairs[cell]) for question in asked)
+            for image in (image for image in before if image in after):
+                outcomes.append((before[image].is_hit, after[image].is_hit))
+                images.append(image)
+                pages.append(after[image].page)
         return Part("", loss_within(outcomes, least, most, [images, pages]), set(images))
 
     def _paired(self, steps: Iterable[Step]) -> tuple[OneSided | None, set[str]]:
-        seen: dict[tuple, tuple[_Destroyed, _Destroyed]] = {}
+        seen: dict[tuple, tuple[Trial, Trial]] = {}
         for step in steps:
-            lower, higher = self._outcomes(step.lower), self._outcomes(step.higher)
+            lower, higher = self._trials(step.lower), self._trials(step.higher)
             for image in lower:
                 if image in higher:  # what was drawn for both cases is one observation
                     key = (step.lower.condition, step.lower.top_k, lower[image].pair_id, higher[image].pair_id)
@@ -117,9 +111,9 @@ class ImageTests:
 
     def _stratified(self, steps: Iterable[Step]) -> tuple[OneSided | None, set[str]]:
         """Tests sides that need not show the same images; an image drawn for two cases tells nothing of their difference."""
-        seen: dict[tuple, tuple[bool, _Destroyed, tuple]] = {}
+        seen: dict[tuple, tuple[bool, Trial, tuple]] = {}
         for step in steps:
-            lower, higher = ({row.pair_id: row for row in self._outcomes(side).values()} for side in step)
+            lower, higher = ({row.pair_id: row for row in self._trials(side).values()} for side in step)
             is_of_cases = step.lower.cell[0] != step.higher.cell[0]
             for is_higher, rows in ((False, lower), (True, higher)):
                 for pair_id, row in rows.items():
@@ -131,24 +125,14 @@ class ImageTests:
         ways = [images, pages] if any(pages) else [images]
         return stratified_less(sides, [row.is_hit for row in rows], strata, ways), set(images)
 
-    def _present(self, sides: Iterable[Side]) -> list[list[_Destroyed]]:
-        return [rows for side in sides if (rows := list(self._outcomes(side).values()))]
+    def _present(self, sides: Iterable[Side]) -> list[list[Trial]]:
+        return [rows for side in sides if (rows := list(self._trials(side).values()))]
 
-    def _outcomes(self, side: Side) -> dict[str, _Destroyed]:
+    def _trials(self, side: Side) -> dict[str, Trial]:
         """Returns, by image, whether each working attack of a cell was destroyed; several photographs of a page are one."""
         if side not in self._known:
-            cell, condition, top_k = side
-            if (cell, top_k) not in self._working:
-                self._working[cell, top_k] = [pair for pair in self._pairs[cell] if self._judged.works(pair, top_k)]
-            is_photo = condition in self._judged.photos
-            seen = ((pair, self._judged.best(pair, "adversarial", condition)) for pair in self._working[cell, top_k])
-            self._known[side] = {
-                pair.image_id: _Destroyed(
-                    pair.image_id, pair.pair_id, pair.true_label in view.labels[:top_k], view.page if is_photo else ""
-                )
-                for pair, view in seen
-                if view is not None
-            }
+            question = Question("destruction_rate", side.cell, side.condition, TopK(side.top_k))
+            self._known[side] = self._outcomes.trial_of_each(question, self._pairs[side.cell])
         return self._known[side]
 
 

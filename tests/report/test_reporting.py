@@ -277,7 +277,7 @@ class TestDocument:
         assert "Paper & ink < pixels?" in text
         for row in content.rates:
             if row.transform == "photo":
-                assert percent(row.destruction_rate) in text
+                assert percent(row.rate) in text
                 assert f"{row.n_hit}/{row.n_eligible} · " in text
         for heading in ("Selection", "Results from photographs", "Results from digital transforms", "Gallery", "Capture quality"):
             assert heading in text
@@ -329,6 +329,6 @@ class TestDocument:
 
 def test_cells_that_are_all_alike_have_no_sturdiest():
     alike = (rate("average", "fgsm", 16, "photo", None, 1, 0, 5), rate("average", "bim", 16, "photo", None, 1, 0, 7))
-    other = replace(alike[0], attack="illc", n_hit=1, destruction_rate=0.2)
+    other = replace(alike[0], attack="illc", n_hit=1, rate=0.2)
     said = [any("sturdiest" in line for line in sentences(make_content(rates=rows))) for rows in (alike, (*alike, other))]
     assert said == [False, True]

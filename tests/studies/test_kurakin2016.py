@@ -6,8 +6,8 @@ import pytest
 from made_up_run import ATTACKS, accuracy, make_content, rate
 
 from pipeline.document.tables import as_text
-from pipeline.evaluation.judged import Judged
-from pipeline.records import VERDICTS, AccuracyRow, FindingRow, Pair, Prediction, RateRow, View
+from pipeline.evaluation.outcomes import Outcomes
+from pipeline.records import VERDICTS, FindingRow, Pair, Prediction, Rate, View
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.report.rate_tables import photo_rate_table
@@ -51,8 +51,8 @@ class Images:
             self._view(image, "adversarial", pair_id, transform, parameter, place)
 
     def findings(self, is_shared=True) -> dict[tuple[str, str], FindingRow]:
-        judged = Judged(self._views.values(), self._predictions, self._pages)
-        return {(row.finding, row.part): row for row in study_named("").findings(ImageTests(self.cells, judged, is_shared))}
+        outcomes = Outcomes.of_model(self._views.values(), self._predictions, self._pages)
+        return {(row.finding, row.part): row for row in study_named("").findings(ImageTests(self.cells, outcomes, is_shared))}
 
     def _view(self, image, variant, pair_id, transform, parameter, place):
         key = f"{transform}{parameter}/{variant}/{pair_id or image}"
@@ -233,8 +233,8 @@ def content_of(finished, **changes) -> ReportContent:
             model=ModelFacts("builtin:signs", "", (112, 112), 32),
             dataset=DatasetFacts("builtin:signs", 40, 32),
             simulated=True,
-            accuracies=tuple(record_from(AccuracyRow, row) for row in tables["accuracies"]),
-            rates=tuple(record_from(RateRow, row) for row in tables["destruction_rates"]),
+            accuracies=tuple(record_from(Rate, row) for row in tables["accuracies"]),
+            rates=tuple(record_from(Rate, row) for row in tables["destruction_rates"]),
             findings=tuple(record_from(FindingRow, row) for row in tables["findings"]),
             reproduces="kurakin2016",
         ),
@@ -273,10 +273,10 @@ class TestBesideThePaper:
             ]
             if row.table == 3:
                 (mine,) = (r for r in found if r.transform == "photo")
-                assert (row.n_hit, row.n, row.rate) == (mine.n_hit, mine.n_eligible, mine.destruction_rate)
+                assert (row.n_hit, row.n, row.rate) == (mine.n_hit, mine.n_eligible, mine.rate)
             else:
                 (mine,) = found
-                assert (row.n_hit, row.n, row.rate) == (mine.n_correct, mine.n_images, mine.accuracy)
+                assert (row.n_hit, row.n, row.rate) == (mine.n_hit, mine.n_eligible, mine.rate)
             assert row.difference == (None if row.rate is None else pytest.approx(row.rate - row.paper))
 
     def test_tables_show_the_run_the_paper_and_the_difference(self, finished):
@@ -320,7 +320,7 @@ class TestBesideThePaper:
             for r in content.rates
             if (r.transform, r.case, r.attack, r.epsilon_8bit, r.top_k) == ("blur", "average", "fgsm", 16, 1)
         ]
-        highest = max(row.destruction_rate for row in blur)
+        highest = max(row.rate for row in blur)
         assert f"{100 * highest:.1f} %" in next(line for line in text.splitlines() if line.startswith("Gaussian blur"))
         assert "below 5 %" in " ".join(text.split())
 
@@ -349,11 +349,11 @@ def paper_s_own_run():
             for k in (1, 5):
                 d, n = getattr(row, f"{case}_top{k}") / 100, table.n_photographed
                 made = rate(case, row.attack, row.epsilon_8bit, "photo", None, k, round(d * n), n, "camera")
-                rates.append(replace(made, destruction_rate=d))
+                rates.append(replace(made, rate=d))
                 for transform in ("source", "photo"):
                     share = getattr(table, f"{transform}_clean_top{k}") / 100
                     made = accuracy(case, row.attack, row.epsilon_8bit, "clean", transform, k, round(share * n), n, "camera")
-                    accuracies.append(replace(made, accuracy=share))
+                    accuracies.append(replace(made, rate=share))
     return rates, accuracies
 
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from pipeline.document.blocks import Finding
 from pipeline.document.formats import number, percent
-from pipeline.evaluation.judged import Cell, Condition
-from pipeline.records import PHOTO, SOURCE, FindingRow
+from pipeline.evaluation.outcomes import Condition
+from pipeline.records import PHOTO, SOURCE, Cell, FindingRow
 from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
@@ -205,7 +205,7 @@ def _photometric(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         for key, of_part in sides.items():
             if worst := rates.highest(of_part):
                 counts = f"highest {told_rate(worst)}, {worst.case}, top-{worst.top_k}, at {number(worst.parameter or 0)}"
-                yield Check(titles[key], counts, int(worst.destruction_rate < PHOTOMETRIC_BOUNDS[key[1]]))
+                yield Check(titles[key], counts, int(worst.rate < PHOTOMETRIC_BOUNDS[key[1]]))
 
     return Claim(
         "photometric",
@@ -228,7 +228,7 @@ def _survivors(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         for transform, of_part in sides.items():
             if worst := rates.highest(of_part, by_size=True):
                 where = f"{cell_title(worst.attack, worst.epsilon_8bit)}, {worst.case}, top-{worst.top_k}"
-                yield Check(titles[transform], f"highest {told_rate(worst)}, {where}", int(worst.destruction_rate < 1))
+                yield Check(titles[transform], f"highest {told_rate(worst)}, {where}", int(worst.rate < 1))
 
     def test(images: ImageTests) -> Tested:
         parts = [images.survived(transform, of_part) for transform, of_part in sides.items()]

@@ -12,9 +12,9 @@ from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading,
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.tables import Table
 from pipeline.document.theme import INK, QUIET, RULE
-from pipeline.records import CASES, VERDICTS, FindingRow
+from pipeline.records import CASES, SIMULATED, VERDICTS, FindingRow
 from pipeline.report import rate_figures
-from pipeline.report.content import SIMULATED, ReferenceRate, ReportContent, StudyPart
+from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
 from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
 from pipeline.report.words import CASE_TITLES, attack_style
 from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.document.formats import interval, number, percent, points
 from pipeline.document.tables import Cell, Column, Table
-from pipeline.records import CASES, PHOTO, SOURCE, RateRow
+from pipeline.records import CASES, PHOTO, SOURCE, Rate
 from pipeline.report.cell_tables import cell_table
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of
@@ -63,14 +63,12 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     origin = content.main_origin
     ours = {
         (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): (
-            *(row.n_correct, row.n_images, row.accuracy, row.low, row.high),
+            *(row.n_hit, row.n_eligible, row.rate, row.low, row.high),
         )
         for row in content.accuracies
         if row.transform == SOURCE or (row.transform == PHOTO and row.origin == origin)
     } | {
-        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): (
-            *(row.n_hit, row.n_eligible, row.destruction_rate, row.low, row.high),
-        )
+        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): (*(row.n_hit, row.n_eligible, row.rate, row.low, row.high),)
         for row in content.rates
         if row.transform == PHOTO and row.origin == origin
     }
@@ -118,11 +116,9 @@ def figure_6_table(content: ReportContent) -> Table | None:
     return Table("R6", title, (*stubs, *columns), tuple(body), note, frozenset(rules)) if body else None
 
 
-def figure_6_rates(content: ReportContent) -> list[RateRow]:
+def figure_6_rates(content: ReportContent) -> list[Rate]:
     """Returns the destruction rates that are comparable to Fig. 6: its transforms and methods, random images at ε 16."""
-    rows = [
-        row for row in content.rates if row.transform in FIGURE_6 and row.attack in METHODS and row.destruction_rate is not None
-    ]
+    rows = [row for row in content.rates if row.transform in FIGURE_6 and row.attack in METHODS and row.rate is not None]
     cells = in_figure_6({(row.case, row.attack, row.epsilon_8bit) for row in rows})
     return [row for row in rows if (row.case, row.attack, row.epsilon_8bit) in cells]
 
@@ -176,15 +172,15 @@ def _beside(rows: Iterable[PaperRow | None]) -> list[Cell]:
     return cells
 
 
-def _highest(curve: Sequence[RateRow]) -> tuple[Cell, Cell]:
+def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
-    row = max(curve, key=lambda row: row.destruction_rate)
+    row = max(curve, key=lambda row: row.rate)
     counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
-    return Cell(percent(row.destruction_rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
+    return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
 
 
-def _scope(rows: Iterable[RateRow]) -> str:
+def _scope(rows: Iterable[Rate]) -> str:
     cells = [(row.case, row.epsilon_8bit) for row in rows]
     cases = " and ".join(CASE_TITLES[case] for case in CASES if any(cell[0] == case for cell in cells))
     return f"{cases}, ε {' and '.join(str(epsilon) for epsilon in sorted({cell[1] for cell in cells}))}"
