@@ -8,19 +8,20 @@ import pypdfium2
 
 from pipeline.document.html import build_page
 from pipeline.document.pdf import build_pdf
-from pipeline.records import AccuracyRow, Capture, CellFill, Discard, Pair, RateRow
+from pipeline.evaluation.criteria import TopK
+from pipeline.evaluation.estimates import estimate, rate_of
+from pipeline.evaluation.outcomes import Condition, Question
+from pipeline.records import Capture, CellFill, Discard, Pair
 from pipeline.report.content import (
     CaptureQuality,
     DatasetFacts,
     GalleryItem,
     GalleryView,
     ModelFacts,
-    ReferenceRate,
     ReportContent,
 )
 from pipeline.report.sections import head, sections
-from pipeline.statistics import wilson
-from pipeline.statistics.kurakin2016 import published_rates
+from pipeline.studies import study_named
 
 ATTACKS = ("fgsm", "bim", "illc")
 GRIDS = {
@@ -41,16 +42,16 @@ TOML = '# The small experiment.\nname = "small"\nseed = 7\n\n[model]\nname = "bu
 
 
 def rate(case, attack, epsilon, transform, value, k, n_hit, n, origin="simulated", n_images=None):
-    low, high = wilson(n_hit, n) or (None, None)
-    return RateRow(
-        case, attack, epsilon, transform, value, origin, k, n_hit, n, n_images or n, 0, n_hit / n if n else None, low, high
-    )
+    return _rate("destruction_rate", (case, attack, epsilon), (transform, value, origin), k, n_hit, n, n_images or n)
 
 
 def accuracy(case, attack, epsilon, variant, transform, k, n_correct, n, origin="simulated"):
-    low, high = wilson(n_correct, n) or (None, None)
-    share = n_correct / n if n else None
-    return AccuracyRow(case, attack, epsilon, variant, transform, None, origin, k, n_correct, n, 0, share, low, high)
+    return _rate(f"{variant}_accuracy", (case, attack, epsilon), (transform, None, origin), k, n_correct, n, n)
+
+
+def _rate(quantity, cell, condition, k, n_hit, n, n_images):
+    question = Question(quantity, cell, Condition(*condition), TopK(k))
+    return rate_of(question, estimate([True] * n_hit + [False] * (n - n_hit)), n_images, 0)
 
 
 def picture(seed, size=96):
@@ -209,9 +210,9 @@ def make_content(
         quality=tuple(quality),
         gallery=tuple(gallery),
         class_names=NAMES,
-        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
     )
-    return replace(content, **changes)
+    content = replace(content, **changes)
+    return replace(content, study=study_named(content.reproduces).part(content))
 
 
 def pages(pdf):

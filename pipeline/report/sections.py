@@ -5,19 +5,18 @@ from dataclasses import replace
 
 from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
-from pipeline.records import PHOTO
+from pipeline.records import PHOTO, SIMULATED
 from pipeline.report.about_model import about_model
 from pipeline.report.against import against_section
 from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.report.content import ReportContent
 from pipeline.report.explanations import explanations_section
 from pipeline.report.front_page import front_page
 from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read
 from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import photo_results, predicted_section
-from pipeline.report.reproduction import reproduction_section
 from pipeline.report.run_flags import flags_section, marked
 from pipeline.report.selection import selection_section
 from pipeline.report.settings_section import settings_section
@@ -29,7 +28,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("summary", "Summary", front_page, False),
     ("against", "Against another run", against_section, False),
     ("how-to-read", "How to read this report", how_to_read, False),
-    ("paper", "The paper beside this run", reproduction_section, False),
+    ("paper", "The paper beside this run", lambda content: content.study.beside, False),
     ("selection", "Selection", selection_section, False),
     ("model", "About the model", about_model, False),
     ("photographs", "Results from photographs", photo_results, False),

@@ -24,7 +24,7 @@ from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
 from pipeline.document.table_files import latex, table_files
 from pipeline.document.tables import Cell, Column, Table
 from pipeline.document.vector import draw_figure
-from pipeline.records import TransferRow
+from pipeline.records import Transfer
 from pipeline.report import rate_figures
 from pipeline.report.sections import band, sections
 
@@ -66,7 +66,7 @@ def everything():
 FIGURES = {
     "every kind of artist": everything,
     "curves": lambda: rate_figures.transform_curves(make_content().rates, "average", 16),
-    "photographs": lambda: rate_figures.photo_rates(make_content().rates, make_content().reference_rates),
+    "photographs": lambda: rate_figures.photo_rates(make_content().rates, make_content().study.rates),
 }
 
 ARTISTS = ("picture", "see-through mesh", "uneven mesh", "hatch", "dashes", "see-through", "clipped", "curved")
@@ -179,9 +179,9 @@ class TestDocument:
             assert "Nine" in page
 
     def test_the_band_says_mixed_where_imported_answers_are_about_real_prints(self, content):
-        real = TransferRow(
+        real = Transfer(
             **{
-                **dict.fromkeys(TransferRow.__dataclass_fields__, 0),
+                **dict.fromkeys(Transfer.__dataclass_fields__, 0),
                 "case": "average",
                 "attack": "fgsm",
                 "transform": "photo",

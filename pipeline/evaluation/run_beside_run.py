@@ -1,54 +1,22 @@
-"""Writes a run's report with another run beside it: two printers, two phones, two defences, two simulated cameras."""
+"""What a report says of another run beside its own: two printers, two phones, two defences, two simulated cameras."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.document.formats import count, listed
-from pipeline.engine import Context
-from pipeline.evaluation.judged import Judged, pages_of, pairs_by_cell
-from pipeline.evaluation.two_runs import Side, against_rows, is_paired, shared_images
-from pipeline.records import CASES, SOURCE, AgainstRow, Capture, Pair, Prediction, View
-from pipeline.report.against import against_sentences
-from pipeline.report.content import SIMULATED, AgainstContent
+from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
+from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
+from pipeline.records import CASES, SIMULATED, SOURCE, Capture, Cell, Pair, Prediction, View
+from pipeline.report.content import AgainstContent
 from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
-from pipeline.stages.report import report_content, write_report
-from pipeline.store import Run, csv_bytes, file_hash, locked, read_json, read_table, write_bytes, write_json
+from pipeline.store import Run, file_hash, read_json, read_table
 
-TOP_K = (1, 5)
 # What a run is called and how its report looks makes no difference between two runs.
 _NOT_TOLD = ("name", "base", "report")
-
-
-def write_against(
-    experiment: Experiment, run: Run, context: Context, other_experiment: Experiment, other: Run
-) -> tuple[Path, list[str]]:
-    """Writes `reports/<run>/against-<other>/`: the report, `comparison.csv` and `.json`; the run's own stay as they are.
-
-    Returns:
-        the folder, and the sentences that matter.
-
-    Raises:
-        WrongUse: both are the same run.
-        BadInput: the runs have other classes, or no cell in common.
-    """
-    against = compared_with(experiment, run, other_experiment, other)
-    content = report_content(experiment, run)
-    others = {row.second_origin for row in against.rows}
-    content = replace(content, against=against, simulated=content.simulated or SIMULATED in others)
-    folder = run.reports / f"against-{other.name}"
-    table = {"first": against.first, "second": against.second, "differences": against.differences, "notes": against.notes}
-    told = [sentence.replace("**", "") for sentence in against_sentences(against)]
-    with locked(run):
-        write_report(content, folder, context)
-        write_bytes(folder / "comparison.csv", csv_bytes(AgainstRow, against.rows))
-        write_json(folder / "comparison.json", {**table, "sentences": told, "rows": against.rows})
-    return folder, told
 
 
 def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment, other: Run) -> AgainstContent:
@@ -79,7 +47,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
         differences=tuple(differences),
         facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
         notes=tuple(_notes(names, first, second, common)),
-        rows=tuple(against_rows(first, second, TOP_K)),
+        rows=tuple(run_comparisons(first, second)),
     )
 
 
@@ -101,7 +69,7 @@ def _side(experiment: Experiment, run: Run) -> Side:
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
     cells = pairs_by_cell(experiment, read_table(run.printouts / "pairs.parquet", Pair))
     files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
-    return Side(cells, Judged(views, predictions, pages_of(run, views)), files)
+    return Side(cells, Outcomes.of_model(views, predictions, pages_of(run, views)), files)
 
 
 def _settings(experiment: Experiment, run: Run) -> dict[str, Any]:
@@ -128,15 +96,15 @@ def _facts(run: Run, side: Side, selection: Mapping[str, Any]) -> dict[str, str]
     captures = [
         capture
         for capture in read_table(run.captures / "captures.parquet", Capture)
-        if capture.counts and capture.origin == side.photo[2]
+        if capture.counts and capture.origin == side.photo.origin
     ]
-    kind = "simulated photograph" if side.photo[2] == SIMULATED else "real photograph"
+    kind = "simulated photograph" if side.photo.origin == SIMULATED else "real photograph"
     devices = sorted({capture.device or "unknown device" for capture in captures})
     printed = file_hash(run.pdf)[:12] if run.pdf.is_file() else "on a screen"
     return facts | {"photographs": count(len(captures), kind), "taken with": listed(devices), "printed pages": printed}
 
 
-def _notes(names: tuple[str, str], first: Side, second: Side, common: list[tuple[str, str, int]]) -> Iterator[str]:
+def _notes(names: tuple[str, str], first: Side, second: Side, common: list[Cell]) -> Iterator[str]:
     for case in CASES:
         cells = [cell for cell in common if cell[0] == case]
         if cells:
@@ -154,7 +122,7 @@ def _notes(names: tuple[str, str], first: Side, second: Side, common: list[tuple
         if alone:
             yield f"Only in {name}, and not compared: {listed(alone)}."
     photos = [side.photo for side in (first, second)]
-    if all(photos) and photos[0][2] != photos[1][2]:
+    if all(photos) and photos[0].origin != photos[1].origin:
         yield "The photographs of the one run are real and those of the other simulated."
     elif not all(photos):
         yield "Photographs are not compared, for not both runs have any."
