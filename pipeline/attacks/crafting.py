@@ -13,13 +13,12 @@ from pipeline.datasets import Dataset, open_dataset
 from pipeline.engine import Context
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.models.classifier import Classifier
-from pipeline.records import Candidate
+from pipeline.records import TOP, Candidate
 from pipeline.settings import AttackSettings, Experiment
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
-TOP = 5
 # built-in signs come with their classes in turn
 _N_CLASSES_IN_TURN = 32
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise
 
-from pipeline.evaluation.judged import Cell, Condition, Hit, Judged
-from pipeline.records import ComparisonRow, Pair
+from pipeline.evaluation.judged import Condition, Hit, Judged
+from pipeline.records import Cell, ComparisonRow, Pair
 from pipeline.statistics import compare_paired, holm
 
 

@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pipeline.records import PHOTO, SOURCE, Capture, Pair, Prediction, View
+from pipeline.records import PHOTO, SOURCE, Capture, Cell, Pair, Prediction, View
 from pipeline.settings import Experiment
 from pipeline.store import Run, read_table
 
-Cell = tuple[str, str, int]
 Condition = tuple[str, float | None, str]
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.evaluation.judged import Cell, Hit, Judged
-from pipeline.physical.registration.photo_reading import SIMULATED
-from pipeline.records import COMPARED, ComparedRow, Pair
+from pipeline.evaluation.judged import Hit, Judged
+from pipeline.records import COMPARED, SIMULATED, Cell, ComparedRow, Pair
 from pipeline.statistics import cluster_interval, compare_paired
 
 

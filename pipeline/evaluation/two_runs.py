@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.evaluation.judged import Cell, Condition, Hit, Judged
-from pipeline.records import PHOTO, SOURCE, AgainstRow, Pair
+from pipeline.evaluation.judged import Condition, Hit, Judged
+from pipeline.records import PHOTO, SOURCE, AgainstRow, Cell, Pair
 from pipeline.statistics import compare_independent, compare_paired, effective_number, holm, wilson
 
 _PHOTO_QUANTITIES = ("destruction_rate", "clean_accuracy", "adversarial_accuracy")

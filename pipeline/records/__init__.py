@@ -9,6 +9,7 @@ from pipeline.records.comparisons import (
     COMPARED,
     COMPARED_QUANTITIES,
     COMPARISONS,
+    LEVEL,
     PAIRINGS,
     AgainstRow,
     ComparedRow,
@@ -33,8 +34,8 @@ from pipeline.records.flags import (
 from pipeline.records.pages import CORNERS, Fiducial, Mark, Patch, Placement, Printout, Tag
 from pipeline.records.photos import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard
 from pipeline.records.rates import INTERVALS, AccuracyRow, MatrixCell, RateRow, TransferRow
-from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, CellFill, Pair, Selected
-from pipeline.records.views import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Prediction, View
+from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, Cell, CellFill, Pair, Selected
+from pipeline.records.views import ATTACKED_MODEL, PHOTO, SIMULATED, SOURCE, TOP, Judgement, Prediction, View
 
 __all__ = [
     "AGAINST_TABLES",
@@ -51,6 +52,7 @@ __all__ = [
     "CROP_FLAGS",
     "Candidate",
     "Capture",
+    "Cell",
     "CellFill",
     "ComparedRow",
     "ComparisonRow",
@@ -67,6 +69,7 @@ __all__ = [
     "FlagText",
     "INTERVALS",
     "Judgement",
+    "LEVEL",
     "LOW_RESOLUTION_PX",
     "MANY_DISCARDS",
     "MODEL_FLAGS",
@@ -87,9 +90,11 @@ __all__ = [
     "ROUNDING",
     "RUN_FLAGS",
     "RateRow",
+    "SIMULATED",
     "SOURCE",
     "Selected",
     "SurvivalCurve",
+    "TOP",
     "Tag",
     "ThresholdRow",
     "TransferRow",

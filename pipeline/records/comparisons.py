@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# Of a two-sided test, after correction.
+LEVEL = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 VARIANTS = ("clean", "adversarial")
 CASES = ("average", "prefiltered")
+# Case, attack and epsilon: what a rate is counted over.
+Cell = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)

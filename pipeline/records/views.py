@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 PHOTO = "photo"
 SOURCE = "source"
+# The origin of what the simulated printer and camera made; of a real photograph it is "camera".
+SIMULATED = "simulated"
+# How many of the likeliest labels are kept.
+TOP = 5
 # What the model under test is called where others judge beside it.
 ATTACKED_MODEL = "attacked model"
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from pipeline.records import AGAINST_TABLES, CASES, PHOTO, SOURCE, AgainstRow
+from pipeline.records import AGAINST_TABLES, CASES, LEVEL, PHOTO, SIMULATED, SOURCE, AgainstRow
 from pipeline.report.against_figure import against_figure
 from pipeline.report.blocks import Block, Figure, TableBlock, TextTable, plain
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, p_text
-from pipeline.report.content import SIMULATED, AgainstContent, ReportContent
+from pipeline.report.comparisons import QUANTITY_TITLES, p_text
+from pipeline.report.content import AgainstContent, ReportContent
 from pipeline.report.tables import Cell, Column, Table, points
 from pipeline.report.words import CASE_TITLES, NOTHING_ELIGIBLE, axis_of, cell_title, count, interval, listed, number, percent
 

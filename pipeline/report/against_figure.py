@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.records import AgainstRow
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES
+from pipeline.records import LEVEL, AgainstRow
+from pipeline.report.comparisons import QUANTITY_TITLES
 from pipeline.report.figures import WIDTH_IN, styled
 from pipeline.report.theme import INK, QUIET, RULE
 from pipeline.report.words import attack_order, cell_title

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.records import CASES, PHOTO, ComparisonRow
+from pipeline.records import CASES, LEVEL, PHOTO, ComparisonRow
 from pipeline.report.blocks import Block, TableBlock, plain
 from pipeline.report.content import ReportContent
 from pipeline.report.tables import Cell, Column, Table, points
 from pipeline.report.words import CASE_TITLES, NO_ROW, attack_title, cell_title, count, percent
 
-LEVEL = 0.05
 KIND_TITLES = {
     "method": "methods at the same ε",
     "epsilon": "neighbouring ε of one method",

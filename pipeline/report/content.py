@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.records import (
     PHOTO,
+    SIMULATED,
     AccuracyRow,
     AgainstRow,
     Capture,
@@ -23,8 +24,6 @@ from pipeline.records import (
     SurvivalCurve,
     TransferRow,
 )
-
-SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SOURCE, MatrixCell, TransferRow
+from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, MatrixCell, TransferRow
 from pipeline.report import figures, theme
 from pipeline.report.blocks import Block, Figure, TableBlock, plain
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.report.content import ReportContent
 from pipeline.report.rate_tables import interval_words
 from pipeline.report.tables import Cell, Column, Table
 from pipeline.report.words import (

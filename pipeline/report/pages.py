@@ -11,9 +11,9 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph
 
-from pipeline.records import PHOTO
+from pipeline.records import PHOTO, SIMULATED
 from pipeline.report import theme
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.report.content import ReportContent
 from pipeline.report.flowables import FRAME_WIDTH, fitted
 
 SIMULATED_BAND = "SIMULATED PHOTOGRAPHS · no paper, no camera"

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.records import CASES, FINDING_TESTS, FINDINGS, VERDICTS, FindingRow, PaperRow
+from pipeline.records import CASES, FINDING_TESTS, FINDINGS, SIMULATED, VERDICTS, FindingRow, PaperRow
 from pipeline.report import figures, rate_figures
 from pipeline.report.blocks import Block, Figure, Subheading, TableBlock, TextTable, plain
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.report.content import ReportContent
 from pipeline.report.paper_tables import figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.report.tables import Table
 from pipeline.report.theme import INK, QUIET, RULE, attack_style

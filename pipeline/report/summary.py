@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, Capture, Discard, RateRow
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, AccuracyRow, Capture, Discard, RateRow
+from pipeline.report.content import ReportContent
 from pipeline.report.words import (
     CASE_TITLES,
     NOTHING_ELIGIBLE,

@@ -10,9 +10,9 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.engine import Context
 from pipeline.evaluation.judged import Judged, pages_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, against_rows, is_paired, shared_images
-from pipeline.records import CASES, SOURCE, AgainstRow, Capture, Pair, Prediction, View
+from pipeline.records import CASES, SIMULATED, SOURCE, AgainstRow, Capture, Pair, Prediction, View
 from pipeline.report.against import against_sentences
-from pipeline.report.content import SIMULATED, AgainstContent
+from pipeline.report.content import AgainstContent
 from pipeline.report.words import cell_title, count, listed
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text

@@ -17,8 +17,8 @@ from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
-from pipeline.records import Candidate, ExplainedView, Pair, Prediction, View
-from pipeline.report.content import SIMULATED, ExplainedPair, ExplainedPicture, Explanations
+from pipeline.records import SIMULATED, Candidate, ExplainedView, Pair, Prediction, View
+from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.heat import heat_picture, scale_of
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome

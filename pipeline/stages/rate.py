@@ -10,10 +10,10 @@ from pipeline.evaluation.judged import Condition, Judged, pages_of, pairs_by_cel
 from pipeline.evaluation.judges.counting import attacked_judgements, transfer_rows
 from pipeline.evaluation.judges.imported import imported_judgements
 from pipeline.evaluation.predicted_rates import compared_rates
-from pipeline.physical.registration.photo_reading import SIMULATED
 from pipeline.records import (
     ATTACKED_MODEL,
     PHOTO,
+    SIMULATED,
     SOURCE,
     VARIANTS,
     AccuracyRow,

@@ -12,6 +12,7 @@ from pipeline.engine import Context
 from pipeline.evaluation.examples import Examples
 from pipeline.records import (
     PHOTO,
+    SIMULATED,
     AccuracyRow,
     Candidate,
     Capture,
@@ -40,7 +41,6 @@ from pipeline.report import (
     figures,
 )
 from pipeline.report.blocks import Figure
-from pipeline.report.content import SIMULATED
 from pipeline.report.document import build_report
 from pipeline.report.sections import sections
 from pipeline.report.summary import sentences

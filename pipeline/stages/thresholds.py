@@ -9,14 +9,12 @@ from pipeline.engine import Context
 from pipeline.evaluation.judged import Judged
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
-from pipeline.records import Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
+from pipeline.records import Cell, Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.stages.outcome import Outcome
 from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
 from pipeline.transforms.thresholds import Direction, Found, Subject, directions_of, find_thresholds
-
-Cell = tuple[str, str, int]
 
 
 def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:

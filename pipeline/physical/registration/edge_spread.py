@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pipeline.images.colour import linear_levels
 from pipeline.physical.fiducials import N_CELLS, N_MODULES
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Tag
@@ -23,8 +24,7 @@ _FIRST_SIGMA_PX, _SIGMA_RANGE_PX = 1.2, (0.1, 12.0)
 _N_STEPS, _MAX_LOG_STEP, _ENOUGH_GAIN = 15, 0.5, 1e-3
 # of white light: less contrast and more misfit are something else than a printed edge
 _MIN_CONTRAST, _MAX_MISFIT = 0.02, 0.15
-_LINEAR = np.arange(256) / 255
-_LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4)
+_LIGHT = linear_levels()
 
 # px across the edges, linear light, number of photo pixels (one value a bin each), px per module
 _Strip = tuple[np.ndarray, np.ndarray, np.ndarray, float]
@@ -88,7 +88,7 @@ def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag,
         h = modules_from_photo
         depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
         places = [(h[axis, 0] * x + h[axis, 1] * y + h[axis, 2]) / depth for axis in (0, 1)]
-        light = _LINEAR[photo_grey[top:bottom, left:right]]
+        light = _LIGHT[photo_grey[top:bottom, left:right]]
         # a step along x or y of the photo, in modules, at the square's middle: its norm is modules per px across the edge
         middle = np.linalg.inv(h) @ [(low + high) / 2, (low + high) / 2, 1]
         slopes = (h[:2, :2] - np.outer([(low + high) / 2] * 2, h[2, :2])) / (h[2] @ (middle / middle[2]))

@@ -32,11 +32,10 @@ from pipeline.physical.registration import (
     strip_correction,
 )
 from pipeline.physical.simulator import is_simulated
-from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
+from pipeline.records import CORNERS, PHOTO, SIMULATED, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store import write_bytes
 
-SIMULATED = "simulated"
 _CAPTURE_ID_CHARS = 12
 _OVERLAY_QUALITY = 85
 _NAME_CHARS = 60

@@ -6,17 +6,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.evaluation.judged import Condition, Judged
-from pipeline.records import VERDICTS, FindingRow, Pair
+from pipeline.records import LEVEL, VERDICTS, Cell, FindingRow, Pair
 from pipeline.report.words import attack_title, axis_of
 from pipeline.statistics.kurakin2016 import ITERATIVE, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.statistics.one_sided import OneSided, at_least, at_most, loss_within, paired_less, stratified_less
 from pipeline.statistics.paired import holm
 
-LEVEL = 0.05
 LEAST_LOSS, MOST_LOSS = 0.01, 0.11
 # A cell without a survivor speaks against "none destroys all" where its rate is surely above this.
 NEARLY_ALL = 0.95
-Cell = tuple[str, str, int]
 Cells = Mapping[Cell, Sequence[Pair]]
 
 
