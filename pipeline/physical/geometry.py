@@ -224,6 +224,7 @@ def _direct_linear_transform(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
 
 
 def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+    """Levenberg-Marquardt of our own: every crop's pixels hang on its last digits, which no other SciPy shall change."""
     damping, residual = 1e-6, (apply_homography(h, src) - dst).ravel()
     homogeneous = np.column_stack([src, np.ones(len(src))])
     for _ in range(_REFINEMENTS):

@@ -88,7 +88,7 @@ class TestOneSided:
         outcomes = [(True, False)] * n_lost + [(False, True)] * 2 + [(True, True)] * (95 - n_lost) + [(False, False)] * 3
         found = loss_within(outcomes, 0.01, 0.11, [range(100)])
         ends = paired_difference(95 - n_lost, n_lost, 2, 3, 1 - min(found.p, found.p_against))
-        assert min(abs(end - bound) for end in ends for bound in (0.01, 0.11)) < 1e-6
+        assert min(abs(end - bound) for end in ends for bound in (0.01, 0.11)) < 1e-9
         assert found.difference == pytest.approx((n_lost - 2) / 100)
 
     def test_a_loss_in_the_middle_holds_and_one_outside_does_not(self):
