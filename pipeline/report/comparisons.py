@@ -9,7 +9,6 @@ from pipeline.records import CASES, PHOTO, Comparison
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_title, cell_title
 
-LEVEL = 0.05
 KIND_TITLES = {
     "method": "methods at the same ε",
     "epsilon": "neighbouring ε of one method",

@@ -9,8 +9,6 @@ from pipeline.statistics.paired import holm
 from pipeline.studies.evidence import Rates
 from pipeline.studies.testing import ImageTests, Part, Tested
 
-LEVEL = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_2, PAPER_TABLE_3
 
 from pipeline.evaluation.comparing import comparisons
 from pipeline.evaluation.criteria import TOP_1, TOP_5, TopK
@@ -30,6 +29,7 @@ from pipeline.records import (
 )
 from pipeline.statistics import cluster_interval, wilson
 from pipeline.store import csv_bytes, json_bytes, record_from
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_2, PAPER_TABLE_3
 
 CELL = ("average", "bim", 8)
 RIGHT, WRONG = (0, 1, 2, 3, 4), (9, 8, 7, 6, 5)
