@@ -37,16 +37,17 @@ def setting(default: Any, doc: str, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True)
 class Described:
-    """One setting for a person: `default` is None where it has to be given."""
+    """One setting for a person: its type, `default` (None where it has to be given), meaning and unit."""
 
     name: str
+    kind: Any
     default: Any
     doc: str
     unit: str
 
     @property
     def text(self) -> str:
-        """The explanation, with the unit."""
+        """The meaning, with the unit."""
         return self.doc + (f" Unit: {self.unit}." if self.unit else "")
 
 
@@ -58,4 +59,4 @@ def described(kind: type) -> list[Described]:
 def _described(name: str, item: FieldInfo) -> Described:
     extra = item.json_schema_extra if isinstance(item.json_schema_extra, dict) else {}
     default = None if item.is_required() else item.get_default(call_default_factory=True, validated_data={})
-    return Described(name, default, item.description or "", str(extra.get("unit", "")))
+    return Described(name, item.annotation, default, item.description or "", str(extra.get("unit", "")))
