@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.attacks.minimum_norm import MinimumNormAttack as CarliniAttack
-from pipeline.attacks.minimum_norm import Problem, each, sums
+from pipeline.attacks.minimum_norm import MinimumNormAttack as CarliniAttack, Problem, each, sums
 
 __all__ = ["CarliniAttack", "Problem", "Variables", "each", "sums"]
 

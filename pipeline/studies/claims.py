@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.records import VERDICTS, FindingRow
+from pipeline.records import LEVEL, VERDICTS, FindingRow
 from pipeline.report.findings import Check
 from pipeline.statistics.paired import holm
 from pipeline.studies.evidence import Rates
