@@ -1,6 +1,7 @@
 """The documentation of everything that an experiment file can say, as Markdown, from the settings themselves."""
 
 from pipeline.attacks import ATTACKS
+from pipeline.core.registry import load
 from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described
 from pipeline.settings.writing import toml_value
 
@@ -24,17 +25,17 @@ def settings_page() -> str:
     for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings), ("[judges]", JudgeSettings)]:
         lines += ["", f"## [{name}]", "", kind.__doc__ or "", "", *_HEAD]
         lines += _rows(kind)
-    for name, entry in ATTACKS.items():
-        if entry.options:
+    for name, spec in ATTACKS.own.items():
+        if spec.options:
             lines += [
                 "",
                 f"## Options of `{name}`",
                 "",
-                f"`options = {{ … }}` in its [[attacks]] entry: {entry.summary}.",
+                f"`options = {{ … }}` in its [[attacks]] entry: {spec.summary}.",
                 "",
                 *_HEAD,
             ]
-            lines += _rows(entry.options)
+            lines += _rows(load(spec.options))
     lines += [
         "",
         "## [transforms]",

@@ -1,88 +1,78 @@
-"""Digital transforms by name, each with one parameter and the values that Kurakin et al. (2016, Fig. 6) show on its axis."""
+"""Digital transforms by name, each with one parameter."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from pipeline.core.registry import Registry
+from pipeline.transforms.spec import TransformSpec, Way
 
-import numpy as np
+_OWN = (
+    TransformSpec(
+        "brightness",
+        title="Brightness",
+        axis="added, 8-bit units",
+        does="a constant added to every pixel",
+        grid=(-30, -20, -10, 0, 10, 20, 30),
+        minimum=-255,
+        maximum=255,
+        function="pipeline.transforms.photometric:add_brightness",
+        on_tensors="pipeline.transforms.photometric:brightness_on_tensors",
+        ways=(Way("down", 0, (-10, -20, -40, -60, -80)), Way("up", 0, (10, 20, 40, 60, 80))),
+        neutral=0.0,
+    ),
+    TransformSpec(
+        "contrast",
+        title="Contrast",
+        axis="factor",
+        does="distance from mid-grey (127.5) scaled",
+        grid=(0.7, 0.8, 0.9, 1.0, 1.1, 1.2),
+        minimum=0,
+        maximum=10,
+        function="pipeline.transforms.photometric:scale_contrast",
+        on_tensors="pipeline.transforms.photometric:contrast_on_tensors",
+        ways=(Way("down", 1, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2)), Way("up", 1, (1.2, 1.4, 1.7, 2))),
+        resolution=0.01,
+        neutral=1.0,
+    ),
+    TransformSpec(
+        "blur",
+        title="Gaussian blur",
+        axis="σ, pixels",
+        does="Gaussian blur",
+        grid=(0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0),
+        minimum=0,
+        maximum=50,
+        function="pipeline.transforms.blur:blur",
+        on_tensors="pipeline.transforms.blur:blur_on_tensors",
+        ways=(Way("up", 0, (0.5, 1, 1.5, 2, 3, 4)),),
+        resolution=0.05,
+        short="Blur",
+    ),
+    TransformSpec(
+        "noise",
+        title="Gaussian noise",
+        axis="σ, 8-bit units",
+        does="Gaussian noise on every pixel and channel",
+        grid=(5, 10, 15, 20),
+        minimum=0,
+        maximum=255,
+        function="pipeline.transforms.noise:add_noise",
+        on_tensors="pipeline.transforms.noise:noise_on_tensors",
+        ways=(Way("up", 0, (5, 10, 20, 30, 40)),),
+        resolution=0.5,
+        short="Noise",
+    ),
+    TransformSpec(
+        "jpeg",
+        title="JPEG",
+        axis="quality",
+        does="JPEG compression, 4:2:0",
+        grid=(10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
+        minimum=1,
+        maximum=100,
+        function="pipeline.transforms.compression:compress_jpeg",
+        # its gradient is that of the simulator's JPEG, which transforms do not know
+        on_tensors="pipeline.attacks.transform_chain:jpeg_on_tensors",
+        ways=(Way("down", 101, (90, 70, 50, 30, 20, 10)),),  # there is no 101: it stands for the file before it is compressed
+        whole=True,
+    ),
+)
 
-from pipeline.core.errors import WrongUse, near_match
-from pipeline.transforms.blur import blur
-from pipeline.transforms.compression import compress_jpeg
-from pipeline.transforms.noise import add_noise
-from pipeline.transforms.photometric import add_brightness, scale_contrast
-
-
-@dataclass(frozen=True)
-class Transform:
-    """A map from 8-bit images to 8-bit images; `label` is what an axis says, `whole` that only whole values mean something."""
-
-    name: str
-    summary: str
-    label: str
-    grid: tuple[float, ...]
-    minimum: float
-    maximum: float
-    function: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
-    whole: bool = False
-
-    def apply(self, pixels: np.ndarray, value: float, generator: np.random.Generator) -> np.ndarray:
-        """Returns a transformed copy of uint8 (H, W, 3) pixels; `generator` is used only where the transform is random."""
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
-        return self.function(pixels, value, generator)
-
-
-TRANSFORMS = {
-    transform.name: transform
-    for transform in (
-        Transform(
-            "brightness",
-            "a constant added to every pixel",
-            "brightness +X (8-bit units)",
-            (-30, -20, -10, 0, 10, 20, 30),
-            -255,
-            255,
-            add_brightness,
-        ),
-        Transform(
-            "contrast",
-            "distance from mid-grey (127.5) scaled",
-            "contrast ×X",
-            (0.7, 0.8, 0.9, 1.0, 1.1, 1.2),
-            0,
-            10,
-            scale_contrast,
-        ),
-        Transform("blur", "Gaussian blur", "Gaussian blur σ (px)", (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), 0, 50, blur),
-        Transform(
-            "noise",
-            "Gaussian noise on every pixel and channel",
-            "Gaussian noise σ (8-bit units)",
-            (5, 10, 15, 20),
-            0,
-            255,
-            add_noise,
-        ),
-        Transform(
-            "jpeg",
-            "JPEG compression, 4:2:0",
-            "JPEG quality",
-            (10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
-            1,
-            100,
-            compress_jpeg,
-            whole=True,
-        ),
-    )
-}
-
-
-def transform_named(name: str, where: str = "") -> Transform:
-    """Returns a transform.
-
-    Raises:
-        WrongUse: there is no transform of this name.
-    """
-    if name not in TRANSFORMS:
-        raise WrongUse(f'{where + ": " if where else ""}unknown transform "{name}".', near_match(name, TRANSFORMS))
-    return TRANSFORMS[name]
+TRANSFORMS = Registry("transform", TransformSpec, {spec.name: spec for spec in _OWN}, "inkproof.transforms")

@@ -27,8 +27,6 @@ from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
 # The paper takes all wrong classes of ten, and 100 random ones of ImageNet's thousand.
 MOST_TARGETS = 100
 MOST_EPSILON_8BIT = 64
-# The norms that attacks make small; the others work in a ball of the largest change of a pixel.
-_NORMS = {"deepfool": "l2", "lbfgs": "l2", "cw-l2": "l2", "jsma": "l0", "cw-l0": "l0", "patch": "l0"}
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,11 @@ def attack_table(
         rows: list[TableRow] = []
         for attack, shooting in zip(attacks, ranges, strict=True):
             shots = _measured(shooting, attack.key, images, targets, request.table, context)
-            norm = _norm_of(attack, shooting.attack)
-            rows += [table_row(request.table, attack.key, norm, case, shots[case]) for case in TABLES[request.table]]
+            norm = shooting.spec.norm or "linf"
+            rows += [
+                table_row(request.table, attack.key, norm if norm in NORMS else "l2", case, shots[case])
+                for case in TABLES[request.table]
+            ]
     title = f"Attacks on {classifier.name}, images of {experiment.dataset.name}: mean distance and successes of the saved file"
     note = _note(request, targets, len(images))
     latex = output.with_suffix(".tex")
@@ -110,20 +111,13 @@ def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[Attack
     listed = {attack.key: attack for attack in experiment.resolved_attacks()}
     for name in request.attacks:
         if name not in listed and name not in ATTACKS and not is_adapted(name):
-            raise WrongUse(f'--attacks: unknown attack "{name}".', near_match(name, [*listed, *ATTACKS]))
+            raise WrongUse(f'--attacks: unknown attack "{name}".', near_match(name, [*listed, *ATTACKS.names()]))
     return [listed.get(name) or AttackSettings(name=name) for name in dict.fromkeys(request.attacks or listed)]
 
 
 def _untargeted(attack: AttackSettings) -> dict[str, Any]:
     """Returns the attack's options without a target of its own: the table says where each image is led."""
     return {key: value for key, value in attack.options.items() if key != "target"}
-
-
-def _norm_of(settings: AttackSettings, attack: Any) -> str:
-    """Returns the norm that an attack is measured in: what it makes small, or what its budget is counted in."""
-    family = getattr(attack, "family", None)  # of another library's attack
-    known = getattr(family, "norm", None) or settings.options.get("norm") or _NORMS.get(settings.name, "linf")
-    return known if known in NORMS else "l2"
 
 
 def _images_right(
@@ -170,7 +164,7 @@ def _measured(
 
     An attack that takes no target stands in the column of the best case, as DeepFool does in the paper.
     """
-    takes_targets = bool(getattr(shooting.attack, "accepts_targets", False))
+    takes_targets = shooting.spec.accepts_targets
     wanted: dict[str, list[tuple[int | None, ...]]] = {}
     for case in TABLES[table]:
         if case == AWAY or (case == BEST and not takes_targets):

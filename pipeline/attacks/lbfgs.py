@@ -1,13 +1,12 @@
 """Szegedy et al.'s attack (2013, Sec. 4.1): box-constrained L-BFGS on distance and loss, with a line search over their weight."""
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from pipeline.attacks.lattice import SURE, Settled, settle
-from pipeline.attacks.minimum_norm import MinimumNormAttack, Problem, each, sums
+from pipeline.attacks.frame import MinimumNormAttack
+from pipeline.attacks.lattice import SURE, Settled
 from pipeline.attacks.options import SzegedyOptions
+from pipeline.attacks.problem import Problem, each, sums
 
 _N_PAIRS = 6  # steps whose curvature is remembered
 _ENOUGH_FALL = 1e-4  # Armijo's: the share of the fall that the slope foretells
@@ -19,7 +18,7 @@ _C_GROWTH = 10.0
 _CLOSE_BOUNDS = 1.1  # of c; within them the distance changes by less than a few per cent
 
 
-class Szegedy(MinimumNormAttack):
+class BoxConstrainedLBFGS(MinimumNormAttack):
     """Minimises |x' - x|^2 + c J(x', target) in the box, and looks for the smallest c whose minimum fools.
 
     Distances are on [0, 1] and squared, as in the public implementations. The paper writes c |r| + J, with c on the other term:
@@ -28,11 +27,9 @@ class Szegedy(MinimumNormAttack):
     """
 
     name = "lbfgs"
+    options_kind = SzegedyOptions
 
-    def __init__(self, options: SzegedyOptions | None = None) -> None:
-        super().__init__(options or SzegedyOptions())
-
-    def search(self, problem: Problem, images: np.ndarray) -> Settled:
+    def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image that any of the minimisations came across, on the lattice."""
         best = _Best(problem)
         every = torch.arange(len(problem), device=problem.clean.device)
@@ -47,7 +44,7 @@ class Szegedy(MinimumNormAttack):
             low[active] = torch.where(fooled, low[active], c[active].maximum(low[active]))
             is_bracketed = high.isfinite() & (low > 0)
             c = torch.where(is_bracketed, (low * high).sqrt(), torch.where(high.isfinite(), high / _C_GROWTH, low * _C_GROWTH))
-        return settle(problem.network, problem.clean, best.pixels, best.is_found, problem.labels, problem.aims)
+        return problem.settle(best.pixels, best.is_found, "l2")
 
     def _minimise(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor) -> Tensor:
         """Returns which of the active images (m,) fooled on the way to the minimum for their c."""
@@ -122,12 +119,10 @@ class _Descent:
 
     def _ask(self, at: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the objective (m,) and its slope (m, 3, H, W), and notes what fools."""
-        problem, places = self._problem, self._places
-        aims, sign = (problem.labels, -1.0) if problem.aims is None else (problem.aims, 1.0)
-        pixels = at * 255
+        problem, places, pixels = self._problem, self._places, at * 255
 
         def loss(scores: Tensor, index: Tensor) -> Tensor:
-            return sign * cross_entropy(scores, aims[places[index]], reduction="none")
+            return -problem.loss(scores, places[index])
 
         logits, slope = problem.network.gradient(pixels, loss, places.cpu().numpy())
         moved = at - self._clean

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named
-from pipeline.attacks.carlini import Problem, Variables, sums
-from pipeline.attacks.carlini_l2 import CarliniL2
-from pipeline.attacks.network import Network, clean_pixels
+from pipeline.attacks.cw import Variables
+from pipeline.attacks.cw_l2 import SmallestDistance
 from pipeline.attacks.options import CarliniL2Options
+from pipeline.attacks.problem import Problem, sums
 from pipeline.images import to_model
 
 NAMES = ("cw-l2", "cw-l0", "cw-linf")
@@ -93,10 +93,8 @@ def test_l2_reaches_the_hyperplane_within_two_percent(search):
     case = linear()
     classifier, images, labels = case
     options = CarliniL2Options(whole_numbers=False, **search)
-    problem = Problem(
-        Network(classifier, len(images)), clean_pixels(images, classifier.device), torch.as_tensor(labels), aims=None
-    )
-    found = CarliniL2(options).closest(problem, images)
+    problem = Problem(classifier, images, labels)
+    found = SmallestDistance(options).closest(problem)
     reached = sums((found.closest() - problem.clean).div(255).square()).sqrt().numpy()
     expected = classifier.distance(images, labels, 2)
     assert (reached >= expected * 0.999).all()

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 from torch.nn.functional import cross_entropy
 
-from pipeline.attacks import attack_named, szegedy
+from pipeline.attacks import attack_named, lbfgs
 from pipeline.core.errors import WrongUse
 from pipeline.images import to_model
 
@@ -74,24 +74,24 @@ def test_a_minimum_is_the_one_that_scipy_finds(monkeypatch, c):
     network, images = Bent(), pictures(4, 12)
     targets = (answers(network, images) + 2) % 6
     ended = {}
-    minimise = szegedy.Szegedy._minimise
+    minimise = lbfgs.BoxConstrainedLBFGS._minimise
 
     def caught(self, *arguments):
         descents = []
-        make = szegedy._Descent.__init__
+        make = lbfgs._Descent.__init__
 
         def kept(descent, *others):
             make(descent, *others)
             descents.append(descent)
 
         with monkeypatch.context() as patch:
-            patch.setattr(szegedy._Descent, "__init__", kept)
-            patch.setattr(szegedy._Descent, "goes_on", lambda descent: True)
+            patch.setattr(lbfgs._Descent, "__init__", kept)
+            patch.setattr(lbfgs._Descent, "goes_on", lambda descent: True)
             fooled = minimise(self, *arguments)
         ended["at"] = descents[0]._at.clone()
         return fooled
 
-    monkeypatch.setattr(szegedy.Szegedy, "_minimise", caught)
+    monkeypatch.setattr(lbfgs.BoxConstrainedLBFGS, "_minimise", caught)
     attacked(network, images, answers(network, images), targets, n_searches=1, n_steps=300, initial_c=c)
     clean = to_model(images)
 

@@ -4,10 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.carlini import CarliniAttack, Problem, Variables, each, sums
+from pipeline.attacks.cw import Variables
 from pipeline.attacks.deepfool import walked
-from pipeline.attacks.lattice import SURE, Settled, settle
+from pipeline.attacks.frame import MinimumNormAttack
+from pipeline.attacks.lattice import SURE, Settled
 from pipeline.attacks.options import CarliniL2Options, DeepFoolOptions
+from pipeline.attacks.problem import Problem, each, sums
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 
@@ -26,7 +28,7 @@ _CLOSE_BOUNDS = 1.01
 _PROGRESS = 0.9999
 
 
-class CarliniL2(CarliniAttack):
+class SmallestDistance(MinimumNormAttack):
     """Minimises |x - x0|^2 + c f6(x) over w by Adam, distances on [0, 1], with c searched for each image by itself.
 
     The paper's search bisects c over whole descents. The running search gets there in one: c grows at a step that does not fool
@@ -36,15 +38,13 @@ class CarliniL2(CarliniAttack):
     """
 
     name = "cw-l2"
+    options_kind = CarliniL2Options
 
-    def __init__(self, options: CarliniL2Options | None = None) -> None:
-        super().__init__(options or CarliniL2Options())
-
-    def search(self, problem: Problem, images: np.ndarray) -> Settled:
+    def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image of all searches and starts, on the lattice."""
-        return self.closest(problem, images).settled()
+        return self.closest(problem).settled()
 
-    def closest(self, problem: Problem, images: np.ndarray) -> "_Best":
+    def closest(self, problem: Problem) -> "_Best":
         """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
         options, best = self._options, _Best(problem, self._options.kappa)
         first_c, places = self._first_c(problem, best), None
@@ -54,7 +54,7 @@ class CarliniL2(CarliniAttack):
         self._search_c(problem, best, first_c, is_open, places)
         for start in range(1, options.n_starts):
             active = best.is_found() & (best.distance > 0)
-            places = self._random_places(problem, best, images, start)
+            places = self._random_places(problem, best, start)
             self._search_c(problem, best, best.c.where(active, first_c), active, places)
         return best
 
@@ -138,13 +138,13 @@ class CarliniL2(CarliniAttack):
                     break
         return fooled
 
-    def _random_places(self, problem: Problem, best: "_Best", images: np.ndarray, start: int) -> Tensor:
+    def _random_places(self, problem: Problem, best: "_Best", start: int) -> Tensor:
         """Returns points drawn uniformly from the ball around each clean image that reaches to its closest adversarial image."""
         shape = tuple(problem.clean.shape[1:])
         places = problem.clean.clone()
         for k, radius in enumerate(best.distance.sqrt().tolist()):
             if np.isfinite(radius):
-                draw = generator_for(self._options.seed, f"cw-l2-{start}", pixels_sha256(images[k]))
+                draw = generator_for(self._options.seed, f"cw-l2-{start}", pixels_sha256(problem.images[k]))
                 direction = draw.normal(size=shape)
                 direction *= 255 * radius * draw.uniform() ** (1 / direction.size) / np.linalg.norm(direction)
                 places[k] += torch.from_numpy(direction).to(places)
@@ -194,8 +194,6 @@ class _Best:
             distance = sums((rounded - problem.clean[both]).div_(255).square_())
             undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
         start = torch.where(each(self._whole_distance.isfinite()), self._whole, self._real)
-        found = settle(
-            problem.network, problem.clean, start, is_found, problem.labels, problem.aims, "l2", confidence=self._kappa
-        )
+        found = problem.settle(start, is_found, "l2", confidence=self._kappa)
         words = zip(found.rounding, undone.tolist(), strict=True)
         return Settled(found.pixels, tuple("repaired" if word == "kept" and mended else word for word, mended in words))
