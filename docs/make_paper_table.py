@@ -5,14 +5,15 @@ from pathlib import Path
 
 from pipeline.records import PHOTO, SOURCE, AccuracyRow, RateRow
 from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, published_rates
-from pipeline.store import Run, read_json, record_from
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import COUNTED
 
 METHODS = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
 
 
 def main(run_name: str, workspace: str = ".") -> None:
     """Destruction rates with counts and intervals, clean accuracy lost, each beside what the paper printed."""
-    read = read_json(Run(Path(workspace), run_name).reports / "rates.json")
+    read = COUNTED.read(Run(Path(workspace), run_name))
     rates = [record_from(RateRow, row) for row in read["destruction_rates"] if row["transform"] == PHOTO]
     accuracies = [record_from(AccuracyRow, row) for row in read["accuracies"]]
     published = {row[:4]: row[4] for row in published_rates()}

@@ -14,11 +14,12 @@ from pipeline.evaluation.judges.imported import (
     read_predictions,
     write_template,
 )
-from pipeline.records import MatrixCell, Pair
+from pipeline.records import MatrixCell
 from pipeline.report.judges import matrix_tables
 from pipeline.report.tables import as_text
 from pipeline.settings import Experiment
-from pipeline.store import Run, csv_bytes, locked, read_json, read_layout, read_table, write_bytes, write_json
+from pipeline.store import Run, locked
+from pipeline.store.artefacts import LAYOUT, PAIRS, SELECTION, TRANSFER_MATRIX, TRANSFER_MATRIX_CSV, judgements_of
 
 
 def import_predictions(
@@ -32,9 +33,9 @@ def import_predictions(
         WrongUse: the judge's name is taken or cannot name a file.
     """
     check_judge_name(judge, [settings.shown_label for settings in experiment.judges])
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    names = read_json(run.printouts / "selection.json")["class_names"]
-    layout = read_layout(run) if run.layout.is_file() else None
+    pairs = PAIRS.read(run)
+    names = SELECTION.read(run)["class_names"]
+    layout = LAYOUT.read(run) if LAYOUT.exists(run) else None
     read = read_predictions(file, judge, pairs, file_hashes(run, pairs), names, layout)
     bad = read.bad_rows
     if bad and not keep_going:
@@ -59,7 +60,7 @@ def import_predictions(
         "conditions": conditions,
         "state": state,
         "notes": notes,
-        "path": str(run.judgements / f"{judge}.parquet"),
+        "path": str(judgements_of(judge).path(run)),
     }
 
 
@@ -77,9 +78,9 @@ def make_template(run: Run, file: Path, force: bool, dry_run: bool) -> int:
     """
     if file.exists() and not force:
         raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
-    if not run.layout.is_file():
+    if not LAYOUT.exists(run):
         raise BadInput(f"{run.name}: the pages are not laid out yet.", f"Type: inkproof layout {run.name}")
-    layout = read_layout(run)
+    layout = LAYOUT.read(run)
     return len(layout.placements) if dry_run else write_template(file, layout)
 
 
@@ -92,10 +93,10 @@ def write_matrix(opened: Sequence[tuple[Experiment, Run]], context: Context) -> 
     from pipeline.studies.szegedy2014.matrix import transfer_matrix
 
     cells = transfer_matrix(opened, context)
-    path = opened[0][1].reports / "transfer-matrix.csv"
-    write_bytes(path, csv_bytes(MatrixCell, cells))
-    write_json(path.with_suffix(".json"), {"runs": [run.name for _, run in opened], "cells": cells})
-    return cells, path
+    first = opened[0][1]
+    TRANSFER_MATRIX_CSV.write(first, cells)
+    TRANSFER_MATRIX.write(first, {"runs": [run.name for _, run in opened], "cells": cells})
+    return cells, TRANSFER_MATRIX_CSV.path(first)
 
 
 def matrix_text(cells: Sequence[MatrixCell]) -> str:

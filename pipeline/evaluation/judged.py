@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pipeline.records import PHOTO, SOURCE, Capture, Pair, Prediction, View
+from pipeline.records import PHOTO, SOURCE, Pair, Prediction, View
 from pipeline.settings import Experiment
-from pipeline.store import Run, read_table
+from pipeline.store import Run
+from pipeline.store.artefacts import CAPTURED
 
 Cell = tuple[str, str, int]
 Condition = tuple[str, float | None, str]
@@ -89,7 +90,7 @@ def pages_of(run: Run, views: Iterable[View]) -> dict[str, int | None]:
     """Returns the page that each capture shows; nothing where nothing was photographed."""
     if not any(view.transform == PHOTO for view in views):
         return {}
-    return {capture.capture_id: capture.page for capture in read_table(run.captures / "captures.parquet", Capture)}
+    return {capture.capture_id: capture.page for capture in CAPTURED.read(run)}
 
 
 def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:

@@ -17,14 +17,7 @@ from pipeline.records import (
     SOURCE,
     VARIANTS,
     AccuracyRow,
-    Capture,
     CellFill,
-    ComparedRow,
-    ComparisonRow,
-    Discard,
-    FindingRow,
-    FlagRow,
-    Judgement,
     ModelFlag,
     Pair,
     Prediction,
@@ -33,10 +26,28 @@ from pipeline.records import (
     View,
 )
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
 from pipeline.statistics import EffectiveNumber, PairedResult, compare_paired, destruction_counts, effective_number, wilson
 from pipeline.statistics.likeness import Alike
-from pipeline.store import Run, csv_bytes, read_json, read_layout, read_table, record_from, write_bytes, write_json
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import (
+    ACCURACIES,
+    CAPTURED,
+    COMPARISONS,
+    COUNTED,
+    DISCARDS,
+    FINDINGS,
+    FLAGS,
+    JUDGED,
+    LAYOUT,
+    PAIRS,
+    PREDICTED,
+    PREDICTIONS,
+    RATES,
+    SELECTION,
+    TRANSFER,
+    VIEWS,
+)
+from pipeline.store.stage import Outcome
 from pipeline.studies.kurakin2016.finding_tests import tested_findings
 
 TOP_K = (1, 5)
@@ -50,9 +61,9 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     predicted as well as taken, `predicted.csv` holds both beside each other; where others than the attacked model judge,
     `transfer.csv` holds their counts. `flags.csv` holds what would let any of these numbers mislead (docs/flags.md).
     """
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    pairs = PAIRS.read(run)
+    views = [view for view in VIEWS.read(run) if view.counts]
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     judged = Judged(views, predictions, pages_of(run, views))
     accuracies: list[AccuracyRow] = []
     rates: list[RateRow] = []
@@ -64,35 +75,35 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                 if condition[0] != SOURCE:
                     rates.append(_destruction(case, attack, epsilon, cell, condition, top_k, judged))
     compared_pairs = comparisons(cells, judged, TOP_K)
-    write_bytes(run.reports / "rates.csv", csv_bytes(RateRow, rates))
-    write_bytes(run.reports / "accuracies.csv", csv_bytes(AccuracyRow, accuracies))
-    write_bytes(run.reports / "comparisons.csv", csv_bytes(ComparisonRow, compared_pairs))
+    RATES.write(run, rates)
+    ACCURACIES.write(run, accuracies)
+    COMPARISONS.write(run, compared_pairs)
     findings = tested_findings(cells, judged, is_shared=experiment.selection.draw == "shared")
-    write_bytes(run.reports / "findings.csv", csv_bytes(FindingRow, findings))
+    FINDINGS.write(run, findings)
     tables: dict[str, list] = {
         "destruction_rates": rates,
         "accuracies": accuracies,
         "comparisons": compared_pairs,
         "findings": findings,
     }
-    outputs = ["rates.csv", "accuracies.csv", "comparisons.csv", "findings.csv", "rates.json"]
+    outputs = [RATES.name, ACCURACIES.name, COMPARISONS.name, FINDINGS.name, COUNTED.name]
     compared = compared_rates(cells, judged, TOP_K) if experiment.photograph.predicts else []
-    (run.reports / "predicted.csv").unlink(missing_ok=True)
+    PREDICTED.remove(run)
     if compared:
         tables["predicted"] = compared
-        write_bytes(run.reports / "predicted.csv", csv_bytes(ComparedRow, compared))
-        outputs.append("predicted.csv")
+        PREDICTED.write(run, compared)
+        outputs.append(PREDICTED.name)
     transfer, notes = _transfer(experiment, run, pairs, views, predictions)
-    (run.reports / "transfer.csv").unlink(missing_ok=True)
+    TRANSFER.remove(run)
     if transfer:
         tables["transfer"] = transfer
-        write_bytes(run.reports / "transfer.csv", csv_bytes(TransferRow, transfer))
-        outputs.append("transfer.csv")
+        TRANSFER.write(run, transfer)
+        outputs.append(TRANSFER.name)
     flags = run_flags(_evidence(run, pairs, views, rates, cells, judged, bool(compared)))
     tables["flags"] = flags
-    write_bytes(run.reports / "flags.csv", csv_bytes(FlagRow, flags))
-    outputs.append("flags.csv")
-    write_json(run.reports / "rates.json", tables)
+    FLAGS.write(run, flags)
+    outputs.append(FLAGS.name)
+    COUNTED.write(run, tables)
     photo = [row for row in rates if row.transform == PHOTO]
     summary = {
         "n_rates": len(rates),
@@ -115,7 +126,7 @@ def _evidence(
     is_predicted: bool,
 ) -> Evidence:
     """Gathers what flags are found from; `is_predicted`: simulated photographs are shown beside real ones, never for them."""
-    selection = read_json(run.printouts / "selection.json")
+    selection = SELECTION.read(run)
     origins = {condition[2] for condition in judged.photos}
     origin = next(iter(sorted(origins)), "")
     simulated = {view.capture_id for view in views if view.transform == PHOTO and view.origin == SIMULATED}
@@ -124,14 +135,14 @@ def _evidence(
         pairs=pairs,
         fills=[record_from(CellFill, row) for row in selection["fills"]],
         views=views,
-        captures=read_table(run.captures / "captures.parquet", Capture) if origins else (),
-        discards=read_table(run.captures / "discards.parquet", Discard) if origins else (),
+        captures=CAPTURED.read(run) if origins else (),
+        discards=DISCARDS.read(run) if origins else (),
         origin=origin,
         n_simulated=0 if is_predicted else len(simulated),
         clean=_clean(cells, judged, origin),
-        printout=read_layout(run) if origins else None,
-        alike=[record_from(Alike, row) for row in selection.get("alike", ())],
-        model_flags=[record_from(ModelFlag, row) for row in selection.get("model_flags", ())],
+        printout=LAYOUT.read(run) if origins else None,
+        alike=[record_from(Alike, row) for row in selection["alike"]],
+        model_flags=[record_from(ModelFlag, row) for row in selection["model_flags"]],
     )
 
 
@@ -157,14 +168,14 @@ def _transfer(
     """Returns what others than the attacked model say, models and predictions from outside alike; nothing where nobody does."""
     labels = [judge.label for judge in experiment.resolved_judges()]
     hashes = {view.view_id: view.sha256 for view in views if view.transform == SOURCE}
-    names = read_json(run.printouts / "selection.json")["class_names"]
+    names = SELECTION.read(run)["class_names"]
     judged, notes = imported_judgements(run, pairs, hashes, names, labels)
     if labels:
-        judged = read_table(run.reports / "judged.parquet", Judgement) + judged
+        judged = JUDGED.read(run) + judged
     if not judged:
         return [], notes
     cells = [(case, *cell) for case in experiment.selection.cases for cell in experiment.cells()]
-    pages = {placed.pair_id: placed.page for placed in read_layout(run).placements} if run.layout.is_file() else {}
+    pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements} if LAYOUT.exists(run) else {}
     return transfer_rows(cells, pairs, [*attacked_judgements(views, predictions), *judged], TOP_K, pages), notes
 
 

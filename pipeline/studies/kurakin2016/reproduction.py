@@ -2,25 +2,25 @@
 
 import dataclasses
 
-from pipeline.records import PaperRow
 from pipeline.report import ReportContent
 from pipeline.report.paper_tables import figure_6_rates, paper_rows
 from pipeline.report.reproduction import reproduction_text, what_differs
 from pipeline.settings import Experiment
-from pipeline.store import Run, csv_bytes, write_bytes, write_json
+from pipeline.store import Run
+from pipeline.store.artefacts import REPRODUCTION, REPRODUCTION_CSV, REPRODUCTION_TEXT
 
-NAMES = ("reproduction.md", "reproduction.csv", "reproduction.json")
+_FILES = (REPRODUCTION_TEXT, REPRODUCTION_CSV, REPRODUCTION)
 
 
 def write_reproduction(content: ReportContent, run: Run) -> list[str]:
     """Writes the paper's numbers beside the run's, and returns the names of the files; none of a run that reproduces nothing."""
     if not content.reproduces:
-        for name in NAMES:
-            (run.reports / name).unlink(missing_ok=True)
+        for file in _FILES:
+            file.remove(run)
         return []
     rows = paper_rows(content)
-    write_bytes(run.reports / NAMES[0], reproduction_text(content).encode())
-    write_bytes(run.reports / NAMES[1], csv_bytes(PaperRow, rows))
+    REPRODUCTION_TEXT.write(run, reproduction_text(content).encode())
+    REPRODUCTION_CSV.write(run, rows)
     told = {
         "paper": content.reproduces,
         "run": content.run,
@@ -30,8 +30,8 @@ def write_reproduction(content: ReportContent, run: Run) -> list[str]:
         "figure_6": [dataclasses.asdict(row) for row in figure_6_rates(content)],
         "findings": [dataclasses.asdict(row) for row in content.findings],
     }
-    write_json(run.reports / NAMES[2], told)
-    return list(NAMES)
+    REPRODUCTION.write(run, told)
+    return [file.name for file in _FILES]
 
 
 def title_of(experiment: Experiment, run: Run, simulated: bool) -> str:
