@@ -281,9 +281,9 @@ def doctor(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
-    from pipeline.cli.catalogue import check_names
     from pipeline.engine import Context
     from pipeline.settings.reading import load_experiment
+    from pipeline.stages.graph import is_kept
     from pipeline.store import Run
     from pipeline.store.artefacts import EXPERIMENT
 
@@ -298,12 +298,16 @@ def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, 
     flags = [] if options.seed is None else ["--seed", str(options.seed)]
     flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
     experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
-    check_names(experiment)
+    run = Run(options.workspace, experiment.name)
+    if not is_kept(experiment, run):  # what a run keeps was checked when it was written
+        from pipeline.cli.catalogue import check_names
+
+        check_names(experiment)
     if check:
         _check_device(options.device)
     workers = options.workers or min(os.cpu_count() or 1, MOST_WORKERS)
     context = Context(options.device, workers, options.display.progress, options.display.begins)
-    return experiment, Run(options.workspace, experiment.name), context
+    return experiment, run, context
 
 
 def _check_device(device: str) -> None:
@@ -345,7 +349,7 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
     from pipeline.records import RUN_FLAGS, FlagRow
-    from pipeline.report.run_flags import raised_flags
+    from pipeline.report.raised_flags import raised_flags
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))

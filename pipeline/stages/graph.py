@@ -83,6 +83,12 @@ def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool
     return [state for state in chosen if state.state in (STALE, MISSING) or (force and state.state == DONE)]
 
 
+def is_kept(experiment: Experiment, run: Run) -> bool:
+    """Returns whether the run keeps the experiment's settings as they are."""
+    text = experiment_text(experiment, run.experiment.parent).encode()
+    return artefacts.EXPERIMENT.exists(run) and artefacts.EXPERIMENT.read(run) == text
+
+
 def instructions(experiment: Experiment, run: Run) -> str:
     """Returns what a person has to do when a run waits for photographs."""
     show = f"Print {run.pdf} at 100 % (not 'fit to page')"
@@ -229,10 +235,9 @@ def _no_photos(experiment: Experiment, run: Run) -> str:
 
 def _keep_experiment(experiment: Experiment, run: Run) -> None:
     """Writes the experiment's settings into the run, unless they are there as they are."""
-    text = experiment_text(experiment, run.experiment.parent).encode()
-    if not run.experiment.is_file() or run.experiment.read_bytes() != text:
+    if not is_kept(experiment, run):
         with locked(run):
-            artefacts.EXPERIMENT.write(run, text)
+            artefacts.EXPERIMENT.write(run, experiment_text(experiment, run.experiment.parent).encode())
 
 
 def _told(state: StageStatus) -> str:

@@ -37,7 +37,8 @@ from pipeline.records import (
 )
 from pipeline.report import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.rate_tables import photo_rate_table
-from pipeline.report.run_flags import MARKS, flags_section, marked, raised_flags
+from pipeline.report.raised_flags import raised_flags
+from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.report.tables import as_text
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired

@@ -58,7 +58,7 @@ class Judge:
 def asked_judges(
     experiment: Experiment, run: Run, context: Context, classifier: Classifier, pairs: Sequence[Pair], views: Iterable[View]
 ) -> tuple[list[Judgement], tuple[Path, ...]]:
-    """Returns what each judge says of every saved file and of every photograph that counts, and the files that judges are made of.
+    """Returns what each judge says of every saved file and of every photograph that counts, and the files of the judges.
 
     Digital transforms are left out: they would multiply the cost, and what they do is known from the attacked model.
 
