@@ -85,11 +85,12 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     """Sets another run beside one; --set and --seed are of the first, the other is taken as it was run."""
     from pipeline.stages.against import write_against
     from pipeline.stages.graph import check_done
+    from pipeline.store.artefacts import EXPERIMENT
 
     experiment, run, context = _opened(options)
     folder = Path(options.compare).resolve()
     named = {"experiment": options.compare, "set": [], "seed": None}
-    if (folder / "experiment.toml").is_file():  # printouts/NAME, here or in another workspace
+    if (folder / EXPERIMENT.name).is_file():  # printouts/NAME, here or in another workspace
         named |= {"experiment": folder.name, "workspace": folder.parents[1]}
     other_experiment, other, _ = _opened(argparse.Namespace(**{**vars(options), **named}))
     check_done("report", experiment, run)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pipeline.records import PHOTO, RUN_FLAGS, FlagRow
 from pipeline.report.blocks import Block, TextTable, plain
 from pipeline.report.content import ReportContent
-from pipeline.report.raised_flags import raised_flags
+from pipeline.report.raised_flags import RaisedFlag, raised_flags
 from pipeline.report.tables import Cell, RowKey, Table
-from pipeline.report.words import count, listed
+from pipeline.report.words import listed
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
 MARKS = {

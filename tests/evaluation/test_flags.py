@@ -36,8 +36,8 @@ from pipeline.records import (
     View,
 )
 from pipeline.report import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.raised_flags import raised_flags
+from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.report.tables import as_text
 from pipeline.settings import CaptureSettings
