@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 from pipeline.records import PHOTO, SOURCE, Rate
-from pipeline.store import Run, read_json, record_from
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import COUNTED
 from pipeline.studies.kurakin2016.published import METHOD_TITLES, PAPER_TABLE_1, PAPER_TABLE_2, published_rates
 
 
 def main(run_name: str, workspace: str = ".") -> None:
     """Destruction rates with counts and intervals, clean accuracy lost, each beside what the paper printed."""
-    read = read_json(Run(Path(workspace), run_name).reports / "rates.json")
+    read = COUNTED.read(Run(Path(workspace), run_name))
     rates = [record_from(Rate, row) for row in read["destruction_rates"] if row["transform"] == PHOTO]
     accuracies = [record_from(Rate, row) for row in read["accuracies"]]
     published = {row[:4]: row[4] for row in published_rates()}

@@ -40,10 +40,9 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
         WrongUse: as `transfer_matrix`.
     """
     from pipeline.document.tables import as_text
-    from pipeline.records import MatrixCell
     from pipeline.report.judges import matrix_tables
     from pipeline.stages.graph import check_done
-    from pipeline.store import csv_bytes, write_bytes, write_json
+    from pipeline.store.artefacts import TRANSFER_MATRIX, TRANSFER_MATRIX_CSV
     from pipeline.studies.szegedy2014.matrix import transfer_matrix
 
     found = [opened(argparse.Namespace(**{**vars(options), "experiment": name})) for name in options.experiments]
@@ -53,11 +52,11 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
         because = f"{len(found)} models would judge the files of {len(found)} runs"
         return {"would_run": [{"stage": "transfer", "because": because}]}, 0
     cells = transfer_matrix([(experiment, run) for experiment, run, _ in found], found[0][2])
-    path = found[0][1].reports / "transfer-matrix.csv"
-    write_bytes(path, csv_bytes(MatrixCell, cells))
-    write_json(path.with_suffix(".json"), {"runs": [run.name for _, run, _ in found], "cells": cells})
+    first = found[0][1]
+    TRANSFER_MATRIX_CSV.write(first, cells)
+    TRANSFER_MATRIX.write(first, {"runs": [run.name for _, run, _ in found], "cells": cells})
     told = {"cells": cells} if options.json else {"table": "\n\n".join(map(as_text, matrix_tables(cells)))}
-    return {**told, "wrote": str(path)}, 0
+    return {**told, "wrote": str(TRANSFER_MATRIX_CSV.path(first))}, 0
 
 
 def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -69,14 +68,14 @@ def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace
         keep_predictions,
         read_predictions,
     )
-    from pipeline.records import Pair
-    from pipeline.store import locked, read_json, read_layout, read_table
+    from pipeline.store import locked
+    from pipeline.store.artefacts import LAYOUT, PAIRS, SELECTION, judgements_of
 
     judge = options.judge
     check_judge_name(judge, [settings.shown_label for settings in experiment.judges])
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    names = read_json(run.printouts / "selection.json")["class_names"]
-    layout = read_layout(run) if run.layout.is_file() else None
+    pairs = PAIRS.read(run)
+    names = SELECTION.read(run)["class_names"]
+    layout = LAYOUT.read(run) if LAYOUT.exists(run) else None
     read = read_predictions(file, judge, pairs, file_hashes(run, pairs), names, layout)
     bad = read.bad_rows
     if bad and not options.keep_going:
@@ -99,7 +98,7 @@ def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace
         "conditions": sorted({f"{row.transform} ({row.origin})" for row in read.judgements}),
         "state": state,
         "notes": [*read.notes, *(f"left out: line {line}: {reason}" for line, reason in bad)],
-        "path": str(run.judgements / f"{judge}.parquet"),
+        "path": str(judgements_of(judge).path(run)),
     }
 
 
@@ -111,11 +110,11 @@ def _text(told: dict[str, Any]) -> str:
 def _write_template(run: Any, file: Path, options: argparse.Namespace) -> int:
     """Writes a CSV of every printed image with an empty label, to fill in by hand; returns how many images."""
     from pipeline.evaluation.judges.imported import write_template
-    from pipeline.store import read_layout
+    from pipeline.store.artefacts import LAYOUT
 
     if file.exists() and not options.force:
         raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
-    if not run.layout.is_file():
+    if not LAYOUT.exists(run):
         raise BadInput(f"{run.name}: the pages are not laid out yet.", f"Type: inkproof layout {run.name}")
-    layout = read_layout(run)
+    layout = LAYOUT.read(run)
     return len(layout.placements) if options.dry_run else write_template(file, layout)

@@ -75,13 +75,13 @@ def command_parser() -> argparse.ArgumentParser:
         entry = add(stage, commands.stage, summary, example)
         if stage == "report":
             entry.add_argument("--compare", metavar="OTHER", help="set another run beside it: its TOML file, name or folder")
-    add(
+    runner = add(
         "run",
         commands.run,
         "run every stage that can run; stops at the human step and goes on when called again",
         "inkproof run my.toml",
     )
-    add(
+    looker = add(
         "status",
         commands.status,
         "each stage: done, stale because …, missing, or waiting for you",
@@ -103,7 +103,9 @@ def command_parser() -> argparse.ArgumentParser:
         ("half-width", 0.1, "half the interval that is wished for in every cell"),
     ):
         planner.add_argument(f"--{name}", type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
-    add("demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
+    example = add(
+        "demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False
+    )
     repeater = add(
         "reproduce",
         reproduce.reproduce,
@@ -113,6 +115,8 @@ def command_parser() -> argparse.ArgumentParser:
     )
     repeater.add_argument("study", nargs="?", default="", metavar="STUDY", help="one of those listed without it")
     repeater.add_argument("--small", action="store_true", help="the small variant of the experiment")
+    for checker in (runner, looker, example, repeater):
+        checker.add_argument("--verify", action="store_true", help="read every file again, also those that look unchanged")
     repeater.add_argument(
         "--photos",
         choices=("any", "me", "simulated"),

@@ -11,6 +11,7 @@ from pipeline.core.errors import WrongUse
 def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     """Writes the experiment's file unless it is there, and runs it, on photographs that a person took or on simulated ones."""
     from pipeline.store import Run, photo_files, write_bytes
+    from pipeline.store.artefacts import REPRODUCTION_TEXT
     from pipeline.studies import STUDIES, study_named
 
     if not options.study:
@@ -31,7 +32,7 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     options.experiment = file
     options.set = [f"photograph.by={'camera' if by_person else 'simulator'}", *options.set]
     result, code = commands.run(options)
-    text_file = run.reports / "reproduction.md"
+    text_file = REPRODUCTION_TEXT.path(run)
     return result | ({"wrote": str(text_file)} if text_file.is_file() and not options.dry_run else {}), code
 
 

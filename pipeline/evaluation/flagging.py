@@ -40,7 +40,8 @@ from pipeline.report.summary import count_photos
 from pipeline.report.words import CASE_TITLES, attack_title
 from pipeline.statistics import PairedResult, compare_paired
 from pipeline.statistics.likeness import Alike
-from pipeline.store import Run, read_json, read_layout, read_table, record_from
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import CAPTURED, DISCARDS, LAYOUT, SELECTION
 
 # Of the photo's width: two pixels of 4000. Nobody holds a camera so still; a copy of a photo lies within a tenth of that.
 _SAME_PLACE = 5e-4
@@ -84,7 +85,7 @@ def gathered(
     is_predicted: bool,
 ) -> Evidence:
     """Returns what the flags of a run are found from; `is_predicted`: simulated photographs are merely shown beside real ones."""
-    selection = read_json(run.printouts / "selection.json")
+    selection = SELECTION.read(run)
     has_photos = bool(outcomes.photos)
     origin = min((condition.origin for condition in outcomes.photos), default="")
     simulated = {view.capture_id for view in views if view.transform == PHOTO and view.origin == SIMULATED}
@@ -93,14 +94,14 @@ def gathered(
         pairs=pairs,
         fills=[record_from(CellFill, row) for row in selection["fills"]],
         views=views,
-        captures=read_table(run.captures / "captures.parquet", Capture) if has_photos else (),
-        discards=read_table(run.captures / "discards.parquet", Discard) if has_photos else (),
+        captures=CAPTURED.read(run) if has_photos else (),
+        discards=DISCARDS.read(run) if has_photos else (),
         origin=origin,
         n_simulated=0 if is_predicted else len(simulated),
         clean=_clean(cells, outcomes, origin),
-        printout=read_layout(run) if has_photos else None,
-        alike=[record_from(Alike, row) for row in selection.get("alike", ())],
-        model_flags=[record_from(ModelFlag, row) for row in selection.get("model_flags", ())],
+        printout=LAYOUT.read(run) if has_photos else None,
+        alike=[record_from(Alike, row) for row in selection["alike"]],
+        model_flags=[record_from(ModelFlag, row) for row in selection["model_flags"]],
     )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.evaluation.criteria import Criterion, TopK
-from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Capture, Cell, Judgement, Pair, Prediction, View, variant_of
+from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
 from pipeline.settings import Experiment
-from pipeline.store import Run, read_table
+from pipeline.store import Run
+from pipeline.store.artefacts import CAPTURED
 
 
 class Condition(NamedTuple):
@@ -134,7 +135,7 @@ def pages_of(run: Run, views: Iterable[View]) -> dict[str, int | None]:
     """Returns the page that each capture shows; nothing where nothing was photographed."""
     if not any(view.transform == PHOTO for view in views):
         return {}
-    return {capture.capture_id: capture.page for capture in read_table(run.captures / "captures.parquet", Capture)}
+    return {capture.capture_id: capture.page for capture in CAPTURED.read(run)}
 
 
 def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:

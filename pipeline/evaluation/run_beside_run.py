@@ -8,12 +8,13 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.document.formats import count, listed
 from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
-from pipeline.records import CASES, SIMULATED, SOURCE, Capture, Cell, Pair, Prediction, View
+from pipeline.records import CASES, SIMULATED, SOURCE, Cell
 from pipeline.report.content import AgainstContent
 from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
-from pipeline.store import Run, file_hash, read_json, read_table
+from pipeline.store import Run, file_hash
+from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, PREDICTIONS, SELECTION, VIEWS
 
 # What a run is called and how its report looks makes no difference between two runs.
 _NOT_TOLD = ("name", "base", "report")
@@ -23,7 +24,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
     """Returns what differs between two finished runs, in settings and in every rate that both have."""
     if run.reports.resolve() == other.reports.resolve():
         raise WrongUse(f'Run "{run.name}" cannot be compared with itself.', "Name another run after --compare.")
-    selections = [read_json(one.printouts / "selection.json") for one in (run, other)]
+    selections = [SELECTION.read(one) for one in (run, other)]
     _check_classes(run, other, *(selection["class_names"] for selection in selections))
     first, second = _side(experiment, run), _side(other_experiment, other)
     common = [cell for cell in first.cells if cell in second.cells]
@@ -65,9 +66,9 @@ def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str
 
 
 def _side(experiment: Experiment, run: Run) -> Side:
-    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    cells = pairs_by_cell(experiment, read_table(run.printouts / "pairs.parquet", Pair))
+    views = [view for view in VIEWS.read(run) if view.counts]
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
+    cells = pairs_by_cell(experiment, PAIRS.read(run))
     files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
     return Side(cells, Outcomes.of_model(views, predictions, pages_of(run, views)), files)
 
@@ -93,14 +94,10 @@ def _facts(run: Run, side: Side, selection: Mapping[str, Any]) -> dict[str, str]
     facts = {"model": f"{selection['model']['name']} ({selection['model']['fingerprint'][:12]})"}
     if side.photo is None:
         return facts | {"photographs": "none", "taken with": "–", "printed pages": "–"}
-    captures = [
-        capture
-        for capture in read_table(run.captures / "captures.parquet", Capture)
-        if capture.counts and capture.origin == side.photo.origin
-    ]
+    captures = [capture for capture in CAPTURED.read(run) if capture.counts and capture.origin == side.photo.origin]
     kind = "simulated photograph" if side.photo.origin == SIMULATED else "real photograph"
     devices = sorted({capture.device or "unknown device" for capture in captures})
-    printed = file_hash(run.pdf)[:12] if run.pdf.is_file() else "on a screen"
+    printed = file_hash(PDF.path(run))[:12] if PDF.exists(run) else "on a screen"
     return facts | {"photographs": count(len(captures), kind), "taken with": listed(devices), "printed pages": printed}
 
 

@@ -1,14 +1,15 @@
 """The warnings of a run for a reader: which are raised, what was measured, why that matters and what to do about it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipeline.document.blocks import Block, TextTable, plain
-from pipeline.document.formats import count, listed
+from pipeline.document.formats import listed
 from pipeline.document.tables import Cell, Table
 from pipeline.records import PHOTO, RUN_FLAGS, FlagRow
 from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import ReportContent
+from pipeline.report.raised_flags import RaisedFlag, raised_flags
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
 MARKS = {
@@ -20,28 +21,6 @@ MARKS = {
     "epsilon-exceeded": "¶",
 }
 _N_SHOWN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class RaisedFlag:
-    """One raised flag, with all that it concerns; the first is the worst."""
-
-    name: str
-    rows: tuple[FlagRow, ...]
-
-    @property
-    def words(self) -> str:
-        """The worst case, and how many others there are."""
-        more = len(self.rows) - 1
-        return self.rows[0].message + (f"; and {count(more, 'other')}" if more else "")
-
-
-def raised_flags(rows: Iterable[FlagRow]) -> list[RaisedFlag]:
-    """Returns the flags that are raised, in the order of RUN_FLAGS."""
-    by_flag: dict[str, list[FlagRow]] = {}
-    for row in rows:
-        by_flag.setdefault(row.flag, []).append(row)
-    return [RaisedFlag(name, tuple(by_flag[name])) for name in RUN_FLAGS if name in by_flag]
 
 
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:

@@ -18,14 +18,13 @@ from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
-from pipeline.records import SIMULATED, Candidate, ExplainedView, Pair, Prediction, View
+from pipeline.records import SIMULATED, ExplainedView, Pair, Prediction, View
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.heat import heat_picture, scale_of
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
-from pipeline.store import Items, Run, content_hash, read_json, read_table, record_from, replace_folder, write_bytes, write_json
-
-FOLDER = "explain"
+from pipeline.store import Items, Run, content_hash, record_from
+from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS, PREDICTIONS, VIEWS
+from pipeline.store.stage import Outcome
 
 
 def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -37,11 +36,11 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
         WrongUse: an image, a class or a layer that does not exist, or a method that the model does not allow.
     """
     settings = experiment.explain
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    views = read_table(run.reports / "views.parquet", View)
+    pairs = PAIRS.read(run)
+    views = VIEWS.read(run)
     if experiment.photograph.predicts:
         views = [view for view in views if view.origin != SIMULATED]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     examples = Examples(run, views, predictions)
     chosen = _named(settings.images, pairs, examples) if settings.images else examples.chosen(pairs, settings.n_images)
     how, notes, rows, maps = None, (), [], {}
@@ -70,15 +69,15 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
                 picture = heat_picture(pixels[place], values[place], method, scale_of(values))
                 written[f"{pair.pair_id.replace('/', '-')}-{variant}-{method}.png"] = png_bytes(picture)
     items.prune()
+    names = [EXPLAIN.write(run, name, content) for name, content in written.items()]
     if maps:
-        written["maps.npz"] = _npz(maps)
-    for name, content in written.items():
-        write_bytes(run.reports / FOLDER / name, content)
-    write_json(run.reports / FOLDER / "explain.json", {"how": how and asdict(how), "target": settings.target, "views": rows})
-    names = [*written, "explain.json"]
-    replace_folder(run.reports / FOLDER, set(names))
+        MAPS.write(run, _npz(maps))
+        names.append(MAPS.name)
+    EXPLAINED.write(run, {"how": how and asdict(how), "target": settings.target, "views": rows})
+    names.append(EXPLAINED.name)
+    EXPLAIN.keep_only(run, names)
     summary = {"n_pairs": len(chosen), "n_maps": len(maps)}
-    return Outcome(tuple(f"{FOLDER}/{name}" for name in names), summary, notes)
+    return Outcome(tuple(names), summary, notes)
 
 
 def read_explanations(
@@ -89,15 +88,15 @@ def read_explanations(
     class_names: Sequence[str],
 ) -> Explanations | None:
     """Returns what the stage found, for the report; None where no pair was explained."""
-    kept = read_json(run.reports / FOLDER / "explain.json")
+    kept = EXPLAINED.read(run)
     rows = [record_from(ExplainedView, row) for row in kept["views"]]
     if not rows:
         return None
     examples = Examples(run, views, predictions)
     by_pair, by_view = {pair.pair_id: pair for pair in pairs}, {view.view_id: view for view in views}
-    names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+    names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
     how = How(**kept["how"])
-    with np.load(run.reports / FOLDER / "maps.npz") as arrays:
+    with np.load(MAPS.path(run)) as arrays:
         maps = dict(arrays)
     explained_pairs = []
     for pair_id, group in groupby(rows, key=lambda row: row.pair_id):

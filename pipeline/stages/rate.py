@@ -12,38 +12,45 @@ from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
 from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
 from pipeline.records import (
-    ACCURACY_COLUMNS,
     ATTACKED_MODEL,
-    COMPARISON_COLUMNS,
     PHOTO,
-    PREDICTED_COLUMNS,
-    RATE_COLUMNS,
     SOURCE,
-    TRANSFER_COLUMNS,
-    Columns,
-    FindingRow,
-    FlagRow,
-    Judgement,
     Pair,
-    Prediction,
     Transfer,
     View,
 )
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, csv_bytes, read_json, read_layout, read_table, write_bytes, write_json
+from pipeline.store import Run
+from pipeline.store.artefacts import (
+    ACCURACIES,
+    COMPARISONS,
+    COUNTED,
+    FINDINGS,
+    FLAGS,
+    JUDGED,
+    LAYOUT,
+    PAIRS,
+    PREDICTED,
+    PREDICTIONS,
+    RATES,
+    SELECTION,
+    TRANSFER,
+    VIEWS,
+    Csv,
+)
+from pipeline.store.stage import Outcome
 from pipeline.studies import study_named
 from pipeline.studies.testing import ImageTests
 
-# The tables in the order of rates.json, each with its name there, that of its CSV, and its columns.
-_TABLES: dict[str, tuple[str, type | Columns]] = {
-    "destruction_rates": ("rates.csv", RATE_COLUMNS),
-    "accuracies": ("accuracies.csv", ACCURACY_COLUMNS),
-    "comparisons": ("comparisons.csv", COMPARISON_COLUMNS),
-    "findings": ("findings.csv", FindingRow),
-    "predicted": ("predicted.csv", PREDICTED_COLUMNS),
-    "transfer": ("transfer.csv", TRANSFER_COLUMNS),
-    "flags": ("flags.csv", FlagRow),
+# The tables in the order of rates.json, each with its name there.
+_TABLES: dict[str, Csv[Any]] = {
+    "destruction_rates": RATES,
+    "accuracies": ACCURACIES,
+    "comparisons": COMPARISONS,
+    "findings": FINDINGS,
+    "predicted": PREDICTED,
+    "transfer": TRANSFER,
+    "flags": FLAGS,
 }
 _WHERE_ANY = ("predicted", "transfer")
 
@@ -56,9 +63,9 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     predicted as well as taken, `predicted.csv` holds both beside each other; where others than the attacked model judge,
     `transfer.csv` holds their counts. `flags.csv` holds what would let any of these numbers mislead (docs/flags.md).
     """
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts]
-    predicted_labels = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    pairs = PAIRS.read(run)
+    views = [view for view in VIEWS.read(run) if view.counts]
+    predicted_labels = {row.view_id: row for row in PREDICTIONS.read(run)}
     outcomes = Outcomes.of_model(views, predicted_labels, pages_of(run, views))
     cells = pairs_by_cell(experiment, pairs)
     tables: dict[str, Sequence[Any]] = {"destruction_rates": [], "accuracies": []}
@@ -90,23 +97,23 @@ def _transfers(
     """Returns how the attacks fare with all judges, and notes; nothing where nobody judges but the attacked model."""
     labels = [judge.label for judge in experiment.resolved_judges()]
     hashes = {view.view_id: view.sha256 for view in views if view.transform == SOURCE}
-    names = read_json(run.printouts / "selection.json")["class_names"]
+    names = SELECTION.read(run)["class_names"]
     judgements, notes = imported_judgements(run, pairs, hashes, names, labels)
     if labels:
-        judgements = read_table(run.reports / "judged.parquet", Judgement) + judgements
+        judgements = JUDGED.read(run) + judgements
     if not judgements:
         return [], notes
-    pages = {placed.pair_id: placed.page for placed in read_layout(run).placements} if run.layout.is_file() else {}
+    pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements} if LAYOUT.exists(run) else {}
     return transfers(cells, [outcomes, *judges_of(judgements, pages)]), notes
 
 
 def _write(run: Run, tables: dict[str, Sequence[Any]]) -> list[str]:
     """Writes every table as CSV and all of them as `rates.json`; returns the names of the files."""
     kept = {name: rows for name, rows in tables.items() if rows or name not in _WHERE_ANY}
-    for name, (file, columns) in _TABLES.items():
+    for name, table in _TABLES.items():
         if name in kept:
-            write_bytes(run.reports / file, csv_bytes(columns, kept[name]))
+            table.write(run, kept[name])
         else:
-            (run.reports / file).unlink(missing_ok=True)
-    write_json(run.reports / "rates.json", kept)
-    return [*(_TABLES[name][0] for name in kept), "rates.json"]
+            table.remove(run)
+    COUNTED.write(run, kept)
+    return [*(_TABLES[name].name for name in kept), COUNTED.name]

@@ -18,9 +18,10 @@ from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.records import ALIKE_RMS_8BIT, MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
 from pipeline.statistics.likeness import alike_images
-from pipeline.store import Run, replace_folder, write_bytes, write_json, write_table
+from pipeline.store import Run
+from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, SELECTED, SELECTION
+from pipeline.store.stage import Outcome
 
 N_REJECTED_SHOWN = 5
 
@@ -54,16 +55,16 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     used = {row.image_id for row in chosen}
     candidates, drawn = [], {}
     for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id):
-        path = run.clean_image(candidate.image_id) if candidate.image_id in used else ""
-        if path:
-            write_bytes(run.printouts / path, pool.png(candidate))
+        path = ""
+        if candidate.image_id in used:
+            path = CLEAN_IMAGES.write(run, candidate.image_id, pool.png(candidate))
             drawn[candidate.image_id] = pool.pixels(candidate)
         candidates.append(replace(candidate, path=path))
     for _ in context.progress(range(1), 1, "examining the model"):
         model_flags = _examined(classifier, pool, draw)
     rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
-    write_table(run.printouts / "candidates.parquet", Candidate, candidates)
-    write_table(run.printouts / "selection.parquet", Selected, chosen)
+    CANDIDATES.write(run, candidates)
+    SELECTED.write(run, chosen)
     details = {
         "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
@@ -81,19 +82,19 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         "rejected": rejected,
         "converted": dict(sorted(pool.notes.items())),
     }
-    write_json(run.printouts / "selection.json", details)
-    clean = sorted(f"{image_id}.png" for image_id in used)
-    replace_folder(run.printouts / "images" / "clean", clean)
+    SELECTION.write(run, details)
+    clean = sorted(CLEAN_IMAGES.file(image_id) for image_id in used)
+    CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
-    outputs = ("selection.parquet", "candidates.parquet", "selection.json", *(f"images/clean/{name}" for name in clean))
+    outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
     summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
     summary["model_flags"] = [flag.name for flag in model_flags]
     notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
     notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]
     if len(rejected) > N_REJECTED_SHOWN:
-        notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see selection.json")
-    return Outcome(outputs, summary, tuple(notes))
+        notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see {SELECTION.name}")
+    return Outcome(outputs, summary, tuple(notes), read=classifier.sources)
 
 
 def _examined(classifier: Classifier, pool: CandidatePool, draw: "_Draw") -> tuple[ModelFlag, ...]:

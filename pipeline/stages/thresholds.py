@@ -10,11 +10,12 @@ from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
-from pipeline.records import Cell, Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
+from pipeline.records import Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
-from pipeline.stages.outcome import Outcome
 from pipeline.statistics.survival import median_threshold, surviving
-from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
+from pipeline.store import Run, content_hash, json_bytes
+from pipeline.store.artefacts import PAIRS, PREDICTIONS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS
+from pipeline.store.stage import Outcome
 from pipeline.transforms.thresholds import Direction, Found, Subject, directions_of, find_thresholds
 
 
@@ -28,12 +29,12 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: an image is no longer the one that was judged.
     """
     directions = searched_directions(experiment.thresholds)
-    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and not view.capture_id]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
+    views = [view for view in VIEWS.read(run) if view.counts and not view.capture_id]
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
+    pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
     drawn = _drawn(experiment, run, pairs, Outcomes.of_model(views, predictions))
     hashes = {view.pair_id: view.sha256 for view in views if view.pair_id and view.parameter is None}
-    fingerprint = read_json(run.printouts / "selection.json")["model"]["fingerprint"]
+    fingerprint = SELECTION.read(run)["model"]["fingerprint"]
     items = run.items("thresholds", run.reports)
     todo: list[Pair] = []
     found: dict[str, list[Found]] = {}
@@ -55,11 +56,12 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for pair_id in pair_ids
         for direction, result in zip(directions, found[pair_id], strict=True)
     ]
-    write_table(run.reports / "thresholds.parquet", ThresholdRow, rows)
-    write_bytes(run.reports / "thresholds.csv", csv_bytes(ThresholdRow, rows))
+    THRESHOLDS.write(run, rows)
+    THRESHOLDS_CSV.write(run, rows)
     items.prune()
     n_forward = sum(result.n_forward for results in found.values() for result in results)
-    return Outcome(("thresholds.parquet", "thresholds.csv"), {"n_adversarial_images": len(found), "n_forward_passes": n_forward})
+    summary = {"n_adversarial_images": len(found), "n_forward_passes": n_forward}
+    return Outcome((THRESHOLDS.name, THRESHOLDS_CSV.name), summary)
 
 
 def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
@@ -96,7 +98,7 @@ def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], outcomes: O
     """Returns the ids of each cell's pairs; the order drawn is random, so the first ones are a fair choice."""
     ids = {(pair.attack, pair.epsilon_8bit, pair.image_id): pair.pair_id for pair in pairs.values()}
     drawn: dict[Cell, list[str]] = defaultdict(list)
-    for row in read_table(run.printouts / "selection.parquet", Selected):
+    for row in SELECTED.read(run):
         pair_id = ids[row.attack, row.epsilon_8bit, row.image_id]
         cell = drawn[row.case, row.attack, row.epsilon_8bit]
         if len(cell) < experiment.thresholds.n_images and outcomes.works(pairs[pair_id], TOP_1):

@@ -4,11 +4,12 @@ import re
 import tomllib
 
 from pipeline.report.content import ReportContent
-from pipeline.store import Run, csv_bytes, write_bytes, write_json
+from pipeline.store import Run, csv_bytes
+from pipeline.store.artefacts import REPRODUCTION, REPRODUCTION_CSV, REPRODUCTION_TEXT
 from pipeline.studies import study_named
 
 DATA = "INKPROOF_DATA"
-_NAMES = ("reproduction.md", "reproduction.csv", "reproduction.json")
+_FILES = (REPRODUCTION_TEXT, REPRODUCTION_CSV, REPRODUCTION)
 _BUILT_IN = """[dataset]
 name = "builtin:signs"
 
@@ -34,10 +35,10 @@ def write_reproduction(content: ReportContent, run: Run) -> list[str]:
     """Writes the paper's numbers beside the run's, and returns the names of the files; none of a run that reproduces nothing."""
     made = study_named(content.reproduces).reproduction(content) if content.reproduces else None
     if made is None:
-        for name in _NAMES:
-            (run.reports / name).unlink(missing_ok=True)
+        for file in _FILES:
+            file.remove(run)
         return []
-    write_bytes(run.reports / _NAMES[0], made.text.encode())
-    write_bytes(run.reports / _NAMES[1], csv_bytes(made.row_type, made.rows))
-    write_json(run.reports / _NAMES[2], made.told)
-    return list(_NAMES)
+    REPRODUCTION_TEXT.write(run, made.text.encode())
+    REPRODUCTION_CSV.write(run, csv_bytes(made.row_type, made.rows))
+    REPRODUCTION.write(run, made.told)
+    return [file.name for file in _FILES]

@@ -37,8 +37,9 @@ from pipeline.records import (
     View,
 )
 from pipeline.report import DatasetFacts, ModelFacts, ReportContent
+from pipeline.report.raised_flags import raised_flags
 from pipeline.report.rate_tables import photo_rate_table
-from pipeline.report.run_flags import MARKS, flags_section, marked, raised_flags
+from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
 from pipeline.statistics.likeness import Alike, alike_images

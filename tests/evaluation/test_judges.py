@@ -22,7 +22,8 @@ from pipeline.settings.writing import experiment_text
 from pipeline.signs.network import CLASS_NAMES
 from pipeline.stages.graph import run_stage, status
 from pipeline.statistics import cluster_interval, l2_8bit, wilson
-from pipeline.store import Run, read_json, read_layout, read_table, record_from
+from pipeline.store import Run, read_json, read_table, record_from
+from pipeline.store.artefacts import LAYOUT
 from pipeline.studies.szegedy2014.matrix import gaussian_of_norm
 
 CONTEXT = Context()
@@ -203,7 +204,7 @@ def test_every_transfer_count_follows_from_the_judgements(judged):
         for j in read_table(run.reports / "judged.parquet", Judgement)
     }
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    pages = {placed.pair_id: placed.page for placed in read_layout(run).placements}
+    pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements}
     rows = [row for row in transfer_of(judged) if row.judge == "cousin"]
     assert sum(row.fooled.n_hit for row in rows) > 0 and sum(row.destroyed.n_hit for row in rows) > 0
     for row in rows:
@@ -335,7 +336,7 @@ def test_a_template_lists_every_printed_image_in_reading_order(copy):
     path = filled_in(copy)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    layout = read_layout(Run(copy, "small"))
+    layout = LAYOUT.read(Run(copy, "small"))
     assert len(rows) == len(layout.placements) == len({(row["pair_id"], row["variant"]) for row in rows})
     boxes = {(box.pair_id, box.variant): box for box in layout.placements}
     first, second = (boxes[row["pair_id"], row["variant"]] for row in rows[:2])
@@ -352,7 +353,7 @@ def test_filled_in_labels_become_counts_after_the_next_rate(copy, capsys):
     assert (found["classify"], found["rate"]) == ("done", "stale")
     run_stage("rate", *opened(copy), CONTEXT)
     rows = [row for row in transfer_of(copy) if row.judge == "app"]
-    n_printed = len(read_layout(Run(copy, "small")).placements) // 2
+    n_printed = len(LAYOUT.read(Run(copy, "small")).placements) // 2
     cases = {p.pair_id: len(p.cases) for p in read_table(Run(copy, "small").printouts / "pairs.parquet", Pair)}
     assert sum(row.n_images for row in rows) == sum(cases.values()) >= n_printed
     assert all((row.clean_from, row.transform, row.origin, row.top_k) == ("photo", "photo", "camera", 1) for row in rows)

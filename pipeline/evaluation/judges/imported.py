@@ -11,7 +11,8 @@ from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.evaluation.judges.classes import NO_CLASS, Answers
 from pipeline.images import pixels_sha256, read_png
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, VARIANTS, Judgement, Pair, Printout
-from pipeline.store import Run, json_bytes, read_table, write_bytes, write_table
+from pipeline.store import Run, json_bytes, write_bytes
+from pipeline.store.artefacts import JUDGEMENTS, judgements_of
 from pipeline.transforms.views import DIGITAL, source_files
 
 LABELS = ("label", "label_2", "label_3", "label_4", "label_5")
@@ -93,15 +94,15 @@ def keep_predictions(run: Run, judge: str, judgements: Sequence[Judgement], forc
     Raises:
         BadInput: other judgements of this judge are there already, and `force` is False.
     """
-    path = run.judgements / f"{judge}.parquet"
-    if not path.exists():
-        write_table(path, Judgement, judgements)
+    kept = judgements_of(judge)
+    if not kept.exists(run):
+        kept.write(run, list(judgements))
         return "written"
-    if json_bytes(read_table(path, Judgement)) == json_bytes(list(judgements)):
+    if json_bytes(kept.read(run)) == json_bytes(list(judgements)):
         return "unchanged"
     if not force:
-        raise BadInput(f'Other predictions of "{judge}" are there already ({path}).', "Replace them with --force.")
-    write_table(path, Judgement, judgements)
+        raise BadInput(f'Other predictions of "{judge}" are there already ({kept.path(run)}).', "Replace them with --force.")
+    kept.write(run, list(judgements))
     return "replaced"
 
 
@@ -118,10 +119,10 @@ def imported_judgements(
     true_labels = {pair.image_id: pair.true_label for pair in pairs}
     found: list[Judgement] = []
     notes: list[str] = []
-    for path in sorted(run.judgements.glob("*.parquet")):
-        rows = read_table(path, Judgement)
-        if path.stem in labels:
-            notes.append(f'"{path.stem}" was imported and is also a [[judges]] entry: the imported predictions are not counted')
+    for judge in JUDGEMENTS.stems(run):
+        rows = judgements_of(judge).read(run)
+        if judge in labels:
+            notes.append(f'"{judge}" was imported and is also a [[judges]] entry: the imported predictions are not counted')
             continue
         held = [
             replace(row, true_label=true_labels[row.image_id])
@@ -134,7 +135,7 @@ def imported_judgements(
         ]
         if len(held) < len(rows):
             n_old = len(rows) - len(held)
-            notes.append(f'"{path.stem}": {n_old} of {len(rows)} imported predictions are of images that were made again since')
+            notes.append(f'"{judge}": {n_old} of {len(rows)} imported predictions are of images that were made again since')
         found += held
     return found, notes
 

@@ -34,6 +34,7 @@ from pipeline.physical.simulator import is_simulated
 from pipeline.records import CAMERA, CORNERS, PHOTO, SIMULATED, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store import write_bytes
+from pipeline.store.artefacts import CROPS, OVERLAYS
 
 _CAPTURE_ID_CHARS = 12
 _OVERLAY_QUALITY = 85
@@ -196,7 +197,7 @@ def _pages(picture: Picture, capture: Capture, photo: PhotoFile, tags: PhotoTags
         drafts.append(drafted)
     suffix = picture.frame.replace(" ", "")
     name = "-".join(filter(None, [Path(photo.name).stem[:_NAME_CHARS], suffix, photo.sha256[:6]]))
-    overlay = f"overlays/{name}.jpg"
+    overlay = OVERLAYS.file(name)
     title = " · ".join(filter(None, [photo.name, picture.frame]))
     drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown), _OVERLAY_QUALITY)
     for drafted in drafts:
@@ -267,7 +268,7 @@ def _view(
         pair_id=pair.pair_id,
         transform=PHOTO,
         parameter=None,
-        path=f"views/photo/{capture.capture_id}/{pair.pair_id.replace('/', '-')}-{placement.variant}.png",
+        path=CROPS.file(f"{capture.capture_id}/{pair.pair_id.replace('/', '-')}-{placement.variant}"),
         sha256=pixels_sha256(pixels),
         origin=capture.origin,
         capture_id=capture.capture_id,

@@ -20,6 +20,7 @@ from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
 from pipeline.settings import AttackSettings, Experiment
 from pipeline.store import Run, locked, write_bytes
+from pipeline.store.artefacts import attack_table_of
 from pipeline.studies.carlini2017.measuring import BATCH_SIZE, Aim, Range, Shot
 from pipeline.studies.carlini2017.rows import AWAY, BEST, NORMS, TABLES, TableRow, Targets, table_row, targets_of
 from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
@@ -67,7 +68,7 @@ def attack_table(
         BadInput: the model gets no image right.
     """
     attacks = chosen_attacks(experiment, request)
-    output = output or run.reports / f"attack-table-{request.table}.csv"
+    output = output or attack_table_of(request.table).path(run)
     if output.suffix != ".csv":
         raise WrongUse(f"--output {output}: a table's name ends in .csv; LaTeX goes beside it.")
     classifier = load_classifier(experiment.resolved_model(), context.device)

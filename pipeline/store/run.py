@@ -1,0 +1,120 @@
+"""A run: its three folders below a workspace, and the names of the images in them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import Unavailable
+from pipeline.core.version import VERSION
+from pipeline.store.files import DISK, Files
+from pipeline.store.hashes import Hashes
+from pipeline.store.items import Items
+
+PRINTOUTS, CAPTURES, REPORTS = "printouts", "captures", "reports"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The three folders of one run, below a workspace."""
+
+    workspace: Path
+    name: str
+    files: Files = DISK
+
+    def folder(self, kind: str) -> Path:
+        """Returns one of the run's folders: `PRINTOUTS`, `CAPTURES` or `REPORTS`."""
+        return self.workspace / kind / self.name
+
+    @property
+    def printouts(self) -> Path:
+        return self.folder(PRINTOUTS)
+
+    @property
+    def captures(self) -> Path:
+        return self.folder(CAPTURES)
+
+    @property
+    def reports(self) -> Path:
+        return self.folder(REPORTS)
+
+    @property
+    def photos(self) -> Path:
+        return self.captures / "photos"
+
+    @property
+    def truth(self) -> Path:
+        return self.captures / "truth"
+
+    @property
+    def judgements(self) -> Path:
+        """Where predictions that were made outside are kept, one file a judge: what a person brought, which no stage removes."""
+        return self.captures / "judgements"
+
+    @property
+    def overlays(self) -> Path:
+        return self.captures / "overlays"
+
+    @property
+    def experiment(self) -> Path:
+        return self.printouts / "experiment.toml"
+
+    @property
+    def pdf(self) -> Path:
+        return self.printouts / "printout.pdf"
+
+    @property
+    def screen(self) -> Path:
+        return self.printouts / "screen"
+
+    @property
+    def layout(self) -> Path:
+        return self.printouts / "layout.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.reports / "journal.jsonl"
+
+    def clean_image(self, image_id: str) -> str:
+        """Returns the path of a clean image, relative to `printouts`."""
+        return f"images/clean/{image_id}.png"
+
+    def adversarial_image(self, attack: str, epsilon_8bit: int, image_id: str) -> str:
+        """Returns the path of an adversarial image, relative to `printouts`."""
+        return f"images/{cell_folder(attack, epsilon_8bit)}/{image_id}.png"
+
+    def patch(self, attack: str) -> str:
+        """Returns the path, below the printouts, of the picture that an attack learnt, to be printed alone."""
+        return f"patches/{attack}.png"
+
+    def items(self, stage: str, folder: Path) -> Items:
+        """Returns the per-item results of a stage, kept in a hidden folder beside its outputs."""
+        return Items(folder / ".items" / f"{stage}-{VERSION}")
+
+    def hashes(self, verify: bool = False) -> Hashes:
+        """Returns the hashes of the run's files, those of earlier commands among them unless `verify`."""
+        return Hashes(self.reports / ".hashes.json", self.workspace, verify)
+
+    def own_folders(self, below: Path) -> list[Path]:
+        """Returns the folders below another one that hold what runs made: they are no input of a run."""
+        kinds = [self.workspace / kind for kind in (PRINTOUTS, CAPTURES, REPORTS)]
+        root = below.resolve()
+        return [kind if kind.resolve().is_relative_to(root) and kind.resolve() != root else kind / self.name for kind in kinds]
+
+
+def cell_folder(attack: str, epsilon_8bit: int) -> str:
+    """Returns the folder of one cell's images, which is also the first part of its pairs' ids."""
+    return f"{attack}-eps{epsilon_8bit}" if epsilon_8bit else attack
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Keeps every other process from working on the run meanwhile.
+
+    Raises:
+        Unavailable: one is working on it already.
+    """
+    with run.files.lock(run.printouts / ".lock") as is_ours:
+        if not is_ours:
+            raise Unavailable(f'Another inkproof is working on the run "{run.name}".', "Wait until it has ended.")
+        yield
