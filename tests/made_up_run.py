@@ -18,11 +18,10 @@ from pipeline.report.content import (
     GalleryItem,
     GalleryView,
     ModelFacts,
-    ReferenceRate,
     ReportContent,
 )
 from pipeline.report.sections import head, sections
-from pipeline.statistics.kurakin2016 import published_rates
+from pipeline.studies import study_named
 
 ATTACKS = ("fgsm", "bim", "illc")
 GRIDS = {
@@ -211,9 +210,9 @@ def make_content(
         quality=tuple(quality),
         gallery=tuple(gallery),
         class_names=NAMES,
-        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
     )
-    return replace(content, **changes)
+    content = replace(content, **changes)
+    return replace(content, study=study_named(content.reproduces).part(content))
 
 
 def pages(pdf):

@@ -11,6 +11,7 @@ from pipeline.models import available_models
 from pipeline.physical.simulator import load_profile, profile_names, profile_summary
 from pipeline.settings import IMAGES_OPTION, Experiment, Source
 from pipeline.settings.reading import section
+from pipeline.studies import STUDIES
 from pipeline.transforms import TRANSFORMS, transform_named
 
 _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
@@ -33,7 +34,7 @@ def check_names(experiment: Experiment) -> None:
     """Refuses names and values that only the registries know.
 
     Raises:
-        WrongUse: an unknown attack, transform or profile, or a parameter out of its range, with its place in the file.
+        WrongUse: an unknown attack, transform, profile or study, or a parameter out of its range, with its place in the file.
     """
     for number, attack in enumerate(experiment.attacks):
         if is_adapted(attack.name):
@@ -54,6 +55,9 @@ def check_names(experiment: Experiment) -> None:
                 raise WrongUse(f"{where}: {name} = {value:g} is out of range: expected {expected}.")
     _check_profile(experiment, experiment.photograph.profile, "photograph.profile")
     _check_background(experiment)
+    study = experiment.report.reproduces
+    if study and study not in STUDIES:
+        raise WrongUse(f'{experiment.where("report.reproduces")}: unknown study "{study}".', near_match(study, STUDIES))
 
 
 def _check_options(experiment: Experiment, number: int) -> None:

@@ -1,5 +1,6 @@
 """A document's building blocks on paper: tables with light rules, figures, tiles and verdicts."""
 
+import textwrap
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
@@ -145,7 +146,8 @@ class Verdict(Flowable):
         draw_mark(self.canv, shape, 1.8 * mm, top, 1.6 * mm, colour)
         self.canv.setFillColor(HexColor(colour))
         self.canv.setFont(theme.BOLD, 7.4)
-        self.canv.drawString(5 * mm, top - 2.6, self.finding.verdict)
+        for place, line in enumerate(textwrap.wrap(self.finding.verdict, 15)):
+            self.canv.drawString(5 * mm, top - 2.6 - 9 * place, line)
         self.text.drawOn(self.canv, 30 * mm, self.height - self.text.height)
 
 

@@ -21,6 +21,7 @@ FONT_FILES = {
 INK = "#1d2733"
 QUIET = "#5d6875"
 RULE = "#c9d0d8"
+PALE_RULE = "#eef1f4"
 PALE = "#f3f5f7"
 ACCENT = "#0072b2"
 RIGHT = "#00795a"

@@ -5,7 +5,7 @@ Lengths on paper are millimetres from the page's top left corner, x to the right
 """
 
 from pipeline.records.examination import ExplainedView, SurvivalCurve, ThresholdRow
-from pipeline.records.findings import FINDING_TESTS, FINDINGS, PAPER_QUANTITIES, VERDICTS, FindingRow, PaperRow
+from pipeline.records.findings import VERDICTS, FindingRow
 from pipeline.records.flags import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,
@@ -69,8 +69,6 @@ __all__ = [
     "Estimate",
     "ExplainedView",
     "FEW_ELIGIBLE",
-    "FINDINGS",
-    "FINDING_TESTS",
     "Fiducial",
     "FindingRow",
     "FlagRow",
@@ -85,14 +83,12 @@ __all__ = [
     "ModelFlag",
     "N_LABELS",
     "PAIRINGS",
-    "PAPER_QUANTITIES",
     "PHOTO",
     "PREDICTED",
     "PREDICTED_COLUMNS",
     "PRINT_ASPECT",
     "PRINT_SCALE",
     "Pair",
-    "PaperRow",
     "Patch",
     "Placement",
     "Prediction",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.document.blocks import Block
 from pipeline.records import (
     CAMERA,
     PHOTO,
@@ -150,6 +151,20 @@ class ReferenceRate:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyPart:
+    """What a study says in a report: `reference` names its paper, `rates` are published there.
+
+    `observed` ends the results from photographs of one origin, or those from transforms ("digital"); `beside` is the section of
+    a run that sets out to reproduce the paper.
+    """
+
+    reference: str = ""
+    rates: tuple[ReferenceRate, ...] = ()
+    observed: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
+    beside: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AgainstContent:
     """Another run beside this one: `first` is what this run is called, `second` the other.
 
@@ -171,7 +186,8 @@ class ReportContent:
 
     `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
     the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
-    `model_flags` is None where the network was not examined.
+    `model_flags` is None where the network was not examined. `reproduces` names the study that the run sets out to reproduce,
+    `study` is what that one says, or the one that runs are read against.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -196,7 +212,6 @@ class ReportContent:
     gallery: tuple[GalleryItem, ...] = ()
     class_names: tuple[str, ...] = ()
     axes: tuple[TransformAxis, ...] = ()
-    reference_rates: tuple[ReferenceRate, ...] = ()
     compared: tuple[Comparison, ...] = ()
     model_flags: tuple[ModelFlag, ...] | None = None
     transfer: tuple[Transfer, ...] = ()
@@ -206,6 +221,7 @@ class ReportContent:
     explanations: Explanations | None = None
     findings: tuple[FindingRow, ...] = ()
     reproduces: str = ""
+    study: StudyPart = StudyPart()
     against: AgainstContent | None = None
 
     @property

@@ -2,23 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
-from pipeline.document import figures, theme
 from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.figures import styled
 from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
 from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, Estimate, MatrixCell, Transfer
 from pipeline.report.content import ReportContent
+from pipeline.report.panels import case_panels, interval_dot
 from pipeline.report.rate_tables import interval_words
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
 _MARKERS = "osD^vPX*"
-_TALLEST_IN = 8.2
 
 
 def judges_section(content: ReportContent) -> tuple[Block, ...]:
@@ -100,50 +98,31 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
     return tables
 
 
+@styled
 def judges_figure(rows: Iterable[Transfer]) -> Plot:
     """Returns the top-1 share fooled, one panel a case, one line a judge under each attack and epsilon."""
-    return _drawn([row for row in rows if row.top_k == 1])
-
-
-@figures.styled
-def _drawn(rows: Sequence[Transfer]) -> Plot:
-    judges, cells = _judges(rows), _cells(rows)
-    cases = [case for case in CASES if any(row.case == case and row.fooled.rate is not None for row in rows)]
-    height = 0.95 + min(_TALLEST_IN - 1, len(cells) * (0.16 + 0.15 * len(judges)))
-    figure = Plot(figsize=(figures.WIDTH_IN, max(2.0, height)), layout="constrained")
-    panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
+    rows = [row for row in rows if row.top_k == 1]
+    judges = _judges(rows)
+    rated = [row for row in rows if row.fooled.rate is not None]
+    label = "fooled, of those right when clean"
+    figure, panels, cells = case_panels(rated, 0.16 + 0.15 * len(judges), label, n_lines=len(judges))
     step = 0.8 / max(1, len(judges))
-    for panel, case in zip(panels, cases, strict=False):
-        for place, cell in enumerate(cells):
-            for turn, judge in enumerate(judges):
-                of_judge = [row for row in rows if (row.case, row.attack, row.epsilon_8bit, row.judge) == (case, *cell, judge)]
-                _line(panel, of_judge, place + (turn - (len(judges) - 1) / 2) * step, turn, step)
-        is_first = panel is panels[0]
-        panel.set_yticks(range(len(cells)), [cell_title(*cell) for cell in cells] if is_first else [])
-        panel.set_ylim(max(1, len(cells)) - 0.5, -0.5)
-        panel.set(title=CASE_TITLES[case].capitalize(), xlabel="fooled, of those right when clean", xlim=(-2, 102))
-        panel.xaxis.set_major_formatter(PercentFormatter(100, decimals=0))
-        panel.grid(axis="y", visible=False)
-        for place in range(1, len(cells)):
-            panel.axhline(place - 0.5, color=theme.RULE, linewidth=0.6, zorder=0)
+    for row in sorted(rated, key=lambda row: row.transform != SOURCE):
+        turn, is_file = judges.index(row.judge), row.transform == SOURCE
+        y = cells.index((row.attack, row.epsilon_8bit)) + (turn - (len(judges) - 1) / 2 + (-0.2 if is_file else 0.2)) * step
+        face, width = ("", 1.2) if is_file else ("white", 0.7)
+        dashes = "--" if row.origin == SIMULATED else "-"
+        interval_dot(panels[row.case], row.fooled, y, *_look(turn), face, width, dashes)
     handles = [
-        Line2D([], [], color=_PALETTE[turn % len(_PALETTE)], marker=_MARKERS[turn % len(_MARKERS)], ms=4, label=judge)
-        for turn, judge in enumerate(judges)
+        Line2D([], [], color=colour, marker=marker, ms=4, label=judge)
+        for judge, (colour, marker) in zip(judges, map(_look, range(len(judges))), strict=True)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=2.6)
     return figure
 
 
-def _line(panel: Axes, rows: Iterable[Transfer], y: float, turn: int, step: float) -> None:
-    colour, marker = _PALETTE[turn % len(_PALETTE)], _MARKERS[turn % len(_MARKERS)]
-    for row in sorted(rows, key=lambda row: row.transform != SOURCE):
-        if row.fooled.rate is None:
-            continue
-        is_file = row.transform == SOURCE
-        at = y + (-0.2 if is_file else 0.2) * step
-        ends, width = [100 * row.fooled.low, 100 * row.fooled.high], 1.2 if is_file else 0.7
-        panel.plot(ends, [at, at], color=colour, lw=width, ls="--" if row.origin == SIMULATED else "-", zorder=2)
-        panel.plot(100 * row.fooled.rate, at, marker, color=colour, mfc=colour if is_file else "white", mew=0.9, ms=3.8, zorder=3)
+def _look(turn: int) -> tuple[str, str]:
+    return _PALETTE[turn % len(_PALETTE)], _MARKERS[turn % len(_MARKERS)]
 
 
 def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Sequence[Transfer]) -> Table:

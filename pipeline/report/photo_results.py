@@ -5,14 +5,13 @@ from pipeline.document.formats import count, span
 from pipeline.records import PHOTO, SOURCE
 from pipeline.report import rate_figures
 from pipeline.report.content import ReportContent
-from pipeline.report.findings import FINDINGS_INTRO, photo_findings, shown
 from pipeline.report.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.report.summary import has_photos, on_predictions
 from pipeline.report.words import subject
 
 
 def photo_results(content: ReportContent) -> tuple[Block, ...]:
-    """Returns Tables 1 to 3 of each origin of photographs, two figures and the paper's findings tested on them."""
+    """Returns Tables 1 to 3 of each origin of photographs, two figures, and what a study observed tested on them."""
     if not has_photos(content):
         files = " The tables show the files alone." if content.accuracies else ""
         tables = (TableBlock(f"table-{table.number}", table) for table in photo_tables(content))
@@ -25,12 +24,7 @@ def photo_results(content: ReportContent) -> tuple[Block, ...]:
         blocks += [TableBlock(f"table-{table.number}-{origin}", table, remark) for table in photo_tables(content, origin)]
         blocks += _photo_rate_figure(content, origin, remark)
         blocks += _accuracy_figure(content, origin)
-        rates = [row for row in content.rates if row.transform != PHOTO or row.origin == origin]
-        blocks += [
-            Subheading("What the paper observed, tested on these photographs"),
-            Prose(FINDINGS_INTRO),
-            shown(photo_findings(rates, content.accuracies, origin, content.findings)),
-        ]
+        blocks += content.study.observed.get(origin, ())
     return tuple(blocks)
 
 
@@ -66,12 +60,13 @@ def _photo_rate_figure(content: ReportContent, origin: str, remark: str) -> list
     rated = [row for row in content.rates if row.transform == PHOTO and row.origin == origin]
     if not rated:
         return []
-    published = " Hollow marks are the paper's Table 3 (other model, printer and camera)." if content.reference_rates else ""
+    published, reference = content.study.rates, content.study.reference
+    hollow = f" Hollow marks are those of {reference} (other model, printer and camera)." if published else ""
     caption = (
         f"Destruction rates by photographs with the {interval_words(rated)}; {subject(content)}. {remark} n at the right of each "
-        f"panel is the number of eligible attacks, top-1 · top-5.{published}"
+        f"panel is the number of eligible attacks, top-1 · top-5.{hollow}"
     )
-    return [Figure(f"photo-rates-{origin}", rate_figures.photo_rates(rated, content.reference_rates), caption)]
+    return [Figure(f"photo-rates-{origin}", rate_figures.photo_rates(rated, published, reference), caption)]
 
 
 def _accuracy_figure(content: ReportContent, origin: str | None) -> list[Block]:

@@ -17,7 +17,6 @@ from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read
 from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import photo_results, predicted_section
-from pipeline.report.reproduction import reproduction_section
 from pipeline.report.run_flags import flags_section, marked
 from pipeline.report.selection import selection_section
 from pipeline.report.settings_section import settings_section
@@ -29,7 +28,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("summary", "Summary", front_page, False),
     ("against", "Against another run", against_section, False),
     ("how-to-read", "How to read this report", how_to_read, False),
-    ("paper", "The paper beside this run", reproduction_section, False),
+    ("paper", "The paper beside this run", lambda content: content.study.beside, False),
     ("selection", "Selection", selection_section, False),
     ("model", "About the model", about_model, False),
     ("photographs", "Results from photographs", photo_results, False),

@@ -32,7 +32,8 @@ from pipeline.records import (
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
 from pipeline.store import Run, csv_bytes, read_json, read_layout, read_table, write_bytes, write_json
-from pipeline.studies.kurakin2016.finding_tests import tested_findings
+from pipeline.studies import study_named
+from pipeline.studies.testing import ImageTests
 
 # The tables in the order of rates.json, each with its name there, that of its CSV, and its columns.
 _TABLES: dict[str, tuple[str, type | Columns]] = {
@@ -51,7 +52,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `rates.csv`, `accuracies.csv` and `rates.json` with the counts, rates and 95 % intervals of every condition.
 
     Images in photographs share pages, and their intervals allow for it (docs/statistics.md). `comparisons.csv` holds the paired
-    comparisons of methods, strengths and conditions, `findings.csv` the tests of what the paper observed. Where photographs are
+    comparisons of methods, strengths and conditions, `findings.csv` the tests of what a study observed. Where photographs are
     predicted as well as taken, `predicted.csv` holds both beside each other; where others than the attacked model judge,
     `transfer.csv` holds their counts. `flags.csv` holds what would let any of these numbers mislead (docs/flags.md).
     """
@@ -65,7 +66,8 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes)
         tables["accuracies"] += accuracies({cell: cells[cell]}, outcomes)
     tables["comparisons"] = comparisons(cells, outcomes)
-    tables["findings"] = tested_findings(cells, outcomes, is_shared=experiment.selection.draw == "shared")
+    images = ImageTests(cells, outcomes, is_shared=experiment.selection.draw == "shared")
+    tables["findings"] = study_named(experiment.report.reproduces).findings(images)
     tables["predicted"] = predictions(cells, outcomes) if experiment.photograph.predicts else []
     tables["transfer"], notes = _transfers(experiment, run, pairs, views, cells, outcomes)
     rates = tables["destruction_rates"]

@@ -2,6 +2,7 @@
 
 import platform
 from collections import defaultdict
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -33,7 +34,8 @@ from pipeline.records import (
     Transfer,
     View,
 )
-from pipeline.report import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReferenceRate, ReportContent
+from pipeline.report import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent
+from pipeline.report.content import StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
 from pipeline.settings import Experiment
@@ -41,9 +43,9 @@ from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.thresholds import survival_curves
-from pipeline.statistics.kurakin2016 import published_rates
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
-from pipeline.studies.kurakin2016.reproduction import title_of, write_reproduction
+from pipeline.studies import study_named
+from pipeline.studies.reproducing import write_reproduction
 
 _SHOWN_VERSIONS = (
     "torch",
@@ -114,9 +116,9 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     model = selection["model"]
     class_names = tuple(selection["class_names"])
     height, width = model["input_size"]
-    return ReportContent(
+    content = ReportContent(
         run=run.name,
-        title=title_of(experiment, run, simulated),
+        title=_title(experiment, run, simulated),
         settings={},
         experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
@@ -135,7 +137,6 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
-        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
         transfer=transfer,
         compared=tuple(record_from(Comparison, row) for row in rates.get("predicted", ())),
         model_flags=_model_flags(selection),
@@ -146,6 +147,17 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         explanations=read_explanations(run, pairs, views, predictions, class_names),
         survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
     )
+    return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
+
+
+def _title(experiment: Experiment, run: Run, simulated: bool) -> str:
+    """Returns the report's title; that of a reproduction says what stands in for a print, a camera and the paper's images."""
+    title = experiment.report.title or f"Adversarial images of {run.name}, printed and photographed"
+    if not experiment.report.reproduces:
+        return title
+    stand_ins = ["simulated photographs"] if simulated else []
+    stand_ins += ["built-in images"] if experiment.dataset.name.startswith("builtin:") else []
+    return f"{title} ({', '.join(stand_ins)})" if stand_ins else title
 
 
 def _model_flags(selection: dict[str, Any]) -> tuple[ModelFlag, ...] | None:

@@ -15,10 +15,15 @@ import pytest
 from made_up_run import gallery_item, make_content, page_of, picture, rate
 
 from pipeline.document.blocks import (
+    Choice,
     Code,
     Figure,
     Finding,
     Findings,
+    Gallery,
+    Head,
+    Picture,
+    PictureRow,
     Section,
     Subheading,
     TableBlock,
@@ -27,6 +32,7 @@ from pipeline.document.blocks import (
     Tiles,
     plain,
 )
+from pipeline.document.html import build_page
 from pipeline.document.html.plots import inline_svg, picture_uri
 from pipeline.document.pages import SIMULATED_BAND
 from pipeline.document.tables import Cell, Column, Table
@@ -160,6 +166,16 @@ def test_names_of_classes_files_and_titles_are_shown_as_they_are_and_never_run()
     assert all(a["src"].startswith("data:") for a in page.all("img"))
     assert page.all("article")[0]["data-attack"] == page.all("article")[0]["data-cases"] == HOSTILE
     assert "".join(page.texts).count('onerror="alert(1)"> "&\'') > 20
+
+
+def test_what_stands_in_attributes_and_in_the_style_is_escaped_too():
+    pictures = (Picture(HOSTILE, None), Picture(HOSTILE, picture(0), ((HOSTILE, 0.5),), True))
+    row = PictureRow(HOSTILE, (HOSTILE,), pictures, HOSTILE, "open", {"attack": (HOSTILE,)})
+    shown = Gallery((row,), HOSTILE, HOSTILE, (Choice("attack", HOSTILE, ((HOSTILE, HOSTILE),)),))
+    page = Page(build_page(Head(HOSTILE, HOSTILE, HOSTILE), (Section("summary", HOSTILE, (shown,)),)).decode("utf-8"))
+    assert not page.unbalanced and not page.open and len(page.all("script")) == len(page.all("style")) == 1
+    assert page.all("option")[1]["value"] == page.all("article")[0]["data-attack"] == HOSTILE
+    assert len(page.all("img")) == 1 and not any("onerror" in attributes for _, attributes in page.elements)
 
 
 def test_only_bold_survives_in_markup():

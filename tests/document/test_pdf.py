@@ -66,7 +66,7 @@ def everything():
 FIGURES = {
     "every kind of artist": everything,
     "curves": lambda: rate_figures.transform_curves(make_content().rates, "average", 16),
-    "photographs": lambda: rate_figures.photo_rates(make_content().rates, make_content().reference_rates),
+    "photographs": lambda: rate_figures.photo_rates(make_content().rates, make_content().study.rates),
 }
 
 ARTISTS = ("picture", "see-through mesh", "uneven mesh", "hatch", "dashes", "see-through", "clipped", "curved")

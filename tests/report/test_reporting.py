@@ -1,4 +1,4 @@
-"""The report room: tables, findings, figures and the PDF, on made-up runs and on the numbers of the paper."""
+"""The report room: tables, figures and the PDF, on made-up runs."""
 
 import hashlib
 import itertools
@@ -8,37 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pypdfium2
 import pytest
-from made_up_run import ATTACKS, GRIDS, NAMES, accuracy, gallery_item, make_content, pages, pdf_of, picture, rate
+from made_up_run import ATTACKS, GRIDS, NAMES, gallery_item, make_content, pages, pdf_of, picture, rate
 
 from pipeline.document import figures
 from pipeline.document.formats import number, percent, short_class_name
 from pipeline.document.pages import SIMULATED_BAND
 from pipeline.document.pictures import picture_reader
 from pipeline.document.tables import as_text
-from pipeline.records import CellFill, FindingRow, Pair
+from pipeline.records import CellFill, Pair
 from pipeline.report import rate_figures
-from pipeline.report.findings import CANNOT_TELL, HELD, NOT_HELD, photo_findings, transform_findings
 from pipeline.report.gallery import difference_picture
 from pipeline.report.rate_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
 from pipeline.report.run_tables import perturbation_table, quality_table, selection_table
 from pipeline.report.summary import lead, photo_count, sentences, tiles
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
-
-
-def paper_rows():
-    """The paper's tables as a run's records; its counts are inferred, so only the rates and the order of size are exact."""
-    rates, accuracies = [], []
-    for row, average, prefiltered in zip(PAPER_TABLE_3, PAPER_TABLE_1, PAPER_TABLE_2, strict=True):
-        for case, table in (("average", average), ("prefiltered", prefiltered)):
-            for k in (1, 5):
-                d, n = getattr(row, f"{case}_top{k}") / 100, table.n_photographed
-                made = rate(case, row.attack, row.epsilon_8bit, "photo", None, k, round(d * n), n, "camera")
-                rates.append(replace(made, rate=d))
-                for transform in ("source", "photo"):
-                    share = getattr(table, f"{transform}_clean_top{k}") / 100
-                    made = accuracy(case, row.attack, row.epsilon_8bit, "clean", transform, k, round(share * n), n, "camera")
-                    accuracies.append(replace(made, rate=share))
-    return rates, accuracies
 
 
 def test_the_perturbation_table_is_measured_on_the_saved_files():
@@ -46,103 +28,6 @@ def test_the_perturbation_table_is_measured_on_the_saved_files():
     other = replace(pair, pair_id="q", linf_8bit=8, l2_8bit=200.0, ssim=0.7)
     text = as_text(perturbation_table([pair, other]))
     assert all(word in text for word in ("basic iterative", " 8 ", "150", "0.800", "10"))
-
-
-class TestFindings:
-    def test_the_paper_s_own_tables_hold_as_the_paper_says(self):
-        order, top5, falls, prefiltering, clean = photo_findings(*paper_rows())
-        found = [(f.n_held, f.n_checks) for f in (order, top5, falls, prefiltering, clean)]
-        assert found == [(16, 16), (24, 24), (17, 18), (12, 12), (12, 12)]
-        (inversion,) = [check for check in falls.checks if not check.is_held]
-        assert inversion.where == "least-likely class, average, ε 2 to 4"
-
-    def test_prefiltered_rates_of_table_3_are_the_photo_accuracies_of_table_2_but_for_one_cell(self):
-        different = [
-            (a.attack, a.epsilon_8bit, k)
-            for a, d in zip(PAPER_TABLE_2, PAPER_TABLE_3, strict=True)
-            for k in (1, 5)
-            if getattr(a, f"photo_adversarial_top{k}") != getattr(d, f"prefiltered_top{k}")
-        ]
-        assert different == [("bim", 2, 5)]
-
-    def test_every_paper_percentage_is_a_count_of_its_inferred_n(self):
-        for row in PAPER_TABLE_1 + PAPER_TABLE_2:
-            for name in row._fields[2:6]:
-                possible = {round(100 * k / row.n_photographed, 1) for k in range(row.n_photographed + 1)}
-                assert any(abs(getattr(row, name) - value) < 0.051 for value in possible), (row, name)
-
-    @pytest.mark.parametrize(
-        "hits, n_held, clear",
-        [((1, 10, 19), 1, 1), ((8, 10, 12), 1, 0), ((10, 10, 12), 0, 0), ((12, 10, 8), 0, 0)],
-        ids=["rises clear of chance", "rises within chance", "a tie", "falls"],
-    )
-    def test_the_order_of_attacks_is_strict_and_says_whether_intervals_lie_apart(self, hits, n_held, clear):
-        rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, hits, strict=True)]
-        order = photo_findings(rates)[0]
-        assert (order.n_held, order.n_clear) == (n_held, clear)
-        assert all(f"({hit}/20)" in order.checks[0].counts for hit in hits)
-
-    def test_rates_alone_tell_nothing(self):
-        rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, (1, 10, 19), strict=True)]
-        assert {finding.verdict for finding in photo_findings(rates)} == {CANNOT_TELL}
-
-    def test_the_verdict_is_the_test_s_and_n_and_p_stand_beside_it(self):
-        rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, (1, 10, 19), strict=True)]
-        whole = FindingRow(*("order", "", "simulated", "mcnemar", 40, 20, 31.2, 17, 2), 0.4, 0.0004, 0.9999, 0.002, 1.0, 5, HELD)
-        part = replace(whole, part="fast below basic iterative", n=20, verdict=NOT_HELD)
-        order = photo_findings(rates, tested=[whole, part])[0]
-        assert order.verdict == HELD
-        assert (
-            "n 40 of 20 images, worth 31, 17 for and 2 against, difference +40.0 points; p < 0.001, corrected 0.002;"
-            in order.counted
-        )
-        assert "exact McNemar" in order.counted and "1 of 1 comparison of rates as stated" in order.counted
-        assert order.evidence[0].startswith("fast below basic iterative: n 20 of") and "(not held)" in order.evidence[0]
-
-    def test_a_cell_without_eligible_attacks_takes_part_in_no_comparison(self):
-        rates = [rate("average", "fgsm", 16, "photo", None, k, 0, 0) for k in (1, 5)] + [
-            rate("average", "bim", 16, "photo", None, k, 3, 9) for k in (1, 5)
-        ]
-        assert [finding.n_checks for finding in photo_findings(rates)] == [0, 1, 0, 0, 0]
-
-    @pytest.mark.parametrize("lost, n_held", [(0, 0), (1, 1), (11, 1), (12, 0), (-3, 0)])
-    def test_clean_accuracy_may_lose_one_to_eleven_points(self, lost, n_held):
-        rows = [
-            accuracy("average", "fgsm", 16, "clean", "source", 1, 80, 100, ""),
-            accuracy("average", "fgsm", 16, "clean", "photo", 1, 80 - lost, 100),
-        ]
-        assert photo_findings([], rows)[4].n_held == n_held
-
-    def test_real_and_simulated_photographs_are_not_mixed(self):
-        rates = [rate("average", a, 16, "photo", None, 1, hit, 20, "camera") for a, hit in zip(ATTACKS, (2, 10, 18), strict=True)]
-        rates += [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, (18, 10, 2), strict=True)]
-        row = FindingRow("order", "", "camera", "mcnemar", 40, 20, 40.0, 17, 2, 0.4, 0.0004, 1.0, 0.002, 1.0, 5, HELD)
-        real, simulated = (photo_findings(rates, origin=origin, tested=[row])[0] for origin in ("camera", "simulated"))
-        assert (real.n_held, real.verdict) == (1, HELD)
-        assert (simulated.n_held, simulated.verdict) == (0, CANNOT_TELL)
-
-    def test_digital_findings_compare_whole_curves(self):
-        curve = {"fgsm": (0, 4, 9), "bim": (0, 6, 8), "illc": (1, 9, 20)}
-        rates = [
-            rate("average", a, 16, "blur", float(value), 1, hit, 20, "digital")
-            for a, hits in curve.items()
-            for value, hit in enumerate(hits)
-        ]
-        order, top5, photometric, none_all = transform_findings(rates)
-        assert [(f.n_held, f.n_checks) for f in (order, top5, photometric, none_all)] == [(1, 1), (0, 0), (0, 0), (0, 1)]
-
-    def test_digital_findings_are_of_random_images_at_epsilon_16_where_the_run_has_them(self):
-        rates = [
-            rate(case, "fgsm", epsilon, "contrast", 0.7, 1, hit, 100, "digital")
-            for case, epsilon, hit in (("average", 16, 1), ("average", 4, 50), ("prefiltered", 16, 60))
-        ]
-        assert "1.0 % (1/100)" in transform_findings(rates)[2].checks[0].counts
-        assert "50.0 % (50/100)" in transform_findings(rates[1:2])[2].checks[0].counts
-
-    @pytest.mark.parametrize("attack, hit, n_held", [("fgsm", 4, 1), ("fgsm", 5, 0), ("illc", 19, 1), ("illc", 20, 0)])
-    def test_photometric_bounds_are_the_paper_s(self, attack, hit, n_held):
-        rates = [rate("average", attack, 16, "contrast", 0.7, 1, hit, 100, "digital")]
-        assert transform_findings(rates)[2].n_held == n_held
 
 
 class TestTables:
@@ -161,11 +46,6 @@ class TestTables:
             ("least-likely class", "16"),
             ("", "4"),
         ]
-
-    def test_table_3_printed_from_the_paper_s_rates_is_the_paper_s_table_3(self):
-        table = photo_rate_table(paper_rows()[0])
-        printed = [tuple(cell.text for cell in row[2:]) for row in table.rows]
-        assert printed == [tuple(f"{value:.1f} %" for value in row[2:]) for row in PAPER_TABLE_3]
 
     def test_each_rate_stands_above_its_counts_and_its_wilson_interval(self):
         table = photo_rate_table([rate("average", "fgsm", 16, "photo", None, 1, 6, 48)])
@@ -299,12 +179,13 @@ class TestFigures:
 
     def test_photo_rates_show_intervals_n_and_the_paper_s_values_only_where_they_match(self):
         content = make_content(epsilons=(3, 16))
-        figure = rate_figures.photo_rates(content.rates, content.reference_rates)
+        figure = rate_figures.photo_rates(content.rates, content.study.rates, "Who 2016")
         panel = figure.axes[0]
         assert "destruction rate" in panel.get_xlabel() and panel.get_title(loc="left") == "Average case"
         hollow = [line for line in panel.get_lines() if line.get_markerfacecolor() == "none"]
         assert sorted(line.get_xdata()[0] for line in hollow) == pytest.approx([12.5, 40.0, 40.4, 69.4, 72.2, 85.1])
         assert "19 · 14" in {text.get_text() for text in panel.texts}
+        assert "Who 2016, top-5" in {text.get_text() for text in figure.legends[0].get_texts()}
 
     def test_accuracy_and_capture_figures_name_their_units_and_n(self):
         content = make_content()

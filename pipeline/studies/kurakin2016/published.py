@@ -1,15 +1,15 @@
 """The numbers that Kurakin, Goodfellow and Bengio printed, to compare a run with and to test the mathematics against.
 
 Source: "Adversarial examples in the physical world", arXiv 1607.02533v4 (2017), Tables 1, 2 and 3: Inception v3, ImageNet,
-Ricoh MP C5503 at 600 dpi, Nexus 5x, 102 images per cell. Percentages are as printed, with one digit. The paper's names
-are fast (`fgsm`), iter. basic (`bim`) and l.l. class (`illc`).
+Ricoh MP C5503 at 600 dpi, Nexus 5x, 102 images per cell. Percentages are as printed, with one digit.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 N_SELECTED = 102
-METHODS = ("fgsm", "bim", "illc")
+METHOD_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
+METHODS = tuple(METHOD_TITLES)
 ITERATIVE = METHODS[1:]
 # Sec. 4, at epsilon 16: brightness and contrast destroy less than this of each method's attacks.
 PHOTOMETRIC_BOUNDS = {"fgsm": 0.05, "bim": 0.05, "illc": 0.20}

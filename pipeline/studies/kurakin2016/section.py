@@ -1,30 +1,63 @@
-"""The paper beside this run: its Tables 1 to 3 and Fig. 6, and which of its observations hold, as a section and as a text."""
+"""The paper beside a run: its Tables 1 to 3 and Fig. 6, and which of its observations hold, as a section and as a text."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.document import figures
-from pipeline.document.blocks import Block, Figure, Subheading, TableBlock, TextTable, plain
+from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.tables import Table
 from pipeline.document.theme import INK, QUIET, RULE
-from pipeline.records import CASES, FINDING_TESTS, FINDINGS, SIMULATED, VERDICTS, FindingRow, PaperRow
+from pipeline.records import CASES, SIMULATED, VERDICTS, FindingRow
 from pipeline.report import rate_figures
-from pipeline.report.content import ReportContent
-from pipeline.report.paper_tables import figure_6_rates, figure_6_table, paper_rows, paper_tables
-from pipeline.report.words import CASE_TITLES, attack_style, attack_title
-from pipeline.statistics.kurakin2016 import METHODS
+from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
+from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
+from pipeline.report.words import CASE_TITLES, attack_style
+from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
+from pipeline.studies.kurakin2016.published import METHOD_TITLES, METHODS, published_rates
+from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
+from pipeline.studies.study import Reproduction
 
+_OBSERVED = "What the paper observed, tested on these photographs"
+_OBSERVED_DIGITAL = "What the paper observed at ε 16 on random images, tested on these transforms"
 _HEADER = ("Observation", "Verdict", "n", "p (corrected)", "Test")
 
 
+def study_part(content: ReportContent, reference: str) -> StudyPart:
+    """Returns what the study says in a run's report, its own section only where the run reproduces it."""
+    observed: dict[str, tuple[Block, ...]] = {
+        origin: (
+            Subheading(_OBSERVED_DIGITAL if origin == DIGITAL else _OBSERVED),
+            Prose(FINDINGS_INTRO),
+            Findings(told_findings(content, origin)),
+        )
+        for origin in (*content.photo_origins, DIGITAL)
+    }
+    rates = tuple(ReferenceRate(*row) for row in published_rates())
+    return StudyPart(reference, rates, observed, reproduction_section(content) if content.reproduces else ())
+
+
+def reproduction(content: ReportContent) -> Reproduction:
+    """Returns the paper's numbers beside the run's as files."""
+    rows = paper_rows(content)
+    told = {
+        "paper": content.reproduces,
+        "run": content.run,
+        "photographs": content.main_origin if content.photo_origins else None,
+        "what_differs": what_differs(content),
+        "tables": [asdict(row) | {"is_within": row.is_within} for row in rows],
+        "figure_6": [asdict(row) for row in figure_6_rates(content)],
+        "findings": [asdict(row) for row in content.findings],
+    }
+    return Reproduction(reproduction_text(content), PaperRow, rows, told)
+
+
 def reproduction_section(content: ReportContent) -> tuple[Block, ...]:
-    """Returns what the paper found beside what this run found; () of a run that does not set out to reproduce it."""
-    if not content.reproduces:
-        return ()
+    """Returns what the paper found beside what this run found."""
     rows = paper_rows(content)
     blocks: list[Block] = [plain(sentence) for sentence in what_differs(content)]
     blocks += [Subheading("Which of its observations hold"), plain(_tally(content)), findings_block(content)]
@@ -76,7 +109,7 @@ def what_differs(content: ReportContent) -> list[str]:
 def findings_block(content: ReportContent) -> TextTable:
     """Returns the tested observations as a table: verdict, n, corrected p (of the opposite where that is what holds), test."""
     return TextTable(
-        "paper-findings", _HEADER, tuple(_finding_cells(row) for row in _wholes(content)), (0.36, 0.15, 0.19, 0.12, 0.18)
+        "paper-findings", _HEADER, tuple(_finding_cells(*found) for found in _wholes(content)), (0.36, 0.15, 0.19, 0.12, 0.18)
     )
 
 
@@ -118,7 +151,7 @@ def paper_scatter(rows: Sequence[PaperRow]) -> Plot:
     panels[0].set_ylabel("this run's destruction rate")
     handles = [
         Line2D([], [], ls="none", marker=attack_style(attack, METHODS)[1], color=attack_style(attack, METHODS)[0], label=title)
-        for attack, title in ((attack, attack_title(attack)) for attack in METHODS)
+        for attack, title in METHOD_TITLES.items()
         if any(row.attack == attack for row in rows)
     ]
     handles += [
@@ -136,31 +169,33 @@ def _with_bounds(plot: Plot) -> Plot:
     return plot
 
 
-def _wholes(content: ReportContent) -> list[FindingRow]:
-    order = list(FINDINGS)
-    wholes = [row for row in content.findings if not row.part and row.origin in (content.main_origin, "digital")]
-    return sorted(wholes, key=lambda row: order.index(row.finding))
+def _wholes(content: ReportContent) -> list[tuple[str, FindingRow]]:
+    """Returns the title and the test of every observation, first those on photographs."""
+    rows = {(row.finding, row.origin): row for row in content.findings if not row.part}
+    claims = [(claim, origin) for origin in (content.main_origin, DIGITAL) for claim in claims_of(content, origin)]
+    return [(claim.title, row) for claim, origin in claims if (row := rows.get((claim.key, origin)))]
 
 
 def _tally(content: ReportContent) -> str:
-    wholes = _wholes(content)
+    wholes = [row for _, row in _wholes(content)]
     held, not_held, open_ = (sum(row.verdict == verdict for row in wholes) for verdict in VERDICTS)
     return (
-        f"Of {count(len(wholes), 'observation')} of the paper {held} held, {not_held} did not, and of {open_} it cannot be told "
-        "with this many images. p is one-sided, and corrected (Holm) over the observations on photographs and over those on "
+        f"Of {count(len(wholes), 'observation')} of the paper {held} held and {not_held} did not; for {open_} there are not "
+        "enough images to tell. p is one-sided, and corrected (Holm) over the observations on photographs and over those on "
         "transforms."
     )
 
 
-def _finding_cells(row: FindingRow) -> tuple[str, ...]:
+def _finding_cells(title: str, row: FindingRow) -> tuple[str, ...]:
+    verdict, test = VERDICT_TITLES[row.verdict], TEST_TITLES[row.test]
     if row.n == 0:
-        return FINDINGS[row.finding], row.verdict, "nothing to test", p_value(None), FINDING_TESTS[row.test]
-    is_against = row.verdict == VERDICTS[1]
+        return title, verdict, "nothing to test", p_value(None), test
+    is_against = row.verdict == "not_held"
     p = p_value(row.p_against_holm if is_against else row.p_holm)
     n = f"{row.n} of {count(row.n_images, 'image')}"
     if row.n_for is not None:
         n += f", {row.n_for} for, {row.n_against} against"
-    return FINDINGS[row.finding], row.verdict, n, f"{p}{' (opposite)' if is_against else ''}", FINDING_TESTS[row.test]
+    return title, verdict, n, f"{p}{' (opposite)' if is_against else ''}", test
 
 
 def _remark(content: ReportContent) -> str:

@@ -207,9 +207,3 @@ def _note(request: TableRequest, targets: Sequence[Targets], n_images: int) -> s
         "successes alone: pixels for L0, else pixel values in [0, 1], and beside it in 8-bit units. Attacks with an epsilon: the "
         f"smallest whole one that succeeds, up to {request.most_8bit}."
     )
-
-
-def described(request: TableRequest, attacks: Sequence[AttackSettings]) -> dict[str, Any]:
-    """Returns in words what would be measured, for a dry run."""
-    names = ", ".join(attack.key for attack in attacks)
-    return {"stage": "attack-table", "because": f"table {request.table} of {names} was asked for"}

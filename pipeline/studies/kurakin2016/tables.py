@@ -1,17 +1,58 @@
-"""The numbers of Kurakin et al. 2016 beside those of a run: as records, and as tables in the form of the paper's."""
+"""The paper's numbers beside those of a run: as records, and as tables in the form of the paper's."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from pipeline.document.formats import NOT_APPLICABLE, interval, number, percent, points
+from pipeline.document.formats import interval, number, percent, points
 from pipeline.document.tables import Cell, Column, Table
-from pipeline.records import CASES, PHOTO, SOURCE, PaperRow, Rate
+from pipeline.records import CASES, PHOTO, SOURCE, Rate
+from pipeline.report.cell_tables import cell_table
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of
-from pipeline.statistics.kurakin2016 import FIGURE_6, FIGURE_6_TEXT, METHODS, in_figure_6, published_accuracies, published_rates
+from pipeline.studies.kurakin2016.published import (
+    FIGURE_6,
+    FIGURE_6_TEXT,
+    METHODS,
+    in_figure_6,
+    published_accuracies,
+    published_rates,
+)
 
+RATE = "destruction_rate"
 _TABLES = {"average": 1, "prefiltered": 2}
 _VARIANTS = {"clean": "clean", "adversarial": "adv."}
-_WHERE = {"photo": "Photos", "source": "Files"}
+_WHERE = {PHOTO: "Photos", SOURCE: "Files"}
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """One number of the paper's Tables 1 to 3 beside this run's: `n_hit` of `n` with its 95 % interval.
+
+    `quantity` is "photo" or "source" (the files) joined to "clean" or "adversarial" for images classified right, or
+    "destruction_rate"; `origin` is that of the photographs. `paper` is a share, of `paper_n` images where the paper says or lets
+    infer of how many. `difference` is this run minus the paper; None where this run has nothing to count.
+    """
+
+    table: int
+    case: str
+    attack: str
+    epsilon_8bit: int
+    quantity: str
+    top_k: int
+    origin: str
+    n_hit: int
+    n: int
+    rate: float | None
+    low: float | None
+    high: float | None
+    paper: float
+    paper_n: int | None
+    difference: float | None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the paper's number lies in this run's interval."""
+        return self.low is not None and self.high is not None and self.low <= self.paper <= self.high
 
 
 def paper_rows(content: ReportContent) -> list[PaperRow]:
@@ -20,29 +61,27 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     Photographs are the camera's where there are any, else the simulator's.
     """
     origin = content.main_origin
-    accuracies = {
-        (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): row
+    ours = {
+        (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): (
+            *(row.n_hit, row.n_eligible, row.rate, row.low, row.high),
+        )
         for row in content.accuracies
         if row.transform == SOURCE or (row.transform == PHOTO and row.origin == origin)
-    }
-    rates = {
-        (row.case, row.attack, row.epsilon_8bit, row.top_k): row
+    } | {
+        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): (*(row.n_hit, row.n_eligible, row.rate, row.low, row.high),)
         for row in content.rates
         if row.transform == PHOTO and row.origin == origin
     }
-    rows = []
-    for *key, paper, paper_n in published_accuracies():
-        if found := accuracies.get(tuple(key)):
-            case, attack, epsilon, quantity, top_k = key
-            shown = (found.n_hit, found.n_eligible, found.rate, found.low, found.high)
-            where = origin if quantity.startswith(PHOTO) else ""
-            rows.append(_row(_TABLES[case], case, attack, epsilon, quantity, top_k, where, shown, paper, paper_n))
-    for *key, paper in published_rates():
-        if found := rates.get(tuple(key)):
-            case, attack, epsilon, top_k = key
-            shown = (found.n_hit, found.n_eligible, found.rate, found.low, found.high)
-            rows.append(_row(3, case, attack, epsilon, "destruction_rate", top_k, origin, shown, paper, None))
-    return rows
+    published = [(_TABLES[row[0]], *row) for row in published_accuracies()]
+    published += [(3, *cell, RATE, top_k, paper, None) for *cell, top_k, paper in published_rates()]
+    return [
+        PaperRow(
+            *(table, *key, "" if key[3].startswith(SOURCE) else origin, *found, paper, paper_n),
+            None if found[2] is None else found[2] - paper,
+        )
+        for table, *key, paper, paper_n in published
+        if (found := ours.get(tuple(key)))
+    ]
 
 
 def paper_tables(rows: Iterable[PaperRow]) -> list[Table]:
@@ -84,51 +123,30 @@ def figure_6_rates(content: ReportContent) -> list[Rate]:
     return [row for row in rows if (row.case, row.attack, row.epsilon_8bit) in cells]
 
 
-def _row(
-    table: int, case: str, attack: str, epsilon: int, quantity: str, top_k: int, origin: str, shown, paper, paper_n
-) -> PaperRow:
-    difference = None if shown[2] is None else shown[2] - paper
-    return PaperRow(table, case, attack, epsilon, quantity, top_k, origin, *shown, paper, paper_n, difference)
-
-
 def _accuracy_table(case: str, rows: Sequence[PaperRow]) -> Table:
-    found = {(row.attack, row.epsilon_8bit, row.quantity, row.top_k): row for row in rows}
-    keys = [(where, top_k) for where in _WHERE if any(key[2].startswith(where) for key in found) for top_k in (1, 5)]
-    body, rules, previous = [], set(), ""
-    for attack, epsilon in dict.fromkeys(key[:2] for key in found):
-        if previous not in ("", attack):
-            rules.add(len(body))
-        for variant, title in _VARIANTS.items():
-            is_first = variant == "clean"
-            method = attack_title(attack) if is_first and attack != previous else ""
-            front = (Cell(method), Cell(str(epsilon) if is_first else ""), Cell(title))
-            cells = (found.get((attack, epsilon, f"{where}_{variant}", top_k)) for where, top_k in keys)
-            body.append((*front, *(cell for row in cells for cell in _beside(row, ""))))
-        previous = attack
-    stubs = (
-        Column("Method", is_number=False, is_stub=True),
-        Column("ε", is_stub=True),
-        Column("", is_number=False, is_stub=True),
-    )
-    columns = [Column(side, f"{_WHERE[where]}, top-{top_k}") for where, top_k in keys for side in ("this run", "paper")]
+    found = {(row.case, row.attack, row.epsilon_8bit, row.quantity, row.top_k): row for row in rows}
+    cells = list(dict.fromkeys(key[:3] for key in found))
+    keys = [(where, top_k) for where in _WHERE if any(key[3].startswith(where) for key in found) for top_k in (1, 5)]
+    body = [
+        (Cell(title), *_beside([found.get((*cell, f"{where}_{variant}", top_k)) for where, top_k in keys]))
+        for cell in cells
+        for variant, title in _VARIANTS.items()
+    ]
+    columns = [Column("", is_number=False, is_stub=True)]
+    columns += [Column(side, f"{_WHERE[where]}, top-{top_k}") for where, top_k in keys for side in ("this run", "paper")]
     note = (
         "Images classified right: k/n beneath this run's, beneath the paper's the difference in points (this run minus the "
         "paper). The paper judged 102 files a cell, and 90 to 102 photographs."
     )
     title = f"Accuracy, {CASE_TITLES[case]}, beside the paper's Table {_TABLES[case]}"
-    return Table(f"R{_TABLES[case]}", title, (*stubs, *columns), tuple(body), note, frozenset(rules))
+    twice = [cell for cell in cells for _ in _VARIANTS]
+    return replace(cell_table(f"R{_TABLES[case]}", title, columns, twice, body, note), keys=())
 
 
 def _rate_table(case: str, rows: Sequence[PaperRow]) -> Table:
-    found = {(row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
-    body, rules, previous = [], set(), ""
-    for attack, epsilon in dict.fromkeys(key[:2] for key in found):
-        if previous not in ("", attack):
-            rules.add(len(body))
-        front = (Cell("" if attack == previous else attack_title(attack)), Cell(str(epsilon)))
-        cells = (found.get((attack, epsilon, top_k)) for top_k in (1, 5))
-        body.append((*front, *(cell for row in cells for cell in _beside(row, interval(row.low, row.high) if row else ""))))
-        previous = attack
+    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+    cells = list(dict.fromkeys(key[:3] for key in found))
+    body = [_beside([found.get((*cell, top_k)) for top_k in (1, 5)]) for cell in cells]
     columns = [Column(side, f"top-{top_k}") for top_k in (1, 5) for side in ("this run", "paper")]
     n_within = sum(row.is_within for row in rows)
     note = (
@@ -136,19 +154,22 @@ def _rate_table(case: str, rows: Sequence[PaperRow]) -> Table:
         f"in points (this run minus the paper). The paper's number lies in this run's interval in {n_within} of {len(rows)}. "
         "The paper does not print how many attacks were eligible."
     )
-    stubs = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True))
     title = f"Destruction rate by photographs, {CASE_TITLES[case]}, beside the paper's Table 3"
-    return Table("R3" if case == "average" else "R4", title, (*stubs, *columns), tuple(body), note, frozenset(rules))
+    return replace(cell_table("R3" if case == "average" else "R4", title, columns, cells, body, note), keys=())
 
 
-def _beside(row: PaperRow | None, ends: str) -> tuple[Cell, Cell]:
-    """This run's cell and the paper's."""
-    if row is None:
-        return Cell("–"), Cell("–")
-    difference = "" if row.difference is None else points(row.difference, 1)
-    counted = f"{row.n_hit}/{row.n}{f' · {ends}' if ends else ''}" if row.n else "0 eligible"
-    ours = Cell(percent(row.rate) if row.rate is not None else NOT_APPLICABLE, counted)
-    return ours, Cell(percent(row.paper), difference)
+def _beside(rows: Iterable[PaperRow | None]) -> list[Cell]:
+    """Returns for each number this run's cell and the paper's."""
+    cells = []
+    for row in rows:
+        if row is None:
+            cells += [Cell("–"), Cell("–")]
+            continue
+        difference = "" if row.difference is None else points(row.difference, 1)
+        ends = f" · {interval(row.low, row.high)}" if row.quantity == RATE else ""
+        counted = f"{row.n_hit}/{row.n}{ends}" if row.n else "0 eligible"
+        cells += [Cell(percent(row.rate), counted), Cell(percent(row.paper), difference)]
+    return cells
 
 
 def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
