@@ -210,7 +210,7 @@ class TestPairing:
     def test_an_attack_that_failed_as_a_file_takes_no_part(self):
         labels = {"clean": 3, "adv": 3, "real": 3, "sim": 3}
         (row,) = self.rows(labels, ("real", "camera", 0.1), ("sim", "simulated", 0.1))
-        assert (row.n, row.measured, row.difference) == (0, None, None) and not row.is_within
+        assert (row.n, row.second.rate, row.difference) == (0, None, None) and not row.is_within
 
 
 class TestPairedDifference:
