@@ -1,12 +1,9 @@
 """The documentation of everything that an experiment file can say, as Markdown, from the settings themselves."""
 
-import dataclasses
-from typing import Any
-
 from pipeline.attacks import ATTACKS
 from pipeline.core.registry import load
-from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
-from pipeline.settings.writing import toml_value, with_unit
+from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described
+from pipeline.settings.writing import toml_value
 
 _HEAD = ("| key | default | meaning |", "|---|---|---|")
 
@@ -50,9 +47,4 @@ def settings_page() -> str:
 
 
 def _rows(kind: type) -> list[str]:
-    fields = dataclasses.fields(kind)
-    return [f"| `{item.name}` | `{toml_value(_default(item))}` | {with_unit(item.metadata)} |" for item in fields]
-
-
-def _default(item: dataclasses.Field) -> Any:
-    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    return [f"| `{item.name}` | `{toml_value(item.default)}` | {item.text} |" for item in described(kind)]
