@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, RateRow
+from pipeline.records import PHOTO, SOURCE, Rate
 from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, published_rates
 from pipeline.store import Run, read_json, record_from
 
@@ -13,8 +13,8 @@ METHODS = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class
 def main(run_name: str, workspace: str = ".") -> None:
     """Destruction rates with counts and intervals, clean accuracy lost, each beside what the paper printed."""
     read = read_json(Run(Path(workspace), run_name).reports / "rates.json")
-    rates = [record_from(RateRow, row) for row in read["destruction_rates"] if row["transform"] == PHOTO]
-    accuracies = [record_from(AccuracyRow, row) for row in read["accuracies"]]
+    rates = [record_from(Rate, row) for row in read["destruction_rates"] if row["transform"] == PHOTO]
+    accuracies = [record_from(Rate, row) for row in read["accuracies"]]
     published = {row[:4]: row[4] for row in published_rates()}
     print("| case | method | ε | destroyed, top-1 | paper | destroyed, top-5 | paper | clean top-1 lost | paper |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -29,18 +29,18 @@ def main(run_name: str, workspace: str = ".") -> None:
             print("| " + " | ".join([*cells, f"{100 * lost:.1f}", paper_loss(key)]) + " |")
 
 
-def told(row: RateRow) -> str:
+def told(row: Rate) -> str:
     """Returns a rate in per cent with its counts and 95 % interval."""
-    if row.destruction_rate is None:
+    if row.rate is None:
         return "n/a"
-    return f"{100 * row.destruction_rate:.1f} ({row.n_hit}/{row.n_eligible}; {100 * row.low:.0f}–{100 * row.high:.0f})"
+    return f"{100 * row.rate:.1f} ({row.n_hit}/{row.n_eligible}; {100 * row.low:.0f}–{100 * row.high:.0f})"
 
 
-def clean(accuracies: list[AccuracyRow], key: tuple[str, str, int], transform: str) -> float:
+def clean(accuracies: list[Rate], key: tuple[str, str, int], transform: str) -> float:
     """Returns the share of a cell's clean images that are classified right, top-1."""
     wanted = (*key, "clean", transform, 1)
     row = next(r for r in accuracies if (r.case, r.attack, r.epsilon_8bit, r.variant, r.transform, r.top_k) == wanted)
-    return row.accuracy
+    return row.rate
 
 
 def paper_loss(key: tuple[str, str, int]) -> str:

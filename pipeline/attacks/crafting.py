@@ -14,13 +14,12 @@ from pipeline.datasets import Dataset, open_dataset
 from pipeline.engine import Context
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.models.classifier import Classifier
-from pipeline.records import Candidate
+from pipeline.records import N_LABELS, Candidate
 from pipeline.settings import AttackSettings, Experiment
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
-TOP = 5
 # built-in signs come with their classes in turn
 _N_CLASSES_IN_TURN = 32
 
@@ -237,5 +236,5 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
 
 def top_predictions(probabilities: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Returns the five likeliest labels and their probabilities, best first; ties go to the lower label."""
-    order = np.argsort(-probabilities, kind="stable")[:TOP]
+    order = np.argsort(-probabilities, kind="stable")[:N_LABELS]
     return tuple(int(label) for label in order), tuple(float(probabilities[label]) for label in order)

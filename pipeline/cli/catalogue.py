@@ -12,6 +12,7 @@ from pipeline.models import MODELS
 from pipeline.physical.simulator import load_profile, profile_names, profile_summary
 from pipeline.settings import Experiment, Source
 from pipeline.settings.reading import section
+from pipeline.studies import STUDIES
 from pipeline.transforms import TRANSFORMS
 
 _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
@@ -32,13 +33,16 @@ def check_names(experiment: Experiment) -> None:
     """Refuses names and values that only the registries know.
 
     Raises:
-        WrongUse: an unknown attack, transform or profile, or a parameter out of its range, with its place in the file.
+        WrongUse: an unknown attack, transform, profile or study, or a parameter out of its range, with its place in the file.
     """
     for number in range(len(experiment.attacks)):
         _check_attack(experiment, number)
     _check_grids(experiment)
     _check_profile(experiment)
     _check_background(experiment)
+    study = experiment.report.reproduces
+    if study and study not in STUDIES:
+        raise WrongUse(f'{experiment.where("report.reproduces")}: unknown study "{study}".', near_match(study, STUDIES))
 
 
 def _check_attack(experiment: Experiment, number: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.cli import commands, reproduce
+from pipeline.cli import commands, judging, reproduce
 from pipeline.cli.commands import STAGE_HELP
 from pipeline.cli.telling import KINDS
 from pipeline.core.errors import WrongUse, near_match
@@ -66,11 +66,11 @@ def command_parser() -> argparse.ArgumentParser:
         "init",
         commands.init,
         "write a commented experiment file",
-        "inkproof init my.toml --template kurakin2016",
+        "inkproof init my.toml --template patch",
         experiment=False,
     )
     init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
-    init.add_argument("--template", default="demo", help="attacks, demo, eot, kurakin2016, kurakin2016-small, nexus5x or patch")
+    init.add_argument("--template", default="demo", help="attacks, demo, eot, nexus5x, patch, sample, or the name of a study")
     for stage, (summary, example) in STAGE_HELP.items():
         entry = add(stage, commands.stage, summary, example)
         if stage == "report":
@@ -108,11 +108,11 @@ def command_parser() -> argparse.ArgumentParser:
         "reproduce",
         reproduce.reproduce,
         "run a paper's experiment, and set its tables beside this run's with which of its findings hold",
-        "inkproof reproduce kurakin2016 --small",
+        "inkproof reproduce                     list the studies\n  inkproof reproduce STUDY --small",
         experiment=False,
     )
-    repeater.add_argument("paper", choices=reproduce.PAPERS, help="Kurakin, Goodfellow and Bengio 2016: kurakin2016")
-    repeater.add_argument("--small", action="store_true", help="epsilon 4 and 16 instead of 2, 4, 8 and 16")
+    repeater.add_argument("study", nargs="?", default="", metavar="STUDY", help="one of those listed without it")
+    repeater.add_argument("--small", action="store_true", help="the small variant of the experiment")
     repeater.add_argument(
         "--photos",
         choices=("any", "me", "simulated"),
@@ -137,7 +137,7 @@ def command_parser() -> argparse.ArgumentParser:
     fitter.add_argument("--orientation", default="portrait", help="of --page: portrait or landscape (default: portrait)")
     importer = add(
         "import-predictions",
-        commands.import_predictions,
+        judging.import_predictions,
         "bring in labels that an app or a person read off, as one more judge",
         "inkproof import-predictions my.toml phone.csv --judge phone-app\n"
         "  inkproof import-predictions my.toml --template phone.csv      every printed image, to fill in by hand",
@@ -148,8 +148,8 @@ def command_parser() -> argparse.ArgumentParser:
     importer.add_argument("--template", metavar="FILE.csv", help="write a table to fill in, in printed order, and nothing else")
     matrix = add(
         "transfer",
-        commands.transfer,
-        "the error of every run's model on every run's adversarial files (Szegedy et al., Table 2)",
+        judging.transfer,
+        "the error of every run's model on every run's adversarial files",
         "inkproof transfer one.toml other.toml",
         experiment=False,
     )
@@ -157,7 +157,7 @@ def command_parser() -> argparse.ArgumentParser:
     tabler = add(
         "attack-table",
         commands.attack_table,
-        "success and mean distance of attacks for the best, the average and the worst target (Carlini and Wagner)",
+        "success and mean distance of attacks for the best, the average and the worst target",
         "inkproof attack-table my.toml --attacks cw-l2,deepfool --n-images 20",
     )
     tabler.add_argument("--attacks", default="", metavar="NAMES", help="separated by commas (default: the experiment's)")

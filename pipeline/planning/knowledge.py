@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.document.formats import count
+from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import read_png
 from pipeline.planning.plan_records import Block
-from pipeline.records import PHOTO, Candidate, Pair, RateRow, Selected
-from pipeline.report.words import count
+from pipeline.records import PHOTO, Candidate, Pair, Rate, Selected
 from pipeline.settings import Experiment
 from pipeline.store import Run, read_json, read_table, record_from
 
@@ -50,7 +51,7 @@ class Known:
             source = "as selected"
             for row in read_table(run.printouts / "selection.parquet", Selected):
                 selected.setdefault((row.case, row.attack, row.epsilon_8bit), set()).add(row.image_id)
-        right = frozenset(name for name, found in candidates.items() if found.top_labels[0] == found.true_label)
+        right = frozenset(name for name, found in candidates.items() if TOP_1.holds(found.top_labels, found.true_label))
         prints = Counter(name for _, _, name in {(*cell[1:], name) for cell, images in selected.items() for name in images})
         used = {run.printouts / candidates[name].path: prints[name] for name in sorted(prints)[:_MOST_IMAGES_READ]}
         height, width = selection["model"]["input_size"]
@@ -88,7 +89,7 @@ def n_available(experiment: Experiment) -> int:
 
 def _counted(run: Run) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str, str, int], float]]:
     """Returns the eligible attacks of each cell as files, and the destruction rates of photographs that were taken before."""
-    rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
+    rows = [record_from(Rate, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
     rows = [row for row in rows if row.top_k == 1]
     eligible: dict[tuple[str, str, int], int] = {}
     earlier: dict[tuple[str, str, int], float] = {}
@@ -96,6 +97,6 @@ def _counted(run: Run) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str,
         cell = row.case, row.attack, row.epsilon_8bit
         if row.transform != PHOTO or not row.n_discarded:
             eligible[cell] = row.n_eligible
-        if row.transform == PHOTO and row.destruction_rate is not None:
-            earlier[cell] = row.destruction_rate
+        if row.transform == PHOTO and row.rate is not None:
+            earlier[cell] = row.rate
     return eligible, earlier

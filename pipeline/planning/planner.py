@@ -6,12 +6,13 @@ from dataclasses import replace
 from math import ceil
 
 from pipeline.core.errors import WrongUse
+from pipeline.document.formats import count
 from pipeline.physical.fiducials import MAX_PAGE
 from pipeline.physical.printing import PrintPair, arrange
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout
-from pipeline.report.words import attack_title, count
+from pipeline.report.words import attack_title
 from pipeline.settings import Experiment
 from pipeline.statistics import detectable_difference, half_width, n_for_half_width, planned_effective_number
 from pipeline.store import Run

@@ -4,18 +4,8 @@ Paths in records are relative to the run's own folder (`printouts/<run>`, `captu
 Lengths on paper are millimetres from the page's top left corner, x to the right and y down.
 """
 
-from pipeline.records.comparisons import (
-    AGAINST_TABLES,
-    COMPARED,
-    COMPARED_QUANTITIES,
-    COMPARISONS,
-    PAIRINGS,
-    AgainstRow,
-    ComparedRow,
-    ComparisonRow,
-)
 from pipeline.records.examination import ExplainedView, SurvivalCurve, ThresholdRow
-from pipeline.records.findings import FINDING_TESTS, FINDINGS, PAPER_QUANTITIES, VERDICTS, FindingRow, PaperRow
+from pipeline.records.findings import VERDICTS, FindingRow
 from pipeline.records.flags import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,
@@ -32,35 +22,53 @@ from pipeline.records.flags import (
 )
 from pipeline.records.pages import CORNERS, Fiducial, Mark, Patch, Placement, Printout, Tag
 from pipeline.records.photos import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard
-from pipeline.records.rates import INTERVALS, AccuracyRow, MatrixCell, RateRow, TransferRow
-from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, CellFill, Pair, Selected
-from pipeline.records.views import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Prediction, View
+from pipeline.records.rates import (
+    ACCURACY_COLUMNS,
+    COMPARISON_COLUMNS,
+    COMPARISONS,
+    INTERVALS,
+    PAIRINGS,
+    PREDICTED,
+    PREDICTED_COLUMNS,
+    QUANTITIES,
+    RATE_COLUMNS,
+    RUN_COMPARISON_COLUMNS,
+    RUN_COMPARISONS,
+    TRANSFER_COLUMNS,
+    Columns,
+    Comparison,
+    Estimate,
+    MatrixCell,
+    Rate,
+    Transfer,
+    variant_of,
+)
+from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, Cell, CellFill, Pair, Selected
+from pipeline.records.views import ATTACKED_MODEL, CAMERA, N_LABELS, PHOTO, SIMULATED, SOURCE, Judgement, Prediction, View
 
 __all__ = [
-    "AGAINST_TABLES",
+    "ACCURACY_COLUMNS",
     "ALIKE_RMS_8BIT",
     "ATTACKED_MODEL",
-    "AccuracyRow",
-    "AgainstRow",
+    "CAMERA",
     "CASES",
     "CLEAN_DROP",
-    "COMPARED",
-    "COMPARED_QUANTITIES",
     "COMPARISONS",
+    "COMPARISON_COLUMNS",
     "CORNERS",
     "CROP_FLAGS",
     "Candidate",
     "Capture",
+    "Cell",
     "CellFill",
-    "ComparedRow",
-    "ComparisonRow",
+    "Columns",
+    "Comparison",
     "CropQuality",
     "DISCARD_REASONS",
     "Discard",
+    "Estimate",
     "ExplainedView",
     "FEW_ELIGIBLE",
-    "FINDINGS",
-    "FINDING_TESTS",
     "Fiducial",
     "FindingRow",
     "FlagRow",
@@ -73,27 +81,35 @@ __all__ = [
     "Mark",
     "MatrixCell",
     "ModelFlag",
+    "N_LABELS",
     "PAIRINGS",
-    "PAPER_QUANTITIES",
     "PHOTO",
+    "PREDICTED",
+    "PREDICTED_COLUMNS",
     "PRINT_ASPECT",
     "PRINT_SCALE",
     "Pair",
-    "PaperRow",
     "Patch",
     "Placement",
     "Prediction",
     "Printout",
+    "QUANTITIES",
+    "RATE_COLUMNS",
     "ROUNDING",
+    "RUN_COMPARISONS",
+    "RUN_COMPARISON_COLUMNS",
     "RUN_FLAGS",
-    "RateRow",
+    "Rate",
+    "SIMULATED",
     "SOURCE",
     "Selected",
     "SurvivalCurve",
+    "TRANSFER_COLUMNS",
     "Tag",
     "ThresholdRow",
-    "TransferRow",
+    "Transfer",
     "VARIANTS",
     "VERDICTS",
     "View",
+    "variant_of",
 ]

@@ -1,9 +1,9 @@
 """The section about the network under test: what was checked before it was attacked, what was found, and what to do."""
 
+from pipeline.document.blocks import Block, TextTable, plain
+from pipeline.document.formats import count, listed
 from pipeline.records import MODEL_FLAGS
-from pipeline.report.blocks import Block, TextTable, plain
 from pipeline.report.content import ReportContent
-from pipeline.report.words import count, listed
 
 
 def about_model(content: ReportContent) -> tuple[Block, ...]:

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
+from pipeline.document.formats import DASH, count, middle_cut, percent
 from pipeline.records import DISCARD_REASONS, Discard
 from pipeline.report import rate_figures
-from pipeline.report.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.report.content import ReportContent
 from pipeline.report.run_tables import quality_table
 from pipeline.report.summary import photo_count
-from pipeline.report.words import NO_ROW, count, middle_cut, percent
 
 _N_DISCARDS_LISTED = 60
 
@@ -38,7 +38,7 @@ def _discards(discards: Sequence[Discard]) -> list[Block]:
     rows = tuple(
         (
             middle_cut(discard.photo, 23),
-            NO_ROW if discard.page is None else str(discard.page),
+            DASH if discard.page is None else str(discard.page),
             f"{discard.pair_id} {discard.variant}".strip() or "whole photo",
             DISCARD_REASONS.get(discard.reason, discard.reason) + (f": {discard.detail}" if discard.detail else ""),
         )

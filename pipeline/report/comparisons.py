@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.records import CASES, PHOTO, ComparisonRow
-from pipeline.report.blocks import Block, TableBlock, plain
+from pipeline.document.blocks import Block, TableBlock, plain
+from pipeline.document.formats import count, p_value, percent, points
+from pipeline.document.tables import Cell, Column, Table
+from pipeline.records import CASES, PHOTO, Comparison
 from pipeline.report.content import ReportContent
-from pipeline.report.tables import Cell, Column, Table, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, attack_title, cell_title, count, percent
+from pipeline.report.words import CASE_TITLES, attack_title, cell_title
 
 LEVEL = 0.05
 KIND_TITLES = {
@@ -45,7 +46,7 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
     return plain(text), *map(plain, told), *(TableBlock(f"table-{table.number.lower()}", table) for table in tables)
 
 
-def comparison_sentence(rows: Iterable[ComparisonRow], kind: str) -> str:
+def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
     """Returns how many comparisons of one kind (top-1) differ at the 5 % level after correction, and the surest; "" for none."""
     tested = [row for row in rows if row.kind == kind and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
     if not tested:
@@ -58,19 +59,14 @@ def comparison_sentence(rows: Iterable[ComparisonRow], kind: str) -> str:
     return f"{start}{', the surest' if len(sure) > _MOST_NAMED else ''}: {'; '.join(map(_told, sure[:_MOST_NAMED]))}."
 
 
-def comparison_tables(rows: Iterable[ComparisonRow], top_k: int = _SHOWN_TOP_K) -> list[Table]:
+def comparison_tables(rows: Iterable[Comparison], top_k: int = _SHOWN_TOP_K) -> list[Table]:
     """Returns a table for each kind of comparison that the run could make; those without any image are left out and counted."""
     rows = [row for row in rows if row.top_k == top_k]
     groups = [[row for row in rows if row.kind == kind] for kind in KIND_TITLES]
     return [_table(f"C{place}", group) for place, group in enumerate((g for g in groups if any(row.n for row in g)), 1)]
 
 
-def p_text(value: float | None) -> str:
-    """Returns a p as tables show it, a dash for None."""
-    return NO_ROW if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def _table(table_number: str, rows: Sequence[ComparisonRow]) -> Table:
+def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
     made = [row for row in rows if row.n]
     made.sort(key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
     shown = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
@@ -101,39 +97,36 @@ def _table(table_number: str, rows: Sequence[ComparisonRow]) -> Table:
     return Table(table_number, title, columns, tuple(_cells(row) for row in kept), note, frozenset(starts))
 
 
-def _block(row: ComparisonRow) -> tuple[str, str]:
+def _block(row: Comparison) -> tuple[str, str]:
     return row.case, row.quantity
 
 
-def _cells(row: ComparisonRow) -> tuple[Cell, ...]:
+def _cells(row: Comparison) -> tuple[Cell, ...]:
     effective = f"eff. {row.n_effective:.0f}" if row.interval == "cluster" else ""
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         Cell(_pair(row), CASE_TITLES.get(row.case, row.case)),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
         Cell(str(row.n), effective),
-        Cell(percent(row.first_rate), f"{row.n_both + row.n_first}/{row.n}"),
-        Cell(percent(row.second_rate), f"{row.n_both + row.n_second}/{row.n}"),
+        Cell(percent(row.first.rate), f"{row.first.n_hit}/{row.n}"),
+        Cell(percent(row.second.rate), f"{row.second.n_hit}/{row.n}"),
         Cell(f"{row.n_first} : {row.n_second}"),
         Cell(points(row.difference, 1), ends),
-        Cell(p_text(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_text(row.p)}"),
+        Cell(p_value(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_value(row.p)}"),
     )
 
 
-def _pair(row: ComparisonRow) -> str:
+def _pair(row: Comparison) -> str:
     if row.kind == "epsilon":
-        return f"{attack_title(row.first_attack)}, ε {row.first_epsilon_8bit} : {row.second_epsilon_8bit}"
+        return f"{attack_title(row.first.attack)}, ε {row.first.epsilon_8bit} : {row.second.epsilon_8bit}"
     if row.kind == "condition":
-        return cell_title(row.first_attack, row.first_epsilon_8bit)
-    strength = f", ε {row.first_epsilon_8bit}" if row.first_epsilon_8bit else ""
-    return f"{attack_title(row.first_attack)} : {attack_title(row.second_attack)}{strength}"
+        return cell_title(row.first.attack, row.first.epsilon_8bit)
+    strength = f", ε {row.first.epsilon_8bit}" if row.first.epsilon_8bit else ""
+    return f"{attack_title(row.first.attack)} : {attack_title(row.second.attack)}{strength}"
 
 
-def _where(row: ComparisonRow) -> str:
-    first, second = (
-        _condition(transform, origin)
-        for transform, origin in ((row.first_transform, row.first_origin), (row.second_transform, row.second_origin))
-    )
+def _where(row: Comparison) -> str:
+    first, second = (_condition(side.transform, side.origin) for side in (row.first, row.second))
     return first if first == second else f"{first} : {second}"
 
 
@@ -141,7 +134,7 @@ def _condition(transform: str, origin: str) -> str:
     return {"camera": "real photo", "simulated": "simulated photo"}.get(origin, origin) if transform == PHOTO else "file"
 
 
-def _told(row: ComparisonRow) -> str:
-    rates = f"{percent(row.first_rate, 0)} and {percent(row.second_rate, 0)} {QUANTITY_TITLES[row.quantity]}"
+def _told(row: Comparison) -> str:
+    rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
     told = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
-    return f"{told}, {rates}, corrected p {p_text(row.p_holm)}"
+    return f"{told}, {rates}, corrected p {p_value(row.p_holm)}"

@@ -1,8 +1,9 @@
 """How to read a report: the destruction rate, its denominator, the cases and the units."""
 
-from pipeline.report.blocks import Block, Formula, Prose
+from pipeline.document.blocks import Block, Formula, Prose
+from pipeline.document.formats import listed
 from pipeline.report.content import ReportContent
-from pipeline.report.words import ATTACK_TITLES, listed
+from pipeline.report.words import ATTACK_TITLES
 
 _TOP = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)\;C(T(X_k^{adv}), y_k)"
 _BOTTOM = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)"

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipeline.records import CASES, COMPARED, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, RateRow, TransferRow
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, percent, points, span
+from pipeline.document.tables import Cell, Column, Table
+from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, CellFill, Comparison, Estimate, Rate
+from pipeline.report.cell_tables import cell_table, ordered_cells
 from pipeline.report.content import ReportContent, TransformAxis
-from pipeline.report.tables import Cell, Column, Table, cell_table, ordered_cells, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, NOTHING_ELIGIBLE, axis_of, interval, number, percent, span
+from pipeline.report.words import CASE_TITLES, axis_of
 
 
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:
@@ -18,7 +20,7 @@ def photo_tables(content: ReportContent, origin: str | None = None) -> list[Tabl
     return tables
 
 
-def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
+def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
     """Returns the paper's Table 1 (average case) or Table 2 (prefiltered): top-1 and top-5 accuracy, k/n beneath each.
 
     Without photographs the four columns of photographs are left out. A cell that is in `fills` but was never judged shows
@@ -51,7 +53,7 @@ def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellF
     )
 
 
-def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
+def photo_rate_table(rows: Iterable[Rate], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
     """Returns the paper's Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
     rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
     fills = tuple(fills)
@@ -70,7 +72,7 @@ def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), or
     )
 
 
-def interval_words(rows: Iterable[AccuracyRow | RateRow | ComparedRow | TransferRow]) -> str:
+def interval_words(rows: Iterable[Estimate | Comparison]) -> str:
     """Returns how the intervals of some rates were made, as captions say it."""
     shared = any(row.interval == "cluster" for row in rows)
     return (
@@ -93,7 +95,7 @@ def transform_tables(content: ReportContent) -> list[Table]:
     return [replace(table, number=f"T{place}") for place, table in enumerate(tables, 1)]
 
 
-def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fills: Iterable[CellFill] = ()) -> Table:
+def transform_table(rows: Iterable[Rate], case: str, axis: TransformAxis, fills: Iterable[CellFill] = ()) -> Table:
     """Returns the destruction rates of one digital transform: a row per attack, ε and top-k, a column per parameter."""
     rows = [row for row in rows if row.case == case and row.transform == axis.name]
     found = {(row.attack, row.epsilon_8bit, row.top_k, row.parameter): row for row in rows}
@@ -121,26 +123,26 @@ def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fil
     )
 
 
-def compared_tables(rows: Iterable[ComparedRow]) -> list[Table]:
+def compared_tables(rows: Iterable[Comparison]) -> list[Table]:
     """Returns what simulated photographs predict beside what real ones measured: a table for each quantity and case."""
     rows = list(rows)
-    present = [(quantity, case) for quantity in COMPARED for case in CASES]
+    present = [(quantity, case) for quantity in PREDICTED for case in CASES]
     groups = [[row for row in rows if (row.quantity, row.case) == key] for key in present]
     return [_compared_table(f"P{place}", group) for place, group in enumerate(filter(None, groups), 1)]
 
 
-def _compared_table(table_number: str, rows: Sequence[ComparedRow]) -> Table:
-    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
+    found = {(row.case, row.first.attack, row.first.epsilon_8bit, row.top_k): row for row in rows}
     stubs = [cell for cell in ordered_cells({key[:3] for key in found}) for _ in (1, 5)]
     picked = [found[(*cell, k)] for cell, k in zip(stubs, (1, 5) * (len(stubs) // 2), strict=True)]
     body = [
         [
             Cell(f"top-{row.top_k}"),
             Cell(str(row.n)),
-            _one_side(row.measured, row.n_measured, row.n, row.measured_low, row.measured_high),
-            _one_side(row.predicted, row.n_predicted, row.n, row.predicted_low, row.predicted_high),
+            _one_side(row.second),
+            _one_side(row.first),
             _difference_cell(row),
-            Cell(NO_ROW if not row.n else "yes" if row.is_within else "no"),
+            Cell(DASH if not row.n else "yes" if row.is_within else "no"),
         ]
         for row in picked
     ]
@@ -157,43 +159,44 @@ def _compared_table(table_number: str, rows: Sequence[ComparedRow]) -> Table:
         "predicted minus measured with Newcombe's 95 % interval of paired rates. Within: the predicted rate lies in the measured "
         "one's interval."
     )
-    title = f"Predicted and measured {COMPARED[rows[0].quantity]}, {CASE_TITLES[rows[0].case]}"
+    title = f"Predicted and measured {PREDICTED[rows[0].quantity]}, {CASE_TITLES[rows[0].case]}"
     return cell_table(table_number, title, columns, stubs, body, note)
 
 
-def _cells(rows: Iterable[AccuracyRow | RateRow], fills: Iterable[CellFill]) -> list[tuple[str, str, int]]:
+def _cells(rows: Iterable[Rate], fills: Iterable[CellFill]) -> list[tuple[str, str, int]]:
     """Every cell of a run, also those for which no image was found, in the paper's order."""
     return ordered_cells((row.case, row.attack, row.epsilon_8bit) for row in (*rows, *fills))
 
 
-def _accuracy_cell(row: AccuracyRow | None) -> Cell:
+def _accuracy_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
-    return Cell(percent(row.accuracy), f"{row.n_correct}/{row.n_images}")
+        return Cell(DASH)
+    return Cell(percent(row.rate), f"{row.n_hit}/{row.n_eligible}")
 
 
-def _rate_cell(row: RateRow | None) -> Cell:
+def _rate_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
-    if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 eligible")
-    return Cell(percent(row.destruction_rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
+        return Cell(DASH)
+    if row.rate is None:
+        return Cell(NOT_APPLICABLE, "0 eligible")
+    return Cell(percent(row.rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
 
 
-def _short_rate_cell(row: RateRow | None) -> Cell:
+def _short_rate_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
-    if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE)
-    return Cell(f"{100 * row.destruction_rate:.1f}", interval(row.low, row.high))
+        return Cell(DASH)
+    if row.rate is None:
+        return Cell(NOT_APPLICABLE)
+    return Cell(f"{100 * row.rate:.1f}", interval(row.low, row.high))
 
 
-def _one_side(rate: float | None, k: int, n: int, low: float | None, high: float | None) -> Cell:
-    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 pairs")
+def _one_side(side: Estimate) -> Cell:
+    counts = f"{side.n_hit}/{side.n_eligible} · {interval(side.low, side.high)}"
+    return Cell(percent(side.rate), counts) if side.n_eligible else Cell(NOT_APPLICABLE, "0 pairs")
 
 
-def _difference_cell(row: ComparedRow) -> Cell:
+def _difference_cell(row: Comparison) -> Cell:
     if not row.n:
-        return Cell(NO_ROW)
-    ends = f"{points(row.difference_low, 0)} to {points(row.difference_high, 0)}"
+        return Cell(DASH)
+    ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return Cell(points(row.difference, 1), ends)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pipeline.document.blocks import Block, TextTable, plain
+from pipeline.document.formats import count, listed
+from pipeline.document.tables import Cell, Table
 from pipeline.records import PHOTO, RUN_FLAGS, FlagRow
-from pipeline.report.blocks import Block, TextTable, plain
+from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import ReportContent
-from pipeline.report.tables import Cell, RowKey, Table
-from pipeline.report.words import count, listed
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
 MARKS = {

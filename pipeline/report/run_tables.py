@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from statistics import fmean
 
+from pipeline.document.formats import DASH, middle_cut
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CORNERS, ROUNDING, CellFill, Pair
+from pipeline.report.cell_tables import RowKey, cell_table, ordered_cells
 from pipeline.report.content import CaptureQuality
-from pipeline.report.tables import Cell, Column, RowKey, Table, cell_table, ordered_cells
-from pipeline.report.words import CASE_TITLES, NO_ROW, middle_cut
+from pipeline.report.words import CASE_TITLES
 
 
 def selection_table(fills: Iterable[CellFill]) -> Table:
@@ -98,7 +100,7 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
     rows = tuple(
         (
             Cell(middle_cut(photo.photo, 34)),
-            Cell(NO_ROW if photo.page is None else str(photo.page)),
+            Cell(DASH if photo.page is None else str(photo.page)),
             Cell(f"{photo.n_codes}/{len(CORNERS)}"),
             Cell(_decimal(photo.reprojection_rms_px, 2)),
             Cell(_decimal(photo.registration_error_px, 3)),
@@ -119,5 +121,5 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
 
 def _decimal(value: float | None, digits: int) -> str:
     if value is None:
-        return NO_ROW
+        return DASH
     return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"

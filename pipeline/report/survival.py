@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
+from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.figures import styled
+from pipeline.document.formats import number, span
+from pipeline.document.tables import Cell, Column, Table
 from pipeline.records import CASES, SurvivalCurve
-from pipeline.report.blocks import Block, Figure, TableBlock, plain
 from pipeline.report.content import ReportContent
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.theme import attack_style
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, epsilon_title, number, span
+from pipeline.report.panels import panel_grid
+from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, epsilon_title
 
 _N_COLUMNS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1.2, 1.2)))
@@ -54,29 +54,15 @@ def survival_figure(curves: Sequence[SurvivalCurve]) -> Plot:
     """Returns the survival curves of one case and ε, one panel for each direction of a transform."""
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     attacks = tuple(attack_order(curve.attack for curve in curves))
-    n_columns = min(_N_COLUMNS, len(directions))
-    n_rows = -(-len(directions) // n_columns)
-    has_spare = n_rows * n_columns > len(directions)
-    figure = Plot(figsize=(WIDTH_IN, 1.7 * n_rows + (0.15 if has_spare else 0.75)), layout="constrained")
-    panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-    for place, direction in enumerate(directions):
-        panel = panels[place]
+    handles = [_handle(attack, attacks, curves) for attack in attacks]
+    axes = [(_title(*direction), axis_of(direction[0]).label) for direction in directions]
+    figure, panels = panel_grid(axes, _N_COLUMNS, 1.7, "not yet destroyed", handles, len(attacks))
+    for panel, direction in zip(panels, directions, strict=True):
         shown = [curve for curve in curves if (curve.transform, curve.direction) == direction]
         for curve in shown:
             _draw(panel, curve, attacks)
         start, end = shown[0].steps[0][0], shown[0].end
-        panel.set(title=_title(*direction), xlabel=axis_of(direction[0]).label)
         panel.set(xlim=(start, end + 0.03 * (end - start)), ylim=(-2, 103))
-        panel.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
-        if place % n_columns == 0:
-            panel.set_ylabel("not yet destroyed")
-    handles = [_handle(attack, attacks, curves) for attack in attacks]
-    for spare in panels[len(directions) :]:
-        spare.set_axis_off()
-    if has_spare:
-        panels[-1].legend(handles=handles, loc="center", handlelength=3.2, labelspacing=0.9)
-    else:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(attacks)), handlelength=3.6)
     return figure
 
 

@@ -1,8 +1,8 @@
-"""The names and number formats that a reader sees, the same in tables, figures and prose."""
+"""The names of attacks, cases and transforms that a reader sees, the same in tables, figures and prose."""
 
-import re
 from collections.abc import Iterable
 
+from pipeline.document.formats import DASH
 from pipeline.report.content import ReportContent, TransformAxis
 
 ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
@@ -31,8 +31,13 @@ KNOWN_AXES = {
         TransformAxis("jpeg", "JPEG", "quality"),
     )
 }
-NOTHING_ELIGIBLE = "n/a"
-NO_ROW = "–"
+# Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.
+ATTACK_STYLES = {
+    "fgsm": ("#0072b2", "o"),
+    "bim": ("#e69f00", "s"),
+    "illc": ("#009e73", "^"),
+}
+_SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d", "X"), ("#b8a900", "*"))
 
 
 def attack_title(attack: str) -> str:
@@ -40,9 +45,17 @@ def attack_title(attack: str) -> str:
     return ATTACK_TITLES.get(attack) or _OTHER_TITLES.get(attack, attack)
 
 
+def attack_style(attack: str, attacks: tuple[str, ...]) -> tuple[str, str]:
+    """Returns (colour, marker) of an attack; those outside the paper take the spare styles in the order of `attacks`."""
+    if attack in ATTACK_STYLES:
+        return ATTACK_STYLES[attack]
+    others = [name for name in attacks if name not in ATTACK_STYLES]
+    return _SPARE_STYLES[others.index(attack) % len(_SPARE_STYLES)]
+
+
 def epsilon_title(epsilon_8bit: int) -> str:
     """Returns an epsilon as a table shows it: a dash for attacks that take none."""
-    return str(epsilon_8bit) if epsilon_8bit else NO_ROW
+    return str(epsilon_8bit) if epsilon_8bit else DASH
 
 
 def cell_title(attack: str, epsilon_8bit: int) -> str:
@@ -65,64 +78,6 @@ def axis_of(transform: str, axes: Iterable[TransformAxis] = ()) -> TransformAxis
         or KNOWN_AXES.get(transform.replace("-", "_"))
         or TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
     )
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """Returns a share in [0, 1] as text ("12.5 %"), "n/a" for None."""
-    return NOTHING_ELIGIBLE if share is None else f"{100 * share:.{digits}f} %"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Returns a 95 % interval in whole per cent ("6–25"), "" where there is none."""
-    return "" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}"
-
-
-def p_value(p: float | None) -> str:
-    """Returns a p value with no more digits than it is worth ("< 0.001", "0.032", "0.41"), a dash for None."""
-    return NO_ROW if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def number(value: float) -> str:
-    """Returns a parameter as short as it can be: 2.0 is "2", 0.7 is "0.7"; the minus is a real one."""
-    return f"{value:g}".replace("-", "−")
-
-
-def span(values: Iterable[int]) -> str:
-    """Returns the range of some counts: "19" where they are all the same, "17–19" where not, "–" where there is none."""
-    found = sorted(set(values))
-    return NO_ROW if not found else f"{found[0]}–{found[-1]}" if len(found) > 1 else str(found[0])
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Returns "1 photo", "2 photos"; thousands are set apart by a comma."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Returns "a", "a and b", "a, b and c"."""
-    *head, last = list(words) or [""]
-    return f"{', '.join(head)} and {last}" if head else last
-
-
-def middle_cut(name: str, max_chars: int) -> str:
-    """Returns a file name no longer than `max_chars`, cut in the middle: the beginning and the ending tell files apart."""
-    half = (max_chars - 1) // 2
-    return name if len(name) <= max_chars else f"{name[:half]}…{name[-half:]}"
-
-
-def short_class_name(name: str, max_chars: int = 28) -> str:
-    """Returns the first of a class's synonyms, cut at a word's end with an ellipsis where it is still too long."""
-    first = name.split(",")[0].strip() or name.strip()
-    if len(first) <= max_chars:
-        return first
-    kept = first[: max_chars - 1]
-    at_word = kept.rsplit(" ", 1)[0]
-    return (at_word if len(at_word) > max_chars // 2 else kept).rstrip(" -") + "…"
-
-
-def tied(text: str) -> str:
-    """Returns text in which no line ends between a number and its per cent sign, nor between n, ε or = and their number."""
-    return re.sub(r"(?<=\d) (?=%)|(?<=[ε=]) (?=\d)|(?<=\bn) (?==)|(?<=ε) (?==)", "\u00a0", text)
 
 
 def subject(content: ReportContent) -> str:

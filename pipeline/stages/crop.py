@@ -14,7 +14,6 @@ from pipeline.engine import Context, map_items
 from pipeline.images import pixels_sha256, read_png
 from pipeline.physical.registration import pages_to_do
 from pipeline.physical.registration.photo_reading import (
-    SIMULATED,
     PhotoFile,
     Reading,
     ReadPage,
@@ -23,7 +22,7 @@ from pipeline.physical.registration.photo_reading import (
     read_file,
     signal_kept,
 )
-from pipeline.records import DISCARD_REASONS, Capture, CropQuality, Discard, Pair, Printout, View
+from pipeline.records import DISCARD_REASONS, SIMULATED, Capture, CropQuality, Discard, Pair, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.contact_sheets import write_contact_sheets
 from pipeline.stages.outcome import Outcome

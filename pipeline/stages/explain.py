@@ -12,13 +12,14 @@ from pipeline.core.errors import WrongUse, near_match
 from pipeline.core.seeds import generator_for
 from pipeline.datasets.labels import Labels
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.examples import Examples
 from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
-from pipeline.records import Candidate, ExplainedView, Pair, Prediction, View
-from pipeline.report.content import SIMULATED, ExplainedPair, ExplainedPicture, Explanations
+from pipeline.records import SIMULATED, Candidate, ExplainedView, Pair, Prediction, View
+from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.heat import heat_picture, scale_of
 from pipeline.settings import Experiment
 from pipeline.stages.outcome import Outcome
@@ -110,7 +111,7 @@ def read_explanations(
                 row.probability,
                 class_names[row.predicted_label],
                 row.predicted_probability,
-                row.predicted_label == pair.true_label,
+                TOP_1.holds((row.predicted_label,), pair.true_label),
             )
             for row in members
         )

@@ -118,7 +118,7 @@ STAGES = {
             "count accuracies and destruction rates",
             "reports",
             ("classify", "generate", "select"),
-            _sections(),
+            lambda experiment: {"reproduces": experiment.report.reproduces},
             ("crop",),
         ),
         Stage(

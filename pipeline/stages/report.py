@@ -2,58 +2,50 @@
 
 import platform
 from collections import defaultdict
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from pipeline.core.version import VERSION
+from pipeline.document import figures
+from pipeline.document.blocks import Figure
+from pipeline.document.html import build_page
+from pipeline.document.pdf import build_pdf
+from pipeline.document.table_files import table_files
 from pipeline.engine import Context
 from pipeline.evaluation.examples import Examples
 from pipeline.records import (
     PHOTO,
-    AccuracyRow,
+    SIMULATED,
     Candidate,
     Capture,
     CellFill,
-    ComparedRow,
-    ComparisonRow,
+    Comparison,
     Discard,
     FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
     Prediction,
-    RateRow,
+    Rate,
     ThresholdRow,
-    TransferRow,
+    Transfer,
     View,
 )
-from pipeline.report import (
-    CaptureQuality,
-    DatasetFacts,
-    GalleryItem,
-    GalleryView,
-    ModelFacts,
-    ReferenceRate,
-    ReportContent,
-    figures,
-)
-from pipeline.report.blocks import Figure
-from pipeline.report.content import SIMULATED
-from pipeline.report.document import build_report
-from pipeline.report.sections import sections
+from pipeline.report import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent
+from pipeline.report.content import StudyPart
+from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
-from pipeline.report.table_files import table_files
-from pipeline.report.web import build_page
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.outcome import Outcome
 from pipeline.stages.thresholds import survival_curves
-from pipeline.statistics.kurakin2016 import published_rates
 from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
-from pipeline.studies.kurakin2016.reproduction import title_of, write_reproduction
+from pipeline.studies import study_named
+from pipeline.studies.reproducing import write_reproduction
 
 _SHOWN_VERSIONS = (
     "torch",
@@ -86,10 +78,10 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def write_report(content: ReportContent, folder: Path, context: Context) -> list[str]:
     """Writes `report.pdf`, `report.html`, `figures/` and `tables/` into a folder and returns their names."""
-    said = sections(content)
-    documents = {"report.pdf": build_report, "report.html": build_page}
+    top, said = head(content), sections(content)
+    documents = {"report.pdf": build_pdf, "report.html": build_page}
     for name, build in context.progress(documents.items(), len(documents), "documents"):
-        write_bytes(folder / name, build(content, said))
+        write_bytes(folder / name, build(top, said))
     drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
     written = []
     for figure in context.progress(drawn, len(drawn), "figures"):
@@ -114,7 +106,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     photographed = any(view.transform == PHOTO for view in views)
     captures = tuple(read_table(run.captures / "captures.parquet", Capture)) if photographed else ()
     discards = tuple(read_table(run.captures / "discards.parquet", Discard)) if photographed else ()
-    transfer = tuple(record_from(TransferRow, row) for row in rates.get("transfer", ()))
+    transfer = tuple(record_from(Transfer, row) for row in rates.get("transfer", ()))
     simulated = any(view.origin == SIMULATED for view in views if view.counts) or any(row.origin == SIMULATED for row in transfer)
     if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
         ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
@@ -124,9 +116,9 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     model = selection["model"]
     class_names = tuple(selection["class_names"])
     height, width = model["input_size"]
-    return ReportContent(
+    content = ReportContent(
         run=run.name,
-        title=title_of(experiment, run, simulated),
+        title=_title(experiment, run, simulated),
         settings={},
         experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
@@ -138,24 +130,34 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         simulated=simulated,
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
         pairs=pairs,
-        accuracies=tuple(record_from(AccuracyRow, row) for row in rates["accuracies"]),
-        rates=tuple(record_from(RateRow, row) for row in rates["destruction_rates"]),
+        accuracies=tuple(record_from(Rate, row) for row in rates["accuracies"]),
+        rates=tuple(record_from(Rate, row) for row in rates["destruction_rates"]),
         captures=captures,
         discards=discards,
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
-        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
         transfer=transfer,
-        compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
+        compared=tuple(record_from(Comparison, row) for row in rates.get("predicted", ())),
         model_flags=_model_flags(selection),
-        comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
+        comparisons=tuple(record_from(Comparison, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
         reproduces=experiment.report.reproduces,
         findings=tuple(record_from(FindingRow, row) for row in rates["findings"]),
         explanations=read_explanations(run, pairs, views, predictions, class_names),
         survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
     )
+    return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
+
+
+def _title(experiment: Experiment, run: Run, simulated: bool) -> str:
+    """Returns the report's title; that of a reproduction says what stands in for a print, a camera and the paper's images."""
+    title = experiment.report.title or f"Adversarial images of {run.name}, printed and photographed"
+    if not experiment.report.reproduces:
+        return title
+    stand_ins = ["simulated photographs"] if simulated else []
+    stand_ins += ["built-in images"] if experiment.dataset.name.startswith("builtin:") else []
+    return f"{title} ({', '.join(stand_ins)})" if stand_ins else title
 
 
 def _model_flags(selection: dict[str, Any]) -> tuple[ModelFlag, ...] | None:

@@ -6,17 +6,16 @@ from dataclasses import asdict
 
 from pipeline.core.errors import BadInput
 from pipeline.engine import Context
-from pipeline.evaluation.judged import Judged
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.evaluation.outcomes import Outcomes
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
-from pipeline.records import Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
+from pipeline.records import Cell, Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.stages.outcome import Outcome
 from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
 from pipeline.transforms.thresholds import Direction, Found, Subject, directions_of, find_thresholds
-
-Cell = tuple[str, str, int]
 
 
 def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -32,7 +31,7 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and not view.capture_id]
     predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    drawn = _drawn(experiment, run, pairs, Judged(views, predictions))
+    drawn = _drawn(experiment, run, pairs, Outcomes.of_model(views, predictions))
     hashes = {view.pair_id: view.sha256 for view in views if view.pair_id and view.parameter is None}
     fingerprint = read_json(run.printouts / "selection.json")["model"]["fingerprint"]
     items = run.items("thresholds", run.reports)
@@ -93,14 +92,14 @@ def searched_directions(settings: ThresholdSettings) -> list[Direction]:
     return directions_of(settings.transforms, resolutions)
 
 
-def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], judged: Judged) -> dict[Cell, list[str]]:
+def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], outcomes: Outcomes) -> dict[Cell, list[str]]:
     """Returns the ids of each cell's pairs; the order drawn is random, so the first ones are a fair choice."""
     ids = {(pair.attack, pair.epsilon_8bit, pair.image_id): pair.pair_id for pair in pairs.values()}
     drawn: dict[Cell, list[str]] = defaultdict(list)
     for row in read_table(run.printouts / "selection.parquet", Selected):
         pair_id = ids[row.attack, row.epsilon_8bit, row.image_id]
         cell = drawn[row.case, row.attack, row.epsilon_8bit]
-        if len(cell) < experiment.thresholds.n_images and judged.works(pairs[pair_id], 1):
+        if len(cell) < experiment.thresholds.n_images and outcomes.works(pairs[pair_id], TOP_1):
             cell.append(pair_id)
     return drawn
 

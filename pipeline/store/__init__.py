@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.core.errors import BadInput, Unavailable
 from pipeline.core.version import VERSION
-from pipeline.records import Fiducial, Mark, Patch, Placement, Printout, Tag
+from pipeline.records import Columns, Fiducial, Mark, Patch, Placement, Printout, Tag
 
 Row = TypeVar("Row")
 PARTIAL = ".partial"
@@ -169,15 +170,18 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False) + "\n").encode()
 
 
-def csv_bytes(kind: type, rows: Iterable[object]) -> bytes:
-    """Returns records as CSV with one column a field; what cannot be known is "n/a", a parameter that there is none of empty."""
+def csv_bytes(kind: type | Columns, rows: Iterable[object]) -> bytes:
+    """Returns records as CSV; what cannot be known is "n/a", a parameter that there is none of empty.
+
+    Args:
+        kind: the records' type, for one column a field, or where the value of each column stands in a record.
+    """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    names = [item.name for item in dataclasses.fields(kind)]
-    writer.writerow(names)
-    writer.writerows(
-        ["n/a" if (value := getattr(row, name)) is None and name != "parameter" else value for name in names] for row in rows
-    )
+    columns = kind if isinstance(kind, dict) else {item.name: item.name for item in dataclasses.fields(kind)}
+    cells = [(name, attrgetter(place)) for name, place in columns.items()]
+    writer.writerow(columns)
+    writer.writerows(["n/a" if (cell := of(row)) is None and name != "parameter" else cell for name, of in cells] for row in rows)
     return buffer.getvalue().encode()
 
 
@@ -250,8 +254,16 @@ def read_layout(run: "Run") -> Printout:
 
 
 def record_from(kind: type[Row], row: Mapping[str, Any]) -> Row:
-    """Returns a record from a plain mapping, lists turned into the tuples that records hold."""
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+    """Returns a record from a plain mapping: lists become the tuples that records hold, mappings the records within it."""
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    for key in values.keys() & _records_within(kind).keys():
+        values[key] = record_from(_records_within(kind)[key], values[key])
+    return kind(**values)
+
+
+@lru_cache
+def _records_within(kind: type) -> dict[str, type]:
+    return {name: hint for name, hint in get_type_hints(kind).items() if dataclasses.is_dataclass(hint)}
 
 
 def content_hash(value: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import main
+from pipeline.document.tables import as_text
 from pipeline.evaluation.flagging import Evidence, run_flags
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
@@ -32,13 +33,12 @@ from pipeline.records import (
     ModelFlag,
     Pair,
     Printout,
-    RateRow,
+    Rate,
     View,
 )
 from pipeline.report import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.run_flags import MARKS, flags_section, marked, raised_flags
-from pipeline.report.tables import as_text
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
 from pipeline.statistics.kurakin2016 import PAPER_TABLE_1
@@ -50,8 +50,17 @@ DOCS = Path(__file__).parents[2] / "docs" / "flags.md"
 
 def a_rate(n_eligible=30, transform="photo", origin="camera", n_discarded=0, top_k=1, attack="fgsm"):
     parameter = None if transform == "photo" else 1.0
-    counts = (3, n_eligible, 40, n_discarded, 0.1, 0.0, 0.2)
-    return RateRow("average", attack, 16, transform, parameter, origin, top_k, *counts)
+    counts = {
+        "n_hit": 3,
+        "n_eligible": n_eligible,
+        "n_images": 40,
+        "n_discarded": n_discarded,
+        "rate": 0.1,
+        "low": 0,
+        "high": 0.2,
+    }
+    where = {"transform": transform, "parameter": parameter, "origin": origin}
+    return Rate(quantity="destruction_rate", case="average", attack=attack, epsilon_8bit=16, top_k=top_k, **where, **counts)
 
 
 def a_pair(number=0, linf=16, epsilon=16):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pipeline.datasets import open_dataset
+from pipeline.document.pdf import build_pdf
 from pipeline.engine import Context
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Preprocessing
@@ -18,7 +19,7 @@ from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import MODEL_FLAGS, ModelFlag
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.document import build_report
+from pipeline.report.sections import head, sections
 from pipeline.settings import DatasetSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage
@@ -339,7 +340,9 @@ def test_the_report_says_what_was_found_of_the_model(flags, said):
     content = ReportContent(
         "toy", "Toy", {}, "", {}, 0, facts, DatasetFacts("folder:x", 4, N_CLASSES), simulated=False, model_flags=flags
     )
-    text = " ".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(build_report(content)))
+    text = " ".join(
+        page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(build_pdf(head(content), sections(content)))
+    )
     text = " ".join(text.split())
     assert said in text and ("0.034" in text) == bool(flags) == ("The model was flagged: random" in text)
 

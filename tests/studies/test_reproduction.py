@@ -10,12 +10,12 @@ from scipy.stats import binom, binomtest, hypergeom
 
 from pipeline.cli import main
 from pipeline.cli.reproduce import paper_experiment
-from pipeline.evaluation.judged import Judged
+from pipeline.document.tables import as_text
+from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import FINDING_TESTS, FINDINGS, VERDICTS, FindingRow, Pair, Prediction, View
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.paper_tables import figure_6_table, paper_rows, paper_tables
 from pipeline.report.reproduction import reproduction_section, reproduction_text
-from pipeline.report.tables import as_text
 from pipeline.settings.reading import load_experiment
 from pipeline.statistics import paired_difference
 from pipeline.statistics.kurakin2016 import in_figure_6, published_accuracies, published_rates
@@ -171,8 +171,8 @@ class Images:
             self._view(image, "adversarial", pair_id, transform, parameter, place)
 
     def findings(self, is_shared=True) -> dict[tuple[str, str], FindingRow]:
-        judged = Judged(self._views.values(), self._predictions, self._pages)
-        return {(row.finding, row.part): row for row in finding_tests.tested_findings(self.cells, judged, is_shared)}
+        outcomes = Outcomes.of_model(self._views.values(), self._predictions, self._pages)
+        return {(row.finding, row.part): row for row in finding_tests.tested_findings(self.cells, outcomes, is_shared)}
 
     def _view(self, image, variant, pair_id, transform, parameter, place):
         key = f"{transform}{parameter}/{variant}/{pair_id or image}"
@@ -341,7 +341,7 @@ class TestVerdicts:
 
 
 def content_of(finished, **changes) -> ReportContent:
-    from pipeline.records import AccuracyRow, RateRow
+    from pipeline.records import Rate
     from pipeline.store import Run, read_json, record_from
 
     tables = read_json(Run(finished, "small").reports / "rates.json")
@@ -356,8 +356,8 @@ def content_of(finished, **changes) -> ReportContent:
             model=ModelFacts("builtin:signs", "", (112, 112), 32),
             dataset=DatasetFacts("builtin:signs", 40, 32),
             simulated=True,
-            accuracies=tuple(record_from(AccuracyRow, row) for row in tables["accuracies"]),
-            rates=tuple(record_from(RateRow, row) for row in tables["destruction_rates"]),
+            accuracies=tuple(record_from(Rate, row) for row in tables["accuracies"]),
+            rates=tuple(record_from(Rate, row) for row in tables["destruction_rates"]),
             findings=tuple(record_from(FindingRow, row) for row in tables["findings"]),
             reproduces="kurakin2016",
         ),
@@ -396,10 +396,10 @@ class TestBesideThePaper:
             ]
             if row.table == 3:
                 (mine,) = (r for r in found if r.transform == "photo")
-                assert (row.n_hit, row.n, row.rate) == (mine.n_hit, mine.n_eligible, mine.destruction_rate)
+                assert (row.n_hit, row.n, row.rate) == (mine.n_hit, mine.n_eligible, mine.rate)
             else:
                 (mine,) = found
-                assert (row.n_hit, row.n, row.rate) == (mine.n_correct, mine.n_images, mine.accuracy)
+                assert (row.n_hit, row.n, row.rate) == (mine.n_hit, mine.n_eligible, mine.rate)
             assert row.difference == (None if row.rate is None else pytest.approx(row.rate - row.paper))
 
     def test_tables_show_the_run_the_paper_and_the_difference(self, finished):
@@ -440,7 +440,7 @@ class TestBesideThePaper:
             for r in content.rates
             if (r.transform, r.case, r.attack, r.epsilon_8bit, r.top_k) == ("blur", "average", "fgsm", 16, 1)
         ]
-        highest = max(row.destruction_rate for row in blur)
+        highest = max(row.rate for row in blur)
         assert f"{100 * highest:.1f} %" in next(line for line in text.splitlines() if line.startswith("Gaussian blur"))
         assert "below 5 %" in " ".join(text.split())
 

@@ -11,11 +11,11 @@ import pytest
 from scipy.stats import CensoredData, binom, ecdf
 
 from pipeline.core.errors import BadInput, WrongUse
+from pipeline.document import figures
 from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, SurvivalCurve, ThresholdRow
-from pipeline.report import figures
 from pipeline.report.survival import median_tables, survival_figure, survival_section
 from pipeline.settings import ThresholdSettings
 from pipeline.settings.reading import load_experiment

@@ -12,12 +12,11 @@ from pipeline.evaluation.judges.classes import NO_CLASS, check_every_class, clas
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import PHOTO, SOURCE, Judgement, Pair, View
+from pipeline.records import N_LABELS, PHOTO, SOURCE, Judgement, Pair, View
 from pipeline.settings import Experiment
 from pipeline.store import Items, Run, content_hash, json_bytes
 from pipeline.transforms.views import source_files
 
-TOP = 5
 FILES_AT_ONCE = 32
 
 
@@ -46,7 +45,7 @@ class Judge:
 
     def answer(self, probabilities: np.ndarray) -> dict[str, Any]:
         """Returns the fields of a `Judgement` that say what the judge says: five classes, best first; ties to the lower one."""
-        order = np.argsort(-probabilities, kind="stable")[:TOP]
+        order = np.argsort(-probabilities, kind="stable")[:N_LABELS]
         return {
             "labels": tuple(int(self.mapping[index]) for index in order),
             "names": tuple(self.classifier.class_names[index] for index in order),

@@ -32,11 +32,10 @@ from pipeline.physical.registration import (
     strip_correction,
 )
 from pipeline.physical.simulator import is_simulated
-from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
+from pipeline.records import CAMERA, CORNERS, PHOTO, SIMULATED, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store import write_bytes
 
-SIMULATED = "simulated"
 _CAPTURE_ID_CHARS = 12
 _OVERLAY_QUALITY = 85
 _NAME_CHARS = 60
@@ -150,7 +149,7 @@ def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> C
         sha256=photo.sha256,
         device=tags.device,
         taken_at=tags.taken_at,
-        origin=SIMULATED if is_made_by_simulator else "camera",
+        origin=SIMULATED if is_made_by_simulator else CAMERA,
         width_px=0,
         height_px=0,
         page=None,
