@@ -10,8 +10,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph
-from reportlab.platypus import Table as PageTable
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Table as PageTable
 
 from pipeline.document import theme
 from pipeline.document.blocks import Finding, Tile

@@ -21,6 +21,8 @@ class Estimate:
     n_effective: float | None = None
 
 
+# A difference whose p lies below it is called one.
+LEVEL = 0.05
 INTERVALS = {
     "wilson": "Wilson's interval of independent images",
     "cluster": "Wilson's interval of the effective number of images, which share pages (over all cells: or are attacked in more "

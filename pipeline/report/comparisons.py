@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from pipeline.document.blocks import Block, TableBlock, plain
 from pipeline.document.formats import count, p_value, percent, points
 from pipeline.document.tables import Cell, Column, Table
-from pipeline.records import CASES, PHOTO, Comparison
+from pipeline.records import CASES, LEVEL, PHOTO, Comparison
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_title, cell_title
 
-LEVEL = 0.05
 KIND_TITLES = {
     "method": "methods at the same ε",
     "epsilon": "neighbouring ε of one method",

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.records import VERDICTS, FindingRow
+from pipeline.records import LEVEL, VERDICTS, FindingRow
 from pipeline.report.findings import Check
 from pipeline.statistics.paired import holm
 from pipeline.studies.evidence import Rates
 from pipeline.studies.testing import ImageTests, Part, Tested
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Claim:
     title: str
     statement: str
     test: Callable[[ImageTests], Tested]
-    show: Callable[[Rates], Iterable[Check]]
+    show: Callable[[Rates], Iterable[Check | None]]
     parts: Mapping[str, str] = field(default_factory=dict)
 
 

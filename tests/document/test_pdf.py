@@ -18,8 +18,7 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.document import figures
-from pipeline.document.blocks import Code, Prose, Section, Subheading, TableBlock, TextTable
-from pipeline.document.blocks import Figure as Block
+from pipeline.document.blocks import Code, Figure as Block, Prose, Section, Subheading, TableBlock, TextTable
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
 from pipeline.document.table_files import latex, table_files
 from pipeline.document.tables import Cell, Column, Table

@@ -41,9 +41,9 @@ from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.run_flags import MARKS, flags_section, marked, raised_flags
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1
 from pipeline.statistics.likeness import Alike, alike_images
 from pipeline.store import Run, file_hash, read_json, record_from
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_1
 
 DOCS = Path(__file__).parents[2] / "docs" / "flags.md"
 

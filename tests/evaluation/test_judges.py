@@ -29,7 +29,7 @@ CONTEXT = Context()
 # The built-in network, its weights shaken by `noise`, with its classes in the opposite order and under other spellings.
 MODULE = """
 import torch
-from pipeline.models import signs_net
+from pipeline.signs import network as signs_net
 
 
 class Mirrored(torch.nn.Module):

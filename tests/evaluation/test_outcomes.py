@@ -28,8 +28,8 @@ from pipeline.records import (
     View,
 )
 from pipeline.statistics import cluster_interval, wilson
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_2, PAPER_TABLE_3
 from pipeline.store import csv_bytes, json_bytes, record_from
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_2, PAPER_TABLE_3
 
 CELL = ("average", "bim", 8)
 RIGHT, WRONG = (0, 1, 2, 3, 4), (9, 8, 7, 6, 5)

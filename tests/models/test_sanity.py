@@ -29,7 +29,7 @@ torch.set_num_threads(1)
 SIZE, N_CLASSES = 8, 4
 TOY_MODULE = """
 import torch
-from pipeline.models import signs_net
+from pipeline.signs import network as signs_net
 
 def make():
     return torch.nn.Sequential(signs_net.load(), torch.nn.Softmax(dim=1))

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import InkproofError, WrongUse
+from pipeline.images.colour import linear_from_srgb
 from pipeline.physical import simulator
 from pipeline.physical.geometry import apply_homography, box_homography
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.simulator import Profile, draw_shot, encode_jpeg, is_simulated, load_profile, profile_names, simulate_photo
 from pipeline.physical.simulator.camera import exposed
-from pipeline.physical.simulator.printer import linear_from_srgb
 from pipeline.physical.simulator.profile import limits
 from pipeline.physical.simulator.profile_file import parameters_table
 from pipeline.physical.simulator.scene import add_glare, add_occluders, mask_within, slope_shade

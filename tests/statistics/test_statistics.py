@@ -371,6 +371,9 @@ class TestSampleSize:
         n = n_for_difference(0.2, 0.3)
         assert detectable_difference(n, 0.3) == pytest.approx(0.2, abs=0.003)
         assert detectable_difference(2, 0.3) is None
+        for power in (0.5, 0.8, 0.95):
+            least = detectable_difference(400, 0.3, power)
+            assert n_for_difference(least * (1 + 1e-9), 0.3, power) == 400 < n_for_difference(least * (1 - 1e-3), 0.3, power)
 
     @pytest.mark.parametrize("bad", [(0, 0.5), (0.6, 0.5), (0.7, 1)])
     def test_a_width_that_cannot_be_is_refused(self, bad):

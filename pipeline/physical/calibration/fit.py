@@ -175,13 +175,9 @@ def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], lis
 
 def monotone(values: np.ndarray) -> np.ndarray:
     """Returns the nearest values (n,) that never fall, by pooling adjacent violators (Ayer et al. 1955)."""
-    groups: list[tuple[float, int]] = []
-    for value in values:
-        groups.append((float(value), 1))
-        while len(groups) > 1 and groups[-2][0] > groups[-1][0]:
-            (a, n), (b, m) = groups[-2:]
-            groups[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    return np.concatenate([np.full(n, value) for value, n in groups])
+    from scipy.optimize import isotonic_regression
+
+    return isotonic_regression(values).x
 
 
 def _light(photo: ChartPhoto, measured: Measured) -> LightField:

@@ -103,7 +103,8 @@ class Scene:
 def matched(profile: Profile, wanted: Looks, scene: Scene, start: tuple[float, float] | None = None) -> Match:
     """Returns the blur and ISO at which the profile's twin looks as wanted, by secants in logarithms, both at once.
 
-    The twin is always drawn with the same noise, so that it changes with the parameters alone.
+    The twin is always drawn with the same noise, so that it changes with the parameters alone. No root finder of SciPy's: a look
+    costs a simulated photograph, steps need limits, and the slopes are results.
 
     Args: `start` the blur and ISO to begin with, else the profile's.
     """

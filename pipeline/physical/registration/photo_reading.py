@@ -11,8 +11,7 @@ import numpy as np
 from pipeline.core.errors import BadInput
 from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes
 from pipeline.images.photo_tags import PhotoTags, photo_tags
-from pipeline.images.pictures import PHOTO as A_PHOTO
-from pipeline.images.pictures import VIDEO, Picture, capture_kind, pictures
+from pipeline.images.pictures import PHOTO as A_PHOTO, VIDEO, Picture, capture_kind, pictures
 from pipeline.physical.fiducials import Pyramid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import (
