@@ -208,6 +208,6 @@ def test_an_image_is_led_to_the_target_that_is_given(name):
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in LED])
 def test_an_attack_that_leads_where_it_wants_takes_no_targets(name):
-    images, labels = batch(8, n=1)
+    images, labels = batch(8)
     with pytest.raises(ValueError, match="expected no targets"):
         attack_of(name, {}).perturb(ToyNetwork(8), images, labels, [NO_EPSILON], labels)
