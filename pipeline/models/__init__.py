@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import WrongUse
 
@@ -48,6 +48,12 @@ def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifi
 def available_models() -> list[tuple[str, str]]:
     """Returns (name pattern, description) of every kind of model."""
     return [(pattern, description) for _, _, pattern, description in _LOADERS.values()]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "signs_net":  # for users' own modules, which build upon the built-in network
+        return import_module("pipeline.signs.network")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _unknown(name: str) -> WrongUse:
