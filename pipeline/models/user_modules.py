@@ -161,6 +161,8 @@ class UserModules:
         level: int = 0,
     ) -> ModuleType:
         """Stands for `__import__` in these modules."""
+        if isinstance(fromlist, list):  # not a statement but compiled code, as a pickle's, which looks into sys.modules next
+            return builtins.__import__(name, globals, locals, fromlist, level)
         if level == 0 and not self._owns(name.partition(".")[0]):
             with nothing_shown():
                 return builtins.__import__(name, globals, locals, fromlist or (), 0)
