@@ -1,6 +1,8 @@
 """The classifiers under test: one function loads any of them by name."""
 
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pipeline.core.registry import Registry, Scheme, load
@@ -46,3 +48,9 @@ def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifi
     scheme, name = MODELS.find_scheme(settings.name, usual="torchvision")
     loader: Callable[[str, ModelSettings, str], Classifier] = load(scheme.target)
     return loader(name, settings, device)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "signs_net":  # for users' own modules, which build upon the built-in network
+        return import_module("pipeline.signs.network")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,6 +78,11 @@ class Classifier(ABC):
     sources: tuple[Path, ...] = ()
 
     @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files beside those that the settings name on which the answers depend: a user's own modules, external weights."""
+        return ()
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self.preprocessing.input_size
 

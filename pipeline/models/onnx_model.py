@@ -1,5 +1,6 @@
 """Classifiers from an ONNX file, by onnxruntime: predictions only, no gradients."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.models.classifier import (
     normalised,
     preprocessing_for,
 )
+from pipeline.models.onnx_files import external_files
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -55,7 +57,13 @@ class OnnxClassifier(Classifier):
         if settings.n_classes and settings.n_classes != self.n_classes:
             raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
         self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes)
-        self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes())])
+        self._files = external_files(file)
+        parts = [(f"data {data.name}", _sha256(data)) for data in self._files]
+        self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes()), *parts])
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        return self._files
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
@@ -115,6 +123,11 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason}") from error
     return OnnxClassifier(session, file, settings, device)
+
+
+def _sha256(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
 
 
 def _input_of(session: Any, name: str) -> tuple[str, type, bool, int, tuple[int, int] | None]:

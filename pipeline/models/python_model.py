@@ -1,12 +1,9 @@
 """A user's own network: `python:<module or file>:<factory>`, called with the experiment's arguments."""
 
 import difflib
-import importlib
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +13,10 @@ import torch
 
 from pipeline.core.errors import BadInput, InkproofError, WrongUse
 from pipeline.images import shown
-from pipeline.models.classifier import Classifier, ModelSettings, preprocessing_for
+from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed
+from pipeline.models.user_modules import UserModules, user_modules
 from pipeline.models.weights_file import load_into, read_state_dict
 
 
@@ -25,13 +24,13 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     """Returns the classifier that a factory builds: a torch Module, or any function from images to logits.
 
     `name` is MODULE:FACTORY; MODULE is dotted, or a path that ends in .py. The factory is called with `settings.arguments` as
-    keyword arguments, under a fixed random seed, with `settings.python_path` first on the import path. What it returns takes
-    float32 (N, 3, H, W), normalised by the settings' mean and std (none: plain [0, 1]). The text of the module is part of the
-    fingerprint.
+    keyword arguments, under a fixed random seed. Its modules find each other first, in `settings.python_path` and beside the
+    file, whatever is called likewise elsewhere: see `user_modules.py`. What it returns takes float32 (N, 3, H, W), normalised by
+    the settings' mean and std (none: plain [0, 1]). The text of the user's modules that were imported is part of the fingerprint.
 
     Raises:
-        WrongUse: not of that form, or no input size. BadInput: the module, the factory or the weights file fail; the reason is
-            given.
+        WrongUse: not of that form, or no input size. BadInput: the module, the factory or the weights file fail; the reason and
+            the user's line are given.
     """
     module_name, _, factory_name = name.rpartition(":")
     if not module_name or not factory_name:
@@ -39,15 +38,122 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
             f"python:{name} does not name a factory.", "Write python:MODULE:FACTORY, for example python:my_models:load."
         )
     steps = preprocessing_for(settings, None)
-    with _first_on_path(settings.python_path):
-        source = _imported(module_name, settings.python_path)
-        factory = _factory(source, factory_name, settings.name)
-        made = _called(factory, settings)
-        network = made if isinstance(made, torch.nn.Module) else _FunctionModule(made, settings.name)
-        if settings.weights not in ("", "DEFAULT", "none"):
-            load_into(network, read_state_dict(settings.weights), settings.weights)
-        stem = Path(module_name).stem if _is_path(module_name) else module_name
-        return TorchClassifier(network, settings, steps, device, (), (), f"python:{stem}:{factory_name}", _code(source))
+    code = _UserCode.imported(module_name, settings)
+    factory = _factory(code.module, factory_name, settings.name)
+    made = code.called(factory, settings)
+    network = made if isinstance(made, torch.nn.Module) else _FunctionModule(made, settings.name)
+    if settings.weights not in ("", "DEFAULT", "none"):
+        load_into(network, read_state_dict(settings.weights), settings.weights)
+    return PythonClassifier(network, settings, steps, device, code, factory_name)
+
+
+class _UserCode:
+    """The module that holds a factory, among the user's other modules; `root` is its name there."""
+
+    def __init__(self, module: ModuleType, modules: UserModules, root: str) -> None:
+        self.module, self.modules, self.root = module, modules, root
+
+    @classmethod
+    def imported(cls, module_name: str, settings: ModelSettings) -> "_UserCode":
+        folders = [folder for folder in settings.python_path.split(os.pathsep) if folder]
+        for folder in folders:
+            if not Path(folder).is_dir():
+                raise BadInput(f"There is no folder {shown(folder)}.", "Check model.python_path.")
+        path, root = None, module_name
+        if module_name.endswith(".py") or "/" in module_name or os.sep in module_name:
+            path = Path(module_name)
+            if not path.is_file():
+                raise BadInput(f"There is no Python file {shown(path)}.", "Check model.name.")
+            folders, root = [str(path.parent), *folders], path.stem.replace(".", "_")
+        modules = user_modules(folders)
+        try:
+            module = modules.imported(root) if path is None else modules.imported_file(path, root)
+        except InkproofError:
+            raise
+        except ModuleNotFoundError as error:
+            where = f" in {shown(settings.python_path)} or among the installed packages" if settings.python_path else ""
+            missing = (error.name or "").removeprefix(f"{modules.name}.")
+            raise BadInput(
+                f"There is no Python module {missing}{where}{_at(modules, error)}.",
+                "Set model.python_path to the folder that holds it.",
+            ) from error
+        except Exception as error:  # a user's module may raise anything
+            reason = _summary(modules, error)
+            raise BadInput(f"The Python module {shown(module_name)} cannot be imported: {reason}") from error
+        return cls(module, modules, root)
+
+    def called(self, factory: Callable[..., Any], settings: ModelSettings) -> Any:
+        try:
+            with self.modules.shown(self.root):
+                return built_from_seed(lambda: factory(**settings.arguments))
+        except InkproofError:
+            raise
+        except Exception as error:  # a user's factory may raise anything
+            reason = _summary(self.modules, error)
+            raise BadInput(f"The factory of {settings.name} failed: {reason}", "Check model.arguments.") from error
+
+
+class PythonClassifier(TorchClassifier):
+    """A user's own network; see `Classifier`. A copy for another process is loaded there again."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        settings: ModelSettings,
+        steps: Preprocessing,
+        device: str,
+        code: _UserCode,
+        factory_name: str,
+    ) -> None:
+        self._settings, self._code = settings, code
+        super().__init__(network, settings, steps, device, fingerprint_name=f"python:{code.root}:{factory_name}")
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        return tuple(path for path, _ in self._code.modules.files(self._code.root).values())
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        with self._user_code_runs():
+            return super().logits(x)
+
+    def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        function = super().for_attacks()
+
+        def called(x: torch.Tensor) -> torch.Tensor:
+            with self._user_code_runs():
+                return function(x)
+
+        return called
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_classifier, (self._settings, str(self.device))
+
+    def _tried_out(self) -> tuple[int, bool]:
+        with self._code.modules.shown(self._code.root):
+            return super()._tried_out()
+
+    def _line_of(self, error: Exception) -> str:
+        return _at(self._code.modules, error)
+
+    def _code_parts(self) -> list[tuple[str, bytes]]:
+        files = self._code.modules.files(self._code.root)
+        path = self._code.module.__file__
+        if not files and path and Path(path).is_file():
+            return [("code", Path(path).read_bytes())]
+        return [(f"code {name}", bytes.fromhex(sha256)) for name, (_, sha256) in files.items()]
+
+    @contextmanager
+    def _user_code_runs(self) -> Iterator[None]:
+        modules = self._code.modules
+        try:
+            with modules.shown(self._code.root) if modules.are_asked_by_name else nullcontext():
+                yield
+        except InkproofError:
+            raise
+        except Exception as error:  # a user's network may raise anything
+            if not modules.place_of(error):
+                raise
+            raise BadInput(f"{self.name} failed: {_summary(modules, error)}") from error
 
 
 class _FunctionModule(torch.nn.Module):
@@ -64,54 +170,6 @@ class _FunctionModule(torch.nn.Module):
         return torch.as_tensor(answer, device=x.device) if isinstance(answer, np.ndarray) else answer
 
 
-@contextmanager
-def _first_on_path(python_path: str) -> Iterator[None]:
-    folders = [folder for folder in python_path.split(os.pathsep) if folder]
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise BadInput(f"There is no folder {shown(folder)}.", "Check model.python_path.")
-    before = list(sys.path)
-    sys.path[:0] = folders
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-def _is_path(module_name: str) -> bool:
-    return module_name.endswith(".py") or "/" in module_name or os.sep in module_name
-
-
-def _imported(module_name: str, python_path: str) -> ModuleType:
-    try:
-        if _is_path(module_name):
-            return _imported_file(Path(module_name))
-        importlib.invalidate_caches()
-        return importlib.import_module(module_name)
-    except InkproofError:
-        raise
-    except ModuleNotFoundError as error:
-        where = f" in {shown(python_path)} or among the installed packages" if python_path else ""
-        raise BadInput(
-            f"There is no Python module {error.name}{where}.", "Set model.python_path to the folder that holds it."
-        ) from error
-    except Exception as error:  # a user's module may raise anything
-        raise BadInput(f"The Python module {shown(module_name)} cannot be imported: {_summary(error)}") from error
-
-
-def _imported_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise BadInput(f"There is no Python file {shown(path)}.", "Check model.name.")
-    name = f"inkproof_model_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadInput(f"{shown(path)} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up while it is being run
-    spec.loader.exec_module(module)
-    return module
-
-
 def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., Any]:
     factory = getattr(source, factory_name, None)
     if callable(factory):
@@ -121,20 +179,12 @@ def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., 
     raise BadInput(f"{name}: the module has no function {factory_name}.", f"Did you mean {near[0]}?" if near else "")
 
 
-def _called(factory: Callable[..., Any], settings: ModelSettings) -> Any:
-    try:
-        return built_from_seed(lambda: factory(**settings.arguments))
-    except InkproofError:
-        raise
-    except Exception as error:  # a user's factory may raise anything
-        raise BadInput(f"The factory of {settings.name} failed: {_summary(error)}", "Check model.arguments.") from error
+def _summary(modules: UserModules, error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    lines = text.replace(f"{modules.name}.", "").strip().splitlines()
+    return f"{type(error).__name__}{f': {shown(lines[0])}' if lines else ''}{_at(modules, error)}"
 
 
-def _code(source: ModuleType) -> bytes:
-    path = getattr(source, "__file__", None)
-    return Path(path).read_bytes() if path and Path(path).is_file() else b""
-
-
-def _summary(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
+def _at(modules: UserModules, error: BaseException) -> str:
+    place = modules.place_of(error)
+    return f" ({shown(place)})" if place else ""

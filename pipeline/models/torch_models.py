@@ -38,14 +38,12 @@ class TorchClassifier(Classifier):
         own_names: tuple[str, ...] = (),
         own_wordnet_ids: tuple[str, ...] = (),
         fingerprint_name: str = "",
-        code: bytes = b"",
     ) -> None:
         """Freezes the network, tries it on one grey image, and names its classes.
 
         Args:
             module: takes normalised float32 (N, 3, H, W), gives (N, n_classes) logits.
             fingerprint_name: the settings' name without a folder.
-            code: the source of a user's own network, part of its fingerprint.
 
         Raises:
             BadInput: the network does not take such images, does not give one row of logits each, or has another number of
@@ -60,7 +58,7 @@ class TorchClassifier(Classifier):
         if settings.n_classes and settings.n_classes != self.n_classes:
             raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
         self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
-        parts = [("code", code)] if code else []
+        parts = self._code_parts()
         parts += [("arguments", argument_bytes(settings.arguments))] if settings.arguments else []
         self.fingerprint = fingerprint_of(fingerprint_name or self.name, steps, parts + state_bytes(module.state_dict()))
 
@@ -92,6 +90,14 @@ class TorchClassifier(Classifier):
     def layer_response(self, x: torch.Tensor, labels: torch.Tensor, layer: str) -> LayerResponse:
         return layer_response(self._module, self.logits, x, labels, layer)
 
+    def _code_parts(self) -> list[tuple[str, bytes]]:
+        """What the fingerprint is made of beside weights and arguments: the code of a user's own network."""
+        return []
+
+    def _line_of(self, error: Exception) -> str:
+        """The line of a user's own code that an error came from, as " (net.py, line 3)"."""
+        return ""
+
     def _tried_out(self) -> tuple[int, bool]:
         height, width = self.input_size
         grey = torch.full((2, 3, height, width), 0.5, device=self.device, requires_grad=True)
@@ -103,7 +109,8 @@ class TorchClassifier(Classifier):
         except Exception as error:  # a user's network may raise anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BadInput(
-                f"{self.name} cannot classify images of {height} x {width} pixels: {reason}", "Check model.input_px."
+                f"{self.name} cannot classify images of {height} x {width} pixels: {reason}{self._line_of(error)}",
+                "Check model.input_px.",
             ) from error
         if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
             got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__

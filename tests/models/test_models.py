@@ -17,6 +17,7 @@ from pipeline.datasets import open_dataset
 from pipeline.models import MODELS, load_classifier
 from pipeline.models.class_names import read_class_list
 from pipeline.models.classifier import Classifier
+from pipeline.models.onnx_files import external_files
 from pipeline.models.weights_file import load_into, read_state_dict
 
 torch.set_num_threads(1)
@@ -481,6 +482,48 @@ def test_an_onnx_file_predicts_but_has_no_gradient(
     assert classifier.n_classes == 4 and not classifier.differentiable and len(classifier.fingerprint) == 64
     with pytest.raises(WrongUse, match="predictions only"):
         classifier.logits(torch.rand(1, 3, 20, 20, requires_grad=True))
+
+
+def test_weights_in_a_file_beside_an_onnx_file_count(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    found = {}
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        whole = onnx.load_from_string(onnx_bytes(np.eye(3, 4, dtype=np.float32) * number, 0, 20, softmax=False))
+        onnx.save(whole, folder / "net.onnx", save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+        found[number] = load_classifier(Settings(f"onnx:{folder}/net.onnx"))
+        assert found[number].sources == (folder / "net.onnx.data",)
+    assert (tmp_path / "1/net.onnx").read_bytes() == (tmp_path / "2/net.onnx").read_bytes()
+    assert found[1].fingerprint != found[2].fingerprint
+    images = pictures(found[1], 2)
+    assert not np.array_equal(found[1].predict(images), found[2].predict(images))
+    whole = tmp_path / "whole.onnx"
+    whole.write_bytes(onnx_bytes(np.eye(3, 4, dtype=np.float32), 0, 20, softmax=True))
+    assert load_classifier(Settings(f"onnx:{whole}")).sources == ()
+
+
+def test_every_kind_of_tensor_outside_an_onnx_file_is_found(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+
+    def tensor(name: str) -> Any:
+        outside = onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [1], [1.0])
+        outside.ClearField("float_data")
+        outside.data_location = onnx.TensorProto.EXTERNAL
+        outside.external_data.add(key="location", value=f"{name}.bin")
+        outside.external_data.add(key="length", value="4")
+        return outside
+
+    inner = onnx.helper.make_graph([], "inner", [], [], [tensor("nested")])
+    nodes = [
+        onnx.helper.make_node("Constant", [], ["c"], value=tensor("constant")),
+        onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [tensor("weights")]))
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    names = [path.name for path in external_files(tmp_path / "a.onnx")]
+    assert names == ["constant.bin", "nested.bin", "weights.bin"]
 
 
 def test_the_built_in_network_is_loaded_by_its_small_interface(monkeypatch: pytest.MonkeyPatch) -> None:
