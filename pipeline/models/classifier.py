@@ -75,7 +75,6 @@ class Classifier(ABC):
     differentiable: bool
     fingerprint: str
     device: torch.device
-    sources: tuple[Path, ...] = ()
 
     @property
     def sources(self) -> tuple[Path, ...]:
