@@ -14,6 +14,7 @@ from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import to_model
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
@@ -132,7 +133,7 @@ def _images_right(
     starts = range(0, len(order), BATCH_SIZE)
     for start in context.progress(starts, len(starts), "images"):
         drawn = pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
-        right = [candidate for candidate in drawn if candidate.top_labels[0] == candidate.true_label]
+        right = [candidate for candidate in drawn if TOP_1.holds(candidate.top_labels, candidate.true_label)]
         found += [(candidate, pool.pixels(candidate)) for candidate in right[: n_images - len(found)]]
         if len(found) >= n_images:
             break
