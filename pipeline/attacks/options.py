@@ -54,8 +54,7 @@ class ProjectedOptions:
     """Options of `pgd`."""
 
     norm: Literal["linf", "l2"] = setting(
-        "linf",
-        '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.',
+        "linf", '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.'
     )
     n_steps: int = setting(40, "Steps.", ge=1, le=100_000)
     step_8bit: float = setting(0.0, "Length of a step, as ε is counted (0: 2.5 ε / steps).", ge=0, le=255, unit="8-bit")
@@ -137,10 +136,7 @@ class CarliniLinfOptions:
 class DeepFoolOptions:
     """Options of `deepfool`."""
 
-    norm: Literal["l2", "linf"] = setting(
-        "l2",
-        'The distance that is kept small: "l2", or "linf" (the largest change).',
-    )
+    norm: Literal["l2", "linf"] = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).')
     n_steps: int = setting(50, "Steps, at most.", ge=1, le=10_000)
     overshoot: float = setting(0.02, "How much farther than the plane, as a part of the way.", ge=0, le=10)
     n_candidates: int = setting(
@@ -167,10 +163,7 @@ class CarliniL0Options:
     learning_rate: float = setting(0.05, "Rate of Adam on w.", ge=1e-6, le=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
     share: float = setting(
-        0.5,
-        "Share of the changed pixels taken away after a success; a quarter of it after each failure.",
-        ge=0,
-        le=0.95,
+        0.5, "Share of the changed pixels taken away after a success; a quarter of it after each failure.", ge=0, le=0.95
     )
     target: str = _target()
     seed: int = _seed()
@@ -181,23 +174,17 @@ class PatchOptions:
     """Options of `patch`."""
 
     target: str = setting("random", '"random": one class for all images, drawn from the seed; or a class number in quotes.')
-    shape: Literal["circle", "square"] = setting(
-        "circle",
-        "Outline of the patch.",
-    )
+    shape: Literal["circle", "square"] = setting("circle", "Outline of the patch.")
     scale_rate: Ends[_Share] = setting(
-        (0.5, 0.5),
-        "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side.",
+        (0.5, 0.5), "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side."
     )
     trained_scale_rate: Ends[_Share] = setting((0.3, 0.65), "The same in training.")
     rotation_deg: float = setting(22.5, "How far it is turned at most, either way.", ge=0, le=180, unit="deg")
     location: Literal["anywhere", "off-centre"] = setting(
-        "anywhere",
-        'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.',
+        "anywhere", 'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.'
     )
     over: Literal["file", "camera"] = setting(
-        "file",
-        'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.',
+        "file", 'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.'
     )
     profile: str = setting(
         "office-phone",
@@ -224,19 +211,13 @@ class SaliencyOptions:
     """Options of `jsma`."""
 
     form: Literal["pair", "single"] = setting(
-        "pair",
-        '"pair": two values at a time, those best together (as published); "single": one.',
+        "pair", '"pair": two values at a time, those best together (as published); "single": one.'
     )
     of: Literal["logits", "probabilities"] = setting(
-        "probabilities",
-        'Gradients are those of "logits" or of "probabilities"; the latter need fewer.',
+        "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
     )
     theta_8bit: int = setting(
-        255,
-        "What a step adds to a value; negative takes away (255: to the largest at once).",
-        ge=-255,
-        le=255,
-        unit="8-bit",
+        255, "What a step adds to a value; negative takes away (255: to the largest at once).", ge=-255, le=255, unit="8-bit"
     )
     gamma: float = setting(0.145, "Largest share of all values (pixels times channels) that may be changed.", ge=0.0, le=1.0)
     n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", ge=1, le=200)

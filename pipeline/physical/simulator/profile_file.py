@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pipeline.core.errors import BadInput, WrongUse
-from pipeline.physical.simulator.profile import Profile, limits
+from pipeline.physical.simulator.profile import Profile
 from pipeline.settings import Refused, checked, described
 from pipeline.store import file_hash
 
@@ -82,8 +82,8 @@ def parameters_table() -> str:
     for item in described(Profile):
         if item.name == "name":
             continue
-        value, ends = getattr(default, item.name), limits(item.name)
-        allowed = f"{ends[0]:g} to {ends[1]:g}" if ends else ", ".join(get_args(item.kind))
+        value = getattr(default, item.name)
+        allowed = f"{item.limits[0]:g} to {item.limits[1]:g}" if item.limits else ", ".join(get_args(item.kind))
         shown = f"{value[0]:g} to {value[1]:g} per photo" if item.kind == tuple[float, float] else _shown(value)
         rows.append(f"| `{item.name}` | {item.unit or '–'} | {allowed or '–'} | {shown} | {item.doc} |")
     return "\n".join(rows)
