@@ -85,9 +85,7 @@ class AttackSettings:
     name: str = setting("fgsm", "Name of the attack: see `inkproof list attacks`.")
     label: str = setting("", "What it is called in this run, where one attack is listed twice with other options (empty: name).")
     epsilons_8bit: Once[Annotated[int, Field(ge=1, le=255)]] = setting(
-        (),
-        "Largest change of a pixel (left out: 4 and 16; attacks that look for the smallest change take none).",
-        unit="8-bit",
+        (), "Largest change of a pixel (left out: 4 and 16; attacks that look for the smallest change take none).", unit="8-bit"
     )
     options: dict[str, Any] = setting(dict, "Options of the attack, for those that have any.")
 
