@@ -6,7 +6,6 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from pipeline.core.version import VERSION
 from pipeline.document import figures
@@ -139,7 +138,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         class_names=class_names,
         transfer=transfer,
         compared=tuple(record_from(Comparison, row) for row in rates.get("predicted", ())),
-        model_flags=_model_flags(selection),
+        model_flags=tuple(record_from(ModelFlag, row) for row in selection["model_flags"]),
         comparisons=tuple(record_from(Comparison, row) for row in rates.get("comparisons", ())),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
         reproduces=experiment.report.reproduces,
@@ -158,11 +157,6 @@ def _title(experiment: Experiment, run: Run, simulated: bool) -> str:
     stand_ins = ["simulated photographs"] if simulated else []
     stand_ins += ["built-in images"] if experiment.dataset.name.startswith("builtin:") else []
     return f"{title} ({', '.join(stand_ins)})" if stand_ins else title
-
-
-def _model_flags(selection: dict[str, Any]) -> tuple[ModelFlag, ...] | None:
-    """Returns None for a selection of an earlier version, which did not look."""
-    return tuple(record_from(ModelFlag, row) for row in selection["model_flags"]) if "model_flags" in selection else None
 
 
 def _version(name: str) -> str:
