@@ -4,10 +4,8 @@ import sys
 from pathlib import Path
 
 from pipeline.records import PHOTO, SOURCE, Rate
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, published_rates
 from pipeline.store import Run, read_json, record_from
-
-METHODS = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
+from pipeline.studies.kurakin2016.published import METHOD_TITLES, PAPER_TABLE_1, PAPER_TABLE_2, published_rates
 
 
 def main(run_name: str, workspace: str = ".") -> None:
@@ -23,7 +21,7 @@ def main(run_name: str, workspace: str = ".") -> None:
             key = (row.case, row.attack, row.epsilon_8bit)
             five = next(r for r in rates if (r.case, r.attack, r.epsilon_8bit, r.top_k) == (*key, 5))
             lost = clean(accuracies, key, SOURCE) - clean(accuracies, key, PHOTO)
-            cells = [row.case, METHODS[row.attack], str(row.epsilon_8bit)]
+            cells = [row.case, METHOD_TITLES[row.attack], str(row.epsilon_8bit)]
             for found in (row, five):
                 cells += [told(found), f"{100 * published[(*key, found.top_k)]:.1f}"]
             print("| " + " | ".join([*cells, f"{100 * lost:.1f}", paper_loss(key)]) + " |")

@@ -104,7 +104,7 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _rate_table(run: Any) -> str:
-    """Returns the destruction rates by photographs in the form of the paper's Table 3."""
+    """Returns the destruction rates by photographs as a table, or several."""
     from pipeline.document.tables import as_text
     from pipeline.records import FlagRow, Rate
     from pipeline.report.rate_tables import photo_rate_table

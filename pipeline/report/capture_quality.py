@@ -20,7 +20,7 @@ def capture_quality_section(content: ReportContent) -> tuple[Block, ...]:
         return (Prose("No photograph has been taken yet."),)
     photos = photo_count(content)
     text = f"{photos.n_used} of {count(photos.n_used + photos.n_lost, 'photograph')} used"
-    lost = f"; {photos.n_lost} lost ({percent(photos.lost_rate)}; the paper lost 3 to 6 %, at most about 12 %)."
+    lost = f"; {photos.n_lost} lost ({percent(photos.lost_rate)}{content.study.lost_photos})."
     blocks: list[Block] = [plain(text + (lost if photos.n_lost else "."))]
     if any(photo.reprojection_rms_px is not None or photo.sharpness is not None for photo in content.quality):
         caption = f"Capture quality, one tick a photograph (n = {len(content.quality)}); dashed lines are medians."

@@ -155,10 +155,11 @@ class StudyPart:
     """What a study says in a report: `reference` names its paper, `rates` are published there.
 
     `observed` ends the results from photographs of one origin, or those from transforms ("digital"); `beside` is the section of
-    a run that sets out to reproduce the paper.
+    a run that sets out to reproduce the paper. `lost_photos` says how many of its photographs the paper lost.
     """
 
     reference: str = ""
+    lost_photos: str = ""
     rates: tuple[ReferenceRate, ...] = ()
     observed: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
     beside: tuple[Block, ...] = ()

@@ -43,19 +43,19 @@ class Check:
         return 2 * self.n_held > self.n
 
 
-def told_finding(statement: str, checks: Iterable[Check], rows: Sequence[FindingRow], part_titles: Mapping[str, str]) -> Finding:
+def told_finding(statement: str, checks: Iterable[Check | None], rows: Sequence[FindingRow], parts: Mapping[str, str]) -> Finding:
     """Returns an observation with its verdict and its evidence: a line for each part, then one for each comparison of rates.
 
     The comparisons that go against the statement come first and are marked. Without a test there is no verdict.
 
     Args:
         rows: the tests of this observation, of the whole and of its parts.
-        part_titles: what each part says, by its key.
+        parts: what each part says, by its key.
     """
-    checks = sorted(checks, key=lambda check: check.is_held)
+    checks = sorted(filter(None, checks), key=lambda check: check.is_held)
     whole = next((row for row in rows if not row.part), None)
     verdict = whole.verdict if whole else "not_enough"
-    evidence = [f"{part_titles[row.part]}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})" for row in rows if row.part]
+    evidence = [f"{parts[row.part]}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})" for row in rows if row.part]
     evidence += [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in checks]
     return Finding(statement, VERDICT_TITLES[verdict], _MARKS[verdict], _counted(whole, checks), tuple(evidence))
 

@@ -32,7 +32,7 @@ def how_to_read(content: ReportContent) -> tuple[Block, ...]:
         "clean file is classified right and whose adversarial file is classified wrong, both with high confidence, at top-1 and "
         "top-5.",
         "<b>Units.</b> ε is the largest change of a pixel in 8-bit units (0 to 255); a dash stands for attacks that take none. "
-        f"Method names are the paper's: {listed(names)}. Every prediction is made from the saved 8-bit file.",
+        f"Methods: {listed(names)}. Every prediction is made from the saved 8-bit file.",
     )
     first, *others = map(Prose, paragraphs)
     return first, EQUATION_1, *others

@@ -1,4 +1,4 @@
-"""The tables of accuracies and destruction rates, in the form of the paper's Tables 1 to 3 and of its curves."""
+"""The tables of accuracies and destruction rates: files and photographs, and transforms over their parameter."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ def photo_tables(content: ReportContent, origin: str | None = None) -> list[Tabl
 
 
 def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
-    """Returns the paper's Table 1 (average case) or Table 2 (prefiltered): top-1 and top-5 accuracy, k/n beneath each.
+    """Returns Table 1 (average case) or Table 2 (prefiltered): top-1 and top-5 accuracy, k/n beneath each.
 
     Without photographs the four columns of photographs are left out. A cell that is in `fills` but was never judged shows
     a dash, one without images "n/a".
@@ -52,7 +52,7 @@ def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = 
 
 
 def photo_rate_table(rows: Iterable[Rate], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
-    """Returns the paper's Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
+    """Returns Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
     rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
     fills = tuple(fills)
     found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
@@ -155,7 +155,7 @@ def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
 
 
 def _cells(rows: Iterable[Rate], fills: Iterable[CellFill]) -> list[tuple[str, str, int]]:
-    """Every cell of a run, also those for which no image was found, in the paper's order."""
+    """Every cell of a run, also those for which no image was found, in the order of tables."""
     return ordered_cells((row.case, row.attack, row.epsilon_8bit) for row in (*rows, *fills))
 
 

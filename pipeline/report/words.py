@@ -65,12 +65,12 @@ _SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d
 
 
 def attack_title(attack: str) -> str:
-    """Returns the paper's name of an attack, else the one it is known by, else its own."""
+    """Returns the name that an attack is known by, else its own."""
     return ATTACK_TITLES.get(attack) or _OTHER_TITLES.get(attack, attack)
 
 
 def attack_style(attack: str, attacks: tuple[str, ...]) -> tuple[str, str]:
-    """Returns (colour, marker) of an attack; those outside the paper take the spare styles in the order of `attacks`."""
+    """Returns (colour, marker) of an attack; those without one of their own take the spare styles in the order of `attacks`."""
     if attack in ATTACK_STYLES:
         return ATTACK_STYLES[attack]
     others = [name for name in attacks if name not in ATTACK_STYLES]
@@ -88,7 +88,7 @@ def cell_title(attack: str, epsilon_8bit: int) -> str:
 
 
 def attack_order(attacks: Iterable[str]) -> list[str]:
-    """Returns the attacks once each, the paper's in the paper's order, then the others by name."""
+    """Returns the attacks once each, those of ATTACK_TITLES in its order, then the others by name."""
     known = list(ATTACK_TITLES)
     return sorted(set(attacks), key=lambda attack: (known.index(attack) if attack in known else len(known), attack))
 

@@ -239,9 +239,7 @@ class ReportSettings:
 
     title: str = setting("", "Title on the first page (empty: made from the run's name).")
     n_gallery: int = setting(6, "Rows in the gallery.", minimum=0, maximum=60)
-    reproduces: str = setting(
-        "", 'Paper whose tables are set beside this run\'s: "kurakin2016" (empty: none).', choices=("", "kurakin2016")
-    )
+    reproduces: str = setting("", "Study whose published tables are set beside this run's (empty: none).")
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
 
 
 def _title(experiment: Experiment, run: Run, simulated: bool) -> str:
-    """Returns the report's title; that of a reproduction says what stands in for a print, a camera and the paper's images."""
+    """Returns the report's title; that of a reproduction says what stands in for photographs and images."""
     title = experiment.report.title or f"Adversarial images of {run.name}, printed and photographed"
     if not experiment.report.reproduces:
         return title

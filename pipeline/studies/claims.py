@@ -24,7 +24,7 @@ class Claim:
     title: str
     statement: str
     test: Callable[[ImageTests], Tested]
-    show: Callable[[Rates], Iterable[Check]]
+    show: Callable[[Rates], Iterable[Check | None]]
     parts: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -14,7 +14,10 @@ _HOLDS = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
 
 
 class Rates:
-    """The destruction rates and clean accuracies of a run; a cell without eligible attacks takes part in no comparison."""
+    """The destruction rates and clean accuracies of a run; a cell without eligible attacks takes part in no comparison.
+
+    A comparison without rates to compare is None.
+    """
 
     def __init__(self, rates: Iterable[Rate], accuracies: Iterable[Rate] = ()) -> None:
         self._rates = {
@@ -28,22 +31,22 @@ class Rates:
             if row.variant == "clean" and row.top_k == 1 and row.rate is not None
         }
 
-    def ordered(self, where: str, sides: Iterable[Side], sign: str) -> list[Check]:
-        """Compares neighbours among those of the sides that have a rate; no line where there are fewer than two."""
+    def ordered(self, where: str, sides: Iterable[Side], sign: str) -> Check | None:
+        """Compares neighbours among those of the sides that have a rate; None where there are fewer than two."""
         chain = [self._rates[side] for side in sides if side in self._rates]
         if len(chain) < 2:
-            return []
+            return None
         steps = list(pairwise(chain))
         is_held = all(_HOLDS[sign](a.rate, b.rate) for a, b in steps)
         is_clear = all(a.high < b.low or b.high < a.low for a, b in steps)
         joint = f" {sign} " if is_held else ", "
-        return [Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear)]
+        return Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear)
 
-    def tallied(self, where: str, chains: Iterable[Sequence[float | None]], of_what: str) -> list[Check]:
+    def tallied(self, where: str, chains: Iterable[Sequence[float | None]], of_what: str) -> Check | None:
         """Counts the chains that do not fall, in one line, since those at every parameter would fill pages."""
         present = [[rate for rate in chain if rate is not None] for chain in chains]
         held = [all(a <= b for a, b in pairwise(chain)) for chain in present if len(chain) > 1]
-        return [Check(where, f"{sum(held)} of {len(held)} {of_what}", sum(held), len(held))] if held else []
+        return Check(where, f"{sum(held)} of {len(held)} {of_what}", sum(held), len(held)) if held else None
 
     def highest(self, sides: Iterable[Side], by_size: bool = False) -> Rate | None:
         """Returns the highest rate; `by_size`: of equal ones that of the most attacks, else the first."""
@@ -59,14 +62,14 @@ class Rates:
         found = [rate for side in sides if (rate := self.rate(side)) is not None]
         return sum(found) / len(found) if found else None
 
-    def clean_loss(self, where: str, cell: Cell, photo: Condition, least: int, most: int) -> list[Check]:
+    def clean_loss(self, where: str, cell: Cell, photo: Condition, least: int, most: int) -> Check | None:
         """Returns how many points of top-1 accuracy a cell's clean images lose in photographs, held between the two bounds."""
         source, after = self._clean.get((cell, SOURCE, "")), self._clean.get((cell, photo[0], photo[2]))
         if not source or not after:
-            return []
+            return None
         lost = round(100 * (source.rate - after.rate), 1)
         counts = f"{told_rate(source)} to {told_rate(after)}: {number(lost)} points lost"
-        return [Check(where, counts, int(least <= lost <= most))]
+        return Check(where, counts, int(least <= lost <= most))
 
 
 def told_rate(row: Rate) -> str:

@@ -50,9 +50,10 @@ class ImageTests:
         cells: the pairs of every (case, attack, epsilon_8bit).
         is_shared: whether cells were drawn from the same images; methods and strengths are then compared image by image.
         """
-        self.cells, self.photos, self.digital = list(cells), list(outcomes.photos), []
-        if outcomes.source is not None:
-            self.digital = [at for at in outcomes.conditions if at != outcomes.source and at not in outcomes.photos]
+        conditions = [at for at in outcomes.conditions if outcomes.source not in (None, at)]
+        self.photos = [at for at in conditions if at in outcomes.photos]
+        self.digital = [at for at in conditions if at not in outcomes.photos]
+        self.cells = list(cells)
         self._pairs, self._outcomes, self._is_shared = cells, outcomes, is_shared
         self._known: dict[Side, dict[str, Trial]] = {}
 

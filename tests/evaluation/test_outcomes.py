@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from pipeline.statistics.kurakin2016 import PAPER_TABLE_2, PAPER_TABLE_3
 
 from pipeline.evaluation.comparing import comparisons
 from pipeline.evaluation.criteria import TOP_1, TOP_5, TopK
@@ -28,7 +29,6 @@ from pipeline.records import (
     View,
 )
 from pipeline.statistics import cluster_interval, wilson
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_2, PAPER_TABLE_3
 from pipeline.store import csv_bytes, json_bytes, record_from
 
 CELL = ("average", "bim", 8)

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
 from pipeline.statistics import l2_8bit, linf_8bit, ssim, wilson
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])

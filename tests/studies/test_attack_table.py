@@ -20,10 +20,10 @@ from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage
 from pipeline.store import Items, Run, read_table
-from pipeline.studies.carlini2017 import command, measuring
-from pipeline.studies.carlini2017.command import TableRequest, attack_table
+from pipeline.studies.carlini2017 import measuring, tables
 from pipeline.studies.carlini2017.measuring import Aim, Range, Shot
 from pipeline.studies.carlini2017.rows import TABLES, table_row, targets_of
+from pipeline.studies.carlini2017.tables import TableRequest, attack_table
 from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
 
 torch.set_num_threads(1)
@@ -228,7 +228,7 @@ def test_the_command_writes_csv_latex_and_text_and_goes_on_where_it_stopped(smal
 
 def test_images_are_the_first_of_selects_order_that_the_model_gets_right(small_file, tmp_path, monkeypatch):
     seen, nothing = [], dict.fromkeys(TABLES["IV"])
-    monkeypatch.setattr(command, "_measured", lambda shooting, key, images, *_: seen.append(images) or nothing)
+    monkeypatch.setattr(tables, "_measured", lambda shooting, key, images, *_: seen.append(images) or nothing)
     badly_fed = ("model.mean=[0.7]", "model.std=[0.3]", 'selection.cases=["average"]', "selection.n_images=24")
     experiment, run = load_experiment(small_file, badly_fed), Run(tmp_path, "small")
     attack_table(experiment, run, Context(), TableRequest("IV", ("fgsm",), n_images=5))

@@ -18,7 +18,7 @@ from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
 from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
 from pipeline.report.words import CASE_TITLES, attack_style
 from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
-from pipeline.studies.kurakin2016.published import METHOD_TITLES, METHODS, published_rates
+from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.studies.study import Reproduction
 
@@ -38,7 +38,8 @@ def study_part(content: ReportContent, reference: str) -> StudyPart:
         for origin in (*content.photo_origins, DIGITAL)
     }
     rates = tuple(ReferenceRate(*row) for row in published_rates())
-    return StudyPart(reference, rates, observed, reproduction_section(content) if content.reproduces else ())
+    lost = f"; the paper lost {LOST_PHOTOS}"
+    return StudyPart(reference, lost, rates, observed, reproduction_section(content) if content.reproduces else ())
 
 
 def reproduction(content: ReportContent) -> Reproduction:

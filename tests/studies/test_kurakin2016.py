@@ -1,154 +1,34 @@
-"""The paper beside a run: one-sided tests and their false alarms, verdicts from images, tables, and the command."""
+"""Kurakin et al. 2016 beside a run: verdicts from images, the rates that show them, and the paper's tables."""
 
-import json
-import tomllib
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, hypergeom
+from made_up_run import ATTACKS, accuracy, make_content, rate
 
-from pipeline.cli import main
-from pipeline.cli.reproduce import paper_experiment
 from pipeline.document.tables import as_text
 from pipeline.evaluation.outcomes import Outcomes
-from pipeline.records import FINDING_TESTS, FINDINGS, VERDICTS, FindingRow, Pair, Prediction, View
+from pipeline.records import VERDICTS, FindingRow, Pair, Prediction, Rate, View
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.paper_tables import figure_6_table, paper_rows, paper_tables
-from pipeline.report.reproduction import reproduction_section, reproduction_text
-from pipeline.settings.reading import load_experiment
-from pipeline.statistics import paired_difference
-from pipeline.statistics.kurakin2016 import in_figure_6, published_accuracies, published_rates
-from pipeline.statistics.one_sided import at_least, at_most, loss_within, paired_less, sign_tail, stratified_less
-from pipeline.studies.kurakin2016 import finding_tests
+from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
+from pipeline.report.rate_tables import photo_rate_table
+from pipeline.store import Run, read_json, record_from
+from pipeline.studies import study_named
+from pipeline.studies.claims import verdict
+from pipeline.studies.evidence import Rates
+from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
+from pipeline.studies.kurakin2016.published import (
+    PAPER_TABLE_1,
+    PAPER_TABLE_2,
+    PAPER_TABLE_3,
+    in_figure_6,
+    published_accuracies,
+    published_rates,
+)
+from pipeline.studies.kurakin2016.section import reproduction_text
+from pipeline.studies.kurakin2016.tables import figure_6_table, paper_rows, paper_tables
+from pipeline.studies.testing import ImageTests
 
-HELD, NOT_HELD, CANNOT_TELL = VERDICTS
-
-
-class TestOneSided:
-    @pytest.mark.parametrize(("n_for", "n_against"), [(9, 2), (2, 9), (0, 5), (5, 0), (0, 0), (61, 40)])
-    def test_the_paired_test_is_the_binomial_test_of_the_images_that_differ(self, n_for, n_against):
-        outcomes = [(False, True)] * n_for + [(True, False)] * n_against + [(True, True)] * 7 + [(False, False)] * 3
-        found = paired_less(outcomes, [range(len(outcomes))])
-        expected = [
-            binomtest(k, n_for + n_against, alternative="greater").pvalue if n_for + n_against else 1 for k in (n_for, n_against)
-        ]
-        assert (found.p, found.p_against) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
-        assert found.difference == pytest.approx((n_for - n_against) / len(outcomes))
-
-    def test_images_that_come_several_times_count_for_fewer(self):
-        outcomes = [(False, True)] * 8 + [(True, False)] * 2 + [(True, True)] * 10
-        alone = paired_less(outcomes, [range(20)])
-        repeated = paired_less(outcomes * 6, [list(range(20)) * 6])
-        assert repeated.n_effective < 40
-        assert alone.p / 5 < repeated.p <= alone.p * 1.6
-
-    def test_images_that_come_several_times_in_strata_count_for_fewer(self):
-        sides, hits = [False] * 20 + [True] * 20, [place < 6 for place in range(20)] + [place < 11 for place in range(20)]
-        alone = stratified_less(sides, hits, [0] * 40, [range(40)])
-        strata = [cell for cell in range(6) for _ in range(40)]
-        repeated = stratified_less(sides * 6, hits * 6, strata, [list(range(40)) * 6])
-        assert repeated.n_effective < 80
-        assert alone.p / 5 < repeated.p <= alone.p * 1.6
-
-    @pytest.mark.parametrize(("k", "n", "rate"), [(0, 20, 0.05), (3, 100, 0.05), (100, 100, 0.95), (17, 40, 0.5)])
-    def test_tails_are_the_binomial_ones(self, k, n, rate):
-        assert at_least(k, n, rate) == pytest.approx(binom.sf(k - 1, n, rate))
-        assert at_most(k, n, rate) == pytest.approx(binom.cdf(k, n, rate))
-
-    def test_the_tail_of_counts_that_are_not_whole_lies_between_those_of_whole_ones(self):
-        assert sign_tail(9, 2) < sign_tail(8.5, 2) < sign_tail(8, 2)
-
-    @pytest.mark.parametrize(("hit", "n", "other_hit", "other_n"), [(10, 40, 22, 40), (30, 50, 28, 60), (3, 60, 9, 50)])
-    def test_one_stratum_of_the_stratified_test_is_close_to_fisher_s(self, hit, n, other_hit, other_n):
-        sides = [False] * n + [True] * other_n
-        hits = [place < hit for place in range(n)] + [place < other_hit for place in range(other_n)]
-        found = stratified_less(sides, hits, [0] * len(sides), [range(len(sides))])
-        exact = hypergeom.sf(other_hit - 1, n + other_n, hit + other_hit, other_n)
-        assert found.p == pytest.approx(exact, rel=0.15)
-        assert found.difference == pytest.approx(other_hit / other_n - hit / n)
-
-    def test_strata_are_not_mixed(self):
-        """Simpson's paradox: in both strata the second side is lower, in their sum it is higher."""
-        strata = [0] * 110 + [1] * 110
-        sides = [False] * 100 + [True] * 10 + [False] * 10 + [True] * 100
-        hits = [place < 30 for place in range(100)] + [place < 1 for place in range(10)]
-        hits += [place < 9 for place in range(10)] + [place < 60 for place in range(100)]
-        pooled = stratified_less(sides, hits, [0] * 220, [range(220)])
-        within = stratified_less(sides, hits, strata, [range(220)])
-        assert pooled.difference > 0 > within.difference and pooled.p < 0.01 < within.p
-        assert within.p_against < 0.05
-
-    def test_a_stratum_with_one_side_alone_says_nothing(self):
-        assert stratified_less([True] * 9, [True] * 9, [0] * 9, [range(9)]) is None
-        assert paired_less([], [[]]) is None and loss_within([], 0.01, 0.11, [[]]) is None
-
-    @pytest.mark.parametrize("n_lost", [5, 8, 9, 40])
-    def test_the_p_of_a_loss_is_the_level_at_which_the_interval_ends_at_the_bound(self, n_lost):
-        outcomes = [(True, False)] * n_lost + [(False, True)] * 2 + [(True, True)] * (95 - n_lost) + [(False, False)] * 3
-        found = loss_within(outcomes, 0.01, 0.11, [range(100)])
-        ends = paired_difference(95 - n_lost, n_lost, 2, 3, 1 - min(found.p, found.p_against))
-        assert min(abs(end - bound) for end in ends for bound in (0.01, 0.11)) < 1e-6
-        assert found.difference == pytest.approx((n_lost - 2) / 100)
-
-    def test_a_loss_in_the_middle_holds_and_one_outside_does_not(self):
-        inside, none, much = (
-            loss_within([(True, place >= n_lost) for place in range(600)], 0.01, 0.11, [range(600)]) for n_lost in (36, 0, 120)
-        )
-        assert inside.p < 0.001 and none.p_against < 0.05 and much.p_against < 0.001
-
-
-def draws_of_a_true_null(generator: np.random.Generator, n_images: int, n_cells: int, page_sd: float, base: float):
-    """Two attacks that are equally fragile: images, an image's own fragility to each attack, and pages all differ."""
-    image_effect = generator.normal(0, 1, n_images)
-    own_effect = generator.normal(0, 1, (2, n_images))
-    outcomes, images, pages = [], [], ([], [])
-    for cell in range(n_cells):
-        page_effect = generator.normal(0, page_sd, (2, n_images // 3 + 1))
-        for image in np.flatnonzero(generator.random(n_images) < 0.7):
-            logits = base + image_effect[image] + own_effect[:, image] + page_effect[:, image // 3]
-            outcomes.append(tuple(generator.random(2) < 1 / (1 + np.exp(-logits))))
-            images.append(image)
-            for side in range(2):
-                pages[side].append((cell, side, image // 3))
-    return outcomes, images, pages
-
-
-class TestFalseAlarms:
-    """Of 400 draws of a true null at most 5 % are called at the 5 % level; 4 more points are the luck of so few draws."""
-
-    N = 400
-    MOST = 0.05 + 2.5 * (0.05 * 0.95 / N) ** 0.5
-
-    @pytest.mark.parametrize(
-        ("n_images", "n_cells", "page_sd", "base"), [(12, 4, 0.7, -0.5), (40, 6, 0.7, -0.5), (60, 2, 0, -2.5)]
-    )
-    def test_equally_fragile_attacks_are_told_apart_in_one_case_of_twenty(self, n_images, n_cells, page_sd, base):
-        generator = np.random.default_rng([n_images, n_cells])
-        called = np.zeros(4)
-        for _ in range(self.N):
-            outcomes, images, (first, second) = draws_of_a_true_null(generator, n_images, n_cells, page_sd, base)
-            paired = paired_less(outcomes, [images, first, second])
-            sides, hits = (
-                [False] * len(outcomes) + [True] * len(outcomes),
-                [side for one in zip(*outcomes, strict=True) for side in one],
-            )
-            strata = [page[0] for page in first] * 2
-            apart = stratified_less(sides, hits, strata, [images * 2, first + second])
-            called += [p < 0.05 for found in (paired, apart) for p in (found.p, found.p_against)]
-        assert (called / self.N <= self.MOST).all(), called / self.N
-
-    @pytest.mark.parametrize("loss", [0.01, 0.11])
-    def test_a_loss_at_the_bound_is_called_within_it_in_one_case_of_twenty(self, loss):
-        generator = np.random.default_rng(int(1000 * loss))
-        called = 0
-        for _ in range(self.N):
-            fragile = generator.beta(0.5, 0.5 * (0.9 - loss) / loss, 40)
-            right = generator.random(40) < 0.9
-            outcomes = [(right[i], right[i] and generator.random() >= fragile[i]) for _ in range(4) for i in range(40)]
-            pages = [(cell, i // 3) for cell in range(4) for i in range(40)]
-            called += loss_within(outcomes, 0.01, 0.11, [list(range(40)) * 4, pages]).p < 0.05
-        assert called / self.N <= self.MOST
+HELD, NOT_HELD, NOT_ENOUGH = VERDICTS
 
 
 class Images:
@@ -172,7 +52,7 @@ class Images:
 
     def findings(self, is_shared=True) -> dict[tuple[str, str], FindingRow]:
         outcomes = Outcomes.of_model(self._views.values(), self._predictions, self._pages)
-        return {(row.finding, row.part): row for row in finding_tests.tested_findings(self.cells, outcomes, is_shared)}
+        return {(row.finding, row.part): row for row in study_named("").findings(ImageTests(self.cells, outcomes, is_shared))}
 
     def _view(self, image, variant, pair_id, transform, parameter, place):
         key = f"{transform}{parameter}/{variant}/{pair_id or image}"
@@ -200,19 +80,19 @@ def photographed(shares, n_images=60, epsilons=(16,), case="average", per_page=1
 class TestVerdicts:
     @pytest.mark.parametrize(
         ("p", "p_against", "expected"),
-        [(0.049, 1, HELD), (0.05, 0.96, CANNOT_TELL), (0.98, 0.049, NOT_HELD), (None, None, CANNOT_TELL), (None, 0.01, NOT_HELD)],
+        [(0.049, 1, HELD), (0.05, 0.96, NOT_ENOUGH), (0.98, 0.049, NOT_HELD), (None, None, NOT_ENOUGH), (None, 0.01, NOT_HELD)],
     )
     def test_a_verdict_is_what_the_corrected_p_say(self, p, p_against, expected):
-        assert finding_tests.verdict(p, p_against) == expected
+        assert verdict(p, p_against) == expected
 
     @pytest.mark.parametrize(
         ("shares", "expected"),
         [
             ({"fgsm": 0.1, "bim": 0.4, "illc": 0.8}, HELD),
             ({"fgsm": 0.8, "bim": 0.4, "illc": 0.1}, NOT_HELD),
-            ({"fgsm": 0.4, "bim": 0.4, "illc": 0.8}, CANNOT_TELL),
+            ({"fgsm": 0.4, "bim": 0.4, "illc": 0.8}, NOT_ENOUGH),
             ({"fgsm": 0.6, "bim": 0.3, "illc": 0.8}, NOT_HELD),
-            ({"fgsm": 0.1, "bim": 0.4}, CANNOT_TELL),
+            ({"fgsm": 0.1, "bim": 0.4}, NOT_ENOUGH),
         ],
         ids=["rises", "falls", "a tie in it", "one step falls", "an attack is missing"],
     )
@@ -221,14 +101,14 @@ class TestVerdicts:
 
     def test_with_few_images_the_order_cannot_be_told(self):
         found = photographed({"fgsm": 0.0, "bim": 0.5, "illc": 1.0}, n_images=6).findings()
-        assert (found["order", ""].verdict, found["order", ""].p > 0.05) == (CANNOT_TELL, True)
+        assert (found["order", ""].verdict, found["order", ""].p > 0.05) == (NOT_ENOUGH, True)
 
     def test_n_is_of_images_that_work_on_both_sides(self):
         images = photographed({"fgsm": 0.1, "bim": 0.4, "illc": 0.8})
         for image in range(60, 70):
             images.add("average", "fgsm", 16, f"i{image}", photo=1)
             images.add("average", "bim", 16, f"i{image}", file=1, photo=1)
-        step = images.findings()["order", "fast below basic iterative"]
+        step = images.findings()["order", "fgsm-bim"]
         # Ten more fool by the one attack alone: they take part at neither top k.
         assert (step.n, step.n_images, step.n_for, step.n_against) == (120, 60, 36, 0)
 
@@ -252,15 +132,15 @@ class TestVerdicts:
                     "average", attack, 16, f"{place}-{image}", photo=1 if image < 60 * share else 6, page=f"{attack}{image}"
                 )
         shared, per_cell = images.findings()["order", ""], images.findings(is_shared=False)["order", ""]
-        assert (shared.verdict, shared.n) == (CANNOT_TELL, 0)
+        assert (shared.verdict, shared.n) == (NOT_ENOUGH, 0)
         assert (per_cell.verdict, per_cell.n, per_cell.test) == (HELD, 480, "mantel-haenszel")
 
-    @pytest.mark.parametrize(("epsilons", "expected"), [((4, 16), HELD), ((16, 4), NOT_HELD), ((16,), CANNOT_TELL)])
+    @pytest.mark.parametrize(("epsilons", "expected"), [((4, 16), HELD), ((16, 4), NOT_HELD), ((16,), NOT_ENOUGH)])
     def test_the_rate_falls_with_epsilon(self, epsilons, expected):
         found = photographed({"bim": 0.6}, epsilons=epsilons).findings()["epsilon", ""]
         assert found.verdict == expected
 
-    @pytest.mark.parametrize(("one", "five", "expected"), [(6, 1, HELD), (1, 6, NOT_HELD), (1, 1, CANNOT_TELL)])
+    @pytest.mark.parametrize(("one", "five", "expected"), [(6, 1, HELD), (1, 6, NOT_HELD), (1, 1, NOT_ENOUGH)])
     def test_top_5_is_compared_with_top_1_over_all_that_work(self, one, five, expected):
         """`one` and `five`: photographs of files that fool the top-1 alone, and of those that fool both."""
         images = Images()
@@ -271,7 +151,7 @@ class TestVerdicts:
 
     @pytest.mark.parametrize(
         ("average", "prefiltered", "expected"),
-        [((0.6, 0.2), (0.1, 0.7), HELD), ((0.1, 0.7), (0.6, 0.2), NOT_HELD), ((0.4, 0.4), (0.4, 0.4), CANNOT_TELL)],
+        [((0.6, 0.2), (0.1, 0.7), HELD), ((0.1, 0.7), (0.6, 0.2), NOT_HELD), ((0.4, 0.4), (0.4, 0.4), NOT_ENOUGH)],
     )
     def test_prefiltering_is_judged_on_images_of_one_case_alone(self, average, prefiltered, expected):
         images = Images()
@@ -286,7 +166,7 @@ class TestVerdicts:
         found = images.findings()["prefiltering", ""]
         assert (found.verdict, found.n) == (expected, 200)
 
-    @pytest.mark.parametrize(("n_lost", "expected"), [(18, HELD), (90, NOT_HELD), (3, CANNOT_TELL)])
+    @pytest.mark.parametrize(("n_lost", "expected"), [(18, HELD), (90, NOT_HELD), (3, NOT_ENOUGH)])
     def test_clean_images_of_the_average_case_lose_one_to_eleven_points(self, n_lost, expected):
         images = Images()
         for image in range(300):
@@ -305,7 +185,7 @@ class TestVerdicts:
 
     @pytest.mark.parametrize(
         ("n_destroyed", "n_images", "expected"),
-        [(0, 50, CANNOT_TELL), (0, 120, HELD), (30, 120, NOT_HELD), (8, 120, CANNOT_TELL)],
+        [(0, 50, NOT_ENOUGH), (0, 120, HELD), (30, 120, NOT_HELD), (8, 120, NOT_ENOUGH)],
     )
     def test_a_bound_holds_only_with_enough_images_below_it(self, n_destroyed, n_images, expected):
         images = self.digital(n_destroyed, n_images)
@@ -316,7 +196,7 @@ class TestVerdicts:
         assert images.findings()["photometric", ""].verdict == expected
 
     @pytest.mark.parametrize(
-        ("n_destroyed", "n_images", "expected"), [(119, 120, HELD), (120, 120, NOT_HELD), (20, 20, CANNOT_TELL)]
+        ("n_destroyed", "n_images", "expected"), [(119, 120, HELD), (120, 120, NOT_HELD), (20, 20, NOT_ENOUGH)]
     )
     def test_a_survivor_refutes_all_and_few_images_without_one_do_not_prove_it(self, n_destroyed, n_images, expected):
         assert self.digital(n_destroyed, n_images, "blur").findings()["survivors", ""].verdict == expected
@@ -334,16 +214,13 @@ class TestVerdicts:
         least = next(row for row in wholes if row.p == tested[0])
         assert least.n_family == len(tested) > 1 and least.p_holm == pytest.approx(min(1, len(tested) * least.p))
 
-    def test_every_name_of_a_finding_and_a_test_is_told(self):
+    def test_every_test_is_told(self):
         rows = photographed({"fgsm": 0.1, "bim": 0.4, "illc": 0.8}).findings().values()
         rows = [*rows, *self.digital(3, 20).findings().values()]
-        assert {row.finding for row in rows} == set(FINDINGS) and {row.test for row in rows} == set(FINDING_TESTS)
+        assert {row.test for row in rows} == set(TEST_TITLES) and set(VERDICT_TITLES) == set(VERDICTS)
 
 
 def content_of(finished, **changes) -> ReportContent:
-    from pipeline.records import Rate
-    from pipeline.store import Run, read_json, record_from
-
     tables = read_json(Run(finished, "small").reports / "rates.json")
     return replace(
         ReportContent(
@@ -413,8 +290,9 @@ class TestBesideThePaper:
         )
 
     def test_a_run_that_reproduces_nothing_has_no_such_section(self, finished):
-        assert reproduction_section(content_of(finished, reproduces="")) == ()
-        assert reproduction_section(content_of(finished))
+        study = study_named("")
+        assert study.part(content_of(finished, reproduces="")).beside == ()
+        assert study.part(content_of(finished)).beside
 
     def test_simulated_photographs_and_built_in_images_are_called_so_in_title_and_text(self, finished):
         text = reproduction_text(content_of(finished))
@@ -427,10 +305,12 @@ class TestBesideThePaper:
 
     def test_every_observation_is_listed_with_its_verdict_n_and_p(self, finished):
         text = reproduction_text(content_of(finished))
-        for title in FINDINGS.values():
-            (line,) = (line for line in text.splitlines() if line.startswith(f"| {title} |"))
+        claims = [claim for origin in ("simulated", DIGITAL) for claim in claims_of(content_of(finished), origin)]
+        assert len(claims) == 9
+        for claim in claims:
+            (line,) = (line for line in text.splitlines() if line.startswith(f"| {claim.title} |"))
             cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert cells[1] in VERDICTS and cells[2] and cells[3] and cells[4] in FINDING_TESTS.values()
+            assert cells[1] in VERDICT_TITLES.values() and cells[2] and cells[3] and cells[4] in TEST_TITLES.values()
 
     def test_the_table_of_fig_6_shows_the_highest_point_of_each_curve(self, finished):
         content = content_of(finished)
@@ -445,59 +325,133 @@ class TestBesideThePaper:
         assert "below 5 %" in " ".join(text.split())
 
 
-@pytest.fixture
-def at_work(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def run_of(rates=(), accuracies=(), findings=()):
+    """A report's content with these rows alone."""
+    rows = {"rates": tuple(rates), "accuracies": tuple(accuracies), "findings": tuple(findings)}
+    return make_content(fills=(), captures=(), **rows)
 
 
-TINY = ("--set", "selection.n_images=2", "--set", "dataset.n_images=24", "--workers", "1", "-q")
-FAST = ("--set", "transforms.blur=[1]", "--set", "thresholds.n_images=0", "--set", "explain.n_images=0")
+def shown(rates=(), accuracies=(), origin="simulated"):
+    """The comparisons of rates of every observation, in the paper's order."""
+    claims = claims_of(run_of(rates, accuracies), origin)
+    return [list(filter(None, claim.show(Rates(rates, accuracies)))) for claim in claims]
 
 
-class TestCommand:
-    @pytest.mark.parametrize("small", [True, False])
-    def test_the_file_is_the_example_or_with_built_in_images_the_same_experiment(self, small, tmp_path):
-        name, text = paper_experiment("kurakin2016", small, has_data=True)
-        stand_in, other = paper_experiment("kurakin2016", small, has_data=False)
-        assert stand_in == f"{name}-signs" and "INKPROOF_DATA" in text
-        first, second = tomllib.loads(text), tomllib.loads(other)
-        assert second["dataset"] == second["model"] == {"name": "builtin:signs"}
-        for told in (first, second):
-            del told["dataset"], told["model"], told["name"]
-        assert first == second and first["report"]["reproduces"] == "kurakin2016" and first["selection"]["n_images"] == 102
-        (tmp_path / "mine.toml").write_text(other, encoding="utf-8")
-        assert load_experiment(tmp_path / "mine.toml").name == stand_in
+def counted(checks):
+    return sum(check.n_held for check in checks), sum(check.n for check in checks)
 
-    def test_a_dry_run_writes_nothing(self, at_work, capsys, monkeypatch):
-        monkeypatch.delenv("INKPROOF_DATA", raising=False)
-        assert main(["reproduce", "kurakin2016", "--small", "--dry-run"]) == 0
-        assert "kurakin2016-small-signs.toml would be written" in capsys.readouterr().out
-        assert list(at_work.iterdir()) == []
 
-    def test_with_photographs_to_come_it_stops_where_they_are_to_be_taken_and_keeps_an_edited_file(
-        self, at_work, capsys, monkeypatch
-    ):
-        monkeypatch.delenv("INKPROOF_DATA", raising=False)
-        file = at_work / "kurakin2016-small-signs.toml"
-        edited = paper_experiment("kurakin2016", True, False)[1].replace("[4, 16]", "[16]  # mine").partition("[transforms]")[0]
-        file.write_text(edited, encoding="utf-8")
-        assert main(["reproduce", "kurakin2016", "--small", "--photos", "me", *TINY]) == 0
-        assert "Waiting for you" in capsys.readouterr().out
-        assert file.read_text(encoding="utf-8") == edited
-        assert not list(at_work.glob("captures/*/photos/simulated*"))
+def paper_s_own_run():
+    """The paper's tables as a run's records; its counts are inferred, so only the rates and the order of size are exact."""
+    rates, accuracies = [], []
+    for row, average, prefiltered in zip(PAPER_TABLE_3, PAPER_TABLE_1, PAPER_TABLE_2, strict=True):
+        for case, table in (("average", average), ("prefiltered", prefiltered)):
+            for k in (1, 5):
+                d, n = getattr(row, f"{case}_top{k}") / 100, table.n_photographed
+                made = rate(case, row.attack, row.epsilon_8bit, "photo", None, k, round(d * n), n, "camera")
+                rates.append(replace(made, rate=d))
+                for transform in ("source", "photo"):
+                    share = getattr(table, f"{transform}_clean_top{k}") / 100
+                    made = accuracy(case, row.attack, row.epsilon_8bit, "clean", transform, k, round(share * n), n, "camera")
+                    accuracies.append(replace(made, rate=share))
+    return rates, accuracies
 
-    @pytest.mark.slow
-    def test_without_photographs_they_are_simulated_and_a_second_run_does_nothing(self, at_work, capsys, monkeypatch):
-        monkeypatch.delenv("INKPROOF_DATA", raising=False)
-        assert main(["reproduce", "kurakin2016", "--small", *TINY, *FAST]) == 0
-        reports = at_work / "reports/kurakin2016-small-signs"
-        told = json.loads((reports / "reproduction.json").read_text(encoding="utf-8"))
-        assert told["photographs"] == "simulated" and len(told["tables"]) == 2 * 6 * 8 + 6 * 4
-        assert {row["verdict"] for row in told["findings"]} <= set(VERDICTS)
-        header, *rows = (reports / "reproduction.csv").read_text(encoding="utf-8").splitlines()
-        assert header.startswith("table,case,attack,epsilon_8bit,quantity") and len(rows) == len(told["tables"])
-        before = {path: path.read_bytes() for path in reports.glob("reproduction.*")}
-        capsys.readouterr()
-        assert main(["reproduce", "kurakin2016", "--small", *TINY, *FAST]) == 0
-        assert {path: path.read_bytes() for path in before} == before and len(before) == 3
+
+class TestEvidence:
+    def test_the_paper_s_own_tables_hold_as_the_paper_says(self):
+        found = shown(*paper_s_own_run(), origin="camera")
+        assert [counted(checks) for checks in found] == [(16, 16), (24, 24), (17, 18), (12, 12), (12, 12)]
+        (inversion,) = [check for check in found[2] if not check.is_held]
+        assert inversion.where == "least-likely class, average, ε 2 to 4"
+
+    def test_prefiltered_rates_of_table_3_are_the_photo_accuracies_of_table_2_but_for_one_cell(self):
+        different = [
+            (a.attack, a.epsilon_8bit, k)
+            for a, d in zip(PAPER_TABLE_2, PAPER_TABLE_3, strict=True)
+            for k in (1, 5)
+            if getattr(a, f"photo_adversarial_top{k}") != getattr(d, f"prefiltered_top{k}")
+        ]
+        assert different == [("bim", 2, 5)]
+
+    def test_every_paper_percentage_is_a_count_of_its_inferred_n(self):
+        for row in PAPER_TABLE_1 + PAPER_TABLE_2:
+            for name in row._fields[2:6]:
+                possible = {round(100 * k / row.n_photographed, 1) for k in range(row.n_photographed + 1)}
+                assert any(abs(getattr(row, name) - value) < 0.051 for value in possible), (row, name)
+
+    @pytest.mark.parametrize(
+        "hits, n_held, clear",
+        [((1, 10, 19), 1, 1), ((8, 10, 12), 1, 0), ((10, 10, 12), 0, 0), ((12, 10, 8), 0, 0)],
+        ids=["rises clear of chance", "rises within chance", "a tie", "falls"],
+    )
+    def test_the_order_of_attacks_is_strict_and_says_whether_intervals_lie_apart(self, hits, n_held, clear):
+        rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, hits, strict=True)]
+        (check,) = shown(rates)[0]
+        assert (check.n_held, check.is_clear) == (n_held, clear)
+        assert all(f"({hit}/20)" in check.counts for hit in hits)
+
+    def test_rates_alone_tell_nothing(self):
+        rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, (1, 10, 19), strict=True)]
+        assert {finding.verdict for finding in told_findings(run_of(rates), "simulated")} == {VERDICT_TITLES[NOT_ENOUGH]}
+
+    def test_the_verdict_is_the_test_s_and_n_and_p_stand_beside_it(self):
+        rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, (1, 10, 19), strict=True)]
+        whole = FindingRow(*("order", "", "simulated", "mcnemar", 40, 20, 31.2, 17, 2), 0.4, 0.0004, 0.9999, 0.002, 1.0, 5, HELD)
+        part = replace(whole, part="fgsm-bim", n=20, verdict=NOT_HELD)
+        order = told_findings(run_of(rates, findings=[whole, part]), "simulated")[0]
+        assert (order.verdict, order.mark) == ("held", "right")
+        assert (
+            "n 40 of 20 images, effective n 31, 17 for and 2 against, difference +40.0 points; p < 0.001, corrected 0.002;"
+            in order.counted
+        )
+        assert "exact McNemar" in order.counted and "1 of 1 comparison of rates as stated" in order.counted
+        assert order.evidence[0].startswith("fast below basic iterative: n 20 of") and "(not held)" in order.evidence[0]
+
+    def test_a_cell_without_eligible_attacks_takes_part_in_no_comparison(self):
+        rates = [rate("average", "fgsm", 16, "photo", None, k, 0, 0) for k in (1, 5)] + [
+            rate("average", "bim", 16, "photo", None, k, 3, 9) for k in (1, 5)
+        ]
+        assert [len(checks) for checks in shown(rates)] == [0, 1, 0, 0, 0]
+
+    @pytest.mark.parametrize("lost, n_held", [(0, 0), (1, 1), (11, 1), (12, 0), (-3, 0)])
+    def test_clean_accuracy_may_lose_one_to_eleven_points(self, lost, n_held):
+        rows = [
+            accuracy("average", "fgsm", 16, "clean", "source", 1, 80, 100, ""),
+            accuracy("average", "fgsm", 16, "clean", "photo", 1, 80 - lost, 100),
+        ]
+        assert counted(shown(accuracies=rows)[4]) == (n_held, 1)
+
+    def test_real_and_simulated_photographs_are_not_mixed(self):
+        rates = [rate("average", a, 16, "photo", None, 1, hit, 20, "camera") for a, hit in zip(ATTACKS, (2, 10, 18), strict=True)]
+        rates += [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, (18, 10, 2), strict=True)]
+        row = FindingRow("order", "", "camera", "mcnemar", 40, 20, 40.0, 17, 2, 0.4, 0.0004, 1.0, 0.002, 1.0, 5, HELD)
+        real, simulated = (told_findings(run_of(rates, findings=[row]), origin)[0] for origin in ("camera", "simulated"))
+        assert real.verdict == "held" and "1 of 1 comparison" in real.counted
+        assert simulated.mark == "open" and "0 of 1 comparison" in simulated.counted
+
+    def test_digital_findings_compare_whole_curves(self):
+        curve = {"fgsm": (0, 4, 9), "bim": (0, 6, 8), "illc": (1, 9, 20)}
+        rates = [
+            rate("average", a, 16, "blur", float(value), 1, hit, 20, "digital")
+            for a, hits in curve.items()
+            for value, hit in enumerate(hits)
+        ]
+        assert [counted(checks) for checks in shown(rates, origin=DIGITAL)] == [(1, 1), (0, 0), (0, 0), (0, 1)]
+
+    def test_digital_findings_are_of_random_images_at_epsilon_16_where_the_run_has_them(self):
+        rates = [
+            rate(case, "fgsm", epsilon, "contrast", 0.7, 1, hit, 100, "digital")
+            for case, epsilon, hit in (("average", 16, 1), ("average", 4, 50), ("prefiltered", 16, 60))
+        ]
+        assert "1.0 % (1/100)" in shown(rates, origin=DIGITAL)[2][0].counts
+        assert "50.0 % (50/100)" in shown(rates[1:2], origin=DIGITAL)[2][0].counts
+
+    @pytest.mark.parametrize("attack, hit, n_held", [("fgsm", 4, 1), ("fgsm", 5, 0), ("illc", 19, 1), ("illc", 20, 0)])
+    def test_photometric_bounds_are_the_paper_s(self, attack, hit, n_held):
+        rates = [rate("average", attack, 16, "contrast", 0.7, 1, hit, 100, "digital")]
+        assert shown(rates, origin=DIGITAL)[2][0].n_held == n_held
+
+    def test_table_3_printed_from_the_paper_s_rates_is_the_paper_s_table_3(self):
+        table = photo_rate_table(paper_s_own_run()[0])
+        printed = [tuple(cell.text for cell in row[2:]) for row in table.rows]
+        assert printed == [tuple(f"{value:.1f} %" for value in row[2:]) for row in PAPER_TABLE_3]
