@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 
-from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.blocks import Block, Figure, numbered, plain
 from pipeline.document.figures import styled
 from pipeline.document.formats import number, span
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, SurvivalCurve
 from pipeline.report.content import ReportContent
 from pipeline.report.panels import panel_grid
@@ -46,7 +46,7 @@ def survival_section(content: ReportContent) -> tuple[Block, ...]:
             )
             name = f"survival-{case}-eps{epsilon}" if epsilon else f"survival-{case}"
             blocks.append(Figure(name, survival_figure(shown), caption))
-    return *blocks, *(TableBlock(f"table-{table.number.lower()}", table) for table in median_tables(curves))
+    return *blocks, *numbered(median_tables(curves))
 
 
 @styled
@@ -80,7 +80,7 @@ def _of_case(curves: Sequence[SurvivalCurve], case: str) -> list[SurvivalCurve]:
 def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     found = {(curve.attack, curve.epsilon_8bit, curve.transform, curve.direction): curve for curve in curves}
-    columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True), Column("n", is_stub=True)]
+    columns = [stub("Method"), stub("ε", is_number=True), stub("n", is_number=True)]
     columns += [_column(*direction) for direction in directions]
     rows, rules, previous = [], set(), ""
     for cell in dict.fromkeys((curve.attack, curve.epsilon_8bit) for curve in curves):

@@ -18,6 +18,30 @@ _OTHER_TITLES = {
     "cw-linf": "CW L∞",
     "patch": "adversarial patch",
 }
+FLAG_TITLES = {
+    "simulated": "simulated photographs",
+    "few-eligible": "few eligible attacks",
+    "not-filled": "cells without enough images",
+    "many-discards": "many discarded photographs",
+    "clean-drop": "clean images lost in photographs",
+    "page-scaled": "pages printed at another scale",
+    "low-resolution": "photographs of low resolution",
+    "epsilon-exceeded": "files beyond their ε",
+    "mixed-devices": "more than one camera",
+    "duplicates": "images that are alike",
+    "model": "flags about the model",
+    "not-finite": "outputs that are not finite",
+    "random": "random outputs",
+    "train-mode": "training mode",
+    "probabilities": "probabilities in place of logits",
+    "log-probabilities": "log-probabilities in place of logits",
+    "zero-gradient": "zero gradients",
+    "saturated-softmax": "a saturated softmax",
+    "large-logits": "large logits",
+    "saturating": "changes that vanish in rounding",
+    "input-range": "another input range",
+    "gradient-mismatch": "gradients that are not those of the outputs",
+}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
 KNOWN_AXES = {
     axis.name: axis

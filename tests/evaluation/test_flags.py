@@ -290,12 +290,12 @@ class TestWhereFlagsAreShown:
         facts = ModelFacts("toy", "0" * 64, (32, 32), 10), DatasetFacts("folder:x", 4, 10)
         content = ReportContent("r", "R", {}, "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
         said, table, rest = flags_section(content)
-        assert said.markup.startswith(f"1 of {len(RUN_FLAGS)} flags is raised.")
+        assert said.markup.startswith(f"1 flag of {len(RUN_FLAGS)} is raised.")
         assert table.rows[0][0] == "few-eligible †" and "3 working attacks" in table.rows[0][1]
         assert table.rows[0][2:] == (RUN_FLAGS["few-eligible"].raised_if, *_advice("few-eligible"))
-        assert "simulated" in rest.markup and "few-eligible" not in rest.markup
+        assert "simulated photographs" in rest.markup and "few eligible" not in rest.markup
         (nothing,) = flags_section(replace(content, flags=()))
-        assert "Nothing was raised" in nothing.markup
+        assert "No problem found" in nothing.markup
 
     def test_they_stand_in_the_json_of_the_rates_and_of_the_command_line(self, finished, capsys):
         rows = [record_from(FlagRow, row) for row in read_json(Run(finished, "small").reports / "rates.json")["flags"]]
