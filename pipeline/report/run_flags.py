@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.document.blocks import Block, TextTable, plain
-from pipeline.document.formats import listed
+from pipeline.document.formats import count, listed
 from pipeline.document.tables import Cell, Table
 from pipeline.records import MODEL_FLAGS, PHOTO, RUN_FLAGS, FlagRow, FlagText
 from pipeline.report.cell_tables import RowKey
