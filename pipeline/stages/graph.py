@@ -140,7 +140,8 @@ def _select_inputs(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     dataset = experiment.resolved_dataset()
     scheme, _, place = dataset.name.partition(":")
     if scheme == "folder" and Path(place).is_dir():
-        found["images"] = content_hash(hashes.listing(Path(place), run.own_folders(Path(place))))
+        in_class_folders = [entry for entry in hashes.listing(Path(place)) if "/" in entry[0]]
+        found["images"] = content_hash(in_class_folders)
     if scheme == "csv" and Path(place).is_file():
         found["csv"] = hashes.of(Path(place))
         found["images"] = content_hash(named_files(Path(place), Path(dataset.root) if dataset.root else Path(place).parent))
@@ -167,7 +168,7 @@ def _attack_files(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
             if _is_profile_file(value):
                 found[f"{attack.key}.{key}"] = _profile_hash(value)
             elif key == IMAGES_OPTION and value and Path(value).is_dir():
-                found[f"{attack.key}.{key}"] = content_hash(hashes.listing(Path(value), run.own_folders(Path(value))))
+                found[f"{attack.key}.{key}"] = content_hash(hashes.listing(Path(value)))
     return found
 
 
