@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -11,18 +12,10 @@ import numpy as np
 
 from pipeline.core.errors import AnswerNo, BadInput
 from pipeline.engine import Context, map_items
-from pipeline.images import pixels_sha256, read_png
+from pipeline.images import missing_reader, pixels_sha256, read_png
 from pipeline.physical.registration import pages_to_do
-from pipeline.physical.registration.photo_reading import (
-    SIMULATED,
-    PhotoFile,
-    Reading,
-    ReadPage,
-    capture_id,
-    discarded,
-    read_file,
-    signal_kept,
-)
+from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
+from pipeline.physical.registration.photo_reading import SIMULATED, PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, Capture, CropQuality, Discard, Pair, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.contact_sheets import write_contact_sheets
@@ -41,6 +34,7 @@ from pipeline.store import (
     read_table,
     record_from,
     replace_folder,
+    write_bytes,
     write_table,
 )
 
@@ -65,10 +59,13 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     known = context.progress(photos, len(photos), "read before")
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    work = partial(read_file, reading=Reading(run.captures, printout, pairs, experiment.capture))
-    for photo, pages in zip(todo, map_items(work, todo, context, "photos"), strict=True):
-        kept[photo.key] = pages
-        items.put(photo.key, json_bytes([asdict(page) for page in pages]))
+    work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
+    for photo, fresh in zip(todo, map_items(work, todo, context, "photos"), strict=True):
+        for path, content in chain.from_iterable(each.files.items() for each in fresh):
+            write_bytes(run.captures / path, content)
+        kept[photo.key] = pages = [each.page for each in fresh]
+        if not any(row.reason == "no-reader" for page in pages for row in page.discards):  # the next time there may be one
+            items.put(photo.key, json_bytes([asdict(page) for page in pages]))
     pages = [page for photo in photos for page in kept[photo.key]]
     captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
     discards += copies
@@ -108,8 +105,11 @@ def _photos(run: Run, by_camera: bool, settings: CaptureSettings) -> tuple[list[
             copies.append(Discard(name, capture_id(sha256), None, "", "", "duplicate", detail))
             continue
         truth = truths.get(sha256)
-        key = content_hash([name, sha256, layout, asdict(settings) | {"count": ""}, truth])
-        photos[sha256] = PhotoFile(path, name, sha256, key, truth, photo_trouble(run, path))
+        trouble = photo_trouble(run, path)
+        if trouble is None and (missing := missing_reader(path)):
+            trouble = "no-reader", f"it is {missing}"
+        key = content_hash([name, sha256, layout, asdict(settings) | {"count": ""}, truth, trouble])
+        photos[sha256] = PhotoFile(path, name, sha256, key, truth, trouble)
     return list(photos.values()), copies
 
 

@@ -26,6 +26,7 @@ from pipeline.store import (
     photo_digest,
     photo_files,
     photo_name,
+    photo_trouble,
     read_stage_record,
     remove_partial,
     replace_folder,
@@ -343,10 +344,12 @@ def _inputs(stage: Stage, experiment: Experiment, run: Run, known: dict[str, Sta
     if stage.name == "photograph":
         inputs |= _photograph_files(experiment)
     if stage.name == "crop":
-        inputs |= {
-            f"photos/{photo_name(run, path)}": photo_digest(run, path)
-            for path in photo_files(run, not experiment.photograph.simulates)
-        }
+        from pipeline.images import missing_reader
+
+        for path in photo_files(run, not experiment.photograph.simulates):
+            digest, is_sound = photo_digest(run, path), photo_trouble(run, path) is None
+            missing = missing_reader(path) if is_sound else ""
+            inputs[f"photos/{photo_name(run, path)}"] = content_hash([digest, missing]) if missing else digest
     return inputs
 
 
