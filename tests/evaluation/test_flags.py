@@ -18,7 +18,8 @@ from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
 from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
 from pipeline.physical.registration import print_scale
-from pipeline.physical.registration.photo_reading import PhotoFile, Reading, read_file
+from pipeline.physical.registration.page_reading import Reading
+from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX
 from pipeline.records import (
     ALIKE_RMS_8BIT,
@@ -212,7 +213,7 @@ def scanned(printed, folder: Path, across: float, down: float, tag: dict, turned
     Image.fromarray(scan).save(path, **tag)
     photo = PhotoFile(path, path.name, file_hash(path), "k", None, None)
     pairs = {"p": a_pair()}
-    return [replace(page.capture, counts=True) for page in read_file(photo, Reading(folder, printout, pairs, CaptureSettings()))]
+    return [replace(fresh.page.capture, counts=True) for fresh in read_file(photo, Reading(printout, pairs, CaptureSettings()))]
 
 
 SCANS = {
