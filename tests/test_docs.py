@@ -11,7 +11,8 @@ from pipeline.cli import main
 from pipeline.cli.settings_page import settings_page
 from pipeline.records import DISCARD_REASONS
 from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.transforms import TRANSFORMS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -69,6 +70,11 @@ def test_the_readmes_commands_run_from_the_first_to_the_report(tmp_path, monkeyp
     assert n_runs == 2 and "Waiting for you" in out
     assert (tmp_path / "reports/my/report.pdf").is_file()
     assert "1 simulated photograph" in out or "simulated photographs were used" in out
+
+
+def test_every_attack_is_documented():
+    text = (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
+    assert [name for name in ATTACKS.own if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -3,7 +3,7 @@
 from pipeline.document.blocks import Block, Formula, Prose
 from pipeline.document.formats import listed
 from pipeline.report.content import ReportContent
-from pipeline.report.words import ATTACK_TITLES
+from pipeline.report.words import styled_attacks
 
 _TOP = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)\;C(T(X_k^{adv}), y_k)"
 _BOTTOM = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)"
@@ -16,7 +16,7 @@ EQUATION_1 = Formula(
 
 def how_to_read(content: ReportContent) -> tuple[Block, ...]:
     """Returns the same paragraphs for every run."""
-    names = [f"{title} ({key})" for key, title in ATTACK_TITLES.items()]
+    names = [f"{spec.title} ({spec.name})" for spec in styled_attacks().values()]
     paragraphs = (
         "The <b>destruction rate</b> d of a transformation T is the share of working attacks that T undoes "
         "(Kurakin, Goodfellow and Bengio 2016, Eq. 1). An attack works where the clean file is classified right and the "

@@ -14,11 +14,10 @@ from pipeline.records import CASES, SurvivalCurve
 from pipeline.report.content import ReportContent
 from pipeline.report.panels import panel_grid
 from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, epsilon_title
+from pipeline.specs.transforms import TRANSFORMS
 
 _N_COLUMNS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1.2, 1.2)))
-_TWO_WAYS = ("brightness", "contrast")
-_SHORT = {"blur": "Blur", "noise": "Noise"}
 _WAYS = {"down": "lowered", "up": "raised"}
 
 
@@ -103,8 +102,13 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
 
 def _column(transform: str, direction: str) -> Column:
     """Only what goes both ways says which: the table is as broad as the page."""
-    axis = axis_of(transform)
-    return Column(_WAYS[direction], axis.title) if transform in _TWO_WAYS else Column(_SHORT.get(transform, axis.title))
+    spec, title = TRANSFORMS.get(transform), axis_of(transform).title
+    return Column(_WAYS[direction], title) if _goes_both_ways(transform) else Column((spec and spec.short) or title)
+
+
+def _goes_both_ways(transform: str) -> bool:
+    spec = TRANSFORMS.get(transform)
+    return spec is not None and len(spec.ways) > 1
 
 
 def _median_cell(curve: SurvivalCurve) -> Cell:
@@ -116,7 +120,7 @@ def _median_cell(curve: SurvivalCurve) -> Cell:
 
 def _title(transform: str, direction: str) -> str:
     title = axis_of(transform).title
-    return f"{title} {_WAYS[direction]}" if transform in _TWO_WAYS else title
+    return f"{title} {_WAYS[direction]}" if _goes_both_ways(transform) else title
 
 
 def _draw(panel: Axes, curve: SurvivalCurve, attacks: tuple[str, ...]) -> None:

@@ -85,13 +85,7 @@ def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -
 
 def searched_directions(settings: ThresholdSettings) -> list[Direction]:
     """Returns the directions that an experiment's thresholds are looked for in, in steps as wide as it sets."""
-    resolutions = {
-        "brightness": settings.brightness_resolution_8bit,
-        "contrast": settings.contrast_resolution,
-        "blur": settings.blur_resolution_px,
-        "noise": settings.noise_resolution_8bit,
-    }
-    return directions_of(settings.transforms, resolutions)
+    return directions_of(settings.transforms, settings.resolutions)
 
 
 def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], outcomes: Outcomes) -> dict[Cell, list[str]]:

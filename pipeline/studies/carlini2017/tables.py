@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.attacks import ATTACKS, is_adapted
+from pipeline.attacks import is_adapted
 from pipeline.attacks.crafting import CandidatePool
 from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.core.seeds import generator_for
@@ -20,6 +20,7 @@ from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
 from pipeline.settings import AttackSettings, Experiment
+from pipeline.specs.attacks import ATTACKS
 from pipeline.store import Run, locked, write_bytes
 from pipeline.store.artefacts import attack_table_of
 from pipeline.studies.carlini2017.measuring import BATCH_SIZE, Aim, Range, Shot
