@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from pipeline.document.formats import DASH
+from pipeline.records import CAMERA, SIMULATED
 from pipeline.report.content import ReportContent, TransformAxis
 
 ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
@@ -42,6 +43,7 @@ FLAG_TITLES = {
     "input-range": "another input range",
     "gradient-mismatch": "gradients that are not those of the outputs",
 }
+ORIGIN_TITLES = {CAMERA: "real", SIMULATED: "simulated"}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
 KNOWN_AXES = {
     axis.name: axis
