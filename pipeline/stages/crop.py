@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import engine
 from pipeline.core.errors import AnswerNo
-from pipeline.engine import Context, map_items
+from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, read_png
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.photo_reading import (
@@ -77,7 +78,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
     work = partial(read_file, reading=Reading(run.captures, printout, pairs, experiment.capture))
-    for photo, pages in zip(todo, map_items(work, todo, context, "photos"), strict=True):
+    for photo, pages in engine.map(work, todo, context, "photos"):
         kept[photo.key] = pages
         if photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile, and is read again next time
             items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
