@@ -6,7 +6,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "pipeline"
 FLOORS = {
-    1: ("core", "records", "statistics"),
+    0: ("core",),
+    1: ("records", "specs", "statistics"),
     2: ("document", "engine", "images", "settings", "signs", "store"),
     3: ("datasets", "models", "physical", "report", "transforms"),
     4: ("attacks", "evaluation"),

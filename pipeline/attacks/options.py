@@ -14,60 +14,53 @@ _TARGET_DOC = (
 )
 
 
-def _target(default: str = "") -> Any:
-    return setting(default, _TARGET_DOC if not default else _TARGET_DOC.replace('"" away from the true class; ', ""))
-
-
-def _seed() -> Any:
-    return setting(0, "Seed of its random draws.", ge=0)
+_OTHER_CLASS_DOC = _TARGET_DOC.replace('"" away from the true class; ', "")
 
 
 @dataclass(frozen=True, config=TABLE)
-class FastOptions:
+class Aimed:
+    """What nearly every attack can be told."""
+
+    target: str = setting("", _TARGET_DOC)
+    seed: int = setting(0, "Seed of its random draws.", ge=0)
+
+
+@dataclass(frozen=True, config=TABLE)
+class FastOptions(Aimed):
     """Options of `fgsm`."""
 
-    target: str = _target()
-    seed: int = _seed()
-
 
 @dataclass(frozen=True, config=TABLE)
-class IterativeOptions:
+class IterativeOptions(Aimed):
     """Options of `bim`."""
 
     n_steps: int = setting(0, "Steps (0: min(ε + 4, 1.25 ε), rounded up).", ge=0, le=100_000)
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class MomentumOptions:
+class MomentumOptions(Aimed):
     """Options of `mi-fgsm`."""
 
     n_steps: int = setting(10, "Steps, each of ε / steps.", ge=1, le=100_000)
     decay: float = setting(1.0, "Decay factor μ of the accumulated gradient.", ge=0, le=10)
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class ProjectedOptions:
+class ProjectedOptions(Aimed):
     """Options of `pgd`."""
 
     norm: Literal["linf", "l2"] = setting(
-        "linf",
-        '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.',
+        "linf", '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.'
     )
     n_steps: int = setting(40, "Steps.", ge=1, le=100_000)
     step_8bit: float = setting(0.0, "Length of a step, as ε is counted (0: 2.5 ε / steps).", ge=0, le=255, unit="8-bit")
     n_restarts: int = setting(1, "Starts; an image that is fooled does not start again.", ge=1, le=1000)
     random_start: bool = setting(True, "Start at a random place in the ball instead of at the clean image.")
     stop_early: bool = setting(False, "Stop an image as soon as its rounded self fools (printing gains from going on).")
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class ExpectationOptions:
+class ExpectationOptions(Aimed):
     """Options of `eot`."""
 
     profile: str = setting(
@@ -83,13 +76,11 @@ class ExpectationOptions:
     n_steps: int = setting(40, "Steps.", ge=1, le=10_000)
     n_samples: int = setting(4, "Draws of photographs or transforms that each step's gradient is the mean of.", ge=1, le=1000)
     step_8bit: int = setting(1, "Length of a step.", ge=1, le=255, unit="8-bit")
-    target: str = _target()
     image_mm: float = setting(70.0, "Side of the printed image that it expects.", ge=5, le=200, unit="mm")
-    seed: int = setting(0, "Seed of its draws.", ge=0)
 
 
 @dataclass(frozen=True, config=TABLE)
-class CarliniL2Options:
+class CarliniL2Options(Aimed):
     """Options of `cw-l2`. As published: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
@@ -113,12 +104,10 @@ class CarliniL2Options:
     warm_start: bool = setting(False, "A bisection's descents start at the closest result so far, not at the clean image.")
     abort_early: bool = setting(True, "In a bisection an image leaves a descent that no longer gets better.")
     n_starts: int = setting(1, "Searches: the first from the clean image, others from random places around it.", ge=1, le=100)
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class CarliniLinfOptions:
+class CarliniLinfOptions(Aimed):
     """Options of `cw-linf`."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
@@ -129,18 +118,13 @@ class CarliniLinfOptions:
     initial_tau_8bit: int = setting(
         0, "First τ (0: twice the distance that the gradient at the clean image foretells).", ge=0, le=255, unit="8-bit"
     )
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class DeepFoolOptions:
+class DeepFoolOptions(Aimed):
     """Options of `deepfool`."""
 
-    norm: Literal["l2", "linf"] = setting(
-        "l2",
-        'The distance that is kept small: "l2", or "linf" (the largest change).',
-    )
+    norm: Literal["l2", "linf"] = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).')
     n_steps: int = setting(50, "Steps, at most.", ge=1, le=10_000)
     overshoot: float = setting(0.02, "How much farther than the plane, as a part of the way.", ge=0, le=10)
     n_candidates: int = setting(
@@ -153,12 +137,10 @@ class DeepFoolOptions:
         ge=0,
         le=1000,
     )
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class CarliniL0Options:
+class CarliniL0Options(Aimed):
     """Options of `cw-l0`."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
@@ -167,37 +149,26 @@ class CarliniL0Options:
     learning_rate: float = setting(0.05, "Rate of Adam on w.", ge=1e-6, le=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
     share: float = setting(
-        0.5,
-        "Share of the changed pixels taken away after a success; a quarter of it after each failure.",
-        ge=0,
-        le=0.95,
+        0.5, "Share of the changed pixels taken away after a success; a quarter of it after each failure.", ge=0, le=0.95
     )
-    target: str = _target()
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class PatchOptions:
+class PatchOptions(Aimed):
     """Options of `patch`."""
 
     target: str = setting("random", '"random": one class for all images, drawn from the seed; or a class number in quotes.')
-    shape: Literal["circle", "square"] = setting(
-        "circle",
-        "Outline of the patch.",
-    )
+    shape: Literal["circle", "square"] = setting("circle", "Outline of the patch.")
     scale_rate: Ends[_Share] = setting(
-        (0.5, 0.5),
-        "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side.",
+        (0.5, 0.5), "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side."
     )
     trained_scale_rate: Ends[_Share] = setting((0.3, 0.65), "The same in training.")
     rotation_deg: float = setting(22.5, "How far it is turned at most, either way.", ge=0, le=180, unit="deg")
     location: Literal["anywhere", "off-centre"] = setting(
-        "anywhere",
-        'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.',
+        "anywhere", 'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.'
     )
     over: Literal["file", "camera"] = setting(
-        "file",
-        'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.',
+        "file", 'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.'
     )
     profile: str = setting(
         "office-phone",
@@ -216,41 +187,32 @@ class PatchOptions:
     learning_rate: float = setting(0.05, "Rate of Adam on [0, 1]; it falls to 0 along a cosine.", ge=1e-6, le=10)
     images: str = setting("", "Folder of pictures to train on (empty: the data set's; of built-in signs, those for training).")
     n_images: int = setting(64, "Images to train on, at most.", ge=1, le=100_000)
-    seed: int = _seed()
 
 
 @dataclass(frozen=True, config=TABLE)
-class SaliencyOptions:
+class SaliencyOptions(Aimed):
     """Options of `jsma`."""
 
     form: Literal["pair", "single"] = setting(
-        "pair",
-        '"pair": two values at a time, those best together (as published); "single": one.',
+        "pair", '"pair": two values at a time, those best together (as published); "single": one.'
     )
     of: Literal["logits", "probabilities"] = setting(
-        "probabilities",
-        'Gradients are those of "logits" or of "probabilities"; the latter need fewer.',
+        "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
     )
     theta_8bit: int = setting(
-        255,
-        "What a step adds to a value; negative takes away (255: to the largest at once).",
-        ge=-255,
-        le=255,
-        unit="8-bit",
+        255, "What a step adds to a value; negative takes away (255: to the largest at once).", ge=-255, le=255, unit="8-bit"
     )
     gamma: float = setting(0.145, "Largest share of all values (pixels times channels) that may be changed.", ge=0.0, le=1.0)
     n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", ge=1, le=200)
     gives_back: bool = setting(True, "In the end the values that the target does not need after all get their clean value back.")
-    target: str = _target("random")
-    seed: int = _seed()
+    target: str = setting("random", _OTHER_CLASS_DOC)
 
 
 @dataclass(frozen=True, config=TABLE)
-class SzegedyOptions:
+class SzegedyOptions(Aimed):
     """Options of `lbfgs`."""
 
     n_searches: int = setting(8, "Values of c that are tried, at most.", ge=1, le=100)
     n_steps: int = setting(60, "Points that one minimisation asks the network about, at most.", ge=1, le=10_000)
     initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", ge=1e-6, le=1e6)
-    target: str = _target("random")
-    seed: int = _seed()
+    target: str = setting("random", _OTHER_CLASS_DOC)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from pipeline.physical.simulator.torch_jpeg import jpeg
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.transforms import TRANSFORMS
 from pipeline.transforms.compression import compress_jpeg
 from pipeline.transforms.ranges import checked_ranges
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.attacks import ATTACKS, attack_spec, attacks_listed, is_adapted
+from pipeline.attacks import attack_spec, attacks_listed, is_adapted
 from pipeline.core.errors import WrongUse, near_match, placed
 from pipeline.core.registry import load
 from pipeline.datasets import DATASETS
@@ -12,8 +12,9 @@ from pipeline.models import MODELS
 from pipeline.physical.simulator import load_profile, profile_names, profile_summary
 from pipeline.settings import Experiment, Source
 from pipeline.settings.reading import section
+from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.transforms import TRANSFORMS
 from pipeline.studies import STUDIES
-from pipeline.transforms import TRANSFORMS
 
 _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "models": MODELS.listed,

@@ -61,13 +61,8 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
 
 def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Keeps the predictions of a file, and returns what to tell."""
-    from pipeline.evaluation.judges.imported import (
-        bad_rows_text,
-        check_judge_name,
-        file_hashes,
-        keep_predictions,
-        read_predictions,
-    )
+    from pipeline.evaluation.judges.answer_file import bad_rows_text, read_predictions
+    from pipeline.evaluation.judges.imported import check_judge_name, file_hashes, keep_predictions
     from pipeline.store import locked
     from pipeline.store.artefacts import LAYOUT, PAIRS, SELECTION, judgements_of
 
@@ -109,7 +104,7 @@ def _text(told: dict[str, Any]) -> str:
 
 def _write_template(run: Any, file: Path, options: argparse.Namespace) -> int:
     """Writes a CSV of every printed image with an empty label, to fill in by hand; returns how many images."""
-    from pipeline.evaluation.judges.imported import write_template
+    from pipeline.evaluation.judges.answer_file import write_template
     from pipeline.store.artefacts import LAYOUT
 
     if file.exists() and not options.force:

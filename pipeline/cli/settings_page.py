@@ -1,9 +1,9 @@
 """The documentation of everything that an experiment file can say, as Markdown, from the settings themselves."""
 
-from pipeline.attacks import ATTACKS
 from pipeline.core.registry import load
 from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described
 from pipeline.settings.writing import toml_value
+from pipeline.specs.attacks import ATTACKS
 
 _HEAD = ("| key | default | meaning |", "|---|---|---|")
 

@@ -45,6 +45,7 @@ class Registry(Generic[Entry]):
         """
         self._noun, self._kind, self.own, self._group = noun, kind, dict(own), group
         self._loaded: dict[str, Entry] = {}
+        self._unknown: set[str] = set()
 
     def names(self) -> tuple[str, ...]:
         """Returns every name, the project's own first."""
@@ -67,6 +68,15 @@ class Registry(Generic[Entry]):
                 raise WrongUse(f'unknown {self._noun} "{name}".', near_match(name, self.names()))
             found = self._loaded[name] = self._taken(brought[name])
         return found
+
+    def get(self, name: str) -> Entry | None:
+        """Returns an entry, None where there is none that can be used; a name that is none is looked for once."""
+        if name not in self._unknown:
+            try:
+                return self.find(name)
+            except InkproofError:
+                self._unknown.add(name)
+        return None
 
     def find_scheme(self, name: str, usual: str = "") -> tuple[Entry, str]:
         """Returns the entry of a name such as "torchvision:resnet50", and what comes after the colon.

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from xml.sax.saxutils import escape
@@ -183,6 +183,11 @@ class Head:
     title: str
     name: str
     band: str = ""
+
+
+def numbered(tables: Iterable[Table], remark: str = "", ending: str = "") -> tuple[TableBlock, ...]:
+    """Returns tables as blocks whose files are named by the tables' numbers."""
+    return tuple(TableBlock(f"table-{table.number.lower()}{ending}", table, remark) for table in tables)
 
 
 def plain(text: str, style: str = "body") -> Prose:

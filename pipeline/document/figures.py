@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec
+from weakref import WeakKeyDictionary
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from pipeline.document.theme import INK, QUIET, RULE
 
 _P = ParamSpec("_P")
+_DRAWN: WeakKeyDictionary[Figure, dict[bool, bytes]] = WeakKeyDictionary()
 WIDTH_IN = 6.7
 DPI = 200
 _STYLE = {
@@ -96,9 +98,15 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
 
 
 def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
-    """Returns the figure as SVG with text as text (or as outlines), without a date and with fixed ids."""
-    buffer = io.BytesIO()
-    with style():
-        matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "path" if text_as_paths else "none"})
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    """Returns the figure as SVG with text as text (or as outlines), without a date and with fixed ids.
+
+    A figure that was laid out does not change, and is drawn once for its file and the HTML page.
+    """
+    drawn = _DRAWN.setdefault(figure, {})
+    if text_as_paths not in drawn:
+        buffer = io.BytesIO()
+        with style():
+            matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "path" if text_as_paths else "none"})
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        drawn[text_as_paths] = buffer.getvalue()
+    return drawn[text_as_paths]

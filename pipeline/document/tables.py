@@ -18,6 +18,11 @@ class Column:
     is_stub: bool = False
 
 
+def stub(header: str, is_number: bool = False) -> Column:
+    """Returns a column that names the rows."""
+    return Column(header, is_number=is_number, is_stub=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What stands in one place of a table, with a `note` beneath it in small type (the counts, the interval)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from pipeline.images import readable_formats
+from pipeline.images.formats import readable_formats
 
 
 @dataclass(frozen=True, slots=True)

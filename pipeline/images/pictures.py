@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError
-from pipeline.images import image_format, read_image, shown
+from pipeline.images.formats import NoReader, image_format, reason, shown, unreadable
+from pipeline.images.reading import read_image
 
 PHOTO, DOCUMENT, VIDEO = "photo", "document", "video"
 MAX_PIXELS = 60_000_000
@@ -77,7 +78,7 @@ def pictures(path: str | Path) -> Iterator[Picture]:
     except InkproofError:
         raise
     except Exception as error:  # decoders raise anything on hostile bytes
-        raise BadInput(f"{shown(path)} cannot be read: {_reason(error)}.", "Copy or export it again.") from error
+        raise unreadable(path, error, "cannot be read") from error
 
 
 def capture_kind(path: str | Path) -> str:
@@ -159,7 +160,7 @@ def _pages(path: Path, n_pages: int, read: Callable[[int], Picture], stopwatch: 
             with stopwatch:
                 picture = read(number)
         except BadInput as error:
-            if n_pages == 1:
+            if n_pages == 1 or isinstance(error, NoReader):
                 raise
             troubles.append(f"page {number + 1} ({error.message.removeprefix(shown(path)).strip(' :.')})")
         else:
@@ -181,7 +182,7 @@ def _pdf_pages(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
             document = pypdfium2.PdfDocument(file)
         except pypdfium2.PdfiumError as error:
             hint = "Save it without a password." if "password" in str(error).lower() else "Export it again, or as JPEG."
-            raise BadInput(f"{shown(path)} is a PDF that cannot be opened: {_reason(error)}.", hint) from error
+            raise BadInput(f"{shown(path)} is a PDF that cannot be opened: {reason(error)}.", hint) from error
         try:
             if not len(document):
                 raise BadInput(f"{shown(path)} is a PDF without pages.")
@@ -200,7 +201,7 @@ def _pdf_page(document: Any, number: int) -> Picture:
         finally:
             page.close()
     except pypdfium2.PdfiumError as error:
-        raise BadInput(f"It cannot be rendered: {_reason(error)}.", "Export it again, or as JPEG.") from error
+        raise BadInput(f"It cannot be rendered: {reason(error)}.", "Export it again, or as JPEG.") from error
     return Picture(f"page {number + 1}", pixels, scan_dpi=scan_dpi)
 
 
@@ -378,8 +379,3 @@ def _is_alike(frame: _Frame, taken: _Frame) -> bool:
     if frame.thumbnail.shape != taken.thumbnail.shape or frame.sharpness > _NOTABLY_SHARPER * taken.sharpness:
         return False
     return float(np.abs(frame.thumbnail - taken.thumbnail).mean()) < _NEARLY_IDENTICAL_8BIT
-
-
-def _reason(error: BaseException) -> str:
-    words = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    return shown(words[0].rstrip(".")) if words else type(error).__name__

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from pipeline.document.blocks import Block, Figure, TableBlock, TextTable, plain
-from pipeline.document.formats import NOT_APPLICABLE, count, interval, listed, number, p_value, percent, points
-from pipeline.document.tables import Cell, Column, Table
-from pipeline.records import CASES, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison, Rate
+from pipeline.document.formats import DASH, count, listed, number, p_value, percent, points
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import CASES, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
 from pipeline.report.against_figure import against_figure
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES
+from pipeline.report.cell_tables import estimate_cell
+from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, effective_n, n_sure, table_of
 from pipeline.report.content import AgainstContent, ReportContent
 from pipeline.report.words import CASE_TITLES, axis_of, cell_title
 
 _SHOWN_TOP_K = 1
-_MOST_ROWS = 40
 _LONGEST_NAME = 22
 # What the sentences speak of, in their order, and which of the two it makes the better one.
 _TOLD = (
@@ -44,9 +44,10 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
     method = (
         "Where both runs have an image it is compared with itself, only images that are eligible in both take part, and p is "
         "McNemar's exact one; where they have different images it is Fisher's. Images on one page were printed and photographed "
-        "together, and all attacks on one image meet the same image: they count for fewer independent ones (eff.). p (Holm) is "
-        "corrected over all comparisons of its table. A large p says that these runs cannot be told apart, not that they are "
-        "the same."
+        "together, and all attacks on one image meet the same image: they are correlated, and eff. n is the effective number of "
+        "images. p (Holm) is "
+        "corrected over all comparisons of its table. A large p means that there are not enough "
+        "images to tell the runs apart, not that they are the same."
     )
     blocks: list[Block] = [plain(told[0], "lead"), *(plain(sentence, "bullet") for sentence in told[1:])]
     blocks += [_what_differs(against), *(plain(note) for note in against.notes), plain(method)]
@@ -101,7 +102,7 @@ def _verdict(row: Comparison, better: str, against: AgainstContent) -> str:
     what = _WHAT[row.quantity, row.first.transform].format(f"{percent(rates[0], 0)} against {percent(rates[1], 0)}")
     is_sure = row.p_holm < LEVEL
     lower, higher = (against.first, against.second) if row.difference < 0 else (against.second, against.first)
-    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "Which is the greater cannot be told."
+    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "Not enough images to tell which is greater."
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what} ({against.first} against {against.second}, "
@@ -114,15 +115,14 @@ def _cell_by_cell(against: AgainstContent) -> list[str]:
     found = []
     for table in ("photo", "file", "transform"):
         rows = [row for row in against.rows if row.kind == table and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
-        sure = sum(row.p_holm < LEVEL for row in rows)
-        found += [f"{sure} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}"] if rows else []
+        found += [f"{n_sure(rows)} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}"] if rows else []
     return [f"Cell by cell, differences at the 5 % level after correction: {listed(found)}."] if found else []
 
 
 def _on_top_5(against: AgainstContent) -> str:
     rows = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
-    sure = sum(row.p_holm < LEVEL for row in rows)
-    return f"At top-5 {sure} of {count(len(rows), 'comparison')} differ at the 5 % level after correction, each in its table."
+    n = count(len(rows), "comparison")
+    return f"At top-5 {n_sure(rows)} of {n} differ at the 5 % level after correction, each in its table."
 
 
 def _what_differs(against: AgainstContent) -> TextTable:
@@ -136,7 +136,7 @@ def _caption(case: str, against: AgainstContent) -> str:
     return (
         f"{CASE_TITLES[case].capitalize()}, top-1, {what}: {against.first} (filled circles) and {against.second} (hollow "
         "squares), each with its 95 % interval; n of the one and of the other at the right. A star marks a difference that is "
-        "sure at the 5 % level after Holm's correction."
+        "significant at the 5 % level after Holm's correction."
     )
 
 
@@ -148,33 +148,16 @@ def _block(table_number: str, rows: Sequence[Comparison], against: AgainstConten
 
 
 def _table(table_number: str, rows: Sequence[Comparison], against: AgainstContent) -> Table:
-    made = [row for row in rows if row.p_holm is not None]
-    surest = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
-    kept = [row for row in made if row in surest]
-    starts = [place for place, row in enumerate(kept) if place and _group(row) != _group(kept[place - 1])]
-    columns = (
-        Column("Cell", is_number=False, is_stub=True),
-        Column("counted", is_number=False, is_stub=True),
-        Column(_short(against.first)),
-        Column(_short(against.second)),
-        Column("shared n"),
-        Column("one alone"),
-        Column("difference"),
-        Column("p (Holm)"),
-    )
+    first, second = _short(against.first), _short(against.second)
+    columns = (stub("Cell"), stub("counted"), *map(Column, (first, second, "shared n")))
     note = (
         "Each run's own rate over all that is eligible there, with k/n and the 95 % interval in per cent. Shared n: images "
         "eligible in both, from which one alone, difference and p are; a dash where the images are different. One alone: images "
         "that count in the first run alone : in the second alone. Difference: first minus second in points, with Newcombe's 95 % "
-        f"interval. p (Holm): with p itself beneath, * where it is below {LEVEL}. Corrected over "
-        f"{count(rows[0].n_family, 'comparison')}."
+        f"interval. p (Holm): with p itself beneath, * where it is below {LEVEL}."
     )
-    if len(made) < len(rows):
-        note += f" {len(rows) - len(made)} more had no image to compare."
-    if len(kept) < len(made):
-        note += f" {len(made) - len(kept)} with larger p are in comparison.csv."
-    title = f"{_short(against.first)} against {_short(against.second)}, {RUN_COMPARISONS[rows[0].kind]} (top-{rows[0].top_k})"
-    return Table(table_number, title, columns, tuple(_cells(row) for row in kept), note, frozenset(starts))
+    title = table_number, f"{first} against {second}, {RUN_COMPARISONS[rows[0].kind]} (top-{rows[0].top_k})"
+    return table_of(title, rows, columns, _cells, _group, note, "no image to compare", "comparison.csv")
 
 
 def _group(row: Comparison) -> tuple[str, str, int]:
@@ -182,17 +165,13 @@ def _group(row: Comparison) -> tuple[str, str, int]:
 
 
 def _cells(row: Comparison) -> tuple[Cell, ...]:
-    shared = row.pairing != "none"
-    effective = f"eff. {row.n_effective:.0f}" if row.n_effective is not None else ""
+    cell = cell_title(row.first.attack, row.first.epsilon_8bit) if row.first.attack else "all cells"
     return (
-        Cell(cell_title(row.first.attack, row.first.epsilon_8bit) if row.first.attack else "all cells", CASE_TITLES[row.case]),
+        Cell(cell, CASE_TITLES[row.case]),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
-        _rate_cell(row.first),
-        _rate_cell(row.second),
-        Cell(str(row.n), effective) if shared else Cell("–"),
-        Cell(f"{row.n_first} : {row.n_second}" if shared else "–"),
-        Cell(points(row.difference, 1), f"{points(row.low, 0)} to {points(row.high, 0)}"),
-        Cell(p_value(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_value(row.p)}"),
+        estimate_cell(row.first),
+        estimate_cell(row.second),
+        Cell(str(row.n), effective_n(row)) if row.pairing != "none" else Cell(DASH),
     )
 
 
@@ -204,12 +183,6 @@ def _where(row: Comparison) -> str:
         return axis_of(transform).title + (f" {number(parameter)}" if parameter is not None else "")
     kinds = [{"camera": "real", SIMULATED: "simulated"}.get(origin, origin) for origin in (row.first.origin, row.second.origin)]
     return f"{' : '.join(dict.fromkeys(kinds))} photo"
-
-
-def _rate_cell(side: Rate) -> Cell:
-    if not side.n_eligible:
-        return Cell(NOT_APPLICABLE, "0 eligible")
-    return Cell(percent(side.rate), f"{side.n_hit}/{side.n_eligible} · {interval(side.low, side.high)}")
 
 
 def _compared_rates(row: Comparison) -> tuple[float | None, float | None]:

@@ -41,7 +41,7 @@ def against_figure(rows: Sequence[Comparison], first: str, second: str) -> Figur
         Line2D([], [], color=colour, marker=marker, mfc=face, lw=width, ms=4.2, label=name)
         for (colour, marker, width), face, name in ((_FIRST, _FIRST[0], first), (_SECOND, "white", second))
     ]
-    handles.append(Line2D([], [], color=INK, marker="*", ls="none", ms=5, label="sure at the 5 % level (Holm)"))
+    handles.append(Line2D([], [], color=INK, marker="*", ls="none", ms=5, label="significant at the 5 % level (Holm)"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=2.6)
     return figure
 

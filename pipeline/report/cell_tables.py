@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, percent, points
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import Comparison, Estimate
 from pipeline.report.words import attack_order, attack_title, epsilon_title
 
 
@@ -44,9 +46,26 @@ def cell_table(
         epsilon = epsilon_title(cell[2]) if cell != previous else ""
         rows.append((Cell(method), Cell(epsilon), *values))
         previous = cell
-    front = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True))
+    front = (stub("Method"), stub("ε", is_number=True))
     keys = tuple(RowKey(*cell, transform, top_ks[place % len(top_ks)]) for place, cell in enumerate(cells))
     return Table(table_number, title, (*front, *columns), tuple(rows), note, frozenset(rules), keys)
+
+
+def estimate_cell(found: Estimate | None, nothing: str = "0 eligible", has_interval: bool = True) -> Cell:
+    """Returns a rate above its counts and interval: a dash for None, "n/a" above `nothing` where none is eligible."""
+    if found is None:
+        return Cell(DASH)
+    if found.rate is None:
+        return Cell(NOT_APPLICABLE, nothing)
+    ends = f" · {interval(found.low, found.high)}" if has_interval else ""
+    return Cell(percent(found.rate), f"{found.n_hit}/{found.n_eligible}{ends}")
+
+
+def difference_cell(row: Comparison) -> Cell:
+    """Returns a difference in points above its interval."""
+    if row.difference is None or row.low is None or row.high is None:
+        return Cell(DASH)
+    return Cell(points(row.difference, 1), f"{points(row.low, 0)} to {points(row.high, 0)}")
 
 
 def ordered_cells(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:

@@ -1,11 +1,12 @@
 """Paired comparisons in the report: which methods, strengths and conditions differ on the same images, and how surely."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from pipeline.document.blocks import Block, TableBlock, plain
-from pipeline.document.formats import count, p_value, percent, points
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.blocks import Block, numbered, plain
+from pipeline.document.formats import DASH, count, p_value, percent
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, LEVEL, PHOTO, Comparison
+from pipeline.report.cell_tables import difference_cell, estimate_cell
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_title, cell_title
 
@@ -33,16 +34,15 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
         "Each image is compared with itself: only images that are eligible on both sides take part, so a difference is not one "
         "of the images drawn. p is McNemar's, from the images that count on one side alone; p (Holm) is corrected over all "
         "comparisons of its table, so that the chance of any false alarm in it is 5 %. Images on one page were printed and "
-        "photographed together and count for fewer independent ones; eff. says how many. A large p says that this run "
-        "cannot tell the two apart, not that they are the same."
+        "photographed together and are correlated; eff. n is the effective number of images. A large p means that there are not "
+        "enough images to tell the two apart, not that they are the same."
     )
     told = list(filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES)))
     top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
     if top_5:
-        n_sure = sum(row.p_holm < LEVEL for row in top_5)
-        told.append(f"At top-5 {n_sure} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
+        told.append(f"At top-5 {n_sure(top_5)} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
     tables = comparison_tables(content.comparisons)
-    return plain(text), *map(plain, told), *(TableBlock(f"table-{table.number.lower()}", table) for table in tables)
+    return plain(text), *map(plain, told), *numbered(tables)
 
 
 def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
@@ -65,53 +65,76 @@ def comparison_tables(rows: Iterable[Comparison], top_k: int = _SHOWN_TOP_K) -> 
     return [_table(f"C{place}", group) for place, group in enumerate((g for g in groups if any(row.n for row in g)), 1)]
 
 
+def table_of(
+    title: tuple[str, str],
+    rows: Sequence[Comparison],
+    columns: Sequence[Column],
+    cells: Callable[[Comparison], tuple[Cell, ...]],
+    group: Callable[[Comparison], Hashable],
+    note: str,
+    missing: str,
+    in_full: str,
+) -> Table:
+    """Returns comparisons as a table that ends with what each comes to: the surest, in the order in which they are given.
+
+    Args:
+        title: the table's number and its title.
+        cells: what stands in `columns`, in front of one alone, difference and p.
+        group: what is equal within a block of rows; a rule stands above each.
+        missing: what those that are left out did not have.
+        in_full: the file that has all of them.
+    """
+    made = [row for row in rows if row.p_holm is not None]
+    surest = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
+    kept = [row for row in made if row in surest]
+    rules = frozenset(place for place, row in enumerate(kept) if place and group(row) != group(kept[place - 1]))
+    note += f" Corrected over {count(made[0].n_family, 'comparison')}."
+    if len(made) < len(rows):
+        note += f" {len(rows) - len(made)} more had {missing}."
+    if len(kept) < len(made):
+        note += f" {len(made) - len(kept)} with larger p are in {in_full}."
+    ending = map(Column, ("one alone", "difference", "p (Holm)"))
+    body = tuple((*cells(row), *_outcome_cells(row)) for row in kept)
+    return Table(*title, (*columns, *ending), body, note, rules)
+
+
+def effective_n(row: Comparison) -> str:
+    """Returns the effective number of images where those on one page, or of one image, are correlated, else ""."""
+    return f"eff. n {row.n_effective:.0f}" if row.n_effective is not None else ""
+
+
+def n_sure(rows: Iterable[Comparison]) -> int:
+    """Returns how many comparisons differ at the 5 % level after correction."""
+    return sum(row.p_holm is not None and row.p_holm < LEVEL for row in rows)
+
+
+def _outcome_cells(row: Comparison) -> tuple[Cell, Cell, Cell]:
+    alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
+    p = Cell(p_value(row.p_holm) + "*" * n_sure([row]), f"p {p_value(row.p)}")
+    return Cell(alone), difference_cell(row), p
+
+
 def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
-    made = [row for row in rows if row.n]
-    made.sort(key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
-    shown = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
-    kept = [row for row in made if row in shown]
-    starts = [place for place, row in enumerate(kept) if place and _block(row) != _block(kept[place - 1])]
-    columns = (
-        Column("Compared", is_number=False, is_stub=True),
-        Column("counted", is_number=False, is_stub=True),
-        Column("n"),
-        Column("first"),
-        Column("second"),
-        Column("one alone"),
-        Column("difference"),
-        Column("p (Holm)"),
-    )
+    rows = sorted(rows, key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
+    columns = (stub("Compared"), stub("counted"), *map(Column, ("n", "first", "second")))
     note = (
         "Difference: first minus second in points, with Newcombe's 95 % interval of paired rates beneath. One alone: images that "
-        f"count for the first alone : for the second alone. p (Holm): with p itself beneath, * where it is below {LEVEL}. "
+        f"count for the first alone : for the second alone. p (Holm): with p itself beneath, * where it is below {LEVEL}."
     )
-    if any(row.interval == "cluster" for row in kept):
-        note += "eff.: how many independent images those on shared pages are worth; interval and p are made with it. "
-    note += f"Corrected over {count(made[0].n_family, 'comparison')}."
-    if len(made) < len(rows):
-        note += f" {len(rows) - len(made)} more had no image that is eligible on both sides."
-    if len(kept) < len(made):
-        note += f" {len(made) - len(kept)} with larger p are in comparisons.csv."
-    title = f"Paired comparisons, {KIND_TITLES[rows[0].kind]} (top-{rows[0].top_k})"
-    return Table(table_number, title, columns, tuple(_cells(row) for row in kept), note, frozenset(starts))
-
-
-def _block(row: Comparison) -> tuple[str, str]:
-    return row.case, row.quantity
+    if any(row.interval == "cluster" for row in rows):
+        note += " Eff. n: the effective number of images, since images on one page are correlated; interval and p use it."
+    title = table_number, f"Paired comparisons, {KIND_TITLES[rows[0].kind]} (top-{rows[0].top_k})"
+    missing = "no image that is eligible on both sides"
+    return table_of(title, rows, columns, _cells, lambda row: (row.case, row.quantity), note, missing, "comparisons.csv")
 
 
 def _cells(row: Comparison) -> tuple[Cell, ...]:
-    effective = f"eff. {row.n_effective:.0f}" if row.interval == "cluster" else ""
-    ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         Cell(_pair(row), CASE_TITLES.get(row.case, row.case)),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
-        Cell(str(row.n), effective),
-        Cell(percent(row.first.rate), f"{row.first.n_hit}/{row.n}"),
-        Cell(percent(row.second.rate), f"{row.second.n_hit}/{row.n}"),
-        Cell(f"{row.n_first} : {row.n_second}"),
-        Cell(points(row.difference, 1), ends),
-        Cell(p_value(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_value(row.p)}"),
+        Cell(str(row.n), effective_n(row)),
+        estimate_cell(row.first, has_interval=False),
+        estimate_cell(row.second, has_interval=False),
     )
 
 

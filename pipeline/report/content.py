@@ -187,7 +187,7 @@ class ReportContent:
 
     `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
     the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
-    `model_flags` is None where the network was not examined. `reproduces` names the study that the run sets out to reproduce,
+    `reproduces` names the study that the run sets out to reproduce,
     `study` is what that one says, or the one that runs are read against.
 
     Raises:
@@ -214,7 +214,7 @@ class ReportContent:
     class_names: tuple[str, ...] = ()
     axes: tuple[TransformAxis, ...] = ()
     compared: tuple[Comparison, ...] = ()
-    model_flags: tuple[ModelFlag, ...] | None = None
+    model_flags: tuple[ModelFlag, ...] = ()
     transfer: tuple[Transfer, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     flags: tuple[FlagRow, ...] = ()

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 
-from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.blocks import Block, Figure, numbered, plain
 from pipeline.document.figures import styled
 from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
-from pipeline.document.tables import Cell, Column, Table
-from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, Estimate, MatrixCell, Transfer
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, MatrixCell, Transfer
+from pipeline.report.cell_tables import estimate_cell
 from pipeline.report.content import ReportContent
 from pipeline.report.panels import case_panels, interval_dot
 from pipeline.report.rate_tables import interval_words
@@ -52,7 +53,7 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
             "n is in the tables below."
         )
         blocks.append(Figure("judges", judges_figure(rows), caption))
-    blocks += [TableBlock(f"table-{table.number.lower()}", table) for table in judge_tables(rows)]
+    blocks += numbered(judge_tables(rows))
     return tuple(blocks)
 
 
@@ -86,7 +87,7 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
             body.append((Cell(title), Cell(mean), *(_matrix_cell(cell) for cell in row)))
-        columns = (Column("Made on", is_number=False, is_stub=True), Column("mean L2", is_stub=True))
+        columns = (stub("Made on"), stub("mean L2", is_number=True))
         columns += tuple(Column(name, "Error of the model of") for name in judged_by)
         title = f"Transfer, {cell_title(key[1], key[2])}, {CASE_TITLES.get(key[0], key[0])}"
         note = (
@@ -129,26 +130,24 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
     found = {(row.attack, row.epsilon_8bit, row.judge, row.top_k): row for row in rows}
     top_ks = [k for k in (1, 5) if any(row.top_k == k for row in rows)]
     of_photos = condition[0] == PHOTO
-    columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True)]
-    columns.append(Column("Judge", is_number=False, is_stub=True))
+    columns = [stub("Method"), stub("ε", is_number=True), stub("Judge")]
     columns += [Column("right", "Clean photo")] if of_photos else []
     columns += [Column(f"top-{k}", "Fooled") for k in top_ks]
     columns += [Column(f"top-{k}", "Destroyed (Eq. 1)") for k in top_ks if of_photos]
-    body, rules, previous = [], set(), None
+    judges, body = _judges(rows), []
     for attack, epsilon in _cells(rows):
-        for judge in _judges(rows):
-            said = {k: found.get((attack, epsilon, judge, k)) for k in (1, 5)}
-            is_new = (attack, epsilon) != previous
-            if is_new and body:
-                rules.add(len(body))
-            cells = [Cell(attack_title(attack) if is_new else ""), Cell(epsilon_title(epsilon) if is_new else "")]
-            previous = (attack, epsilon)
-            by_photo = any(row is not None and row.clean_from == "photo" for row in said.values())
+        for judge in judges:
+            rated = [found.get((attack, epsilon, judge, k)) for k in top_ks]
+            by_photo = any(row is not None and row.clean_from == "photo" for row in rated)
+            is_first = judge == judges[0]
+            cells = [Cell(attack_title(attack) if is_first else ""), Cell(epsilon_title(epsilon) if is_first else "")]
             cells.append(Cell(judge, "clean: from the photo" if by_photo else ""))
-            cells += [_control_cell(said[1])] if of_photos else []
-            cells += [_fooled_cell(said[k]) for k in top_ks]
-            cells += [_destroyed_cell(said[k]) for k in top_ks if of_photos]
+            cells += [_control_cell(rated[0])] if of_photos else []
+            cells += [estimate_cell(row and row.fooled, "0 right") for row in rated]
+            nothing = "no files" if by_photo else "0 eligible"
+            cells += [estimate_cell(row and row.destroyed, nothing) for row in rated if of_photos]
             body.append(tuple(cells))
+    rules = frozenset(range(len(judges), len(body), len(judges)))
     note = f"k/n and the {_interval_words(rows)} in per cent beneath. Fooled: n is what the judge gets right when clean."
     if of_photos:
         note += (
@@ -157,31 +156,12 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
         )
     what = {"simulated": "simulated photographs", "camera": "real photographs"}.get(condition[1], "saved files")
     title = f"Who else is fooled by the {what}, {CASE_TITLES.get(case, case)}"
-    return Table(number, title, tuple(columns), tuple(body), note, frozenset(rules))
-
-
-def _fooled_cell(row: Transfer | None) -> Cell:
-    if row is None:
-        return Cell(DASH)
-    if row.fooled.rate is None:
-        return Cell(NOT_APPLICABLE, "0 right")
-    return _counted(row.fooled)
+    return Table(number, title, tuple(columns), tuple(body), note, rules)
 
 
 def _control_cell(row: Transfer | None) -> Cell:
-    if row is None or row.clean_from == "photo":
-        return Cell(DASH)
-    if not row.control.n_eligible:
-        return Cell(NOT_APPLICABLE, "0 photos")
-    return Cell(percent(row.control.rate), f"{row.control.n_hit}/{row.control.n_eligible}")
-
-
-def _destroyed_cell(row: Transfer | None) -> Cell:
-    if row is None:
-        return Cell(DASH)
-    if row.destroyed.rate is None:
-        return Cell(NOT_APPLICABLE, "no files" if row.clean_from == "photo" else "0 eligible")
-    return _counted(row.destroyed)
+    is_known = row is not None and row.clean_from != "photo"
+    return estimate_cell(row.control if is_known else None, "0 photos", has_interval=False)
 
 
 def _matrix_cell(cell: MatrixCell | None) -> Cell:
@@ -190,10 +170,6 @@ def _matrix_cell(cell: MatrixCell | None) -> Cell:
     if cell.error_rate is None:
         return Cell(NOT_APPLICABLE, "0 right")
     return Cell(percent(cell.error_rate), f"{cell.n_wrong}/{cell.n_right} · {interval(cell.low, cell.high)}")
-
-
-def _counted(found: Estimate) -> Cell:
-    return Cell(percent(found.rate), f"{found.n_hit}/{found.n_eligible} · {interval(found.low, found.high)}")
 
 
 def _interval_words(rows: Iterable[Transfer]) -> str:

@@ -1,6 +1,6 @@
 """The sections about photographs: accuracies and destruction rates of each origin, and what the simulator predicted of them."""
 
-from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, plain
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, numbered, plain
 from pipeline.document.formats import count, span
 from pipeline.records import PHOTO, SOURCE
 from pipeline.report import rate_figures
@@ -52,7 +52,7 @@ def predicted_section(content: ReportContent) -> tuple[Block, ...]:
         blocks.append(Figure("predicted-rates", rate_figures.predicted_rates(content.compared), caption))
     else:
         blocks.append(Prose("No attack that worked as a file was photographed both ways."))
-    blocks += [TableBlock(f"table-{table.number.lower()}", table) for table in compared_tables(content.compared)]
+    blocks += numbered(compared_tables(content.compared))
     return tuple(blocks)
 
 

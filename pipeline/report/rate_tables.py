@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, percent, points, span
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, span
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, CellFill, Comparison, Estimate, Rate
-from pipeline.report.cell_tables import cell_table, ordered_cells
+from pipeline.report.cell_tables import cell_table, difference_cell, estimate_cell, ordered_cells
 from pipeline.report.content import ReportContent, TransformAxis
 from pipeline.report.words import CASE_TITLES, axis_of
 
@@ -38,10 +38,8 @@ def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = 
     short = {"clean": "clean", "adversarial": "adv."}
     columns = [Column(f"top-{k}", f"{groups[transform]}, {short[variant]}") for transform, variant, k in keys]
     cells = [cell for cell in _cells(rows, fills) if cell[0] == case]
-    body = [
-        [_accuracy_cell(found.get((attack, epsilon, variant, transform, k))) for transform, variant, k in keys]
-        for _, attack, epsilon in cells
-    ]
+    shown = [[found.get((*cell[1:], variant, transform, k)) for transform, variant, k in keys] for cell in cells]
+    body = [[estimate_cell(row, "0/0", has_interval=False) for row in of_cell] for of_cell in shown]
     return cell_table(
         "1" if case == "average" else "2",
         f"Accuracy, {CASE_TITLES.get(case, case)}",
@@ -60,13 +58,13 @@ def photo_rate_table(rows: Iterable[Rate], fills: Iterable[CellFill] = (), origi
     found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
     cases = [case for case in CASES if any(cell[0] == case for cell in _cells(rows, fills))]
     keys = [(case, k) for case in cases for k in (1, 5)]
-    cells = list(dict.fromkeys(("", attack, epsilon) for _, attack, epsilon in _cells(rows, fills)))
+    cells = ordered_cells(("", attack, epsilon) for _, attack, epsilon in _cells(rows, fills))
     return cell_table(
         "3",
         "Adversarial destruction rate, photographs",
         [Column(f"top-{k}", CASE_TITLES[case].capitalize()) for case, k in keys],
-        ordered_cells(cells),
-        [[_rate_cell(found.get((case, attack, epsilon, k))) for case, k in keys] for _, attack, epsilon in ordered_cells(cells)],
+        cells,
+        [[estimate_cell(found.get((case, *cell[1:], k))) for case, k in keys] for cell in cells],
         f"Destroyed / eligible attacks and the {interval_words(rows)} in per cent beneath. A lower rate is a sturdier attack.",
         PHOTO,
     )
@@ -76,7 +74,7 @@ def interval_words(rows: Iterable[Estimate | Comparison]) -> str:
     """Returns how the intervals of some rates were made, as captions say it."""
     shared = any(row.interval == "cluster" for row in rows)
     return (
-        "95 % Wilson interval of the effective number of images (those on a page fall together)"
+        "95 % Wilson interval of the effective number of images (images on one page are correlated)"
         if shared
         else "95 % Wilson interval"
     )
@@ -108,7 +106,7 @@ def transform_table(rows: Iterable[Rate], case: str, axis: TransformAxis, fills:
             n_text = span(row.n_eligible for row in in_row if row)
             stubs.append(cell)
             body.append([Cell(f"top-{k}"), Cell(n_text), *(_short_rate_cell(row) for row in in_row)])
-    columns = [Column("", is_number=False, is_stub=True), Column("n", is_stub=True)]
+    columns = [stub(""), stub("n", is_number=True)]
     group = f"{axis.title}: {axis.label}"
     columns += [Column(number(value) if value is not None else "all", group) for value in values]
     return cell_table(
@@ -139,21 +137,14 @@ def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
         [
             Cell(f"top-{row.top_k}"),
             Cell(str(row.n)),
-            _one_side(row.second),
-            _one_side(row.first),
-            _difference_cell(row),
+            estimate_cell(row.second, "0 pairs"),
+            estimate_cell(row.first, "0 pairs"),
+            difference_cell(row),
             Cell(DASH if not row.n else "yes" if row.is_within else "no"),
         ]
         for row in picked
     ]
-    columns = (
-        Column("", is_number=False, is_stub=True),
-        Column("n"),
-        Column("measured"),
-        Column("predicted"),
-        Column("difference, points"),
-        Column("within"),
-    )
+    columns = (stub(""), *map(Column, ("n", "measured", "predicted", "difference, points", "within")))
     note = (
         f"Over the n pairs that were photographed both ways: k/n and the {interval_words(rows)} in per cent beneath. Difference: "
         "predicted minus measured with Newcombe's 95 % interval of paired rates. Within: the predicted rate lies in the measured "
@@ -168,35 +159,9 @@ def _cells(rows: Iterable[Rate], fills: Iterable[CellFill]) -> list[tuple[str, s
     return ordered_cells((row.case, row.attack, row.epsilon_8bit) for row in (*rows, *fills))
 
 
-def _accuracy_cell(row: Rate | None) -> Cell:
-    if row is None:
-        return Cell(DASH)
-    return Cell(percent(row.rate), f"{row.n_hit}/{row.n_eligible}")
-
-
-def _rate_cell(row: Rate | None) -> Cell:
-    if row is None:
-        return Cell(DASH)
-    if row.rate is None:
-        return Cell(NOT_APPLICABLE, "0 eligible")
-    return Cell(percent(row.rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
-
-
 def _short_rate_cell(row: Rate | None) -> Cell:
     if row is None:
         return Cell(DASH)
     if row.rate is None:
         return Cell(NOT_APPLICABLE)
     return Cell(f"{100 * row.rate:.1f}", interval(row.low, row.high))
-
-
-def _one_side(side: Estimate) -> Cell:
-    counts = f"{side.n_hit}/{side.n_eligible} · {interval(side.low, side.high)}"
-    return Cell(percent(side.rate), counts) if side.n_eligible else Cell(NOT_APPLICABLE, "0 pairs")
-
-
-def _difference_cell(row: Comparison) -> Cell:
-    if not row.n:
-        return Cell(DASH)
-    ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
-    return Cell(points(row.difference, 1), ends)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from pipeline.document.formats import DASH, middle_cut
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CORNERS, ROUNDING, CellFill, Pair
 from pipeline.report.cell_tables import RowKey, cell_table, ordered_cells
 from pipeline.report.content import CaptureQuality
@@ -26,7 +26,7 @@ def selection_table(fills: Iterable[CellFill]) -> Table:
         for fill in fills
     ]
     headers = ("wanted", "found", "looked at", "filled")
-    columns = [Column("Case", is_number=False, is_stub=True), *(Column(header) for header in headers)]
+    columns = [stub("Case"), *(Column(header) for header in headers)]
     return cell_table("S1", "Images drawn per cell", columns, [(f.case, f.attack, f.epsilon_8bit) for f in fills], body, "")
 
 
@@ -89,7 +89,7 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
     worst_first = sorted(range(len(quality)), key=lambda place: -(quality[place].reprojection_rms_px or 0.0))
     shown = tuple(quality[place] for place in sorted(worst_first[:n_rows]))
     columns = (
-        Column("Photo", is_number=False, is_stub=True),
+        stub("Photo"),
         Column("page"),
         Column("codes"),
         Column("reprojection", "Error, px"),

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
 from pipeline.records import PHOTO, SIMULATED
-from pipeline.report.about_model import about_model
 from pipeline.report.against import against_section
 from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
@@ -17,7 +16,7 @@ from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read
 from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import photo_results, predicted_section
-from pipeline.report.run_flags import flags_section, marked
+from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
 from pipeline.report.settings_section import settings_section
 from pipeline.report.survival import survival_section

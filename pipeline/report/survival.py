@@ -6,19 +6,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
 
-from pipeline.document.blocks import Block, Figure, TableBlock, plain
+from pipeline.document.blocks import Block, Figure, numbered, plain
 from pipeline.document.figures import styled
 from pipeline.document.formats import number, span
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, SurvivalCurve
 from pipeline.report.content import ReportContent
 from pipeline.report.panels import panel_grid
 from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, epsilon_title
+from pipeline.specs.transforms import TRANSFORMS
 
 _N_COLUMNS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1.2, 1.2)))
-_TWO_WAYS = ("brightness", "contrast")
-_SHORT = {"blur": "Blur", "noise": "Noise"}
 _WAYS = {"down": "lowered", "up": "raised"}
 
 
@@ -46,7 +45,7 @@ def survival_section(content: ReportContent) -> tuple[Block, ...]:
             )
             name = f"survival-{case}-eps{epsilon}" if epsilon else f"survival-{case}"
             blocks.append(Figure(name, survival_figure(shown), caption))
-    return *blocks, *(TableBlock(f"table-{table.number.lower()}", table) for table in median_tables(curves))
+    return *blocks, *numbered(median_tables(curves))
 
 
 @styled
@@ -80,7 +79,7 @@ def _of_case(curves: Sequence[SurvivalCurve], case: str) -> list[SurvivalCurve]:
 def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     found = {(curve.attack, curve.epsilon_8bit, curve.transform, curve.direction): curve for curve in curves}
-    columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True), Column("n", is_stub=True)]
+    columns = [stub("Method"), stub("ε", is_number=True), stub("n", is_number=True)]
     columns += [_column(*direction) for direction in directions]
     rows, rules, previous = [], set(), ""
     for cell in dict.fromkeys((curve.attack, curve.epsilon_8bit) for curve in curves):
@@ -103,8 +102,13 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
 
 def _column(transform: str, direction: str) -> Column:
     """Only what goes both ways says which: the table is as broad as the page."""
-    axis = axis_of(transform)
-    return Column(_WAYS[direction], axis.title) if transform in _TWO_WAYS else Column(_SHORT.get(transform, axis.title))
+    spec, title = TRANSFORMS.get(transform), axis_of(transform).title
+    return Column(_WAYS[direction], title) if _goes_both_ways(transform) else Column((spec and spec.short) or title)
+
+
+def _goes_both_ways(transform: str) -> bool:
+    spec = TRANSFORMS.get(transform)
+    return spec is not None and len(spec.ways) > 1
 
 
 def _median_cell(curve: SurvivalCurve) -> Cell:
@@ -116,7 +120,7 @@ def _median_cell(curve: SurvivalCurve) -> Cell:
 
 def _title(transform: str, direction: str) -> str:
     title = axis_of(transform).title
-    return f"{title} {_WAYS[direction]}" if transform in _TWO_WAYS else title
+    return f"{title} {_WAYS[direction]}" if _goes_both_ways(transform) else title
 
 
 def _draw(panel: Axes, curve: SurvivalCurve, attacks: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
 """The section about digital transforms: a curve for each, what a study observed tested on them, and the tables."""
 
-from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, numbered
 from pipeline.document.formats import span
 from pipeline.records import CASES, PHOTO, SOURCE
 from pipeline.report import rate_figures
@@ -18,7 +18,7 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
         *_curves(content),
         *content.study.observed.get("digital", ()),
         Subheading("Tables"),
-        *(TableBlock(f"table-{table.number.lower()}", table) for table in tables),
+        *numbered(tables),
     )
 
 

@@ -4,53 +4,56 @@ from collections.abc import Iterable
 
 from pipeline.document.formats import DASH
 from pipeline.report.content import ReportContent, TransformAxis
+from pipeline.specs.attack_spec import AttackSpec
+from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.transforms import TRANSFORMS
 
-ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
-_OTHER_TITLES = {
-    "pgd": "PGD",
-    "mi-fgsm": "MI-FGSM",
-    "eot": "EOT",
-    "deepfool": "DeepFool",
-    "jsma": "JSMA",
-    "lbfgs": "L-BFGS",
-    "cw-l2": "CW L2",
-    "cw-l0": "CW L0",
-    "cw-linf": "CW L∞",
-    "patch": "adversarial patch",
+FLAG_TITLES = {
+    "simulated": "simulated photographs",
+    "few-eligible": "few eligible attacks",
+    "not-filled": "cells without enough images",
+    "many-discards": "many discarded photographs",
+    "clean-drop": "clean images lost in photographs",
+    "page-scaled": "pages printed at another scale",
+    "low-resolution": "photographs of low resolution",
+    "epsilon-exceeded": "files beyond their ε",
+    "mixed-devices": "more than one camera",
+    "duplicates": "images that are alike",
+    "model": "flags about the model",
+    "not-finite": "outputs that are not finite",
+    "random": "random outputs",
+    "train-mode": "training mode",
+    "probabilities": "probabilities in place of logits",
+    "log-probabilities": "log-probabilities in place of logits",
+    "zero-gradient": "zero gradients",
+    "saturated-softmax": "a saturated softmax",
+    "large-logits": "large logits",
+    "saturating": "changes that vanish in rounding",
+    "input-range": "another input range",
+    "gradient-mismatch": "gradients that are not those of the outputs",
 }
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
-KNOWN_AXES = {
-    axis.name: axis
-    for axis in (
-        TransformAxis("brightness", "Brightness", "added, 8-bit units", 0.0),
-        TransformAxis("contrast", "Contrast", "factor", 1.0),
-        TransformAxis("blur", "Gaussian blur", "σ, pixels"),
-        TransformAxis("gaussian_blur", "Gaussian blur", "σ, pixels"),
-        TransformAxis("noise", "Gaussian noise", "σ, 8-bit units"),
-        TransformAxis("gaussian_noise", "Gaussian noise", "σ, 8-bit units"),
-        TransformAxis("jpeg", "JPEG", "quality"),
-    )
-}
 # Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.
-ATTACK_STYLES = {
-    "fgsm": ("#0072b2", "o"),
-    "bim": ("#e69f00", "s"),
-    "illc": ("#009e73", "^"),
-}
 _SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d", "X"), ("#b8a900", "*"))
 
 
 def attack_title(attack: str) -> str:
-    """Returns the name that an attack is known by, else its own."""
-    return ATTACK_TITLES.get(attack) or _OTHER_TITLES.get(attack, attack)
+    """Returns what an attack's entry says that it is called; a label, or what has no entry, is its own title."""
+    spec = ATTACKS.get(attack)
+    return spec.title if spec else attack
 
 
 def attack_style(attack: str, attacks: tuple[str, ...]) -> tuple[str, str]:
-    """Returns (colour, marker) of an attack; those without one of their own take the spare styles in the order of `attacks`."""
-    if attack in ATTACK_STYLES:
-        return ATTACK_STYLES[attack]
-    others = [name for name in attacks if name not in ATTACK_STYLES]
+    """Returns (colour, marker) of an attack; those without a style of their own take spare ones in the order of `attacks`."""
+    if (spec := styled_attacks().get(attack)) and spec.style:
+        return spec.style
+    others = [name for name in attacks if name not in styled_attacks()]
     return _SPARE_STYLES[others.index(attack) % len(_SPARE_STYLES)]
+
+
+def styled_attacks() -> dict[str, AttackSpec]:
+    """Returns the attacks that have a style of their own in figures, in the order of their registry."""
+    return {name: spec for name, spec in ATTACKS.own.items() if spec.style}
 
 
 def epsilon_title(epsilon_8bit: int) -> str:
@@ -64,20 +67,20 @@ def cell_title(attack: str, epsilon_8bit: int) -> str:
 
 
 def attack_order(attacks: Iterable[str]) -> list[str]:
-    """Returns the attacks once each, those of ATTACK_TITLES in its order, then the others by name."""
-    known = list(ATTACK_TITLES)
-    return sorted(set(attacks), key=lambda attack: (known.index(attack) if attack in known else len(known), attack))
+    """Returns the attacks once each, first those with a style of their own, then the others by name."""
+    first = list(styled_attacks())
+    return sorted(set(attacks), key=lambda attack: (first.index(attack) if attack in first else len(first), attack))
 
 
 def axis_of(transform: str, axes: Iterable[TransformAxis] = ()) -> TransformAxis:
     """Returns how a transform is shown; one that nobody described keeps its name, with underscores as spaces."""
     described = {axis.name: axis for axis in axes}
+    if transform in described:
+        return described[transform]
+    if spec := TRANSFORMS.get(transform):
+        return TransformAxis(spec.name, spec.title, spec.axis, spec.neutral)
     plain = transform.replace("_", " ").replace("-", " ")
-    return (
-        described.get(transform)
-        or KNOWN_AXES.get(transform.replace("-", "_"))
-        or TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
-    )
+    return TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
 
 
 def subject(content: ReportContent) -> str:

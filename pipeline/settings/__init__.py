@@ -8,7 +8,6 @@ from pipeline.settings.tables import (
     IMAGES_OPTION,
     NO_EPSILON,
     SECTIONS,
-    WITHOUT_EPSILON,
     AttackSettings,
     CaptureSettings,
     DatasetSettings,

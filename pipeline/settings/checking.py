@@ -21,6 +21,7 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a table",
 }
+_OF_LENGTH = {2: "two values, the lower one first", 3: "three values"}
 
 
 class Refused(Exception):
@@ -61,7 +62,7 @@ def _refused(kind: type, error: ValidationError, prefix: str) -> Refused:
         case "missing" if place == found["loc"]:
             return Refused(key, f"{key} is missing.")
         case "missing" | "too_long":
-            return Refused(key, f"{given}: expected {len(_schema(kind, place)['prefixItems'])} values.")
+            return Refused(key, f"{given}: expected {_OF_LENGTH[len(_schema(kind, place)['prefixItems'])]}.")
         case "dataclass_type" if place == found["loc"]:
             return Refused(key, f"{key} must be a table.")
         case "dataclass_type":
@@ -92,7 +93,7 @@ def _range(allowed: dict[str, Any]) -> str:
 def _schema(kind: type, place: tuple[int | str, ...]) -> dict[str, Any]:
     """Returns what a model allows at a place, as JSON Schema: `properties`, `items`, `enum`, `minimum` and `maximum`."""
     root = TypeAdapter(kind).json_schema()
-    node: Any = root
+    node: dict[str, Any] = root
     for part in place:
         if isinstance(part, int):
             inner = node["items"] if "items" in node else node["prefixItems"][part]

@@ -74,7 +74,9 @@ class Experiment:
 
     def _resolved(self, model: Model) -> Model:
         arguments = {key: self._filled(value) for key, value in model.arguments.items()}
-        local = {key: str(self.path(value)) if (value := getattr(model, key)) else "" for key in ("classes", "python_path")}
+        local: dict[str, Any] = {
+            key: str(self.path(value)) if (value := getattr(model, key)) else "" for key in ("classes", "python_path")
+        }
         weights = model.weights if model.weights in ("DEFAULT", "none") else str(self.path(model.weights))
         return replace(model, name=self._filled_name(model.name), weights=weights, arguments=arguments, **local)
 

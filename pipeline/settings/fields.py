@@ -20,7 +20,7 @@ def _each_once(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 def _lower_first(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] > ends[1]:
-        raise ValueError("the lower end comes first.")
+        raise ValueError("expected two values, the lower one first.")
     return ends
 
 
@@ -37,13 +37,14 @@ def setting(default: Any, doc: str, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True)
 class Described:
-    """One setting for a person: its type, `default` (None where it has to be given), meaning and unit."""
+    """One setting for a person: its type, default (None where it has to be given), meaning, unit, and limits."""
 
     name: str
     kind: Any
     default: Any
     doc: str
     unit: str
+    limits: tuple[float, float] | None
 
     @property
     def text(self) -> str:
@@ -57,6 +58,7 @@ def described(kind: type) -> list[Described]:
 
 
 def _described(name: str, item: FieldInfo) -> Described:
-    extra = item.json_schema_extra if isinstance(item.json_schema_extra, dict) else {}
+    extra: dict[str, Any] = item.json_schema_extra if isinstance(item.json_schema_extra, dict) else {}
     default = None if item.is_required() else item.get_default(call_default_factory=True, validated_data={})
-    return Described(name, item.annotation, default, item.description or "", str(extra.get("unit", "")))
+    limits = tuple(extra["limits"]) if extra.get("limits") else None
+    return Described(name, item.annotation, default, item.description or "", extra.get("unit", ""), limits)

@@ -12,7 +12,8 @@ from pipeline.settings.checking import Refused, checked
 from pipeline.settings.experiment import RUN_NAME, Experiment
 from pipeline.settings.overrides import apply_override
 from pipeline.settings.source import Source, line_numbers
-from pipeline.settings.tables import WITHOUT_EPSILON, AttackSettings, JudgeSettings
+from pipeline.settings.tables import AttackSettings, JudgeSettings
+from pipeline.specs.attacks import ATTACKS
 
 Table = TypeVar("Table")
 _DEFAULT_EPSILONS = (4, 16)
@@ -90,11 +91,10 @@ def _check_judges(judges: tuple[JudgeSettings, ...], source: Source) -> None:
 
 def _with_epsilons(attack: AttackSettings, index: int, tree: dict[str, Any], source: Source) -> AttackSettings:
     """Fills in the default epsilons; which attacks of other libraries take some is checked where those are known."""
-    where = source.where(f"attacks.{index}.epsilons_8bit")
-    if attack.name in WITHOUT_EPSILON:
+    where, spec = source.where(f"attacks.{index}.epsilons_8bit"), ATTACKS.get(attack.name)
+    if spec and not spec.takes_epsilon:
         if attack.epsilons_8bit:
-            why = "" if attack.name == "patch" else ": it looks for the smallest change"
-            raise WrongUse(f'{where}: attack "{attack.name}" takes no epsilon.', f"Leave epsilons_8bit out{why}.")
+            raise WrongUse(f'{where}: attack "{attack.name}" takes no epsilon.', "Leave epsilons_8bit out.")
         return attack
     if attack.epsilons_8bit or ":" in attack.name:
         return attack

@@ -25,7 +25,8 @@ class Source:
 def line_numbers(text: str) -> dict[str, int]:
     """Returns the line of every key and table of a TOML file, by its dotted place."""
     lines: dict[str, int] = {}
-    table, counts = "", {}
+    counts: dict[str, int] = {}
+    table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
             name = match[1]

@@ -2,17 +2,39 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.core.errors import InkproofError
 from pipeline.settings.fields import TABLE, Once, setting
+from pipeline.specs.transforms import TRANSFORMS
 
 # The epsilon of attacks that take none, because they look for the smallest change or change a place and not a ball.
 NO_EPSILON = 0
-WITHOUT_EPSILON = ("deepfool", "jsma", "lbfgs", "cw-l2", "cw-l0", "cw-linf", "patch")
 
 # The option of an attack that names a folder of pictures.
 IMAGES_OPTION = "images"
+
+
+def _known(name: str) -> str:
+    try:
+        return TRANSFORMS.find(name).name
+    except InkproofError as error:
+        raise ValueError(str(error)) from error
+
+
+def _steps(resolutions: dict[str, float]) -> dict[str, float]:
+    for name, step in resolutions.items():
+        spec = TRANSFORMS.find(_known(name))
+        if not spec.finest <= step <= spec.coarsest or (spec.whole and step != int(step)):
+            raise ValueError(
+                f"expected {'whole numbers from ' if spec.whole else ''}{spec.finest:g} to {spec.coarsest:g} for {name}."
+            )
+    return resolutions
+
+
+_Transform = Annotated[str, AfterValidator(_known)]
+_Resolutions = Annotated[dict[str, float], AfterValidator(_steps)]
 
 
 @dataclass(frozen=True, config=TABLE)
@@ -85,9 +107,7 @@ class AttackSettings:
     name: str = setting("fgsm", "Name of the attack: see `inkproof list attacks`.")
     label: str = setting("", "What it is called in this run, where one attack is listed twice with other options (empty: name).")
     epsilons_8bit: Once[Annotated[int, Field(ge=1, le=255)]] = setting(
-        (),
-        "Largest change of a pixel (left out: 4 and 16; attacks that look for the smallest change take none).",
-        unit="8-bit",
+        (), "Largest change of a pixel (left out: 4 and 16; attacks that look for the smallest change take none).", unit="8-bit"
     )
     options: dict[str, Any] = setting(dict, "Options of the attack, for those that have any.")
 
@@ -169,15 +189,14 @@ class ThresholdSettings:
     """How much of each digital transform undoes each working attack: see transforms.md."""
 
     n_images: int = setting(20, "Working attacks of each cell and case that are looked at (0: none).", ge=0)
-    transforms: Once[Literal["brightness", "contrast", "blur", "noise", "jpeg"]] = setting(
-        ("brightness", "contrast", "blur", "noise", "jpeg"),
+    transforms: Once[_Transform] = setting(
+        tuple(TRANSFORMS.own),
         "Which transforms; brightness and contrast are lowered and raised.",
         min_length=1,
     )
-    brightness_resolution_8bit: float = setting(1.0, "How closely a threshold is pinned down.", ge=0.01, le=80, unit="8-bit")
-    contrast_resolution: float = setting(0.01, "The same for the factor of contrast.", ge=0.001, le=0.8)
-    blur_resolution_px: float = setting(0.05, "The same for the sigma of blur.", ge=0.001, le=4, unit="px")
-    noise_resolution_8bit: float = setting(0.5, "The same for the sigma of noise.", ge=0.01, le=40, unit="8-bit")
+    resolutions: _Resolutions = setting(
+        dict, "How closely a threshold is pinned down, by transform, as { blur = 0.02 } (left out: see transforms.md)."
+    )
 
 
 @dataclass(frozen=True, config=TABLE)

@@ -3,13 +3,13 @@
 import json
 import os
 import textwrap
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.settings.experiment import Experiment
 from pipeline.settings.fields import described
-from pipeline.settings.tables import IMAGES_OPTION, SECTIONS, TransformSettings
+from pipeline.settings.tables import SECTIONS, TransformSettings
 
 WIDTH = 110
 
@@ -40,17 +40,13 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
 
 
 def _has_relative_paths(experiment: Experiment) -> bool:
-    dataset, models = experiment.dataset, (experiment.model, *experiment.judges)
-    names = (dataset.name, *(model.name for model in models))
-    texts = [name.partition(":")[2] for name in names if name.startswith(("folder:", "csv:", "onnx:"))]
-    texts += [dataset.root, experiment.photograph.background]
-    for model in models:
-        texts += [model.classes, model.python_path, model.weights if model.weights not in ("DEFAULT", "none") else ""]
-        texts += [value for value in model.arguments.values() if isinstance(value, str) and value.startswith(".")]
-    options = (value for attack in experiment.attacks for value in attack.options.values())
-    texts += [text for text in (experiment.photograph.profile, *options) if isinstance(text, str) and text.endswith(".toml")]
-    texts += [str(attack.options.get(IMAGES_OPTION, "")) for attack in experiment.attacks]
-    return any(text and not text.startswith(("/", "$", "~")) for text in texts)
+    return _places(replace(experiment, base=Path("/a"))) != _places(replace(experiment, base=Path("/b")))
+
+
+def _places(experiment: Experiment) -> list[object]:
+    models = [experiment.resolved_model(), *experiment.resolved_judges()]
+    profile = experiment.profile_place(experiment.photograph.profile)
+    return [experiment.resolved_dataset(), *models, *experiment.resolved_attacks(), profile, experiment.background_place()]
 
 
 def _section(header: str, table: Any, comments: bool = True) -> list[str]:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -12,19 +13,13 @@ import numpy as np
 from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
-from pipeline.images import jpeg_bytes, read_png
+from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
-from pipeline.physical.registration.photo_reading import (
-    PhotoFile,
-    Reading,
-    ReadPage,
-    capture_id,
-    discarded,
-    read_file,
-    signal_kept,
-)
+from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
+from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
+from pipeline.stages.graph import photo_arrival
 from pipeline.stages.photograph import true_geometry
 from pipeline.store import (
     Hashes,
@@ -37,6 +32,7 @@ from pipeline.store import (
     photo_name,
     photo_trouble,
     record_from,
+    write_bytes,
 )
 from pipeline.store.artefacts import (
     CAPTURED,
@@ -77,10 +73,13 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     known = context.progress(photos, len(photos), "read before")
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    work = partial(read_file, reading=Reading(run.captures, printout, pairs, experiment.capture))
-    for photo, pages in engine.map(work, todo, context, "photos"):
-        kept[photo.key] = pages
-        if photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile, and is read again next time
+    work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
+    for photo, fresh in engine.map(work, todo, context, "photos"):
+        for path, content in chain.from_iterable(each.files.items() for each in fresh):
+            write_bytes(run.captures / path, content)
+        kept[photo.key] = pages = [each.page for each in fresh]
+        is_refused = any(row.reason == "no-reader" for page in pages for row in page.discards)  # the next time there may be one
+        if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
             items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
     pages = [page for photo in photos for page in kept[photo.key]]
     captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
@@ -121,14 +120,17 @@ def _photos(
     saw: Digests = {}
     for path in photo_files(run, by_camera):
         name, sha256 = photo_name(run, path), photo_digest(run, path, hashes)
-        saw[PHOTOS.file(name)] = sha256
+        saw[PHOTOS.file(name)] = photo_arrival(run, path, hashes)
         if sha256 in photos:
             detail = f"the same file as {photos[sha256].name}"
             copies.append(Discard(name, capture_id(sha256), None, "", "", "duplicate", detail))
             continue
         truth = truths.get(sha256)
-        key = content_hash([name, sha256, layout, asdict(settings) | {"count": ""}, truth])
-        photos[sha256] = PhotoFile(path, name, sha256, key, truth, photo_trouble(run, path))
+        trouble = photo_trouble(run, path)
+        if trouble is None and (missing := missing_reader(path)):
+            trouble = "no-reader", f"it is {missing}"
+        key = content_hash([name, sha256, layout, asdict(settings) | {"count": ""}, truth, trouble])
+        photos[sha256] = PhotoFile(path, name, sha256, key, truth, trouble)
     return list(photos.values()), copies, saw
 
 

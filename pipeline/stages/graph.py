@@ -9,11 +9,25 @@ from pipeline.core.errors import AnswerNo, WrongUse
 from pipeline.engine import Context
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
-from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_digest, photo_files, photo_name, read_stage_record
+from pipeline.store import (
+    Hashes,
+    Run,
+    artefacts,
+    content_hash,
+    locked,
+    photo_digest,
+    photo_files,
+    photo_name,
+    photo_trouble,
+    read_stage_record,
+)
 from pipeline.store.hashes import named_files
 from pipeline.store.look import Look
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS
 from pipeline.store.stage import BOTH, DONE, MISSING, PERSON, PROGRAM, STALE, WAITING, Digests, Stage, StageStatus
+
+# How a JPEG begins: nothing is lacking to read it.
+_JPEG = b"\xff\xd8\xff"
 
 
 def status(experiment: Experiment, run: Run, verify: bool = False) -> list[StageStatus]:
@@ -140,7 +154,8 @@ def _select_inputs(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     dataset = experiment.resolved_dataset()
     scheme, _, place = dataset.name.partition(":")
     if scheme == "folder" and Path(place).is_dir():
-        found["images"] = content_hash(hashes.listing(Path(place), run.own_folders(Path(place))))
+        in_class_folders = [entry for entry in hashes.listing(Path(place)) if "/" in entry[0]]
+        found["images"] = content_hash(in_class_folders)
     if scheme == "csv" and Path(place).is_file():
         found["csv"] = hashes.of(Path(place))
         found["images"] = content_hash(named_files(Path(place), Path(dataset.root) if dataset.root else Path(place).parent))
@@ -167,7 +182,7 @@ def _attack_files(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
             if _is_profile_file(value):
                 found[f"{attack.key}.{key}"] = _profile_hash(value)
             elif key == IMAGES_OPTION and value and Path(value).is_dir():
-                found[f"{attack.key}.{key}"] = content_hash(hashes.listing(Path(value), run.own_folders(Path(value))))
+                found[f"{attack.key}.{key}"] = content_hash(hashes.listing(Path(value)))
     return found
 
 
@@ -199,7 +214,18 @@ def _profile_hash(path: str) -> str:
 
 def _photos(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     files = photo_files(run, by_camera=not experiment.photograph.simulates)
-    return {f"photos/{photo_name(run, path)}": photo_digest(run, path, hashes) for path in files}
+    return {f"photos/{photo_name(run, path)}": photo_arrival(run, path, hashes) for path in files}
+
+
+def photo_arrival(run: Run, path: Path, hashes: Hashes) -> str:
+    """Returns the hash of a photo's bytes; with that of what this machine lacks to read it, where it lacks something."""
+    digest = photo_digest(run, path, hashes)
+    if photo_trouble(run, path) is not None or path.open("rb").read(3) == _JPEG:
+        return digest
+    from pipeline.images import missing_reader
+
+    missing = missing_reader(path)
+    return content_hash([digest, missing]) if missing else digest
 
 
 def _imported(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:

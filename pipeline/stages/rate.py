@@ -11,14 +11,7 @@ from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
 from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
-from pipeline.records import (
-    ATTACKED_MODEL,
-    PHOTO,
-    SOURCE,
-    Pair,
-    Transfer,
-    View,
-)
+from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, Transfer, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
 from pipeline.store.artefacts import (

@@ -13,6 +13,7 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TOP_1, TOP_5
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
@@ -218,13 +219,13 @@ class _Draw:
         keys = sorted(crafted)
         for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
             top, probabilities = top_predictions(row)
-            if labels[key[1]] not in top and probabilities[0] >= self._settings.min_confidence:
+            if not TOP_5.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
                 fooled.add(key)
         return fooled
 
 
 def _confident(labels: Sequence[int], probabilities: Sequence[float], least: float, true_label: int) -> bool:
-    return labels[0] == true_label and probabilities[0] >= least
+    return TOP_1.holds(labels, true_label) and probabilities[0] >= least
 
 
 def _words(fill: CellFill) -> str:

@@ -1,7 +1,7 @@
 """A run on disk: its folders and files, hashes of them, results kept between commands, and what is done or stale (and why)."""
 
 from pipeline.store.artefacts import Artefact, Csv, Folder, Json, Table
-from pipeline.store.files import Disk, Files, free_space_mb, remove_partial, replace_folder, write_bytes
+from pipeline.store.files import Disk, Files, free_space_mb, is_made_by_a_run, remove_partial, replace_folder, write_bytes
 from pipeline.store.hashes import Hashes, content_hash, file_hash
 from pipeline.store.items import Items
 from pipeline.store.photos import SIMULATED_PHOTOS, photo_digest, photo_files, photo_name, photo_trouble

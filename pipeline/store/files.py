@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 PARTIAL = ".partial"
+# What tells a folder of a run from any other: the records of its stages lie there.
+RECORDS = ".stages"
 
 
 class Files(Protocol):
@@ -107,6 +109,11 @@ def replace_folder(folder: Path, wanted: Iterable[str]) -> None:
             path.rmdir()
         elif path.is_file() and path.relative_to(folder).as_posix() not in keep:
             path.unlink()
+
+
+def is_made_by_a_run(folder: Path) -> bool:
+    """Returns whether a folder is one of a run's: what lies in it is no part of a data set around it."""
+    return (folder / RECORDS).is_dir()
 
 
 def free_space_mb(folder: Path) -> int:

@@ -6,11 +6,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.files import write_bytes
+from pipeline.store.files import RECORDS, write_bytes
 from pipeline.store.tables import json_bytes
 
 # A file that changed this shortly before it was hashed may change again within the same tick of its clock.
@@ -60,7 +59,7 @@ class Hashes:
         self._kept_in, self._base = kept_in, f"{os.path.abspath(base)}{os.sep}"
         self._known: dict[str, tuple[_State, str]] = {} if verify else _read(kept_in)
         self._unsure: dict[str, tuple[_State, str]] = {}
-        self._listings: dict[tuple[str, frozenset[str]], list[tuple[str, int]]] = {}
+        self._listings: dict[str, list[tuple[str, int]]] = {}
         self._is_new = False
 
     def of(self, path: Path) -> str:
@@ -81,16 +80,15 @@ class Hashes:
         self._is_new = True
         return digest
 
-    def listing(self, folder: Path, without: Collection[Path] = ()) -> list[tuple[str, int]]:
-        """Returns (path below the folder, size) of every file in it, sorted; the folders `without` are not looked into.
+    def listing(self, folder: Path) -> list[tuple[str, int]]:
+        """Returns (path below the folder, size) of every file in it, sorted, but for what runs made.
 
         A folder is walked once, however often it is asked for.
         """
-        left_out = frozenset(os.path.realpath(path) for path in without)
-        key = (os.path.realpath(folder), left_out)
-        if key not in self._listings:
-            self._listings[key] = sorted(_walk(key[0], left_out))
-        return self._listings[key]
+        root = os.path.abspath(folder)
+        if root not in self._listings:
+            self._listings[root] = sorted(_walk(root))
+        return self._listings[root]
 
     def keep(self) -> None:
         """Keeps what was hashed for the next command; where nothing can be written it is hashed again then."""
@@ -114,18 +112,19 @@ def _read(kept_in: Path) -> dict[str, tuple[_State, str]]:
         return {}
 
 
-def _walk(root: str, left_out: frozenset[str]) -> list[tuple[str, int]]:
+def _walk(root: str) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     folders = [root]
     while folders:
         try:
-            entries = list(os.scandir(folders.pop()))
+            entries = list(os.scandir(folder := folders.pop()))
         except OSError:
+            continue
+        if folder != root and any(entry.name == RECORDS for entry in entries):
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if entry.path not in left_out:
-                    folders.append(entry.path)
+                folders.append(entry.path)
             else:
                 try:
                     size = entry.stat(follow_symlinks=False).st_size

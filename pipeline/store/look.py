@@ -57,7 +57,7 @@ class Look(Generic[E]):
         stage, started = self._stages[name], time.monotonic()
         with locked(self._run):
             folder = self._run.folder(stage.folder)
-            folder.mkdir(parents=True, exist_ok=True)
+            self._run.make_folders()
             remove_partial(folder)
             for used in (name, *(used for used in stage.uses if self.state(used).state != DONE)):
                 forget_stage(self._run.folder(self._stages[used].folder), used)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.core.errors import Unavailable
 from pipeline.core.version import VERSION
-from pipeline.store.files import DISK, Files
+from pipeline.store.files import DISK, RECORDS, Files
 from pipeline.store.hashes import Hashes
 from pipeline.store.items import Items
 
@@ -95,11 +95,10 @@ class Run:
         """Returns the hashes of the run's files, those of earlier commands among them unless `verify`."""
         return Hashes(self.reports / ".hashes.json", self.workspace, verify)
 
-    def own_folders(self, below: Path) -> list[Path]:
-        """Returns the folders below another one that hold what runs made: they are no input of a run."""
-        kinds = [self.workspace / kind for kind in (PRINTOUTS, CAPTURES, REPORTS)]
-        root = below.resolve()
-        return [kind if kind.resolve().is_relative_to(root) and kind.resolve() != root else kind / self.name for kind in kinds]
+    def make_folders(self) -> None:
+        """Makes the run's folders, marked as such, so that nothing in them is taken for a data set's."""
+        for kind in (PRINTOUTS, CAPTURES, REPORTS):
+            (self.folder(kind) / RECORDS).mkdir(parents=True, exist_ok=True)
 
 
 def cell_folder(attack: str, epsilon_8bit: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.version import VERSION
-from pipeline.store.files import write_bytes
+from pipeline.store.files import RECORDS, write_bytes
 from pipeline.store.hashes import Hashes, content_hash
 from pipeline.store.tables import json_bytes
 
@@ -113,7 +113,7 @@ def _first_changed(digests: dict[str, str], folder: Path, hashes: Hashes, words:
 
 
 def _record_path(folder: Path, stage: str) -> Path:
-    return folder / ".stages" / f"{stage}.json"
+    return folder / RECORDS / f"{stage}.json"
 
 
 def _differences(old: Any, new: Any, name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.core.errors import WrongUse, placed
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.transforms import TRANSFORMS
 
 Ranges = dict[str, tuple[float, float]]
 

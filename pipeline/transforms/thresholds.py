@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from pipeline.core.seeds import generator_for
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.transforms import TRANSFORMS
 
 IMAGES_AT_ONCE = 32
 

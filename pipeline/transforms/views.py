@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.core.seeds import generator_for
 from pipeline.records import SOURCE, Pair, View
+from pipeline.specs.transforms import TRANSFORMS
 from pipeline.store import cell_folder
-from pipeline.transforms import TRANSFORMS
 
 DIGITAL = "digital"
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from pipeline.attacks import ATTACKS, attack_named
+from pipeline.attacks import attack_named
 from pipeline.attacks.expectation import ExpectationOverTransformation
 from pipeline.attacks.options import ExpectationOptions
+from pipeline.specs.attacks import ATTACKS
 
 Options = dict[str, Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.attacks import LIBRARIES, attack_named, attack_spec, attacks_listed
+from pipeline.attacks import attack_named, attack_spec, attacks_listed
 from pipeline.attacks.adapters import OwnOptions
 from pipeline.attacks.adapters.adapted_attack import LibraryAttack, cut_to_ball, radius_of
 from pipeline.attacks.adapters.contract import Family
@@ -16,6 +16,7 @@ from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse
 from pipeline.images import to_model
 from pipeline.settings.reading import load_experiment
+from pipeline.specs.attacks import LIBRARIES
 
 N_CLASSES = 6
 # one attack with a budget and one without of each library, with few steps

@@ -7,9 +7,9 @@ import pytest
 import torch
 from attacks.table import FORMS, ROWS, attack_of, form_id
 
-from pipeline.attacks import ATTACKS
 from pipeline.attacks.attack import NO_EPSILON, ROUNDING, Trainable
 from pipeline.images import to_model
+from pipeline.specs.attacks import ATTACKS
 
 N_CLASSES = 6
 SEEDS = range(4)

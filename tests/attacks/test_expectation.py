@@ -26,9 +26,9 @@ from pipeline.settings import AttackSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.signs.dataset import SignsDataset
+from pipeline.specs.transforms import TRANSFORMS
 from pipeline.stages.graph import run_stage, status
 from pipeline.store import Items, Run, content_hash
-from pipeline.transforms import TRANSFORMS
 
 EXPECTS = '[[attacks]]\nname = "eot"\nepsilons_8bit = [8]\n'
 OVER = 'options = { over = "transforms", transforms = '

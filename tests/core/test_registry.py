@@ -6,26 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.attacks import ATTACKS, attack_named, attack_spec, attack_titles, attacks_listed
+from pipeline.attacks import attack_named, attack_spec, attacks_listed
 from pipeline.cli import main
 from pipeline.cli.catalogue import check_names, listed
 from pipeline.core.errors import Unavailable, WrongUse
 from pipeline.core.registry import Registry, Scheme
 from pipeline.datasets import open_dataset
 from pipeline.models import MODELS, load_classifier
-from pipeline.settings import AttackSettings, DatasetSettings, ModelSettings
+from pipeline.report.words import attack_title, axis_of
+from pipeline.settings import DatasetSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.transforms import TRANSFORMS
 
 GUEST = """
-from dataclasses import dataclass
 import numpy as np
+from pydantic.dataclasses import dataclass
 from pipeline.attacks.attack import NO_EPSILON, Perturbed
-from pipeline.attacks.spec import AttackSpec, NONE
+from pipeline.specs.attack_spec import AttackSpec, NONE
 from pipeline.core.registry import Scheme
-from pipeline.transforms import TransformSpec, Way
+from pipeline.settings import TABLE
+from pipeline.specs.transform_spec import TransformSpec, Way
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=TABLE)
 class Options:
     level: int = 3
 
@@ -93,7 +96,7 @@ class TestGuests:
         file.write_text('[[attacks]]\nname = "greyed"\nepsilons_8bit = [4]\noptions = { level = 9 }\n', encoding="utf-8")
         experiment = load_experiment(file)
         check_names(experiment)
-        assert attack_spec("greyed").takes_epsilon and attack_titles(experiment.attacks) == {"greyed": "all grey"}
+        assert attack_spec("greyed").takes_epsilon and attack_title("greyed") == "all grey"
         made = attack_named("greyed", options=experiment.attacks[0].options)
         assert (made.perturb(None, np.zeros((1, 2, 2, 3), np.uint8), np.zeros(1), [4])[4].images == 9).all()
 
@@ -107,6 +110,7 @@ class TestGuests:
         image = np.arange(12, dtype=np.uint8).reshape(1, 4, 3)
         found = TRANSFORMS.find("mirror").apply(image, 1, np.random.default_rng(0))
         assert (found == image[:, ::-1]).all() and TRANSFORMS.names()[-1] == "mirror"
+        assert axis_of("mirror").title == "Mirror"
         assert load_classifier(ModelSettings(name="hub:small"), "cpu") == "the model small on cpu"
         assert open_dataset(DatasetSettings(name="pile:here"), ("a",)) == "the pile here"
 
@@ -160,9 +164,9 @@ def test_a_name_without_a_colon_is_taken_for_one_of_the_usual_scheme():
             schemes.find_scheme(name, usual="zoo")
 
 
-def test_a_title_is_the_label_where_there_is_one_and_the_name_where_nobody_wrote_one():
-    attacks = [AttackSettings("bim"), AttackSettings("bim", label="bim-long"), AttackSettings("foolbox:LinfPGD")]
-    assert attack_titles(attacks) == {"bim": "basic iterative", "bim-long": "bim-long", "foolbox-LinfPGD": "foolbox-LinfPGD"}
+def test_a_reader_sees_the_title_of_an_attack_and_else_what_it_is_called():
+    titles = {"bim": "basic iterative", "bim-long": "bim-long", "foolbox-LinfPGD": "foolbox-LinfPGD"}
+    assert {key: attack_title(key) for key in titles} == titles
 
 
 def test_an_option_called_norm_is_the_norm():

@@ -18,7 +18,8 @@ from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
 from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
 from pipeline.physical.registration import print_scale
-from pipeline.physical.registration.photo_reading import PhotoFile, Reading, read_file
+from pipeline.physical.registration.page_reading import Reading
+from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX
 from pipeline.records import (
     ALIKE_RMS_8BIT,
@@ -212,7 +213,7 @@ def scanned(printed, folder: Path, across: float, down: float, tag: dict, turned
     Image.fromarray(scan).save(path, **tag)
     photo = PhotoFile(path, path.name, file_hash(path), "k", None, None)
     pairs = {"p": a_pair()}
-    return [replace(page.capture, counts=True) for page in read_file(photo, Reading(folder, printout, pairs, CaptureSettings()))]
+    return [replace(fresh.page.capture, counts=True) for fresh in read_file(photo, Reading(printout, pairs, CaptureSettings()))]
 
 
 SCANS = {
@@ -290,12 +291,12 @@ class TestWhereFlagsAreShown:
         facts = ModelFacts("toy", "0" * 64, (32, 32), 10), DatasetFacts("folder:x", 4, 10)
         content = ReportContent("r", "R", {}, "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
         said, table, rest = flags_section(content)
-        assert said.markup.startswith(f"1 of {len(RUN_FLAGS)} flags is raised.")
+        assert said.markup.startswith(f"1 flag of {len(RUN_FLAGS)} is raised.")
         assert table.rows[0][0] == "few-eligible †" and "3 working attacks" in table.rows[0][1]
         assert table.rows[0][2:] == (RUN_FLAGS["few-eligible"].raised_if, *_advice("few-eligible"))
-        assert "simulated" in rest.markup and "few-eligible" not in rest.markup
+        assert "simulated photographs" in rest.markup and "few eligible" not in rest.markup
         (nothing,) = flags_section(replace(content, flags=()))
-        assert "Nothing was raised" in nothing.markup
+        assert "No problem found" in nothing.markup
 
     def test_they_stand_in_the_json_of_the_rates_and_of_the_command_line(self, finished, capsys):
         rows = [record_from(FlagRow, row) for row in read_json(Run(finished, "small").reports / "rates.json")["flags"]]

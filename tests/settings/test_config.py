@@ -180,6 +180,13 @@ def test_an_experiment_without_paths_names_no_folder(tmp_path):
     assert "base" not in experiment_text(load_experiment(written(tmp_path, MINIMAL)), tmp_path / "deep" / "er")
 
 
+def test_a_variables_relative_default_keeps_its_place(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    experiment = load_experiment(written(tmp_path, MINIMAL + '[dataset]\nroot = "${NOT_SET:-pictures}"\n'))
+    again = load_experiment(written(tmp_path, experiment_text(experiment, tmp_path / "deep"), "again.toml"))
+    assert again.base == tmp_path / ".."
+
+
 def test_every_setting_is_explained():
     tables = (*SECTIONS.values(), AttackSettings, JudgeSettings)
     assert not [(kind.__name__, item.name) for kind in tables for item in described(kind) if not item.doc.endswith(".")]

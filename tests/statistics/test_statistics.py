@@ -493,7 +493,7 @@ class TestComparisons:
         tables = comparison_tables(comparisons(cells, outcomes))
         text = as_text(tables[0])
         assert [table.number for table in tables] == ["C1", "C2"]
-        for part in ("fast : basic iterative, ε 16", "destroyed", "3/6", "6/6", "0 : 3", "−50.0", "eff. 3"):
+        for part in ("fast : basic iterative, ε 16", "destroyed", "3/6", "6/6", "0 : 3", "−50.0", "eff. n 3"):
             assert part in text
         assert "Corrected over 2 comparisons" in " ".join(text.split())
 

@@ -297,16 +297,16 @@ def test_damaged_kept_hashes_are_not_believed(tmp_path, damage):
     assert kept_hash(tmp_path) == first
 
 
-def test_a_folder_is_walked_once_and_not_into_what_is_left_out(tmp_path, monkeypatch):
-    for name in ("a/1", "b/2", "own/3"):
+def test_a_folder_is_walked_once_and_what_runs_made_is_left_out(tmp_path, monkeypatch):
+    for name in ("a/1", "b/2", "own/3", "own/.stages/layout.json"):
         write_bytes(tmp_path / name, b"xyz")
     write_bytes(Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/caf\xe9")), b"")
     walked = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: walked.append(path) or scandir(path))
     hashes = Hashes(tmp_path / ".hashes.json", tmp_path)
-    listings = [hashes.listing(tmp_path, [tmp_path / "own"]) for _ in range(3)]
-    assert listings[0] == [("a/1", 3), ("a/caf\udce9", 0), ("b/2", 3)] == listings[2] and len(walked) == 3
+    listings = [hashes.listing(tmp_path) for _ in range(3)]
+    assert listings[0] == [("a/1", 3), ("a/caf\udce9", 0), ("b/2", 3)] == listings[2] and len(walked) == 4
     assert content_hash(listings[0])
 
 

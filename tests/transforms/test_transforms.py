@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pipeline.core.errors import WrongUse
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.transforms import TRANSFORMS
 
 RNG = np.random.default_rng(7)
 IMAGE = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)

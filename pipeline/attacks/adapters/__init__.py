@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from pipeline.attacks import LIBRARIES
 from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions
 from pipeline.attacks.adapters.contract import Library, parameters_of
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
 from pipeline.core.registry import load
+from pipeline.specs.attacks import LIBRARIES
 
 _OWN = {item.name: item.default for item in fields(OwnOptions)}
 

@@ -14,11 +14,11 @@ from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.lattice import SURE
 from pipeline.attacks.problem import Found, Problem, each
-from pipeline.attacks.spec import ALWAYS, NONE, OPTIONAL, AttackSpec
 from pipeline.attacks.targets import NEXT, check_target
 from pipeline.core.errors import InkproofError
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
+from pipeline.specs.attack_spec import ALWAYS, NONE, OPTIONAL, AttackSpec
 
 _log = logging.getLogger(__name__)
 # What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.

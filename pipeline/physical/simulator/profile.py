@@ -1,13 +1,14 @@
 """A profile says what printer, room and phone are like; a shot is what one photograph happened to draw from it."""
 
 import dataclasses
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings import TABLE, Ends
+from pipeline.settings import TABLE, Ends, described
 
 
 def _none_or_several(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -133,8 +134,12 @@ class Profile:
 
 def limits(parameter: str) -> tuple[float, float] | None:
     """Returns the least and the largest value that a parameter's numbers can have, None of a parameter without numbers."""
-    about = Profile.__pydantic_fields__[parameter].json_schema_extra
-    return tuple(about["limits"]) if about and about["limits"] else None
+    return _limits()[parameter]
+
+
+@cache
+def _limits() -> dict[str, tuple[float, float] | None]:
+    return {item.name: item.limits for item in described(Profile)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,7 +237,7 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     shot_noise = iso / 100 / profile.full_well_e
     read_spread = float(rng.normal())
     read_noise = float(np.exp(2.18 * np.log(shot_noise) + 1.20 + profile.read_noise_log_sd * read_spread)) if shot_noise else 0.0
-    drawn = {
+    drawn: dict[str, Any] = {
         "tilt_deg": tilt,
         "tilt_direction_deg": tilt_direction,
         "roll_deg": roll + 90 * quarter * turned,

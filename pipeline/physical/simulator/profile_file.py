@@ -1,7 +1,5 @@
 """Profiles as TOML files: the built-in ones, a person's own, and what they inherit from one another."""
 
-import difflib
-import json
 import textwrap
 import tomllib
 from collections.abc import Mapping
@@ -9,9 +7,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline.core.errors import BadInput, WrongUse
-from pipeline.physical.simulator.profile import Profile, limits
+from pipeline.core.errors import BadInput, WrongUse, near_match
+from pipeline.physical.simulator.profile import Profile
 from pipeline.settings import Refused, checked, described
+from pipeline.settings.writing import toml_value
 from pipeline.store import file_hash
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -63,12 +62,12 @@ def profile_text(opening: str, base: str, values: Mapping[str, Any], remarks: Ma
     odd = sorted(values.keys() - {f.name for f in fields(Profile)} | values.keys() & {"name"})
     if odd:
         raise ValueError(f"expected parameters of a profile, got {', '.join(odd)}")
-    lines = [*textwrap.wrap(opening, _WIDTH, initial_indent="# ", subsequent_indent="# "), f"base = {_toml(base)}"]
+    lines = [*textwrap.wrap(opening, _WIDTH, initial_indent="# ", subsequent_indent="# "), f"base = {toml_value(base)}"]
     for table, keys in _tables().items():
         shown = [key for key in keys if key in values]
         lines += ["", f"[{table}]"] if shown else []
         for key in shown:
-            text = f"{key} = {_toml(values[key])}"
+            text = f"{key} = {toml_value(_rounded(values[key]))}"
             remark = f"# {remarks[key]}" if remarks.get(key) else ""
             fits = len(text) + 2 + len(remark) <= _WIDTH
             lines += [f"{text}  {remark}".rstrip()] if fits else [*([remark] if remark else []), text]
@@ -82,8 +81,8 @@ def parameters_table() -> str:
     for item in described(Profile):
         if item.name == "name":
             continue
-        value, ends = getattr(default, item.name), limits(item.name)
-        allowed = f"{ends[0]:g} to {ends[1]:g}" if ends else ", ".join(get_args(item.kind))
+        value = getattr(default, item.name)
+        allowed = f"{item.limits[0]:g} to {item.limits[1]:g}" if item.limits else ", ".join(get_args(item.kind))
         shown = f"{value[0]:g} to {value[1]:g} per photo" if item.kind == tuple[float, float] else _shown(value)
         rows.append(f"| `{item.name}` | {item.unit or '–'} | {allowed or '–'} | {shown} | {item.doc} |")
     return "\n".join(rows)
@@ -95,17 +94,10 @@ def _tables() -> dict[str, list[str]]:
     return {name: list(table) for name, table in tree.items() if isinstance(table, dict)}
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        text = f"{value:.6g}"
-        return text if any(mark in text for mark in ".en") else f"{text}.0"
-    return "[" + ", ".join(_toml(float(item)) for item in value) + "]"
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _profile_path(name: str | Path) -> Path:
@@ -114,11 +106,8 @@ def _profile_path(name: str | Path) -> Path:
         if not path.is_file():
             raise WrongUse(f"{path}: no such profile file.", f"Choose one of: {', '.join(profile_names())}.")
         return path
-    names = profile_names()
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Choose one of: {', '.join(names)}, or a .toml file."
-        raise WrongUse(f'There is no simulator profile "{name}".', hint)
+    if name not in profile_names():
+        raise WrongUse(f'There is no simulator profile "{name}".', near_match(str(name), profile_names()))
     return _FOLDER / f"{name}.toml"
 
 

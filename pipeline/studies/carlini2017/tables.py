@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.attacks import ATTACKS, is_adapted
+from pipeline.attacks import is_adapted
 from pipeline.attacks.crafting import CandidatePool
 from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import to_model
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
 from pipeline.settings import AttackSettings, Experiment
+from pipeline.specs.attacks import ATTACKS
 from pipeline.store import Run, locked, write_bytes
 from pipeline.store.artefacts import attack_table_of
 from pipeline.studies.carlini2017.measuring import BATCH_SIZE, Aim, Range, Shot
@@ -132,7 +134,7 @@ def _images_right(
     starts = range(0, len(order), BATCH_SIZE)
     for start in context.progress(starts, len(starts), "images"):
         drawn = pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
-        right = [candidate for candidate in drawn if candidate.top_labels[0] == candidate.true_label]
+        right = [candidate for candidate in drawn if TOP_1.holds(candidate.top_labels, candidate.true_label)]
         found += [(candidate, pool.pixels(candidate)) for candidate in right[: n_images - len(found)]]
         if len(found) >= n_images:
             break

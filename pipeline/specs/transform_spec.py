@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pipeline.core.registry import load
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -68,9 +67,19 @@ class TransformSpec:
         """The values that it allows, in words."""
         return f"{self.minimum:g} to {self.maximum:g}"
 
-    def apply(self, pixels: np.ndarray, value: float, generator: np.random.Generator) -> np.ndarray:
+    @property
+    def finest(self) -> float:
+        """The smallest step in which a threshold can be searched."""
+        return self.resolution if self.whole else self.resolution / 100
+
+    @property
+    def coarsest(self) -> float:
+        """The largest step in which a threshold can be searched: the whole of its shortest way."""
+        return min(abs(way.looks[-1] - way.start) for way in self.ways)
+
+    def apply(self, pixels: "np.ndarray", value: float, generator: "np.random.Generator") -> "np.ndarray":
         """Returns a transformed copy of uint8 (H, W, 3) pixels; `generator` is used only where the transform is random."""
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        if pixels.dtype != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
         return load(self.function)(pixels, value, generator)
 

@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.attacks.targets import check_target
-from pipeline.core.errors import WrongUse
-from pipeline.core.registry import load
-
 # Who says which class an image is led to: nobody, since it only leads away; whoever asks, or nobody; whoever asks, or else the
 # attack; the attack alone.
 NONE, OPTIONAL, ALWAYS, OWN = "none", "optional", "always", "own"
@@ -21,13 +17,14 @@ class AttackSpec:
         title: what tables and figures call it.
         summary: one line for a person.
         make: its class, as "module:Class"; imported when it is used.
-        options: the record of its options, as "module:Record"; "" where it has none.
+        options: the record of its options, as "module:Record", made as those in `attacks/options.py`; "" where it has none.
         norm: "linf", "l2", "l1" or "l0" that its budget is counted in or that it makes small, "" where it is none of these;
             an option called `norm` chooses another.
         takes_epsilon: whether it has a budget; without one, its epsilon is NO_EPSILON.
         targets: one of the words above.
         batch_size: how many images it is given at once; 0 for as many as the device likes.
         check: a function of the options that refuses what no single one tells, as "module:function"; "" for none.
+        style: its colour and marker in figures; such attacks come first. None for one of the spare ones.
     """
 
     name: str
@@ -40,6 +37,7 @@ class AttackSpec:
     targets: str = OPTIONAL
     batch_size: int = 0
     check: str = ""
+    style: tuple[str, str] | None = None
 
     @property
     def shown(self) -> str:
@@ -53,23 +51,3 @@ class AttackSpec:
     def told(self, options: Mapping[str, Any]) -> "AttackSpec":
         """Returns what it is with these options."""
         return replace(self, norm=options.get("norm", self.norm))
-
-    def checked(self, options: Mapping[str, Any] | None) -> Any:
-        """Returns the record of its options, None where it has none; what it is made of is not imported.
-
-        Args:
-            options: values that differ from the defaults, each within its limits.
-
-        Raises:
-            WrongUse: it has no options, or they contradict each other.
-        """
-        if not self.options:
-            if options:
-                raise WrongUse(f'attack "{self.name}" has no options.', "Leave options out.")
-            return None
-        record = load(self.options)(**options or {})
-        if self.accepts_targets and options and "target" in options:
-            check_target(options["target"], self.name, may_be_away=self.targets == OPTIONAL)
-        if self.check:
-            load(self.check)(record)
-        return record

@@ -1,0 +1,156 @@
+"""Reads the picture in a file as 8-bit RGB, upright."""
+
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.core.errors import BadInput, InkproofError
+from pipeline.images.formats import image_format, readable_formats, reason, shown, unreadable
+from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_deep, rgb_from_pillow
+
+_ORIENTATION = 0x0112
+# EXIF orientation: whether rows and columns are exchanged, and OpenCV's code of the flip after it (1 columns, 0 rows, -1 both).
+_TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
+_MAX_JPEG_SCANS = 100
+
+
+def read_image(path: str | Path, page: int | None = None, max_pixels: int | None = None) -> LoadedImage:
+    """Returns the picture in a file as 8-bit RGB, turned upright by its EXIF tag.
+
+    Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an
+    animation or a file of several pages the first is taken. Each such step adds a note.
+
+    Args:
+        page: which picture of a file of several, from 0.
+        max_pixels: refuse a larger picture before it is decoded.
+
+    Raises:
+        BadInput: the file is missing, empty, truncated, no image, has no such page, or claims dimensions that no photograph has.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{shown(path)} cannot be opened: {reason(error)}.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(f"{shown(path)} is not a file.")
+    if status.st_size == 0:
+        raise BadInput(f"{shown(path)} is empty (0 bytes).")
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=readable_formats(path)) as image:
+                if page:
+                    image.seek(page)
+                _check_size(image, path, max_pixels)
+                return _load(image, path, is_first=page is None)
+    except InkproofError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise _not_an_image(path) from error
+    except Image.DecompressionBombError as error:
+        raise BadInput(f"{shown(path)} claims absurd dimensions: {reason(error)}.") from error
+    except Exception as error:  # decoders raise anything, from KeyError to struct.error, on hostile bytes
+        raise unreadable(path, error) from error
+
+
+def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:
+    if max_pixels and image.width * image.height > max_pixels:
+        raise BadInput(
+            f"{shown(path)} has {image.width * image.height / 1e6:.0f} megapixels; at most {max_pixels / 1e6:.0f} are read.",
+            "Take it with fewer megapixels, or scan at 600 dpi or less.",
+        )
+
+
+def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
+    notes = list(frame_note(image)) if is_first else []
+    turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
+    pixels, colour_notes = _plain_jpeg(image, path), ()
+    if pixels is None:
+        is_deep = _is_deep_colour(image, path)
+        image.load()
+        still_to_turn = image.getexif().get(_ORIENTATION, 1)  # Pillow turns a TIFF by itself while loading it
+        deep = _deep_colour(path, np.asarray(image), turn) if is_deep else None
+        pixels, colour_notes = rgb_from_pillow(image) if deep is None else rgb_from_deep(deep)
+        image.close()  # gives its memory back before the turned copy is made
+    if turn in _TURNS:
+        notes.append(f"turned upright (EXIF orientation {turn})")
+    return LoadedImage(np.ascontiguousarray(_turned(pixels, still_to_turn)), (*notes, *colour_notes))
+
+
+def _plain_jpeg(image: Image.Image, path: Path) -> np.ndarray | None:
+    """The pixels of a colour JPEG without Pillow's copies; None for any other file and for a damaged one."""
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
+        return None
+    data = np.fromfile(path, np.uint8)
+    scans = _jpeg_scans(data.data)
+    if scans is None:
+        return None
+    if scans > _MAX_JPEG_SCANS:
+        raise BadInput(f"{shown(path)} has {scans} scans, which no camera writes.", "Export it again.")
+    import cv2
+
+    as_rgb = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 lacks it
+    pixels = cv2.imdecode(data, (as_rgb or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or pixels.shape != (image.height, image.width, 3):
+        return None
+    return pixels if as_rgb else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _jpeg_scans(data: memoryview) -> int | None:
+    """How many scans the first picture of a JPEG has; None where its end is missing (a decoder may fill the rest with grey)."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    if at + 4 > len(data) or data[at] != 0xFF:
+        return None
+    scans = bytes(data[at:])  # within coded data 0xFF is always followed by 0, so these markers are real ones
+    end = scans.find(b"\xff\xd9")
+    return None if end < 0 else scans.count(b"\xff\xda", 0, end)
+
+
+def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:
+    """Turned by an EXIF orientation 1 ... 8; as it is for anything else."""
+    if orientation not in _TURNS:
+        return pixels
+    import cv2
+
+    is_transposed, flip = _TURNS[orientation]
+    pixels = cv2.transpose(pixels) if is_transposed else pixels
+    return pixels if flip is None else cv2.flip(pixels, flip)
+
+
+def _is_deep_colour(image: Image.Image, path: Path) -> bool:
+    """Whether the file holds 16-bit colours that Pillow would cut to their high byte."""
+    if image.mode not in ("RGB", "RGBA", "RGBX", "RGBa", "LA"):
+        return False
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24:25] == b"\x10"
+    return image.format == "TIFF" and 16 in (image.tag_v2.get(258) or ())  # type: ignore[attr-defined]
+
+
+def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | None:
+    """The 16-bit colours, uint16 (H, W, 3 or 4), by OpenCV; None unless their high bytes are what Pillow saw."""
+    import cv2
+
+    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
+        return None
+    colours = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)
+    for candidate in (colours, _turned(colours, turn)):
+        if candidate.shape == high_bytes.shape and np.array_equal(candidate >> 8, high_bytes):
+            return candidate
+    return None
+
+
+def _not_an_image(path: Path) -> BadInput:
+    if image_format(path):
+        return BadInput(
+            f"{shown(path)} is damaged: it begins like {image_format(path)}, but its header cannot be read.",
+            "Copy or export it again.",
+        )
+    return BadInput(f"{shown(path)} is not an image that can be read (by its content, whatever its name says).")

@@ -1,0 +1,233 @@
+"""From one picture to the pages it shows: crops, quality and an overlay, as records and bytes; no file, no folder."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+
+import numpy as np
+
+from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes
+from pipeline.images.pictures import Picture
+from pipeline.physical.fiducials import Pyramid
+from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration import (
+    GAUSSIAN_MTF50,
+    Correction,
+    Failure,
+    Registration,
+    corrected,
+    crop,
+    crop_quality,
+    draw_overlay,
+    page_quality,
+    photo_advice,
+    register,
+    registration_error,
+    sharpness_of,
+    strip_correction,
+)
+from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
+from pipeline.settings import CaptureSettings
+from pipeline.store.artefacts import CROPS, OVERLAYS
+
+Truth = tuple[tuple[float, ...], tuple[float, ...]]
+_CAPTURE_ID_CHARS = 12
+_OVERLAY_QUALITY = 85
+_NAME_CHARS = 60
+_SIGNAL_CYCLES_PER_PX = 0.25
+# Beyond this a crop shows other pixels of the image, not shifted ones; nothing about an attack could be read from it.
+_MAX_PREDICTED_ERROR_PX = 3.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a picture depends on besides the picture."""
+
+    printout: Printout
+    pairs: Mapping[str, Pair]
+    settings: CaptureSettings
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """What came out of one page in one picture: a capture with its crops, or with the reason why there are none."""
+
+    capture: Capture
+    views: tuple[View, ...] = ()
+    quality: tuple[CropQuality, ...] = ()
+    discards: tuple[Discard, ...] = ()
+    overlay: str = ""
+
+
+@dataclass(frozen=True)
+class FreshPage:
+    """A page just read, and the files that go with it, by their paths below the captures: crops as PNG, an overlay as JPEG."""
+
+    page: ReadPage
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def read_pages(
+    picture: Picture, capture: Capture, reading: Reading, truth: Truth | None = None, focal_35mm_mm: float | None = None
+) -> list[FreshPage]:
+    """Returns each page that a picture shows, with its crops and their quality, or why it shows none; touches no file.
+
+    Args:
+        capture: the record of the file that the picture comes from.
+        truth: the numbers of the simulator's own page map, where it made the photo.
+        focal_35mm_mm: as the file says, for the tilt.
+    """
+    pixels, printout = picture.pixels, reading.printout
+    pyramid = Pyramid(pixels)
+    results = [_strict(result) if reading.settings.strict else result for result in register(pyramid, printout)]
+    drafts: list[FreshPage] = []
+    shown: dict[tuple[int, str, str], CropQuality] = {}
+    for result in results:
+        one = replace(
+            capture,
+            capture_id=capture_id(capture.sha256, picture.frame, result.page if len(results) > 1 else None),
+            frame=picture.frame,
+            width_px=pixels.shape[1],
+            height_px=pixels.shape[0],
+            page=result.page,
+            n_codes=result.n_codes,
+            trouble=photo_advice(pyramid.grey, result, printout),
+            scan_dpi=picture.scan_dpi or capture.scan_dpi,
+        )
+        if isinstance(result, Failure):
+            drafts.append(FreshPage(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))
+            continue
+        fresh = _cropped(pixels, pyramid, result, one, reading, truth, focal_35mm_mm)
+        placements = [placement for placement in printout.placements if placement.page == result.page]
+        rows = {row.view_id: row for row in fresh.page.quality}
+        for placement in placements:
+            row = rows.get(_view_id(placement, one))
+            if row:
+                shown[result.page, placement.pair_id, placement.variant] = row
+        drafts.append(fresh)
+    suffix = picture.frame.replace(" ", "")
+    name = "-".join(filter(None, [PurePath(capture.photo).stem[:_NAME_CHARS], suffix, capture.sha256[:6]]))
+    overlay = OVERLAYS.file(name)
+    title = " · ".join(filter(None, [capture.photo, picture.frame]))
+    drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown), _OVERLAY_QUALITY)
+    return [FreshPage(replace(fresh.page, overlay=overlay), fresh.files | {overlay: drawn}) for fresh in drafts]
+
+
+def capture_id(sha256: str, frame: str = "", page: int | None = None) -> str:
+    """Returns the id of a capture: of its file, of the frame in a file of several, of the page in a picture of several."""
+    parts = [sha256[:_CAPTURE_ID_CHARS], frame.replace(" ", ""), "" if page is None else f"p{page}"]
+    return "-".join(part for part in parts if part)
+
+
+def signal_kept(row: CropQuality) -> float:
+    """Returns the share of a perturbation's contrast, at half the image's Nyquist frequency, that a crop is expected to keep.
+
+    Blur (a Gaussian with the measured MTF50) and the expected registration error each spread a pixel; nothing measured counts
+    as nothing kept.
+    """
+    if not row.mtf50_cycles_per_px:
+        return 0.0
+    blur_px, place_px = GAUSSIAN_MTF50 / row.mtf50_cycles_per_px, row.predicted_error_px / math.sqrt(2)
+    return math.exp(-2 * math.pi**2 * _SIGNAL_CYCLES_PER_PX**2 * (blur_px**2 + place_px**2))
+
+
+def discarded(capture: Capture, reason: str, detail: str, placement: Placement | None = None) -> Discard:
+    """Returns the row that lists a picture, or one crop of it, as not used."""
+    pair_id, variant = (placement.pair_id, placement.variant) if placement else ("", "")
+    if capture.frame:
+        detail = f"{capture.frame}: {detail}" if detail else capture.frame
+    return Discard(capture.photo, capture.capture_id, capture.page, pair_id, variant, reason, detail)
+
+
+def _cropped(
+    pixels: np.ndarray,
+    pyramid: Pyramid,
+    found: Registration,
+    capture: Capture,
+    reading: Reading,
+    truth: Truth | None,
+    focal_35mm_mm: float | None,
+) -> FreshPage:
+    printout = reading.printout
+    true_map = truth and PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth)
+    quality = page_quality(pyramid.grey, pixels, found.page_map, printout, found.page, focal_35mm_mm)
+    correction, why_not = None, ""
+    if reading.settings.colour == "strip":
+        correction, why_not = strip_correction(pixels, found.page_map, printout, found.page)
+    homography, residual = found.page_map.numbers
+    capture = replace(
+        capture,
+        n_points=found.n_points,
+        reprojection_rms_px=found.reprojection_rms_px,
+        photo_from_page=homography,
+        residual_px=residual,
+        tilt_deg=quality.tilt_deg,
+        colour="strip" if correction else "",
+        trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
+    )
+    views: list[View] = []
+    rows: list[CropQuality] = []
+    discards: list[Discard] = []
+    files: dict[str, bytes] = {}
+    for placement in printout.placements:
+        if placement.page != found.page:
+            continue
+        expected = found.predicted_error_px(placement)
+        if expected > _MAX_PREDICTED_ERROR_PX:
+            discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))
+            continue
+        cut = crop(pixels, found.page_map, placement, reading.settings.linear_light)
+        if cut is None:
+            discards.append(discarded(capture, "outside", "", placement))
+            continue
+        error = true_map and registration_error(found.page_map, true_map, placement)
+        row = crop_quality(_view_id(placement, capture), pixels, found.page_map, placement, quality, expected, error)
+        view, png = _view(placement, capture, cut, row, reading.pairs[placement.pair_id], correction)
+        files[view.path] = png
+        views.append(view)
+        rows.append(row)
+    return FreshPage(ReadPage(capture, tuple(views), tuple(rows), tuple(discards)), files)
+
+
+def _view(
+    placement: Placement, capture: Capture, pixels: np.ndarray, row: CropQuality, pair: Pair, correction: Correction | None
+) -> tuple[View, bytes]:
+    if correction is not None:
+        pixels = corrected(pixels, correction)
+    clean = placement.variant == "clean"
+    view = View(
+        view_id=row.view_id,
+        image_id=pair.image_id,
+        variant=placement.variant,
+        attack="" if clean else pair.attack,
+        epsilon_8bit=0 if clean else pair.epsilon_8bit,
+        pair_id=pair.pair_id,
+        transform=PHOTO,
+        parameter=None,
+        path=CROPS.file(f"{capture.capture_id}/{pair.pair_id.replace('/', '-')}-{placement.variant}"),
+        sha256=pixels_sha256(pixels),
+        origin=capture.origin,
+        capture_id=capture.capture_id,
+        registration_error_px=row.registration_error_px,
+        predicted_error_px=row.predicted_error_px,
+        sharpness=sharpness_of(pixels),
+        photo_px_per_image_px=row.photo_px_per_image_px,
+        flags=row.flags,
+    )
+    return view, png_bytes(pixels, compress_level=1)
+
+
+def _strict(result: Registration | Failure) -> Registration | Failure:
+    """Returns a failure where one of the four codes could not be read, as the paper discarded such photos."""
+    if isinstance(result, Failure):
+        return result
+    unread = [corner for corner in CORNERS if corner not in result.codes or result.codes[corner].decoder == "alignment"]
+    if not unread:
+        return result
+    detail = f"page {result.page}: not read: {', '.join(unread)}"
+    return Failure("missing-code", detail, result.page, len(CORNERS) - len(unread), result.detections)
+
+
+def _view_id(placement: Placement, capture: Capture) -> str:
+    return f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"

@@ -1,0 +1,83 @@
+"""A photo that was refused because this machine lacked something is read as soon as it no longer lacks it."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.engine import Context
+from pipeline.images import formats
+from pipeline.settings.reading import load_experiment
+from pipeline.stages.graph import run_stage, status
+from pipeline.store import Run
+from pipeline.store.artefacts import CAPTURED, DISCARDS
+
+CONTEXT = Context()
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "workspace", symlinks=True)
+    return tmp_path / "workspace"
+
+
+def discards_of(run: Run) -> dict[str, str]:
+    return {row.photo: row.reason for row in DISCARDS.read(run)}
+
+
+def state_of_crop(workspace: Path) -> tuple[str, str]:
+    experiment = load_experiment(workspace / "small.toml")
+    (found,) = [found for found in status(experiment, Run(workspace, "small")) if found.stage == "crop"]
+    return found.state, found.reason
+
+
+def test_a_heic_photo_is_read_once_its_plug_in_is_there(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml")
+    photo = next(run.photos.glob("*.jpg"))
+    heif.register_heif_opener()
+    with Image.open(photo) as image:
+        image.convert("RGB").save(run.photos / "mine.heic", format="HEIF", quality=90)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        run_stage("crop", experiment, run, CONTEXT)
+        assert discards_of(run)["mine.heic"] == "no-reader" and state_of_crop(copy)[0] == "done"
+    state, why = state_of_crop(copy)
+    assert state != "done" and "mine.heic" in why
+    run_stage("crop", experiment, run, CONTEXT)
+    assert "mine.heic" not in discards_of(run)
+    assert {capture.photo for capture in CAPTURED.read(run) if capture.page} >= {"mine.heic"}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")], ids=["memory", "rights"])
+def test_a_refusal_that_another_try_may_undo_is_not_kept(copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    from pipeline.images import reading
+
+    run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml")
+    buffer = io.BytesIO()
+    with Image.open(next(run.photos.glob("*.jpg"))) as image:
+        image.save(buffer, format="PNG")
+    (run.photos / "mine.png").write_bytes(buffer.getvalue())
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(reading, "_load", fails)
+        run_stage("crop", experiment, run, CONTEXT)
+        assert discards_of(run)["mine.png"] == "no-reader"
+    run_stage("crop", experiment, run, CONTEXT)
+    assert discards_of(run).get("mine.png", "") in ("", "superseded")
+
+
+def test_a_kind_of_picture_that_this_pillow_cannot_read_is_told_apart_from_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.webp")
+    monkeypatch.delitem(Image.OPEN, "WEBP")
+    assert "WEBP" in formats.missing_reader(tmp_path / "a.webp")
+    with pytest.raises(formats.NoReader, match="WEBP"):
+        formats.readable_formats(tmp_path / "a.webp")
