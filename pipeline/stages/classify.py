@@ -6,12 +6,14 @@ from functools import partial
 
 import numpy as np
 
+from pipeline import engine
 from pipeline.attacks.crafting import top_predictions
 from pipeline.core.errors import BadInput
-from pipeline.engine import Context
+from pipeline.engine import Context, Shared
 from pipeline.evaluation.judges.asking import asked_judges
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier
 from pipeline.records import Pair, Prediction, View
 from pipeline.settings import Experiment
 from pipeline.store import Run, content_hash, json_bytes, read_stage_record, record_from
@@ -38,7 +40,8 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: an image is no longer the one that was recorded.
         WrongUse: a judge cannot name a true label of the run.
     """
-    classifier = load_classifier(experiment.resolved_model(), context.device)
+    model = experiment.resolved_model(), context.device
+    classifier = load_classifier(*model)
     pairs = PAIRS.read(run)
     labels = {pair.image_id: pair.true_label for pair in pairs}
     works = [*_digital_works(experiment, run, pairs, labels, context), *_photo_works(run, labels)]
@@ -49,12 +52,9 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     ]
     kept = [items.get_json(key) for key in keys]
     todo = [number for number, content in enumerate(kept) if content is None]
-    for group in context.progress(_groups(todo, works), _n_groups(todo, works), "batches"):
-        images = [pixels for number in group for pixels in _checked(works[number])]
-        rows = iter(classifier.predict(np.stack(images)))
-        for number in group:
-            work = works[number]
-            found = [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
+    groups = [[(number, works[number]) for number in group] for group in _groups(todo, works)]
+    for group, answers in engine.map(_judged, groups, context, "batches", Shared(load_classifier, model, classifier)):
+        for (number, _), found in zip(group, answers, strict=True):
             kept[number] = [asdict(row) for row in found]
             items.put(keys[number], json_bytes(found))
     views = [view for work in works for view in work.views]
@@ -107,6 +107,16 @@ def _crops(run: Run, views: list[View]) -> list[np.ndarray]:
     return [read_png(run.captures / view.path) for view in views]
 
 
+def _judged(group: list[tuple[int, _Work]], classifier: Classifier) -> list[list[Prediction]]:
+    """Returns what the model says of every view of each work."""
+    images = [pixels for _, work in group for pixels in _checked(work)]
+    rows = iter(classifier.predict(np.stack(images)))
+    return [
+        [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
+        for _, work in group
+    ]
+
+
 def _checked(work: _Work) -> list[np.ndarray]:
     images = work.pixels()
     for view, pixels in zip(work.views, images, strict=True):
@@ -126,10 +136,6 @@ def _groups(todo: list[int], works: list[_Work]) -> Iterator[list[int]]:
             group = []
     if group:
         yield group
-
-
-def _n_groups(todo: list[int], works: list[_Work]) -> int:
-    return sum(1 for _ in _groups(todo, works))
 
 
 def _prediction(view: View, true_label: int, probabilities: np.ndarray) -> Prediction:

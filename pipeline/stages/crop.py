@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import engine
 from pipeline.core.errors import AnswerNo
-from pipeline.engine import Context, map_items
+from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
@@ -73,7 +74,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
     work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
-    for photo, fresh in zip(todo, map_items(work, todo, context, "photos"), strict=True):
+    for photo, fresh in engine.map(work, todo, context, "photos"):
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
         kept[photo.key] = pages = [each.page for each in fresh]

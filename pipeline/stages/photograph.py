@@ -8,9 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.core.seeds import generator_for
-from pipeline.engine import Context, map_items
+from pipeline.engine import Context
 from pipeline.images import picture_files, read_image
 from pipeline.physical.printing import page_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
@@ -54,7 +55,7 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     pages = [_page(number, printout, profile, backgrounds, experiment.seed) for number in range(1, n_pages + 1)]
     todo = [page for page in pages if not _is_done(run, page)]
     work = partial(_photograph, run=run, printout=printout, profile=profile, seed=experiment.seed)
-    for _ in map_items(work, todo, context, "pages"):
+    for _ in engine.map(work, todo, context, "pages"):
         pass
     _remove_others(run, pages)
     outputs = [name for page in pages for name in (page.photo, page.truth)]

@@ -1,22 +1,25 @@
 """Looks for the mildest digital transforms that undo each working attack, and sums them up as survival curves."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
+from pipeline import engine
 from pipeline.core.errors import BadInput
-from pipeline.engine import Context
+from pipeline.engine import Context, Shared
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier
 from pipeline.records import Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, content_hash, json_bytes
 from pipeline.store.artefacts import PAIRS, PREDICTIONS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS
 from pipeline.store.stage import Outcome
-from pipeline.transforms.thresholds import Direction, Found, Subject, directions_of, find_thresholds
+from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Found, Subject, directions_of, find_thresholds
 
 
 def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -112,11 +115,32 @@ def _searched(
     if not todo or not directions:
         yield from ((pair, []) for pair in todo)
         return
-    classifier = load_classifier(experiment.resolved_model(), context.device)
-    subjects = (_subject(run, pair, hashes[pair.pair_id]) for pair in todo)
-    searched = find_thresholds(subjects, directions, classifier.predict, experiment.seed)
-    for place, result in context.progress(searched, len(todo), "images"):
-        yield todo[place], result
+    model = experiment.resolved_model(), context.device
+    classifier = load_classifier(*model)
+    search = partial(_search, run=run, hashes=hashes, directions=directions, seed=experiment.seed)
+    if context.workers <= 1:  # one stream, in which an image follows as soon as one is finished
+        for place, result in context.progress(search(todo, classifier), len(todo), "images"):
+            yield todo[place], result
+        return
+    groups = [todo[start : start + IMAGES_AT_ONCE] for start in range(0, len(todo), IMAGES_AT_ONCE)]
+    searched = engine.map(
+        partial(_listed, search), groups, context, "groups of images", Shared(load_classifier, model, classifier)
+    )
+    for group, results in searched:
+        yield from ((group[place], result) for place, result in results)
+
+
+def _search(
+    pairs: Sequence[Pair], classifier: Classifier, run: Run, hashes: dict[str, str], directions: Sequence[Direction], seed: int
+) -> Iterator[tuple[int, list[Found]]]:
+    subjects = (_subject(run, pair, hashes[pair.pair_id]) for pair in pairs)
+    return find_thresholds(subjects, directions, classifier.predict, seed)
+
+
+def _listed(
+    search: Callable[..., Iterator[tuple[int, list[Found]]]], pairs: Sequence[Pair], classifier: Classifier
+) -> list[tuple[int, list[Found]]]:
+    return list(search(pairs, classifier))
 
 
 def _subject(run: Run, pair: Pair, sha256: str) -> Subject:

@@ -3,7 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from pipeline.engine import Context, map_items
+from pipeline import engine
+from pipeline.engine import Context
 from pipeline.images import pixels_sha256, png_bytes, read_png
 from pipeline.settings import Experiment
 from pipeline.store import Run, content_hash, json_bytes
@@ -29,7 +30,7 @@ def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
     }
     kept = {source: items.get_json(keys[source]) for source in sources}
     todo = [source for source in sources if kept[source] is None or saved_in]
-    for source, hashes in zip(todo, map_items(work, todo, context, "files"), strict=True):
+    for source, hashes in engine.map(work, todo, context, "files"):
         kept[source] = hashes
         items.put(keys[source], json_bytes(hashes))
     views = [
