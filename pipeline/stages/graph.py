@@ -66,7 +66,8 @@ def check_done(name: str, experiment: Experiment, run: Run) -> None:
     """Raises WrongUse where a stage is not done, for commands beside the flow that read what it made."""
     state = Look(STAGES, experiment, run).state(name)
     if state.state != DONE:
-        raise WrongUse(f'Run "{run.name}": {_told(state)}.', f"Type: inkproof run {experiment.words}")
+        why = f" ({state.reason})" if state.reason else ""
+        raise WrongUse(f'Run "{run.name}": {name} is {state.state}{why}.', f"Type: inkproof run {experiment.words}")
 
 
 def run_all(
