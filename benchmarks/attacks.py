@@ -20,13 +20,14 @@ from bench_networks import NETWORKS, Bench
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from pipeline.attacks import ATTACKS, attack_named
+from pipeline.attacks import attack_named
 from pipeline.attacks.adapters import library_and_class
 from pipeline.attacks.adapters.contract import Task
 from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.core.errors import InkproofError, Unavailable
 from pipeline.images import to_model
+from pipeline.specs.attacks import ATTACKS
 
 Logits = Callable[[torch.Tensor], torch.Tensor]
 

@@ -9,14 +9,14 @@ import resource
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 from stress_set import IMAGE_MM, Condition, conditions, make_photo, printed_page
 
-from pipeline.engine import Context, map_items
+from pipeline import engine
+from pipeline.engine import Context
 from pipeline.physical.fiducials import decode_payload, decoders
 from pipeline.physical.geometry import homography_from_points
 from pipeline.physical.page_map import PageMap
@@ -167,9 +167,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     todo = [one for one in conditions() if not options.set or one.name in options.set]
-    by_set: dict[str, list[Outcome]] = defaultdict(list)
+    by_set: dict[str, list[Outcome]] = {one.name: [] for one in todo}
     started = time.monotonic()
-    for outcome in map_items(measure, todo, Context(workers=options.workers), "photos"):
+    for _, outcome in engine.map(measure, todo, Context(workers=options.workers), "photos"):
         by_set[outcome.name].append(outcome)
     print("pages found; codes read by zxing-cpp and pyzbar alone; registration in px of 299 px images of 60 mm")
     print(

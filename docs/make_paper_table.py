@@ -3,18 +3,17 @@
 import sys
 from pathlib import Path
 
-from pipeline.records import PHOTO, SOURCE, AccuracyRow, RateRow
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, published_rates
-from pipeline.store import Run, read_json, record_from
-
-METHODS = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
+from pipeline.records import PHOTO, SOURCE, Rate
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import COUNTED
+from pipeline.studies.kurakin2016.published import METHOD_TITLES, PAPER_TABLE_1, PAPER_TABLE_2, published_rates
 
 
 def main(run_name: str, workspace: str = ".") -> None:
     """Destruction rates with counts and intervals, clean accuracy lost, each beside what the paper printed."""
-    read = read_json(Run(Path(workspace), run_name).reports / "rates.json")
-    rates = [record_from(RateRow, row) for row in read["destruction_rates"] if row["transform"] == PHOTO]
-    accuracies = [record_from(AccuracyRow, row) for row in read["accuracies"]]
+    read = COUNTED.read(Run(Path(workspace), run_name))
+    rates = [record_from(Rate, row) for row in read["destruction_rates"] if row["transform"] == PHOTO]
+    accuracies = [record_from(Rate, row) for row in read["accuracies"]]
     published = {row[:4]: row[4] for row in published_rates()}
     print("| case | method | ε | destroyed, top-1 | paper | destroyed, top-5 | paper | clean top-1 lost | paper |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -23,24 +22,24 @@ def main(run_name: str, workspace: str = ".") -> None:
             key = (row.case, row.attack, row.epsilon_8bit)
             five = next(r for r in rates if (r.case, r.attack, r.epsilon_8bit, r.top_k) == (*key, 5))
             lost = clean(accuracies, key, SOURCE) - clean(accuracies, key, PHOTO)
-            cells = [row.case, METHODS[row.attack], str(row.epsilon_8bit)]
+            cells = [row.case, METHOD_TITLES[row.attack], str(row.epsilon_8bit)]
             for found in (row, five):
                 cells += [told(found), f"{100 * published[(*key, found.top_k)]:.1f}"]
             print("| " + " | ".join([*cells, f"{100 * lost:.1f}", paper_loss(key)]) + " |")
 
 
-def told(row: RateRow) -> str:
+def told(row: Rate) -> str:
     """Returns a rate in per cent with its counts and 95 % interval."""
-    if row.destruction_rate is None:
+    if row.rate is None:
         return "n/a"
-    return f"{100 * row.destruction_rate:.1f} ({row.n_hit}/{row.n_eligible}; {100 * row.low:.0f}–{100 * row.high:.0f})"
+    return f"{100 * row.rate:.1f} ({row.n_hit}/{row.n_eligible}; {100 * row.low:.0f}–{100 * row.high:.0f})"
 
 
-def clean(accuracies: list[AccuracyRow], key: tuple[str, str, int], transform: str) -> float:
+def clean(accuracies: list[Rate], key: tuple[str, str, int], transform: str) -> float:
     """Returns the share of a cell's clean images that are classified right, top-1."""
     wanted = (*key, "clean", transform, 1)
     row = next(r for r in accuracies if (r.case, r.attack, r.epsilon_8bit, r.variant, r.transform, r.top_k) == wanted)
-    return row.accuracy
+    return row.rate
 
 
 def paper_loss(key: tuple[str, str, int]) -> str:

@@ -17,7 +17,8 @@ from pipeline.physical.simulator import load_profile
 from pipeline.physical.simulator.channel import Channel
 from pipeline.records import Pair
 from pipeline.settings.reading import load_experiment
-from pipeline.store import Run, read_layout, read_table
+from pipeline.store import Run
+from pipeline.store.artefacts import LAYOUT, PAIRS
 
 STILL, N_AT_ONCE = (0.0, 0.0), 16
 # What each row leaves out; all rows but the first print the mean tone in place of the halftone's dots, which is ten times faster.
@@ -53,10 +54,8 @@ def main(run_name: str, workspace: str = ".", epsilon: str = "16") -> None:
     experiment = load_experiment(run.experiment)
     classifier = load_classifier(experiment.resolved_model())
     profile = load_profile(experiment.photograph.profile)
-    image_mm = read_layout(run).placements[0].width_mm
-    pairs = [
-        p for p in read_table(run.printouts / "pairs.parquet", Pair) if "average" in p.cases and p.epsilon_8bit == int(epsilon)
-    ]
+    image_mm = LAYOUT.read(run).placements[0].width_mm
+    pairs = [p for p in PAIRS.read(run) if "average" in p.cases and p.epsilon_8bit == int(epsilon)]
     clean = {p.image_id: (p.clean_path, p.true_label) for p in pairs}
     attacks = list(dict.fromkeys(p.attack for p in pairs))
     on_file = dict(judged(run, classifier, [p.adversarial_path for p in pairs], labels(pairs), None))

@@ -7,8 +7,9 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.images import read_image, read_png
-from pipeline.records import Pair, Prediction, View
-from pipeline.store import Run, read_json, read_table
+from pipeline.records import Pair
+from pipeline.store import Run
+from pipeline.store.artefacts import OVERLAYS, PAIRS, PREDICTIONS, SELECTION, VIEWS
 
 ROOT = Path(__file__).parents[1]
 TILE_PX, PAGE_PX, GAP_PX, CAPTION_PX = 300, 214, 34, 62
@@ -19,10 +20,10 @@ ATTACK = "bim"
 def main() -> None:
     """Takes the first pair of the attack whose adversarial photo still fools the model."""
     run = Run(ROOT, "sample")
-    names = read_json(run.printouts / "selection.json")["class_names"]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    views = read_table(run.reports / "views.parquet", View)
-    pairs = [pair for pair in read_table(run.printouts / "pairs.parquet", Pair) if pair.attack == ATTACK]
+    names = SELECTION.read(run)["class_names"]
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
+    views = VIEWS.read(run)
+    pairs = [pair for pair in PAIRS.read(run) if pair.attack == ATTACK]
     photo = {(view.pair_id, view.variant): view for view in views if view.transform == "photo"}
 
     def fooled(pair: Pair) -> bool:
@@ -30,7 +31,7 @@ def main() -> None:
 
     pair = next(pair for pair in pairs if fooled(pair))
     clean, adversarial = photo[pair.pair_id, "clean"], photo[pair.pair_id, "adversarial"]
-    overlay = next(path for path in sorted(run.overlays.glob("*.jpg")) if path.stem.endswith(clean.capture_id[:6]))
+    overlay = next(path for path in sorted(OVERLAYS.path(run).glob("*.jpg")) if path.stem.endswith(clean.capture_id[:6]))
     tiles = [
         (read_png(run.printouts / pair.clean_path), TILE_PX, "clean file", predictions[f"clean/{pair.image_id}/source"]),
         (read_png(run.printouts / pair.adversarial_path), TILE_PX, f"adversarial file, ε = {pair.epsilon_8bit}",

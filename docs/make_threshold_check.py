@@ -13,10 +13,10 @@ import numpy as np
 
 from pipeline.images import read_png
 from pipeline.models import load_classifier
-from pipeline.records import Pair, ThresholdRow
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.thresholds import searched_directions
-from pipeline.store import Run, read_table
+from pipeline.store import Run
+from pipeline.store.artefacts import PAIRS, THRESHOLDS
 from pipeline.transforms.thresholds import Subject, transformed
 
 
@@ -26,9 +26,9 @@ def main(file: str, n_images: int) -> None:
     run = Run(Path(file).resolve().parent, experiment.name)
     directions = searched_directions(experiment.thresholds)
     classifier = load_classifier(experiment.resolved_model(), "cpu")
-    pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
+    pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
     found: dict[str, dict[tuple[str, str], float | None]] = defaultdict(dict)
-    for row in read_table(run.reports / "thresholds.parquet", ThresholdRow):
+    for row in THRESHOLDS.read(run):
         found[row.pair_id][row.transform, row.direction] = row.threshold
     tallies: dict[tuple[str, str], list[int]] = {(d.transform, d.name): [] for d in directions}
     for pair_id in islice(found, n_images):

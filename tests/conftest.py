@@ -1,9 +1,17 @@
-"""Where the tests find real photographs and weights, which are not part of the project."""
+"""What tests share: where real photographs and weights lie, one small experiment, and one finished run of it."""
 
+import fcntl
 import os
 from pathlib import Path
 
-import pytest
+# Test processes share the cores; several threads in each would only wait for each other. Before torch is imported.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import cv2  # noqa: E402
+import pytest  # noqa: E402
+
+cv2.setNumThreads(1)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +45,9 @@ epsilons_8bit = [8]
 [layout]
 pairs_per_page = 6
 
+[photograph]
+profile = "office-phone-3mp"
+
 [transforms]
 blur = [0.5, 2]
 noise = [10]
@@ -54,15 +65,25 @@ def small_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workspace of one whole run of the small experiment, for tests that only read it."""
+    """The workspace of one whole run of the small experiment, for tests that only read it; test processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    workspace = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    workspace.mkdir(exist_ok=True)
+    with (workspace / ".being-made").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (workspace / ".is-made").exists():
+            _run_whole(workspace)
+            (workspace / ".is-made").touch()
+    return workspace
+
+
+def _run_whole(workspace: Path) -> None:
     from pipeline.engine import Context
     from pipeline.settings.reading import load_experiment
     from pipeline.stages.graph import run_all
     from pipeline.store import Run
 
-    workspace = tmp_path_factory.mktemp("finished")
     (workspace / "small.toml").write_text(SMALL, encoding="utf-8")
     experiment = load_experiment(workspace / "small.toml")
     states = list(run_all(experiment, Run(workspace, "small"), Context()))
     assert [state.state for state in states] == ["done"] * len(states)
-    return workspace

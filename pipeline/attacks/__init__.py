@@ -1,121 +1,54 @@
-"""Attacks by name: each is one class in one file, listed here, and imported only when it is used."""
+"""Attacks, each a class in a file of its family; what they say of themselves is in `specs`, and here they are made by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.attacks import options as of
-from pipeline.core.errors import InkproofError, WrongUse, near_match
-from pipeline.settings import WITHOUT_EPSILON
+from pipeline.attacks.targets import check_target
+from pipeline.core.errors import WrongUse, placed
+from pipeline.core.registry import load
+from pipeline.specs.attack_spec import OPTIONAL, AttackSpec
+from pipeline.specs.attacks import ATTACKS, LIBRARIES
 
-
-@dataclass(frozen=True)
-class Entry:
-    """Where an attack's class is, one line for a person, and the record of its options, if it has any."""
-
-    target: str
-    summary: str
-    options: type | None = None
+if TYPE_CHECKING:
+    from pipeline.attacks.attack import Attack
 
 
-ATTACKS = {
-    "fgsm": Entry(
-        "pipeline.attacks.gradient_sign:FastGradientSign",
-        "fast gradient sign, one step of size epsilon (the paper's fast)",
-        of.FastOptions,
-    ),
-    "bim": Entry(
-        "pipeline.attacks.gradient_sign:BasicIterative",
-        "basic iterative: many steps of one grey level inside the epsilon ball",
-        of.IterativeOptions,
-    ),
-    "illc": Entry(
-        "pipeline.attacks.gradient_sign:LeastLikelyClass", "iterative toward the least likely class of the clean image"
-    ),
-    "mi-fgsm": Entry(
-        "pipeline.attacks.gradient_sign:MomentumIterative", "iterative with momentum on the gradient", of.MomentumOptions
-    ),
-    "pgd": Entry(
-        "pipeline.attacks.projected:ProjectedGradient",
-        "projected gradient descent from a random start, with restarts, in the L-infinity or L2 ball",
-        of.ProjectedOptions,
-    ),
-    "cw-l2": Entry(
-        "pipeline.attacks.carlini_l2:CarliniL2",
-        "Carlini and Wagner: the smallest L2 distance that fools",
-        of.CarliniL2Options,
-    ),
-    "cw-l0": Entry(
-        "pipeline.attacks.carlini_l0:CarliniL0",
-        "Carlini and Wagner: as few changed pixels as fool",
-        of.CarliniL0Options,
-    ),
-    "cw-linf": Entry(
-        "pipeline.attacks.carlini_linf:CarliniLinf",
-        "Carlini and Wagner: the smallest largest change that fools",
-        of.CarliniLinfOptions,
-    ),
-    "deepfool": Entry(
-        "pipeline.attacks.deepfool:DeepFool", "step by step over the nearest decision boundary", of.DeepFoolOptions
-    ),
-    "jsma": Entry("pipeline.attacks.saliency:Saliency", "few values, each changed much, toward a target", of.SaliencyOptions),
-    "lbfgs": Entry(
-        "pipeline.attacks.szegedy:Szegedy", "box-constrained L-BFGS on distance and loss, toward a target", of.SzegedyOptions
-    ),
-    "eot": Entry(
-        "pipeline.attacks.expectation:ExpectationOverTransformation",
-        "iterative through simulated print and camera, or digital transforms, in the mean of many draws",
-        of.ExpectationOptions,
-    ),
-    "patch": Entry(
-        "pipeline.attacks.patch:AdversarialPatch",
-        "one printable patch that leads every image it lies in to one class (Brown et al.)",
-        of.PatchOptions,
-    ),
-}
-
-
-# Other attack libraries, each an extra of its own name, with one attack for an example; `adapters` knows how to use them.
-LIBRARIES = {"foolbox": "LinfPGD", "torchattacks": "PGD", "art": "ProjectedGradientDescent"}
-
-
-def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None = None):
-    """Returns a new attack.
+def attack_spec(name: str, where: str = "", options: Mapping[str, Any] | None = None) -> AttackSpec:
+    """Returns what an attack is with these options.
 
     Args:
-        name: a key of ATTACKS, or another library's attack, such as "foolbox:LinfPGD".
+        name: one of ATTACKS, or another library's attack, such as "foolbox:LinfPGD".
         where: the place that asks, for the message.
-        options: values that differ from the defaults of the attack's options, checked already.
+        options: values that differ from the defaults of the attack's options, each within its limits.
 
     Raises:
-        WrongUse: there is no attack of this name, or it has no options.
-        Unavailable: it is of a library that is not installed.
+        WrongUse: there is no attack of this name, it has no options, or they contradict each other.
+        Unavailable: it is of a package or library that is not installed, or cannot be loaded.
     """
-    if is_adapted(name):
-        return _adapted(name, where, options)
-    if name not in ATTACKS:
-        raise WrongUse(f'{where + ": " if where else ""}unknown attack "{name}".', near_match(name, ATTACKS))
-    entry = ATTACKS[name]
-    if options and entry.options is None:
-        raise WrongUse(f'{where + ": " if where else ""}attack "{name}" has no options.')
-    module, _, attribute = entry.target.partition(":")
-    make = getattr(import_module(module), attribute)
-    return make(entry.options(**options or {})) if entry.options else make()
+    with placed(where):
+        if is_adapted(name):
+            from pipeline.attacks.adapters import adapted
+
+            return adapted(name, options).spec
+        spec = ATTACKS.find(name)
+        checked_options(spec, options)
+        return spec.told(options or {})
 
 
-def takes_epsilons(name: str, options: Mapping[str, Any] | None = None) -> bool:
-    """Returns whether an attack has a budget; the others look for the smallest change, and their epsilon is NO_EPSILON."""
-    return _adapted(name, "", options).family.takes_epsilon if is_adapted(name) else name not in WITHOUT_EPSILON
+def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None = None) -> "Attack":
+    """Returns a new attack; arguments and errors are those of `attack_spec`."""
+    with placed(where):
+        if is_adapted(name):
+            from pipeline.attacks.adapters import adapted
+
+            return adapted(name, options)
+        spec = ATTACKS.find(name)
+        return load(spec.make)(checked_options(spec, options))
 
 
-def available_attacks() -> list[tuple[str, str]]:
+def attacks_listed() -> list[tuple[str, str]]:
     """Returns (name, one line) of every attack, and of every other library under the pattern of its attacks' names."""
-    own = [(name, entry.summary) for name, entry in ATTACKS.items()]
-    others = [
-        (f"{name}:NAME", f"any attack of {name}, e.g. {name}:{example} (extra: {name})") for name, example in LIBRARIES.items()
-    ]
-    return [*own, *others]
+    return [*ATTACKS.listed(), *LIBRARIES.listed()]
 
 
 def is_adapted(name: str) -> bool:
@@ -123,10 +56,19 @@ def is_adapted(name: str) -> bool:
     return ":" in name
 
 
-def _adapted(name: str, where: str, options: Mapping[str, Any] | None):
-    from pipeline.attacks.adapters import adapted
+def checked_options(spec: AttackSpec, options: Mapping[str, Any] | None) -> Any:
+    """Returns the record of an attack's options, None where it has none; what it is made of is not imported.
 
-    try:
-        return adapted(name, options)
-    except InkproofError as error:
-        raise type(error)(f"{where}: {error.message}" if where else error.message, error.hint) from error
+    Raises:
+        WrongUse: it has no options, or they contradict each other.
+    """
+    if not spec.options:
+        if options:
+            raise WrongUse(f'attack "{spec.name}" has no options.', "Leave options out.")
+        return None
+    record = load(spec.options)(**options or {})
+    if spec.accepts_targets and options and "target" in options:
+        check_target(options["target"], spec.name, may_be_away=spec.targets == OPTIONAL)
+    if spec.check:
+        load(spec.check)(record)
+    return record

@@ -1,8 +1,8 @@
 """What an attack is: a method that turns a batch of 8-bit images into 8-bit images, one batch for each epsilon."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,14 @@ class Differentiable(Protocol):
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns (N, n_classes) scores of float32 (N, 3, H, W) images in [0, 1]."""
+
+
+@runtime_checkable
+class Hastened(Protocol):
+    """A network that has a faster form of itself for attacks."""
+
+    def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Returns what gives the logits, or nearly those, faster than `logits` does."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,17 @@ class Perturbed:
 
 
 class Attack(Protocol):
-    """An attack with its parameters; it keeps no state between calls.
+    """An attack with its parameters; it keeps no state between calls. What it is, its `AttackSpec` says.
 
-    One with options also has `identity`: a plain value with everything that its result depends on besides image, label,
-    epsilon and network. One that gains nothing from many images at once has `batch_size`, so that each is kept when it is made.
+    Attributes:
+        targeted: whether it leads to a class of its own choice where it is given none.
     """
 
-    name: str
     targeted: bool
-    accepts_targets: bool
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain values: everything that its result depends on besides image, label, epsilon and network."""
 
     def perturb(
         self,
@@ -70,3 +80,24 @@ class Attack(Protocol):
         Raises:
             ValueError: targets are given to an attack that does not accept them.
         """
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """An attack that learns one picture from images of its own before it meets any other."""
+
+    @property
+    def training_images(self) -> tuple[str, int]:
+        """The folder that they come from, "" for the experiment's own data set, and how many are wanted."""
+
+    def prepare(self, images: np.ndarray) -> None:
+        """Takes the images to learn from, uint8 (n, H, W, 3) at the model's input size; they become part of `identity`."""
+
+    def learn(self, classifier: Differentiable, image_px: tuple[int, int]) -> tuple[np.ndarray, int]:
+        """Returns what is learnt for images of (H, W): a picture, uint8 (P, P, 3), and the class that it leads to."""
+
+    def use(self, picture: np.ndarray, target: int) -> None:
+        """Takes what was learnt before, as `learn` returned it."""
+
+    def picture(self, side_px: int) -> np.ndarray:
+        """Returns what it learnt as a picture to print alone, uint8 (side_px, side_px, 3)."""

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.attacks import attack_named
+from pipeline.attacks import attack_named, attack_spec
+from pipeline.attacks.attack import Trainable
 from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import Dataset, open_dataset
 from pipeline.engine import Context
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.models.classifier import Classifier
-from pipeline.records import Candidate
+from pipeline.records import N_LABELS, Candidate
 from pipeline.settings import AttackSettings, Experiment
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
-TOP = 5
 # built-in signs come with their classes in turn
 _N_CLASSES_IN_TURN = 32
 
@@ -124,7 +124,8 @@ class Crafter:
     ) -> None:
         self._classifier, self._items, self._context, self._training = classifier, items, context, training
         self._has_learnt: set[str] = set()
-        self._names = {found.key: found.name for found in attacks}
+        attacks = list(attacks)
+        self._specs = {found.key: attack_spec(found.name, options=found.options) for found in attacks}
         self._attacks = {found.key: attack_named(found.name, options=found.options) for found in attacks}
 
     def craft(
@@ -144,7 +145,7 @@ class Crafter:
                 missing.append((candidate, pixels))
             else:
                 found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
-        size = getattr(attack, "batch_size", BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
+        size = self._specs[attack_key].batch_size or (BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         starts = range(0, len(missing), size)
         for start in self._context.progress(starts, len(starts), label or attack_key):
             batch = missing[start : start + size]
@@ -164,16 +165,16 @@ class Crafter:
         """Returns the picture, uint8 (side_px, side_px, 3), that an attack learnt to put into images, None for all others."""
         self._learn(attack_key)
         attack = self._attacks[attack_key]
-        return attack.picture(side_px) if hasattr(attack, "learn") else None
+        return attack.picture(side_px) if isinstance(attack, Trainable) else None
 
     def _learn(self, attack_key: str) -> None:
         """Has an attack learn what it has to before it meets an image: once, and kept like any other result."""
         attack = self._attacks[attack_key]
-        if attack_key in self._has_learnt or not hasattr(attack, "learn"):
+        if attack_key in self._has_learnt or not isinstance(attack, Trainable):
             return
         if self._training is not None:
             attack.prepare(self._training(*attack.training_images))
-        key = content_hash([self._names[attack_key], "learnt", self._classifier.fingerprint, attack.identity])
+        key = content_hash([self._specs[attack_key].name, "learnt", self._classifier.fingerprint, attack.identity])
         kept, png = self._items.get_json(key), self._items.get(key, ".png")
         if kept is None or png is None:
             for _ in self._context.progress(range(1), 1, f"{attack_key}: training"):
@@ -195,9 +196,8 @@ class Crafter:
         self._items.put(key, json_bytes({name: value for name, value in asdict(crafted).items() if name != "png"}))
 
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
-        identity = [self._names[attack], epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint]
-        options = getattr(self._attacks[attack], "identity", None)
-        return content_hash(identity if options is None else [*identity, options])
+        name, identity = self._specs[attack].name, self._attacks[attack].identity
+        return content_hash([name, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint, identity])
 
 
 def training_images(experiment: Experiment, classifier: Classifier, folder: str, n_images: int) -> np.ndarray:
@@ -236,5 +236,5 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
 
 def top_predictions(probabilities: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Returns the five likeliest labels and their probabilities, best first; ties go to the lower label."""
-    order = np.argsort(-probabilities, kind="stable")[:TOP]
+    order = np.argsort(-probabilities, kind="stable")[:N_LABELS]
     return tuple(int(label) for label in order), tuple(float(probabilities[label]) for label in order)

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.lattice import Settled, settle
-from pipeline.attacks.minimum_norm import MinimumNormAttack, Problem, each, sums
-from pipeline.attacks.network import Pass, margin
+from pipeline.attacks.frame import MinimumNormAttack
+from pipeline.attacks.lattice import Settled
+from pipeline.attacks.network import Pass
 from pipeline.attacks.options import DeepFoolOptions
+from pipeline.attacks.problem import Problem, each, sums
 
 # A step goes this much farther than the plane: beside a boundary steps would else become nothing (1e-4 on [0, 1], as authors do).
 _BEYOND_8BIT = 255e-4
@@ -27,16 +28,12 @@ class DeepFool(MinimumNormAttack):
     """
 
     name = "deepfool"
+    options_kind = DeepFoolOptions
 
-    def __init__(self, options: DeepFoolOptions | None = None) -> None:
-        super().__init__(options or DeepFoolOptions())
-
-    def search(self, problem: Problem, images: np.ndarray) -> Settled:
+    def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: where the steps lead, on the lattice."""
         pixels, fools = walked(problem, self._options)
-        network, aims = problem.network, problem.aims
-        norm, n_refinements = self._options.norm, _N_REFINEMENTS
-        return settle(network, problem.clean, pixels, fools, problem.labels, aims, norm, n_refinements=n_refinements)
+        return problem.settle(pixels, fools, self._options.norm, n_refinements=_N_REFINEMENTS)
 
 
 def walked(problem: Problem, options: DeepFoolOptions) -> tuple[Tensor, Tensor]:
@@ -68,9 +65,7 @@ class _Walk:
 
     def look(self, one: Pass, places: Tensor) -> None:
         """Notes which of these images (m,) fool."""
-        aims = None if self._problem.aims is None else self._problem.aims[places]
-        value = margin(self._problem.labels[places], aims)(one.logits, torch.arange(len(places), device=places.device))
-        self.fools[places] = self.is_over[places] = value > 0
+        self.fools[places] = self.is_over[places] = self._problem.goal(one.logits, places) > 0
 
     def move(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
         """Moves those of these images (m,) that do not fool to the nearest plane. Whether any has more to ask is a host's look.

@@ -1,12 +1,13 @@
 """The network as an attack sees it: batches of a few fixed sizes, gradients of the input alone, and every pass counted."""
 
+import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.attack import Differentiable
+from pipeline.attacks.attack import Differentiable, Hastened
 
 # Kernels are chosen by the shape of a batch. An image gets the same bits in batches of 4, 8 and 16 (seen with ResNet-18 and
 # MobileNetV2 on one and two cores; not with 1, 2, 3, 5 or 7), so images may leave a batch without changing their neighbours.
@@ -19,21 +20,27 @@ class Network:
     """One attack's view of the classifier.
 
     Pixels are float32 (n, 3, H, W) in 0 to 255. `rows` says which of the call's images they are: integers (n,), by which passes
-    are counted in `n_forward` and `n_backward`, each int64 (n_images,); the copies that fill up a batch are not counted.
+    are counted in `n_forward` and `n_backward`, each int64 (n_images,); the copies that fill up a batch are not counted. `ask`
+    gives the logits of images in [0, 1] and counts nothing.
     """
 
     def __init__(self, classifier: Differentiable, n_images: int) -> None:
-        make = getattr(classifier, "for_attacks", None)
-        self._logits = make() if make else classifier.logits
+        self.ask = classifier.for_attacks() if isinstance(classifier, Hastened) else classifier.logits
         self.device = classifier.device
         self.n_forward, self.n_backward = np.zeros(n_images, np.int64), np.zeros(n_images, np.int64)
         self._sizes = SIZES.get(self.device.type, SIZES["cuda"])
+
+    def fork(self) -> "Network":
+        """Returns the same network with counts of its own that go on from these."""
+        other = copy.copy(self)
+        other.n_forward, other.n_backward = self.n_forward.copy(), self.n_backward.copy()
+        return other
 
     def logits(self, pixels: Tensor, rows: np.ndarray | None = None) -> Tensor:
         """Returns (n, n_classes) logits, without gradient."""
         _count(self.n_forward, rows, 1)
         with torch.no_grad():
-            parts = [self._logits(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))]
+            parts = [self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))]
         return _joined(parts)
 
     def gradient(self, pixels: Tensor, objective: Objective, rows: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
@@ -48,33 +55,10 @@ class Network:
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
                 inputs = (_taken(pixels, index, n) / 255).requires_grad_()
-                found = self._logits(inputs)
+                found = self.ask(inputs)
                 (gradient,) = torch.autograd.grad(objective(found, index).sum(), inputs)
             logits.append(found.detach()[:n])
             gradients.append(gradient[:n])
-        return _joined(logits), _joined(gradients).div_(255)
-
-    def gradients(
-        self, pixels: Tensor, objectives: Objective, n_objectives: int, rows: np.ndarray | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the logits and the gradients (n, n_objectives, 3, H, W) of several objectives: one forward, several backward.
-
-        Args:
-            objectives: as in `gradient`, but gives (m, n_objectives) values.
-        """
-        _count(self.n_forward, rows, 1)
-        _count(self.n_backward, rows, n_objectives)
-        logits, gradients = [], []
-        for index, n in self._batches(len(pixels)):
-            with torch.enable_grad():
-                inputs = (_taken(pixels, index, n) / 255).requires_grad_()
-                found = self._logits(inputs)
-                values = objectives(found, index).sum(dim=0)
-                each = [
-                    torch.autograd.grad(values[k], inputs, retain_graph=k + 1 < n_objectives)[0][:n] for k in range(n_objectives)
-                ]
-            logits.append(found.detach()[:n])
-            gradients.append(torch.stack(each, dim=1))
         return _joined(logits), _joined(gradients).div_(255)
 
     def passes(self, pixels: Tensor, rows: np.ndarray | None = None) -> Iterator["Pass"]:
@@ -86,7 +70,7 @@ class Network:
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
                 inputs = (_taken(pixels, index, n) / 255).requires_grad_()
-                yield Pass(index, n, inputs, self._logits(inputs))
+                yield Pass(index, n, inputs, self.ask(inputs))
 
     def _batches(self, n: int) -> Iterator[tuple[Tensor, int]]:
         """Yields the places of each batch, filled up with its last one, and how many of them are real."""

@@ -1,263 +1,218 @@
 """What an attack can be told beside its epsilons: one frozen record for each attack that has options."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pipeline.settings import setting
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from pipeline.settings import TABLE, Ends, setting
+
+_Share = Annotated[float, Field(ge=0.02, le=1)]
 _TARGET_DOC = (
     'Where it leads: "" away from the true class; "least-likely" or "second" (likeliest wrong) class of the clean image; '
     '"random" wrong class; "next" to the true one; or a class number in quotes.'
 )
 
 
-def _target(default: str = "") -> Any:
-    return setting(default, _TARGET_DOC if not default else _TARGET_DOC.replace('"" away from the true class; ', ""))
+_OTHER_CLASS_DOC = _TARGET_DOC.replace('"" away from the true class; ', "")
 
 
-def _seed() -> Any:
-    return setting(0, "Seed of its random draws.", minimum=0)
+@dataclass(frozen=True, config=TABLE)
+class Aimed:
+    """What nearly every attack can be told."""
+
+    target: str = setting("", _TARGET_DOC)
+    seed: int = setting(0, "Seed of its random draws.", ge=0)
 
 
-@dataclass(frozen=True)
-class FastOptions:
+@dataclass(frozen=True, config=TABLE)
+class FastOptions(Aimed):
     """Options of `fgsm`."""
 
-    target: str = _target()
-    seed: int = _seed()
 
-
-@dataclass(frozen=True)
-class IterativeOptions:
+@dataclass(frozen=True, config=TABLE)
+class IterativeOptions(Aimed):
     """Options of `bim`."""
 
-    n_steps: int = setting(0, "Steps (0: the paper's min(ε + 4, 1.25 ε), rounded up).", minimum=0, maximum=100_000)
-    target: str = _target()
-    seed: int = _seed()
+    n_steps: int = setting(0, "Steps (0: min(ε + 4, 1.25 ε), rounded up).", ge=0, le=100_000)
 
 
-@dataclass(frozen=True)
-class MomentumOptions:
+@dataclass(frozen=True, config=TABLE)
+class MomentumOptions(Aimed):
     """Options of `mi-fgsm`."""
 
-    n_steps: int = setting(10, "Steps, each of ε / steps.", minimum=1, maximum=100_000)
-    decay: float = setting(1.0, "Decay factor μ of the accumulated gradient.", minimum=0, maximum=10)
-    target: str = _target()
-    seed: int = _seed()
+    n_steps: int = setting(10, "Steps, each of ε / steps.", ge=1, le=100_000)
+    decay: float = setting(1.0, "Decay factor μ of the accumulated gradient.", ge=0, le=10)
 
 
-@dataclass(frozen=True)
-class ProjectedOptions:
+@dataclass(frozen=True, config=TABLE)
+class ProjectedOptions(Aimed):
     """Options of `pgd`."""
 
-    norm: str = setting(
-        "linf",
-        '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.',
-        choices=("linf", "l2"),
+    norm: Literal["linf", "l2"] = setting(
+        "linf", '"linf": ε is the largest change of a pixel; "l2": ε is the root mean square change over all pixels and channels.'
     )
-    n_steps: int = setting(40, "Steps.", minimum=1, maximum=100_000)
-    step_8bit: float = setting(0.0, "Length of a step, as ε is counted (0: 2.5 ε / steps).", minimum=0, maximum=255, unit="8-bit")
-    n_restarts: int = setting(1, "Starts; an image that is fooled does not start again.", minimum=1, maximum=1000)
+    n_steps: int = setting(40, "Steps.", ge=1, le=100_000)
+    step_8bit: float = setting(0.0, "Length of a step, as ε is counted (0: 2.5 ε / steps).", ge=0, le=255, unit="8-bit")
+    n_restarts: int = setting(1, "Starts; an image that is fooled does not start again.", ge=1, le=1000)
     random_start: bool = setting(True, "Start at a random place in the ball instead of at the clean image.")
     stop_early: bool = setting(False, "Stop an image as soon as its rounded self fools (printing gains from going on).")
-    target: str = _target()
-    seed: int = _seed()
 
 
-@dataclass(frozen=True)
-class ExpectationOptions:
+@dataclass(frozen=True, config=TABLE)
+class ExpectationOptions(Aimed):
     """Options of `eot`."""
 
     profile: str = setting(
         "office-phone", "Simulated printer and camera that it expects: a name (see `inkproof list profiles`) or a .toml file."
     )
-    over: str = setting(
+    over: Literal["camera", "transforms", "both"] = setting(
         "camera",
         'What it expects: "camera" print and photograph, "transforms" digital transforms, "both" the one after the other.',
-        choices=("camera", "transforms", "both"),
     )
-    transforms: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={"doc": "Lowest and highest value of each digital transform, as { blur = [0.4, 2], jpeg = [30, 95] }."},
+    transforms: dict[str, Any] = setting(
+        dict, "Lowest and highest value of each digital transform, as { blur = [0.4, 2], jpeg = [30, 95] }."
     )
-    n_steps: int = setting(40, "Steps.", minimum=1, maximum=10_000)
-    n_samples: int = setting(
-        4, "Draws of photographs or transforms that each step's gradient is the mean of.", minimum=1, maximum=1000
-    )
-    step_8bit: int = setting(1, "Length of a step.", minimum=1, maximum=255, unit="8-bit")
-    target: str = _target()
-    image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=200, unit="mm")
-    seed: int = setting(0, "Seed of its draws.", minimum=0)
+    n_steps: int = setting(40, "Steps.", ge=1, le=10_000)
+    n_samples: int = setting(4, "Draws of photographs or transforms that each step's gradient is the mean of.", ge=1, le=1000)
+    step_8bit: int = setting(1, "Length of a step.", ge=1, le=255, unit="8-bit")
+    image_mm: float = setting(70.0, "Side of the printed image that it expects.", ge=5, le=200, unit="mm")
 
 
-@dataclass(frozen=True)
-class CarliniL2Options:
-    """Options of `cw-l2`. The paper's: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
+@dataclass(frozen=True, config=TABLE)
+class CarliniL2Options(Aimed):
+    """Options of `cw-l2`. As published: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
 
-    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
-    search: str = setting(
+    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
+    search: Literal["running", "bisection"] = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (the '
-        "paper's).",
-        choices=("running", "bisection"),
+        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (as '
+        "published).",
     )
-    start: str = setting(
+    start: Literal["boundary", "clean"] = setting(
         "boundary",
-        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image (the paper\'s).',
-        choices=("boundary", "clean"),
+        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image (as published).',
     )
-    n_searches: int = setting(5, "Descents, at most.", minimum=1, maximum=100)
-    n_steps: int = setting(60, "Steps of a descent.", minimum=1, maximum=100_000)
-    learning_rate: float = setting(0.01, "Rate of Adam on w; in a running search it falls to 0.", minimum=1e-6, maximum=10)
+    n_searches: int = setting(5, "Descents, at most.", ge=1, le=100)
+    n_steps: int = setting(60, "Steps of a descent.", ge=1, le=100_000)
+    learning_rate: float = setting(0.01, "Rate of Adam on w; in a running search it falls to 0.", ge=1e-6, le=10)
     initial_c: float = setting(
-        0.0, "First c of |x - x0|² + c f6, distances on [0, 1] (0: each image's own, from its gradient).", minimum=0, maximum=1e6
+        0.0, "First c of |x - x0|² + c f6, distances on [0, 1] (0: each image's own, from its gradient).", ge=0, le=1e6
     )
     whole_numbers: bool = setting(True, "In its last three quarters a descent sees the image as it would be saved, rounded.")
     warm_start: bool = setting(False, "A bisection's descents start at the closest result so far, not at the clean image.")
     abort_early: bool = setting(True, "In a bisection an image leaves a descent that no longer gets better.")
-    n_starts: int = setting(
-        1, "Searches: the first from the clean image, others from random places around it.", minimum=1, maximum=100
-    )
-    target: str = _target()
-    seed: int = _seed()
+    n_starts: int = setting(1, "Searches: the first from the clean image, others from random places around it.", ge=1, le=100)
 
 
-@dataclass(frozen=True)
-class CarliniLinfOptions:
+@dataclass(frozen=True, config=TABLE)
+class CarliniLinfOptions(Aimed):
     """Options of `cw-linf`."""
 
-    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
-    n_steps: int = setting(50, "Steps for one τ and one c, at most.", minimum=1, maximum=100_000)
-    n_doublings: int = setting(2, "How often c is doubled where a τ does not fool.", minimum=0, maximum=60)
-    learning_rate: float = setting(0.005, "Rate of Adam on w; within a descent it falls to 0.", minimum=1e-6, maximum=10)
-    initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", minimum=0, maximum=1e6)
+    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
+    n_steps: int = setting(50, "Steps for one τ and one c, at most.", ge=1, le=100_000)
+    n_doublings: int = setting(2, "How often c is doubled where a τ does not fool.", ge=0, le=60)
+    learning_rate: float = setting(0.005, "Rate of Adam on w; within a descent it falls to 0.", ge=1e-6, le=10)
+    initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
     initial_tau_8bit: int = setting(
-        0, "First τ (0: twice the distance that the gradient at the clean image foretells).", minimum=0, maximum=255, unit="8-bit"
+        0, "First τ (0: twice the distance that the gradient at the clean image foretells).", ge=0, le=255, unit="8-bit"
     )
-    target: str = _target()
-    seed: int = _seed()
 
 
-@dataclass(frozen=True)
-class DeepFoolOptions:
+@dataclass(frozen=True, config=TABLE)
+class DeepFoolOptions(Aimed):
     """Options of `deepfool`."""
 
-    norm: str = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).', choices=("l2", "linf"))
-    n_steps: int = setting(50, "Steps, at most.", minimum=1, maximum=10_000)
-    overshoot: float = setting(0.02, "How much farther than the plane, as a part of the way.", minimum=0, maximum=10)
+    norm: Literal["l2", "linf"] = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).')
+    n_steps: int = setting(50, "Steps, at most.", ge=1, le=10_000)
+    overshoot: float = setting(0.02, "How much farther than the plane, as a part of the way.", ge=0, le=10)
     n_candidates: int = setting(
-        10, "Classes looked at, the likeliest of the clean image with the true one among them (0: all).", minimum=0
+        10, "Classes looked at, the likeliest of the clean image with the true one among them (0: all).", ge=0
     )
     prune: float = setting(
         2.0,
         "A class is left out of a step where its plane is nearest only if its gradient were this many times longer than any "
         "seen in the image (0: none is left out).",
-        minimum=0,
-        maximum=1000,
+        ge=0,
+        le=1000,
     )
-    target: str = _target()
-    seed: int = _seed()
 
 
-@dataclass(frozen=True)
-class CarliniL0Options:
+@dataclass(frozen=True, config=TABLE)
+class CarliniL0Options(Aimed):
     """Options of `cw-l0`."""
 
-    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", minimum=0, maximum=1000, unit="logits")
-    n_steps: int = setting(20, "Steps for one set of pixels and one c, at most.", minimum=1, maximum=100_000)
-    n_doublings: int = setting(3, "How often c is doubled where a set does not fool.", minimum=0, maximum=60)
-    learning_rate: float = setting(0.05, "Rate of Adam on w.", minimum=1e-6, maximum=10)
-    initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", minimum=0, maximum=1e6)
+    kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
+    n_steps: int = setting(20, "Steps for one set of pixels and one c, at most.", ge=1, le=100_000)
+    n_doublings: int = setting(3, "How often c is doubled where a set does not fool.", ge=0, le=60)
+    learning_rate: float = setting(0.05, "Rate of Adam on w.", ge=1e-6, le=10)
+    initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
     share: float = setting(
-        0.5,
-        "Share of the changed pixels taken away after a success; a quarter of it after each failure.",
-        minimum=0,
-        maximum=0.95,
+        0.5, "Share of the changed pixels taken away after a success; a quarter of it after each failure.", ge=0, le=0.95
     )
-    target: str = _target()
-    seed: int = _seed()
 
 
-@dataclass(frozen=True)
-class PatchOptions:
+@dataclass(frozen=True, config=TABLE)
+class PatchOptions(Aimed):
     """Options of `patch`."""
 
     target: str = setting("random", '"random": one class for all images, drawn from the seed; or a class number in quotes.')
-    shape: str = setting("circle", "Outline of the patch.", choices=("circle", "square"))
-    scale_rate: tuple[float, ...] = setting(
-        (0.5, 0.5),
-        "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side.",
-        minimum=0.02,
-        maximum=1,
-        is_range=True,
+    shape: Literal["circle", "square"] = setting("circle", "Outline of the patch.")
+    scale_rate: Ends[_Share] = setting(
+        (0.5, 0.5), "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side."
     )
-    trained_scale_rate: tuple[float, ...] = setting((0.3, 0.65), "The same in training.", minimum=0.02, maximum=1, is_range=True)
-    rotation_deg: float = setting(22.5, "How far it is turned at most, either way.", minimum=0, maximum=180, unit="deg")
-    location: str = setting(
-        "anywhere",
-        'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.',
-        choices=("anywhere", "off-centre"),
+    trained_scale_rate: Ends[_Share] = setting((0.3, 0.65), "The same in training.")
+    rotation_deg: float = setting(22.5, "How far it is turned at most, either way.", ge=0, le=180, unit="deg")
+    location: Literal["anywhere", "off-centre"] = setting(
+        "anywhere", 'Where it lies: "anywhere" in the image, or "off-centre", so that the middle of the image is not covered.'
     )
-    over: str = setting(
-        "file",
-        'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.',
-        choices=("file", "camera"),
+    over: Literal["file", "camera"] = setting(
+        "file", 'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.'
     )
     profile: str = setting(
         "office-phone",
         "Simulated printer, and camera, that it is made for: a name (see `inkproof list profiles`) or a .toml file.",
     )
-    image_mm: float = setting(70.0, "Side of the printed image that it expects.", minimum=5, maximum=200, unit="mm")
-    variation_weight: float = setting(1.0, "Weight of the total variation, per pixel on [0, 1].", minimum=0, maximum=1000)
+    image_mm: float = setting(70.0, "Side of the printed image that it expects.", ge=5, le=200, unit="mm")
+    variation_weight: float = setting(1.0, "Weight of the total variation, per pixel on [0, 1].", ge=0, le=1000)
     printable_weight: float = setting(
         2.0,
         "Weight of the non-printability: mean distance on [0, 1] to the nearest of 30 colours that the printer has.",
-        minimum=0,
-        maximum=1000,
+        ge=0,
+        le=1000,
     )
-    n_steps: int = setting(300, "Steps of the training.", minimum=1, maximum=1_000_000)
-    n_samples: int = setting(16, "Images with the patch that each step's gradient is the mean of.", minimum=1, maximum=1024)
-    learning_rate: float = setting(0.05, "Rate of Adam on [0, 1]; it falls to 0 along a cosine.", minimum=1e-6, maximum=10)
+    n_steps: int = setting(300, "Steps of the training.", ge=1, le=1_000_000)
+    n_samples: int = setting(16, "Images with the patch that each step's gradient is the mean of.", ge=1, le=1024)
+    learning_rate: float = setting(0.05, "Rate of Adam on [0, 1]; it falls to 0 along a cosine.", ge=1e-6, le=10)
     images: str = setting("", "Folder of pictures to train on (empty: the data set's; of built-in signs, those for training).")
-    n_images: int = setting(64, "Images to train on, at most.", minimum=1, maximum=100_000)
-    seed: int = _seed()
+    n_images: int = setting(64, "Images to train on, at most.", ge=1, le=100_000)
 
 
-@dataclass(frozen=True)
-class SaliencyOptions:
+@dataclass(frozen=True, config=TABLE)
+class SaliencyOptions(Aimed):
     """Options of `jsma`."""
 
-    form: str = setting(
-        "pair", '"pair": two values at a time, those best together (the paper\'s); "single": one.', choices=("pair", "single")
+    form: Literal["pair", "single"] = setting(
+        "pair", '"pair": two values at a time, those best together (as published); "single": one.'
     )
-    of: str = setting(
-        "probabilities",
-        'Gradients are those of "logits" or of "probabilities" (JSMA-Z and JSMA-F of Carlini and Wagner); the latter need fewer.',
-        choices=("logits", "probabilities"),
+    of: Literal["logits", "probabilities"] = setting(
+        "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
     )
     theta_8bit: int = setting(
-        255,
-        "What a step adds to a value; negative takes away (255: to the largest at once).",
-        minimum=-255,
-        maximum=255,
-        unit="8-bit",
+        255, "What a step adds to a value; negative takes away (255: to the largest at once).", ge=-255, le=255, unit="8-bit"
     )
-    gamma: float = setting(
-        0.145, "Largest share of all values (pixels times channels) that may be changed.", minimum=0.0, maximum=1.0
-    )
-    n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", minimum=1, maximum=200)
+    gamma: float = setting(0.145, "Largest share of all values (pixels times channels) that may be changed.", ge=0.0, le=1.0)
+    n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", ge=1, le=200)
     gives_back: bool = setting(True, "In the end the values that the target does not need after all get their clean value back.")
-    target: str = _target("random")
-    seed: int = _seed()
+    target: str = setting("random", _OTHER_CLASS_DOC)
 
 
-@dataclass(frozen=True)
-class SzegedyOptions:
+@dataclass(frozen=True, config=TABLE)
+class SzegedyOptions(Aimed):
     """Options of `lbfgs`."""
 
-    n_searches: int = setting(8, "Values of c that are tried, at most.", minimum=1, maximum=100)
-    n_steps: int = setting(60, "Points that one minimisation asks the network about, at most.", minimum=1, maximum=10_000)
-    initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", minimum=1e-6, maximum=1e6)
-    target: str = _target("random")
-    seed: int = _seed()
+    n_searches: int = setting(8, "Values of c that are tried, at most.", ge=1, le=100)
+    n_steps: int = setting(60, "Points that one minimisation asks the network about, at most.", ge=1, le=10_000)
+    initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", ge=1e-6, le=1e6)
+    target: str = setting("random", _OTHER_CLASS_DOC)

@@ -6,7 +6,6 @@ its pixels, on the patch and on nothing else.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,38 +13,35 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
+from pipeline.attacks.attack import NO_EPSILON, Differentiable
+from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.network import Network, clean_pixels, saved_images
 from pipeline.attacks.options import PatchOptions
 from pipeline.attacks.patch_placement import Placement, draw_placement, pasted
 from pipeline.attacks.patch_printable import non_printability, printable_colours, total_variation
+from pipeline.attacks.problem import Found, Problem
+from pipeline.attacks.targets import RANDOM
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for, seed_for
 from pipeline.images import pixels_sha256, resize_shorter_and_crop
 from pipeline.physical.simulator import load_profile, profile_content
 from pipeline.store import content_hash
 
-RANDOM = "random"
 # places in each pixel that are averaged: fewer in training, where thousands of images are made
 _FINENESS, _FINENESS_IN_TRAINING = 4, 2
 _LEAST_SIDE_PX = 8
 _FIRST_DECAY, _SECOND_DECAY, _TINY = 0.9, 0.999, 1e-8
 
 
-class AdversarialPatch:
+class AdversarialPatch(FramedAttack):
     """Adam on E[-log Pr(target | A(p, x, l, t))] over images x, places l and turns and scales t, plus what printing asks for."""
 
     name = "patch"
-    targeted = True
+    options_kind = PatchOptions
     accepts_targets = False
 
     def __init__(self, options: PatchOptions | None = None) -> None:
-        self._options = options or PatchOptions()
-        if self._options.target != RANDOM and not self._options.target.isdigit():
-            raise WrongUse(
-                f'attack "patch": target = "{self._options.target}" is no target.',
-                f'Choose "{RANDOM}" or a class number in quotes.',
-            )
+        super().__init__(options)
         self._profile = load_profile(self._options.profile)
         self._scale, self._trained_scale = (
             tuple(map(float, r)) for r in (self._options.scale_rate, self._options.trained_scale_rate)
@@ -59,7 +55,7 @@ class AdversarialPatch:
         is_used = self._options.over == "camera" or self._options.printable_weight > 0
         trained_on = "" if self._training is None else content_hash([pixels_sha256(image) for image in self._training])
         told = {"profile": profile_content(self._profile) if is_used else "", "images": trained_on}
-        return asdict(self._options) | told | {"scale_rate": self._scale, "trained_scale_rate": self._trained_scale}
+        return super().identity | told | {"scale_rate": self._scale, "trained_scale_rate": self._trained_scale}
 
     @property
     def training_images(self) -> tuple[str, int]:
@@ -95,40 +91,32 @@ class AdversarialPatch:
 
     def picture(self, side_px: int) -> np.ndarray:
         """Returns the learnt patch on white paper, uint8 (side_px, side_px, 3): as it is pasted, but larger."""
-        if self._learnt is None:
-            raise ValueError("expected a patch that was learnt: call learn and use first")
         paper = torch.full((1, 3, side_px, side_px), 255.0)
         middle = (side_px - 1) / 2
         whole = Placement(middle, middle, side_px, 0.0)
-        canvas = clean_pixels(self._learnt[0][None], torch.device("cpu"))[0]
+        canvas = clean_pixels(self._picture_learnt()[None], torch.device("cpu"))[0]
         return saved_images(pasted(paper, canvas, [whole], self._options.shape, _FINENESS_IN_TRAINING).round().clamp_(0, 255))[0]
 
-    def perturb(
-        self,
-        classifier: Differentiable,
-        images: np.ndarray,
-        labels: np.ndarray,
-        epsilons_8bit: Sequence[int] = (NO_EPSILON,),
-        targets: np.ndarray | None = None,
-    ) -> dict[int, Perturbed]:
-        """Returns the images with the patch in them, under NO_EPSILON; they cost no pass, training is not theirs.
-
-        See `Attack.perturb`.
-        """
-        if targets is not None:
-            raise ValueError("expected no targets: a patch is trained for one class")
+    def choose(self, problem: Problem) -> Tensor:
+        """Returns the class that the patch leads to; one that was not trained yet is trained now."""
         if self._learnt is None:
-            self._learnt = self.learn(classifier, images.shape[1:3])
-        patch, target = self._learnt
-        clean, found = clean_pixels(images, classifier.device), []
-        canvas = clean_pixels(patch[None], classifier.device)[0]
-        for place, image in enumerate(images):  # one by one: thousands of places in each would not fit in memory for all
+            self._learnt = self.learn(problem.classifier, problem.images.shape[1:3])
+        return torch.full_like(problem.labels, self._learnt[1])
+
+    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
+        """Returns the images with the patch in them; they cost no pass, training is not theirs."""
+        canvas, found = clean_pixels(self._picture_learnt()[None], problem.clean.device)[0], []
+        for place, image in enumerate(problem.images):  # one by one: thousands of places in each would not fit in memory for all
             rng = generator_for(self._options.seed, "patch", pixels_sha256(image))
-            placement = draw_placement(self._options, images.shape[1:3], self._scale, rng)
-            one = pasted(clean[place : place + 1], canvas, [placement], self._options.shape, _FINENESS)
-            found.append(saved_images(one.round().clamp_(0, 255)))
-        nothing = np.zeros(len(images), np.int64)
-        return {NO_EPSILON: Perturbed(np.concatenate(found), np.full(len(images), target, np.int64), nothing, nothing.copy())}
+            placement = draw_placement(self._options, image.shape[:2], self._scale, rng)
+            one = pasted(problem.clean[place : place + 1], canvas, [placement], self._options.shape, _FINENESS)
+            found.append(one.round().clamp_(0, 255))
+        return {NO_EPSILON: Found(torch.cat(found), problem.network)}
+
+    def _picture_learnt(self) -> np.ndarray:
+        if self._learnt is None:
+            raise ValueError("expected a patch that was learnt: call learn and use first")
+        return self._learnt[0]
 
     def _side_px(self, image_px: tuple[int, int]) -> int:
         """A patch pixel is never smaller than an image pixel's share of it at the largest scale."""

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.images.colour import srgb_from_linear
 from pipeline.physical.simulator.printer import gamut, icc_proof, print_table
 from pipeline.physical.simulator.profile import Profile
 
 _STEPS, _GREYS = (0, 128, 255), (48, 96, 192)
-_STRAIGHT_BELOW = 0.0031308
 
 
 def printable_colours(profile: Profile) -> np.ndarray:
@@ -22,9 +22,7 @@ def printable_colours(profile: Profile) -> np.ndarray:
     if profile.icc_profile:
         return icc_proof(asked[None], profile.icc_profile)[0].astype(np.float32)
     reflectance = np.take_along_axis(print_table(profile), asked.astype(np.int64), axis=0) @ gamut(profile).T
-    light = np.clip(reflectance / profile.paper_reflectance, 0, 1)
-    curved = np.where(light <= _STRAIGHT_BELOW, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (255 * curved).astype(np.float32)
+    return (255 * srgb_from_linear(reflectance / profile.paper_reflectance)).astype(np.float32)
 
 
 def non_printability(patch: Tensor, colours: Tensor, covered: Tensor) -> Tensor:

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from pipeline.attacks.attack import Differentiable, Perturbed
-from pipeline.attacks.configured import Configured
+from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.lattice import SURE
-from pipeline.attacks.network import Network, clean_pixels, margin, saved_images
 from pipeline.attacks.options import ProjectedOptions
-from pipeline.attacks.targets import chosen_targets
+from pipeline.attacks.problem import Found, Problem, each
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 
@@ -21,7 +18,7 @@ _STEPS_BETWEEN_LOOKS = 5
 _N_BISECTIONS = 30
 
 
-class ProjectedGradient(Configured):
+class ProjectedGradient(FramedAttack):
     """Steps along the gradient's sign (L-infinity) or along the gradient (L2), each put back into the ball, then rounded.
 
     In L2, epsilon is the root mean square change over all pixels and channels: a ball of radius epsilon times the square root of
@@ -31,88 +28,53 @@ class ProjectedGradient(Configured):
     name = "pgd"
     options_kind = ProjectedOptions
 
-    def perturb(
-        self,
-        classifier: Differentiable,
-        images: np.ndarray,
-        labels: np.ndarray,
-        epsilons_8bit: Sequence[int],
-        targets: np.ndarray | None = None,
-    ) -> dict[int, Perturbed]:
-        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        clean, results = clean_pixels(images, classifier.device), {}
-        keys = [pixels_sha256(image) for image in images]
-        truth = torch.as_tensor(labels, device=classifier.device)
+    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
+        found = {}
         for epsilon in epsilons_8bit:
-            network = Network(classifier, len(images))
-            if targets is None:
-                aims = chosen_targets(self._options.target, network, clean, images, labels, self._options.seed)
-            else:
-                aims = torch.as_tensor(targets, device=classifier.device)
-            found = self._best_of_starts(_Ball(clean, epsilon, self._options.norm), network, truth, aims, keys)
-            aimed = None if aims is None else aims.cpu().numpy()
-            results[epsilon] = Perturbed(saved_images(found), aimed, network.n_forward, network.n_backward)
-        return results
+            alone = problem.fork()
+            pixels = self._best_of_starts(alone, _Ball(problem.clean, epsilon, self._options.norm))
+            found[epsilon] = Found(pixels, alone.network)
+        return found
 
-    def _best_of_starts(self, ball: "_Ball", network: Network, labels: Tensor, aims: Tensor | None, keys: list[str]) -> Tensor:
+    def _best_of_starts(self, problem: Problem, ball: "_Ball") -> Tensor:
         """Returns the saved image of the start that fools by most; with one start there is nothing to compare."""
-        best = self._walk(ball, network, labels, aims, keys, 0)
+        best = self._walk(problem, ball, 0)
         if self._options.n_restarts == 1:
             return best
-        goal = margin(labels, aims)
         every = torch.arange(len(best), device=best.device)
-        value = goal(network.logits(best), every)
+        value = problem.margins(best, every, problem.rows)[0]
         for start in range(1, self._options.n_restarts):
             active = (value <= 0).nonzero()[:, 0]
             if not len(active):
                 break
-            rows = active.cpu().numpy()
-            again = self._walk(
-                ball.of(active),
-                network,
-                labels[active],
-                None if aims is None else aims[active],
-                [keys[k] for k in rows],
-                start,
-                rows,
-            )
-            reached = goal(network.logits(again, rows), active)
+            some = problem.of(active)
+            again = self._walk(some, ball.of(active), start)
+            reached = problem.margins(again, active, some.rows)[0]
             better = reached > value[active]
-            best[active] = torch.where(better[:, None, None, None], again, best[active])
+            best[active] = torch.where(each(better), again, best[active])
             value[active] = torch.where(better, reached, value[active])
         return best
 
-    def _walk(
-        self,
-        ball: "_Ball",
-        network: Network,
-        labels: Tensor,
-        aims: Tensor | None,
-        keys: list[str],
-        start: int,
-        rows: np.ndarray | None = None,
-    ) -> Tensor:
+    def _walk(self, problem: Problem, ball: "_Ball", start: int) -> Tensor:
         """Returns whole-numbered images at the end of one walk from one start."""
         settings = self._options
         length = settings.step_8bit or 2.5 * ball.epsilon / settings.n_steps
         current = ball.clean.clone()
         if settings.random_start:
-            draws = [generator_for(settings.seed, f"pgd-{start}-{ball.epsilon}", key) for key in keys]
-            current = ball.random_place(draws)
-        goal_labels, sign = (labels, 1) if aims is None else (aims, -1)
-        goal, rows = margin(labels, aims), np.arange(len(current)) if rows is None else rows
+            keys = [pixels_sha256(image) for image in problem.images]
+            current = ball.random_place([generator_for(settings.seed, f"pgd-{start}-{ball.epsilon}", key) for key in keys])
         found, active = ball.clean.clone(), torch.arange(len(current), device=current.device)
         is_out = torch.zeros(len(current), dtype=torch.bool, device=current.device)
         for step in range(settings.n_steps):
             here = ball.of(active).rounded(current) if settings.stop_early else current
-            logits, gradient = network.gradient(
+            logits, gradient = problem.network.gradient(
                 here,
-                lambda scores, index: sign * cross_entropy(scores, goal_labels[active[index]], reduction="none"),  # noqa: B023
-                rows[active.cpu().numpy()],
+                lambda scores, index: problem.loss(scores, active[index]),  # noqa: B023
+                problem.rows[active.cpu().numpy()],
             )
             if settings.stop_early:
-                fools = goal(logits, active) > SURE * logits.abs().amax(dim=1)
-                found[active] = torch.where((fools & ~is_out[active])[:, None, None, None], here, found[active])
+                fools = problem.goal(logits, active) > SURE * logits.abs().amax(dim=1)
+                found[active] = torch.where(each(fools & ~is_out[active]), here, found[active])
                 is_out[active] |= fools
                 if step % _STEPS_BETWEEN_LOOKS == 0:
                     stays = (~is_out[active]).nonzero()[:, 0]
@@ -121,7 +83,7 @@ class ProjectedGradient(Configured):
                         return found
             current = ball.of(active).stepped(current, gradient, length)
         last = ball.of(active).rounded(current)
-        found[active] = torch.where(is_out[active][:, None, None, None], found[active], last)
+        found[active] = torch.where(each(is_out[active]), found[active], last)
         return found
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled
-from pipeline.attacks.minimum_norm import MinimumNormAttack, Problem, each
-from pipeline.attacks.network import Pass, margin
+from pipeline.attacks.network import Pass
 from pipeline.attacks.options import SaliencyOptions
-from pipeline.attacks.targets import check_target
+from pipeline.attacks.problem import Problem, each
 
 # Features that are tried against each other at once; a bound says whether the best pair is surely among them.
 _N_TRIED = 64
@@ -30,14 +30,9 @@ class Saliency(MinimumNormAttack):
     """
 
     name = "jsma"
-    batch_size = 8  # of 299 x 299 pixels they take 2.8 GiB
+    options_kind = SaliencyOptions
 
-    def __init__(self, options: SaliencyOptions | None = None) -> None:
-        options = options or SaliencyOptions()
-        check_target(options.target, self.name, may_be_away=False)
-        super().__init__(options)
-
-    def search(self, problem: Problem, images: np.ndarray) -> Settled:
+    def smallest(self, problem: Problem) -> Settled:
         """Returns the images that reached their target, and the clean ones for the others.
 
         A step asks once which images are finished; the three passes of a step take a thousand times as long.
@@ -100,7 +95,7 @@ class _Walk:
     def step(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
         """Notes which of these images (m,) have got there, and changes values of the others."""
         options, aims = self._options, self._problem.aims[places]
-        value = margin(self._problem.labels[places], aims)(one.logits, torch.arange(len(places), device=places.device))
+        value = self._problem.goal(one.logits, places)
         arrived = value > SURE * one.logits.abs().amax(dim=1)
         self.fools[places] = self.is_over[places] = arrived
         walks = ~arrived
@@ -130,17 +125,17 @@ class _Walk:
         problem, active = self._problem, self.fools.nonzero()[:, 0]
         if not len(active):
             return
-        clean, found, aims = problem.clean[active], self.pixels[active].clone(), problem.aims[active]
-        rows, goal = active.cpu().numpy(), margin(problem.labels[active], aims)
-        gradient = problem.network.gradient(found, goal, rows)[1]
+        clean, found = problem.clean[active], self.pixels[active].clone()
+        rows = active.cpu().numpy()
+        gradient = problem.network.gradient(found, lambda scores, index: problem.goal(scores, active[index]), rows)[1]
         help_ = torch.where(found != clean, gradient * (found - clean), torch.inf).flatten(1)
         rank = help_.argsort(dim=1, stable=True).argsort(dim=1).view_as(found)
-        low, high = torch.zeros_like(aims), (found != clean).flatten(1).sum(dim=1)
+        low, high = torch.zeros_like(active), (found != clean).flatten(1).sum(dim=1)
         while len(here := (high - low > 1).nonzero()[:, 0]):
             middle = (low[here] + high[here]) // 2
             tried = torch.where(rank[here] < each(middle), clean[here], found[here])
-            logits = problem.network.logits(tried, rows[here.cpu().numpy()])
-            arrived = goal(logits, here) > SURE * logits.abs().amax(dim=1)
+            value, largest = problem.margins(tried, active[here], rows[here.cpu().numpy()])
+            arrived = value > SURE * largest
             low[here], high[here] = torch.where(arrived, middle, low[here]), torch.where(arrived, high[here], middle)
         self.pixels[active] = torch.where(rank < each(low), clean, found)
 

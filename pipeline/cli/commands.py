@@ -43,8 +43,9 @@ MOST_WORKERS = 8
 def init(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.core.errors import near_match
     from pipeline.store import write_bytes
+    from pipeline.studies import experiments
 
-    found = {path.stem: path for path in sorted(templates().glob("*.toml"))}
+    found = {path.stem: path for path in sorted(templates().glob("*.toml"))} | experiments()
     if options.template not in found:
         raise WrongUse(f'there is no template "{options.template}".', near_match(options.template, found))
     file = Path(options.file)
@@ -67,7 +68,7 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
 
     if options.name == "report" and options.compare:
         return _report_against(options)
-    experiment, run, context = _opened(options)
+    experiment, run, context = opened(options)
     if options.dry_run:
         return _dry_run(experiment, run, options.name, options.force), 0
     state = run_stage(options.name, experiment, run, context, options.force)
@@ -83,15 +84,16 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
 
 def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     """Sets another run beside one; --set and --seed are of the first, the other is taken as it was run."""
-    from pipeline.stages.against import write_against
+    from pipeline.cli.against import write_against
     from pipeline.stages.graph import check_done
+    from pipeline.store.artefacts import EXPERIMENT
 
-    experiment, run, context = _opened(options)
+    experiment, run, context = opened(options)
     folder = Path(options.compare).resolve()
     named = {"experiment": options.compare, "set": [], "seed": None}
-    if (folder / "experiment.toml").is_file():  # printouts/NAME, here or in another workspace
+    if (folder / EXPERIMENT.name).is_file():  # printouts/NAME, here or in another workspace
         named |= {"experiment": folder.name, "workspace": folder.parents[1]}
-    other_experiment, other, _ = _opened(argparse.Namespace(**{**vars(options), **named}))
+    other_experiment, other, _ = opened(argparse.Namespace(**{**vars(options), **named}))
     check_done("report", experiment, run)
     check_done("rate", other_experiment, other)
     if options.dry_run:
@@ -103,15 +105,16 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _rate_table(run: Any) -> str:
-    """Returns the destruction rates by photographs in the form of the paper's Table 3."""
-    from pipeline.records import FlagRow, RateRow
+    """Returns the destruction rates by photographs as a table, or several."""
+    from pipeline.document.tables import as_text
+    from pipeline.records import FlagRow, Rate
     from pipeline.report.rate_tables import photo_rate_table
     from pipeline.report.run_flags import marked
-    from pipeline.report.tables import as_text
-    from pipeline.store import read_json, record_from
+    from pipeline.store import record_from
+    from pipeline.store.artefacts import COUNTED
 
-    counted = read_json(run.reports / "rates.json")
-    rows = [record_from(RateRow, row) for row in counted["destruction_rates"]]
+    counted = COUNTED.read(run)
+    rows = [record_from(Rate, row) for row in counted["destruction_rates"]]
     flags = [record_from(FlagRow, row) for row in counted["flags"]]
     origins = sorted({row.origin for row in rows if row.transform == "photo"})
     tables = [as_text(marked(photo_rate_table(rows, origin=origin), flags)) for origin in origins]
@@ -121,40 +124,43 @@ def _rate_table(run: Any) -> str:
 
 
 def run(options: argparse.Namespace) -> tuple[Any, int]:
-    experiment, run, context = _opened(options)
+    experiment, run, context = opened(options)
     return _run_experiment(experiment, run, context, options)
 
 
 def demo(options: argparse.Namespace) -> tuple[Any, int]:
     options.experiment = templates() / "demo.toml"
-    experiment, run, context = _opened(options)
+    experiment, run, context = opened(options)
     return _run_experiment(experiment, run, context, options)
 
 
 def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.stages.graph import DONE, instructions, run_all
+    from pipeline.stages.graph import DONE, STALE, WAITING, instructions, run_all
 
     if options.dry_run:
         return _dry_run(experiment, run, "", options.force), 0
     states = []
-    for state in run_all(experiment, run, context, options.force):
+    for state in run_all(experiment, run, context, options.force, options.verify):
         states.append(state)
         options.display.say(stage_line(stage_facts(state, run)))
     result: dict[str, Any] = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
-    if waiting := [state.stage for state in states if state.state != DONE]:
+    if waiting := [state.stage for state in states if state.state == WAITING]:
         result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
     if any(state.stage == "report" and state.state == DONE for state in states):
         result |= _findings(experiment, run, options)
+    if later := [state.reason for state in states if state.state == STALE]:
+        result |= {"came_later": later, "next": f"inkproof run {experiment.words}"}
     return result if options.json else _on_one_screen(result, options.quiet), 0
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.stages.graph import DONE, WAITING, instructions, status
+    from pipeline.store.artefacts import LAYOUT
 
-    experiment, run, _ = _opened(options, check=False)
-    states = status(experiment, run)
+    experiment, run, _ = opened(options, check=False)
+    states = status(experiment, run, options.verify)
     result = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
-    if any(state.state == WAITING for state in states) and run.layout.is_file():
+    if any(state.state == WAITING for state in states) and LAYOUT.exists(run):
         result["todo"] = instructions(experiment, run)
     elif any(state.state != DONE for state in states):
         result["next"] = f"inkproof run {experiment.words}"
@@ -165,7 +171,7 @@ def plan(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.planning import Assumptions, plan, plan_text
     from pipeline.stages.graph import DONE, status
 
-    experiment, run, _ = _opened(options, check=False)
+    experiment, run, _ = opened(options, check=False)
     done = [state.stage for state in status(experiment, run) if state.state == DONE] if run.printouts.is_dir() else []
     assumed = Assumptions(
         seconds_per_page=options.seconds_per_page,
@@ -212,49 +218,16 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     return {**told, "wrote": str(output), "report": str(output.with_suffix(".pdf")), "next": advice}, 0
 
 
-def import_predictions(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.cli.judging import import_predictions, import_text, make_template
-    from pipeline.stages.graph import check_done
-
-    experiment, run, _ = _opened(options)
-    check_done("generate", experiment, run)
-    if options.template:
-        if options.file or options.judge:
-            raise WrongUse("--template writes the table to fill in; it is imported later.", "Leave out FILE.csv and --judge.")
-        n_images = make_template(run, Path(options.template), options.force, options.dry_run)
-        advice = f"inkproof import-predictions {experiment.words} {shlex.quote(options.template)} --judge NAME"
-        return {"n_images": n_images, "wrote": options.template, "next": f"fill in the labels, then: {advice}"}, 0
-    if not options.file or not options.judge:
-        raise WrongUse("A file and --judge NAME are needed.", "Or write a table to fill in: --template FILE.csv")
-    told = import_predictions(
-        experiment, run, Path(options.file), options.judge, options.keep_going, options.force, options.dry_run
-    )
-    return (told if options.json else {"table": import_text(told)}) | {"next": f"inkproof run {experiment.words}"}, 0
-
-
-def transfer(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.cli.judging import matrix_text, write_matrix
-    from pipeline.stages.graph import check_done
-
-    opened = [_opened(argparse.Namespace(**{**vars(options), "experiment": name})) for name in options.experiments]
-    for experiment, run, _ in opened:
-        check_done("generate", experiment, run)
-    if options.dry_run:
-        because = f"{len(opened)} models would judge the files of {len(opened)} runs"
-        return {"would_run": [{"stage": "transfer", "because": because}]}, 0
-    cells, path = write_matrix([(experiment, run) for experiment, run, _ in opened], opened[0][2])
-    told = {"cells": cells} if options.json else {"table": matrix_text(cells)}
-    return {**told, "wrote": str(path)}, 0
-
-
 def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.studies.carlini2017.command import TableRequest, attack_table, chosen_attacks, described
+    from pipeline.studies.carlini2017.tables import TableRequest, attack_table, chosen_attacks
 
-    experiment, run, context = _opened(options)
+    experiment, run, context = opened(options)
     names = tuple(name.strip() for name in options.attacks.split(",") if name.strip())
     request = TableRequest(options.table, names, options.n_images, options.n_targets, options.max_epsilon)
     if options.dry_run:
-        return {"would_run": [described(request, chosen_attacks(experiment, request))]}, 0
+        named = ", ".join(attack.key for attack in chosen_attacks(experiment, request))
+        because = f"table {request.table} of {named} was asked for"
+        return {"would_run": [{"stage": "attack-table", "because": because}]}, 0
     output = Path(options.output) if options.output else None
     made = attack_table(experiment, run, context, request, output, options.force)
     if options.json:
@@ -276,29 +249,35 @@ def doctor(options: argparse.Namespace) -> tuple[Any, int]:
     return {"checks": checks, "ready": not broken}, 4 if broken else 0
 
 
-def _opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
-    from pipeline.cli.catalogue import check_names
+def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
+    """Returns the experiment that a command names, its run, and where its work is done."""
     from pipeline.engine import Context
     from pipeline.settings.reading import load_experiment
+    from pipeline.stages.graph import is_kept
     from pipeline.store import Run
+    from pipeline.store.artefacts import EXPERIMENT
 
     if options.seed is not None and options.seed < 0:
         raise WrongUse(f"--seed {options.seed}: expected 0 or more.")
     if options.workers < 0:
         raise WrongUse(f"--workers {options.workers}: expected 1 or more.")
     path = Path(options.experiment)
-    by_name = options.workspace / "printouts" / str(options.experiment) / "experiment.toml"
+    by_name = EXPERIMENT.path(Run(options.workspace, str(options.experiment)))
     if not path.is_file() and by_name.is_file():
         path = by_name
     flags = [] if options.seed is None else ["--seed", str(options.seed)]
     flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
     experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
-    check_names(experiment)
+    run = Run(options.workspace, experiment.name)
+    if not is_kept(experiment, run):  # what a run keeps was checked when it was written
+        from pipeline.cli.catalogue import check_names
+
+        check_names(experiment)
     if check:
         _check_device(options.device)
     workers = options.workers or min(os.cpu_count() or 1, MOST_WORKERS)
     context = Context(options.device, workers, options.display.progress, options.display.begins)
-    return experiment, Run(options.workspace, experiment.name), context
+    return experiment, run, context
 
 
 def _check_device(device: str) -> None:
@@ -321,10 +300,11 @@ def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any
 
 def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[str, Any]:
     """Returns what a run found, from the files on disk: the sentences that matter, what is flagged, the reports, what is next."""
-    from pipeline.store import read_json, read_stage_record
+    from pipeline.store import read_stage_record
+    from pipeline.store.artefacts import COUNTED, REPORT_HTML, REPORT_PDF
 
-    reports = [path for name in ("report.pdf", "report.html") if (path := run.reports / name).is_file()]
-    flags = read_json(run.reports / "rates.json")["flags"]
+    reports = [file.path(run) for file in (REPORT_PDF, REPORT_HTML) if file.exists(run)]
+    flags = COUNTED.read(run)["flags"]
     is_simulated = any(flag["flag"] == "simulated" for flag in flags)
     return {
         "headline": read_stage_record(run.reports, "report").summary["headline"],
@@ -339,12 +319,12 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
     from pipeline.records import RUN_FLAGS, FlagRow
-    from pipeline.report.run_flags import raised_flags
+    from pipeline.report.raised_flags import raised_flags
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))
     flags = [(flag.name, flag.words, RUN_FLAGS[flag.name].what_to_do) for flag in raised]
-    ending = [f"Report: {path}" for path in result.get("reports", ())]
+    ending = [f"Report: {path}" for path in result.get("reports", ())] + result.get("came_later", [])
     if "todo" in result:
         ending += ["Waiting for you:", *result["todo"].splitlines()]
     elif not quiet:

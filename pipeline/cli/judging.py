@@ -1,43 +1,79 @@
-"""What `inkproof import-predictions` and `inkproof transfer` do, between the command line and the files they write."""
+"""The commands about other judges: predictions that are brought in, and the models of several runs on each other's files."""
 
-from collections.abc import Sequence
+import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import BadInput
-from pipeline.engine import Context
-from pipeline.evaluation.judges.imported import (
-    bad_rows_text,
-    check_judge_name,
-    file_hashes,
-    keep_predictions,
-    read_predictions,
-    write_template,
-)
-from pipeline.records import MatrixCell, Pair
-from pipeline.report.judges import matrix_tables
-from pipeline.report.tables import as_text
-from pipeline.settings import Experiment
-from pipeline.store import Run, csv_bytes, locked, read_json, read_layout, read_table, write_bytes, write_json
+from pipeline.cli.commands import opened
+from pipeline.core.errors import BadInput, WrongUse
 
 
-def import_predictions(
-    experiment: Experiment, run: Run, file: Path, judge: str, keep_going: bool, force: bool, dry_run: bool
-) -> dict[str, Any]:
-    """Reads a CSV of predictions made outside and keeps them as one judge's; returns what to tell.
+def import_predictions(options: argparse.Namespace) -> tuple[Any, int]:
+    """Reads a CSV of predictions made outside and keeps them as one judge's, or writes a table to fill in.
 
     Raises:
-        BadInput: the file, or one of its rows, cannot be understood (with `keep_going` such rows are left out and listed), or
-            others of this judge are there already.
+        BadInput: the file, or one of its rows, cannot be understood (with --keep-going such rows are left out and listed),
+            others of this judge are there already, or the pages are not laid out.
         WrongUse: the judge's name is taken or cannot name a file.
     """
+    from pipeline.stages.graph import check_done
+
+    experiment, run, _ = opened(options)
+    check_done("generate", experiment, run)
+    if options.template:
+        if options.file or options.judge:
+            raise WrongUse("--template writes the table to fill in; it is imported later.", "Leave out FILE.csv and --judge.")
+        n_images = _write_template(run, Path(options.template), options)
+        advice = f"inkproof import-predictions {experiment.words} {shlex.quote(options.template)} --judge NAME"
+        return {"n_images": n_images, "wrote": options.template, "next": f"fill in the labels, then: {advice}"}, 0
+    if not options.file or not options.judge:
+        raise WrongUse("A file and --judge NAME are needed.", "Or write a table to fill in: --template FILE.csv")
+    told = _imported(experiment, run, Path(options.file), options)
+    return (told if options.json else {"table": _text(told)}) | {"next": f"inkproof run {experiment.words}"}, 0
+
+
+def transfer(options: argparse.Namespace) -> tuple[Any, int]:
+    """Makes the transfer matrix of several runs, as a CSV and a JSON beside it.
+
+    Raises:
+        WrongUse: as `transfer_matrix`.
+    """
+    from pipeline.document.tables import as_text
+    from pipeline.report.judges import matrix_tables
+    from pipeline.stages.graph import check_done
+    from pipeline.store.artefacts import TRANSFER_MATRIX, TRANSFER_MATRIX_CSV
+    from pipeline.studies.szegedy2014.matrix import transfer_matrix
+
+    found = [opened(argparse.Namespace(**{**vars(options), "experiment": name})) for name in options.experiments]
+    for experiment, run, _ in found:
+        check_done("generate", experiment, run)
+    if options.dry_run:
+        because = f"{len(found)} models would judge the files of {len(found)} runs"
+        return {"would_run": [{"stage": "transfer", "because": because}]}, 0
+    cells = transfer_matrix([(experiment, run) for experiment, run, _ in found], found[0][2])
+    first = found[0][1]
+    TRANSFER_MATRIX_CSV.write(first, cells)
+    TRANSFER_MATRIX.write(first, {"runs": [run.name for _, run, _ in found], "cells": cells})
+    told = {"cells": cells} if options.json else {"table": "\n\n".join(map(as_text, matrix_tables(cells)))}
+    return {**told, "wrote": str(TRANSFER_MATRIX_CSV.path(first))}, 0
+
+
+def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Keeps the predictions of a file, and returns what to tell."""
+    from pipeline.evaluation.judges.answer_file import bad_rows_text, read_predictions
+    from pipeline.evaluation.judges.imported import check_judge_name, file_hashes, keep_predictions
+    from pipeline.store import locked
+    from pipeline.store.artefacts import LAYOUT, PAIRS, SELECTION, judgements_of
+
+    judge = options.judge
     check_judge_name(judge, [settings.shown_label for settings in experiment.judges])
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    names = read_json(run.printouts / "selection.json")["class_names"]
-    layout = read_layout(run) if run.layout.is_file() else None
+    pairs = PAIRS.read(run)
+    names = SELECTION.read(run)["class_names"]
+    layout = LAYOUT.read(run) if LAYOUT.exists(run) else None
     read = read_predictions(file, judge, pairs, file_hashes(run, pairs), names, layout)
     bad = read.bad_rows
-    if bad and not keep_going:
+    if bad and not options.keep_going:
         n = len(bad)
         raise BadInput(
             f"{file}: {n} row{'s' * (n != 1)} could not be understood, nothing was imported: {bad_rows_text(bad)}.",
@@ -47,57 +83,33 @@ def import_predictions(
         reason = f": {bad_rows_text(bad)}" if bad else ""
         raise BadInput(f"{file}: there is nothing to import{reason}.", "Fill in the column label.")
     state = "would be written"
-    if not dry_run:
+    if not options.dry_run:
         with locked(run):
-            state = keep_predictions(run, judge, read.judgements, force)
-    notes = [*read.notes, *(f"left out: line {line}: {reason}" for line, reason in bad)]
-    conditions = sorted({f"{row.transform} ({row.origin})" for row in read.judgements})
+            state = keep_predictions(run, judge, read.judgements, options.force)
     return {
         "judge": judge,
         "n_imported": len(read.judgements),
         "n_left_out": len(bad),
-        "conditions": conditions,
+        "conditions": sorted({f"{row.transform} ({row.origin})" for row in read.judgements}),
         "state": state,
-        "notes": notes,
-        "path": str(run.judgements / f"{judge}.parquet"),
+        "notes": [*read.notes, *(f"left out: line {line}: {reason}" for line, reason in bad)],
+        "path": str(judgements_of(judge).path(run)),
     }
 
 
-def import_text(told: dict[str, Any]) -> str:
-    """Returns what was imported as lines for a person."""
+def _text(told: dict[str, Any]) -> str:
     head = f'{told["n_imported"]} predictions of "{told["judge"]}" of {", ".join(told["conditions"])}: {told["state"]}'
     return "\n".join([head, *(f"note: {note}" for note in told["notes"])])
 
 
-def make_template(run: Run, file: Path, force: bool, dry_run: bool) -> int:
-    """Writes a CSV of every printed image with an empty label, to fill in by hand; returns how many images.
+def _write_template(run: Any, file: Path, options: argparse.Namespace) -> int:
+    """Writes a CSV of every printed image with an empty label, to fill in by hand; returns how many images."""
+    from pipeline.evaluation.judges.answer_file import write_template
+    from pipeline.store.artefacts import LAYOUT
 
-    Raises:
-        BadInput: the pages are not laid out, or the file is there already.
-    """
-    if file.exists() and not force:
+    if file.exists() and not options.force:
         raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
-    if not run.layout.is_file():
+    if not LAYOUT.exists(run):
         raise BadInput(f"{run.name}: the pages are not laid out yet.", f"Type: inkproof layout {run.name}")
-    layout = read_layout(run)
-    return len(layout.placements) if dry_run else write_template(file, layout)
-
-
-def write_matrix(opened: Sequence[tuple[Experiment, Run]], context: Context) -> tuple[list[MatrixCell], Path]:
-    """Makes the transfer matrix of several runs; returns it and the CSV that it was written to, a JSON beside it.
-
-    Raises:
-        WrongUse: as `transfer_matrix`.
-    """
-    from pipeline.studies.szegedy2014.matrix import transfer_matrix
-
-    cells = transfer_matrix(opened, context)
-    path = opened[0][1].reports / "transfer-matrix.csv"
-    write_bytes(path, csv_bytes(MatrixCell, cells))
-    write_json(path.with_suffix(".json"), {"runs": [run.name for _, run in opened], "cells": cells})
-    return cells, path
-
-
-def matrix_text(cells: Sequence[MatrixCell]) -> str:
-    """Returns the matrix as aligned text, a table for each case, attack and epsilon."""
-    return "\n\n".join(as_text(table) for table in matrix_tables(cells))
+    layout = LAYOUT.read(run)
+    return len(layout.placements) if options.dry_run else write_template(file, layout)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.cli import commands, reproduce
+from pipeline.cli import commands, judging, reproduce
 from pipeline.cli.commands import STAGE_HELP
 from pipeline.cli.telling import KINDS
 from pipeline.core.errors import WrongUse, near_match
@@ -66,22 +66,22 @@ def command_parser() -> argparse.ArgumentParser:
         "init",
         commands.init,
         "write a commented experiment file",
-        "inkproof init my.toml --template kurakin2016",
+        "inkproof init my.toml --template patch",
         experiment=False,
     )
     init.add_argument("file", nargs="?", default="experiment.toml", help="the file to write (default: experiment.toml)")
-    init.add_argument("--template", default="demo", help="attacks, demo, eot, kurakin2016, kurakin2016-small, nexus5x or patch")
+    init.add_argument("--template", default="demo", help="attacks, demo, eot, nexus5x, patch, sample, or the name of a study")
     for stage, (summary, example) in STAGE_HELP.items():
         entry = add(stage, commands.stage, summary, example)
         if stage == "report":
             entry.add_argument("--compare", metavar="OTHER", help="set another run beside it: its TOML file, name or folder")
-    add(
+    runner = add(
         "run",
         commands.run,
         "run every stage that can run; stops at the human step and goes on when called again",
         "inkproof run my.toml",
     )
-    add(
+    looker = add(
         "status",
         commands.status,
         "each stage: done, stale because …, missing, or waiting for you",
@@ -98,21 +98,25 @@ def command_parser() -> argparse.ArgumentParser:
         ("clean-accuracy", 0.75, "of random images, those that the model gets right, where that is not known yet"),
         ("fooled-rate", 0.8, "of these, those that an attack fools it on, where that is not known yet"),
         ("rate", 0.5, "destruction rate that the intervals are told for, where none was measured; 0.5 is the worst case"),
-        ("page-correlation", 0.1, "how far two images on a page fall together, 0 to 1"),
+        ("page-correlation", 0.1, "correlation of two images on one page, 0 to 1"),
         ("darkness", 0.5, "of the images, 1 for black, where they are not drawn yet"),
         ("half-width", 0.1, "half the interval that is wished for in every cell"),
     ):
         planner.add_argument(f"--{name}", type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
-    add("demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
+    example = add(
+        "demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False
+    )
     repeater = add(
         "reproduce",
         reproduce.reproduce,
         "run a paper's experiment, and set its tables beside this run's with which of its findings hold",
-        "inkproof reproduce kurakin2016 --small",
+        "inkproof reproduce                     list the studies\n  inkproof reproduce STUDY --small",
         experiment=False,
     )
-    repeater.add_argument("paper", choices=reproduce.PAPERS, help="Kurakin, Goodfellow and Bengio 2016: kurakin2016")
-    repeater.add_argument("--small", action="store_true", help="epsilon 4 and 16 instead of 2, 4, 8 and 16")
+    repeater.add_argument("study", nargs="?", default="", metavar="STUDY", help="one of those listed without it")
+    repeater.add_argument("--small", action="store_true", help="the small variant of the experiment")
+    for checker in (runner, looker, example, repeater):
+        checker.add_argument("--verify", action="store_true", help="read every file again, also those that look unchanged")
     repeater.add_argument(
         "--photos",
         choices=("any", "me", "simulated"),
@@ -137,7 +141,7 @@ def command_parser() -> argparse.ArgumentParser:
     fitter.add_argument("--orientation", default="portrait", help="of --page: portrait or landscape (default: portrait)")
     importer = add(
         "import-predictions",
-        commands.import_predictions,
+        judging.import_predictions,
         "bring in labels that an app or a person read off, as one more judge",
         "inkproof import-predictions my.toml phone.csv --judge phone-app\n"
         "  inkproof import-predictions my.toml --template phone.csv      every printed image, to fill in by hand",
@@ -148,8 +152,8 @@ def command_parser() -> argparse.ArgumentParser:
     importer.add_argument("--template", metavar="FILE.csv", help="write a table to fill in, in printed order, and nothing else")
     matrix = add(
         "transfer",
-        commands.transfer,
-        "the error of every run's model on every run's adversarial files (Szegedy et al., Table 2)",
+        judging.transfer,
+        "the error of every run's model on every run's adversarial files",
         "inkproof transfer one.toml other.toml",
         experiment=False,
     )
@@ -157,7 +161,7 @@ def command_parser() -> argparse.ArgumentParser:
     tabler = add(
         "attack-table",
         commands.attack_table,
-        "success and mean distance of attacks for the best, the average and the worst target (Carlini and Wagner)",
+        "success and mean distance of attacks for the best, the average and the worst target",
         "inkproof attack-table my.toml --attacks cw-l2,deepfool --n-images 20",
     )
     tabler.add_argument("--attacks", default="", metavar="NAMES", help="separated by commas (default: the experiment's)")

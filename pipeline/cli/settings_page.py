@@ -1,11 +1,9 @@
 """The documentation of everything that an experiment file can say, as Markdown, from the settings themselves."""
 
-import dataclasses
-from typing import Any
-
-from pipeline.attacks import ATTACKS
-from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
-from pipeline.settings.writing import toml_value, with_unit
+from pipeline.core.registry import load
+from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described
+from pipeline.settings.writing import toml_value
+from pipeline.specs.attacks import ATTACKS
 
 _HEAD = ("| key | default | meaning |", "|---|---|---|")
 
@@ -27,17 +25,17 @@ def settings_page() -> str:
     for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings), ("[judges]", JudgeSettings)]:
         lines += ["", f"## [{name}]", "", kind.__doc__ or "", "", *_HEAD]
         lines += _rows(kind)
-    for name, entry in ATTACKS.items():
-        if entry.options:
+    for name, spec in ATTACKS.own.items():
+        if spec.options:
             lines += [
                 "",
                 f"## Options of `{name}`",
                 "",
-                f"`options = {{ … }}` in its [[attacks]] entry: {entry.summary}.",
+                f"`options = {{ … }}` in its [[attacks]] entry: {spec.summary}.",
                 "",
                 *_HEAD,
             ]
-            lines += _rows(entry.options)
+            lines += _rows(load(spec.options))
     lines += [
         "",
         "## [transforms]",
@@ -49,9 +47,4 @@ def settings_page() -> str:
 
 
 def _rows(kind: type) -> list[str]:
-    fields = dataclasses.fields(kind)
-    return [f"| `{item.name}` | `{toml_value(_default(item))}` | {with_unit(item.metadata)} |" for item in fields]
-
-
-def _default(item: dataclasses.Field) -> Any:
-    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    return [f"| `{item.name}` | `{toml_value(item.default)}` | {item.text} |" for item in described(kind)]

@@ -33,7 +33,7 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
             print(value)
         elif key == "would_run":
             print("\n".join(f"would run {step['stage']}: {step['because']}" for step in value) or "nothing to do")
-        elif key in KINDS:
+        elif key in (*KINDS, "studies"):
             width = max(len(name) for name, _ in value)
             print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
 

@@ -1,7 +1,8 @@
 """Errors that a user can fix: what happened, what to do next, and the exit code that the command line returns."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class InkproofError(Exception):
@@ -42,8 +43,25 @@ class Unavailable(InkproofError):
     exit_code = 4
 
 
+@contextlib.contextmanager
+def placed(where: str) -> Iterator[None]:
+    """Puts a place, such as `file:line`, before the message of an error that is raised inside; "" puts nothing."""
+    try:
+        yield
+    except InkproofError as error:
+        if not where:
+            raise
+        raise type(error)(f"{where}: {error.message}", error.hint) from error
+
+
+def nearest(word: str, choices: Iterable[object]) -> str:
+    """Returns the choice that a word was most likely meant to be, "" where none is near."""
+    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=0.5)
+    return close[0] if close else ""
+
+
 def near_match(word: str, choices: Iterable[object]) -> str:
     """Returns a hint that names the nearest choice, or all of them where none is near."""
     choices = sorted(map(str, choices))
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(choices)}."
+    close = nearest(word, choices)
+    return f'Did you mean "{close}"?' if close else f"Known: {', '.join(choices)}."

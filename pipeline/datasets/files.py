@@ -10,6 +10,7 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn, item_ids
 from pipeline.datasets.labels import Labels
 from pipeline.images import LoadedImage, image_format, read_image, shown
+from pipeline.store import is_made_by_a_run
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 _LABEL_COLUMNS = ("label", "class_index", "label_index", "wnid", "wordnet_id", "class_name", "class", "name", "category")
@@ -134,7 +135,7 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
 
 
 def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
-    """Paths below `root` with forward slashes, sorted, and the links and hidden files that are left out."""
+    """Paths below `root` with forward slashes, sorted, and the links and hidden files left out; what runs made is passed over."""
     paths: list[str] = []
     rejected: list[Rejected] = []
     for folder, folder_names, file_names in os.walk(
@@ -145,7 +146,9 @@ def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
             if is_link or name.startswith("."):
                 reason = "a link to a folder is not followed" if is_link else "hidden folder"
                 rejected.append(Rejected(shown(_below(root, folder, name)) + "/", reason))
-        folder_names[:] = sorted(name for name in folder_names if not name.startswith("."))
+        folder_names[:] = sorted(
+            name for name in folder_names if not name.startswith(".") and not is_made_by_a_run(Path(folder, name))
+        )
         for name in sorted(file_names):
             path = _below(root, folder, name)
             reason = "hidden file" if name.startswith(".") else _why_not_below(root, path)

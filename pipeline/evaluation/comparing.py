@@ -1,15 +1,20 @@
-"""Paired comparisons: methods, strengths and conditions over the same images, each image compared with itself."""
+"""Two rates side by side: methods, strengths and conditions over the same images, and predicted beside measured."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations, pairwise
 
-from pipeline.evaluation.judged import Cell, Condition, Hit, Judged
-from pipeline.records import ComparisonRow, Pair
-from pipeline.statistics import compare_paired, holm
+from pipeline.evaluation.criteria import CRITERIA, TopK
+from pipeline.evaluation.estimates import Ways, estimate, page_ways, rate_of
+from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.records import CAMERA, PREDICTED, SIMULATED, Cell, Comparison, Pair, Rate
+from pipeline.statistics import compare_independent, compare_paired, holm
+
+Cells = Mapping[Cell, Sequence[Pair]]
+Rates = tuple[Rate, Rate]
 
 
-def comparisons(cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_ks: Iterable[int]) -> list[ComparisonRow]:
+def comparisons(cells: Cells, outcomes: Outcomes, criteria: Iterable[TopK] = CRITERIA) -> list[Comparison]:
     """Returns every comparison of the run, corrected by Holm over those of one kind and top k; a table a kind and top k.
 
     An image takes part where it is eligible on both sides. Methods and strengths are compared by how many files fool and by how
@@ -19,27 +24,91 @@ def comparisons(cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_ks: It
     Args:
         cells: the pairs of every (case, attack, epsilon_8bit), in the experiment's order.
     """
-    if judged.source is None:
+    if outcomes.source is None:
         return []
-    rows: list[ComparisonRow] = []
-    for top_k in top_ks:
-        rated = _Rated(cells, judged, top_k)
-        for of_kind in (rated.methods(), rated.strengths(), rated.conditions()):
-            family = list(of_kind)
-            corrected = holm([row.p for row in family])
-            n_tested = sum(row.p is not None for row in family)
-            rows += [replace(row, p_holm=p, n_family=n_tested) for row, p in zip(family, corrected, strict=True)]
+    rows: list[Comparison] = []
+    for criterion in criteria:
+        run = _Run(cells, outcomes, criterion)
+        for family in (run.methods(), run.strengths(), run.conditions()):
+            rows += corrected(family)
     return rows
 
 
-class _Rated:
-    """The outcomes of every cell at one top k, and the rows that compare them."""
+def predictions(cells: Cells, outcomes: Outcomes, criteria: Iterable[TopK] = CRITERIA) -> list[Comparison]:
+    """Returns what simulated photographs predict (first) beside what real ones measure, for each cell; [] without both.
 
-    def __init__(self, cells: Mapping[Cell, Sequence[Pair]], judged: Judged, top_k: int) -> None:
-        self._cells, self._judged, self._top_k = cells, judged, top_k
-        self._known: dict[tuple, dict[str, Hit]] = {}
+    A pair takes part where it was photographed by a camera and by the simulator. The two photographs of a pair show one page,
+    and the pairs of a page fall together.
+    """
+    by_origin = {condition.origin: condition for condition in outcomes.photos}
+    if not {CAMERA, SIMULATED} <= set(by_origin):
+        return []
+    rows = []
+    for cell, pairs in cells.items():
+        for criterion in criteria:
+            for quantity in PREDICTED:
+                asked = tuple(Question(quantity, cell, by_origin[origin], criterion) for origin in (SIMULATED, CAMERA))
+                predicted, measured = (outcomes.trial_of_each(question, pairs) for question in asked)
+                shared = [image for image in measured if image in predicted]
+                sides = [[side[image] for image in shared] for side in (predicted, measured)]
+                rows.append(paired("prediction", asked, sides, [[trial.page for trial in sides[1]]]))
+    return rows
 
-    def methods(self) -> Iterator[ComparisonRow]:
+
+def paired(
+    kind: str,
+    asked: Sequence[Question],
+    sides: Sequence[Sequence[Trial]],
+    ways: Ways,
+    rates: Rates | None = None,
+    pairing: str = "image",
+) -> Comparison:
+    """Returns the comparison of two rates over the same images.
+
+    Args:
+        asked: what the two rates are of.
+        sides: the trials of the first and of the second rate, image by image.
+        ways: for each way in which images fall together the cluster of every image; none of independent ones.
+        rates: the rates where they are over more than these images.
+    """
+    first, second = ([trial.is_hit for trial in side] for side in sides)
+    found = compare_paired(list(zip(first, second, strict=True)), ways or None)
+    numbers = asdict(found) if ways else asdict(found) | {"n_clusters": None, "n_effective": None}
+    one, other = rates or (rate_of(question, estimate(hits, ways)) for question, hits in zip(asked, (first, second), strict=True))
+    return Comparison(kind=kind, first=one, second=other, pairing=pairing, interval="cluster" if ways else "wilson", **numbers)
+
+
+def unpaired(kind: str, rates: Rates, sides: Sequence[Sequence[Trial]], ways: Sequence[Ways]) -> Comparison:
+    """Returns the comparison of two rates over different images; `ways` are those of `paired`, for each side."""
+    samples = [([trial.is_hit for trial in side], way or None) for side, way in zip(sides, ways, strict=True)]
+    return Comparison(
+        kind=kind,
+        first=rates[0],
+        second=rates[1],
+        pairing="none",
+        **dict.fromkeys(("n", "n_both", "n_first", "n_second"), 0),
+        interval="cluster" if ways[0] else "wilson",
+        n_clusters=None,
+        n_effective=None,
+        **asdict(compare_independent(*samples)),
+    )
+
+
+def corrected(family: Iterable[Comparison]) -> list[Comparison]:
+    """Returns comparisons corrected by Holm over each other."""
+    rows = list(family)
+    n_tested = sum(row.p is not None for row in rows)
+    return [replace(row, p_holm=p, n_family=n_tested) for row, p in zip(rows, holm([row.p for row in rows]), strict=True)]
+
+
+class _Run:
+    """What is compared within a run by one criterion."""
+
+    def __init__(self, cells: Cells, outcomes: Outcomes, criterion: TopK) -> None:
+        self._cells, self._outcomes, self._criterion = cells, outcomes, criterion
+        self._known: dict[Question, dict[str, Trial]] = {}
+
+    def methods(self) -> Iterator[Comparison]:
         by_strength: dict[tuple[str, int], list[Cell]] = {}
         for case, attack, epsilon in self._cells:
             by_strength.setdefault((case, epsilon), []).append((case, attack, epsilon))
@@ -47,7 +116,7 @@ class _Rated:
             for first, second in combinations(found, 2):
                 yield from self._over_all_conditions("method", first, second)
 
-    def strengths(self) -> Iterator[ComparisonRow]:
+    def strengths(self) -> Iterator[Comparison]:
         by_attack: dict[tuple[str, str], list[Cell]] = {}
         for case, attack, epsilon in self._cells:
             by_attack.setdefault((case, attack), []).append((case, attack, epsilon))
@@ -55,63 +124,30 @@ class _Rated:
             for first, second in pairwise(sorted(found, key=lambda cell: cell[2])):
                 yield from self._over_all_conditions("epsilon", first, second)
 
-    def conditions(self) -> Iterator[ComparisonRow]:
-        source, photos = self._judged.source, self._judged.photos
+    def conditions(self) -> Iterator[Comparison]:
+        source, photos = self._outcomes.source, self._outcomes.photos
         for cell in self._cells:
             for photo in photos:
                 for quantity in ("clean_accuracy", "adversarial_accuracy"):
-                    yield self._row("condition", quantity, (cell, source), (cell, photo))
+                    yield self._compared("condition", quantity, (cell, source), (cell, photo))
             for first, second in combinations(photos, 2):
-                yield self._row("condition", "destruction_rate", (cell, first), (cell, second))
+                yield self._compared("condition", "destruction_rate", (cell, first), (cell, second))
 
-    def _over_all_conditions(self, kind: str, first: Cell, second: Cell) -> Iterator[ComparisonRow]:
-        source = self._judged.source
+    def _over_all_conditions(self, kind: str, first: Cell, second: Cell) -> Iterator[Comparison]:
+        source = self._outcomes.source
         if first[0] != "prefiltered":  # whose files fool by choice
-            yield self._row(kind, "fooled_rate", (first, source), (second, source))
-        for photo in self._judged.photos:
-            yield self._row(kind, "destruction_rate", (first, photo), (second, photo))
+            yield self._compared(kind, "fooled_rate", (first, source), (second, source))
+        for photo in self._outcomes.photos:
+            yield self._compared(kind, "destruction_rate", (first, photo), (second, photo))
 
-    def _row(self, kind: str, quantity: str, first: tuple[Cell, Condition], second: tuple[Cell, Condition]) -> ComparisonRow:
-        (cell, condition), (other_cell, other_condition) = first, second
-        one, other = self._outcomes(quantity, *first), self._outcomes(quantity, *second)
-        shared = [image for image in one if image in other]
-        outcomes = [(one[image].is_hit, other[image].is_hit) for image in shared]
-        ways = [[side[image].page for image in shared] for side in (one, other)]
-        ways = [way for way in ways if any(way)]  # of files there are no pages
-        found = compare_paired(outcomes, ways or None)
-        return ComparisonRow(
-            kind=kind,
-            quantity=quantity,
-            case=cell[0],
-            top_k=self._top_k,
-            first_attack=cell[1],
-            first_epsilon_8bit=cell[2],
-            first_transform=condition[0],
-            first_origin=condition[2],
-            second_attack=other_cell[1],
-            second_epsilon_8bit=other_cell[2],
-            second_transform=other_condition[0],
-            second_origin=other_condition[2],
-            n=found.n,
-            n_both=found.n_both,
-            n_first=found.n_first,
-            n_second=found.n_second,
-            first_rate=(found.n_both + found.n_first) / found.n if found.n else None,
-            second_rate=(found.n_both + found.n_second) / found.n if found.n else None,
-            difference=found.difference,
-            low=found.low,
-            high=found.high,
-            interval="cluster" if ways else "wilson",
-            n_clusters=found.n_clusters if ways else None,
-            n_effective=found.n_effective if ways else None,
-            p=found.p,
-            p_holm=None,
-            n_family=0,
-        )
+    def _compared(self, kind: str, quantity: str, *sides: tuple[Cell, Condition]) -> Comparison:
+        asked = [Question(quantity, *side, self._criterion) for side in sides]
+        first, second = (self._trials(question) for question in asked)
+        shared = [image for image in first if image in second]
+        trials = [[side[image] for image in shared] for side in (first, second)]
+        return paired(kind, asked, trials, page_ways(*trials))
 
-    def _outcomes(self, quantity: str, cell: Cell, condition: Condition) -> dict[str, Hit]:
-        """Returns, by image, what counts for a rate of one cell under one condition, of the images that are eligible."""
-        key = (quantity, cell, condition)
-        if key not in self._known:
-            self._known[key] = self._judged.hits(quantity, self._cells[cell], condition, self._top_k)
-        return self._known[key]
+    def _trials(self, question: Question) -> dict[str, Trial]:
+        if question not in self._known:
+            self._known[question] = self._outcomes.trial_of_each(question, self._cells[question.cell])
+        return self._known[question]

@@ -5,17 +5,22 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.evaluation.outcomes import Outcomes
 from pipeline.images import read_png
 from pipeline.records import PHOTO, SOURCE, Pair, Prediction, View
 from pipeline.store import Run
+from pipeline.store.artefacts import CLEAN_IMAGES, IMAGES
 
 
 class Examples:
     """The views that count, each found by what it shows."""
 
     def __init__(self, run: Run, views: Iterable[View], predictions: Mapping[str, Prediction]) -> None:
-        self._run, self.predictions = run, predictions
-        self._views = {(view.transform, view.variant, view.pair_id or view.image_id): view for view in views if view.counts}
+        views = [view for view in views if view.counts]
+        self._run, self._predictions = run, predictions
+        self._outcomes = Outcomes.of_model(views, predictions)
+        self._views = {(view.transform, view.variant, view.pair_id or view.image_id): view for view in views}
 
     def file(self, pair: Pair, variant: str) -> View:
         """Returns the view of a pair's clean or adversarial file."""
@@ -27,19 +32,22 @@ class Examples:
 
     def is_right(self, view: View | None) -> bool:
         """Whether the model names the true label for a view; no view is not right."""
-        return view is not None and self.predictions[view.view_id].labels[0] == self.predictions[view.view_id].true_label
+        if view is None:
+            return False
+        said = self._predictions[view.view_id]
+        return TOP_1.holds(said.labels, said.true_label)
 
     def works(self, pair: Pair) -> bool:
         """Whether the attack works as a file: clean right, adversarial wrong."""
-        return self.is_right(self.file(pair, "clean")) and not self.is_right(self.file(pair, "adversarial"))
+        return self._outcomes.works(pair, TOP_1)
 
     def pixels(self, view: View) -> np.ndarray:
         """Returns what a view shows, uint8 (H, W, 3)."""
         if view.transform == PHOTO:
             return read_png(self._run.captures / view.path)
-        name = self._run.clean_image(view.image_id)
+        name = CLEAN_IMAGES.file(view.image_id)
         if view.variant != "clean":
-            name = self._run.adversarial_image(view.attack, view.epsilon_8bit, view.image_id)
+            name = IMAGES.file(view.pair_id)
         return read_png(self._run.printouts / (view.path or name))
 
     def chosen(self, pairs: Iterable[Pair], n: int) -> list[Pair]:

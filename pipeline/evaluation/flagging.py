@@ -8,6 +8,9 @@ from statistics import median
 
 import numpy as np
 
+from pipeline.document.formats import count, listed, percent
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.evaluation.outcomes import Outcomes, Question
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import print_scale
 from pipeline.records import (
@@ -20,21 +23,25 @@ from pipeline.records import (
     PRINT_ASPECT,
     PRINT_SCALE,
     RUN_FLAGS,
+    SIMULATED,
     SOURCE,
     Capture,
+    Cell,
     CellFill,
     Discard,
     FlagRow,
     ModelFlag,
     Pair,
     Printout,
-    RateRow,
+    Rate,
     View,
 )
 from pipeline.report.summary import count_photos
-from pipeline.report.words import CASE_TITLES, attack_title, count, listed, percent
-from pipeline.statistics import PairedResult
+from pipeline.report.words import CASE_TITLES, attack_title
+from pipeline.statistics import PairedResult, compare_paired
 from pipeline.statistics.likeness import Alike
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import CAPTURED, DISCARDS, LAYOUT, SELECTION
 
 # Of the photo's width: two pixels of 4000. Nobody holds a camera so still; a copy of a photo lies within a tenth of that.
 _SAME_PLACE = 5e-4
@@ -49,7 +56,7 @@ class Evidence:
     (first) with the same images in photographs (second), top-1.
     """
 
-    rates: Sequence[RateRow] = ()
+    rates: Sequence[Rate] = ()
     pairs: Sequence[Pair] = ()
     fills: Sequence[CellFill] = ()
     views: Sequence[View] = ()
@@ -66,6 +73,36 @@ class Evidence:
     def counted(self) -> list[Capture]:
         """The photographs that the results rest on."""
         return [capture for capture in self.captures if capture.counts and capture.origin == self.origin]
+
+
+def gathered(
+    run: Run,
+    pairs: Sequence[Pair],
+    views: Sequence[View],
+    rates: Sequence[Rate],
+    cells: Mapping[Cell, Sequence[Pair]],
+    outcomes: Outcomes,
+    is_predicted: bool,
+) -> Evidence:
+    """Returns what the flags of a run are found from; `is_predicted`: simulated photographs are merely shown beside real ones."""
+    selection = SELECTION.read(run)
+    has_photos = bool(outcomes.photos)
+    origin = min((condition.origin for condition in outcomes.photos), default="")
+    simulated = {view.capture_id for view in views if view.transform == PHOTO and view.origin == SIMULATED}
+    return Evidence(
+        rates=rates,
+        pairs=pairs,
+        fills=[record_from(CellFill, row) for row in selection["fills"]],
+        views=views,
+        captures=CAPTURED.read(run) if has_photos else (),
+        discards=DISCARDS.read(run) if has_photos else (),
+        origin=origin,
+        n_simulated=0 if is_predicted else len(simulated),
+        clean=_clean(cells, outcomes, origin),
+        printout=LAYOUT.read(run) if has_photos else None,
+        alike=[record_from(Alike, row) for row in selection["alike"]],
+        model_flags=[record_from(ModelFlag, row) for row in selection["model_flags"]],
+    )
 
 
 def run_flags(evidence: Evidence) -> list[FlagRow]:
@@ -87,6 +124,21 @@ def run_flags(evidence: Evidence) -> list[FlagRow]:
     return sorted(found, key=lambda row: order.index(row.flag))
 
 
+def _clean(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, origin: str) -> dict[str, PairedResult]:
+    """Returns, by case, clean images right as files and in photographs; an image printed for several cells, or a page, is one."""
+    found: dict[str, list[tuple[tuple[bool, bool], int | str, str]]] = defaultdict(list)
+    for photo in (condition for condition in outcomes.photos if condition.origin == origin):
+        for cell, pairs in cells.items():
+            asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in (outcomes.source, photo)]
+            files, photos = (outcomes.trial_of_each(question, pairs) for question in asked)
+            for image in (image for image in files if image in photos):
+                found[cell[0]].append(((files[image].is_hit, photos[image].is_hit), photos[image].page, image))
+    return {
+        case: compare_paired([right for right, _, _ in rows], [[page for _, page, _ in rows], [image for _, _, image in rows]])
+        for case, rows in found.items()
+    }
+
+
 def _simulated(evidence: Evidence) -> Iterator[FlagRow]:
     if evidence.n_simulated:
         kind = "simulated photograph"
@@ -94,7 +146,7 @@ def _simulated(evidence: Evidence) -> Iterator[FlagRow]:
         yield FlagRow("simulated", f"{count(evidence.n_simulated, kind)} {verb}", evidence.n_simulated, 0, transform=PHOTO)
 
 
-def _few_eligible(rates: Iterable[RateRow], origin: str) -> list[FlagRow]:
+def _few_eligible(rates: Iterable[Rate], origin: str) -> list[FlagRow]:
     """Of photographs and of files apart: all digital transforms of a cell share the attacks that work as files."""
     fewest: dict[tuple[str, str, int, str, int], int] = {}
     for row in rates:
@@ -142,7 +194,7 @@ def _many_discards(evidence: Evidence) -> Iterator[FlagRow]:
         yield FlagRow("many-discards", words, photos.lost_rate, MANY_DISCARDS, transform=PHOTO)
     sizes = Counter((case, pair.attack, pair.epsilon_8bit) for pair in evidence.pairs for case in pair.cases)
     rows = [row for row in evidence.rates if (row.transform, row.origin, row.top_k) == (PHOTO, evidence.origin, 1)]
-    lost = [(row.n_discarded / n, n, row) for row in rows if (n := sizes[row.case, row.attack, row.epsilon_8bit])]
+    lost = [((row.n_discarded or 0) / n, n, row) for row in rows if (n := sizes[row.case, row.attack, row.epsilon_8bit])]
     for share, n, row in sorted(lost, key=lambda found: -found[0]):
         if share > MANY_DISCARDS:
             yield FlagRow(

@@ -1,14 +1,17 @@
 """Two runs compared: every rate of the one beside that of the other, over the same images where they share them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from pipeline.evaluation.judged import Cell, Condition, Hit, Judged
-from pipeline.records import PHOTO, SOURCE, AgainstRow, Pair
-from pipeline.statistics import compare_independent, compare_paired, effective_number, holm, wilson
+from pipeline.evaluation.comparing import Cells, corrected, paired, unpaired
+from pipeline.evaluation.criteria import CRITERIA, TopK
+from pipeline.evaluation.estimates import estimate, page_ways, rate_of
+from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.records import PHOTO, SOURCE, Cell, Comparison
 
 _PHOTO_QUANTITIES = ("destruction_rate", "clean_accuracy", "adversarial_accuracy")
 _FILE_QUANTITIES = ("clean_accuracy", "adversarial_accuracy")
+# A cell ("" for a clean file, which is the same in all of them) and an image.
 _Key = tuple[str, str]
 
 
@@ -19,17 +22,17 @@ class Side:
     `file_hash` is by image for clean files and by pair for adversarial ones.
     """
 
-    cells: Mapping[Cell, Sequence[Pair]]
-    judged: Judged
+    cells: Cells
+    outcomes: Outcomes
     file_hash: Mapping[str, str]
 
     @property
     def photo(self) -> Condition | None:
         """The photographs that are compared: the camera's where there are any, for nothing simulated stands in for them."""
-        return min(self.judged.photos, key=lambda condition: condition[2], default=None)
+        return min(self.outcomes.photos, key=lambda condition: condition.origin, default=None)
 
 
-def against_rows(first: Side, second: Side, top_ks: Iterable[int]) -> list[AgainstRow]:
+def run_comparisons(first: Side, second: Side, criteria: Iterable[TopK] = CRITERIA) -> list[Comparison]:
     """Returns every rate that both runs have, corrected by Holm over those of one table and top k.
 
     The rows of all cells together come first. Files of the prefiltered case are not compared: they fool by choice. Images of a
@@ -39,14 +42,11 @@ def against_rows(first: Side, second: Side, top_ks: Iterable[int]) -> list[Again
     predicted registration error speaks for it in the comparison.
     """
     both = [cell for cell in first.cells if cell in second.cells]
-    rows: list[AgainstRow] = []
-    for top_k in top_ks:
-        rated = _TwoRuns(first, second, both, top_k)
-        for family in (rated.overall(), rated.photos(), rated.files(), rated.transforms()):
-            of_table = list(family)
-            n_tested = sum(row.p is not None for row in of_table)
-            corrected = holm([row.p for row in of_table])
-            rows += [replace(row, p_holm=p, n_family=n_tested) for row, p in zip(of_table, corrected, strict=True)]
+    rows: list[Comparison] = []
+    for criterion in criteria:
+        runs = _TwoRuns(first, second, both, criterion)
+        for family in (runs.overall(), runs.photos(), runs.files(), runs.transforms()):
+            rows += corrected(family)
     return rows
 
 
@@ -66,39 +66,39 @@ def is_paired(first: Side, second: Side, cells: Iterable[Cell]) -> bool:
 
 
 class _TwoRuns:
-    """The rows of each table at one top k."""
+    """The rows of each table by one criterion."""
 
-    def __init__(self, first: Side, second: Side, cells: Sequence[Cell], top_k: int) -> None:
-        self._first, self._second, self._cells, self._top_k = first, second, cells, top_k
+    def __init__(self, first: Side, second: Side, cells: Sequence[Cell], criterion: TopK) -> None:
+        self._first, self._second, self._cells, self._criterion = first, second, cells, criterion
         self._cases = list(dict.fromkeys(cell[0] for cell in cells))
         self._paired = {case: is_paired(first, second, self._of_case(case)) for case in self._cases}
 
-    def overall(self) -> Iterator[AgainstRow]:
+    def overall(self) -> Iterator[Comparison]:
         for case in self._cases:
             for quantity, one, other in self._questions(case):
-                yield self._row("overall", quantity, self._of_case(case), one, other)
+                yield self._compared("overall", quantity, self._of_case(case), one, other)
 
-    def photos(self) -> Iterator[AgainstRow]:
+    def photos(self) -> Iterator[Comparison]:
         return self._cell_by_cell("photo", PHOTO)
 
-    def files(self) -> Iterator[AgainstRow]:
+    def files(self) -> Iterator[Comparison]:
         return self._cell_by_cell("file", SOURCE)
 
-    def transforms(self) -> Iterator[AgainstRow]:
-        known = {condition[:2]: condition for condition in self._second.judged.conditions}
+    def transforms(self) -> Iterator[Comparison]:
+        known = {condition[:2]: condition for condition in self._second.outcomes.conditions}
         for cell in self._cells:
-            for one in self._first.judged.conditions:
-                if one[0] not in (PHOTO, SOURCE) and one[:2] in known:
-                    yield self._row("transform", "destruction_rate", [cell], one, known[one[:2]])
+            for one in self._first.outcomes.conditions:
+                if one.transform not in (PHOTO, SOURCE) and one[:2] in known:
+                    yield self._compared("transform", "destruction_rate", [cell], one, known[one[:2]])
 
     def _of_case(self, case: str) -> list[Cell]:
         return [cell for cell in self._cells if cell[0] == case]
 
-    def _cell_by_cell(self, table: str, transform: str) -> Iterator[AgainstRow]:
+    def _cell_by_cell(self, kind: str, transform: str) -> Iterator[Comparison]:
         for cell in self._cells:
             for quantity, one, other in self._questions(cell[0]):
-                if one[0] == transform:
-                    yield self._row(table, quantity, [cell], one, other)
+                if one.transform == transform:
+                    yield self._compared(kind, quantity, [cell], one, other)
 
     def _questions(self, case: str) -> Iterator[tuple[str, Condition, Condition]]:
         if self._first.photo and self._second.photo:
@@ -106,48 +106,39 @@ class _TwoRuns:
                 yield quantity, self._first.photo, self._second.photo
         if case != "prefiltered":  # whose files fool by choice
             for quantity in _FILE_QUANTITIES:
-                yield quantity, self._first.judged.source, self._second.judged.source
+                yield quantity, self._first.outcomes.source, self._second.outcomes.source
 
-    def _row(self, table: str, quantity: str, cells: Sequence[Cell], one: Condition, other: Condition) -> AgainstRow:
-        case, attack, epsilon = cells[0] if table != "overall" else (cells[0][0], "", 0)
-        first, second = (
-            self._hits(side, quantity, cells, condition) for side, condition in ((self._first, one), (self._second, other))
+    def _compared(self, kind: str, quantity: str, cells: Sequence[Cell], one: Condition, other: Condition) -> Comparison:
+        case = cells[0][0]
+        cell = (case, "", 0) if kind == "overall" else cells[0]
+        asked = [Question(quantity, cell, condition, self._criterion) for condition in (one, other)]
+        runs = (self._first, self._second)
+        first, second = (self._trials(side, question, cells) for side, question in zip(runs, asked, strict=True))
+        alone = [(_ways(list(side), side), list(side.values())) for side in (first, second)]
+        rates = tuple(
+            rate_of(question, estimate([trial.is_hit for trial in trials], ways))
+            for question, (ways, trials) in zip(asked, alone, strict=True)
         )
-        return AgainstRow(
-            table=table,
-            quantity=quantity,
-            case=case,
-            attack=attack,
-            epsilon_8bit=epsilon,
-            transform=one[0],
-            parameter=one[1],
-            top_k=self._top_k,
-            first_origin=one[2],
-            **_named("first", _alone(first)),
-            second_origin=other[2],
-            **_named("second", _alone(second)),
-            **(self._pairwise if self._paired[case] else _apart)(quantity, cells, first, second),
-            p_holm=None,
-            n_family=0,
-        )
-
-    def _hits(self, side: Side, quantity: str, cells: Sequence[Cell], condition: Condition) -> dict[_Key, Hit]:
-        """The outcomes of some cells; a clean file is the same in all of them."""
-        is_clean_file = quantity == "clean_accuracy" and condition[0] == SOURCE
-        return {
-            ("" if is_clean_file else str(cell[1:]), image): hit
-            for cell in cells
-            for image, hit in side.judged.hits(quantity, side.cells[cell], condition, self._top_k).items()
-        }
-
-    def _pairwise(self, quantity: str, cells: Sequence[Cell], first: dict[_Key, Hit], second: dict[_Key, Hit]) -> dict:
+        if not self._paired[case]:
+            return unpaired(kind, rates, [trials for _, trials in alone], [ways for ways, _ in alone])
         hashes = self._first.file_hash, self._second.file_hash
         keys = [key for key in first if key in second and hashes[0][key[1]] == hashes[1][key[1]]]
-        outcomes = [(first[key].is_hit, second[key].is_hit) for key in keys]
-        ways = _ways(keys, first, second)
-        found = compare_paired(outcomes, ways or None)
-        shared = {image for _, image in keys}
-        files = [
+        sides = [[side[key] for key in keys] for side in (first, second)]
+        is_same = quantity == "clean_accuracy" or self._are_same_files(cells, {image for _, image in keys})
+        return paired(kind, asked, sides, _ways(keys, first, second), rates, "file" if is_same else "image")
+
+    def _trials(self, side: Side, question: Question, cells: Sequence[Cell]) -> dict[_Key, Trial]:
+        """One trial for each image of some cells; a clean file is the same in all of them."""
+        is_clean_file = question.quantity == "clean_accuracy" and question.condition.transform == SOURCE
+        return {
+            ("" if is_clean_file else str(cell[1:]), image): trial
+            for cell in cells
+            for image, trial in side.outcomes.trial_of_each(question, side.cells[cell]).items()
+        }
+
+    def _are_same_files(self, cells: Sequence[Cell], shared: set[str]) -> bool:
+        """Whether the adversarial files of the shared images are the same in both runs."""
+        first, second = (
             {
                 (cell, pair.image_id): side.file_hash[pair.pair_id]
                 for cell in cells
@@ -155,65 +146,13 @@ class _TwoRuns:
                 if pair.image_id in shared
             }
             for side in (self._first, self._second)
-        ]
-        is_same = quantity == "clean_accuracy" or all(files[1].get(key, digest) == digest for key, digest in files[0].items())
-        return {
-            "pairing": "file" if is_same else "image",
-            "n": found.n,
-            "n_both": found.n_both,
-            "n_first": found.n_first,
-            "n_second": found.n_second,
-            "difference": found.difference,
-            "low": found.low,
-            "high": found.high,
-            "interval": "cluster" if ways else "wilson",
-            "n_clusters": found.n_clusters if ways else None,
-            "n_effective": found.n_effective if ways else None,
-            "p": found.p,
-        }
+        )
+        return all(second.get(key, digest) == digest for key, digest in first.items())
 
 
-def _apart(quantity: str, cells: Sequence[Cell], first: dict[_Key, Hit], second: dict[_Key, Hit]) -> dict:
-    samples = [([hit.is_hit for hit in side.values()], _ways(list(side), side) or None) for side in (first, second)]
-    found = compare_independent(*samples)
-    return {
-        "pairing": "none",
-        **dict.fromkeys(("n", "n_both", "n_first", "n_second"), 0),
-        "difference": found.difference,
-        "low": found.low,
-        "high": found.high,
-        "interval": "cluster" if samples[0][1] else "wilson",
-        "n_clusters": None,
-        "n_effective": None,
-        "p": found.p,
-    }
-
-
-def _ways(keys: Sequence[_Key], *sides: Mapping[_Key, Hit]) -> list[list]:
-    """The ways in which some outcomes fall together: by the page of either run, and over several cells by the image."""
-    ways: list[list] = [[side[key].page for key in keys] for side in sides]
-    ways = [way for way in ways if any(way)]  # files have no pages
+def _ways(keys: Sequence[_Key], *sides: Mapping[_Key, Trial]) -> list[list[int | str]]:
+    """The ways in which some trials fall together: by the page of either run, and over several cells by the image."""
+    ways = page_ways(*([side[key] for key in keys] for side in sides))
     if len({cell for cell, _ in keys}) > 1:
         ways.append([image for _, image in keys])
     return ways
-
-
-def _alone(hits: Mapping[_Key, Hit]) -> dict:
-    """One run's own rate with its interval."""
-    outcomes = [hit.is_hit for hit in hits.values()]
-    n, ways = len(outcomes), _ways(list(hits), hits)
-    number = effective_number([float(hit) for hit in outcomes], ways) if ways else None
-    worth = number.n_effective if number else n
-    low, high = wilson(sum(outcomes) / n * worth, worth) if n else (None, None)
-    return {
-        "hit": sum(outcomes),
-        "of": n,
-        "rate": sum(outcomes) / n if n else None,
-        "low": low,
-        "high": high,
-        "n_effective": number.n_effective if number else None,
-    }
-
-
-def _named(prefix: str, values: Mapping[str, object]) -> dict:
-    return {f"{prefix}_{name}": value for name, value in values.items()}

@@ -64,6 +64,7 @@ class Classifier(ABC):
         wordnet_ids: one for each class, or () where unknown.
         differentiable: whether `logits` can be followed back to the pixels, as gradient attacks need.
         fingerprint: SHA-256 of name, preprocessing and weights, the same on every device and in every folder.
+        sources: files of the user's that it turned out to be made from when it was loaded, such as modules that it imports.
     """
 
     name: str

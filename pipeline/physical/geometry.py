@@ -11,6 +11,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from pipeline.images.colour import linear_levels, srgb_from_linear
+
 _REFINEMENTS = 20
 _BAND_SAMPLES = 1 << 20
 _N_NODES = 9
@@ -146,7 +148,7 @@ def resample(
     n_sub = samples_a_side(span)
     across, down = (interpolation(_N_NODES, (2 * np.arange(side * n_sub) + 1) / (side * n_sub) - 1) for side in (width, height))
     rows = max(1, _BAND_SAMPLES // (width * n_sub**2))
-    part = _LINEAR[part] if linear_light else part.astype(np.float32)
+    part = (255 * linear_levels()).astype(np.float32)[part] if linear_light else part.astype(np.float32)
     bands = []
     for top in range(0, height, rows):
         lines = down[top * n_sub : (top + rows) * n_sub]
@@ -155,7 +157,7 @@ def resample(
     # the last digits of the interpolated places must not decide how a half is rounded
     out = np.round(np.concatenate(bands), 3)
     if linear_light:
-        out = 255 * _srgb(out / 255)
+        out = 255 * srgb_from_linear(out / 255)
     return np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(height, width, *image.shape[2:])
 
 
@@ -222,6 +224,7 @@ def _direct_linear_transform(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
 
 
 def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+    """Levenberg-Marquardt of our own: every crop's pixels hang on its last digits, which no other SciPy shall change."""
     damping, residual = 1e-6, (apply_homography(h, src) - dst).ravel()
     homogeneous = np.column_stack([src, np.ones(len(src))])
     for _ in range(_REFINEMENTS):
@@ -297,15 +300,3 @@ def _cubic(part: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _cubic_weights(t: np.ndarray) -> tuple[np.ndarray, ...]:
     return (t * (-0.5 + t * (1 - 0.5 * t)), 1 + t * t * (-2.5 + 1.5 * t), t * (0.5 + t * (2 - 1.5 * t)), t * t * (-0.5 + 0.5 * t))
-
-
-def _srgb(linear: np.ndarray) -> np.ndarray:
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def _linear(values: np.ndarray) -> np.ndarray:
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-_LINEAR = (255 * _linear(np.arange(256) / 255)).astype(np.float32)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.document.formats import count
+from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import read_png
 from pipeline.planning.plan_records import Block
-from pipeline.records import PHOTO, Candidate, Pair, RateRow, Selected
-from pipeline.report.words import count
+from pipeline.records import PHOTO, Rate
 from pipeline.settings import Experiment
-from pipeline.store import Run, read_json, read_table, record_from
+from pipeline.store import Run, record_from
+from pipeline.store.artefacts import CANDIDATES, COUNTED, PAIRS, SELECTED, SELECTION
 
 _MOST_IMAGES_READ = 200
 _BUILTIN_IMAGES, _BUILTIN_PX, _USUAL_PX = 500, 112, 224
@@ -38,19 +40,19 @@ class Known:
         if "select" not in done:
             side = experiment.model.input_px or (_BUILTIN_PX if experiment.model.name == "builtin:signs" else _USUAL_PX)
             return cls("as the experiment file asks for, at most", (side, side))
-        selection = read_json(run.printouts / "selection.json")
-        candidates = {row.image_id: row for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+        selection = SELECTION.read(run)
+        candidates = {row.image_id: row for row in CANDIDATES.read(run)}
         selected: dict[tuple[str, str, int], set[str]] = {}
         if "generate" in done:
             source = "as attacked"
-            for pair in read_table(run.printouts / "pairs.parquet", Pair):
+            for pair in PAIRS.read(run):
                 for case in pair.cases:
                     selected.setdefault((case, pair.attack, pair.epsilon_8bit), set()).add(pair.image_id)
         else:
             source = "as selected"
-            for row in read_table(run.printouts / "selection.parquet", Selected):
+            for row in SELECTED.read(run):
                 selected.setdefault((row.case, row.attack, row.epsilon_8bit), set()).add(row.image_id)
-        right = frozenset(name for name, found in candidates.items() if found.top_labels[0] == found.true_label)
+        right = frozenset(name for name, found in candidates.items() if TOP_1.holds(found.top_labels, found.true_label))
         prints = Counter(name for _, _, name in {(*cell[1:], name) for cell, images in selected.items() for name in images})
         used = {run.printouts / candidates[name].path: prints[name] for name in sorted(prints)[:_MOST_IMAGES_READ]}
         height, width = selection["model"]["input_size"]
@@ -88,7 +90,7 @@ def n_available(experiment: Experiment) -> int:
 
 def _counted(run: Run) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str, str, int], float]]:
     """Returns the eligible attacks of each cell as files, and the destruction rates of photographs that were taken before."""
-    rows = [record_from(RateRow, row) for row in read_json(run.reports / "rates.json")["destruction_rates"]]
+    rows = [record_from(Rate, row) for row in COUNTED.read(run)["destruction_rates"]]
     rows = [row for row in rows if row.top_k == 1]
     eligible: dict[tuple[str, str, int], int] = {}
     earlier: dict[tuple[str, str, int], float] = {}
@@ -96,6 +98,6 @@ def _counted(run: Run) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str,
         cell = row.case, row.attack, row.epsilon_8bit
         if row.transform != PHOTO or not row.n_discarded:
             eligible[cell] = row.n_eligible
-        if row.transform == PHOTO and row.destruction_rate is not None:
-            earlier[cell] = row.destruction_rate
+        if row.transform == PHOTO and row.rate is not None:
+            earlier[cell] = row.rate
     return eligible, earlier

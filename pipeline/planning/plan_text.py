@@ -1,9 +1,10 @@
 """A plan as a person reads it on the command line."""
 
+from pipeline.document.formats import count
+from pipeline.document.tables import Cell, Column, Table, as_text
 from pipeline.planning.plan_records import Plan, Proposal
 from pipeline.records import FEW_ELIGIBLE
-from pipeline.report.tables import Cell, Column, Table, as_text
-from pipeline.report.words import attack_title, count, epsilon_title
+from pipeline.report.words import attack_title, epsilon_title
 
 
 def plan_text(found: Plan) -> str:

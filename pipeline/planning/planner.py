@@ -6,12 +6,13 @@ from dataclasses import replace
 from math import ceil
 
 from pipeline.core.errors import WrongUse
+from pipeline.document.formats import count
 from pipeline.physical.fiducials import MAX_PAGE
 from pipeline.physical.printing import PrintPair, arrange
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout
-from pipeline.report.words import attack_title, count
+from pipeline.report.words import attack_title
 from pipeline.settings import Experiment
 from pipeline.statistics import detectable_difference, half_width, n_for_half_width, planned_effective_number
 from pipeline.store import Run
@@ -247,8 +248,9 @@ def _warnings(experiment: Experiment, cells: Sequence[PlannedCell], n_pages: int
     scarce = [cell for cell in cells if cell.n_eligible and cell.n_pages < min(FEW_PAGES, cell.n_eligible)]
     if scarce:
         found.append(
-            f"{len(scarce)} of {count(len(cells), 'cell')} lie on fewer than {FEW_PAGES} pages, too few to tell how "
-            "far images of a page fall together: intervals then rest on an assumption. Fewer pairs on a page or more images help."
+            f"{len(scarce)} of {count(len(cells), 'cell')} lie on fewer than {FEW_PAGES} pages, too few to "
+            "measure how strongly images on one page are correlated; intervals then rest on an assumption. "
+            "Fewer pairs on a page or more images help."
         )
     if n_pages > MAX_PAGE:
         found.append(f"{n_pages:,} pages are more than the {MAX_PAGE:,} that a run can number; print more pairs on a page.")

@@ -4,18 +4,8 @@ Paths in records are relative to the run's own folder (`printouts/<run>`, `captu
 Lengths on paper are millimetres from the page's top left corner, x to the right and y down.
 """
 
-from pipeline.records.comparisons import (
-    AGAINST_TABLES,
-    COMPARED,
-    COMPARED_QUANTITIES,
-    COMPARISONS,
-    PAIRINGS,
-    AgainstRow,
-    ComparedRow,
-    ComparisonRow,
-)
 from pipeline.records.examination import ExplainedView, SurvivalCurve, ThresholdRow
-from pipeline.records.findings import FINDING_TESTS, FINDINGS, PAPER_QUANTITIES, VERDICTS, FindingRow, PaperRow
+from pipeline.records.findings import VERDICTS, FindingRow
 from pipeline.records.flags import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,
@@ -32,68 +22,27 @@ from pipeline.records.flags import (
 )
 from pipeline.records.pages import CORNERS, Fiducial, Mark, Patch, Placement, Printout, Tag
 from pipeline.records.photos import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard
-from pipeline.records.rates import INTERVALS, AccuracyRow, MatrixCell, RateRow, TransferRow
-from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, CellFill, Pair, Selected
-from pipeline.records.views import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Prediction, View
-
-__all__ = [
-    "AGAINST_TABLES",
-    "ALIKE_RMS_8BIT",
-    "ATTACKED_MODEL",
-    "AccuracyRow",
-    "AgainstRow",
-    "CASES",
-    "CLEAN_DROP",
-    "COMPARED",
-    "COMPARED_QUANTITIES",
-    "COMPARISONS",
-    "CORNERS",
-    "CROP_FLAGS",
-    "Candidate",
-    "Capture",
-    "CellFill",
-    "ComparedRow",
-    "ComparisonRow",
-    "CropQuality",
-    "DISCARD_REASONS",
-    "Discard",
-    "ExplainedView",
-    "FEW_ELIGIBLE",
-    "FINDINGS",
-    "FINDING_TESTS",
-    "Fiducial",
-    "FindingRow",
-    "FlagRow",
-    "FlagText",
-    "INTERVALS",
-    "Judgement",
-    "LOW_RESOLUTION_PX",
-    "MANY_DISCARDS",
-    "MODEL_FLAGS",
-    "Mark",
-    "MatrixCell",
-    "ModelFlag",
-    "PAIRINGS",
-    "PAPER_QUANTITIES",
-    "PHOTO",
-    "PRINT_ASPECT",
-    "PRINT_SCALE",
-    "Pair",
-    "PaperRow",
-    "Patch",
-    "Placement",
-    "Prediction",
-    "Printout",
-    "ROUNDING",
-    "RUN_FLAGS",
-    "RateRow",
-    "SOURCE",
-    "Selected",
-    "SurvivalCurve",
-    "Tag",
-    "ThresholdRow",
-    "TransferRow",
-    "VARIANTS",
-    "VERDICTS",
-    "View",
-]
+from pipeline.records.rates import (
+    ACCURACY_COLUMNS,
+    COMPARISON_COLUMNS,
+    COMPARISONS,
+    INTERVALS,
+    LEVEL,
+    PAIRINGS,
+    PREDICTED,
+    PREDICTED_COLUMNS,
+    QUANTITIES,
+    RATE_COLUMNS,
+    RUN_COMPARISON_COLUMNS,
+    RUN_COMPARISONS,
+    TRANSFER_COLUMNS,
+    Columns,
+    Comparison,
+    Estimate,
+    MatrixCell,
+    Rate,
+    Transfer,
+    variant_of,
+)
+from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, Cell, CellFill, Pair, Selected
+from pipeline.records.views import ATTACKED_MODEL, CAMERA, N_LABELS, PHOTO, SIMULATED, SOURCE, Judgement, Prediction, View

@@ -62,7 +62,7 @@ MODEL_FLAGS = {
         "The gradient of the cross-entropy is zero in every pixel of an image although that of the margin is not.",
         "The logits lie so far apart that the softmax rounds to 0 and 1 (defensive distillation does this): attacks that follow "
         "the cross-entropy stand still, and seem to be withstood.",
-        "Divide the logits by a temperature before the attack, or use attacks on the margin (Carlini-Wagner, DeepFool).",
+        "Divide the logits by a temperature before the attack, or use attacks on the margin (cw-l2, deepfool).",
         needs_gradient=True,
     ),
     "large-logits": FlagText(
@@ -70,7 +70,7 @@ MODEL_FLAGS = {
         "than a tenth, without losing it.",
         "From a margin of about 15 on the true class's part is rounded away, so the first steps of a cross-entropy attack go "
         "elsewhere than its loss says.",
-        "Divide the logits by a temperature before the attack, or use attacks on the margin (Carlini-Wagner, DeepFool).",
+        "Divide the logits by a temperature before the attack, or use attacks on the margin (cw-l2, deepfool).",
         needs_gradient=True,
     ),
     "saturating": FlagText(
@@ -121,7 +121,7 @@ class FlagRow:
 
 FEW_ELIGIBLE = 30
 MANY_DISCARDS = 0.10
-# The largest drop of the paper's Table 1 (clean images, top-1) is 10.8 points.
+# The largest drop that was published (Kurakin et al. 2016, Table 1: clean images, top-1) is 10.8 points.
 CLEAN_DROP = 0.11
 # What printers and scanners vary by is a few tenths of a per cent; "fit to page" takes 3 to 6.
 PRINT_SCALE = 0.01
@@ -151,7 +151,7 @@ RUN_FLAGS = {
     ),
     "clean-drop": FlagText(
         f"Clean images are classified right in photographs more than {100 * CLEAN_DROP:.0f} points less often than as files "
-        "(top-1, the same images), and the 95 % interval of the difference leaves out 0. The limit is the paper's largest.",
+        "(top-1, the same images), and the 95 % interval of the difference leaves out 0. The limit is the largest published.",
         "Print and camera alone then change predictions: what looks like a surviving attack may be an unrecognisable picture.",
         "Look at the crops and their quality flags: focus, light, size on paper; read the clean photographs beside every rate.",
     ),

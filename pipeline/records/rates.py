@@ -1,54 +1,19 @@
-"""Accuracies and destruction rates, of the attacked model and of other judges."""
+"""Rates with their uncertainty, two rates side by side, and the columns in which tables hold them."""
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class AccuracyRow:
-    """How many of the images of one cell are classified right under one condition (the paper's Tables 1 and 2).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A rate with its 95 % interval: `n_hit` of `n_eligible`, None where nothing is eligible, never 0.
 
-    `interval` is a key of INTERVALS. In photographs the images lie on `n_clusters` pages, and are worth as much as `n_effective`
-    independent ones; both are None elsewhere.
+    `interval` is a key of INTERVALS. Where images share pages they lie on `n_clusters` of them, and are worth as much as
+    `n_effective` independent ones; both are None elsewhere.
     """
 
-    case: str
-    attack: str
-    epsilon_8bit: int
-    variant: str
-    transform: str
-    parameter: float | None
-    origin: str
-    top_k: int
-    n_correct: int
-    n_images: int
-    n_discarded: int
-    accuracy: float | None
-    low: float | None
-    high: float | None
-    interval: str = "wilson"
-    n_clusters: int | None = None
-    n_effective: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RateRow:
-    """One adversarial destruction rate (Kurakin et al. 2016, Eq. 1): `n_hit` of `n_eligible`, None where none is eligible.
-
-    `interval`, `n_clusters` and `n_effective` are those of AccuracyRow, of the eligible images.
-    """
-
-    case: str
-    attack: str
-    epsilon_8bit: int
-    transform: str
-    parameter: float | None
-    origin: str
-    top_k: int
     n_hit: int
     n_eligible: int
-    n_images: int
-    n_discarded: int
-    destruction_rate: float | None
+    rate: float | None
     low: float | None
     high: float | None
     interval: str = "wilson"
@@ -56,6 +21,8 @@ class RateRow:
     n_effective: float | None = None
 
 
+# A difference whose p lies below it is called one.
+LEVEL = 0.05
 INTERVALS = {
     "wilson": "Wilson's interval of independent images",
     "cluster": "Wilson's interval of the effective number of images, which share pages (over all cells: or are attacked in more "
@@ -63,17 +30,125 @@ INTERVALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TransferRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate(Estimate):
+    """One quantity of one cell under one condition, of the attacked model; the destruction rate is Kurakin et al. 2016, Eq. 1.
+
+    `quantity` is a key of QUANTITIES; `attack` is "" where it is over all cells of the case. `n_images` views of the cell were
+    judged, and `n_discarded` of its pairs have none; both are None where a rate is only one side of a comparison.
+    """
+
+    quantity: str
+    case: str
+    attack: str
+    epsilon_8bit: int
+    transform: str
+    parameter: float | None
+    origin: str
+    top_k: int
+    n_images: int | None = None
+    n_discarded: int | None = None
+
+    @property
+    def variant(self) -> str:
+        """Which image of a pair is looked at."""
+        return variant_of(self.quantity)
+
+
+def variant_of(quantity: str) -> str:
+    """Returns which image of a pair a quantity looks at."""
+    return "clean" if quantity == "clean_accuracy" else "adversarial"
+
+
+QUANTITIES = {
+    "fooled_rate": "fooled, of the files that are right when clean",
+    "destruction_rate": "destroyed, of the attacks that work as files",
+    "clean_accuracy": "clean images classified right",
+    "adversarial_accuracy": "adversarial images classified right",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two rates side by side, and whether they differ; `difference` is the first minus the second.
+
+    `kind` is a key of COMPARISONS, RUN_COMPARISONS or "prediction". `pairing`, a key of PAIRINGS, tells what difference, interval
+    and p are made from. Where images are paired `n` of them count on both sides: `n_both` for both rates, `n_first` and
+    `n_second` for one alone; `interval`, `n_clusters` and `n_effective` are those of the differences, and p is McNemar's. Where
+    they are not, n is 0 and p is Fisher's. `p_holm` is corrected over the `n_family` comparisons of one kind and top k that could
+    be made. Difference and p are None where there is no image.
+    """
+
+    kind: str
+    first: Rate
+    second: Rate
+    pairing: str
+    n: int
+    n_both: int
+    n_first: int
+    n_second: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    n_clusters: int | None
+    n_effective: float | None
+    p: float | None
+    p_holm: float | None = None
+    n_family: int = 0
+
+    @property
+    def quantity(self) -> str:
+        """What both rates are of."""
+        return self.first.quantity
+
+    @property
+    def case(self) -> str:
+        """The case of both rates (of the first, where cases are compared)."""
+        return self.first.case
+
+    @property
+    def top_k(self) -> int:
+        """How many labels may hold the true one."""
+        return self.first.top_k
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the first rate lies in the second one's interval."""
+        rate, low, high = self.first.rate, self.second.low, self.second.high
+        return rate is not None and low is not None and high is not None and low <= rate <= high
+
+
+COMPARISONS = {
+    "method": "two methods at the same ε",
+    "epsilon": "two neighbouring ε of one method",
+    "condition": "two conditions of the same images",
+}
+PREDICTED = {
+    "destruction_rate": "destruction rate",
+    "clean_accuracy": "accuracy of clean photographs",
+}
+RUN_COMPARISONS = {
+    "overall": "all cells together",
+    "photo": "photographs",
+    "file": "files",
+    "transform": "digital transforms",
+}
+PAIRINGS = {
+    "file": "the same files on both sides",
+    "image": "the same clean images, attacked on each side",
+    "none": "different images",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
     """How one cell's attack fares with one judge under one condition, which is the saved file or photographs of one origin.
 
-    Of the `n_images` pairs that were judged, the judge gets the clean image of `n_clean_right` right and, of these, the
-    adversarial one under this condition of `n_fooled` wrong. The clean image is the file, or the photograph where the judge
-    never saw the file (`clean_from`). In photographs `n_control` of the `n_clean_right` have a clean photograph and
-    `n_control_right` of these the judge gets right: what is missing there was lost to print and camera, not to the attack.
-    `n_hit` of `n_eligible` is Eq. 1 for this judge. Rates are None where their n is 0 and where they cannot be known. In
-    photographs the images share pages: `interval` and `n_clusters` are those of AccuracyRow, `fooled_n_effective` and
-    `n_effective` the numbers of independent images that the two rates rest on.
+    `n_images` views were judged. `fooled` counts, of those whose clean image the judge gets right, the adversarial ones that it
+    gets wrong; the clean image is the file, or the photograph where the judge never saw the file (`clean_from`). In photographs
+    `control` counts the clean ones of the same images that it gets right: what is missing was lost to print and camera, not to
+    the attack. `destroyed` is Eq. 1 for this judge.
     """
 
     case: str
@@ -86,22 +161,9 @@ class TransferRow:
     top_k: int
     clean_from: str
     n_images: int
-    n_clean_right: int
-    n_fooled: int
-    fooled_rate: float | None
-    fooled_low: float | None
-    fooled_high: float | None
-    n_control: int
-    n_control_right: int
-    n_hit: int
-    n_eligible: int
-    destruction_rate: float | None
-    low: float | None
-    high: float | None
-    interval: str = "wilson"
-    n_clusters: int | None = None
-    fooled_n_effective: float | None = None
-    n_effective: float | None = None
+    fooled: Estimate
+    control: Estimate
+    destroyed: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +187,53 @@ class MatrixCell:
     low: float | None
     high: float | None
     mean_l2_8bit: float | None
+
+
+Columns = dict[str, str]
+
+
+def _columns(text: str) -> Columns:
+    """Returns where each column of a table stands in its records; a bare name is the name of the field as well."""
+    return {name: place or name for name, _, place in (column.partition("=") for column in text.split())}
+
+
+RATE_COLUMNS = _columns(
+    "case attack epsilon_8bit transform parameter origin top_k n_hit n_eligible n_images n_discarded "
+    "destruction_rate=rate low high interval n_clusters n_effective"
+)
+ACCURACY_COLUMNS = _columns(
+    "case attack epsilon_8bit variant transform parameter origin top_k n_correct=n_hit n_images n_discarded "
+    "accuracy=rate low high interval n_clusters n_effective"
+)
+COMPARISON_COLUMNS = _columns(
+    "kind quantity case top_k first_attack=first.attack first_epsilon_8bit=first.epsilon_8bit "
+    "first_transform=first.transform first_origin=first.origin second_attack=second.attack "
+    "second_epsilon_8bit=second.epsilon_8bit second_transform=second.transform second_origin=second.origin "
+    "n n_both n_first n_second first_rate=first.rate second_rate=second.rate "
+    "difference low high interval n_clusters n_effective p p_holm n_family"
+)
+PREDICTED_COLUMNS = _columns(
+    "case attack=first.attack epsilon_8bit=first.epsilon_8bit quantity top_k "
+    "n n_measured=second.n_hit n_predicted=first.n_hit n_both "
+    "measured=second.rate measured_low=second.low measured_high=second.high "
+    "predicted=first.rate predicted_low=first.low predicted_high=first.high "
+    "difference difference_low=low difference_high=high interval n_clusters n_effective"
+)
+RUN_COMPARISON_COLUMNS = _columns(
+    "table=kind quantity case attack=first.attack epsilon_8bit=first.epsilon_8bit transform=first.transform "
+    "parameter=first.parameter top_k "
+    "first_origin=first.origin first_hit=first.n_hit first_of=first.n_eligible first_rate=first.rate "
+    "first_low=first.low first_high=first.high first_n_effective=first.n_effective "
+    "second_origin=second.origin second_hit=second.n_hit second_of=second.n_eligible second_rate=second.rate "
+    "second_low=second.low second_high=second.high second_n_effective=second.n_effective "
+    "pairing n n_both n_first n_second difference low high interval n_clusters n_effective p p_holm n_family"
+)
+TRANSFER_COLUMNS = _columns(
+    "case attack epsilon_8bit judge is_imported transform origin top_k clean_from "
+    "n_images n_clean_right=fooled.n_eligible n_fooled=fooled.n_hit "
+    "fooled_rate=fooled.rate fooled_low=fooled.low fooled_high=fooled.high "
+    "n_control=control.n_eligible n_control_right=control.n_hit n_hit=destroyed.n_hit n_eligible=destroyed.n_eligible "
+    "destruction_rate=destroyed.rate low=destroyed.low high=destroyed.high "
+    "interval=fooled.interval n_clusters=fooled.n_clusters fooled_n_effective=fooled.n_effective "
+    "n_effective=destroyed.n_effective"
+)

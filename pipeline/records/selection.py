@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 VARIANTS = ("clean", "adversarial")
 CASES = ("average", "prefiltered")
+# A cell of a run: case, attack and epsilon_8bit.
+Cell = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from pipeline.records import AGAINST_TABLES, CASES, PHOTO, SOURCE, AgainstRow
+from pipeline.document.blocks import Block, Figure, TableBlock, TextTable, plain
+from pipeline.document.formats import DASH, count, listed, number, p_value, percent, points
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import CASES, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
 from pipeline.report.against_figure import against_figure
-from pipeline.report.blocks import Block, Figure, TableBlock, TextTable, plain
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, p_text
-from pipeline.report.content import SIMULATED, AgainstContent, ReportContent
-from pipeline.report.tables import Cell, Column, Table, points
-from pipeline.report.words import CASE_TITLES, NOTHING_ELIGIBLE, axis_of, cell_title, count, interval, listed, number, percent
+from pipeline.report.cell_tables import estimate_cell
+from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, effective_n, n_sure, table_of
+from pipeline.report.content import AgainstContent, ReportContent
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, axis_of, cell_title
 
 _SHOWN_TOP_K = 1
-_MOST_ROWS = 40
 _LONGEST_NAME = 22
 # What the sentences speak of, in their order, and which of the two it makes the better one.
 _TOLD = (
@@ -43,9 +44,10 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
     method = (
         "Where both runs have an image it is compared with itself, only images that are eligible in both take part, and p is "
         "McNemar's exact one; where they have different images it is Fisher's. Images on one page were printed and photographed "
-        "together, and all attacks on one image meet the same image: they count for fewer independent ones (eff.). p (Holm) is "
-        "corrected over all comparisons of its table. A large p says that these runs cannot be told apart, not that they are "
-        "the same."
+        "together, and all attacks on one image meet the same image: they are correlated, and eff. n is the effective number of "
+        "images. p (Holm) is "
+        "corrected over all comparisons of its table. A large p means that there are not enough "
+        "images to tell the runs apart, not that they are the same."
     )
     blocks: list[Block] = [plain(told[0], "lead"), *(plain(sentence, "bullet") for sentence in told[1:])]
     blocks += [_what_differs(against), *(plain(note) for note in against.notes), plain(method)]
@@ -53,8 +55,8 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
         rows = [row for row in against.rows if row.case == case and row.top_k == _SHOWN_TOP_K]
         if rows:
             blocks.append(Figure(f"against-{case}", against_figure(rows, against.first, against.second), _caption(case, against)))
-    for place, table in enumerate(AGAINST_TABLES, 1):
-        rows = [row for row in against.rows if row.table == table and row.top_k == _SHOWN_TOP_K]
+    for place, table in enumerate(RUN_COMPARISONS, 1):
+        rows = [row for row in against.rows if row.kind == table and row.top_k == _SHOWN_TOP_K]
         if any(row.p is not None for row in rows):
             blocks.append(_block(f"A{place}", rows, against))
     blocks.append(plain(f"{_on_top_5(against)} comparison.csv beside this report has every comparison of top-1 and top-5."))
@@ -63,12 +65,12 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
 
 def against_sentences(against: AgainstContent) -> list[str]:
     """Returns what the comparison comes to (top-1), what was changed first; what to stress stands between double asterisks."""
-    overall = [row for row in against.rows if row.table == "overall" and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
+    overall = [row for row in against.rows if row.kind == "overall" and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
     found = [_changed(against)]
     alike = []
     for case in CASES:
         for quantity, transform, better in _TOLD:
-            rows = [row for row in overall if (row.case, row.quantity, row.transform) == (case, quantity, transform)]
+            rows = [row for row in overall if (row.case, row.quantity, row.first.transform) == (case, quantity, transform)]
             found += [_verdict(row, better, against) for row in rows if not _is_alike(row)]
             alike += [f"{_SUBJECTS[quantity, transform]} ({CASE_TITLES[case]}, n = {row.n})" for row in rows if _is_alike(row)]
     if alike:
@@ -76,7 +78,7 @@ def against_sentences(against: AgainstContent) -> list[str]:
     return [*found, *_cell_by_cell(against)]
 
 
-def _is_alike(row: AgainstRow) -> bool:
+def _is_alike(row: Comparison) -> bool:
     return row.pairing != "none" and not row.n_first and not row.n_second
 
 
@@ -93,34 +95,34 @@ def _changed(against: AgainstContent) -> str:
     return f"Between {between} {count(len(names), 'setting')} differ (of **{groups}**){more}."
 
 
-def _verdict(row: AgainstRow, better: str, against: AgainstContent) -> str:
+def _verdict(row: Comparison, better: str, against: AgainstContent) -> str:
     rates = _compared_rates(row)
-    same = {"file": f"the same {row.n}", "image": f"the {row.n} that both have", "none": f"{row.first_of} and {row.second_of}"}
-    what = _WHAT[row.quantity, row.transform].format(f"{percent(rates[0], 0)} against {percent(rates[1], 0)}")
+    each = f"{row.first.n_eligible} and {row.second.n_eligible}"
+    same = {"file": f"the same {row.n}", "image": f"the {row.n} that both have", "none": each}
+    what = _WHAT[row.quantity, row.first.transform].format(f"{percent(rates[0], 0)} against {percent(rates[1], 0)}")
     is_sure = row.p_holm < LEVEL
     lower, higher = (against.first, against.second) if row.difference < 0 else (against.second, against.first)
-    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "Which is the greater cannot be told."
+    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "Not enough images to tell which is greater."
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what} ({against.first} against {against.second}, "
-        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), p = {p_text(row.p)}, corrected "
-        f"{p_text(row.p_holm)}. {verdict}"
+        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), p = {p_value(row.p)}, corrected "
+        f"{p_value(row.p_holm)}. {verdict}"
     )
 
 
 def _cell_by_cell(against: AgainstContent) -> list[str]:
     found = []
     for table in ("photo", "file", "transform"):
-        rows = [row for row in against.rows if row.table == table and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
-        sure = sum(row.p_holm < LEVEL for row in rows)
-        found += [f"{sure} of {count(len(rows), 'comparison')} of {AGAINST_TABLES[table]}"] if rows else []
+        rows = [row for row in against.rows if row.kind == table and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
+        found += [f"{n_sure(rows)} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}"] if rows else []
     return [f"Cell by cell, differences at the 5 % level after correction: {listed(found)}."] if found else []
 
 
 def _on_top_5(against: AgainstContent) -> str:
     rows = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
-    sure = sum(row.p_holm < LEVEL for row in rows)
-    return f"At top-5 {sure} of {count(len(rows), 'comparison')} differ at the 5 % level after correction, each in its table."
+    n = count(len(rows), "comparison")
+    return f"At top-5 {n_sure(rows)} of {n} differ at the 5 % level after correction, each in its table."
 
 
 def _what_differs(against: AgainstContent) -> TextTable:
@@ -129,89 +131,64 @@ def _what_differs(against: AgainstContent) -> TextTable:
 
 
 def _caption(case: str, against: AgainstContent) -> str:
-    photos = {row.first_origin for row in against.rows if row.transform == PHOTO}
-    photos |= {row.second_origin for row in against.rows if row.transform == PHOTO}
+    photos = {side.origin for row in against.rows for side in (row.first, row.second) if side.transform == PHOTO}
     what = "files" if not photos else "simulated photographs" if photos == {SIMULATED} else "photographs"
     return (
         f"{CASE_TITLES[case].capitalize()}, top-1, {what}: {against.first} (filled circles) and {against.second} (hollow "
         "squares), each with its 95 % interval; n of the one and of the other at the right. A star marks a difference that is "
-        "sure at the 5 % level after Holm's correction."
+        "significant at the 5 % level after Holm's correction."
     )
 
 
-def _block(table_number: str, rows: Sequence[AgainstRow], against: AgainstContent) -> Block:
-    title = AGAINST_TABLES[rows[0].table]
+def _block(table_number: str, rows: Sequence[Comparison], against: AgainstContent) -> Block:
+    title = RUN_COMPARISONS[rows[0].kind]
     if not any(row.n_first or row.n_second or row.pairing == "none" for row in rows):
         return plain(f"{title.capitalize()}: the model says the same of every image in both runs, in {len(rows)} comparisons.")
     return TableBlock(f"table-{table_number.lower()}", _table(table_number, rows, against))
 
 
-def _table(table_number: str, rows: Sequence[AgainstRow], against: AgainstContent) -> Table:
-    made = [row for row in rows if row.p_holm is not None]
-    surest = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
-    kept = [row for row in made if row in surest]
-    starts = [place for place, row in enumerate(kept) if place and _group(row) != _group(kept[place - 1])]
-    columns = (
-        Column("Cell", is_number=False, is_stub=True),
-        Column("counted", is_number=False, is_stub=True),
-        Column(_short(against.first)),
-        Column(_short(against.second)),
-        Column("shared n"),
-        Column("one alone"),
-        Column("difference"),
-        Column("p (Holm)"),
-    )
+def _table(table_number: str, rows: Sequence[Comparison], against: AgainstContent) -> Table:
+    first, second = _short(against.first), _short(against.second)
+    columns = (stub("Cell"), stub("counted"), *map(Column, (first, second, "shared n")))
     note = (
         "Each run's own rate over all that is eligible there, with k/n and the 95 % interval in per cent. Shared n: images "
         "eligible in both, from which one alone, difference and p are; a dash where the images are different. One alone: images "
         "that count in the first run alone : in the second alone. Difference: first minus second in points, with Newcombe's 95 % "
-        f"interval. p (Holm): with p itself beneath, * where it is below {LEVEL}. Corrected over "
-        f"{count(rows[0].n_family, 'comparison')}."
+        f"interval. p (Holm): with p itself beneath, * where it is below {LEVEL}."
     )
-    if len(made) < len(rows):
-        note += f" {len(rows) - len(made)} more had no image to compare."
-    if len(kept) < len(made):
-        note += f" {len(made) - len(kept)} with larger p are in comparison.csv."
-    title = f"{_short(against.first)} against {_short(against.second)}, {AGAINST_TABLES[rows[0].table]} (top-{rows[0].top_k})"
-    return Table(table_number, title, columns, tuple(_cells(row) for row in kept), note, frozenset(starts))
+    title = table_number, f"{first} against {second}, {RUN_COMPARISONS[rows[0].kind]} (top-{rows[0].top_k})"
+    return table_of(title, rows, columns, _cells, _group, note, "no image to compare", "comparison.csv")
 
 
-def _group(row: AgainstRow) -> tuple[str, str, int]:
-    return row.case, row.attack, row.epsilon_8bit
+def _group(row: Comparison) -> tuple[str, str, int]:
+    return row.case, row.first.attack, row.first.epsilon_8bit
 
 
-def _cells(row: AgainstRow) -> tuple[Cell, ...]:
-    shared = row.pairing != "none"
-    effective = f"eff. {row.n_effective:.0f}" if row.n_effective is not None else ""
+def _cells(row: Comparison) -> tuple[Cell, ...]:
+    cell = cell_title(row.first.attack, row.first.epsilon_8bit) if row.first.attack else "all cells"
     return (
-        Cell(cell_title(row.attack, row.epsilon_8bit) if row.attack else "all cells", CASE_TITLES[row.case]),
+        Cell(cell, CASE_TITLES[row.case]),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
-        _rate_cell(row.first_rate, row.first_hit, row.first_of, row.first_low, row.first_high),
-        _rate_cell(row.second_rate, row.second_hit, row.second_of, row.second_low, row.second_high),
-        Cell(str(row.n), effective) if shared else Cell("–"),
-        Cell(f"{row.n_first} : {row.n_second}" if shared else "–"),
-        Cell(points(row.difference, 1), f"{points(row.low, 0)} to {points(row.high, 0)}"),
-        Cell(p_text(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_text(row.p)}"),
+        estimate_cell(row.first),
+        estimate_cell(row.second),
+        Cell(str(row.n), effective_n(row)) if row.pairing != "none" else Cell(DASH),
     )
 
 
-def _where(row: AgainstRow) -> str:
-    if row.transform == SOURCE:
+def _where(row: Comparison) -> str:
+    transform, parameter = row.first.transform, row.first.parameter
+    if transform == SOURCE:
         return "file"
-    if row.transform != PHOTO:
-        return axis_of(row.transform).title + (f" {number(row.parameter)}" if row.parameter is not None else "")
-    kinds = [{"camera": "real", SIMULATED: "simulated"}.get(origin, origin) for origin in (row.first_origin, row.second_origin)]
+    if transform != PHOTO:
+        return axis_of(transform).title + (f" {number(parameter)}" if parameter is not None else "")
+    kinds = [ORIGIN_TITLES.get(side.origin, side.origin) for side in (row.first, row.second)]
     return f"{' : '.join(dict.fromkeys(kinds))} photo"
 
 
-def _rate_cell(rate: float | None, hit: int, n: int, low: float | None, high: float | None) -> Cell:
-    return Cell(percent(rate), f"{hit}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 eligible")
-
-
-def _compared_rates(row: AgainstRow) -> tuple[float | None, float | None]:
+def _compared_rates(row: Comparison) -> tuple[float | None, float | None]:
     """The two rates whose difference is told: over the shared images where there are any."""
     if row.pairing == "none":
-        return row.first_rate, row.second_rate
+        return row.first.rate, row.second.rate
     return (row.n_both + row.n_first) / row.n, (row.n_both + row.n_second) / row.n
 
 

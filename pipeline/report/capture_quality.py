@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
+from pipeline.document.formats import DASH, count, middle_cut, percent
 from pipeline.records import DISCARD_REASONS, Discard
 from pipeline.report import rate_figures
-from pipeline.report.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.report.content import ReportContent
 from pipeline.report.run_tables import quality_table
 from pipeline.report.summary import photo_count
-from pipeline.report.words import NO_ROW, count, middle_cut, percent
 
 _N_DISCARDS_LISTED = 60
 
@@ -20,7 +20,7 @@ def capture_quality_section(content: ReportContent) -> tuple[Block, ...]:
         return (Prose("No photograph has been taken yet."),)
     photos = photo_count(content)
     text = f"{photos.n_used} of {count(photos.n_used + photos.n_lost, 'photograph')} used"
-    lost = f"; {photos.n_lost} lost ({percent(photos.lost_rate)}; the paper lost 3 to 6 %, at most about 12 %)."
+    lost = f"; {photos.n_lost} lost ({percent(photos.lost_rate)}{content.study.lost_photos})."
     blocks: list[Block] = [plain(text + (lost if photos.n_lost else "."))]
     if any(photo.reprojection_rms_px is not None or photo.sharpness is not None for photo in content.quality):
         caption = f"Capture quality, one tick a photograph (n = {len(content.quality)}); dashed lines are medians."
@@ -38,7 +38,7 @@ def _discards(discards: Sequence[Discard]) -> list[Block]:
     rows = tuple(
         (
             middle_cut(discard.photo, 23),
-            NO_ROW if discard.page is None else str(discard.page),
+            DASH if discard.page is None else str(discard.page),
             f"{discard.pair_id} {discard.variant}".strip() or "whole photo",
             DISCARD_REASONS.get(discard.reason, discard.reason) + (f": {discard.detail}" if discard.detail else ""),
         )

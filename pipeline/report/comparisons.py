@@ -1,14 +1,15 @@
 """Paired comparisons in the report: which methods, strengths and conditions differ on the same images, and how surely."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from pipeline.records import CASES, PHOTO, ComparisonRow
-from pipeline.report.blocks import Block, TableBlock, plain
+from pipeline.document.blocks import Block, numbered, plain
+from pipeline.document.formats import DASH, count, p_value, percent
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import CASES, LEVEL, PHOTO, Comparison
+from pipeline.report.cell_tables import difference_cell, estimate_cell
 from pipeline.report.content import ReportContent
-from pipeline.report.tables import Cell, Column, Table, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, attack_title, cell_title, count, percent
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_title, cell_title
 
-LEVEL = 0.05
 KIND_TITLES = {
     "method": "methods at the same ε",
     "epsilon": "neighbouring ε of one method",
@@ -33,19 +34,18 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
         "Each image is compared with itself: only images that are eligible on both sides take part, so a difference is not one "
         "of the images drawn. p is McNemar's, from the images that count on one side alone; p (Holm) is corrected over all "
         "comparisons of its table, so that the chance of any false alarm in it is 5 %. Images on one page were printed and "
-        "photographed together and count for fewer independent ones; eff. says how many. A large p says that this run "
-        "cannot tell the two apart, not that they are the same."
+        "photographed together and are correlated; eff. n is the effective number of images. A large p means that there are not "
+        "enough images to tell the two apart, not that they are the same."
     )
     told = list(filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES)))
     top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
     if top_5:
-        n_sure = sum(row.p_holm < LEVEL for row in top_5)
-        told.append(f"At top-5 {n_sure} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
+        told.append(f"At top-5 {n_sure(top_5)} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
     tables = comparison_tables(content.comparisons)
-    return plain(text), *map(plain, told), *(TableBlock(f"table-{table.number.lower()}", table) for table in tables)
+    return plain(text), *map(plain, told), *numbered(tables)
 
 
-def comparison_sentence(rows: Iterable[ComparisonRow], kind: str) -> str:
+def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
     """Returns how many comparisons of one kind (top-1) differ at the 5 % level after correction, and the surest; "" for none."""
     tested = [row for row in rows if row.kind == kind and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
     if not tested:
@@ -58,90 +58,102 @@ def comparison_sentence(rows: Iterable[ComparisonRow], kind: str) -> str:
     return f"{start}{', the surest' if len(sure) > _MOST_NAMED else ''}: {'; '.join(map(_told, sure[:_MOST_NAMED]))}."
 
 
-def comparison_tables(rows: Iterable[ComparisonRow], top_k: int = _SHOWN_TOP_K) -> list[Table]:
+def comparison_tables(rows: Iterable[Comparison], top_k: int = _SHOWN_TOP_K) -> list[Table]:
     """Returns a table for each kind of comparison that the run could make; those without any image are left out and counted."""
     rows = [row for row in rows if row.top_k == top_k]
     groups = [[row for row in rows if row.kind == kind] for kind in KIND_TITLES]
     return [_table(f"C{place}", group) for place, group in enumerate((g for g in groups if any(row.n for row in g)), 1)]
 
 
-def p_text(value: float | None) -> str:
-    """Returns a p as tables show it, a dash for None."""
-    return NO_ROW if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+def table_of(
+    title: tuple[str, str],
+    rows: Sequence[Comparison],
+    columns: Sequence[Column],
+    cells: Callable[[Comparison], tuple[Cell, ...]],
+    group: Callable[[Comparison], Hashable],
+    note: str,
+    missing: str,
+    in_full: str,
+) -> Table:
+    """Returns comparisons as a table that ends with what each comes to: the surest, in the order in which they are given.
+
+    Args:
+        title: the table's number and its title.
+        cells: what stands in `columns`, in front of one alone, difference and p.
+        group: what is equal within a block of rows; a rule stands above each.
+        missing: what those that are left out did not have.
+        in_full: the file that has all of them.
+    """
+    made = [row for row in rows if row.p_holm is not None]
+    surest = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
+    kept = [row for row in made if row in surest]
+    rules = frozenset(place for place, row in enumerate(kept) if place and group(row) != group(kept[place - 1]))
+    note += f" Corrected over {count(made[0].n_family, 'comparison')}."
+    if len(made) < len(rows):
+        note += f" {len(rows) - len(made)} more had {missing}."
+    if len(kept) < len(made):
+        note += f" {len(made) - len(kept)} with larger p are in {in_full}."
+    ending = map(Column, ("one alone", "difference", "p (Holm)"))
+    body = tuple((*cells(row), *_outcome_cells(row)) for row in kept)
+    return Table(*title, (*columns, *ending), body, note, rules)
 
 
-def _table(table_number: str, rows: Sequence[ComparisonRow]) -> Table:
-    made = [row for row in rows if row.n]
-    made.sort(key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
-    shown = set(sorted(made, key=lambda row: (row.p_holm, row.p))[:_MOST_ROWS])
-    kept = [row for row in made if row in shown]
-    starts = [place for place, row in enumerate(kept) if place and _block(row) != _block(kept[place - 1])]
-    columns = (
-        Column("Compared", is_number=False, is_stub=True),
-        Column("counted", is_number=False, is_stub=True),
-        Column("n"),
-        Column("first"),
-        Column("second"),
-        Column("one alone"),
-        Column("difference"),
-        Column("p (Holm)"),
-    )
+def effective_n(row: Comparison) -> str:
+    """Returns the effective number of images where those on one page, or of one image, are correlated, else ""."""
+    return f"eff. n {row.n_effective:.0f}" if row.n_effective is not None else ""
+
+
+def n_sure(rows: Iterable[Comparison]) -> int:
+    """Returns how many comparisons differ at the 5 % level after correction."""
+    return sum(row.p_holm is not None and row.p_holm < LEVEL for row in rows)
+
+
+def _outcome_cells(row: Comparison) -> tuple[Cell, Cell, Cell]:
+    alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
+    p = Cell(p_value(row.p_holm) + "*" * n_sure([row]), f"p {p_value(row.p)}")
+    return Cell(alone), difference_cell(row), p
+
+
+def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
+    rows = sorted(rows, key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
+    columns = (stub("Compared"), stub("counted"), *map(Column, ("n", "first", "second")))
     note = (
         "Difference: first minus second in points, with Newcombe's 95 % interval of paired rates beneath. One alone: images that "
-        f"count for the first alone : for the second alone. p (Holm): with p itself beneath, * where it is below {LEVEL}. "
+        f"count for the first alone : for the second alone. p (Holm): with p itself beneath, * where it is below {LEVEL}."
     )
-    if any(row.interval == "cluster" for row in kept):
-        note += "eff.: how many independent images those on shared pages are worth; interval and p are made with it. "
-    note += f"Corrected over {count(made[0].n_family, 'comparison')}."
-    if len(made) < len(rows):
-        note += f" {len(rows) - len(made)} more had no image that is eligible on both sides."
-    if len(kept) < len(made):
-        note += f" {len(made) - len(kept)} with larger p are in comparisons.csv."
-    title = f"Paired comparisons, {KIND_TITLES[rows[0].kind]} (top-{rows[0].top_k})"
-    return Table(table_number, title, columns, tuple(_cells(row) for row in kept), note, frozenset(starts))
+    if any(row.interval == "cluster" for row in rows):
+        note += " Eff. n: the effective number of images, since images on one page are correlated; interval and p use it."
+    title = table_number, f"Paired comparisons, {KIND_TITLES[rows[0].kind]} (top-{rows[0].top_k})"
+    missing = "no image that is eligible on both sides"
+    return table_of(title, rows, columns, _cells, lambda row: (row.case, row.quantity), note, missing, "comparisons.csv")
 
 
-def _block(row: ComparisonRow) -> tuple[str, str]:
-    return row.case, row.quantity
-
-
-def _cells(row: ComparisonRow) -> tuple[Cell, ...]:
-    effective = f"eff. {row.n_effective:.0f}" if row.interval == "cluster" else ""
-    ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
+def _cells(row: Comparison) -> tuple[Cell, ...]:
     return (
         Cell(_pair(row), CASE_TITLES.get(row.case, row.case)),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
-        Cell(str(row.n), effective),
-        Cell(percent(row.first_rate), f"{row.n_both + row.n_first}/{row.n}"),
-        Cell(percent(row.second_rate), f"{row.n_both + row.n_second}/{row.n}"),
-        Cell(f"{row.n_first} : {row.n_second}"),
-        Cell(points(row.difference, 1), ends),
-        Cell(p_text(row.p_holm) + ("*" if row.p_holm < LEVEL else ""), f"p {p_text(row.p)}"),
+        Cell(str(row.n), effective_n(row)),
+        estimate_cell(row.first, has_interval=False),
+        estimate_cell(row.second, has_interval=False),
     )
 
 
-def _pair(row: ComparisonRow) -> str:
+def _pair(row: Comparison) -> str:
     if row.kind == "epsilon":
-        return f"{attack_title(row.first_attack)}, ε {row.first_epsilon_8bit} : {row.second_epsilon_8bit}"
+        return f"{attack_title(row.first.attack)}, ε {row.first.epsilon_8bit} : {row.second.epsilon_8bit}"
     if row.kind == "condition":
-        return cell_title(row.first_attack, row.first_epsilon_8bit)
-    strength = f", ε {row.first_epsilon_8bit}" if row.first_epsilon_8bit else ""
-    return f"{attack_title(row.first_attack)} : {attack_title(row.second_attack)}{strength}"
+        return cell_title(row.first.attack, row.first.epsilon_8bit)
+    strength = f", ε {row.first.epsilon_8bit}" if row.first.epsilon_8bit else ""
+    return f"{attack_title(row.first.attack)} : {attack_title(row.second.attack)}{strength}"
 
 
-def _where(row: ComparisonRow) -> str:
-    first, second = (
-        _condition(transform, origin)
-        for transform, origin in ((row.first_transform, row.first_origin), (row.second_transform, row.second_origin))
-    )
-    return first if first == second else f"{first} : {second}"
+def _where(row: Comparison) -> str:
+    sides = (row.first, row.second)
+    where = (f"{ORIGIN_TITLES.get(side.origin, side.origin)} photo" if side.transform == PHOTO else "file" for side in sides)
+    return " : ".join(dict.fromkeys(where))
 
 
-def _condition(transform: str, origin: str) -> str:
-    return {"camera": "real photo", "simulated": "simulated photo"}.get(origin, origin) if transform == PHOTO else "file"
-
-
-def _told(row: ComparisonRow) -> str:
-    rates = f"{percent(row.first_rate, 0)} and {percent(row.second_rate, 0)} {QUANTITY_TITLES[row.quantity]}"
+def _told(row: Comparison) -> str:
+    rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
     told = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
-    return f"{told}, {rates}, corrected p {p_text(row.p_holm)}"
+    return f"{told}, {rates}, corrected p {p_value(row.p_holm)}"

@@ -6,25 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.document.blocks import Block
 from pipeline.records import (
+    CAMERA,
     PHOTO,
-    AccuracyRow,
-    AgainstRow,
+    SIMULATED,
+    SOURCE,
     Capture,
     CellFill,
-    ComparedRow,
-    ComparisonRow,
+    Comparison,
     Discard,
     FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
-    RateRow,
+    Rate,
     SurvivalCurve,
-    TransferRow,
+    Transfer,
 )
-
-SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +152,21 @@ class ReferenceRate:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyPart:
+    """What a study says in a report: `reference` names its paper, `rates` are published there.
+
+    `observed` ends the results from photographs of one origin, or those from transforms ("digital"); `beside` is the section of
+    a run that sets out to reproduce the paper. `lost_photos` says how many of its photographs the paper lost.
+    """
+
+    reference: str = ""
+    lost_photos: str = ""
+    rates: tuple[ReferenceRate, ...] = ()
+    observed: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
+    beside: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AgainstContent:
     """Another run beside this one: `first` is what this run is called, `second` the other.
 
@@ -165,7 +179,7 @@ class AgainstContent:
     differences: tuple[tuple[str, str, str], ...]
     facts: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
-    rows: tuple[AgainstRow, ...]
+    rows: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True)
@@ -174,7 +188,8 @@ class ReportContent:
 
     `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
     the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
-    `model_flags` is None where the network was not examined.
+    `reproduces` names the study that the run sets out to reproduce,
+    `study` is what that one says, or the one that runs are read against.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -191,25 +206,30 @@ class ReportContent:
     simulated: bool
     fills: tuple[CellFill, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    accuracies: tuple[AccuracyRow, ...] = ()
-    rates: tuple[RateRow, ...] = ()
+    accuracies: tuple[Rate, ...] = ()
+    rates: tuple[Rate, ...] = ()
     captures: tuple[Capture, ...] = ()
     discards: tuple[Discard, ...] = ()
     quality: tuple[CaptureQuality, ...] = ()
     gallery: tuple[GalleryItem, ...] = ()
     class_names: tuple[str, ...] = ()
     axes: tuple[TransformAxis, ...] = ()
-    reference_rates: tuple[ReferenceRate, ...] = ()
-    compared: tuple[ComparedRow, ...] = ()
-    model_flags: tuple[ModelFlag, ...] | None = None
-    transfer: tuple[TransferRow, ...] = ()
-    comparisons: tuple[ComparisonRow, ...] = ()
+    compared: tuple[Comparison, ...] = ()
+    model_flags: tuple[ModelFlag, ...] = ()
+    transfer: tuple[Transfer, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     flags: tuple[FlagRow, ...] = ()
     survival: tuple[SurvivalCurve, ...] = ()
     explanations: Explanations | None = None
     findings: tuple[FindingRow, ...] = ()
     reproduces: str = ""
+    study: StudyPart = StudyPart()
     against: AgainstContent | None = None
+
+    @property
+    def digital_rates(self) -> tuple[Rate, ...]:
+        """The destruction rates by digital transforms."""
+        return tuple(row for row in self.rates if row.transform not in (PHOTO, SOURCE))
 
     @property
     def photo_origins(self) -> tuple[str, ...]:
@@ -219,7 +239,7 @@ class ReportContent:
     @property
     def main_origin(self) -> str:
         """The origin that the front page speaks of: the camera where there is one, for nothing simulated stands in for it."""
-        return next(iter(self.photo_origins), SIMULATED if self.simulated else "camera")
+        return next(iter(self.photo_origins), SIMULATED if self.simulated else CAMERA)
 
     def __post_init__(self) -> None:
         photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO]

@@ -4,12 +4,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
-from pipeline.report.blocks import Block, Figure, plain
+from pipeline.document.blocks import Block, Figure, plain
+from pipeline.document.figures import WIDTH_IN, styled
+from pipeline.document.formats import count, listed, percent, short_class_name
+from pipeline.document.theme import INK, QUIET
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations, ReportContent
-from pipeline.report.figures import WIDTH_IN, styled
 from pipeline.report.heat import heat_colours, heat_picture, scale_of
-from pipeline.report.theme import INK, QUIET
-from pipeline.report.words import cell_title, count, listed, percent, short_class_name
+from pipeline.report.words import cell_title
 
 _TITLES = {"clean": "clean file", "adversarial": "adversarial file", "photo": "photo of adversarial"}
 _METHODS = {

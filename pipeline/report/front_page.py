@@ -1,6 +1,6 @@
 """The front page: what was tested, the key figures, the sentences that matter and the warnings, beneath the report's title."""
 
-from pipeline.report.blocks import Block, Tiles, plain
+from pipeline.document.blocks import Block, Tiles, plain
 from pipeline.report.content import ReportContent
 from pipeline.report.run_flags import front_page_flags
 from pipeline.report.summary import lead, remarks, sentences, tiles

@@ -1,20 +1,19 @@
-"""The gallery: pairs as files, their difference and their photographs, and how such pictures are embedded in a report."""
+"""The gallery: pairs as files, their difference and their photographs, with what became of the attack, to choose from."""
 
-import io
-import math
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image as PillowImage
-from reportlab.lib.utils import ImageReader
 
-from pipeline.report.blocks import Block, Gallery, Prose
-from pipeline.report.content import GalleryItem, ReportContent
+from pipeline.document.blocks import Block, Choice, Gallery, Mark, Picture, PictureRow, Prose
+from pipeline.document.pictures import JPEG_QUALITY, embedded_px
+from pipeline.report.content import GalleryItem, GalleryView, ReportContent
+from pipeline.report.words import CASE_TITLES, attack_order, attack_title, cell_title, epsilon_title
 
-JPEG_QUALITY = 90
-LOSSLESS_BELOW_PX = 65
-_LARGEST_PX = 320
-# Noise takes up to 1.2 bytes a pixel in the HTML page, so that these are at most 12 MB.
-_MOST_PIXELS = 9_500_000
+SURVIVED = "survived the photograph"
+DESTROYED = "destroyed by the photograph"
+NOT_PHOTOGRAPHED = "no photograph"
+NOT_WORKING = "no working attack as a file"
+_OUTCOMES: dict[str, Mark] = {SURVIVED: "wrong", DESTROYED: "right", NOT_PHOTOGRAPHED: "open", NOT_WORKING: "open"}
 
 
 def gallery_section(content: ReportContent) -> tuple[Block, ...]:
@@ -33,12 +32,30 @@ def gallery_section(content: ReportContent) -> tuple[Block, ...]:
         f"first guess.{photographs} Pictures are embedded at JPEG quality {JPEG_QUALITY}{reduced}; the run's own files are "
         "lossless."
     )
-    return Prose(intro), Gallery(content.gallery, has_photos, largest_px)
+    return Prose(intro), gallery(content.gallery, has_photos, largest_px)
 
 
-def embedded_px(n_pictures: int) -> int:
-    """Returns how long the longer side of an embedded picture may be: 320, and less where there are many, for the file's sake."""
-    return min(_LARGEST_PX, math.isqrt(_MOST_PIXELS // max(1, n_pictures)))
+def gallery(items: Sequence[GalleryItem], has_photos: bool, largest_px: int = 320) -> Gallery:
+    """Returns the pairs as rows of pictures; a choice is offered only where the pairs differ in it."""
+    rows = tuple(_row(item, has_photos) for item in items)
+    cases = {case for item in items for case in item.cases}
+    found = {row.outcome for row in rows}
+    choices = (
+        Choice("attack", "Attack", tuple((name, attack_title(name)) for name in attack_order(item.attack for item in items))),
+        Choice("epsilon", "ε", tuple((str(value), epsilon_title(value)) for value in sorted({i.epsilon_8bit for i in items}))),
+        Choice("outcome", "Outcome", tuple((name, name) for name in _OUTCOMES if name in found)),
+        Choice("cases", "Case", tuple((case, title) for case, title in CASE_TITLES.items() if case in cases)),
+    )
+    return Gallery(rows, "pair", "no photograph", tuple(c for c in choices if len(c.options) > 1), largest_px)
+
+
+def outcome(item: GalleryItem) -> str:
+    """Returns what the photograph made of an attack (top-1). An attack that does not work as a file cannot be destroyed."""
+    if not item.clean.is_correct or item.adversarial.is_correct:
+        return NOT_WORKING
+    if item.photo_adversarial is None:
+        return NOT_PHOTOGRAPHED
+    return DESTROYED if item.photo_adversarial.is_correct else SURVIVED
 
 
 def difference_picture(item: GalleryItem) -> tuple[np.ndarray, int]:
@@ -48,20 +65,21 @@ def difference_picture(item: GalleryItem) -> tuple[np.ndarray, int]:
     return np.clip(128 + factor * difference, 0, 255).astype(np.uint8), factor
 
 
-def picture_reader(pixels: np.ndarray, largest_px: int = _LARGEST_PX) -> ImageReader:
-    """Returns pixels, uint8 (H, W, 3), ready to be embedded: small ones lossless with hard pixels, others as JPEG 4:4:4."""
-    picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
-    longest = max(picture.size)
-    if longest < LOSSLESS_BELOW_PX:
-        factor = -(-_LARGEST_PX // (2 * longest))
-        enlarged = picture.resize((picture.width * factor, picture.height * factor), PillowImage.Resampling.NEAREST)
-        return ImageReader(enlarged)
-    return ImageReader(io.BytesIO(reduced_jpeg(picture, largest_px)))
+def _row(item: GalleryItem, has_photos: bool) -> PictureRow:
+    difference, factor = difference_picture(item)
+    pictures = [
+        _picture("clean", item.clean),
+        _picture("adversarial", item.adversarial),
+        Picture(f"difference × {factor}", difference),
+    ]
+    if has_photos:
+        pictures += [_picture("photo of clean", item.photo_clean), _picture("photo of adversarial", item.photo_adversarial)]
+    cases = ", ".join(CASE_TITLES.get(case, case) for case in item.cases)
+    result = outcome(item)
+    tags = {"attack": (item.attack,), "epsilon": (str(item.epsilon_8bit),), "outcome": (result,), "cases": item.cases}
+    facts = (cell_title(item.attack, item.epsilon_8bit), item.image_id, *([cases] if cases else []))
+    return PictureRow(item.true_name, facts, tuple(pictures), result, _OUTCOMES[result], tags)
 
 
-def reduced_jpeg(picture: PillowImage.Image, largest_px: int) -> bytes:
-    """Returns a picture as JPEG 4:4:4, reduced where its longer side is longer than `largest_px`."""
-    picture.thumbnail((largest_px, largest_px), PillowImage.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
+def _picture(label: str, view: GalleryView | None) -> Picture:
+    return Picture(label, None) if view is None else Picture(label, view.pixels, view.predictions, view.is_correct)

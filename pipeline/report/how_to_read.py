@@ -1,8 +1,9 @@
 """How to read a report: the destruction rate, its denominator, the cases and the units."""
 
-from pipeline.report.blocks import Block, Formula, Prose
+from pipeline.document.blocks import Block, Formula, Prose
+from pipeline.document.formats import listed
 from pipeline.report.content import ReportContent
-from pipeline.report.words import ATTACK_TITLES, listed
+from pipeline.report.words import styled_attacks
 
 _TOP = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)\;C(T(X_k^{adv}), y_k)"
 _BOTTOM = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)"
@@ -15,7 +16,7 @@ EQUATION_1 = Formula(
 
 def how_to_read(content: ReportContent) -> tuple[Block, ...]:
     """Returns the same paragraphs for every run."""
-    names = [f"{title} ({key})" for key, title in ATTACK_TITLES.items()]
+    names = [f"{spec.title} ({spec.name})" for spec in styled_attacks().values()]
     paragraphs = (
         "The <b>destruction rate</b> d of a transformation T is the share of working attacks that T undoes "
         "(Kurakin, Goodfellow and Bengio 2016, Eq. 1). An attack works where the clean file is classified right and the "
@@ -25,13 +26,13 @@ def how_to_read(content: ReportContent) -> tuple[Block, ...]:
         "classified as y means that y is among the five likeliest classes.",
         "<b>Denominators.</b> Each rate is given with n, the number of working attacks, which is smaller than the number of "
         "images and differs between top-1 and top-5. Where n is 0 the rate is n/a, not 0 %. Discarded photographs leave "
-        "numerator and denominator alike. Intervals are 95 % Wilson score intervals; in photographs, where the images of a page "
-        "fall together, they are made with the number of independent images that those are worth, and are wider.",
+        "numerator and denominator alike. Intervals are 95 % Wilson score intervals; in photographs, where images "
+        "on one page are correlated, they use the effective number of independent images and are wider.",
         "<b>Cases.</b> In the average case the images are drawn at random. In the prefiltered case only images are drawn whose "
         "clean file is classified right and whose adversarial file is classified wrong, both with high confidence, at top-1 and "
         "top-5.",
         "<b>Units.</b> ε is the largest change of a pixel in 8-bit units (0 to 255); a dash stands for attacks that take none. "
-        f"Method names are the paper's: {listed(names)}. Every prediction is made from the saved 8-bit file.",
+        f"Methods: {listed(names)}. Every prediction is made from the saved 8-bit file.",
     )
     first, *others = map(Prose, paragraphs)
     return first, EQUATION_1, *others

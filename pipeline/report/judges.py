@@ -2,34 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
-from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SOURCE, MatrixCell, TransferRow
-from pipeline.report import figures, theme
-from pipeline.report.blocks import Block, Figure, TableBlock, plain
-from pipeline.report.content import SIMULATED, ReportContent
+from pipeline.document.blocks import Block, Figure, numbered, plain
+from pipeline.document.figures import styled
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, MatrixCell, Transfer
+from pipeline.report.cell_tables import estimate_cell
+from pipeline.report.content import ReportContent
+from pipeline.report.panels import case_panels, interval_dot
 from pipeline.report.rate_tables import interval_words
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.words import (
-    CASE_TITLES,
-    NO_ROW,
-    NOTHING_ELIGIBLE,
-    attack_order,
-    attack_title,
-    cell_title,
-    epsilon_title,
-    interval,
-    listed,
-    percent,
-    subject,
-)
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_order, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
 _MARKERS = "osD^vPX*"
-_TALLEST_IN = 8.2
 
 
 def judges_section(content: ReportContent) -> tuple[Block, ...]:
@@ -57,19 +45,19 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
     if one_answer:
         text += f" Of {listed(one_answer)} fewer than five answers an image are known, so top-5 is left out."
     blocks: list[Block] = [plain(text)]
-    if any(row.fooled_rate is not None for row in rows if row.top_k == 1):
+    if any(row.fooled.rate is not None for row in rows if row.top_k == 1):
         dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
         caption = (
             "Share of the images that a judge gets right when clean and is fooled on (top-1): as files (filled) and in "
-            f"photographs (hollow{dashed}), with the {interval_words(rows)}; the attacks were made on {subject(content)}. "
+            f"photographs (hollow{dashed}), with the {_interval_words(rows)}; the attacks were made on {subject(content)}. "
             "n is in the tables below."
         )
         blocks.append(Figure("judges", judges_figure(rows), caption))
-    blocks += [TableBlock(f"table-{table.number.lower()}", table) for table in judge_tables(rows)]
+    blocks += numbered(judge_tables(rows))
     return tuple(blocks)
 
 
-def judge_tables(rows: Iterable[TransferRow]) -> list[Table]:
+def judge_tables(rows: Iterable[Transfer]) -> list[Table]:
     """Returns for each case a table of the files, and one of the photographs of each origin."""
     rows = list(rows)
     tables: list[Table] = []
@@ -96,10 +84,10 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
         for made_on, kind in lines:
             row = [found.get((*key, made_on, kind, name)) for name in judged_by]
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
-            mean = f"{sum(distances) / len(distances):.0f}" if distances else NO_ROW
+            mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
             body.append((Cell(title), Cell(mean), *(_matrix_cell(cell) for cell in row)))
-        columns = (Column("Made on", is_number=False, is_stub=True), Column("mean L2", is_stub=True))
+        columns = (stub("Made on"), stub("mean L2", is_number=True))
         columns += tuple(Column(name, "Error of the model of") for name in judged_by)
         title = f"Transfer, {cell_title(key[1], key[2])}, {CASE_TITLES.get(key[0], key[0])}"
         note = (
@@ -111,128 +99,88 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
     return tables
 
 
-def judges_figure(rows: Iterable[TransferRow]) -> Plot:
+@styled
+def judges_figure(rows: Iterable[Transfer]) -> Plot:
     """Returns the top-1 share fooled, one panel a case, one line a judge under each attack and epsilon."""
-    return _drawn([row for row in rows if row.top_k == 1])
-
-
-@figures.styled
-def _drawn(rows: Sequence[TransferRow]) -> Plot:
-    judges, cells = _judges(rows), _cells(rows)
-    cases = [case for case in CASES if any(row.case == case and row.fooled_rate is not None for row in rows)]
-    height = 0.95 + min(_TALLEST_IN - 1, len(cells) * (0.16 + 0.15 * len(judges)))
-    figure = Plot(figsize=(figures.WIDTH_IN, max(2.0, height)), layout="constrained")
-    panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
+    rows = [row for row in rows if row.top_k == 1]
+    judges = _judges(rows)
+    rated = [row for row in rows if row.fooled.rate is not None]
+    label = "fooled, of those right when clean"
+    figure, panels, cells = case_panels(rated, 0.16 + 0.15 * len(judges), label, n_lines=len(judges))
     step = 0.8 / max(1, len(judges))
-    for panel, case in zip(panels, cases, strict=False):
-        for place, cell in enumerate(cells):
-            for turn, judge in enumerate(judges):
-                of_judge = [row for row in rows if (row.case, row.attack, row.epsilon_8bit, row.judge) == (case, *cell, judge)]
-                _line(panel, of_judge, place + (turn - (len(judges) - 1) / 2) * step, turn, step)
-        is_first = panel is panels[0]
-        panel.set_yticks(range(len(cells)), [cell_title(*cell) for cell in cells] if is_first else [])
-        panel.set_ylim(max(1, len(cells)) - 0.5, -0.5)
-        panel.set(title=CASE_TITLES[case].capitalize(), xlabel="fooled, of those right when clean", xlim=(-2, 102))
-        panel.xaxis.set_major_formatter(PercentFormatter(100, decimals=0))
-        panel.grid(axis="y", visible=False)
-        for place in range(1, len(cells)):
-            panel.axhline(place - 0.5, color=theme.RULE, linewidth=0.6, zorder=0)
+    for row in sorted(rated, key=lambda row: row.transform != SOURCE):
+        turn, is_file = judges.index(row.judge), row.transform == SOURCE
+        y = cells.index((row.attack, row.epsilon_8bit)) + (turn - (len(judges) - 1) / 2 + (-0.2 if is_file else 0.2)) * step
+        face, width = ("", 1.2) if is_file else ("white", 0.7)
+        dashes = "--" if row.origin == SIMULATED else "-"
+        interval_dot(panels[row.case], row.fooled, y, *_look(turn), face, width, dashes)
     handles = [
-        Line2D([], [], color=_PALETTE[turn % len(_PALETTE)], marker=_MARKERS[turn % len(_MARKERS)], ms=4, label=judge)
-        for turn, judge in enumerate(judges)
+        Line2D([], [], color=colour, marker=marker, ms=4, label=judge)
+        for judge, (colour, marker) in zip(judges, map(_look, range(len(judges))), strict=True)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=2.6)
     return figure
 
 
-def _line(panel: Axes, rows: Iterable[TransferRow], y: float, turn: int, step: float) -> None:
-    colour, marker = _PALETTE[turn % len(_PALETTE)], _MARKERS[turn % len(_MARKERS)]
-    for row in sorted(rows, key=lambda row: row.transform != SOURCE):
-        if row.fooled_rate is None:
-            continue
-        is_file = row.transform == SOURCE
-        at = y + (-0.2 if is_file else 0.2) * step
-        ends, width = [100 * row.fooled_low, 100 * row.fooled_high], 1.2 if is_file else 0.7
-        panel.plot(ends, [at, at], color=colour, lw=width, ls="--" if row.origin == SIMULATED else "-", zorder=2)
-        panel.plot(100 * row.fooled_rate, at, marker, color=colour, mfc=colour if is_file else "white", mew=0.9, ms=3.8, zorder=3)
+def _look(turn: int) -> tuple[str, str]:
+    return _PALETTE[turn % len(_PALETTE)], _MARKERS[turn % len(_MARKERS)]
 
 
-def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Sequence[TransferRow]) -> Table:
+def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Sequence[Transfer]) -> Table:
     found = {(row.attack, row.epsilon_8bit, row.judge, row.top_k): row for row in rows}
     top_ks = [k for k in (1, 5) if any(row.top_k == k for row in rows)]
     of_photos = condition[0] == PHOTO
-    columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True)]
-    columns.append(Column("Judge", is_number=False, is_stub=True))
+    columns = [stub("Method"), stub("ε", is_number=True), stub("Judge")]
     columns += [Column("right", "Clean photo")] if of_photos else []
     columns += [Column(f"top-{k}", "Fooled") for k in top_ks]
     columns += [Column(f"top-{k}", "Destroyed (Eq. 1)") for k in top_ks if of_photos]
-    body, rules, previous = [], set(), None
+    judges, body = _judges(rows), []
     for attack, epsilon in _cells(rows):
-        for judge in _judges(rows):
-            said = {k: found.get((attack, epsilon, judge, k)) for k in (1, 5)}
-            is_new = (attack, epsilon) != previous
-            if is_new and body:
-                rules.add(len(body))
-            cells = [Cell(attack_title(attack) if is_new else ""), Cell(epsilon_title(epsilon) if is_new else "")]
-            previous = (attack, epsilon)
-            by_photo = any(row is not None and row.clean_from == "photo" for row in said.values())
+        for judge in judges:
+            rated = [found.get((attack, epsilon, judge, k)) for k in top_ks]
+            by_photo = any(row is not None and row.clean_from == "photo" for row in rated)
+            is_first = judge == judges[0]
+            cells = [Cell(attack_title(attack) if is_first else ""), Cell(epsilon_title(epsilon) if is_first else "")]
             cells.append(Cell(judge, "clean: from the photo" if by_photo else ""))
-            cells += [_control_cell(said[1])] if of_photos else []
-            cells += [_fooled_cell(said[k]) for k in top_ks]
-            cells += [_destroyed_cell(said[k]) for k in top_ks if of_photos]
+            cells += [_control_cell(rated[0])] if of_photos else []
+            cells += [estimate_cell(row and row.fooled, "0 right") for row in rated]
+            nothing = "no files" if by_photo else "0 eligible"
+            cells += [estimate_cell(row and row.destroyed, nothing) for row in rated if of_photos]
             body.append(tuple(cells))
-    note = f"k/n and the {interval_words(rows)} in per cent beneath. Fooled: n is what the judge gets right when clean."
+    rules = frozenset(range(len(judges), len(body), len(judges)))
+    note = f"k/n and the {_interval_words(rows)} in per cent beneath. Fooled: n is what the judge gets right when clean."
     if of_photos:
         note += (
             " Clean photo: of these, the clean photographs that it still gets right (top-1); what is missing was lost to print "
             "and camera, not to the attack. Destroyed: n is the files that fool the judge and were photographed."
         )
-    what = {"simulated": "simulated photographs", "camera": "real photographs"}.get(condition[1], "saved files")
+    what = f"{ORIGIN_TITLES[condition[1]]} photographs" if of_photos else "saved files"
     title = f"Who else is fooled by the {what}, {CASE_TITLES.get(case, case)}"
-    return Table(number, title, tuple(columns), tuple(body), note, frozenset(rules))
+    return Table(number, title, tuple(columns), tuple(body), note, rules)
 
 
-def _fooled_cell(row: TransferRow | None) -> Cell:
-    if row is None:
-        return Cell(NO_ROW)
-    if row.fooled_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 right")
-    return _counted(row.fooled_rate, row.n_fooled, row.n_clean_right, row.fooled_low, row.fooled_high)
-
-
-def _control_cell(row: TransferRow | None) -> Cell:
-    if row is None or row.clean_from == "photo":
-        return Cell(NO_ROW)
-    if not row.n_control:
-        return Cell(NOTHING_ELIGIBLE, "0 photos")
-    return Cell(percent(row.n_control_right / row.n_control), f"{row.n_control_right}/{row.n_control}")
-
-
-def _destroyed_cell(row: TransferRow | None) -> Cell:
-    if row is None:
-        return Cell(NO_ROW)
-    if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "no files" if row.clean_from == "photo" else "0 eligible")
-    return _counted(row.destruction_rate, row.n_hit, row.n_eligible, row.low, row.high)
+def _control_cell(row: Transfer | None) -> Cell:
+    is_known = row is not None and row.clean_from != "photo"
+    return estimate_cell(row.control if is_known else None, "0 photos", has_interval=False)
 
 
 def _matrix_cell(cell: MatrixCell | None) -> Cell:
     if cell is None:
-        return Cell(NO_ROW)
+        return Cell(DASH)
     if cell.error_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 right")
-    return _counted(cell.error_rate, cell.n_wrong, cell.n_right, cell.low, cell.high)
+        return Cell(NOT_APPLICABLE, "0 right")
+    return Cell(percent(cell.error_rate), f"{cell.n_wrong}/{cell.n_right} · {interval(cell.low, cell.high)}")
 
 
-def _counted(rate: float, k: int, n: int, low: float | None, high: float | None) -> Cell:
-    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}")
+def _interval_words(rows: Iterable[Transfer]) -> str:
+    return interval_words(row.fooled for row in rows)
 
 
-def _judges(rows: Iterable[TransferRow]) -> list[str]:
+def _judges(rows: Iterable[Transfer]) -> list[str]:
     return list(dict.fromkeys(row.judge for row in rows))
 
 
-def _cells(rows: Iterable[TransferRow]) -> list[tuple[str, int]]:
+def _cells(rows: Iterable[Transfer]) -> list[tuple[str, int]]:
     cells = {(row.attack, row.epsilon_8bit) for row in rows}
     order = attack_order(attack for attack, _ in cells)
     return sorted(cells, key=lambda cell: (order.index(cell[0]), -cell[1]))

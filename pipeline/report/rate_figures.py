@@ -2,26 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from pipeline.records import CASES, PHOTO, SOURCE, AccuracyRow, ComparedRow, RateRow
+from pipeline.document.figures import WIDTH_IN, styled
+from pipeline.document.formats import DASH, span
+from pipeline.document.theme import INK, QUIET, RULE
+from pipeline.records import PHOTO, SOURCE, Comparison, Rate
 from pipeline.report.content import CaptureQuality, ReferenceRate, TransformAxis
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.theme import INK, QUIET, RULE, attack_style
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title, span
+from pipeline.report.panels import TOP_LINES, TOP_MARKERS, case_panels, counts_beside, interval_dot, panel_grid
+from pipeline.report.words import attack_order, attack_style, attack_title, axis_of
 
-_TALLEST_IN = 7.5
-_TOP_MARKERS = {1: "o", 5: "s"}
-_TOP_LINES = {1: "-", 5: (0, (3, 1.6))}
 _VARIANT_STYLES = (("clean", "#0072b2", "o", -0.15), ("adversarial", "#d55e00", "D", 0.15))
 
 
 @styled
-def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes: Iterable[TransformAxis] = ()) -> Figure:
+def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int, axes: Iterable[TransformAxis] = ()) -> Figure:
     """Returns the destruction rate over each digital transform's parameter, one panel a transform, for one case and ε.
 
     Solid lines are top-1 with a band for the 95 % Wilson interval, dashed ones top-5; the legend gives n eligible.
@@ -33,98 +33,76 @@ def transform_curves(rows: Iterable[RateRow], case: str, epsilon_8bit: int, axes
         and row.transform not in (PHOTO, SOURCE)
         and row.parameter is not None
     ]
-    names = list(dict.fromkeys(row.transform for row in rows))
+    shown = [axis_of(name, axes) for name in dict.fromkeys(row.transform for row in rows)]
     attacks = tuple(attack_order(row.attack for row in rows))
-    n_columns = min(3, max(1, len(names)))
-    n_rows = max(1, -(-len(names) // n_columns))
-    has_spare = n_rows * n_columns > len(names)
-    height = 1.75 * n_rows + (0.15 if has_spare else 0.75)
-    figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
-    grid = figure.subplots(n_rows, n_columns, squeeze=False)
-    panels = list(grid.flat)
-    for place, name in enumerate(names):
-        panel, axis = panels[place], axis_of(name, axes)
+    handles = [_curve_handle(rows, attack, attacks, k) for attack in attacks for k in (1, 5)]
+    figure, panels = panel_grid(
+        [(axis.title, axis.label) for axis in shown], 3, 1.75, "destruction rate", list(filter(None, handles)), len(attacks)
+    )
+    for panel, axis, name in zip(panels, shown, dict.fromkeys(row.transform for row in rows), strict=True):
+        of_transform = [row for row in rows if row.transform == name and row.rate is not None]
         for attack in attacks:
             for k in (1, 5):
-                _curve(panel, [r for r in rows if (r.transform, r.attack, r.top_k) == (name, attack, k)], attack, attacks, k)
+                _curve(panel, [row for row in of_transform if (row.attack, row.top_k) == (attack, k)], attack, attacks, k)
         if axis.neutral is not None:
             panel.axvline(axis.neutral, color=RULE, linewidth=0.8, zorder=0)
-        panel.set(title=axis.title, xlabel=axis.label)
-        _rate_limits(panel, [row for row in rows if row.transform == name and row.destruction_rate is not None])
-        panel.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
-        if place % n_columns == 0:
-            panel.set_ylabel("destruction rate")
-    handles = _curve_handles(rows, attacks)
-    for spare in panels[len(names) :]:
-        spare.set_axis_off()
-    if has_spare:
-        panels[-1].legend(handles=handles, loc="center", handlelength=3.2, labelspacing=0.8)
-    elif handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(attacks)), handlelength=3.2)
+        _rate_limits(panel, of_transform)
     return figure
 
 
 @styled
-def photo_rates(rows: Iterable[RateRow], reference: Iterable[ReferenceRate] = (), origin: str | None = None) -> Figure:
-    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow)."""
-    rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
-    cells = _cells(rows)
-    cases = [case for case in CASES if any(row.case == case for row in rows)]
-    published = {(r.case, r.attack, r.epsilon_8bit, r.top_k): r.destruction_rate for r in reference}
-    attacks = tuple(attack_order(row.attack for row in rows))
-    figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.34 * max(2, len(cells)))), layout="constrained")
-    panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
+def photo_rates(rows: Iterable[Rate], published: Iterable[ReferenceRate] = (), reference: str = "") -> Figure:
+    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow).
+
+    Args:
+        reference: who published them.
+    """
+    rows = [row for row in rows if row.transform == PHOTO]
+    known = {(r.case, r.attack, r.epsilon_8bit, r.top_k): r.destruction_rate for r in published}
     found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
-    has_published = False
-    for panel, case in zip(panels, cases, strict=False):
-        for place, (attack, epsilon) in enumerate(cells):
+    attacks = tuple(attack_order(row.attack for row in rows))
+    figure, panels, cells = case_panels(rows, 0.34, "destruction rate (n eligible: top-1 · top-5, right)")
+    for case, panel in panels.items():
+        for place, cell in enumerate(cells):
             for k, shift in ((1, -0.17), (5, 0.17)):
-                row = found.get((case, attack, epsilon, k))
-                _rate_dot(panel, row, place + shift, attack_style(attack, attacks)[0], k)
-                if row is not None and (case, attack, epsilon, k) in published:
-                    has_published = True
-                    value = 100 * published[case, attack, epsilon, k]
-                    panel.plot(value, place + shift, _TOP_MARKERS[k], color="none", mec=INK, mew=0.8, ms=5.2, zorder=4)
-        _cell_axis(panel, cells, panel is panels[0])
-        panel.set(
-            title=CASE_TITLES[case].capitalize(), xlabel="destruction rate (n eligible: top-1 · top-5, right)", xlim=(-2, 102)
-        )
-        for place, (attack, epsilon) in enumerate(cells):
-            eligible = [found.get((case, attack, epsilon, k)) for k in (1, 5)]
-            text = " · ".join(str(row.n_eligible) if row else "–" for row in eligible)
-            panel.text(1.015, place, text, transform=panel.get_yaxis_transform(), va="center", fontsize=5.8, color=QUIET)
+                key = (case, *cell, k)
+                colour = attack_style(cell[0], attacks)[0]
+                interval_dot(panel, found.get(key), place + shift, colour, TOP_MARKERS[k], line=TOP_LINES[k])
+                if key in found and key in known:
+                    panel.plot(100 * known[key], place + shift, TOP_MARKERS[k], color="none", mec=INK, mew=0.8, ms=5.2, zorder=4)
+            rated = [found.get((case, *cell, k)) for k in (1, 5)]
+            counts_beside(panel, place, " · ".join(str(row.n_eligible) if row else DASH for row in rated))
     handles = [
-        Line2D([], [], marker=_TOP_MARKERS[k], color=QUIET, ls=_TOP_LINES[k], label=f"top-{k}, 95 % interval") for k in (1, 5)
+        Line2D([], [], marker=TOP_MARKERS[k], color=QUIET, ls=TOP_LINES[k], label=f"top-{k}, 95 % interval") for k in (1, 5)
     ]
-    if has_published:
+    if found.keys() & known.keys():
         hollow = {"color": "none", "mec": INK, "ls": "none", "ms": 5.2, "mew": 0.8}
-        handles += [Line2D([], [], marker=_TOP_MARKERS[k], label=f"Kurakin et al. 2016, top-{k}", **hollow) for k in (1, 5)]
+        handles += [Line2D([], [], marker=TOP_MARKERS[k], label=f"{reference}, top-{k}", **hollow) for k in (1, 5)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
 @styled
-def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
+def predicted_rates(rows: Iterable[Comparison]) -> Figure:
     """Returns measured destruction rates (filled) above the predicted ones (hollow) of each cell, with 95 % intervals."""
     rows = [row for row in rows if row.quantity == "destruction_rate"]
-    cells = _cells(rows)
-    cases = [case for case in CASES if any(row.case == case for row in rows)]
-    attacks = tuple(attack_order(row.attack for row in rows))
-    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
-    figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.5 * max(2, len(cells)))), layout="constrained")
-    panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
-    for panel, case in zip(panels, cases, strict=False):
-        for place, (attack, epsilon) in enumerate(cells):
-            colour = attack_style(attack, attacks)[0]
-            for k, shift in ((1, -0.22), (5, 0.22)):
-                _two_dots(panel, found.get((case, attack, epsilon, k)), place + shift, colour, k)
-            n = " · ".join(str(row.n) if (row := found.get((case, attack, epsilon, k))) else "–" for k in (1, 5))
-            panel.text(1.015, place, n, transform=panel.get_yaxis_transform(), va="center", fontsize=5.8, color=QUIET)
-        _cell_axis(panel, cells, panel is panels[0])
-        label = "destruction rate (n pairs: top-1 · top-5, right)"
-        panel.set(title=CASE_TITLES[case].capitalize(), xlabel=label, xlim=(-2, 102))
+    found = {(row.case, row.first.attack, row.first.epsilon_8bit, row.top_k): row for row in rows}
+    attacks = tuple(attack_order(row.first.attack for row in rows))
+    figure, panels, cells = case_panels([row.first for row in rows], 0.5, "destruction rate (n pairs: top-1 · top-5, right)")
+    for case, panel in panels.items():
+        for place, cell in enumerate(cells):
+            colour = attack_style(cell[0], attacks)[0]
+            compared = {k: found.get((case, *cell, k)) for k in (1, 5)}
+            for (k, row), shift in zip(compared.items(), (-0.22, 0.22), strict=True):
+                look = (colour, TOP_MARKERS[k])
+                if row is None or not row.n:
+                    interval_dot(panel, None, place + shift, *look)
+                    continue
+                interval_dot(panel, row.second, place + shift - 0.08, *look, line=TOP_LINES[k])
+                interval_dot(panel, row.first, place + shift + 0.08, *look, "white", 0.8, TOP_LINES[k])
+            counts_beside(panel, place, " · ".join(str(row.n) if row else DASH for row in compared.values()))
     handles = [
-        Line2D([], [], marker=_TOP_MARKERS[k], color=QUIET, ls=_TOP_LINES[k], mfc=face, label=f"{name}, top-{k}")
+        Line2D([], [], marker=TOP_MARKERS[k], color=QUIET, ls=TOP_LINES[k], mfc=face, label=f"{name}, top-{k}")
         for k in (1, 5)
         for name, face in (("measured", QUIET), ("predicted", "white"))
     ]
@@ -133,34 +111,28 @@ def predicted_rates(rows: Iterable[ComparedRow]) -> Figure:
 
 
 @styled
-def accuracy_by_condition(rows: Iterable[AccuracyRow], origin: str | None = None) -> Figure:
+def accuracy_by_condition(rows: Iterable[Rate], origin: str | None = None) -> Figure:
     """Returns the top-1 accuracy of clean and adversarial images, as files and, where there are any, as photographs."""
     rows = [
         row
         for row in rows
         if row.top_k == 1
-        and row.accuracy is not None
+        and row.rate is not None
         and (row.transform == SOURCE or (row.transform == PHOTO and origin in (None, row.origin)))
     ]
-    cells = _cells(rows)
-    cases = [case for case in CASES if any(row.case == case for row in rows)]
     found = {(row.case, row.attack, row.epsilon_8bit, row.variant, row.transform): row for row in rows}
-    figure = Figure(figsize=(WIDTH_IN, 0.9 + min(_TALLEST_IN, 0.28 * max(2, len(cells)))), layout="constrained")
-    panels = figure.subplots(1, max(1, len(cases)), squeeze=False)[0]
-    for panel, case in zip(panels, cases, strict=False):
-        for place, (attack, epsilon) in enumerate(cells):
+    figure, panels, cells = case_panels(rows, 0.28, "")
+    for case, panel in panels.items():
+        for place, cell in enumerate(cells):
             for variant, colour, marker, shift in _VARIANT_STYLES:
-                points = [found.get((case, attack, epsilon, variant, transform)) for transform in (SOURCE, PHOTO)]
-                shown = [100 * row.accuracy for row in points if row]
+                rated = [found.get((case, *cell, variant, transform)) for transform in (SOURCE, PHOTO)]
+                shown = [100 * row.rate for row in rated if row]
                 panel.plot(shown, [place + shift] * len(shown), color=colour, linewidth=1.0, alpha=0.5, zorder=2)
-                for row, face in zip(points, ("white", colour), strict=True):
+                for row, face in zip(rated, ("white", colour), strict=True):
                     if row:
-                        panel.plot(100 * row.accuracy, place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
-        _cell_axis(panel, cells, panel is panels[0])
-        panel.set(
-            title=CASE_TITLES[case].capitalize(), xlabel=_n_label("top-1 accuracy", [r.n_images for r in rows if r.case == case])
-        )
-        panel.set_xlim(-2, 102)
+                        panel.plot(100 * row.rate, place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
+        n = span(row.n_eligible for row in rows if row.case == case)
+        panel.set_xlabel(f"top-1 accuracy (n = {n} images a cell)")
     has_photos = any(row.transform == PHOTO for row in rows)
     handles = [
         Line2D([], [], marker=marker, ls="none", mec=colour, mfc=face, label=f"{variant}, {name}")
@@ -193,100 +165,34 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
     return figure
 
 
-def _curve(panel: Axes, rows: Sequence[RateRow], attack: str, attacks: tuple[str, ...], top_k: int) -> None:
-    rows = sorted((row for row in rows if row.destruction_rate is not None), key=lambda row: row.parameter)
+def _curve(panel: Axes, rows: Sequence[Rate], attack: str, attacks: tuple[str, ...], top_k: int) -> None:
     if not rows:
         return
-    colour, marker = attack_style(attack, attacks)
-    x = [row.parameter for row in rows]
-    panel.plot(
-        x,
-        [100 * row.destruction_rate for row in rows],
-        color=colour,
-        marker=marker,
-        linestyle=_TOP_LINES[top_k],
-        markerfacecolor=colour if top_k == 1 else "white",
-        markeredgewidth=0.8,
-        label=f"{attack} top-{top_k}",
-        zorder=3,
-    )
+    rows = sorted(rows, key=lambda row: row.parameter)
+    x, look = [row.parameter for row in rows], _curve_look(attack, attacks, top_k)
+    panel.plot(x, [100 * row.rate for row in rows], label=f"{attack} top-{top_k}", zorder=3, **look)
     if top_k == 1:
         low, high = [100 * row.low for row in rows], [100 * row.high for row in rows]
-        panel.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
+        panel.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0, zorder=1)
 
 
-def _rate_limits(panel: Axes, rows: Sequence[RateRow]) -> None:
+def _curve_handle(rows: Sequence[Rate], attack: str, attacks: tuple[str, ...], top_k: int) -> Line2D | None:
+    eligible = [row.n_eligible for row in rows if (row.attack, row.top_k) == (attack, top_k)]
+    label = f"{attack_title(attack)}, top-{top_k} (n = {span(eligible)})"
+    return Line2D([], [], label=label, **_curve_look(attack, attacks, top_k)) if eligible else None
+
+
+def _curve_look(attack: str, attacks: tuple[str, ...], top_k: int) -> dict[str, Any]:
+    colour, marker = attack_style(attack, attacks)
+    face = colour if top_k == 1 else "white"
+    return {"color": colour, "marker": marker, "linestyle": TOP_LINES[top_k], "mfc": face, "mew": 0.8}
+
+
+def _rate_limits(panel: Axes, rows: Sequence[Rate]) -> None:
     """A weak transform gets a closer scale, from a short list so that panels of one scale are easy to compare."""
-    highest = max((row.high if row.top_k == 1 else 1.1 * row.destruction_rate for row in rows), default=0.0)
+    highest = max((row.high if row.top_k == 1 else 1.1 * row.rate for row in rows), default=0.0)
     top = next(limit for limit in (25, 50, 101) if limit >= 100 * highest or limit > 100)
     panel.set_ylim(-0.02 * top, top + 0.01 * top)
-
-
-def _curve_handles(rows: Sequence[RateRow], attacks: tuple[str, ...]) -> list[Line2D]:
-    handles = []
-    for attack in attacks:
-        colour, marker = attack_style(attack, attacks)
-        for k in (1, 5):
-            eligible = [row.n_eligible for row in rows if (row.attack, row.top_k) == (attack, k)]
-            if eligible:
-                n = span(eligible)
-                handles.append(
-                    Line2D(
-                        [],
-                        [],
-                        color=colour,
-                        marker=marker,
-                        linestyle=_TOP_LINES[k],
-                        mfc=colour if k == 1 else "white",
-                        mew=0.8,
-                        label=f"{attack_title(attack)}, top-{k} (n = {n})",
-                    )
-                )
-    return handles
-
-
-def _rate_dot(panel: Axes, row: RateRow | None, y: float, colour: str, top_k: int) -> None:
-    if row is None or row.destruction_rate is None:
-        panel.text(0, y, "n/a", va="center", fontsize=5.8, color=QUIET)
-        return
-    (line,) = panel.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=1.3, solid_capstyle="butt", zorder=2)
-    line.set_linestyle(_TOP_LINES[top_k])
-    panel.plot(100 * row.destruction_rate, y, _TOP_MARKERS[top_k], color=colour, ms=4.2, zorder=3)
-
-
-def _two_dots(panel: Axes, row: ComparedRow | None, y: float, colour: str, top_k: int) -> None:
-    if row is None or not row.n:
-        panel.text(0, y, "n/a", va="center", fontsize=5.8, color=QUIET)
-        return
-    sides = (
-        (row.measured, row.measured_low, row.measured_high, -0.08, colour, 1.3),
-        (row.predicted, row.predicted_low, row.predicted_high, 0.08, "white", 0.8),
-    )
-    for rate, low, high, shift, face, width in sides:
-        (line,) = panel.plot([100 * low, 100 * high], [y + shift] * 2, color=colour, linewidth=width, zorder=2)
-        line.set_linestyle(_TOP_LINES[top_k])
-        panel.plot(100 * rate, y + shift, _TOP_MARKERS[top_k], color=colour, mfc=face, mew=0.9, ms=4.2, zorder=3)
-
-
-def _cell_axis(panel: Axes, cells: Sequence[tuple[str, int]], is_labelled: bool) -> None:
-    panel.set_yticks(range(len(cells)), [cell_title(attack, epsilon) for attack, epsilon in cells] if is_labelled else [])
-    panel.set_ylim(max(1, len(cells)) - 0.5, -0.5)
-    panel.xaxis.set_major_formatter(PercentFormatter(100, decimals=0))
-    panel.grid(axis="y", visible=False)
-    for place in range(1, len(cells)):
-        is_new_attack = cells[place][0] != cells[place - 1][0]
-        panel.axhline(place - 0.5, color=RULE if is_new_attack else "#eef1f4", linewidth=0.6, zorder=0)
-
-
-def _cells(rows: Sequence[RateRow | AccuracyRow | ComparedRow]) -> list[tuple[str, int]]:
-    order = attack_order(row.attack for row in rows)
-    return sorted({(row.attack, row.epsilon_8bit) for row in rows}, key=lambda cell: (order.index(cell[0]), -cell[1]))
-
-
-def _n_label(name: str, counts: Sequence[int]) -> str:
-    if not counts:
-        return name
-    return f"{name} (n = {span(counts)} images a cell)"
 
 
 def _histogram(panel: Axes, values: Sequence[float]) -> None:

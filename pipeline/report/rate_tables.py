@@ -1,12 +1,14 @@
-"""The tables of accuracies and destruction rates, in the form of the paper's Tables 1 to 3 and of its curves."""
+"""The tables of accuracies and destruction rates: files and photographs, and transforms over their parameter."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipeline.records import CASES, COMPARED, PHOTO, SOURCE, AccuracyRow, CellFill, ComparedRow, RateRow, TransferRow
+from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, span
+from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, CellFill, Comparison, Estimate, Rate
+from pipeline.report.cell_tables import cell_table, difference_cell, estimate_cell, ordered_cells
 from pipeline.report.content import ReportContent, TransformAxis
-from pipeline.report.tables import Cell, Column, Table, cell_table, ordered_cells, points
-from pipeline.report.words import CASE_TITLES, NO_ROW, NOTHING_ELIGIBLE, axis_of, interval, number, percent, span
+from pipeline.report.words import CASE_TITLES, axis_of
 
 
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:
@@ -18,8 +20,8 @@ def photo_tables(content: ReportContent, origin: str | None = None) -> list[Tabl
     return tables
 
 
-def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
-    """Returns the paper's Table 1 (average case) or Table 2 (prefiltered): top-1 and top-5 accuracy, k/n beneath each.
+def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
+    """Returns Table 1 (average case) or Table 2 (prefiltered): top-1 and top-5 accuracy, k/n beneath each.
 
     Without photographs the four columns of photographs are left out. A cell that is in `fills` but was never judged shows
     a dash, one without images "n/a".
@@ -36,10 +38,8 @@ def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellF
     short = {"clean": "clean", "adversarial": "adv."}
     columns = [Column(f"top-{k}", f"{groups[transform]}, {short[variant]}") for transform, variant, k in keys]
     cells = [cell for cell in _cells(rows, fills) if cell[0] == case]
-    body = [
-        [_accuracy_cell(found.get((attack, epsilon, variant, transform, k))) for transform, variant, k in keys]
-        for _, attack, epsilon in cells
-    ]
+    shown = [[found.get((*cell[1:], variant, transform, k)) for transform, variant, k in keys] for cell in cells]
+    body = [[estimate_cell(row, "0/0", has_interval=False) for row in of_cell] for of_cell in shown]
     return cell_table(
         "1" if case == "average" else "2",
         f"Accuracy, {CASE_TITLES.get(case, case)}",
@@ -51,30 +51,30 @@ def accuracy_table(rows: Iterable[AccuracyRow], case: str, fills: Iterable[CellF
     )
 
 
-def photo_rate_table(rows: Iterable[RateRow], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
-    """Returns the paper's Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
+def photo_rate_table(rows: Iterable[Rate], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
+    """Returns Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
     rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
     fills = tuple(fills)
     found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
     cases = [case for case in CASES if any(cell[0] == case for cell in _cells(rows, fills))]
     keys = [(case, k) for case in cases for k in (1, 5)]
-    cells = list(dict.fromkeys(("", attack, epsilon) for _, attack, epsilon in _cells(rows, fills)))
+    cells = ordered_cells(("", attack, epsilon) for _, attack, epsilon in _cells(rows, fills))
     return cell_table(
         "3",
         "Adversarial destruction rate, photographs",
         [Column(f"top-{k}", CASE_TITLES[case].capitalize()) for case, k in keys],
-        ordered_cells(cells),
-        [[_rate_cell(found.get((case, attack, epsilon, k))) for case, k in keys] for _, attack, epsilon in ordered_cells(cells)],
+        cells,
+        [[estimate_cell(found.get((case, *cell[1:], k))) for case, k in keys] for cell in cells],
         f"Destroyed / eligible attacks and the {interval_words(rows)} in per cent beneath. A lower rate is a sturdier attack.",
         PHOTO,
     )
 
 
-def interval_words(rows: Iterable[AccuracyRow | RateRow | ComparedRow | TransferRow]) -> str:
+def interval_words(rows: Iterable[Estimate | Comparison]) -> str:
     """Returns how the intervals of some rates were made, as captions say it."""
     shared = any(row.interval == "cluster" for row in rows)
     return (
-        "95 % Wilson interval of the effective number of images (those on a page fall together)"
+        "95 % Wilson interval of the effective number of images (images on one page are correlated)"
         if shared
         else "95 % Wilson interval"
     )
@@ -82,7 +82,7 @@ def interval_words(rows: Iterable[AccuracyRow | RateRow | ComparedRow | Transfer
 
 def transform_tables(content: ReportContent) -> list[Table]:
     """Returns one table per case and digital transform, in the order in which the run has the transforms."""
-    digital = [row for row in content.rates if row.transform not in (PHOTO, SOURCE)]
+    digital = content.digital_rates
     names = list(dict.fromkeys(row.transform for row in digital))
     tables = [
         transform_table(digital, case, axis_of(name, content.axes), content.fills)
@@ -93,7 +93,7 @@ def transform_tables(content: ReportContent) -> list[Table]:
     return [replace(table, number=f"T{place}") for place, table in enumerate(tables, 1)]
 
 
-def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fills: Iterable[CellFill] = ()) -> Table:
+def transform_table(rows: Iterable[Rate], case: str, axis: TransformAxis, fills: Iterable[CellFill] = ()) -> Table:
     """Returns the destruction rates of one digital transform: a row per attack, ε and top-k, a column per parameter."""
     rows = [row for row in rows if row.case == case and row.transform == axis.name]
     found = {(row.attack, row.epsilon_8bit, row.top_k, row.parameter): row for row in rows}
@@ -106,7 +106,7 @@ def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fil
             n_text = span(row.n_eligible for row in in_row if row)
             stubs.append(cell)
             body.append([Cell(f"top-{k}"), Cell(n_text), *(_short_rate_cell(row) for row in in_row)])
-    columns = [Column("", is_number=False, is_stub=True), Column("n", is_stub=True)]
+    columns = [stub(""), stub("n", is_number=True)]
     group = f"{axis.title}: {axis.label}"
     columns += [Column(number(value) if value is not None else "all", group) for value in values]
     return cell_table(
@@ -121,79 +121,47 @@ def transform_table(rows: Iterable[RateRow], case: str, axis: TransformAxis, fil
     )
 
 
-def compared_tables(rows: Iterable[ComparedRow]) -> list[Table]:
+def compared_tables(rows: Iterable[Comparison]) -> list[Table]:
     """Returns what simulated photographs predict beside what real ones measured: a table for each quantity and case."""
     rows = list(rows)
-    present = [(quantity, case) for quantity in COMPARED for case in CASES]
+    present = [(quantity, case) for quantity in PREDICTED for case in CASES]
     groups = [[row for row in rows if (row.quantity, row.case) == key] for key in present]
     return [_compared_table(f"P{place}", group) for place, group in enumerate(filter(None, groups), 1)]
 
 
-def _compared_table(table_number: str, rows: Sequence[ComparedRow]) -> Table:
-    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
+    found = {(row.case, row.first.attack, row.first.epsilon_8bit, row.top_k): row for row in rows}
     stubs = [cell for cell in ordered_cells({key[:3] for key in found}) for _ in (1, 5)]
     picked = [found[(*cell, k)] for cell, k in zip(stubs, (1, 5) * (len(stubs) // 2), strict=True)]
     body = [
         [
             Cell(f"top-{row.top_k}"),
             Cell(str(row.n)),
-            _one_side(row.measured, row.n_measured, row.n, row.measured_low, row.measured_high),
-            _one_side(row.predicted, row.n_predicted, row.n, row.predicted_low, row.predicted_high),
-            _difference_cell(row),
-            Cell(NO_ROW if not row.n else "yes" if row.is_within else "no"),
+            estimate_cell(row.second, "0 pairs"),
+            estimate_cell(row.first, "0 pairs"),
+            difference_cell(row),
+            Cell(DASH if not row.n else "yes" if row.is_within else "no"),
         ]
         for row in picked
     ]
-    columns = (
-        Column("", is_number=False, is_stub=True),
-        Column("n"),
-        Column("measured"),
-        Column("predicted"),
-        Column("difference, points"),
-        Column("within"),
-    )
+    columns = (stub(""), *map(Column, ("n", "measured", "predicted", "difference, points", "within")))
     note = (
         f"Over the n pairs that were photographed both ways: k/n and the {interval_words(rows)} in per cent beneath. Difference: "
         "predicted minus measured with Newcombe's 95 % interval of paired rates. Within: the predicted rate lies in the measured "
         "one's interval."
     )
-    title = f"Predicted and measured {COMPARED[rows[0].quantity]}, {CASE_TITLES[rows[0].case]}"
+    title = f"Predicted and measured {PREDICTED[rows[0].quantity]}, {CASE_TITLES[rows[0].case]}"
     return cell_table(table_number, title, columns, stubs, body, note)
 
 
-def _cells(rows: Iterable[AccuracyRow | RateRow], fills: Iterable[CellFill]) -> list[tuple[str, str, int]]:
-    """Every cell of a run, also those for which no image was found, in the paper's order."""
+def _cells(rows: Iterable[Rate], fills: Iterable[CellFill]) -> list[tuple[str, str, int]]:
+    """Every cell of a run, also those for which no image was found, in the order of tables."""
     return ordered_cells((row.case, row.attack, row.epsilon_8bit) for row in (*rows, *fills))
 
 
-def _accuracy_cell(row: AccuracyRow | None) -> Cell:
+def _short_rate_cell(row: Rate | None) -> Cell:
     if row is None:
-        return Cell(NO_ROW)
-    return Cell(percent(row.accuracy), f"{row.n_correct}/{row.n_images}")
-
-
-def _rate_cell(row: RateRow | None) -> Cell:
-    if row is None:
-        return Cell(NO_ROW)
-    if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE, "0 eligible")
-    return Cell(percent(row.destruction_rate), f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}")
-
-
-def _short_rate_cell(row: RateRow | None) -> Cell:
-    if row is None:
-        return Cell(NO_ROW)
-    if row.destruction_rate is None:
-        return Cell(NOTHING_ELIGIBLE)
-    return Cell(f"{100 * row.destruction_rate:.1f}", interval(row.low, row.high))
-
-
-def _one_side(rate: float | None, k: int, n: int, low: float | None, high: float | None) -> Cell:
-    return Cell(percent(rate), f"{k}/{n} · {interval(low, high)}") if n else Cell(NOTHING_ELIGIBLE, "0 pairs")
-
-
-def _difference_cell(row: ComparedRow) -> Cell:
-    if not row.n:
-        return Cell(NO_ROW)
-    ends = f"{points(row.difference_low, 0)} to {points(row.difference_high, 0)}"
-    return Cell(points(row.difference, 1), ends)
+        return Cell(DASH)
+    if row.rate is None:
+        return Cell(NOT_APPLICABLE)
+    return Cell(f"{100 * row.rate:.1f}", interval(row.low, row.high))

@@ -1,13 +1,16 @@
-"""The warnings of a run for a reader: which are raised, what was measured, why that matters and what to do about it."""
+"""The warnings of a run and about its model: which are raised, what was measured, why it matters and what to do."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.records import PHOTO, RUN_FLAGS, FlagRow
-from pipeline.report.blocks import Block, TextTable, plain
+from pipeline.document.blocks import Block, TextTable, plain
+from pipeline.document.formats import count, listed
+from pipeline.document.tables import Cell, Table
+from pipeline.records import MODEL_FLAGS, PHOTO, RUN_FLAGS, FlagRow, FlagText
+from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import ReportContent
-from pipeline.report.tables import Cell, RowKey, Table
-from pipeline.report.words import count, listed
+from pipeline.report.raised_flags import RaisedFlag, raised_flags
+from pipeline.report.words import FLAG_TITLES
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
 MARKS = {
@@ -21,66 +24,54 @@ MARKS = {
 _N_SHOWN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class RaisedFlag:
-    """One raised flag, with all that it concerns; the first is the worst."""
-
-    name: str
-    rows: tuple[FlagRow, ...]
-
-    @property
-    def words(self) -> str:
-        """The worst case, and how many others there are."""
-        more = len(self.rows) - 1
-        return self.rows[0].message + (f"; and {count(more, 'other')}" if more else "")
-
-
-def raised_flags(rows: Iterable[FlagRow]) -> list[RaisedFlag]:
-    """Returns the flags that are raised, in the order of RUN_FLAGS."""
-    by_flag: dict[str, list[FlagRow]] = {}
-    for row in rows:
-        by_flag.setdefault(row.flag, []).append(row)
-    return [RaisedFlag(name, tuple(by_flag[name])) for name in RUN_FLAGS if name in by_flag]
-
-
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
-    """Returns what the front page says of flags: the names of those that are raised."""
-    raised = [flag.name for flag in raised_flags(content.flags) if flag.name != "model"]
+    """Returns what the front page says of flags: what those that are raised warn of."""
+    raised = [FLAG_TITLES[flag.name] for flag in raised_flags(content.flags) if flag.name != "model"]
+    of_model = [FLAG_TITLES[flag.name] for flag in content.model_flags]
     blocks = []
     if raised:
-        names = listed(f"**{name}**" for name in raised)
-        blocks.append(plain(f"Read with care: {names}. The section Flags says what was measured, why it matters and what to do."))
-    if content.model_flags:
-        names = listed(f"**{flag.name}**" for flag in content.model_flags)
-        blocks.append(plain(f"The model was flagged: {names}. The section About the model says why."))
+        titles = listed(f"**{title}**" for title in raised)
+        blocks.append(
+            plain(f"Read with care: {titles}. The section Flags says what was measured, why it matters and what to do.")
+        )
+    if of_model:
+        titles = listed(f"**{title}**" for title in of_model)
+        blocks.append(plain(f"The model was flagged: {titles}. The section About the model says why."))
     return tuple(blocks)
 
 
 def flags_section(content: ReportContent) -> tuple[Block, ...]:
     """Returns a table of what is raised, and the names of what is not."""
-    raised = raised_flags(content.flags)
-    quiet = listed(name for name in RUN_FLAGS if name not in {flag.name for flag in raised})
+    raised = {flag.name: _measured(flag.rows) for flag in raised_flags(content.flags)}
+    marks = " The signs mark the rows of the tables that a flag concerns." if raised.keys() & MARKS.keys() else ""
+    return _flags("flags", RUN_FLAGS, raised, "", f"{marks} Every measured number with its limit is in flags.csv.")
+
+
+def about_model(content: ReportContent) -> tuple[Block, ...]:
+    """Returns what was checked of the network before it was attacked, in one sentence, and a table of what was raised."""
+    is_differentiable = content.model.differentiable
+    checked = {name: flag for name, flag in MODEL_FLAGS.items() if is_differentiable or not flag.needs_gradient}
+    as_far = "" if is_differentiable else ", as far as that is possible without gradients"
+    intro = f"Before it was attacked the network was examined on some of the images{as_far}. "
+    return _flags("model-flags", checked, {flag.name: flag.detail for flag in content.model_flags}, intro)
+
+
+def _flags(
+    key: str, checked: Mapping[str, FlagText], raised: Mapping[str, str], intro: str, ending: str = ""
+) -> tuple[Block, ...]:
+    """Returns what was found of all that was checked, with the meaning of each flag that is raised and what was measured."""
+    quiet = listed(FLAG_TITLES[name] for name in checked if name not in raised)
     if not raised:
-        return (plain(f"Nothing was raised of what was checked: {quiet}."),)
+        return (plain(f"{intro}No problem found. Checked for: {quiet}."),)
     rows = tuple(
-        (
-            f"{flag.name} {MARKS.get(flag.name, '')}".strip(),
-            _measured(flag.rows),
-            RUN_FLAGS[flag.name].raised_if,
-            RUN_FLAGS[flag.name].why,
-            RUN_FLAGS[flag.name].what_to_do,
-        )
-        for flag in raised
+        (f"{name} {MARKS.get(name, '')}".strip(), measured, checked[name].raised_if, checked[name].why, checked[name].what_to_do)
+        for name, measured in raised.items()
     )
-    is_marked = any(flag.name in MARKS for flag in raised)
-    marks = " The signs mark the rows of the tables that a flag concerns." if is_marked else ""
+    found = f"{count(len(raised), 'flag')} of {len(checked)} {'is' if len(raised) == 1 else 'are'} raised."
     return (
-        plain(
-            f"{len(raised)} of {len(RUN_FLAGS)} flags {'is' if len(raised) == 1 else 'are'} raised. A flag is a reason to look, "
-            f"not a verdict.{marks} Every measured number with its limit is in flags.csv."
-        ),
-        TextTable("flags", ("Flag", "Measured", "Raised if", "Why it matters", "What to do"), rows, (0.13, 0.25, 0.2, 0.22, 0.2)),
-        plain(f"Not raised: {quiet}.", "note"),
+        plain(f"{intro}{found} A flag is a reason to look, not a verdict.{ending}"),
+        TextTable(key, ("Flag", "Measured", "Raised if", "Why it matters", "What to do"), rows, (0.15, 0.23, 0.2, 0.22, 0.2)),
+        plain(f"Checked without finding a problem: {quiet}.", "note"),
     )
 
 

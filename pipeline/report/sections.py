@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipeline.report.about_model import about_model
+from pipeline.document.blocks import Block, Head, Section, TableBlock
+from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
+from pipeline.records import PHOTO, SIMULATED
 from pipeline.report.against import against_section
-from pipeline.report.blocks import Block, Section, TableBlock
 from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
@@ -15,8 +16,7 @@ from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read
 from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import photo_results, predicted_section
-from pipeline.report.reproduction import reproduction_section
-from pipeline.report.run_flags import flags_section, marked
+from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
 from pipeline.report.settings_section import settings_section
 from pipeline.report.survival import survival_section
@@ -27,7 +27,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("summary", "Summary", front_page, False),
     ("against", "Against another run", against_section, False),
     ("how-to-read", "How to read this report", how_to_read, False),
-    ("paper", "The paper beside this run", reproduction_section, False),
+    ("paper", "The paper beside this run", lambda content: content.study.beside, False),
     ("selection", "Selection", selection_section, False),
     ("model", "About the model", about_model, False),
     ("photographs", "Results from photographs", photo_results, False),
@@ -42,6 +42,11 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], b
     ("flags", "Flags", flags_section, False),
     ("settings", "Settings and versions", settings_section, True),
 )
+
+
+def head(content: ReportContent) -> Head:
+    """Returns what stands above a report's sections and in its margins."""
+    return Head(content.title, content.run, band(content))
 
 
 def sections(content: ReportContent) -> tuple[Section, ...]:
@@ -59,3 +64,16 @@ def sections(content: ReportContent) -> tuple[Section, ...]:
 
 def _marked(block: Block, content: ReportContent) -> Block:
     return replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block
+
+
+def band(content: ReportContent) -> str:
+    """Returns the words of the band that says simulated, "" where every photograph is a real one.
+
+    Photographs that other models judged count too: their answers may have been brought in from elsewhere.
+    """
+    origins = {*content.photo_origins, *(row.origin for row in content.transfer if row.transform == PHOTO)}
+    if not content.simulated:
+        return ""
+    if origins <= {SIMULATED}:
+        return SIMULATED_BAND
+    return f"{MIXED_BAND} · every table and figure of photographs says which"

@@ -1,9 +1,9 @@
 """The section about what was attacked: how many images there were, which cells were filled, how far the files moved."""
 
-from pipeline.report.blocks import Block, Prose, TableBlock, plain
+from pipeline.document.blocks import Block, Prose, TableBlock, plain
+from pipeline.document.formats import count
 from pipeline.report.content import ReportContent
 from pipeline.report.run_tables import perturbation_table, rounding_table, selection_table
-from pipeline.report.words import count
 
 
 def selection_section(content: ReportContent) -> tuple[Block, ...]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.report.blocks import Block, Code, Subheading, TextTable
+from pipeline.document.blocks import Block, Code, Subheading, TextTable
+from pipeline.document.formats import DASH
 from pipeline.report.content import ReportContent
-from pipeline.report.words import NO_ROW
 
 
 def settings_section(content: ReportContent) -> tuple[Block, ...]:
@@ -36,4 +36,4 @@ def _flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
         elif isinstance(value, (list, tuple)):
             yield f"{prefix}{key}", ", ".join(map(str, value)) or "none"
         else:
-            yield f"{prefix}{key}", NO_ROW if value in (None, "") else str(value)
+            yield f"{prefix}{key}", DASH if value in (None, "") else str(value)

@@ -4,30 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SOURCE, AccuracyRow, Capture, Discard, RateRow
-from pipeline.report.content import SIMULATED, ReportContent
-from pipeline.report.words import (
-    CASE_TITLES,
-    NOTHING_ELIGIBLE,
-    attack_order,
-    attack_title,
-    axis_of,
-    cell_title,
-    count,
-    listed,
-    number,
-    percent,
-)
+from pipeline.document.blocks import Tile
+from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, percent
+from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, Capture, Discard, Rate
+from pipeline.report.content import ReportContent
+from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title
 
 _NOT_LOST = ("calibration", "duplicate", "superseded")
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One key figure of the front page."""
-
-    value: str
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +31,7 @@ def lead(content: ReportContent) -> str:
     attacks = attack_order(_cell_names(content, "attack"))
     epsilons = sorted(_cell_names(content, "epsilon_8bit") - {0})
     cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
-    transforms = list(dict.fromkeys(r.transform for r in content.rates if r.transform not in (PHOTO, SOURCE)))
+    transforms = list(dict.fromkeys(row.transform for row in content.digital_rates))
     kind = "simulated printing and photographing" if _speaks_of_simulated(content) else "printing and photographing"
     by = [kind] if has_photos(content) else []
     by += [count(len(transforms), "digital transform")] if transforms else []
@@ -97,8 +80,8 @@ def tiles(content: ReportContent) -> list[Tile]:
             Tile(f"{_short(clean)} → {_short(photo)}", f"clean images right, file → photograph (top-1, {name})"),
             Tile(_of(photos.n_used, photos.n_used + photos.n_lost), "photographs used"),
         ]
-    transforms = {row.transform for row in content.rates if row.transform not in (PHOTO, SOURCE)}
-    n_points = len({(row.transform, row.parameter) for row in content.rates if row.transform in transforms})
+    transforms = {row.transform for row in content.digital_rates}
+    n_points = len({(row.transform, row.parameter) for row in content.digital_rates})
     return [
         fooled,
         Tile(_of(*clean), f"clean files classified right (top-1, {name})"),
@@ -175,22 +158,18 @@ def _on_photos(content: ReportContent, case: str) -> str:
 
 def _on_cells(content: ReportContent, case: str) -> str:
     """Returns which attacks survive best and worst, "" where they do not differ."""
-    rated = [row for row in _photo_rows(content, case) if row.destruction_rate is not None]
-    low, high = (pick(rated, key=lambda row: row.destruction_rate, default=None) for pick in (min, max))
-    if low is None or low.destruction_rate == high.destruction_rate:
+    rated = [row for row in _photo_rows(content, case) if row.rate is not None]
+    low, high = (pick(rated, key=lambda row: row.rate, default=None) for pick in (min, max))
+    if low is None or low.rate == high.rate:
         return ""
     return f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}."
 
 
 def _on_transforms(content: ReportContent, case: str) -> str:
-    rows = [
-        row
-        for row in content.rates
-        if row.case == case and row.top_k == 1 and row.transform not in (PHOTO, SOURCE) and row.destruction_rate is not None
-    ]
+    rows = [row for row in content.digital_rates if row.case == case and row.top_k == 1 and row.rate is not None]
     if not rows:
         return "No digital transform has been applied to an attack that works."
-    points: dict[tuple[str, float | None], list[RateRow]] = {}
+    points: dict[tuple[str, float | None], list[Rate]] = {}
     for row in rows:
         points.setdefault((row.transform, row.parameter), []).append(row)
     pooled = {point: _pooled_rate(rows) for point, rows in points.items()}
@@ -216,23 +195,23 @@ def on_photographs(content: ReportContent) -> str:
     return f"{count(photos.n_used, kind)} {'was' if photos.n_used == 1 else 'were'} used{lost}."
 
 
-def _cell(row: RateRow) -> str:
-    rate = f"{percent(row.destruction_rate)} destroyed, {row.n_hit} of {row.n_eligible}"
+def _cell(row: Rate) -> str:
+    rate = f"{percent(row.rate)} destroyed, {row.n_hit} of {row.n_eligible}"
     return f"{cell_title(row.attack, row.epsilon_8bit).replace(', ε', ' at ε')} ({rate})"
 
 
-def _photo_rows(content: ReportContent, case: str) -> list[RateRow]:
+def _photo_rows(content: ReportContent, case: str) -> list[Rate]:
     wanted = (case, PHOTO, 1, content.main_origin)
     return [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted]
 
 
-def _pooled(rows: Sequence[AccuracyRow], case: str, variant: str, transform: str, origin: str | None = None) -> tuple[int, int]:
+def _pooled(rows: Sequence[Rate], case: str, variant: str, transform: str, origin: str | None = None) -> tuple[int, int]:
     rows = [r for r in rows if (r.case, r.variant, r.transform, r.top_k) == (case, variant, transform, 1)]
     rows = [row for row in rows if origin in (None, row.origin)]
-    return sum(row.n_correct for row in rows), sum(row.n_images for row in rows)
+    return _pooled_rate(rows)
 
 
-def _pooled_rate(rows: Sequence[RateRow]) -> tuple[int, int]:
+def _pooled_rate(rows: Sequence[Rate]) -> tuple[int, int]:
     return sum(row.n_hit for row in rows), sum(row.n_eligible for row in rows)
 
 
@@ -241,8 +220,8 @@ def _cell_names(content: ReportContent, field: str) -> set:
 
 
 def _of(part: int, whole: int) -> str:
-    return f"{part} of {whole}" if whole else NOTHING_ELIGIBLE
+    return f"{part} of {whole}" if whole else NOT_APPLICABLE
 
 
 def _short(counts: tuple[int, int]) -> str:
-    return percent(counts[0] / counts[1], 0) if counts[1] else NOTHING_ELIGIBLE
+    return percent(counts[0] / counts[1], 0) if counts[1] else NOT_APPLICABLE

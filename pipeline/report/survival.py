@@ -5,20 +5,20 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
+from pipeline.document.blocks import Block, Figure, numbered, plain
+from pipeline.document.figures import styled
+from pipeline.document.formats import number, span
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, SurvivalCurve
-from pipeline.report.blocks import Block, Figure, TableBlock, plain
+from pipeline.report.cell_tables import cell_table
 from pipeline.report.content import ReportContent
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.tables import Cell, Column, Table
-from pipeline.report.theme import attack_style
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, epsilon_title, number, span
+from pipeline.report.panels import panel_grid
+from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of
+from pipeline.specs.transforms import TRANSFORMS
 
 _N_COLUMNS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1.2, 1.2)))
-_TWO_WAYS = ("brightness", "contrast")
-_SHORT = {"blur": "Blur", "noise": "Noise"}
 _WAYS = {"down": "lowered", "up": "raised"}
 
 
@@ -46,7 +46,7 @@ def survival_section(content: ReportContent) -> tuple[Block, ...]:
             )
             name = f"survival-{case}-eps{epsilon}" if epsilon else f"survival-{case}"
             blocks.append(Figure(name, survival_figure(shown), caption))
-    return *blocks, *(TableBlock(f"table-{table.number.lower()}", table) for table in median_tables(curves))
+    return *blocks, *numbered(median_tables(curves))
 
 
 @styled
@@ -54,29 +54,15 @@ def survival_figure(curves: Sequence[SurvivalCurve]) -> Plot:
     """Returns the survival curves of one case and ε, one panel for each direction of a transform."""
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     attacks = tuple(attack_order(curve.attack for curve in curves))
-    n_columns = min(_N_COLUMNS, len(directions))
-    n_rows = -(-len(directions) // n_columns)
-    has_spare = n_rows * n_columns > len(directions)
-    figure = Plot(figsize=(WIDTH_IN, 1.7 * n_rows + (0.15 if has_spare else 0.75)), layout="constrained")
-    panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-    for place, direction in enumerate(directions):
-        panel = panels[place]
+    handles = [_handle(attack, attacks, curves) for attack in attacks]
+    axes = [(_title(*direction), axis_of(direction[0]).label) for direction in directions]
+    figure, panels = panel_grid(axes, _N_COLUMNS, 1.7, "not yet destroyed", handles, len(attacks))
+    for panel, direction in zip(panels, directions, strict=True):
         shown = [curve for curve in curves if (curve.transform, curve.direction) == direction]
         for curve in shown:
             _draw(panel, curve, attacks)
         start, end = shown[0].steps[0][0], shown[0].end
-        panel.set(title=_title(*direction), xlabel=axis_of(direction[0]).label)
         panel.set(xlim=(start, end + 0.03 * (end - start)), ylim=(-2, 103))
-        panel.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
-        if place % n_columns == 0:
-            panel.set_ylabel("not yet destroyed")
-    handles = [_handle(attack, attacks, curves) for attack in attacks]
-    for spare in panels[len(directions) :]:
-        spare.set_axis_off()
-    if has_spare:
-        panels[-1].legend(handles=handles, loc="center", handlelength=3.2, labelspacing=0.9)
-    else:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(attacks)), handlelength=3.6)
     return figure
 
 
@@ -94,16 +80,10 @@ def _of_case(curves: Sequence[SurvivalCurve], case: str) -> list[SurvivalCurve]:
 def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     found = {(curve.attack, curve.epsilon_8bit, curve.transform, curve.direction): curve for curve in curves}
-    columns = [Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True), Column("n", is_stub=True)]
-    columns += [_column(*direction) for direction in directions]
-    rows, rules, previous = [], set(), ""
-    for cell in dict.fromkeys((curve.attack, curve.epsilon_8bit) for curve in curves):
-        if previous not in ("", cell[0]):
-            rules.add(len(rows))
-        shown = [found[(*cell, *direction)] for direction in directions]
-        method = attack_title(cell[0]) if cell[0] != previous else ""
-        rows.append((Cell(method), Cell(epsilon_title(cell[1])), Cell(str(shown[0].n)), *map(_median_cell, shown)))
-        previous = cell[0]
+    columns = [stub("n", is_number=True), *(_column(*direction) for direction in directions)]
+    cells = list(dict.fromkeys((curve.case, curve.attack, curve.epsilon_8bit) for curve in curves))
+    shown = [[found[(*cell[1:], *direction)] for direction in directions] for cell in cells]
+    body = [(Cell(str(of_cell[0].n)), *map(_median_cell, of_cell)) for of_cell in shown]
     units = "; ".join(
         f"{axis.title}: {axis.label}" for axis in (axis_of(name) for name in dict.fromkeys(d[0] for d in directions))
     )
@@ -112,13 +92,18 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
         "6 attacks), and after the dot how many attacks outlast the range. > and <: beyond the end of the range."
     )
     title = f"Median threshold, {CASE_TITLES.get(curves[0].case, curves[0].case)}"
-    return Table(table_number, title, tuple(columns), tuple(rows), note, frozenset(rules))
+    return cell_table(table_number, title, columns, cells, body, note, transform="")
 
 
 def _column(transform: str, direction: str) -> Column:
     """Only what goes both ways says which: the table is as broad as the page."""
-    axis = axis_of(transform)
-    return Column(_WAYS[direction], axis.title) if transform in _TWO_WAYS else Column(_SHORT.get(transform, axis.title))
+    spec, title = TRANSFORMS.get(transform), axis_of(transform).title
+    return Column(_WAYS[direction], title) if _goes_both_ways(transform) else Column((spec and spec.short) or title)
+
+
+def _goes_both_ways(transform: str) -> bool:
+    spec = TRANSFORMS.get(transform)
+    return spec is not None and len(spec.ways) > 1
 
 
 def _median_cell(curve: SurvivalCurve) -> Cell:
@@ -130,7 +115,7 @@ def _median_cell(curve: SurvivalCurve) -> Cell:
 
 def _title(transform: str, direction: str) -> str:
     title = axis_of(transform).title
-    return f"{title} {_WAYS[direction]}" if transform in _TWO_WAYS else title
+    return f"{title} {_WAYS[direction]}" if _goes_both_ways(transform) else title
 
 
 def _draw(panel: Axes, curve: SurvivalCurve, attacks: tuple[str, ...]) -> None:

@@ -1,41 +1,31 @@
-"""The section about digital transforms: a curve for each, the paper's findings tested on them, and the tables."""
+"""The section about digital transforms: a curve for each, what a study observed tested on them, and the tables."""
 
-from pipeline.records import CASES, PHOTO, SOURCE
+from pipeline.document.blocks import Block, Figure, Prose, Subheading, numbered
+from pipeline.document.formats import span
+from pipeline.records import CASES
 from pipeline.report import rate_figures
-from pipeline.report.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock
 from pipeline.report.content import ReportContent
-from pipeline.report.findings import FINDINGS_INTRO, transform_findings
 from pipeline.report.rate_tables import transform_tables
-from pipeline.report.words import CASE_TITLES, axis_of, span, subject
+from pipeline.report.words import CASE_TITLES, axis_of, subject
 
 
 def transform_results(content: ReportContent) -> tuple[Block, ...]:
     """Returns a figure for each case and ε, the findings, and a table for each case and transform."""
-    digital = [row for row in content.rates if row.transform not in (PHOTO, SOURCE)]
-    if not digital:
+    if not content.digital_rates:
         return (Prose("This run has no digital transforms."),)
     tables = transform_tables(content)
     return (
         *_curves(content),
-        Subheading("What the paper observed at ε 16 on random images, tested on these transforms"),
-        Prose(FINDINGS_INTRO),
-        Findings(tuple(transform_findings(digital, content.axes, content.findings))),
+        *content.study.observed.get("digital", ()),
         Subheading("Tables"),
-        *(TableBlock(f"table-{table.number.lower()}", table) for table in tables),
+        *numbered(tables),
     )
 
 
 def _curves(content: ReportContent) -> list[Figure]:
     drawn = []
     for case in CASES:
-        rows = [
-            row
-            for row in content.rates
-            if row.case == case
-            and row.transform not in (PHOTO, SOURCE)
-            and row.destruction_rate is not None
-            and row.parameter is not None
-        ]
+        rows = [row for row in content.digital_rates if row.case == case and row.rate is not None and row.parameter is not None]
         for epsilon in sorted({row.epsilon_8bit for row in rows}, reverse=True):
             n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)
             is_marked = any(axis_of(row.transform, content.axes).neutral is not None for row in rows)

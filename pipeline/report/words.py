@@ -1,48 +1,66 @@
-"""The names and number formats that a reader sees, the same in tables, figures and prose."""
+"""The names of attacks, cases and transforms that a reader sees, the same in tables, figures and prose."""
 
-import re
 from collections.abc import Iterable
 
+from pipeline.document.formats import DASH
+from pipeline.records import CAMERA, SIMULATED
 from pipeline.report.content import ReportContent, TransformAxis
+from pipeline.specs.attack_spec import AttackSpec
+from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.transforms import TRANSFORMS
 
-ATTACK_TITLES = {"fgsm": "fast", "bim": "basic iterative", "illc": "least-likely class"}
-_OTHER_TITLES = {
-    "pgd": "PGD",
-    "mi-fgsm": "MI-FGSM",
-    "eot": "EOT",
-    "deepfool": "DeepFool",
-    "jsma": "JSMA",
-    "lbfgs": "L-BFGS",
-    "cw-l2": "CW L2",
-    "cw-l0": "CW L0",
-    "cw-linf": "CW L∞",
-    "patch": "adversarial patch",
+FLAG_TITLES = {
+    "simulated": "simulated photographs",
+    "few-eligible": "few eligible attacks",
+    "not-filled": "cells without enough images",
+    "many-discards": "many discarded photographs",
+    "clean-drop": "clean images lost in photographs",
+    "page-scaled": "pages printed at another scale",
+    "low-resolution": "photographs of low resolution",
+    "epsilon-exceeded": "files beyond their ε",
+    "mixed-devices": "more than one camera",
+    "duplicates": "images that are alike",
+    "model": "flags about the model",
+    "not-finite": "outputs that are not finite",
+    "random": "random outputs",
+    "train-mode": "training mode",
+    "probabilities": "probabilities in place of logits",
+    "log-probabilities": "log-probabilities in place of logits",
+    "zero-gradient": "zero gradients",
+    "saturated-softmax": "a saturated softmax",
+    "large-logits": "large logits",
+    "saturating": "changes that vanish in rounding",
+    "input-range": "another input range",
+    "gradient-mismatch": "gradients that are not those of the outputs",
 }
+ORIGIN_TITLES = {CAMERA: "real", SIMULATED: "simulated"}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
-KNOWN_AXES = {
-    axis.name: axis
-    for axis in (
-        TransformAxis("brightness", "Brightness", "added, 8-bit units", 0.0),
-        TransformAxis("contrast", "Contrast", "factor", 1.0),
-        TransformAxis("blur", "Gaussian blur", "σ, pixels"),
-        TransformAxis("gaussian_blur", "Gaussian blur", "σ, pixels"),
-        TransformAxis("noise", "Gaussian noise", "σ, 8-bit units"),
-        TransformAxis("gaussian_noise", "Gaussian noise", "σ, 8-bit units"),
-        TransformAxis("jpeg", "JPEG", "quality"),
-    )
-}
-NOTHING_ELIGIBLE = "n/a"
-NO_ROW = "–"
+# Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.
+_SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d", "X"), ("#b8a900", "*"))
 
 
 def attack_title(attack: str) -> str:
-    """Returns the paper's name of an attack, else the one it is known by, else its own."""
-    return ATTACK_TITLES.get(attack) or _OTHER_TITLES.get(attack, attack)
+    """Returns what an attack's entry says that it is called; a label, or what has no entry, is its own title."""
+    spec = ATTACKS.get(attack)
+    return spec.title if spec else attack
+
+
+def attack_style(attack: str, attacks: tuple[str, ...]) -> tuple[str, str]:
+    """Returns (colour, marker) of an attack; those without a style of their own take spare ones in the order of `attacks`."""
+    if (spec := styled_attacks().get(attack)) and spec.style:
+        return spec.style
+    others = [name for name in attacks if name not in styled_attacks()]
+    return _SPARE_STYLES[others.index(attack) % len(_SPARE_STYLES)]
+
+
+def styled_attacks() -> dict[str, AttackSpec]:
+    """Returns the attacks that have a style of their own in figures, in the order of their registry."""
+    return {name: spec for name, spec in ATTACKS.own.items() if spec.style}
 
 
 def epsilon_title(epsilon_8bit: int) -> str:
     """Returns an epsilon as a table shows it: a dash for attacks that take none."""
-    return str(epsilon_8bit) if epsilon_8bit else NO_ROW
+    return str(epsilon_8bit) if epsilon_8bit else DASH
 
 
 def cell_title(attack: str, epsilon_8bit: int) -> str:
@@ -51,78 +69,20 @@ def cell_title(attack: str, epsilon_8bit: int) -> str:
 
 
 def attack_order(attacks: Iterable[str]) -> list[str]:
-    """Returns the attacks once each, the paper's in the paper's order, then the others by name."""
-    known = list(ATTACK_TITLES)
-    return sorted(set(attacks), key=lambda attack: (known.index(attack) if attack in known else len(known), attack))
+    """Returns the attacks once each, first those with a style of their own, then the others by name."""
+    first = list(styled_attacks())
+    return sorted(set(attacks), key=lambda attack: (first.index(attack) if attack in first else len(first), attack))
 
 
 def axis_of(transform: str, axes: Iterable[TransformAxis] = ()) -> TransformAxis:
     """Returns how a transform is shown; one that nobody described keeps its name, with underscores as spaces."""
     described = {axis.name: axis for axis in axes}
+    if transform in described:
+        return described[transform]
+    if spec := TRANSFORMS.get(transform):
+        return TransformAxis(spec.name, spec.title, spec.axis, spec.neutral)
     plain = transform.replace("_", " ").replace("-", " ")
-    return (
-        described.get(transform)
-        or KNOWN_AXES.get(transform.replace("-", "_"))
-        or TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
-    )
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """Returns a share in [0, 1] as text ("12.5 %"), "n/a" for None."""
-    return NOTHING_ELIGIBLE if share is None else f"{100 * share:.{digits}f} %"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Returns a 95 % interval in whole per cent ("6–25"), "" where there is none."""
-    return "" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}"
-
-
-def p_value(p: float | None) -> str:
-    """Returns a p value with no more digits than it is worth ("< 0.001", "0.032", "0.41"), a dash for None."""
-    return NO_ROW if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def number(value: float) -> str:
-    """Returns a parameter as short as it can be: 2.0 is "2", 0.7 is "0.7"; the minus is a real one."""
-    return f"{value:g}".replace("-", "−")
-
-
-def span(values: Iterable[int]) -> str:
-    """Returns the range of some counts: "19" where they are all the same, "17–19" where not, "–" where there is none."""
-    found = sorted(set(values))
-    return NO_ROW if not found else f"{found[0]}–{found[-1]}" if len(found) > 1 else str(found[0])
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Returns "1 photo", "2 photos"; thousands are set apart by a comma."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Returns "a", "a and b", "a, b and c"."""
-    *head, last = list(words) or [""]
-    return f"{', '.join(head)} and {last}" if head else last
-
-
-def middle_cut(name: str, max_chars: int) -> str:
-    """Returns a file name no longer than `max_chars`, cut in the middle: the beginning and the ending tell files apart."""
-    half = (max_chars - 1) // 2
-    return name if len(name) <= max_chars else f"{name[:half]}…{name[-half:]}"
-
-
-def short_class_name(name: str, max_chars: int = 28) -> str:
-    """Returns the first of a class's synonyms, cut at a word's end with an ellipsis where it is still too long."""
-    first = name.split(",")[0].strip() or name.strip()
-    if len(first) <= max_chars:
-        return first
-    kept = first[: max_chars - 1]
-    at_word = kept.rsplit(" ", 1)[0]
-    return (at_word if len(at_word) > max_chars // 2 else kept).rstrip(" -") + "…"
-
-
-def tied(text: str) -> str:
-    """Returns text in which no line ends between a number and its per cent sign, nor between n, ε or = and their number."""
-    return re.sub(r"(?<=\d) (?=%)|(?<=[ε=]) (?=\d)|(?<=\bn) (?==)|(?<=ε) (?==)", "\u00a0", text)
+    return TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
 
 
 def subject(content: ReportContent) -> str:

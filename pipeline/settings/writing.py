@@ -1,13 +1,15 @@
 """Writes an experiment as a commented TOML file: what `init` gives a person, and what a run keeps of its settings."""
 
-import dataclasses
 import json
 import os
 import textwrap
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import IMAGES_OPTION, SECTIONS, AttackSettings, Experiment, JudgeSettings
+from pipeline.settings.experiment import Experiment
+from pipeline.settings.fields import described
+from pipeline.settings.tables import SECTIONS, TransformSettings
 
 WIDTH = 110
 
@@ -24,58 +26,44 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
     base = Path(os.path.relpath(experiment.base, folder)).as_posix()
     if base != "." and _has_relative_paths(experiment):
         lines += ["", "# Where relative paths below start from.", f"base = {toml_value(base)}"]
-    for name in ("dataset", "model", "selection"):
-        lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
-    for number, judge in enumerate(experiment.judges):
-        lines += _section("[[judges]]", JudgeSettings, judge, comments=number == 0)
-    for number, attack in enumerate(experiment.attacks):
-        lines += _section("[[attacks]]", AttackSettings, attack, comments=number == 0)
-    for name in ("layout", "photograph", "capture"):
-        lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
-    lines += _transforms(experiment)
-    for name in ("thresholds", "explain", "report"):
-        lines += _section(f"[{name}]", SECTIONS[name], getattr(experiment, name))
+    for item in fields(experiment):
+        value = getattr(experiment, item.name)
+        if isinstance(value, TransformSettings):
+            lines += _transforms(value)
+        elif isinstance(value, tuple):
+            for number, table in enumerate(value):
+                lines += _section(f"[[{item.name}]]", table, comments=number == 0)
+        elif item.name in SECTIONS:
+            lines += _section(f"[{item.name}]", value)
     kept = [line for line in lines if comments or not line.startswith("#")]
     return "\n".join(kept) + "\n"
 
 
 def _has_relative_paths(experiment: Experiment) -> bool:
-    dataset, models = experiment.dataset, (experiment.model, *experiment.judges)
-    names = (dataset.name, *(model.name for model in models))
-    texts = [name.partition(":")[2] for name in names if name.startswith(("folder:", "csv:", "onnx:"))]
-    texts += [dataset.root, experiment.photograph.background]
-    for model in models:
-        texts += [model.classes, model.python_path, model.weights if model.weights not in ("DEFAULT", "none") else ""]
-        texts += [value for value in model.arguments.values() if isinstance(value, str) and value.startswith(".")]
-    options = (value for attack in experiment.attacks for value in attack.options.values())
-    texts += [text for text in (experiment.photograph.profile, *options) if isinstance(text, str) and text.endswith(".toml")]
-    texts += [str(attack.options.get(IMAGES_OPTION, "")) for attack in experiment.attacks]
-    return any(text and not text.startswith(("/", "$", "~")) for text in texts)
+    return _places(replace(experiment, base=Path("/a"))) != _places(replace(experiment, base=Path("/b")))
 
 
-def _section(header: str, kind: type, settings: Any, comments: bool = True) -> list[str]:
-    lines = ["", header] if not comments else ["", *_comment(kind.__doc__ or ""), header]
-    for item in dataclasses.fields(kind):
+def _places(experiment: Experiment) -> list[object]:
+    models = [experiment.resolved_model(), *experiment.resolved_judges()]
+    profile = experiment.profile_place(experiment.photograph.profile)
+    return [experiment.resolved_dataset(), *models, *experiment.resolved_attacks(), profile, experiment.background_place()]
+
+
+def _section(header: str, table: Any, comments: bool = True) -> list[str]:
+    lines = ["", header] if not comments else ["", *_comment(type(table).__doc__ or ""), header]
+    for item in described(type(table)):
         if comments:
-            lines += _comment(with_unit(item.metadata))
-        lines.append(f"{item.name} = {toml_value(getattr(settings, item.name))}")
+            lines += _comment(item.text)
+        lines.append(f"{item.name} = {toml_value(getattr(table, item.name))}")
     return lines
 
 
-def _transforms(experiment: Experiment) -> list[str]:
-    lines = [
-        "",
-        *_comment("Digital transforms, each with the values of its parameter: see `inkproof list transforms`."),
-        "[transforms]",
-    ]
-    lines += [f"{name} = {toml_value(values)}" for name, values in experiment.transforms.grids.items()]
-    lines += _comment("Keep every transformed image as a file (many); without, they are made again when they are judged.")
-    return [*lines, f"save_images = {toml_value(experiment.transforms.save_images)}"]
-
-
-def with_unit(metadata: Any) -> str:
-    """Returns the explanation of a setting, with its unit."""
-    return metadata["doc"] + (f" Unit: {metadata['unit']}." if "unit" in metadata else "")
+def _transforms(transforms: TransformSettings) -> list[str]:
+    opening = f"{TransformSettings.__doc__} See `inkproof list transforms`."
+    lines = ["", *_comment(opening), "[transforms]"]
+    lines += [f"{name} = {toml_value(values)}" for name, values in transforms.grids.items()]
+    saved = {item.name: item for item in described(TransformSettings)}["save_images"]
+    return [*lines, *_comment(saved.text), f"save_images = {toml_value(transforms.save_images)}"]
 
 
 def _comment(text: str) -> list[str]:

@@ -6,16 +6,19 @@ from functools import partial
 
 import numpy as np
 
+from pipeline import engine
 from pipeline.attacks.crafting import top_predictions
 from pipeline.core.errors import BadInput
-from pipeline.engine import Context
+from pipeline.engine import Context, Shared
 from pipeline.evaluation.judges.asking import asked_judges
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
-from pipeline.records import Judgement, Pair, Prediction, View
+from pipeline.models.classifier import Classifier
+from pipeline.records import Pair, Prediction, View
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, json_bytes, read_stage_record, read_table, record_from, write_table
+from pipeline.store import Run, content_hash, json_bytes, read_stage_record, record_from
+from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
+from pipeline.store.stage import Outcome
 from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
 
 IMAGES_AT_ONCE = 128
@@ -37,8 +40,9 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: an image is no longer the one that was recorded.
         WrongUse: a judge cannot name a true label of the run.
     """
-    classifier = load_classifier(experiment.resolved_model(), context.device)
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    model = experiment.resolved_model(), context.device
+    classifier = load_classifier(*model)
+    pairs = PAIRS.read(run)
     labels = {pair.image_id: pair.true_label for pair in pairs}
     works = [*_digital_works(experiment, run, pairs, labels, context), *_photo_works(run, labels)]
     items = run.items("classify", run.reports)
@@ -48,35 +52,34 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     ]
     kept = [items.get_json(key) for key in keys]
     todo = [number for number, content in enumerate(kept) if content is None]
-    for group in context.progress(_groups(todo, works), _n_groups(todo, works), "batches"):
-        images = [pixels for number in group for pixels in _checked(works[number])]
-        rows = iter(classifier.predict(np.stack(images)))
-        for number in group:
-            work = works[number]
-            found = [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
+    groups = [[(number, works[number]) for number in group] for group in _groups(todo, works)]
+    for group, answers in engine.map(_judged, groups, context, "batches", Shared(load_classifier, model, classifier)):
+        for (number, _), found in zip(group, answers, strict=True):
             kept[number] = [asdict(row) for row in found]
             items.put(keys[number], json_bytes(found))
     views = [view for work in works for view in work.views]
     predictions = [record_from(Prediction, row) for rows in kept for row in rows]
-    write_table(run.reports / "views.parquet", View, views)
-    write_table(run.reports / "predictions.parquet", Prediction, predictions)
+    VIEWS.write(run, views)
+    PREDICTIONS.write(run, predictions)
     items.prune()
     n_photo = sum(bool(view.capture_id) for view in views)
-    outputs, summary = ["views.parquet", "predictions.parquet"], {"n_predictions": len(predictions), "n_photo_crops": n_photo}
-    (run.reports / "judged.parquet").unlink(missing_ok=True)
+    outputs, summary = [VIEWS.name, PREDICTIONS.name], {"n_predictions": len(predictions), "n_photo_crops": n_photo}
+    JUDGED.remove(run)
+    sources = classifier.sources
     if experiment.judges:
-        judged = asked_judges(experiment, run, context, classifier, pairs, views)
-        write_table(run.reports / "judged.parquet", Judgement, judged)
-        outputs.append("judged.parquet")
+        judged, more = asked_judges(experiment, run, context, classifier, pairs, views)
+        sources += more
+        JUDGED.write(run, judged)
+        outputs.append(JUDGED.name)
         summary["n_judgements"] = len(judged)
-    return Outcome(tuple(outputs), summary)
+    return Outcome(tuple(outputs), summary, read=sources)
 
 
 def _digital_works(
     experiment: Experiment, run: Run, pairs: list[Pair], labels: dict[str, int], context: Context
 ) -> Iterator[_Work]:
     by_subject: dict[str, list[View]] = {}
-    for view in read_table(run.captures / "transforms.parquet", View):
+    for view in TRANSFORMED.read(run):
         by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
     sources = source_files(pairs)
     for source in context.progress(sources, len(sources), "reading"):
@@ -94,7 +97,7 @@ def _source_and_transforms(run: Run, source: SourceFile, steps: list[tuple[str, 
 
 def _photo_works(run: Run, labels: dict[str, int]) -> Iterator[_Work]:
     by_capture: dict[str, list[View]] = {}
-    for view in read_table(run.captures / "views.parquet", View) if read_stage_record(run.captures, "crop") else ():
+    for view in CROPPED.read(run) if read_stage_record(run.captures, "crop") else ():
         by_capture.setdefault(view.capture_id, []).append(view)
     for views in by_capture.values():
         yield _Work(views, [labels[view.image_id] for view in views], partial(_crops, run, views))
@@ -102,6 +105,16 @@ def _photo_works(run: Run, labels: dict[str, int]) -> Iterator[_Work]:
 
 def _crops(run: Run, views: list[View]) -> list[np.ndarray]:
     return [read_png(run.captures / view.path) for view in views]
+
+
+def _judged(group: list[tuple[int, _Work]], classifier: Classifier) -> list[list[Prediction]]:
+    """Returns what the model says of every view of each work."""
+    images = [pixels for _, work in group for pixels in _checked(work)]
+    rows = iter(classifier.predict(np.stack(images)))
+    return [
+        [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
+        for _, work in group
+    ]
 
 
 def _checked(work: _Work) -> list[np.ndarray]:
@@ -123,10 +136,6 @@ def _groups(todo: list[int], works: list[_Work]) -> Iterator[list[int]]:
             group = []
     if group:
         yield group
-
-
-def _n_groups(todo: list[int], works: list[_Work]) -> int:
-    return sum(1 for _ in _groups(todo, works))
 
 
 def _prediction(view: View, true_label: int, probabilities: np.ndarray) -> Prediction:

@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import AnswerNo, BadInput
-from pipeline.engine import Context, map_items
-from pipeline.images import missing_reader, pixels_sha256, read_png
-from pipeline.physical.registration import pages_to_do
+from pipeline import engine
+from pipeline.core.errors import AnswerNo
+from pipeline.engine import Context
+from pipeline.images import jpeg_bytes, missing_reader, read_png
+from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
-from pipeline.physical.registration.photo_reading import SIMULATED, PhotoFile, read_file
-from pipeline.records import DISCARD_REASONS, Capture, CropQuality, Discard, Pair, Printout, View
+from pipeline.physical.registration.photo_reading import PhotoFile, read_file
+from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
-from pipeline.stages.contact_sheets import write_contact_sheets
-from pipeline.stages.outcome import Outcome
+from pipeline.stages.graph import photo_arrival
+from pipeline.stages.photograph import true_geometry
 from pipeline.store import (
+    Hashes,
     Run,
     content_hash,
     file_hash,
@@ -29,14 +31,25 @@ from pipeline.store import (
     photo_files,
     photo_name,
     photo_trouble,
-    read_json,
-    read_layout,
-    read_table,
     record_from,
-    replace_folder,
     write_bytes,
-    write_table,
 )
+from pipeline.store.artefacts import (
+    CAPTURED,
+    CONTACT_SHEETS,
+    CROPPED,
+    CROPS,
+    DISCARDS,
+    LAYOUT,
+    OVERLAYS,
+    PAIRS,
+    PHOTOS,
+    QUALITY,
+    TRUTH,
+)
+from pipeline.store.stage import Digests, Outcome
+
+_SHEET_QUALITY = 88
 
 
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -52,54 +65,62 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     by_camera, predicts = experiment.photograph.by == "camera", experiment.photograph.predicts
     if not photo_files(run, by_camera):
         raise AnswerNo(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
-    printout = read_layout(run)
-    pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    photos, copies = _photos(run, by_camera and not predicts, experiment.capture)
+    printout = LAYOUT.read(run)
+    pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
+    hashes = run.hashes()
+    photos, copies, saw = _photos(run, by_camera and not predicts, experiment.capture, hashes)
     items = run.items("crop", run.captures)
     known = context.progress(photos, len(photos), "read before")
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
     work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
-    for photo, fresh in zip(todo, map_items(work, todo, context, "photos"), strict=True):
+    for photo, fresh in engine.map(work, todo, context, "photos"):
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
         kept[photo.key] = pages = [each.page for each in fresh]
-        if not any(row.reason == "no-reader" for page in pages for row in page.discards):  # the next time there may be one
-            items.put(photo.key, json_bytes([asdict(page) for page in pages]))
+        is_refused = any(row.reason == "no-reader" for page in pages for row in page.discards)  # the next time there may be one
+        if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
+            items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
     pages = [page for photo in photos for page in kept[photo.key]]
     captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
     discards += copies
     quality = [row for page in pages for row in page.quality]
-    write_table(run.captures / "captures.parquet", Capture, captures)
-    write_table(run.captures / "views.parquet", View, views)
-    write_table(run.captures / "quality.parquet", CropQuality, quality)
-    write_table(run.captures / "discards.parquet", Discard, discards)
+    CAPTURED.write(run, captures)
+    CROPPED.write(run, views)
+    QUALITY.write(run, quality)
+    DISCARDS.write(run, discards)
     overlays, crops = sorted({page.overlay for page in pages if page.overlay}), [view.path for view in views]
-    replace_folder(run.captures / "views" / "photo", {path.removeprefix("views/photo/") for path in crops})
-    replace_folder(run.overlays, {overlay.removeprefix("overlays/") for overlay in overlays})
+    CROPS.keep_only(run, crops)
+    OVERLAYS.keep_only(run, overlays)
     n_simulated = sum(capture.counts and capture.origin == SIMULATED for capture in captures)
     if predicts:  # a person is told of the photographs that a person took
         captures, views, quality, discards = _real(captures, views, quality, discards)
-    sheets = write_contact_sheets(run, printout, views, quality, discards)
+    sheets = _contact_sheets(run, printout, views, quality, discards)
     items.prune()
-    outputs = ["captures.parquet", "views.parquet", "quality.parquet", "discards.parquet"]
+    outputs = [CAPTURED.name, CROPPED.name, QUALITY.name, DISCARDS.name]
     outputs += crops + overlays + sheets
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
     if predicts:
         summary["n_predicted_pages"] = n_simulated
-    return Outcome(tuple(outputs), summary, notes)
+    return Outcome(tuple(outputs), summary, notes, saw=saw)
 
 
-def _photos(run: Run, by_camera: bool, settings: CaptureSettings) -> tuple[list[PhotoFile], list[Discard]]:
+def _photos(
+    run: Run, by_camera: bool, settings: CaptureSettings, hashes: Hashes
+) -> tuple[list[PhotoFile], list[Discard], Digests]:
+    """Returns the files to read, those that are copies of others, and the hash of each."""
     truths, layout = {}, file_hash(run.layout)
-    for path in sorted(run.truth.glob("*.json")) if run.truth.is_dir() else ():
-        entry = read_json(path)
+    for entry in (true_geometry(run, name) for name in TRUTH.stems(run)):
+        if entry is None:
+            continue
         truths[entry["photo_sha256"]] = (tuple(entry["photo_from_page"]), tuple(entry["residual_px"]))
     photos: dict[str, PhotoFile] = {}
     copies = []
+    saw: Digests = {}
     for path in photo_files(run, by_camera):
-        name, sha256 = photo_name(run, path), photo_digest(run, path)
+        name, sha256 = photo_name(run, path), photo_digest(run, path, hashes)
+        saw[PHOTOS.file(name)] = photo_arrival(run, path, hashes)
         if sha256 in photos:
             detail = f"the same file as {photos[sha256].name}"
             copies.append(Discard(name, capture_id(sha256), None, "", "", "duplicate", detail))
@@ -110,30 +131,33 @@ def _photos(run: Run, by_camera: bool, settings: CaptureSettings) -> tuple[list[
             trouble = "no-reader", f"it is {missing}"
         key = content_hash([name, sha256, layout, asdict(settings) | {"count": ""}, truth, trouble])
         photos[sha256] = PhotoFile(path, name, sha256, key, truth, trouble)
-    return list(photos.values()), copies
+    return list(photos.values()), copies, saw
 
 
-def _kept(rows: list[dict[str, Any]] | None, run: Run) -> list[ReadPage] | None:
-    """Returns what was read of a photo before, if its crops are still on disk as they were."""
-    if rows is None:
+def _kept(kept: dict[str, Any] | None, run: Run) -> list[ReadPage] | None:
+    """Returns what was read of a photo before, if its crops and overlays are still on disk as they were."""
+    if kept is None:
         return None
+    pages = [
+        ReadPage(
+            record_from(Capture, row["capture"]),
+            tuple(record_from(View, view) for view in row["views"]),
+            tuple(record_from(CropQuality, quality) for quality in row["quality"]),
+            tuple(record_from(Discard, discard) for discard in row["discards"]),
+            row["overlay"],
+        )
+        for row in kept["pages"]
+    ]
     try:
-        pages = [
-            ReadPage(
-                record_from(Capture, row["capture"]),
-                tuple(record_from(View, view) for view in row["views"]),
-                tuple(record_from(CropQuality, quality) for quality in row["quality"]),
-                tuple(record_from(Discard, discard) for discard in row["discards"]),
-                row["overlay"],
-            )
-            for row in rows
-        ]
-        if any(page.overlay and not (run.captures / page.overlay).is_file() for page in pages):
-            return None
-        views = [view for page in pages for view in page.views]
-        return pages if all(pixels_sha256(read_png(run.captures / view.path)) == view.sha256 for view in views) else None
-    except (BadInput, KeyError, TypeError):
+        return pages if _files(pages, run) == kept["files"] else None
+    except OSError:
         return None
+
+
+def _files(pages: Sequence[ReadPage], run: Run) -> Digests:
+    """Returns the hashes of the files that were written when pages were read."""
+    names = {view.path for page in pages for view in page.views} | {page.overlay for page in pages if page.overlay}
+    return {name: file_hash(run.captures / name) for name in sorted(names)}
 
 
 def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> tuple[list[Capture], list[View], list[Discard]]:
@@ -226,3 +250,37 @@ def _told(
 
 def _rms(values: list[float]) -> float:
     return round(float(np.sqrt(np.mean(np.square(values)))), 4)
+
+
+def _contact_sheets(
+    run: Run, printout: Printout, views: Sequence[View], quality: Sequence[CropQuality], discards: Sequence[Discard]
+) -> list[str]:
+    """Writes sheets that show every counted crop beside the file that it was printed from, and returns their names."""
+    counting = {(view.pair_id, view.variant): view for view in views if view.counts}
+    rated = {row.view_id: row for row in quality}
+    reasons = {(row.pair_id, row.variant): row.reason for row in discards if row.pair_id}
+    by_pair: dict[str, dict[str, Placement]] = {}
+    for placement in printout.placements:
+        by_pair.setdefault(placement.pair_id, {})[placement.variant] = placement
+    rows = [_contact_row(run, pair_id, places, counting, rated, reasons) for pair_id, places in by_pair.items()]
+    sheets = enumerate(draw_contact_sheets(rows, run.name), start=1)
+    names = [CONTACT_SHEETS.write(run, f"sheet-{number:03d}", jpeg_bytes(sheet, _SHEET_QUALITY)) for number, sheet in sheets]
+    CONTACT_SHEETS.keep_only(run, names)
+    return names
+
+
+def _contact_row(
+    run: Run,
+    pair_id: str,
+    places: dict[str, Placement],
+    counting: dict[tuple[str, str], View],
+    rated: dict[str, CropQuality],
+    reasons: dict[tuple[str, str], str],
+) -> ContactRow:
+    images, words = [], []
+    for variant in VARIANTS:
+        view = counting.get((pair_id, variant))
+        images += [read_png(run.printouts / places[variant].path), read_png(run.captures / view.path) if view else None]
+        why = {"outside": "outside the photo", "unplaced": "not placed"}.get(reasons.get((pair_id, variant), ""), "not captured")
+        words += ["", quality_words(rated[view.view_id]) if view else why]
+    return ContactRow(pair_id, tuple(images), tuple(words))

@@ -1,30 +1,47 @@
 """Shows what the model looks at in a few pairs: maps for the clean file, the adversarial one and its photograph, with scores."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from pipeline import engine
 from pipeline.core.errors import WrongUse, near_match
 from pipeline.core.seeds import generator_for
 from pipeline.datasets.labels import Labels
-from pipeline.engine import Context
+from pipeline.engine import Context, Shared
+from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.examples import Examples
 from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
-from pipeline.records import Candidate, ExplainedView, Pair, Prediction, View
-from pipeline.report.content import SIMULATED, ExplainedPair, ExplainedPicture, Explanations
+from pipeline.records import SIMULATED, ExplainedView, Pair, Prediction, View
+from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.heat import heat_picture, scale_of
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
-from pipeline.store import Items, Run, content_hash, read_json, read_table, record_from, replace_folder, write_bytes, write_json
+from pipeline.store import Items, Run, content_hash, record_from
+from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS, PREDICTIONS, VIEWS
+from pipeline.store.stage import Outcome
 
-FOLDER = "explain"
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """One pair as it is explained: its views, the class that is asked for, and the views' pixels, uint8 (n, H, W, 3)."""
+
+    pair: Pair
+    shown: list[View]
+    label: int
+    pixels: np.ndarray
+
+    @property
+    def identity(self) -> list[Any]:
+        """What its maps depend on, beside the model and how it is asked."""
+        return [self.pair.image_id, [view.sha256 for view in self.shown], self.label]
 
 
 def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -36,48 +53,49 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
         WrongUse: an image, a class or a layer that does not exist, or a method that the model does not allow.
     """
     settings = experiment.explain
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    views = read_table(run.reports / "views.parquet", View)
+    pairs = PAIRS.read(run)
+    views = VIEWS.read(run)
     if experiment.photograph.predicts:
         views = [view for view in views if view.origin != SIMULATED]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     examples = Examples(run, views, predictions)
     chosen = _named(settings.images, pairs, examples) if settings.images else examples.chosen(pairs, settings.n_images)
     how, notes, rows, maps = None, (), [], {}
     written: dict[str, bytes] = {}
     items = run.items("explain", run.reports)
+    works: list[_Work] = []
+    found: list[Explained] = []
     if chosen:
-        classifier = load_classifier(experiment.resolved_model(), context.device)
+        model = experiment.resolved_model(), context.device
+        classifier = load_classifier(*model)
         how, notes = how_for(classifier, settings)
         fixed = None if settings.target in ("true", "predicted") else _class(settings.target, classifier)
-    for pair in context.progress(chosen, len(chosen), "explain"):
-        shown = [examples.file(pair, "clean"), examples.file(pair, "adversarial"), examples.photo(pair, "adversarial")]
-        shown = [view for view in shown if view is not None]
-        label = fixed
-        if fixed is None:
-            label = pair.true_label if settings.target == "true" else predictions[shown[1].view_id].labels[0]
-        pixels = np.stack([examples.pixels(view) for view in shown])
-        found = _kept(items, classifier, pair, [view.sha256 for view in shown], pixels, label, how, experiment.seed)
-        for place, view in enumerate(shown):
+        works = [_work(pair, examples, predictions, settings.target, fixed) for pair in chosen]
+        look = partial(_explained, how=how, seed=experiment.seed)
+        keys = [content_hash([classifier.fingerprint, *work.identity, asdict(how), experiment.seed]) for work in works]
+        shared = Shared(load_classifier, model, classifier)
+        found = _kept_or_found(items, list(zip(keys, works, strict=True)), look, context, shared)
+    for work, pictures in zip(works, found, strict=True):
+        for place, view in enumerate(work.shown):
             variant = "photo" if view.capture_id else view.variant
             judged = predictions[view.view_id]
-            scores = float(found.logits[place]), float(found.probabilities[place])
+            scores = float(pictures.logits[place]), float(pictures.probabilities[place])
             said = judged.labels[0], judged.probabilities[0]
-            rows.append(ExplainedView(pair.pair_id, variant, view.view_id, label, *scores, *said))
-            for method, values in found.maps.items():
-                maps[f"{pair.pair_id}/{variant}/{method}"] = values[place]
-                picture = heat_picture(pixels[place], values[place], method, scale_of(values))
-                written[f"{pair.pair_id.replace('/', '-')}-{variant}-{method}.png"] = png_bytes(picture)
+            rows.append(ExplainedView(work.pair.pair_id, variant, view.view_id, work.label, *scores, *said))
+            for method, values in pictures.maps.items():
+                maps[f"{work.pair.pair_id}/{variant}/{method}"] = values[place]
+                picture = heat_picture(work.pixels[place], values[place], method, scale_of(values))
+                written[f"{work.pair.pair_id.replace('/', '-')}-{variant}-{method}.png"] = png_bytes(picture)
     items.prune()
+    names = [EXPLAIN.write(run, name, content) for name, content in written.items()]
     if maps:
-        written["maps.npz"] = _npz(maps)
-    for name, content in written.items():
-        write_bytes(run.reports / FOLDER / name, content)
-    write_json(run.reports / FOLDER / "explain.json", {"how": how and asdict(how), "target": settings.target, "views": rows})
-    names = [*written, "explain.json"]
-    replace_folder(run.reports / FOLDER, set(names))
+        MAPS.write(run, _npz(maps))
+        names.append(MAPS.name)
+    EXPLAINED.write(run, {"how": how and asdict(how), "target": settings.target, "views": rows})
+    names.append(EXPLAINED.name)
+    EXPLAIN.keep_only(run, names)
     summary = {"n_pairs": len(chosen), "n_maps": len(maps)}
-    return Outcome(tuple(f"{FOLDER}/{name}" for name in names), summary, notes)
+    return Outcome(tuple(names), summary, notes)
 
 
 def read_explanations(
@@ -88,15 +106,15 @@ def read_explanations(
     class_names: Sequence[str],
 ) -> Explanations | None:
     """Returns what the stage found, for the report; None where no pair was explained."""
-    kept = read_json(run.reports / FOLDER / "explain.json")
+    kept = EXPLAINED.read(run)
     rows = [record_from(ExplainedView, row) for row in kept["views"]]
     if not rows:
         return None
     examples = Examples(run, views, predictions)
     by_pair, by_view = {pair.pair_id: pair for pair in pairs}, {view.view_id: view for view in views}
-    names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+    names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
     how = How(**kept["how"])
-    with np.load(run.reports / FOLDER / "maps.npz") as arrays:
+    with np.load(MAPS.path(run)) as arrays:
         maps = dict(arrays)
     explained_pairs = []
     for pair_id, group in groupby(rows, key=lambda row: row.pair_id):
@@ -110,7 +128,7 @@ def read_explanations(
                 row.probability,
                 class_names[row.predicted_label],
                 row.predicted_probability,
-                row.predicted_label == pair.true_label,
+                TOP_1.holds((row.predicted_label,), pair.true_label),
             )
             for row in members
         )
@@ -141,23 +159,35 @@ def _class(name: str, classifier: Classifier) -> int:
     return label
 
 
-def _kept(
+def _work(pair: Pair, examples: Examples, predictions: Mapping[str, Prediction], target: str, fixed: int | None) -> _Work:
+    every = [examples.file(pair, "clean"), examples.file(pair, "adversarial"), examples.photo(pair, "adversarial")]
+    shown = [view for view in every if view is not None]
+    if fixed is None:
+        fixed = pair.true_label if target == "true" else predictions[shown[1].view_id].labels[0]
+    return _Work(pair, shown, fixed, np.stack([examples.pixels(view) for view in shown]))
+
+
+def _kept_or_found(
     items: Items,
-    classifier: Classifier,
-    pair: Pair,
-    hashes: list[str],
-    pixels: np.ndarray,
-    label: int,
-    how: How,
-    seed: int,
-) -> Explained:
-    """Returns what was found before for the same pixels and settings, or finds it."""
-    key = content_hash([classifier.fingerprint, pair.image_id, hashes, label, asdict(how), seed])
-    content = items.get(key, ".npz")
-    if content is None:
-        found = explained(classifier, pixels, label, how, lambda: generator_for(seed, "explain", pair.image_id))
+    works: Sequence[tuple[str, _Work]],
+    look: Callable[[tuple[str, _Work], Classifier], Explained],
+    context: Context,
+    shared: Shared[Classifier],
+) -> list[Explained]:
+    """Returns what is found of each (key, work): what was kept under the key before, or else now."""
+    todo = [(key, work) for key, work in works if items.get(key, ".npz") is None]
+    for (key, _), found in engine.map(look, todo, context, "explain", shared):
         items.put(key, _npz({"logits": found.logits, "probabilities": found.probabilities, **found.maps}), ".npz")
-        return found
+    return [_read(items.get(key, ".npz")) for key, _ in works]
+
+
+def _explained(keyed: tuple[str, _Work], classifier: Classifier, how: How, seed: int) -> Explained:
+    _, work = keyed
+    generator = partial(generator_for, seed, "explain", work.pair.image_id)
+    return explained(classifier, work.pixels, work.label, how, generator)
+
+
+def _read(content: bytes) -> Explained:
     with np.load(io.BytesIO(content)) as arrays:
         values: dict[str, Any] = dict(arrays)
     return Explained(logits=values.pop("logits"), probabilities=values.pop("probabilities"), maps=values)

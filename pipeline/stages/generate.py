@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 from pipeline.attacks.crafting import Crafted, Crafter, training_images
 from pipeline.core.errors import BadInput
@@ -11,9 +10,10 @@ from pipeline.images import pixels_sha256, png_bytes, read_png
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
 from pipeline.settings import NO_EPSILON, Experiment
-from pipeline.stages.outcome import Outcome
 from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels, ssim
-from pipeline.store import Run, cell_folder, read_table, replace_folder, write_bytes, write_table
+from pipeline.store import Run, cell_folder
+from pipeline.store.artefacts import CANDIDATES, IMAGES, PAIRS, PATCHES, SELECTED
+from pipeline.store.stage import Outcome
 
 # 10 cm at 300 dots per inch
 PATCH_PX = 1200
@@ -25,8 +25,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     Raises:
         BadInput: a clean image was changed since it was drawn.
     """
-    selected = read_table(run.printouts / "selection.parquet", Selected)
-    candidates = {found.image_id: found for found in read_table(run.printouts / "candidates.parquet", Candidate)}
+    selected = SELECTED.read(run)
+    candidates = {found.image_id: found for found in CANDIDATES.read(run)}
     classifier = load_classifier(experiment.resolved_model(), context.device)
     training = partial(training_images, experiment, classifier)
     crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
@@ -42,13 +42,13 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
             images = sorted(wanted.get(epsilon, {}).items())
             for image_id, cases in context.progress(images, len(images), f"{_progress_label(attack.key, [epsilon])}, saving"):
                 result, candidate = crafted[epsilon, image_id], candidates[image_id]
-                path = run.adversarial_image(attack.key, epsilon, image_id)
-                write_bytes(run.printouts / path, result.png)
+                pair_id = f"{cell_folder(attack.key, epsilon)}/{image_id}"
+                path = IMAGES.write(run, pair_id, result.png)
                 written.append(path)
                 clean, adversarial = _clean_pixels(run, candidate), result.pixels
                 pairs.append(
                     Pair(
-                        pair_id=f"{cell_folder(attack.key, epsilon)}/{image_id}",
+                        pair_id=pair_id,
                         image_id=image_id,
                         attack=attack.key,
                         epsilon_8bit=epsilon,
@@ -66,24 +66,21 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                         rounding=result.rounding,
                     )
                 )
-    write_table(run.printouts / "pairs.parquet", Pair, pairs)
-    clean_images = {pair.clean_path for pair in pairs}
-    replace_folder(run.printouts / "images", {path.removeprefix("images/") for path in clean_images | set(written)})
+    PAIRS.write(run, pairs)
+    IMAGES.keep_only(run, {pair.clean_path for pair in pairs} | set(written))
     patches = _patches(experiment, run, crafter)
     cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
     notes = (f"{summary['n_unchanged']} adversarial images equal their clean image",) if summary["n_unchanged"] else ()
     notes += tuple(f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches)
-    return Outcome(("pairs.parquet", *written, *patches), summary, notes)
+    return Outcome((PAIRS.name, *written, *patches), summary, notes, read=classifier.sources)
 
 
 def _patches(experiment: Experiment, run: Run, crafter: Crafter) -> list[str]:
     """Writes what attacks learnt as pictures large enough to be printed alone."""
-    learnt = {run.patch(attack.key): crafter.learnt(attack.key, PATCH_PX) for attack in experiment.attacks}
-    paths = [path for path, pixels in learnt.items() if pixels is not None]
-    for path in paths:
-        write_bytes(run.printouts / path, png_bytes(learnt[path]))
-    replace_folder(run.printouts / "patches", {Path(path).name for path in paths})
+    learnt = {attack.key: crafter.learnt(attack.key, PATCH_PX) for attack in experiment.attacks}
+    paths = [PATCHES.write(run, key, png_bytes(pixels)) for key, pixels in learnt.items() if pixels is not None]
+    PATCHES.keep_only(run, paths)
     return paths
 
 

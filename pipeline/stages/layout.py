@@ -23,10 +23,11 @@ from pipeline.physical.printing import (
     screen_html,
     screen_page_name,
 )
-from pipeline.records import VARIANTS, Candidate, Pair, Printout
+from pipeline.records import VARIANTS, Pair, Printout
 from pipeline.settings import Experiment, LayoutSettings
-from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, file_hash, read_table, replace_folder, write_bytes, write_json
+from pipeline.store import Run, content_hash, file_hash
+from pipeline.store.artefacts import CANDIDATES, LAYOUT, PAIRS, PDF, SCREEN
+from pipeline.store.stage import Outcome
 
 RUN_CODE_CHARS = 5
 
@@ -43,8 +44,8 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     if experiment.layout.calibration and experiment.layout.medium == "screen":
         raise WrongUse(f"{experiment.where('layout.calibration')}: a screen has no calibration page.", "Set it to false.")
-    pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+    pairs = PAIRS.read(run)
+    names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
     settings = experiment.layout
     paths = {pair.clean_path for pair in pairs}
     shapes = {path: read_png(run.printouts / path).shape for path in context.progress(sorted(paths), len(paths), "images")}
@@ -81,7 +82,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     run.photos.mkdir(parents=True, exist_ok=True)
     is_screen = settings.medium == "screen"
     digest, outputs, note = _for_screen(run, printout, pdf, context) if is_screen else _for_paper(run, printout, pdf)
-    write_json(run.layout, dataclasses.replace(printout, pdf_sha256=digest))
+    LAYOUT.write(run, dataclasses.replace(printout, pdf_sha256=digest))
     first = printout.placements[0]
     summary = {
         "n_pages": printout.n_pages,
@@ -90,33 +91,33 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
         "image_mm": round(first.width_mm, 1),
         "n_marks": sum(mark.page == 1 for mark in printout.marks),
     }
-    return Outcome((*outputs, "layout.json"), summary, (note,))
+    return Outcome((*outputs, LAYOUT.name), summary, (note,))
 
 
 def _for_paper(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[str, ...], str]:
     """Writes the PDF; returns the hash of what is printed, the files and a note."""
-    replace_folder(run.screen, ())
-    write_bytes(run.pdf, pdf)
+    SCREEN.keep_only(run, ())
+    PDF.write(run, pdf)
     size = printout.placements[0].width_mm
-    note = f"printout.pdf: {printout.n_pages} pages and one of instructions, images {size:.0f} mm wide"
-    return hashlib.sha256(pdf).hexdigest(), ("printout.pdf",), note
+    note = f"{PDF.name}: {printout.n_pages} pages and one of instructions, images {size:.0f} mm wide"
+    return hashlib.sha256(pdf).hexdigest(), (PDF.name,), note
 
 
 def _for_screen(run: Run, printout: Printout, pdf: bytes, context: Context) -> tuple[str, tuple[str, ...], str]:
     """Writes a picture of each page and the HTML page that shows them; returns as `_for_paper`."""
-    run.pdf.unlink(missing_ok=True)
+    PDF.remove(run)
     digest = hashlib.sha256()
     names = [screen_page_name(page) for page in range(1, printout.n_pages + 1)]
-    replace_folder(run.screen, {name.removeprefix("screen/") for name in names})
+    SCREEN.keep_only(run, names)
     for page, name in context.progress(enumerate(names, start=1), len(names), "pages"):
         png = png_bytes(render_page(pdf, page, printout.dpi, sharp=True))
         digest.update(png)
-        write_bytes(run.printouts / name, png)
-    write_bytes(run.screen / "index.html", screen_html(printout).encode())
+        SCREEN.write(run, name.removeprefix(f"{SCREEN.name}/"), png)
+    shown_by = SCREEN.write(run, "index.html", screen_html(printout).encode())
     first = printout.placements[0]
     side = round(first.width_mm * printout.dpi / 25.4)
-    note = f"screen/index.html: {printout.n_pages} pages, images {side} screen pixels wide"
-    return digest.hexdigest(), (*names, "screen/index.html"), note
+    note = f"{shown_by}: {printout.n_pages} pages, images {side} screen pixels wide"
+    return digest.hexdigest(), (*names, shown_by), note
 
 
 def _run_code(run: Run, pairs: list[Pair], settings: LayoutSettings) -> str:

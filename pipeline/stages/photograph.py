@@ -6,26 +6,36 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.core.seeds import generator_for
-from pipeline.engine import Context, map_items
+from pipeline.engine import Context
 from pipeline.images import picture_files, read_image
 from pipeline.physical.printing import page_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.records import Printout
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
-from pipeline.store import SIMULATED_PHOTOS, Run, content_hash, file_hash, json_bytes, read_layout, write_bytes
+from pipeline.store import SIMULATED_PHOTOS, Run, content_hash, file_hash, json_bytes
+from pipeline.store.artefacts import LAYOUT, SIMULATED_PHOTO_FILES, TRUTH
+from pipeline.store.stage import Outcome
 
 
 @dataclass(frozen=True)
 class _Page:
     number: int
-    photo: str
-    truth: str
+    name: str
     background: Path | None
     key: str
+
+    @property
+    def photo(self) -> str:
+        return SIMULATED_PHOTO_FILES.file(f"simulated-{self.name}")
+
+    @property
+    def truth(self) -> str:
+        return TRUTH.file(self.name)
 
 
 def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -36,22 +46,29 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     if not experiment.photograph.simulates:
         raise AnswerNo("These photographs are yours to take.", f"Put them into {run.photos}/")
-    printout = read_layout(run)
+    printout = LAYOUT.read(run)
     profile = load_profile(experiment.profile_place(experiment.photograph.profile))
     place = experiment.background_place()
     backgrounds = picture_files(place) if place else []
     # the calibration page is the PDF's last, after those of the layout
     n_pages = printout.n_pages + experiment.layout.calibration
     pages = [_page(number, printout, profile, backgrounds, experiment.seed) for number in range(1, n_pages + 1)]
-    todo = [page for page in pages if not _is_done(run.captures, page)]
-    work = partial(
-        _photograph, captures=run.captures, printouts=run.printouts, printout=printout, profile=profile, seed=experiment.seed
-    )
-    for _ in map_items(work, todo, context, "pages"):
+    todo = [page for page in pages if not _is_done(run, page)]
+    work = partial(_photograph, run=run, printout=printout, profile=profile, seed=experiment.seed)
+    for _ in engine.map(work, todo, context, "pages"):
         pass
     _remove_others(run, pages)
     outputs = [name for page in pages for name in (page.photo, page.truth)]
     return Outcome(tuple(outputs), {"n_photos": len(pages), "profile": profile.name}, ("these photographs are simulated",))
+
+
+def true_geometry(run: Run, name: str) -> dict[str, Any] | None:
+    """Returns what was kept of a simulated photo, its hash and its page map's numbers; None where that is missing or damaged."""
+    try:
+        truth: dict[str, Any] = json.loads((run.captures / TRUTH.file(name)).read_bytes())
+        return truth if truth.pop("check") == content_hash(truth) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[Path], seed: int) -> _Page:
@@ -61,12 +78,12 @@ def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[P
         background = backgrounds[generator_for(seed, "background", str(number)).integers(len(backgrounds))]
         identity.append(file_hash(background))
     name = f"page-{number:03d}" if number <= printout.n_pages else "calibration"
-    return _Page(number, f"photos/simulated-{name}.jpg", f"truth/{name}.json", background, content_hash(identity))
+    return _Page(number, name, background, content_hash(identity))
 
 
-def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout, profile: Profile, seed: int) -> None:
+def _photograph(page: _Page, run: Run, printout: Printout, profile: Profile, seed: int) -> None:
     background = read_image(page.background).pixels if page.background else None
-    raster = page_raster(printouts, printout, page.number, profile.printer_dpi)
+    raster = page_raster(run.printouts, printout, page.number, profile.printer_dpi)
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, profile, generator, background)
     jpeg = encode_jpeg(photo)
@@ -74,29 +91,24 @@ def _photograph(page: _Page, captures: Path, printouts: Path, printout: Printout
     truth = {
         "key": page.key,
         "page": page.number,
-        "photo": page.photo.removeprefix("photos/"),
+        "photo": page.photo.removeprefix(f"{SIMULATED_PHOTO_FILES.name}/"),
         "photo_sha256": hashlib.sha256(jpeg).hexdigest(),
         "photo_from_page": homography,
         "residual_px": residual_px,
     }
-    write_bytes(captures / page.photo, jpeg)
-    write_bytes(captures / page.truth, json_bytes(truth))
+    run.files.write(run.captures / page.photo, jpeg)
+    TRUTH.write(run, page.name, json_bytes({**truth, "check": content_hash(truth)}))
 
 
-def _is_done(captures: Path, page: _Page) -> bool:
-    try:
-        truth = json.loads((captures / page.truth).read_text(encoding="utf-8"))
-        return (
-            truth["key"] == page.key and truth["photo_sha256"] == hashlib.sha256((captures / page.photo).read_bytes()).hexdigest()
-        )
-    except (OSError, ValueError, KeyError):
-        return False
+def _is_done(run: Run, page: _Page) -> bool:
+    truth, photo = true_geometry(run, page.name), run.captures / page.photo
+    return truth is not None and truth["key"] == page.key and photo.is_file() and truth["photo_sha256"] == file_hash(photo)
 
 
 def _remove_others(run: Run, pages: list[_Page]) -> None:
     """Removes simulated photos of an earlier, longer printout; a person's own photos are never touched."""
     wanted = {name for page in pages for name in (page.photo, page.truth)}
-    photos = (run.photos.glob(f"{start}*.jpg") for start in SIMULATED_PHOTOS)
-    for path in sorted([*chain(*photos), *run.truth.glob("*.json")]):
+    for path in chain(*(run.photos.glob(f"{start}*.jpg") for start in SIMULATED_PHOTOS)):
         if path.relative_to(run.captures).as_posix() not in wanted:
             path.unlink()
+    TRUTH.keep_only(run, wanted)

@@ -2,58 +2,60 @@
 
 import platform
 from collections import defaultdict
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from pipeline.core.version import VERSION
+from pipeline.document import figures
+from pipeline.document.blocks import Figure
+from pipeline.document.html import build_page
+from pipeline.document.pdf import build_pdf
+from pipeline.document.table_files import table_files
 from pipeline.engine import Context
 from pipeline.evaluation.examples import Examples
 from pipeline.records import (
     PHOTO,
-    AccuracyRow,
-    Candidate,
+    SIMULATED,
     Capture,
     CellFill,
-    ComparedRow,
-    ComparisonRow,
-    Discard,
+    Comparison,
     FindingRow,
     FlagRow,
     ModelFlag,
     Pair,
     Prediction,
-    RateRow,
-    ThresholdRow,
-    TransferRow,
+    Rate,
+    Transfer,
     View,
 )
-from pipeline.report import (
-    CaptureQuality,
-    DatasetFacts,
-    GalleryItem,
-    GalleryView,
-    ModelFacts,
-    ReferenceRate,
-    ReportContent,
-    figures,
-)
-from pipeline.report.blocks import Figure
-from pipeline.report.content import SIMULATED
-from pipeline.report.document import build_report
-from pipeline.report.sections import sections
+from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
+from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
-from pipeline.report.table_files import table_files
-from pipeline.report.web import build_page
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
-from pipeline.stages.outcome import Outcome
 from pipeline.stages.thresholds import survival_curves
-from pipeline.statistics.kurakin2016 import published_rates
-from pipeline.store import Run, read_json, read_table, record_from, replace_folder, write_bytes
-from pipeline.studies.kurakin2016.reproduction import title_of, write_reproduction
+from pipeline.store import Run, record_from, replace_folder, write_bytes
+from pipeline.store.artefacts import (
+    CANDIDATES,
+    CAPTURED,
+    COUNTED,
+    DISCARDS,
+    FIGURES,
+    PAIRS,
+    PREDICTIONS,
+    REPORT_HTML,
+    REPORT_PDF,
+    SELECTION,
+    TABLES,
+    THRESHOLDS,
+    VIEWS,
+)
+from pipeline.store.stage import Outcome
+from pipeline.studies import study_named
+from pipeline.studies.reproducing import write_reproduction
 
 _SHOWN_VERSIONS = (
     "torch",
@@ -78,7 +80,7 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     content = report_content(experiment, run)
     written = write_report(content, run.reports, context)
-    n_figures = sum(name.startswith("figures/") for name in written) // len(_FIGURE_KINDS)
+    n_figures = sum(name.startswith(FIGURES.file("")) for name in written) // len(_FIGURE_KINDS)
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
     written += write_reproduction(content, run)
     return Outcome(tuple(written), {"n_figures": n_figures, "headline": headline})
@@ -86,35 +88,35 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def write_report(content: ReportContent, folder: Path, context: Context) -> list[str]:
     """Writes `report.pdf`, `report.html`, `figures/` and `tables/` into a folder and returns their names."""
-    said = sections(content)
-    documents = {"report.pdf": build_report, "report.html": build_page}
+    top, said = head(content), sections(content)
+    documents = {REPORT_PDF.name: build_pdf, REPORT_HTML.name: build_page}
     for name, build in context.progress(documents.items(), len(documents), "documents"):
-        write_bytes(folder / name, build(content, said))
+        write_bytes(folder / name, build(top, said))
     drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
     written = []
     for figure in context.progress(drawn, len(drawn), "figures"):
         for ending, made in _FIGURE_KINDS:
-            write_bytes(folder / "figures" / f"{figure.name}.{ending}", made(figure.plot))
-            written.append(f"figures/{figure.name}.{ending}")
+            written.append(FIGURES.file(f"{figure.name}.{ending}"))
+            write_bytes(folder / written[-1], made(figure.plot))
     for name, table in table_files(said):
-        write_bytes(folder / "tables" / name, table)
-        written.append(f"tables/{name}")
-    for kind in ("figures", "tables"):
+        written.append(TABLES.file(name))
+        write_bytes(folder / written[-1], table)
+    for kind in (FIGURES.name, TABLES.name):
         replace_folder(folder / kind, {name.removeprefix(f"{kind}/") for name in written})
     return [*documents, *written]
 
 
 def report_content(experiment: Experiment, run: Run) -> ReportContent:
     """Returns everything that the report of a run shows."""
-    selection = read_json(run.printouts / "selection.json")
-    rates = read_json(run.reports / "rates.json")
-    pairs = tuple(read_table(run.printouts / "pairs.parquet", Pair))
-    views = read_table(run.reports / "views.parquet", View)
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
+    selection = SELECTION.read(run)
+    rates = COUNTED.read(run)
+    pairs = tuple(PAIRS.read(run))
+    views = VIEWS.read(run)
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     photographed = any(view.transform == PHOTO for view in views)
-    captures = tuple(read_table(run.captures / "captures.parquet", Capture)) if photographed else ()
-    discards = tuple(read_table(run.captures / "discards.parquet", Discard)) if photographed else ()
-    transfer = tuple(record_from(TransferRow, row) for row in rates.get("transfer", ()))
+    captures = tuple(CAPTURED.read(run)) if photographed else ()
+    discards = tuple(DISCARDS.read(run)) if photographed else ()
+    transfer = tuple(record_from(Transfer, row) for row in rates.get("transfer", ()))
     simulated = any(view.origin == SIMULATED for view in views if view.counts) or any(row.origin == SIMULATED for row in transfer)
     if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
         ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
@@ -124,43 +126,46 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     model = selection["model"]
     class_names = tuple(selection["class_names"])
     height, width = model["input_size"]
-    return ReportContent(
+    content = ReportContent(
         run=run.name,
-        title=title_of(experiment, run, simulated),
+        title=_title(experiment, run, simulated),
         settings={},
         experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
-        model=ModelFacts(
-            model["name"], model["fingerprint"], (width, height), model["n_classes"], model.get("differentiable", True)
-        ),
+        model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"], model["differentiable"]),
         dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
         simulated=simulated,
         fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
         pairs=pairs,
-        accuracies=tuple(record_from(AccuracyRow, row) for row in rates["accuracies"]),
-        rates=tuple(record_from(RateRow, row) for row in rates["destruction_rates"]),
+        accuracies=tuple(record_from(Rate, row) for row in rates["accuracies"]),
+        rates=tuple(record_from(Rate, row) for row in rates["destruction_rates"]),
         captures=captures,
         discards=discards,
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         class_names=class_names,
-        reference_rates=tuple(ReferenceRate(*row) for row in published_rates()),
         transfer=transfer,
-        compared=tuple(record_from(ComparedRow, row) for row in rates.get("predicted", ())),
-        model_flags=_model_flags(selection),
-        comparisons=tuple(record_from(ComparisonRow, row) for row in rates.get("comparisons", ())),
+        compared=tuple(record_from(Comparison, row) for row in rates.get("predicted", ())),
+        model_flags=tuple(record_from(ModelFlag, row) for row in selection["model_flags"]),
+        comparisons=tuple(record_from(Comparison, row) for row in rates["comparisons"]),
         flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
         reproduces=experiment.report.reproduces,
         findings=tuple(record_from(FindingRow, row) for row in rates["findings"]),
         explanations=read_explanations(run, pairs, views, predictions, class_names),
-        survival=survival_curves(experiment.thresholds, read_table(run.reports / "thresholds.parquet", ThresholdRow)),
+        survival=survival_curves(experiment.thresholds, THRESHOLDS.read(run)),
     )
+    return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
 
 
-def _model_flags(selection: dict[str, Any]) -> tuple[ModelFlag, ...] | None:
-    """Returns None for a selection of an earlier version, which did not look."""
-    return tuple(record_from(ModelFlag, row) for row in selection["model_flags"]) if "model_flags" in selection else None
+def _title(experiment: Experiment, run: Run, simulated: bool) -> str:
+    """Returns the report's title; that of a reproduction says what stands in for photographs and images."""
+    title = experiment.report.title or f"Adversarial images of {run.name}, printed and photographed"
+    if not experiment.report.reproduces:
+        return title
+    stand_ins = ["simulated photographs"] if simulated else []
+    stand_ins += ["built-in images"] if experiment.dataset.name.startswith("builtin:") else []
+    return f"{title} ({', '.join(stand_ins)})" if stand_ins else title
 
 
 def _version(name: str) -> str:
@@ -204,7 +209,7 @@ def _gallery(
     class_names: tuple[str, ...],
 ) -> tuple[GalleryItem, ...]:
     """Takes working attacks from every cell in turn, those that the photograph undid and those that it did not alternating."""
-    names = {row.image_id: row.true_name for row in read_table(run.printouts / "candidates.parquet", Candidate)}
+    names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
     examples = Examples(run, views, predictions)
 
     def shown(view: View | None) -> GalleryView | None:

@@ -13,14 +13,16 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TOP_1, TOP_5
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.records import ALIKE_RMS_8BIT, MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
 from pipeline.statistics.likeness import alike_images
-from pipeline.store import Run, replace_folder, write_bytes, write_json, write_table
+from pipeline.store import Run
+from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, SELECTED, SELECTION
+from pipeline.store.stage import Outcome
 
 N_REJECTED_SHOWN = 5
 
@@ -54,16 +56,16 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     used = {row.image_id for row in chosen}
     candidates, drawn = [], {}
     for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id):
-        path = run.clean_image(candidate.image_id) if candidate.image_id in used else ""
-        if path:
-            write_bytes(run.printouts / path, pool.png(candidate))
+        path = ""
+        if candidate.image_id in used:
+            path = CLEAN_IMAGES.write(run, candidate.image_id, pool.png(candidate))
             drawn[candidate.image_id] = pool.pixels(candidate)
         candidates.append(replace(candidate, path=path))
     for _ in context.progress(range(1), 1, "examining the model"):
         model_flags = _examined(classifier, pool, draw)
     rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
-    write_table(run.printouts / "candidates.parquet", Candidate, candidates)
-    write_table(run.printouts / "selection.parquet", Selected, chosen)
+    CANDIDATES.write(run, candidates)
+    SELECTED.write(run, chosen)
     details = {
         "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
@@ -81,19 +83,19 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         "rejected": rejected,
         "converted": dict(sorted(pool.notes.items())),
     }
-    write_json(run.printouts / "selection.json", details)
-    clean = sorted(f"{image_id}.png" for image_id in used)
-    replace_folder(run.printouts / "images" / "clean", clean)
+    SELECTION.write(run, details)
+    clean = sorted(CLEAN_IMAGES.file(image_id) for image_id in used)
+    CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
-    outputs = ("selection.parquet", "candidates.parquet", "selection.json", *(f"images/clean/{name}" for name in clean))
+    outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
     summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
     summary["model_flags"] = [flag.name for flag in model_flags]
     notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
     notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]
     if len(rejected) > N_REJECTED_SHOWN:
-        notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see selection.json")
-    return Outcome(outputs, summary, tuple(notes))
+        notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see {SELECTION.name}")
+    return Outcome(outputs, summary, tuple(notes), read=classifier.sources)
 
 
 def _examined(classifier: Classifier, pool: CandidatePool, draw: "_Draw") -> tuple[ModelFlag, ...]:
@@ -217,13 +219,13 @@ class _Draw:
         keys = sorted(crafted)
         for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
             top, probabilities = top_predictions(row)
-            if labels[key[1]] not in top and probabilities[0] >= self._settings.min_confidence:
+            if not TOP_5.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
                 fooled.add(key)
         return fooled
 
 
 def _confident(labels: Sequence[int], probabilities: Sequence[float], least: float, true_label: int) -> bool:
-    return labels[0] == true_label and probabilities[0] >= least
+    return TOP_1.holds(labels, true_label) and probabilities[0] >= least
 
 
 def _words(fill: CellFill) -> str:

@@ -1,22 +1,25 @@
 """Looks for the mildest digital transforms that undo each working attack, and sums them up as survival curves."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
+from pipeline import engine
 from pipeline.core.errors import BadInput
-from pipeline.engine import Context
-from pipeline.evaluation.judged import Judged
+from pipeline.engine import Context, Shared
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.evaluation.outcomes import Outcomes
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
-from pipeline.records import Pair, Prediction, Selected, SurvivalCurve, ThresholdRow, View
+from pipeline.models.classifier import Classifier
+from pipeline.records import Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
-from pipeline.stages.outcome import Outcome
 from pipeline.statistics.survival import median_threshold, surviving
-from pipeline.store import Run, content_hash, csv_bytes, json_bytes, read_json, read_table, write_bytes, write_table
-from pipeline.transforms.thresholds import Direction, Found, Subject, directions_of, find_thresholds
-
-Cell = tuple[str, str, int]
+from pipeline.store import Run, content_hash, json_bytes
+from pipeline.store.artefacts import PAIRS, PREDICTIONS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS
+from pipeline.store.stage import Outcome
+from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Found, Subject, directions_of, find_thresholds
 
 
 def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -29,12 +32,12 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: an image is no longer the one that was judged.
     """
     directions = searched_directions(experiment.thresholds)
-    views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and not view.capture_id]
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
-    pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
-    drawn = _drawn(experiment, run, pairs, Judged(views, predictions))
+    views = [view for view in VIEWS.read(run) if view.counts and not view.capture_id]
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
+    pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
+    drawn = _drawn(experiment, run, pairs, Outcomes.of_model(views, predictions))
     hashes = {view.pair_id: view.sha256 for view in views if view.pair_id and view.parameter is None}
-    fingerprint = read_json(run.printouts / "selection.json")["model"]["fingerprint"]
+    fingerprint = SELECTION.read(run)["model"]["fingerprint"]
     items = run.items("thresholds", run.reports)
     todo: list[Pair] = []
     found: dict[str, list[Found]] = {}
@@ -56,11 +59,12 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for pair_id in pair_ids
         for direction, result in zip(directions, found[pair_id], strict=True)
     ]
-    write_table(run.reports / "thresholds.parquet", ThresholdRow, rows)
-    write_bytes(run.reports / "thresholds.csv", csv_bytes(ThresholdRow, rows))
+    THRESHOLDS.write(run, rows)
+    THRESHOLDS_CSV.write(run, rows)
     items.prune()
     n_forward = sum(result.n_forward for results in found.values() for result in results)
-    return Outcome(("thresholds.parquet", "thresholds.csv"), {"n_adversarial_images": len(found), "n_forward_passes": n_forward})
+    summary = {"n_adversarial_images": len(found), "n_forward_passes": n_forward}
+    return Outcome((THRESHOLDS.name, THRESHOLDS_CSV.name), summary)
 
 
 def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
@@ -84,23 +88,17 @@ def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -
 
 def searched_directions(settings: ThresholdSettings) -> list[Direction]:
     """Returns the directions that an experiment's thresholds are looked for in, in steps as wide as it sets."""
-    resolutions = {
-        "brightness": settings.brightness_resolution_8bit,
-        "contrast": settings.contrast_resolution,
-        "blur": settings.blur_resolution_px,
-        "noise": settings.noise_resolution_8bit,
-    }
-    return directions_of(settings.transforms, resolutions)
+    return directions_of(settings.transforms, settings.resolutions)
 
 
-def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], judged: Judged) -> dict[Cell, list[str]]:
+def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], outcomes: Outcomes) -> dict[Cell, list[str]]:
     """Returns the ids of each cell's pairs; the order drawn is random, so the first ones are a fair choice."""
     ids = {(pair.attack, pair.epsilon_8bit, pair.image_id): pair.pair_id for pair in pairs.values()}
     drawn: dict[Cell, list[str]] = defaultdict(list)
-    for row in read_table(run.printouts / "selection.parquet", Selected):
+    for row in SELECTED.read(run):
         pair_id = ids[row.attack, row.epsilon_8bit, row.image_id]
         cell = drawn[row.case, row.attack, row.epsilon_8bit]
-        if len(cell) < experiment.thresholds.n_images and judged.works(pairs[pair_id], 1):
+        if len(cell) < experiment.thresholds.n_images and outcomes.works(pairs[pair_id], TOP_1):
             cell.append(pair_id)
     return drawn
 
@@ -117,11 +115,32 @@ def _searched(
     if not todo or not directions:
         yield from ((pair, []) for pair in todo)
         return
-    classifier = load_classifier(experiment.resolved_model(), context.device)
-    subjects = (_subject(run, pair, hashes[pair.pair_id]) for pair in todo)
-    searched = find_thresholds(subjects, directions, classifier.predict, experiment.seed)
-    for place, result in context.progress(searched, len(todo), "images"):
-        yield todo[place], result
+    model = experiment.resolved_model(), context.device
+    classifier = load_classifier(*model)
+    search = partial(_search, run=run, hashes=hashes, directions=directions, seed=experiment.seed)
+    if context.workers <= 1:  # one stream, in which an image follows as soon as one is finished
+        for place, result in context.progress(search(todo, classifier), len(todo), "images"):
+            yield todo[place], result
+        return
+    groups = [todo[start : start + IMAGES_AT_ONCE] for start in range(0, len(todo), IMAGES_AT_ONCE)]
+    searched = engine.map(
+        partial(_listed, search), groups, context, "groups of images", Shared(load_classifier, model, classifier)
+    )
+    for group, results in searched:
+        yield from ((group[place], result) for place, result in results)
+
+
+def _search(
+    pairs: Sequence[Pair], classifier: Classifier, run: Run, hashes: dict[str, str], directions: Sequence[Direction], seed: int
+) -> Iterator[tuple[int, list[Found]]]:
+    subjects = (_subject(run, pair, hashes[pair.pair_id]) for pair in pairs)
+    return find_thresholds(subjects, directions, classifier.predict, seed)
+
+
+def _listed(
+    search: Callable[..., Iterator[tuple[int, list[Found]]]], pairs: Sequence[Pair], classifier: Classifier
+) -> list[tuple[int, list[Found]]]:
+    return list(search(pairs, classifier))
 
 
 def _subject(run: Run, pair: Pair, sha256: str) -> Subject:

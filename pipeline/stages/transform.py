@@ -3,12 +3,13 @@
 from functools import partial
 from pathlib import Path
 
-from pipeline.engine import Context, map_items
+from pipeline import engine
+from pipeline.engine import Context
 from pipeline.images import pixels_sha256, png_bytes, read_png
-from pipeline.records import Pair, View
 from pipeline.settings import Experiment
-from pipeline.stages.outcome import Outcome
-from pipeline.store import Run, content_hash, json_bytes, read_table, replace_folder, write_bytes, write_table
+from pipeline.store import Run, content_hash, json_bytes
+from pipeline.store.artefacts import PAIRS, TRANSFORMED, TRANSFORMED_IMAGES
+from pipeline.store.stage import Outcome
 from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
 
 
@@ -19,8 +20,8 @@ def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     settings = experiment.transforms
     steps = [(name, value) for name, values in settings.grids.items() for value in values]
-    sources = source_files(read_table(run.printouts / "pairs.parquet", Pair)) if steps else []
-    saved_in = run.captures if settings.save_images else None
+    sources = source_files(PAIRS.read(run)) if steps else []
+    saved_in = run if settings.save_images else None
     items = run.items("transform", run.captures)
     work = partial(_hashes, printouts=run.printouts, steps=steps, seed=experiment.seed, saved_in=saved_in)
     keys = {
@@ -29,34 +30,34 @@ def transform(experiment: Experiment, run: Run, context: Context) -> Outcome:
     }
     kept = {source: items.get_json(keys[source]) for source in sources}
     todo = [source for source in sources if kept[source] is None or saved_in]
-    for source, hashes in zip(todo, map_items(work, todo, context, "files"), strict=True):
+    for source, hashes in engine.map(work, todo, context, "files"):
         kept[source] = hashes
         items.put(keys[source], json_bytes(hashes))
     views = [
-        digital_view(source, sha256, name, value, _saved_path(source, name, value) if saved_in else "")
+        digital_view(source, sha256, name, value, TRANSFORMED_IMAGES.file(_saved_stem(source, name, value)) if saved_in else "")
         for source in sources
         for (name, value), sha256 in zip(steps, kept[source], strict=True)
     ]
-    write_table(run.captures / "transforms.parquet", View, views)
+    TRANSFORMED.write(run, views)
     saved = [view.path for view in views if view.path]
-    replace_folder(run.captures / "views" / "digital", {path.removeprefix("views/digital/") for path in saved})
+    TRANSFORMED_IMAGES.keep_only(run, saved)
     items.prune()
-    return Outcome(("transforms.parquet", *saved), {"n_views": len(views), "n_transforms": len(settings.grids)})
+    return Outcome((TRANSFORMED.name, *saved), {"n_views": len(views), "n_transforms": len(settings.grids)})
 
 
 def _pixels_hash(run: Run, source: SourceFile) -> str:
     return pixels_sha256(read_png(run.printouts / source.path))
 
 
-def _hashes(source: SourceFile, printouts: Path, steps: list[tuple[str, float]], seed: int, saved_in: Path | None) -> list[str]:
+def _hashes(source: SourceFile, printouts: Path, steps: list[tuple[str, float]], seed: int, saved_in: Run | None) -> list[str]:
     pixels = read_png(printouts / source.path)
     hashes = []
     for (name, value), result in zip(steps, transformed(pixels, source, steps, seed), strict=True):
         if saved_in:
-            write_bytes(saved_in / _saved_path(source, name, value), png_bytes(result))
+            TRANSFORMED_IMAGES.write(saved_in, _saved_stem(source, name, value), png_bytes(result))
         hashes.append(pixels_sha256(result))
     return hashes
 
 
-def _saved_path(source: SourceFile, name: str, value: float) -> str:
-    return f"views/digital/{name}={value:g}/{source.subject}.png"
+def _saved_stem(source: SourceFile, name: str, value: float) -> str:
+    return f"{name}={value:g}/{source.subject}"

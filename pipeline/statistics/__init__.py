@@ -7,7 +7,6 @@ from pipeline.statistics.clusters import (
     planned_effective_number,
     resampled_rates,
 )
-from pipeline.statistics.destruction import Counts, destruction_counts
 from pipeline.statistics.distances import l2_8bit, linf_8bit, n_changed_pixels, ssim
 from pipeline.statistics.independent import IndependentResult, compare_independent, fisher
 from pipeline.statistics.intervals import independent_difference, paired_difference, wilson
@@ -15,14 +14,12 @@ from pipeline.statistics.paired import PairedResult, compare_paired, holm, mcnem
 from pipeline.statistics.sample_size import detectable_difference, half_width, n_for_difference, n_for_half_width
 
 __all__ = [
-    "Counts",
     "EffectiveNumber",
     "IndependentResult",
     "PairedResult",
     "cluster_interval",
     "compare_independent",
     "compare_paired",
-    "destruction_counts",
     "detectable_difference",
     "effective_number",
     "fisher",

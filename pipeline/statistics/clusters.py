@@ -4,11 +4,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from statistics import NormalDist
 
 import numpy as np
 
-from pipeline.statistics.intervals import wilson
+from pipeline.statistics.intervals import normal_quantile, wilson
 
 # How far two images of a page are taken to fall together before anything is seen, and how many pages that is worth.
 ASSUMED_CORRELATION, ASSUMED_PAGES = 0.2, 4
@@ -142,4 +141,4 @@ def _t_over_z(degrees: int, confidence: float) -> float:
     from scipy.special import stdtrit
 
     tail = 0.5 + confidence / 2
-    return float(stdtrit(degrees, tail)) / NormalDist().inv_cdf(tail)
+    return float(stdtrit(degrees, tail)) / normal_quantile(tail)

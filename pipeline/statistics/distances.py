@@ -1,7 +1,6 @@
 """Distances between two saved 8-bit images, in 8-bit units, and their structural similarity."""
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 
 def linf_8bit(first: np.ndarray, second: np.ndarray) -> int:
@@ -24,6 +23,8 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
 
     Gaussian window of sigma 1.5 px as in the paper, mean over the channels; images need at least 11 px a side.
     """
+    from skimage.metrics import structural_similarity
+
     _difference(first, second)
     return float(
         structural_similarity(

@@ -42,6 +42,8 @@ def compare_independent(first: Sample, second: Sample, confidence: float = 0.95)
 def fisher(n_hit: int, n: int, other_hit: int, other_n: int) -> float:
     """Returns the two-sided p of Fisher's exact test (1935): the chance, all margins given, of a table no likelier than this one.
 
+    In whole numbers, so that tables that are equally likely are told to be: no rounding, and no scipy.stats to wait for.
+
     Args:
         n_hit, n: successes and trials of the one sample.
         other_hit, other_n: of the other.

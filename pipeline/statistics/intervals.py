@@ -1,7 +1,7 @@
 """Confidence intervals of rates and of the difference of two rates."""
 
+from functools import lru_cache
 from math import hypot, sqrt
-from statistics import NormalDist
 
 
 def wilson(n_hit: float, n: float, confidence: float = 0.95) -> tuple[float, float] | None:
@@ -16,11 +16,19 @@ def wilson(n_hit: float, n: float, confidence: float = 0.95) -> tuple[float, flo
         raise ValueError(f"expected 0 <= n_hit <= n, got {n_hit} of {n}")
     if n == 0:
         return None
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = normal_quantile(0.5 + confidence / 2)
     rate = min(1.0, n_hit / n)
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return (0.0 if n_hit == 0 else centre - half), (1.0 if rate == 1 else centre + half)
+
+
+@lru_cache(maxsize=4096)
+def normal_quantile(probability: float) -> float:
+    """Returns the value below which a standard normal variable lies with this probability, in (0, 1)."""
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
 
 
 def paired_difference(

@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 
 from pipeline.statistics.clusters import effective_number
 from pipeline.statistics.intervals import paired_difference
 
+# A confidence so near to one that no interval of it is of use.
+_SUREST = 1 - 1e-12
 Memberships = Sequence[Sequence[Hashable]]
 
 
@@ -135,17 +136,18 @@ def at_most(n_hit: float, n: float, rate: float) -> float:
 
 def _exceeds(counts: Sequence[float], bound: float) -> float:
     """The one-sided p of "the first rate exceeds the second by more than the bound", from Newcombe's interval turned round."""
-    inside, outside = 0.0, 1.0
-    end = 0 if (counts[1] - counts[2]) / sum(counts) > bound else 1
-    for _ in range(40):
-        confidence = (inside + outside) / 2
-        reaches = paired_difference(*counts, confidence)[end]
-        if (reaches > bound) == (end == 0):
-            inside = confidence
-        else:
-            outside = confidence
-    return (1 - inside) / 2 if end == 0 else (1 + inside) / 2
+    from scipy.optimize import brentq
+
+    end, side = (0, 1) if (counts[1] - counts[2]) / sum(counts) > bound else (1, -1)
+
+    def room(confidence: float) -> float:
+        return side * (paired_difference(*counts, confidence)[end] - bound)
+
+    reached = 0.0 if room(0.0) <= 0 else _SUREST if room(_SUREST) > 0 else brentq(room, 0.0, _SUREST)
+    return (1 - side * reached) / 2
 
 
 def _normal_tail(score: float, variance: float) -> float:
-    return 1.0 if variance <= 0 else 1 - NormalDist().cdf(score / sqrt(variance))
+    from scipy.special import ndtr
+
+    return 1.0 if variance <= 0 else float(ndtr(-score / sqrt(variance)))

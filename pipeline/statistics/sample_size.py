@@ -1,9 +1,9 @@
 """How many images a question needs: for an interval of a wished width, and for a difference to be seen."""
 
-from math import ceil, sqrt
-from statistics import NormalDist
+from bisect import bisect_left
+from math import ceil, floor, sqrt
 
-from pipeline.statistics.intervals import wilson
+from pipeline.statistics.intervals import normal_quantile, wilson
 
 MOST_IMAGES = 10**9
 
@@ -26,14 +26,8 @@ def n_for_half_width(wished: float, rate: float = 0.5, design_effect: float = 1.
     """
     if not 0 < wished < 0.5 or not 0 <= rate <= 1 or design_effect < 1:
         raise ValueError(f"expected 0 < wished < 0.5, a rate and a design effect of 1 or more; got {wished, rate, design_effect}")
-    low, high = 0, MOST_IMAGES
-    while high - low > 1:
-        middle = (low + high) // 2
-        if half_width(rate, middle / design_effect, confidence) <= wished:
-            high = middle
-        else:
-            low = middle
-    return high
+    counts = range(1, MOST_IMAGES)
+    return 1 + bisect_left(counts, True, key=lambda n: half_width(rate, n / design_effect, confidence) <= wished)
 
 
 def n_for_difference(
@@ -55,7 +49,7 @@ def n_for_difference(
             "expected 0 < |difference| <= discordant_rate <= 1, power and level in (0, 1), a design effect of 1 or more; got "
             f"{difference, discordant_rate, power, level, design_effect}"
         )
-    z_level, z_power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(power)
+    z_level, z_power = normal_quantile(1 - level / 2), normal_quantile(power)
     root = z_level * sqrt(discordant_rate) + z_power * sqrt(max(0.0, discordant_rate - gap * gap))
     return ceil(design_effect * root * root / (gap * gap))
 
@@ -66,13 +60,11 @@ def detectable_difference(n: float, discordant_rate: float, power: float = 0.8, 
     Args:
         n: paired images, or their effective number.
     """
-    low, high = 0.0, discordant_rate
-    if n <= 0 or n_for_difference(high, discordant_rate, power, level) > n:
+    most = floor(n)
+    if n <= 0 or n_for_difference(discordant_rate, discordant_rate, power, level) > most:
         return None
-    for _ in range(60):
-        middle = (low + high) / 2
-        if middle > 0 and n_for_difference(middle, discordant_rate, power, level) <= n:
-            high = middle
-        else:
-            low = middle
-    return high
+    # Connor's equation is quadratic in the share of the standard deviation that the difference leaves
+    z_level, z_power = normal_quantile(1 - level / 2), normal_quantile(power)
+    product, whole = z_level * z_power, most + z_power**2
+    left = (sqrt(max(0.0, product**2 + whole * (most - z_level**2))) - product) / whole
+    return sqrt(discordant_rate * (1 - left**2))

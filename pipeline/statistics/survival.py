@@ -1,8 +1,9 @@
 """How many of some items are left over a growing load, and the median load that they bear, where the strongest never gave way."""
 
 from collections.abc import Sequence
-from math import comb
 from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.statistics.intervals import wilson
 
@@ -47,11 +48,11 @@ def median_threshold(thresholds: Sequence[float | None], is_growing: bool = True
         thresholds, is_growing: as for `surviving`.
         confidence: coverage, in (0, 1).
     """
+    from scipy.special import bdtr
+
     n = len(thresholds)
     known = sorted((value for value in thresholds if value is not None), reverse=not is_growing)
     ranked: list[float | None] = [*known, *[None] * (n - len(known))]
-    rank, below = 0, 0
-    while (below := below + comb(n, rank)) * 2 <= (1 - confidence) * 2**n:
-        rank += 1
+    rank = int((2 * bdtr(np.arange(n), n, 0.5) <= 1 - confidence).sum())
     middle = ranked[(n + 1) // 2 - 1]
     return Median(middle, ranked[rank - 1], ranked[n - rank]) if rank else Median(middle, None, None)

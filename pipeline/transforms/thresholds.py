@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from pipeline.core.seeds import generator_for
-from pipeline.transforms import TRANSFORMS
+from pipeline.specs.transforms import TRANSFORMS
 
 IMAGES_AT_ONCE = 32
 
@@ -99,30 +99,19 @@ def find_thresholds(
 def transformed(subject: Subject, direction: Direction, k: int, seed: int) -> np.ndarray:
     """Returns the uint8 (H, W, 3) image at step k of a direction; the same noise, scaled, at every step."""
     generator = generator_for(seed, "thresholds", f"{subject.name}/{direction.transform}")
-    return TRANSFORMS[direction.transform].apply(subject.pixels, direction.value(k), generator)
+    return TRANSFORMS.find(direction.transform).apply(subject.pixels, direction.value(k), generator)
 
 
 def directions_of(transforms: Iterable[str], resolutions: Mapping[str, float]) -> list[Direction]:
-    """Returns the directions of these transforms, in steps as wide as the `resolutions` of each (JPEG: one quality)."""
+    """Returns the directions of these transforms, in steps as wide as the `resolutions` say, or else each one's own."""
     found = []
-    for transform in transforms:
-        for name, start, values in _LADDERS[transform]:
-            width = resolutions.get(transform, 1.0)
-            step = width if values[-1] > start else -width
-            rungs = sorted({max(1, round((value - start) / step)) for value in values})
-            found.append(Direction(transform, name, start, step, tuple(rungs)))
+    for transform in map(TRANSFORMS.find, transforms):
+        for way in transform.ways:
+            width = resolutions.get(transform.name, transform.resolution)
+            step = width if way.looks[-1] > way.start else -width
+            rungs = sorted({max(1, round((value - way.start) / step)) for value in way.looks})
+            found.append(Direction(transform.name, way.name, way.start, step, tuple(rungs)))
     return found
-
-
-# Name, the value that stands for the unchanged file, and the values that are looked at first. The ends lie beyond those of
-# Kurakin et al. 2016, Fig. 6. There is no JPEG quality 101: it stands for the file before it is compressed.
-_LADDERS: dict[str, tuple[tuple[str, float, tuple[float, ...]], ...]] = {
-    "brightness": (("down", 0, (-10, -20, -40, -60, -80)), ("up", 0, (10, 20, 40, 60, 80))),
-    "contrast": (("down", 1, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2)), ("up", 1, (1.2, 1.4, 1.7, 2))),
-    "blur": (("up", 0, (0.5, 1, 1.5, 2, 3, 4)),),
-    "noise": (("up", 0, (5, 10, 20, 30, 40)),),
-    "jpeg": (("down", 101, (90, 70, 50, 30, 20, 10)),),
-}
 
 
 def _search(direction: Direction) -> Generator[int, bool, Found]:

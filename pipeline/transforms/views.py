@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.core.seeds import generator_for
 from pipeline.records import SOURCE, Pair, View
+from pipeline.specs.transforms import TRANSFORMS
 from pipeline.store import cell_folder
-from pipeline.transforms import transform_named
 
 DIGITAL = "digital"
 
@@ -60,4 +60,4 @@ def transformed(pixels: np.ndarray, source: SourceFile, steps: Sequence[tuple[st
     """Yields the uint8 (H, W, 3) result of each (transform, value) on a source file's pixels."""
     for name, value in steps:
         generator = generator_for(seed, "transform", f"{source.subject}/{name}={value:g}")
-        yield transform_named(name).apply(pixels, value, generator)
+        yield TRANSFORMS.find(name).apply(pixels, value, generator)

@@ -5,36 +5,17 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from attacks.table import FORMS, ROWS, attack_of, form_id
 
-from pipeline.attacks import ATTACKS, attack_named, takes_epsilons
-from pipeline.attacks.attack import NO_EPSILON, ROUNDING
-from pipeline.attacks.expectation import ExpectationOverTransformation
-from pipeline.attacks.options import ExpectationOptions
+from pipeline.attacks.attack import NO_EPSILON, ROUNDING, Trainable
 from pipeline.images import to_model
+from pipeline.specs.attacks import ATTACKS
 
 N_CLASSES = 6
 SEEDS = range(4)
-# enough steps to do something, few enough to be quick
-QUICK = {
-    "pgd": {"n_steps": 7, "n_restarts": 2},
-    "mi-fgsm": {"n_steps": 5},
-    "cw-l2": {"n_steps": 50, "n_searches": 4},
-    "cw-l0": {"n_steps": 12},
-    "cw-linf": {"n_steps": 15},
-    "lbfgs": {"n_searches": 4},
-    "patch": {"n_steps": 30, "n_images": 8},
-}
-VARIANTS = [
-    *((name, {}) for name in ATTACKS),
-    *((name, {"target": "least-likely"}) for name in ATTACKS if hasattr(ATTACKS[name].options, "target") and name != "patch"),
-    ("patch", {"target": "4", "shape": "square"}),
-    ("pgd", {"norm": "l2"}),
-    ("pgd", {"stop_early": True, "n_steps": 12}),
-    ("bim", {"target": "random"}),
-    ("bim", {"n_steps": 3}),
-    ("mi-fgsm", {"target": "second", "decay": 0.5}),
-    ("fgsm", {"target": "next"}),
-]
+WITH_EPSILON = [name for name in ROWS if ATTACKS.find(name).takes_epsilon]
+MINIMUM_NORM = [name for name in ROWS if not ATTACKS.find(name).takes_epsilon and ATTACKS.find(name).accepts_targets]
+LED = [name for name in ROWS if ATTACKS.find(name).accepts_targets]
 
 
 class ToyNetwork:
@@ -76,26 +57,6 @@ class ToyNetwork:
             return float(torch.nn.functional.cross_entropy(self.net(to_model(images)), torch.as_tensor(labels)))
 
 
-class ToyChannel:
-    """Each draw darkens the image by its own factor and adds noise: what a real channel is to an attack, in two lines."""
-
-    def __init__(self, *_, **__) -> None:
-        pass
-
-    def draw(self, n, rng):
-        return torch.as_tensor(rng.uniform(0.7, 1.0, (n, 1, 1, 1)), dtype=torch.float32)
-
-    def __call__(self, images, draws, generator):
-        return images * draws + 0.02 * torch.randn(images.shape, generator=generator)
-
-
-def attack_of(name, options):
-    """The attack with few steps; one that goes through the simulator with a toy in its place."""
-    if name == "eot":
-        return ExpectationOverTransformation(ExpectationOptions(n_steps=8, n_samples=2, **options), ToyChannel)
-    return attack_named(name, options=QUICK.get(name, {}) | options)
-
-
 def batch(seed, n=6):
     rng = np.random.default_rng(seed)
     shape = (n, int(rng.integers(9, 15)), int(rng.integers(9, 15)), 3)
@@ -105,14 +66,14 @@ def batch(seed, n=6):
 
 
 def epsilons_of(name, seed):
-    return (int(np.random.default_rng(seed).integers(1, 33)),) if takes_epsilons(name) else (NO_EPSILON,)
+    return (int(np.random.default_rng(seed).integers(1, 33)),) if ATTACKS.find(name).takes_epsilon else (NO_EPSILON,)
 
 
-def ids(variants):
-    return [" ".join([name, *(f"{key}={value}" for key, value in options.items())]) for name, options in variants]
+each_attack = pytest.mark.parametrize(("name", "options"), FORMS, ids=map(form_id, FORMS))
 
 
-each_attack = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=ids(VARIANTS))
+def test_every_attack_has_a_row_in_the_table():
+    assert list(ROWS) == list(ATTACKS.own)
 
 
 @each_attack
@@ -144,7 +105,7 @@ def test_an_image_depends_neither_on_its_neighbours_nor_on_their_number(name, op
         assert (alone.n_forward[0], alone.n_backward[0]) == (together.n_forward[place], together.n_backward[place])
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if takes_epsilons(name)])
+@pytest.mark.parametrize("name", WITH_EPSILON)
 def test_a_sweep_gives_what_each_epsilon_gives_alone(name):
     images, labels = batch(7)
     network, attack, sweep = ToyNetwork(7), attack_of(name, {}), (1, 2, 4, 8, 16)
@@ -164,7 +125,7 @@ def test_the_passes_told_are_those_that_the_network_saw(name, options):
         epsilons = epsilons_of(name, 3)
         one = slice(place, place + 1)
         attack = attack_of(name, options)
-        if hasattr(attack, "learn"):  # what is learnt once is no image's cost
+        if isinstance(attack, Trainable):  # what is learnt once is no image's cost
             attack.use(*attack.learn(network, images.shape[1:3]))
             network.n_forward = network.n_backward = 0
         found = attack.perturb(network, images[one], labels[one], epsilons)[epsilons[0]]
@@ -193,7 +154,7 @@ def test_the_attack_does_what_it_is_for(name, options):
     network = ToyNetwork(1)
     images = np.random.default_rng(1).integers(0, 256, (24, 11, 11, 3), dtype=np.uint8)
     labels = network.answers(images)
-    epsilons = (24,) if takes_epsilons(name) else (NO_EPSILON,)
+    epsilons = (24,) if ATTACKS.find(name).takes_epsilon else (NO_EPSILON,)
     found = attack_of(name, options).perturb(network, images, labels, epsilons)[epsilons[0]]
     if found.targets is None:
         assert network.loss(found.images, labels) > 1.3 * network.loss(images, labels)
@@ -201,7 +162,7 @@ def test_the_attack_does_what_it_is_for(name, options):
         assert network.loss(found.images, found.targets) < network.loss(images, found.targets) - 0.2
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if not takes_epsilons(name) and name != "patch"])
+@pytest.mark.parametrize("name", MINIMUM_NORM)
 def test_a_minimum_norm_result_fools_or_is_the_clean_image(name):
     network = ToyNetwork(4)
     images = np.random.default_rng(4).integers(0, 256, (16, 10, 10, 3), dtype=np.uint8)
@@ -216,7 +177,7 @@ def test_a_minimum_norm_result_fools_or_is_the_clean_image(name):
         assert is_saved or (found.images[place] == images[place]).all()
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if not takes_epsilons(name) and name != "patch"])
+@pytest.mark.parametrize("name", MINIMUM_NORM)
 def test_where_nothing_can_be_found_nothing_is_claimed(name):
     """A network that always answers the same: no image can be adversarial, and none may look as if it were."""
 
@@ -231,13 +192,22 @@ def test_where_nothing_can_be_found_nothing_is_claimed(name):
     assert (found.images == images).all()
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if hasattr(ATTACKS[name].options, "target")])
-def test_targets_that_are_given_are_the_targets(name):
-    attack = attack_of(name, {})
-    if not attack.accepts_targets:
-        pytest.skip(f"{name} trains for one target")
-    images, labels = batch(8, n=3)
-    targets = (labels + 2) % N_CLASSES
-    (epsilon,) = epsilons_of(name, 8)
-    found = attack.perturb(ToyNetwork(8), images, labels, [epsilon], targets)[epsilon]
-    assert (found.targets == targets).all()
+@pytest.mark.parametrize("name", LED)
+def test_an_image_is_led_to_the_target_that_is_given(name):
+    """Two targets for the same images: each result stands better with its own target than the other result does."""
+    images, labels = batch(8)
+    network, attack = ToyNetwork(8), attack_of(name, {})
+    epsilon = 24 if ATTACKS.find(name).takes_epsilon else NO_EPSILON
+    aims = [(labels + step) % N_CLASSES for step in (1, 3)]
+    found = [attack.perturb(network, images, labels, [epsilon], targets)[epsilon] for targets in aims]
+    for one, other, targets in zip(found, reversed(found), aims, strict=True):
+        assert (one.targets == targets).all()
+        assert network.loss(one.images, targets) < network.loss(other.images, targets) - 0.3
+        assert network.loss(one.images, targets) < network.loss(images, targets) - 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in LED])
+def test_an_attack_that_leads_where_it_wants_takes_no_targets(name):
+    images, labels = batch(8)
+    with pytest.raises(ValueError, match="expected no targets"):
+        attack_of(name, {}).perturb(ToyNetwork(8), images, labels, [NO_EPSILON], labels)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.attacks import attack_named, deepfool
+from pipeline.attacks import attack_named
+from pipeline.attacks.deepfool import walked
+from pipeline.attacks.options import DeepFoolOptions
+from pipeline.attacks.problem import Problem
 from pipeline.images import to_model
 from pipeline.models import load_classifier
 from pipeline.settings import ModelSettings
@@ -68,18 +71,9 @@ def attacked(network, images, labels, targets=None, **options):
     return attack_named("deepfool", options=options).perturb(network, images, labels, [0], targets)[0]
 
 
-def before_rounding(monkeypatch, network, images, labels, targets=None, **options):
-    """What the steps lead to, as real numbers in 0 to 255."""
-    kept = {}
-    settle = deepfool.settle
-
-    def caught(network, clean, found, is_found, *others, **named):
-        kept.update(pixels=found.clone(), fools=is_found.clone())
-        return settle(network, clean, found, is_found, *others, **named)
-
-    monkeypatch.setattr(deepfool, "settle", caught)
-    attacked(network, images, labels, targets, **options)
-    return kept["pixels"], kept["fools"]
+def before_rounding(network, images, labels, targets=None, **options):
+    """What the steps lead to, as real numbers in 0 to 255, and which of them fool."""
+    return walked(Problem(network, images, labels, targets), DeepFoolOptions(**options))
 
 
 @pytest.mark.parametrize("away", [[0.8], [0.9, 1.1, 0.8, 2, 0.85, 1]], ids=["two classes", "seven classes"])
@@ -99,10 +93,10 @@ def test_on_planes_what_is_saved_lies_at_the_distance_of_the_nearest(norm, order
 
 
 @pytest.mark.parametrize("overshoot", [0.02, 0.3])
-def test_on_a_plane_one_step_goes_as_much_farther_as_the_overshoot_says(monkeypatch, overshoot):
+def test_on_a_plane_one_step_goes_as_much_farther_as_the_overshoot_says(overshoot):
     network, images = Linear([1.0], 20), pictures(4, 20)
     labels = answers(network, images)
-    pixels, fools = before_rounding(monkeypatch, network, images, labels, overshoot=overshoot)
+    pixels, fools = before_rounding(network, images, labels, overshoot=overshoot)
     length = (pixels / 255 - to_model(images)).flatten(1).norm(dim=1).numpy()
     wanted = (1 + overshoot) * (network.distances(images, labels, 2).min(axis=1) + 1e-4)
     assert fools.all() and np.allclose(length, wanted, rtol=1e-4)
@@ -134,10 +128,10 @@ def authors_steps(network, image, label, n_candidates, norm):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_the_steps_are_those_of_the_authors(monkeypatch, norm):
+def test_the_steps_are_those_of_the_authors(norm):
     network, images = Bent(), pictures(6, 12)
     labels = answers(network, images)
-    pixels, fools = before_rounding(monkeypatch, network, images, labels, norm=norm, n_candidates=6)
+    pixels, fools = before_rounding(network, images, labels, norm=norm, n_candidates=6)
     wanted = torch.stack([authors_steps(network, *pair, 6, norm) for pair in zip(images, labels, strict=True)])
     assert fools.all() and (pixels - wanted).abs().max() < 0.02
 
@@ -184,11 +178,11 @@ def test_with_a_target_it_is_the_target_that_is_reached():
     assert (lengths[1] >= lengths[0] * 0.99).all()
 
 
-def test_fewer_steps_than_it_takes_find_less(monkeypatch):
+def test_fewer_steps_than_it_takes_find_less():
     network, images = Bent(), pictures(12, 12)
     labels = answers(network, images)
     targets = (labels + 5) % 12
-    fooled = [int(before_rounding(monkeypatch, network, images, labels, targets, n_steps=n)[1].sum()) for n in (1, 50)]
+    fooled = [int(before_rounding(network, images, labels, targets, n_steps=n)[1].sum()) for n in (1, 50)]
     assert fooled[0] < fooled[1] == 12
 
 
@@ -201,7 +195,7 @@ def test_an_image_that_is_wrong_already_stays_as_it_is():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (PACK / "models_ref.py").exists(), reason="INKPROOF_DATA is not set")
-def test_on_a_real_network_what_fools_before_rounding_fools_when_saved(monkeypatch):
+def test_on_a_real_network_what_fools_before_rounding_fools_when_saved():
     from pipeline.datasets import open_dataset
     from pipeline.settings import DatasetSettings
 
@@ -221,7 +215,7 @@ def test_on_a_real_network_what_fools_before_rounding_fools_when_saved(monkeypat
     dataset = open_dataset(listed, network.class_names, network.wordnet_ids)
     images = np.stack([network.prepare(dataset.image(k).pixels) for k in range(48)])
     labels = network.predict(images).argmax(axis=1)
-    _, fools = before_rounding(monkeypatch, network, images, labels)
+    _, fools = before_rounding(network, images, labels)
     found = attacked(network, images, labels)
     saved = network.predict(found.images).argmax(axis=1) != labels
     assert fools.sum() >= 47 and saved.sum() >= 0.99 * int(fools.sum())

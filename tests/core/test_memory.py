@@ -40,8 +40,8 @@ def test_a_freed_block_serves_the_next_one(call, by_hand, is_kept):
 def test_workers_keep_their_memory():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pipeline.engine import Context, map_items\nfrom test_memory import new_pages\n"
-        "if __name__ == '__main__': print(*map_items(new_pages, [1, 2], Context(workers=2), 'take'))\n"
+        "from pipeline.engine import Context, map\nfrom test_memory import new_pages\n"
+        "if __name__ == '__main__': print(*[pages for _, pages in map(new_pages, [1, 2], Context(workers=2), 'take')])\n"
     )
     assert all(int(n_pages) < 1000 for n_pages in run(code, {}).split())
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError
-from pipeline.datasets import available_datasets, open_dataset
+from pipeline.datasets import DATASETS, open_dataset
 from pipeline.datasets.dataset import Dataset, item_ids
 from pipeline.datasets.labels import Labels
 
@@ -361,4 +361,4 @@ def _wordnet_ids(data_root: Path) -> list[str]:
 
 
 def test_every_kind_of_data_set_is_listed() -> None:
-    assert [pattern.partition(":")[0] for pattern, _ in available_datasets()] == ["builtin", "folder", "csv", "torchvision"]
+    assert [pattern.partition(":")[0] for pattern, _ in DATASETS.listed()] == ["builtin", "folder", "csv", "torchvision"]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, fisher_exact
 
-from pipeline.evaluation.judged import Judged
-from pipeline.evaluation.two_runs import Side, against_rows
-from pipeline.records import PHOTO, SOURCE, AgainstRow, Pair, Prediction, View
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.evaluation.outcomes import Outcomes
+from pipeline.evaluation.two_runs import Side, run_comparisons
+from pipeline.records import PHOTO, SOURCE, Comparison, Pair, Prediction, View
 from pipeline.report.against import against_sentences
 from pipeline.report.content import AgainstContent
 from pipeline.statistics import compare_independent, effective_number, fisher, holm, independent_difference, wilson
@@ -43,26 +44,26 @@ def a_side(
         view(f"b{place}", image, "adversarial", "blur", photos[place], parameter=2.0)
         for variant, mark in (("clean", "."), ("adversarial", photos[place])):
             view(f"p{variant}{place}", image, variant, PHOTO, mark, f"page-{place // per_page}")
-    return Side({("average", "fgsm", 16): pairs}, Judged(views, predictions), hashes)
+    return Side({("average", "fgsm", 16): pairs}, Outcomes.of_model(views, predictions), hashes)
 
 
-def rows_of(first: Side, second: Side) -> dict[tuple[str, str], AgainstRow]:
-    return {(row.table, row.quantity): row for row in against_rows(first, second, (1,))}
+def rows_of(first: Side, second: Side) -> dict[tuple[str, str], Comparison]:
+    return {(row.kind, row.quantity): row for row in run_comparisons(first, second, [TOP_1])}
 
 
 class TestPairing:
     def test_the_same_files_photographed_twice_are_compared_one_by_one(self):
         found = rows_of(a_side("xxxxxxxx", "........"), a_side("xxxxxxxx", "..xxxxxx"))["photo", "destruction_rate"]
         assert (found.pairing, found.n, found.n_both, found.n_first, found.n_second) == ("file", 8, 2, 6, 0)
-        assert (found.first_rate, found.second_rate, found.difference) == (1.0, 0.25, 0.75)
+        assert (found.first.rate, found.second.rate, found.difference) == (1.0, 0.25, 0.75)
         assert found.p == pytest.approx(binomtest(0, 6).pvalue)  # one image a page: nothing falls together
 
     def test_only_images_eligible_in_both_take_part_and_each_run_keeps_its_own_rate(self):
         first, second = a_side("xxxxx...", "......xx"), a_side("xxx.xxxx", "xxxxxxxx")
         found = rows_of(first, second)["photo", "destruction_rate"]
         assert (found.n, found.n_first, found.n_second) == (4, 4, 0)  # images 0, 1, 2 and 4 work in both
-        assert (found.first_hit, found.first_of, found.second_hit, found.second_of) == (5, 5, 0, 7)
-        assert (found.first_low, found.first_high) == pytest.approx(wilson(5, 5))
+        assert (found.first.n_hit, found.first.n_eligible, found.second.n_hit, found.second.n_eligible) == (5, 5, 0, 7)
+        assert (found.first.low, found.first.high) == pytest.approx(wilson(5, 5))
 
     def test_other_adversarial_files_of_the_same_images_are_said_to_be_other_files(self):
         found = rows_of(a_side("xxxx", "...."), a_side("xxxx", "xxxx", made="abcz"))
@@ -83,7 +84,7 @@ class TestPairing:
         found = rows_of(a_side("xxxxxxxx", "......xx"), a_side("xxxxxx..", "xxxxx...", images="qrstuvwy"))[
             "photo", "destruction_rate"
         ]
-        assert (found.pairing, found.n, found.first_of, found.second_of) == ("none", 0, 8, 6)
+        assert (found.pairing, found.n, found.first.n_eligible, found.second.n_eligible) == ("none", 0, 8, 6)
         assert found.p == pytest.approx(fisher_exact([[6, 2], [1, 5]]).pvalue)
         assert (found.low, found.high) == pytest.approx(independent_difference(6, 8, 1, 6))
 
@@ -96,26 +97,26 @@ class TestPairing:
 
     def test_real_photographs_are_never_stood_in_for_by_simulated_ones(self):
         found = rows_of(a_side("xxxx", "...."), a_side("xxxx", "xxxx", origin="simulated"))["photo", "destruction_rate"]
-        assert (found.first_origin, found.second_origin) == ("camera", "simulated")
+        assert (found.first.origin, found.second.origin) == ("camera", "simulated")
 
 
 class TestTable:
     def test_every_table_is_corrected_over_itself(self):
-        rows = against_rows(a_side("xxxxxx", "......", clean="xx...."), a_side("xxxx..", "xxxxxx"), (1, 5))
-        families = {(row.table, row.top_k) for row in rows}
+        rows = run_comparisons(a_side("xxxxxx", "......", clean="xx...."), a_side("xxxx..", "xxxxxx"))
+        families = {(row.kind, row.top_k) for row in rows}
         assert families == set(product(("overall", "photo", "file", "transform"), (1, 5)))
         for family in families:
-            of_family = [row for row in rows if (row.table, row.top_k) == family]
+            of_family = [row for row in rows if (row.kind, row.top_k) == family]
             assert [row.p_holm for row in of_family] == holm([row.p for row in of_family])
             assert {row.n_family for row in of_family} == {sum(row.p is not None for row in of_family)}
 
     def test_a_digital_transform_is_compared_where_both_runs_have_it(self):
         found = rows_of(a_side("xxxx", "...."), a_side("xxxx", "xx.."))["transform", "destruction_rate"]
-        assert (found.transform, found.parameter, found.n_first, found.interval) == ("blur", 2.0, 2, "wilson")
+        assert (found.first.transform, found.first.parameter, found.n_first, found.interval) == ("blur", 2.0, 2, "wilson")
 
     def test_nothing_eligible_is_told_as_nothing(self):
         found = rows_of(a_side("....", "...."), a_side("....", "...."))["photo", "destruction_rate"]
-        assert (found.n, found.first_rate, found.difference, found.p, found.p_holm) == (0, None, None, None, None)
+        assert (found.n, found.first.rate, found.difference, found.p, found.p_holm) == (0, None, None, None, None)
 
     def test_all_cells_together_count_an_image_once_however_often_it_is_attacked(self):
         """Three cells that say the same of the same images are worth one cell."""
@@ -137,8 +138,8 @@ class TestTable:
         both = replace(side, cells={("average", "fgsm", epsilon): pairs for pairs in side.cells.values() for epsilon in (8, 16)})
         (found,) = (
             row
-            for row in against_rows(both, both, (1,))
-            if (row.table, row.quantity, row.transform) == ("overall", "clean_accuracy", SOURCE)
+            for row in run_comparisons(both, both, [TOP_1])
+            if (row.kind, row.quantity, row.first.transform) == ("overall", "clean_accuracy", SOURCE)
         )
         assert (found.n, found.pairing) == (4, "file")
 
@@ -146,9 +147,9 @@ class TestTable:
         def chosen(side: Side) -> Side:
             return replace(side, cells={("prefiltered", *cell[1:]): pairs for cell, pairs in side.cells.items()})
 
-        rows = against_rows(chosen(a_side("xxxx", "....")), chosen(a_side("xxxx", "xxxx")), (1,))
-        assert {row.table for row in rows} == {"overall", "photo", "transform"}
-        assert {row.transform for row in rows} == {PHOTO, "blur"}
+        rows = run_comparisons(chosen(a_side("xxxx", "....")), chosen(a_side("xxxx", "xxxx")), [TOP_1])
+        assert {row.kind for row in rows} == {"overall", "photo", "transform"}
+        assert {row.first.transform for row in rows} == {PHOTO, "blur"}
 
 
 @pytest.mark.parametrize("per_page", [1, 4])
@@ -162,7 +163,9 @@ def test_two_runs_of_one_kind_are_told_apart_in_at_most_one_table_in_twenty(is_s
                 np.where(np.repeat(generator.beta(1.6, 2.4, 24 // per_page), per_page) > generator.random(24), ".", "x")
             )
             sides.append(a_side("x" * 24, marks, images="".join(chr(ord(names) + n) for n in range(24)), per_page=per_page))
-        alarms += any(row.p_holm < 0.05 for row in against_rows(*sides, (1,)) if row.table == "photo" and row.p_holm is not None)
+        alarms += any(
+            row.p_holm < 0.05 for row in run_comparisons(*sides, [TOP_1]) if row.kind == "photo" and row.p_holm is not None
+        )
     assert alarms / n_draws <= 0.08  # the level and two standard errors of so many draws
 
 
@@ -200,7 +203,7 @@ class TestIndependentSamples:
 
 
 def content_of(first: Side, second: Side, **changes) -> AgainstContent:
-    rows = tuple(against_rows(first, second, (1, 5)))
+    rows = tuple(run_comparisons(first, second))
     known = AgainstContent("laser", "inkjet", (("photograph.profile", "a", "b"),), (("model", "m", "m"),), ("A note.",), rows)
     return replace(known, **changes)
 
@@ -221,11 +224,11 @@ class TestSentences:
     def test_what_is_not_sure_is_not_called_sturdier(self):
         unsure = content_of(a_side("x" * 12, "." * 12), a_side("x" * 12, ".." + "." * 9 + "x"))
         verdict = next(sentence for sentence in against_sentences(unsure) if "destroyed" in sentence)
-        assert "sturdier" not in verdict and verdict.endswith("Which is the greater cannot be told.")
+        assert "sturdier" not in verdict and verdict.endswith("Not enough images to tell which is greater.")
 
     def test_what_is_the_same_image_by_image_is_one_sentence_and_no_verdict(self):
         found = against_sentences(content_of(a_side("x" * 12, "." * 12), a_side("x" * 12, "." * 12)))
-        assert not any("cannot be told" in sentence for sentence in found)
+        assert not any("not enough images" in sentence.lower() for sentence in found)
         (alike,) = (sentence for sentence in found if "image by image" in sentence)
         assert "attacks destroyed by photographs (average case, n = 12)" in alike
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import main
+from pipeline.document.tables import as_text
 from pipeline.evaluation.flagging import Evidence, run_flags
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
@@ -33,26 +34,35 @@ from pipeline.records import (
     ModelFlag,
     Pair,
     Printout,
-    RateRow,
+    Rate,
     View,
 )
-from pipeline.report import DatasetFacts, ModelFacts, ReportContent
+from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
+from pipeline.report.raised_flags import raised_flags
 from pipeline.report.rate_tables import photo_rate_table
-from pipeline.report.run_flags import MARKS, flags_section, marked, raised_flags
-from pipeline.report.tables import as_text
+from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1
 from pipeline.statistics.likeness import Alike, alike_images
 from pipeline.store import Run, file_hash, read_json, record_from
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_1
 
 DOCS = Path(__file__).parents[2] / "docs" / "flags.md"
 
 
 def a_rate(n_eligible=30, transform="photo", origin="camera", n_discarded=0, top_k=1, attack="fgsm"):
     parameter = None if transform == "photo" else 1.0
-    counts = (3, n_eligible, 40, n_discarded, 0.1, 0.0, 0.2)
-    return RateRow("average", attack, 16, transform, parameter, origin, top_k, *counts)
+    counts = {
+        "n_hit": 3,
+        "n_eligible": n_eligible,
+        "n_images": 40,
+        "n_discarded": n_discarded,
+        "rate": 0.1,
+        "low": 0,
+        "high": 0.2,
+    }
+    where = {"transform": transform, "parameter": parameter, "origin": origin}
+    return Rate(quantity="destruction_rate", case="average", attack=attack, epsilon_8bit=16, top_k=top_k, **where, **counts)
 
 
 def a_pair(number=0, linf=16, epsilon=16):
@@ -281,12 +291,12 @@ class TestWhereFlagsAreShown:
         facts = ModelFacts("toy", "0" * 64, (32, 32), 10), DatasetFacts("folder:x", 4, 10)
         content = ReportContent("r", "R", {}, "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
         said, table, rest = flags_section(content)
-        assert said.markup.startswith(f"1 of {len(RUN_FLAGS)} flags is raised.")
+        assert said.markup.startswith(f"1 flag of {len(RUN_FLAGS)} is raised.")
         assert table.rows[0][0] == "few-eligible †" and "3 working attacks" in table.rows[0][1]
         assert table.rows[0][2:] == (RUN_FLAGS["few-eligible"].raised_if, *_advice("few-eligible"))
-        assert "simulated" in rest.markup and "few-eligible" not in rest.markup
+        assert "simulated photographs" in rest.markup and "few eligible" not in rest.markup
         (nothing,) = flags_section(replace(content, flags=()))
-        assert "Nothing was raised" in nothing.markup
+        assert "No problem found" in nothing.markup
 
     def test_they_stand_in_the_json_of_the_rates_and_of_the_command_line(self, finished, capsys):
         rows = [record_from(FlagRow, row) for row in read_json(Run(finished, "small").reports / "rates.json")["flags"]]

@@ -13,23 +13,24 @@ from pipeline.cli import main
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.engine import Context
 from pipeline.evaluation.judges.classes import NO_CLASS, Answers, check_every_class, class_map
-from pipeline.evaluation.judges.counting import transfer_rows
+from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.images import read_png
 from pipeline.models import load_classifier
-from pipeline.records import Judgement, Pair, TransferRow, View
+from pipeline.records import Judgement, Pair, Transfer, View
 from pipeline.settings.reading import load_experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.signs.network import CLASS_NAMES
 from pipeline.stages.graph import run_stage, status
 from pipeline.statistics import cluster_interval, l2_8bit, wilson
-from pipeline.store import Run, read_json, read_layout, read_table, record_from
+from pipeline.store import Run, artefacts, read_json, read_table, record_from
+from pipeline.store.artefacts import LAYOUT
 from pipeline.studies.szegedy2014.matrix import gaussian_of_norm
 
 CONTEXT = Context()
 # The built-in network, its weights shaken by `noise`, with its classes in the opposite order and under other spellings.
 MODULE = """
 import torch
-from pipeline.models import signs_net
+from pipeline.signs import network as signs_net
 
 
 class Mirrored(torch.nn.Module):
@@ -78,10 +79,8 @@ def states(workspace: Path, *overrides: str) -> dict[str, str]:
     return {state.stage: state.state for state in status(*opened(workspace, *overrides))}
 
 
-def transfer_of(workspace: Path) -> list[TransferRow]:
-    return [
-        record_from(TransferRow, row) for row in read_json(Run(workspace, "small").reports / "rates.json").get("transfer", ())
-    ]
+def transfer_of(workspace: Path) -> list[Transfer]:
+    return [record_from(Transfer, row) for row in read_json(Run(workspace, "small").reports / "rates.json").get("transfer", ())]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +153,7 @@ def test_a_judge_of_another_input_size_sees_every_file_and_crop_through_its_own_
             path = run.captures / views[row.view_id].path
         else:
             path = run.printouts / (
-                run.clean_image(row.image_id) if row.variant == "clean" else pairs[row.pair_id].adversarial_path
+                artefacts.CLEAN_IMAGES.file(row.image_id) if row.variant == "clean" else pairs[row.pair_id].adversarial_path
             )
         assert read_png(path).shape == (112, 112, 3) and judge.input_size == (96, 96)
         probabilities = judge.predict(judge.prepare(read_png(path))[None])[0]
@@ -205,9 +204,9 @@ def test_every_transfer_count_follows_from_the_judgements(judged):
         for j in read_table(run.reports / "judged.parquet", Judgement)
     }
     pairs = read_table(run.printouts / "pairs.parquet", Pair)
-    pages = {placed.pair_id: placed.page for placed in read_layout(run).placements}
+    pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements}
     rows = [row for row in transfer_of(judged) if row.judge == "cousin"]
-    assert sum(row.n_fooled for row in rows) > 0 and sum(row.n_hit for row in rows) > 0
+    assert sum(row.fooled.n_hit for row in rows) > 0 and sum(row.destroyed.n_hit for row in rows) > 0
     for row in rows:
         cell = [p for p in pairs if (p.attack, p.epsilon_8bit) == (row.attack, row.epsilon_8bit) and row.case in p.cases]
 
@@ -219,19 +218,19 @@ def test_every_transfer_count_follows_from_the_judgements(judged):
 
         everything = {pair.pair_id for pair in cell}
         clean, file, here = right("source", "clean"), right("source", "adversarial"), right(row.transform, "adversarial")
-        assert (row.n_images, row.n_clean_right, row.n_fooled) == (len(everything), len(clean), len(clean - here))
+        assert (row.n_images, row.fooled.n_eligible, row.fooled.n_hit) == (len(everything), len(clean), len(clean - here))
         if row.transform == "photo":
-            assert (row.n_eligible, row.n_hit) == (len(clean - file), len((clean - file) & here))
-            assert (row.n_control, row.n_control_right) == (len(clean), len(clean & right("photo", "clean")))
+            assert (row.destroyed.n_eligible, row.destroyed.n_hit) == (len(clean - file), len((clean - file) & here))
+            assert (row.control.n_eligible, row.control.n_hit) == (len(clean), len(clean & right("photo", "clean")))
         if row.transform == "photo":
             fooled = [(pair not in here, pages[pair]) for pair in sorted(clean)]
             expected = cluster_interval([hit for hit, _ in fooled], [page for _, page in fooled])
-            assert row.n_clusters == (len({page for _, page in fooled}) or None)
+            assert row.fooled.n_clusters == (len({page for _, page in fooled}) or None)
         else:
-            expected = wilson(row.n_fooled, row.n_clean_right)
-            assert (row.interval, row.n_clusters, row.n_effective) == ("wilson", None, None)
-        assert (row.fooled_low, row.fooled_high) == pytest.approx(expected or (None, None))
-        assert (row.fooled_rate is None) == (row.n_clean_right == 0)
+            expected = wilson(row.fooled.n_hit, row.fooled.n_eligible)
+            assert (row.fooled.interval, row.fooled.n_clusters, row.destroyed.n_effective) == ("wilson", None, None)
+        assert (row.fooled.low, row.fooled.high) == pytest.approx(expected or (None, None))
+        assert (row.fooled.rate is None) == (row.fooled.n_eligible == 0)
 
 
 def pair(number: int) -> Pair:
@@ -247,12 +246,16 @@ def said(number: int, variant: str, transform: str, *labels: int, imported: bool
     return Judgement("app", "", f"i{number}", pair_id, variant, transform, origin, 0, labels, names, (), "", imported)
 
 
+def counted(judgements: list[Judgement], n_pairs: int) -> list[Transfer]:
+    return transfers({("average", "bim", 8): [pair(number) for number in range(n_pairs)]}, judges_of(judgements, {}))
+
+
 def test_without_the_clean_file_the_clean_photo_is_the_control_and_there_is_no_destruction_rate():
     judgements = [said(i, "clean", "photo", 0 if i < 3 else 5) for i in range(4)]
     judgements += [said(i, "adversarial", "photo", 0 if i == 1 else NO_CLASS) for i in range(4)]
-    (row,) = transfer_rows([("average", "bim", 8)], [pair(i) for i in range(4)], judgements)
-    assert (row.clean_from, row.top_k, row.n_images, row.n_clean_right, row.n_fooled) == ("photo", 1, 4, 3, 2)
-    assert (row.n_eligible, row.destruction_rate) == (0, None)
+    (row,) = counted(judgements, 4)
+    assert (row.clean_from, row.top_k, row.n_images, row.fooled.n_eligible, row.fooled.n_hit) == ("photo", 1, 4, 3, 2)
+    assert (row.destroyed.n_eligible, row.destroyed.rate) == (0, None)
 
 
 def test_with_answers_on_the_files_the_clean_file_decides():
@@ -260,23 +263,23 @@ def test_with_answers_on_the_files_the_clean_file_decides():
     judgements += [said(i, "adversarial", "source", 7) for i in range(4)]
     judgements += [said(i, "clean", "photo", 0 if i < 2 else 5) for i in range(4)]
     judgements += [said(i, "adversarial", "photo", 0 if i == 1 else 7) for i in range(4)]
-    source, photo = transfer_rows([("average", "bim", 8)], [pair(i) for i in range(4)], judgements)
-    assert (source.clean_from, source.n_clean_right, source.n_fooled) == ("file", 3, 3)
-    assert (photo.n_clean_right, photo.n_fooled, photo.n_control, photo.n_control_right) == (3, 2, 3, 2)
-    assert (photo.n_hit, photo.n_eligible) == (1, 3)
+    source, photo = counted(judgements, 4)
+    assert (source.clean_from, source.fooled.n_eligible, source.fooled.n_hit) == ("file", 3, 3)
+    assert (photo.fooled.n_eligible, photo.fooled.n_hit, photo.control.n_eligible, photo.control.n_hit) == (3, 2, 3, 2)
+    assert (photo.destroyed.n_hit, photo.destroyed.n_eligible) == (1, 3)
 
 
 def test_an_image_that_was_not_judged_enters_no_count():
     judgements = [said(0, "clean", "photo", 0), said(0, "adversarial", "photo", 3), said(1, "clean", "photo", 0)]
     judgements += [said(2, "adversarial", "photo", 3)]
-    (row,) = transfer_rows([("average", "bim", 8)], [pair(i) for i in range(3)], judgements)
-    assert (row.n_images, row.n_clean_right, row.n_fooled) == (1, 1, 1)
+    (row,) = counted(judgements, 3)
+    assert (row.n_images, row.fooled.n_eligible, row.fooled.n_hit) == (1, 1, 1)
 
 
 def test_top_5_is_left_out_where_fewer_than_five_answers_are_known():
     def rows(n_adversarial):
         judgements = [said(0, "clean", "photo", 0, 1, 2, 3, 4), said(0, "adversarial", "photo", *range(1, 1 + n_adversarial))]
-        return transfer_rows([("average", "bim", 8)], [pair(0)], judgements)
+        return counted(judgements, 1)
 
     assert [row.top_k for row in rows(5)] == [1, 5] and [row.top_k for row in rows(4)] == [1]
 
@@ -333,7 +336,7 @@ def test_a_template_lists_every_printed_image_in_reading_order(copy):
     path = filled_in(copy)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    layout = read_layout(Run(copy, "small"))
+    layout = LAYOUT.read(Run(copy, "small"))
     assert len(rows) == len(layout.placements) == len({(row["pair_id"], row["variant"]) for row in rows})
     boxes = {(box.pair_id, box.variant): box for box in layout.placements}
     first, second = (boxes[row["pair_id"], row["variant"]] for row in rows[:2])
@@ -350,12 +353,12 @@ def test_filled_in_labels_become_counts_after_the_next_rate(copy, capsys):
     assert (found["classify"], found["rate"]) == ("done", "stale")
     run_stage("rate", *opened(copy), CONTEXT)
     rows = [row for row in transfer_of(copy) if row.judge == "app"]
-    n_printed = len(read_layout(Run(copy, "small")).placements) // 2
+    n_printed = len(LAYOUT.read(Run(copy, "small")).placements) // 2
     cases = {p.pair_id: len(p.cases) for p in read_table(Run(copy, "small").printouts / "pairs.parquet", Pair)}
     assert sum(row.n_images for row in rows) == sum(cases.values()) >= n_printed
     assert all((row.clean_from, row.transform, row.origin, row.top_k) == ("photo", "photo", "camera", 1) for row in rows)
-    assert all(row.n_clean_right == row.n_images for row in rows) and 2 <= sum(row.n_fooled for row in rows) <= 4
-    assert all(row.destruction_rate is None and row.is_imported for row in rows)
+    assert all(row.fooled.n_eligible == row.n_images for row in rows) and 2 <= sum(row.fooled.n_hit for row in rows) <= 4
+    assert all(row.destroyed.rate is None and row.is_imported for row in rows)
     run_stage("report", *opened(copy), CONTEXT)
     assert (copy / "reports/small/figures/judges.png").is_file()
 

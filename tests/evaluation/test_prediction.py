@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-from dataclasses import replace
 from math import comb
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import pypdfium2
 import pytest
 from PIL import Image
 
+from pipeline.document.tables import as_text
 from pipeline.engine import Context
-from pipeline.evaluation.judged import Judged
-from pipeline.evaluation.predicted_rates import compared_rates
-from pipeline.records import PHOTO, Capture, ComparedRow, Pair, Prediction, View
+from pipeline.evaluation.comparing import paired, predictions
+from pipeline.evaluation.criteria import TOP_1, TopK
+from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.records import PHOTO, Capture, Comparison, Pair, Prediction, View
 from pipeline.report.rate_tables import compared_tables
-from pipeline.report.tables import as_text
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all, run_stage, status
 from pipeline.statistics import paired_difference, wilson
@@ -52,7 +52,11 @@ def predicted(finished, tmp_path_factory) -> Path:
 
 
 def compared(workspace: Path) -> list[dict]:
-    return read_json(Run(workspace, "small").reports / "rates.json")["predicted"]
+    return [row | {"quantity": row["first"]["quantity"]} for row in rates_of(workspace)["predicted"]]
+
+
+def rates_of(workspace: Path) -> dict:
+    return read_json(Run(workspace, "small").reports / "rates.json")
 
 
 def test_each_page_has_its_best_photograph_of_either_origin(predicted):
@@ -90,18 +94,19 @@ def test_the_comparison_follows_from_the_predictions(predicted):
     for row in compared(predicted):
         variant = "adversarial" if row["quantity"] == "destruction_rate" else "clean"
         n = n_measured = n_predicted = 0
+        rate = row["first"]
         for pair in read_table(run.printouts / "pairs.parquet", Pair):
-            if (pair.attack, pair.epsilon_8bit) != (row["attack"], row["epsilon_8bit"]) or row["case"] not in pair.cases:
+            if (pair.attack, pair.epsilon_8bit) != (rate["attack"], rate["epsilon_8bit"]) or rate["case"] not in pair.cases:
                 continue
             photos = {v.origin: v for v in views if v.transform == PHOTO and (v.pair_id, v.variant) == (pair.pair_id, variant)}
             files = {v.variant: v for v in views if v.transform == "source" and v.image_id == pair.image_id and not v.attack}
             files |= {v.variant: v for v in views if v.transform == "source" and v.pair_id == pair.pair_id}
-            works = right(files["clean"], row["top_k"]) and not right(files["adversarial"], row["top_k"])
+            works = right(files["clean"], rate["top_k"]) and not right(files["adversarial"], rate["top_k"])
             if len(photos) == 2 and (works or variant == "clean"):
                 n += 1
-                n_measured += right(photos["camera"], row["top_k"])
-                n_predicted += right(photos["simulated"], row["top_k"])
-        assert (row["n"], row["n_measured"], row["n_predicted"]) == (n, n_measured, n_predicted)
+                n_measured += right(photos["camera"], rate["top_k"])
+                n_predicted += right(photos["simulated"], rate["top_k"])
+        assert (row["n"], row["second"]["n_hit"], row["first"]["n_hit"]) == (n, n_measured, n_predicted)
     assert any(row["n"] for row in compared(predicted))
 
 
@@ -112,7 +117,7 @@ def test_the_report_says_what_was_predicted_and_which_photographs_are_real(predi
     assert "Predicted against measured" in text and "REAL AND SIMULATED PHOTOGRAPHS" in text
     assert "Table P1. Predicted and measured destruction rate" in text
     rows = [row for row in compared(predicted) if row["quantity"] == "destruction_rate" and row["n"]]
-    n_within = sum(row["measured_low"] <= row["predicted"] <= row["measured_high"] for row in rows)
+    n_within = sum(row["second"]["low"] <= row["first"]["rate"] <= row["second"]["high"] for row in rows)
     headline = read_stage_record(run.reports, "report").summary["headline"]
     assert any(f"predicted {n_within} of {len(rows)} measured destruction rates" in sentence for sentence in headline)
     n_real = len(list(run.photos.glob("IMG_*.jpg")))
@@ -154,15 +159,17 @@ def test_a_run_that_starts_to_predict_chooses_its_photographs_again(finished, tm
     assert {state.stage: state.state for state in status(predicting, run)}["crop"] == "stale"
 
 
-def made_row(n_both, n_measured_only, n_predicted_only, n_neither, **changes) -> ComparedRow:
-    n = n_both + n_measured_only + n_predicted_only + n_neither
-    measured, predicted = n_both + n_measured_only, n_both + n_predicted_only
-    sides = [(k / n, *wilson(k, n)) for k in (measured, predicted)]
-    difference = ((predicted - measured) / n, *paired_difference(n_both, n_predicted_only, n_measured_only, n_neither))
-    row = ComparedRow(
-        "average", "bim", 16, "destruction_rate", 1, n, measured, predicted, n_both, *sides[0], *sides[1], *difference
-    )
-    return replace(row, **changes)
+def made_row(n_both: int, n_measured_only: int, n_predicted_only: int, n_neither: int, top_k: int = 1) -> Comparison:
+    sides = [], []
+    counts = {(True, True): n_both, (False, True): n_measured_only, (True, False): n_predicted_only, (False, False): n_neither}
+    for hits, n in counts.items():
+        for side, is_hit in zip(sides, hits, strict=True):
+            side += [Trial("", "", is_hit, is_hit, "")] * n
+    asked = [
+        Question("destruction_rate", ("average", "bim", 16), Condition(PHOTO, None, origin), TopK(top_k))
+        for origin in ("simulated", "camera")
+    ]
+    return paired("prediction", asked, sides, [])
 
 
 def test_a_table_shows_both_sides_the_difference_and_whether_it_lies_within():
@@ -187,14 +194,15 @@ class TestPairing:
         ]
 
     def rows(self, labels, *photos):
-        predictions = {name: Prediction(name, 3, (label, 9, 8, 7, 6), (1.0, 0, 0, 0, 0), 0.0) for name, label in labels.items()}
-        found = compared_rates({("average", "bim", 8): [self.PAIR]}, Judged(self.views(*photos), predictions), (1,))
+        said = {name: Prediction(name, 3, (label, 9, 8, 7, 6), (1.0, 0, 0, 0, 0), 0.0) for name, label in labels.items()}
+        outcomes = Outcomes.of_model(self.views(*photos), said)
+        found = predictions({("average", "bim", 8): [self.PAIR]}, outcomes, [TOP_1])
         return [row for row in found if row.quantity == "destruction_rate"]
 
     def test_the_photograph_with_the_least_expected_error_speaks_for_its_page(self):
         labels = {"clean": 3, "adv": 1, "good": 3, "bad": 1, "sim": 1}
         (row,) = self.rows(labels, ("bad", "camera", 0.5), ("good", "camera", 0.1), ("sim", "simulated", 0.1))
-        assert (row.n, row.n_measured, row.n_predicted) == (1, 1, 0)
+        assert (row.n, row.second.n_hit, row.first.n_hit) == (1, 1, 0)
 
     def test_without_both_origins_there_is_nothing_to_compare(self):
         assert self.rows({"clean": 3, "adv": 1, "real": 1}, ("real", "camera", 0.1)) == []
@@ -202,7 +210,7 @@ class TestPairing:
     def test_an_attack_that_failed_as_a_file_takes_no_part(self):
         labels = {"clean": 3, "adv": 3, "real": 3, "sim": 3}
         (row,) = self.rows(labels, ("real", "camera", 0.1), ("sim", "simulated", 0.1))
-        assert (row.n, row.measured, row.difference) == (0, None, None) and not row.is_within
+        assert (row.n, row.second.rate, row.difference) == (0, None, None) and not row.is_within
 
 
 class TestPairedDifference:

@@ -12,8 +12,7 @@ from hostile_files import encoded, pdf_of, video_bytes
 from PIL import Image
 
 from pipeline.core.errors import BadInput
-from pipeline.images import pictures as room
-from pipeline.images import read_image
+from pipeline.images import pictures as room, read_image
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import capture_kind, pictures
 from pipeline.store import Run, photo_digest, photo_files, photo_trouble

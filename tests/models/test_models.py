@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.datasets import open_dataset
-from pipeline.models import available_models, load_classifier
+from pipeline.models import MODELS, load_classifier
 from pipeline.models.class_names import read_class_list
 from pipeline.models.classifier import Classifier
 from pipeline.models.onnx_files import external_files
@@ -546,7 +546,7 @@ def test_the_built_in_networks_classes_are_those_of_its_data_set() -> None:
 
 
 def test_every_kind_of_model_is_listed() -> None:
-    assert [pattern.partition(":")[0] for pattern, _ in available_models()] == [
+    assert [pattern.partition(":")[0] for pattern, _ in MODELS.listed()] == [
         "builtin",
         "torchvision",
         "timm",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.optimize import curve_fit, least_squares
+from scipy.optimize import curve_fit
 from scipy.special import ndtr
 from skimage.color import deltaE_ciede2000, rgb2lab
 
@@ -169,22 +169,42 @@ def test_an_edge_along_the_pixels_is_not_measured():
     assert edges_of(light, page_map, [square]) == ()
 
 
-def test_least_squares_finds_what_scipy_finds():
+def test_a_curve_and_its_errors_are_found_with_and_without_beliefs():
     rng = np.random.default_rng(1)
     x = np.linspace(0, 4, 60)
     y = 2.0 * np.exp(-0.7 * x) + 0.3 + rng.normal(0, 0.02, 60)
+    start = np.array([1.0, 1.0, 0.0])
 
     def curve(x, a, b, c):
         return a * np.exp(-b * x) + c
 
-    found = minimise(lambda p: curve(x, *p) - y, np.array([1.0, 1.0, 0.0]))
-    expected, covariance = curve_fit(curve, x, y, p0=(1.0, 1.0, 0.0))
+    def slopes(p):
+        return np.column_stack([np.exp(-p[1] * x), -p[0] * x * np.exp(-p[1] * x), np.ones_like(x)])
+
+    found = minimise(lambda p: curve(x, *p) - y, start)
+    expected, covariance = curve_fit(curve, x, y, p0=start)
     assert found.parameters == pytest.approx(expected, abs=1e-5)
-    assert found.sd == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.01)
-    believed = minimise(lambda p: np.append((curve(x, *p) - y) / 0.02, p[2] / 0.004), np.array([1.0, 1.0, 0.0]), n_priors=1)
-    other = least_squares(lambda p: np.append((curve(x, *p) - y) / 0.02, p[2] / 0.004), (1.0, 1.0, 0.0))
-    assert believed.parameters == pytest.approx(other.x, abs=1e-4)
-    assert believed.sd[2] < 0.004 < found.sd[2]
+    assert found.sd == pytest.approx(np.sqrt(np.diag(covariance)), rel=1e-4)
+    assert minimise(lambda p: curve(x, *p) - y, start, jacobian_of=slopes).parameters == pytest.approx(expected, abs=1e-7)
+    believed = minimise(lambda p: np.append((curve(x, *p) - y) / 0.02, p[2] / 0.004), start, n_priors=1)
+    assert believed.sd[2] < 0.004 < found.sd[2] and 0 < believed.parameters[2] < 0.1
+
+
+def test_a_line_and_its_errors_are_those_of_the_closed_form():
+    """A belief of unit variance is one more row of the normal equations, whose weight is what the data's scatter says."""
+    rng = np.random.default_rng(2)
+    x = np.linspace(0, 1, 40)
+    design = np.column_stack([np.ones_like(x), x])
+    y = design @ (0.4, 1.3) + rng.normal(0, 0.1, 40)
+    found = minimise(lambda p: design @ p - y, np.zeros(2))
+    exact, squares, *_ = np.linalg.lstsq(design, y, rcond=None)
+    assert found.parameters == pytest.approx(exact, abs=1e-9)
+    assert found.covariance == pytest.approx(squares[0] / 38 * np.linalg.inv(design.T @ design), rel=1e-6)
+
+
+def test_fewer_data_than_parameters_still_give_a_minimum():
+    found = minimise(lambda p: np.array([p[0] + p[1] - 2.0]), np.zeros(2))
+    assert found.parameters.sum() == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("contrast_rate", [0.0, 0.15, 0.3])

@@ -452,7 +452,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_the_simulator_alone_does_not_import_torch():
-    code = "import sys, pipeline.simulator; sys.exit('torch' in sys.modules)"
+    code = "import sys, pipeline.physical.simulator; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

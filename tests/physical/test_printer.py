@@ -11,6 +11,7 @@ import pytest
 from PIL import ImageCms
 
 from pipeline.core.errors import BadInput
+from pipeline.images.colour import linear_from_srgb
 from pipeline.physical.simulator import draw_shot, load_profile, simulate_photo
 from pipeline.physical.simulator.halftone import halftoned, screen_tile
 from pipeline.physical.simulator.kernels import gaussian_kernel
@@ -18,7 +19,6 @@ from pipeline.physical.simulator.printer import (
     gamut,
     icc_cube,
     icc_proof,
-    linear_from_srgb,
     print_table,
     printed_reflectance,
     row_tables,

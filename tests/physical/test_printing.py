@@ -31,7 +31,8 @@ from pipeline.physical.printing import (
 from pipeline.records import CORNERS, Candidate, Pair, Printout
 from pipeline.settings import LayoutSettings
 from pipeline.stages.layout import layout
-from pipeline.store import Run, read_layout, write_bytes, write_table
+from pipeline.store import Run, write_bytes, write_table
+from pipeline.store.artefacts import LAYOUT
 
 SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", (Cell("fgsm", 4, 2), Cell("bim", 16, 1)))
 
@@ -450,7 +451,7 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
     codes = set()
     for settings in ({}, {"aids": False}, {"medium": "screen"}, {}):
         run, outputs = _laid_out(tmp_path, **settings)
-        printout = read_layout(run)
+        printout = LAYOUT.read(run)
         codes.add(printout.run_code)
         assert bool(printout.tags and printout.marks and printout.patches) == ("aids" not in settings)
         assert printout.format_version == 2 and len(printout.pdf_sha256) == 64
@@ -462,6 +463,6 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
             _assert_exact(raster, printout, 2, 96 / 25.4, 48, 48)
         else:
             assert set(outputs) == {"printout.pdf", "layout.json"}
-            assert not list(run.screen.glob("*"))
+            assert not list((run.printouts / "screen").glob("*"))
             assert (raster == render_page(run.pdf, 2, 150)).all()
     assert len(codes) == 3

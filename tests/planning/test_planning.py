@@ -19,7 +19,8 @@ from pipeline.planning import Assumptions, plan, plan_text
 from pipeline.records import Candidate, Pair
 from pipeline.settings.reading import load_experiment
 from pipeline.statistics import half_width, planned_effective_number, wilson
-from pipeline.store import Run, read_layout, read_table, write_table
+from pipeline.store import Run, read_table, write_table
+from pipeline.store.artefacts import LAYOUT
 
 EVERYTHING = ("select", "generate", "layout", "photograph", "crop", "transform", "classify", "rate", "report")
 FILE = """
@@ -166,7 +167,7 @@ class TestWarnings:
 
 class TestWhereTheRunKnows:
     def test_the_pages_are_those_that_are_laid_out(self, finished):
-        found, layout = of_run(finished, *EVERYTHING), read_layout(Run(finished, "small"))
+        found, layout = of_run(finished, *EVERYTHING), LAYOUT.read(Run(finished, "small"))
         assert (found.n_pages, found.n_pairs) == (layout.n_pages, len(layout.placements) // 2)
         assert found.image_mm == pytest.approx(layout.placements[0].width_mm)
         assert found.pairs_from == "as attacked"
@@ -184,7 +185,7 @@ class TestWhereTheRunKnows:
         assert found.coverage_rate == pytest.approx(np.mean(dark), rel=0.1)
 
     def test_codes_tags_marks_and_strip_cost_ink_on_every_page(self, finished):
-        layout = read_layout(Run(finished, "small"))
+        layout = LAYOUT.read(Run(finished, "small"))
 
         def of_page_one(things):
             return sum(thing.size_mm**2 for thing in things if thing.page == 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import BadInput, WrongUse
-from pipeline.settings import SECTIONS, AttackSettings, resolve_path
+from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described, resolve_path
 from pipeline.settings.reading import load_experiment
 from pipeline.settings.writing import experiment_text
 
@@ -69,7 +69,11 @@ REFUSED = {
     "confidence-above-one": (MINIMAL + "[selection]\nmin_confidence = 80\n", "my.toml:5", "expected 0 to 1"),
     "run-name-with-slash": ('name = "a/b"\n' + MINIMAL, "my.toml:1", "cannot name a folder"),
     "negative-seed": ("seed = -1\n" + MINIMAL, "my.toml:1", "0 or more"),
-    "transform-without-values": (MINIMAL + "[transforms]\nblur = []\n", "my.toml:5", "list of numbers"),
+    "transform-without-values": (MINIMAL + "[transforms]\nblur = []\n", "my.toml:5", "transforms.blur is empty"),
+    "transform-of-text": (MINIMAL + '[transforms]\nblur = ["much"]\n', "my.toml:5", "expected a number"),
+    "attacks-not-tables": ("attacks = [3]\n", "my.toml:1", "must be written as [[attacks]] tables"),
+    "one-table-for-many": (MINIMAL + '[judges]\nname = "onnx:a.onnx"\n', "my.toml:4", "must be written as [[judges]] tables"),
+    "a-key-of-ours": ("source = 1\n" + MINIMAL, "my.toml:1", 'unknown key "source"'),
     "section-not-a-table": ('model = "builtin:signs"\n' + MINIMAL, "my.toml:1", "must be a table"),
 }
 
@@ -176,9 +180,23 @@ def test_an_experiment_without_paths_names_no_folder(tmp_path):
     assert "base" not in experiment_text(load_experiment(written(tmp_path, MINIMAL)), tmp_path / "deep" / "er")
 
 
-@pytest.mark.parametrize("kind", [*SECTIONS.values(), AttackSettings], ids=lambda kind: kind.__name__)
-def test_every_setting_is_explained(kind):
-    assert all(item.metadata.get("doc") for item in dataclasses.fields(kind))
+def test_a_variables_relative_default_keeps_its_place(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    experiment = load_experiment(written(tmp_path, MINIMAL + '[dataset]\nroot = "${NOT_SET:-pictures}"\n'))
+    again = load_experiment(written(tmp_path, experiment_text(experiment, tmp_path / "deep"), "again.toml"))
+    assert again.base == tmp_path / ".."
+
+
+def test_every_setting_is_explained():
+    tables = (*SECTIONS.values(), AttackSettings, JudgeSettings)
+    assert not [(kind.__name__, item.name) for kind in tables for item in described(kind) if not item.doc.endswith(".")]
+
+
+def test_a_changed_record_is_checked_again(tmp_path):
+    selection = load_experiment(written(tmp_path, MINIMAL)).selection
+    assert dataclasses.replace(selection, n_images=3).n_images == 3
+    with pytest.raises(ValueError, match="n_images"):
+        dataclasses.replace(selection, n_images=-3)
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.toml")), ids=lambda path: path.stem)

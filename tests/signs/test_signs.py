@@ -8,8 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline.signs import network as signs_net
-from pipeline.signs import training
+from pipeline.signs import network as signs_net, training
 from pipeline.signs.dataset import CLASS_NAMES, IMAGE_PX, SignsDataset, render
 from pipeline.signs.shapes import FACES, PLATE_PX, draw_plate
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from pipeline.engine import Context
 from pipeline.images import formats
-from pipeline.records import Capture, Discard
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage, status
-from pipeline.store import Run, read_table
+from pipeline.store import Run
+from pipeline.store.artefacts import CAPTURED, DISCARDS
 
 CONTEXT = Context()
 
@@ -25,7 +25,7 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 
 def discards_of(run: Run) -> dict[str, str]:
-    return {row.photo: row.reason for row in read_table(run.captures / "discards.parquet", Discard)}
+    return {row.photo: row.reason for row in DISCARDS.read(run)}
 
 
 def state_of_crop(workspace: Path) -> tuple[str, str]:
@@ -49,7 +49,7 @@ def test_a_heic_photo_is_read_once_its_plug_in_is_there(copy: Path, monkeypatch:
     assert state != "done" and "mine.heic" in why
     run_stage("crop", experiment, run, CONTEXT)
     assert "mine.heic" not in discards_of(run)
-    assert {capture.photo for capture in read_table(run.captures / "captures.parquet", Capture) if capture.page} >= {"mine.heic"}
+    assert {capture.photo for capture in CAPTURED.read(run) if capture.page} >= {"mine.heic"}
 
 
 @pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")], ids=["memory", "rights"])

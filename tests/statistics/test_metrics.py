@@ -5,34 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
-from pipeline.statistics import destruction_counts, l2_8bit, linf_8bit, ssim, wilson
-from pipeline.statistics.kurakin2016 import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
-
-EQUATION_1 = {
-    "restored": ([(True, False, True)], 1, 1),
-    "still-fooled": ([(True, False, False)], 0, 1),
-    "clean-wrong-is-not-eligible": ([(False, False, True)], 0, 0),
-    "attack-failed-is-not-eligible": ([(True, True, True)], 0, 0),
-    "both-wrong-is-not-eligible": ([(False, True, True)], 0, 0),
-    "mixed": ([(True, False, True), (True, False, False), (False, False, True), (True, True, False)], 1, 2),
-    "nothing": ([], 0, 0),
-}
-
-
-@pytest.mark.parametrize(("outcomes", "n_hit", "n_eligible"), EQUATION_1.values(), ids=EQUATION_1.keys())
-def test_destruction_counts_follow_equation_1(outcomes, n_hit, n_eligible):
-    counts = destruction_counts(outcomes)
-    assert (counts.n_hit, counts.n_eligible) == (n_hit, n_eligible)
-
-
-def test_destruction_rate_equals_the_formula_on_random_outcomes():
-    clean, adversarial, after = np.random.default_rng(3).integers(0, 2, (3, 500)).astype(bool)
-    expected = (clean & ~adversarial & after).sum() / (clean & ~adversarial).sum()
-    assert destruction_counts(zip(clean, adversarial, after, strict=True)).rate == pytest.approx(expected)
-
-
-def test_a_rate_with_nothing_eligible_is_none_and_not_zero():
-    assert destruction_counts([(False, False, True)]).rate is None
+from pipeline.statistics import l2_8bit, linf_8bit, ssim, wilson
+from pipeline.studies.kurakin2016.published import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
@@ -50,24 +24,6 @@ def test_wilson_of_nothing_is_none():
 def test_wilson_refuses_impossible_counts(n_hit, n):
     with pytest.raises(ValueError, match="expected 0 <= n_hit <= n"):
         wilson(n_hit, n)
-
-
-def test_the_papers_prefiltered_rates_follow_from_its_accuracies():
-    """Table 3 from Table 2: where every clean file is right and every adversarial file wrong, d is the photo accuracy.
-
-    The one exception, basic iterative at epsilon 2 for top-5, had one adversarial file of 99 still right: it leaves the
-    denominator, and 96/99 becomes 95/98.
-    """
-    rates = {(row.attack, row.epsilon_8bit): row for row in PAPER_TABLE_3}
-    for row in PAPER_TABLE_2:
-        for top_k in (1, 5):
-            n = row.n_photographed
-            n_right = round(getattr(row, f"photo_adversarial_top{top_k}") / 100 * n)
-            n_failed = round(getattr(row, f"source_adversarial_top{top_k}") / 100 * n)
-            outcomes = [(True, True, True)] * n_failed
-            outcomes += [(True, False, True)] * (n_right - n_failed) + [(True, False, False)] * (n - n_right)
-            printed = getattr(rates[row.attack, row.epsilon_8bit], f"prefiltered_top{top_k}")
-            assert round(100 * destruction_counts(outcomes).rate, 1) == printed, (row.attack, row.epsilon_8bit, top_k)
 
 
 def test_the_papers_tables_have_all_cells_in_one_order():

@@ -12,25 +12,26 @@ import pytest
 from PIL import Image
 from scipy.stats import beta, binom, binomtest, norm, t
 
+from pipeline.document.tables import as_text
 from pipeline.engine import Context
 from pipeline.evaluation.comparing import comparisons
-from pipeline.evaluation.judged import Judged
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import (
     PHOTO,
     SOURCE,
-    AccuracyRow,
     Candidate,
     Capture,
-    ComparisonRow,
+    Comparison,
     Discard,
     Pair,
     Prediction,
     Printout,
+    Rate,
     ThresholdRow,
     View,
 )
 from pipeline.report.comparisons import comparison_sentence, comparison_tables
-from pipeline.report.tables import as_text
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all
 from pipeline.statistics import (
@@ -370,6 +371,9 @@ class TestSampleSize:
         n = n_for_difference(0.2, 0.3)
         assert detectable_difference(n, 0.3) == pytest.approx(0.2, abs=0.003)
         assert detectable_difference(2, 0.3) is None
+        for power in (0.5, 0.8, 0.95):
+            least = detectable_difference(400, 0.3, power)
+            assert n_for_difference(least * (1 + 1e-9), 0.3, power) == 400 < n_for_difference(least * (1 - 1e-3), 0.3, power)
 
     @pytest.mark.parametrize("bad", [(0, 0.5), (0.6, 0.5), (0.7, 1)])
     def test_a_width_that_cannot_be_is_refused(self, bad):
@@ -422,12 +426,12 @@ def a_run(first: str, second: str, clean: str = "......", photo_clean: str = "..
             view(image, "clean", attack, PHOTO, photo_clean[image])
     pages = {f"{attack}-{number}": 3 * place + number + 1 for place, attack in enumerate(("fgsm", "bim")) for number in range(3)}
     cells = {("average", name, 16): [pair for pair in pairs if pair.attack == name] for name in ("fgsm", "bim")}
-    return cells, Judged(views, predictions, pages)
+    return cells, Outcomes.of_model(views, predictions, pages)
 
 
-def rows_of(*marks: str, **options: str) -> dict[tuple, ComparisonRow]:
-    cells, judged = a_run(*marks, **options)
-    return {(row.kind, row.quantity, row.first_attack, row.top_k): row for row in comparisons(cells, judged, (1, 5))}
+def rows_of(*marks: str, **options: str) -> dict[tuple, Comparison]:
+    cells, outcomes = a_run(*marks, **options)
+    return {(row.kind, row.quantity, row.first.attack, row.top_k): row for row in comparisons(cells, outcomes)}
 
 
 class TestComparisons:
@@ -435,7 +439,7 @@ class TestComparisons:
         found = rows_of("xxxxx.>....x.", "xxxx.x>x..x.x", clean=".....x")["method", "destruction_rate", "fgsm", 1]
         # Images 0 to 3 work with both attacks; 4 fails with the one, and 5 is wrong when clean.
         assert (found.n, found.n_both, found.n_first, found.n_second) == (4, 2, 2, 0)
-        assert (found.first_rate, found.second_rate, found.difference) == (1.0, 0.5, 0.5)
+        assert (found.first.rate, found.second.rate, found.difference) == (1.0, 0.5, 0.5)
         assert (found.interval, found.n_clusters) == ("cluster", 2)
 
     def test_files_are_compared_without_pages_and_exactly(self):
@@ -446,13 +450,13 @@ class TestComparisons:
     def test_conditions_are_compared_for_the_same_images(self):
         found = rows_of("xxxxxx>...xxx", "xxxxxx>......", photo_clean="..xx..")
         clean, adversarial = (found["condition", f"{name}_accuracy", "fgsm", 1] for name in ("clean", "adversarial"))
-        assert (clean.n, clean.first_rate, clean.n_first, clean.n_second) == (6, 1.0, 2, 0)
-        assert (adversarial.n, adversarial.first_rate, adversarial.second_rate) == (6, 0.0, 0.5)
-        assert (clean.first_transform, clean.second_transform) == (SOURCE, PHOTO)
+        assert (clean.n, clean.first.rate, clean.n_first, clean.n_second) == (6, 1.0, 2, 0)
+        assert (adversarial.n, adversarial.first.rate, adversarial.second.rate) == (6, 0.0, 0.5)
+        assert (clean.first.transform, clean.second.transform) == (SOURCE, PHOTO)
 
     def test_each_table_is_corrected_over_itself(self):
-        cells, judged = a_run("xxxxxx>...xxx", "xxxx..>......")
-        rows = comparisons(cells, judged, (1, 5))
+        cells, outcomes = a_run("xxxxxx>...xxx", "xxxx..>......")
+        rows = comparisons(cells, outcomes)
         families = {(row.kind, row.top_k) for row in rows}
         for family in families:
             of_family = [row for row in rows if (row.kind, row.top_k) == family]
@@ -461,49 +465,48 @@ class TestComparisons:
         assert {kind for kind, _ in families} == {"method", "condition"}
 
     def test_files_that_fool_by_choice_are_not_compared(self):
-        cells, judged = a_run("xxxxxx>...xxx", "xxxxxx>......")
+        cells, outcomes = a_run("xxxxxx>...xxx", "xxxxxx>......")
         chosen = {("prefiltered", *cell[1:]): pairs for cell, pairs in cells.items()}
-        assert {row.quantity for row in comparisons(chosen, judged, (1,)) if row.kind == "method"} == {"destruction_rate"}
+        assert {row.quantity for row in comparisons(chosen, outcomes, [TOP_1]) if row.kind == "method"} == {"destruction_rate"}
 
     def test_nothing_eligible_is_told_as_nothing(self):
         found = rows_of("......>......", "......>......")["method", "destruction_rate", "fgsm", 1]
-        assert (found.n, found.first_rate, found.p, found.p_holm, found.low) == (0, None, None, None, None)
+        assert (found.n, found.first.rate, found.p, found.p_holm, found.low) == (0, None, None, None, None)
 
     def test_neighbouring_strengths_are_compared_and_others_are_not(self):
-        cells, judged = a_run("xxxxxx>...xxx", "xxxxxx>......")
+        cells, outcomes = a_run("xxxxxx>...xxx", "xxxxxx>......")
         pairs = cells["average", "fgsm", 16]
         steps = {("average", "fgsm", epsilon): pairs for epsilon in (16, 4, 8)}
-        rows = [row for row in comparisons(steps, judged, (1,)) if row.quantity == "destruction_rate"]
-        assert [(row.first_epsilon_8bit, row.second_epsilon_8bit) for row in rows] == [(4, 8), (8, 16)]
+        rows = [row for row in comparisons(steps, outcomes, [TOP_1]) if row.quantity == "destruction_rate"]
+        assert [(row.first.epsilon_8bit, row.second.epsilon_8bit) for row in rows] == [(4, 8), (8, 16)]
 
     def test_of_several_photographs_the_surest_speaks(self):
-        cells, judged = a_run("xxxxxx>......", "xxxxxx>......")
-        pair, condition = cells["average", "fgsm", 16][0], judged.photos[0]
-        seen = judged.views(pair, "adversarial", condition)
-        seen.append(seen[0]._replace(labels=(1, 2, 3, 4, 5), error_px=0.01, view_id="surer"))
-        assert judged.best(pair, "adversarial", condition).view_id == "surer"
-        found = {(row.quantity, row.first_attack): row for row in comparisons(cells, judged, (1,)) if row.kind == "method"}
+        cells, outcomes = a_run("xxxxxx>......", "xxxxxx>......")
+        pair, condition = cells["average", "fgsm", 16][0], outcomes.photos[0]
+        answers = outcomes.answers(pair, "adversarial", condition)
+        answers.append(answers[0]._replace(labels=(1, 2, 3, 4, 5), error_px=0.01, view_id="surer"))
+        found = {(row.quantity, row.first.attack): row for row in comparisons(cells, outcomes, [TOP_1]) if row.kind == "method"}
         assert found["destruction_rate", "fgsm"].n_second == 1
 
     def test_the_table_holds_what_the_rows_say(self):
-        cells, judged = a_run("xxxxxx>...xxx", "xxxxxx>......")
-        tables = comparison_tables(comparisons(cells, judged, (1, 5)))
+        cells, outcomes = a_run("xxxxxx>...xxx", "xxxxxx>......")
+        tables = comparison_tables(comparisons(cells, outcomes))
         text = as_text(tables[0])
         assert [table.number for table in tables] == ["C1", "C2"]
-        for part in ("fast : basic iterative, ε 16", "destroyed", "3/6", "6/6", "0 : 3", "−50.0", "eff. 3"):
+        for part in ("fast : basic iterative, ε 16", "destroyed", "3/6", "6/6", "0 : 3", "−50.0", "eff. n 3"):
             assert part in text
         assert "Corrected over 2 comparisons" in " ".join(text.split())
 
     def test_the_sentence_counts_what_is_sure(self):
-        cells, judged = a_run("xxxxxx>......", "......>......")
-        sentence = comparison_sentence(comparisons(cells, judged, (1,)), "method")
+        cells, outcomes = a_run("xxxxxx>......", "......>......")
+        sentence = comparison_sentence(comparisons(cells, outcomes, [TOP_1]), "method")
         assert sentence.startswith("Methods at the same ε: 1 of 1 comparison differs")
         assert "100 % and 0 % fooled, corrected p 0.031" in sentence
         assert comparison_sentence([], "method") == ""
 
     def test_what_is_sure_only_before_the_correction_is_not_sure(self):
-        cells, judged = a_run("xxxxxx>......", "......>......")
-        rows = [replace(row, p=0.03, p_holm=0.3) for row in comparisons(cells, judged, (1,)) if row.p is not None]
+        cells, outcomes = a_run("xxxxxx>......", "......>......")
+        rows = [replace(row, p=0.03, p_holm=0.3) for row in comparisons(cells, outcomes, [TOP_1]) if row.p is not None]
         assert comparison_sentence(rows, "method") == "Methods at the same ε: 0 of 1 comparison differ at the 5 % level."
 
 
@@ -514,12 +517,12 @@ def test_the_rates_of_photographs_follow_from_the_tables_on_disk(finished):
     pairs = {pair.pair_id: pair for pair in read_table(run.printouts / "pairs.parquet", Pair)}
     labels = {row.view_id: row.labels for row in read_table(run.reports / "predictions.parquet", Prediction)}
     views = [view for view in read_table(run.reports / "views.parquet", View) if view.counts and view.transform == PHOTO]
-    rows = [record_from(AccuracyRow, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
+    rows = [record_from(Rate, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
     checked = 0
     for row in rows:
         if row.transform != PHOTO:
             assert (row.interval, row.n_clusters) == ("wilson", None)
-            assert (row.low, row.high) == (wilson(row.n_correct, row.n_images) or (None, None))
+            assert (row.low, row.high) == (wilson(row.n_hit, row.n_eligible) or (None, None))
             continue
         cell = [
             view
@@ -530,7 +533,7 @@ def test_the_rates_of_photographs_follow_from_the_tables_on_disk(finished):
         ]
         right = [pairs[view.pair_id].true_label in labels[view.view_id][: row.top_k] for view in cell]
         pages = [page_of[view.capture_id] for view in cell]
-        assert (row.n_correct, row.n_images, row.n_clusters) == (sum(right), len(right), len(set(pages)) or None)
+        assert (row.n_hit, row.n_eligible, row.n_clusters) == (sum(right), len(right), len(set(pages)) or None)
         assert (row.low, row.high) == pytest.approx(cluster_interval(right, pages) or (None, None))
         checked += bool(right)
     assert checked
@@ -548,7 +551,7 @@ def test_several_photographs_of_a_page_are_more_images_on_the_same_pages(finishe
     for count in ("best", "all"):
         experiment = load_experiment(workspace / "small.toml", ("photograph.by=camera", f"capture.count={count}"))
         assert list(run_all(experiment, run, Context()))[-1].state == "done"
-        found = [record_from(AccuracyRow, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
+        found = [record_from(Rate, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
         rows[count] = [row for row in found if row.transform == PHOTO and row.n_images]
     for once, twice in zip(rows["best"], rows["all"], strict=True):
         assert (twice.n_images, twice.n_clusters) == (2 * once.n_images, once.n_clusters)

@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import shutil
+import time
+from pathlib import Path
 
 import pytest
 
@@ -9,13 +12,15 @@ from pipeline.core.errors import BadInput
 from pipeline.core.version import VERSION
 from pipeline.records import Fiducial, Pair, Placement, Printout, View
 from pipeline.store import (
+    Hashes,
     Items,
     Run,
     StageRecord,
+    artefacts,
+    content_hash,
     file_hash,
     photo_files,
     photo_name,
-    read_layout,
     read_stage_record,
     read_table,
     remove_partial,
@@ -26,7 +31,12 @@ from pipeline.store import (
     write_stage_record,
     write_table,
 )
+from pipeline.store.artefacts import LAYOUT
+from pipeline.store.hashes import named_files
+from pipeline.store.stage_records import digests_of_read
 
+PACKAGE = Path(__file__).parents[2] / "pipeline"
+STILL_TO_MOVE = {PACKAGE / "stages" / "against.py"}
 PAIR = Pair(
     "fgsm-eps4/a", "a", "fgsm", 4, ("average",), 3, None, "images/clean/a.png", "images/fgsm-eps4/a.png", 4, 1.5, 0.99, 1, 1
 )
@@ -69,11 +79,13 @@ def test_a_layout_comes_back_from_disk(tmp_path):
     placement = Placement(1, "p", "clean", "images/a.png", 1.0, 2.0, 3.0, 4.0, 5, 6)
     fiducial = Fiducial(1, "TL", "IP1", 10.0, 10.0, 14.0)
     printout = Printout(1, "r", "ABCDE", "A4", "portrait", 210.0, 297.0, 600, 0.7, 1, "00", (placement,), (fiducial,))
-    write_json(run.layout, printout)
-    assert read_layout(run) == printout
+    LAYOUT.write(run, printout)
+    assert LAYOUT.read(run) == printout
+    shutil.move(run.printouts, Run(tmp_path, "other").printouts)
+    assert LAYOUT.read(Run(tmp_path, "other")) == dataclasses.replace(printout, run="other")
     write_json(run.layout, {"placements": [], "fiducials": []})
     with pytest.raises(BadInput, match="inkproof layout"):
-        read_layout(run)
+        LAYOUT.read(run)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -107,19 +119,28 @@ def test_items_are_kept_and_only_the_unused_are_pruned(tmp_path):
     assert Items(tmp_path).get("new") == b"2" and Items(tmp_path).get("old") is None
 
 
-def test_a_damaged_item_counts_as_absent_and_cleared_items_are_gone(tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"\0" * 70], ids=["empty", "object", "unsigned", "zeros"])
+def test_a_damaged_item_counts_as_absent_and_cleared_items_are_gone(tmp_path, damage):
     items = Items(tmp_path / "i")
-    items.put("a", b"{")
+    items.put("a", b"[2]")
     items.put("b", b"[1]")
+    (tmp_path / "i" / "a.json").write_bytes(damage)
     assert (items.get_json("a"), items.get_json("b"), items.get_json("c")) == (None, [1], None)
     items.clear()
     assert Items(tmp_path / "i").get_json("b") is None
 
 
+def test_an_item_that_lies_under_another_key_counts_as_absent(tmp_path):
+    items = Items(tmp_path)
+    items.put("a", b"whole", ".png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    assert (items.get("a", ".png"), items.get("b", ".png")) == (b"whole", None)
+
+
 def test_items_of_another_version_are_not_seen(tmp_path, monkeypatch):
     run = Run(tmp_path, "r")
     run.items("crop", run.captures).put("a", b"1")
-    monkeypatch.setattr("pipeline.store.VERSION", "99")
+    monkeypatch.setattr("pipeline.store.run.VERSION", "99")
     assert run.items("crop", run.captures).get_json("a") is None
 
 
@@ -152,6 +173,12 @@ def test_a_photo_whose_name_is_no_text_has_a_name_that_can_be_written(tmp_path):
     assert name == "caf\\udce9.jpg" and name.encode()
 
 
+def why(record, folder, settings=None, inputs=None, seed=0):
+    hashes = Hashes(folder / ".hashes.json", folder)
+    settings, inputs = RECORD.settings if settings is None else settings, RECORD.inputs if inputs is None else inputs
+    return why_stale(record, folder, settings, inputs, seed, hashes, folder)
+
+
 RECORD = StageRecord("crop", VERSION, 0, {"capture": {"strict": False}, "eps": [4, 8]}, {"layout": "aa"}, {"out": ""})
 STALE = {
     "setting": ({"capture": {"strict": True}, "eps": [4, 8]}, {"layout": "aa"}, 0, "capture.strict false → true"),
@@ -168,25 +195,138 @@ STALE = {
 def test_a_stale_stage_says_why(tmp_path, settings, inputs, seed, reason):
     write_bytes(tmp_path / "out", b"x")
     record = dataclasses.replace(RECORD, outputs={"out": file_hash(tmp_path / "out")})
-    assert why_stale(record, tmp_path, settings, inputs, seed) == reason
+    assert why(record, tmp_path, settings, inputs, seed) == reason
 
 
 def test_another_version_makes_a_stage_stale(tmp_path):
     record = dataclasses.replace(RECORD, version="0.0.1", outputs={})
-    assert why_stale(record, tmp_path, RECORD.settings, RECORD.inputs, 0) == f"inkproof 0.0.1 → {VERSION}"
+    assert why(record, tmp_path) == f"inkproof 0.0.1 → {VERSION}"
 
 
 def test_a_missing_or_edited_output_makes_a_stage_stale(tmp_path):
     write_bytes(tmp_path / "out", b"x")
     record = dataclasses.replace(RECORD, outputs={"out": file_hash(tmp_path / "out")})
     write_bytes(tmp_path / "out", b"y")
-    assert why_stale(record, tmp_path, RECORD.settings, RECORD.inputs, 0) == "out was changed by hand"
+    assert why(record, tmp_path) == "out was changed by hand"
     (tmp_path / "out").unlink()
-    assert why_stale(record, tmp_path, RECORD.settings, RECORD.inputs, 0) == "out is missing"
+    assert why(record, tmp_path) == "out is missing"
 
 
-def test_a_stage_record_comes_back_and_a_damaged_one_counts_as_missing(tmp_path):
+@pytest.mark.parametrize("damage", ["{", "{}", '"seed": 1'], ids=["cut", "empty", "digit"])
+def test_a_stage_record_comes_back_and_a_damaged_one_counts_as_missing(tmp_path, damage):
     write_stage_record(tmp_path, RECORD)
     assert read_stage_record(tmp_path, "crop") == RECORD
-    (tmp_path / ".stages" / "crop.json").write_text("{", encoding="utf-8")
+    path = tmp_path / ".stages" / "crop.json"
+    path.write_text(path.read_text().replace('"seed": 0', damage) if "seed" in damage else damage, encoding="utf-8")
     assert read_stage_record(tmp_path, "crop") is None
+
+
+def test_a_record_of_an_earlier_form_says_so(tmp_path):
+    earlier = {"stage": "crop", "version": VERSION, "seed": 0, "settings": {}, "inputs": {}, "outputs": {}, "summary": {}}
+    write_json(tmp_path / ".stages" / "crop.json", earlier)
+    assert why(read_stage_record(tmp_path, "crop"), tmp_path) == "made by an earlier inkproof"
+
+
+def test_files_that_a_result_turned_out_to_depend_on_make_it_stale(tmp_path):
+    write_bytes(tmp_path / "code" / "helper.py", b"x")
+    hashes = Hashes(tmp_path / ".hashes.json", tmp_path)
+    record = dataclasses.replace(RECORD, outputs={}, read=digests_of_read((tmp_path / "code/helper.py",), tmp_path, hashes))
+    assert record.read.keys() == {"code/helper.py"} and why(record, tmp_path) == ""
+    write_bytes(tmp_path / "code" / "helper.py", b"y")
+    assert why(record, tmp_path) == "code/helper.py changed"
+    (tmp_path / "code" / "helper.py").unlink()
+    assert why(record, tmp_path) == "code/helper.py is missing"
+
+
+@pytest.fixture
+def n_hashed(monkeypatch):
+    """The files that were read to hash them."""
+    found = []
+    monkeypatch.setattr("pipeline.store.hashes.file_hash", lambda path: found.append(path.name) or file_hash(path))
+    return found
+
+
+def old_file(path, content):
+    """Writes a file as if that had been an hour ago."""
+    path.write_bytes(content)
+    os.utime(path, ns=(time.time_ns() - 3600 * 10**9,) * 2)
+
+
+def kept_hash(folder, name="f", verify=False):
+    hashes = Hashes(folder / ".hashes.json", folder, verify)
+    found = hashes.of(folder / name)
+    hashes.keep()
+    return found
+
+
+def test_a_file_is_hashed_again_only_when_inode_size_or_time_changed(tmp_path, n_hashed):
+    old_file(tmp_path / "f", b"one")
+    first = kept_hash(tmp_path)
+    assert kept_hash(tmp_path) == first and n_hashed == ["f"]
+    os.utime(tmp_path / "f", ns=(1, 1))
+    assert kept_hash(tmp_path) == first and len(n_hashed) == 2
+    old_file(tmp_path / "g", b"two")
+    os.utime(tmp_path / "g", ns=(1, 1))
+    os.replace(tmp_path / "g", tmp_path / "f")
+    assert kept_hash(tmp_path) != first and len(n_hashed) == 3
+
+
+def test_a_change_that_leaves_inode_size_and_time_is_what_verify_is_for(tmp_path, n_hashed):
+    old_file(tmp_path / "f", b"one")
+    first, state = kept_hash(tmp_path), (tmp_path / "f").stat()
+    (tmp_path / "f").write_bytes(b"two")
+    os.utime(tmp_path / "f", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert kept_hash(tmp_path) == first
+    assert kept_hash(tmp_path, verify=True) == file_hash(tmp_path / "f")
+
+
+def test_the_hash_of_a_file_that_had_just_changed_is_not_kept(tmp_path, n_hashed):
+    (tmp_path / "f").write_bytes(b"one")
+    state = (tmp_path / "f").stat()
+    kept_hash(tmp_path)
+    (tmp_path / "f").write_bytes(b"two")
+    os.utime(tmp_path / "f", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert kept_hash(tmp_path) == file_hash(tmp_path / "f") and len(n_hashed) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "digit"])
+def test_damaged_kept_hashes_are_not_believed(tmp_path, damage):
+    old_file(tmp_path / "f", b"one")
+    first, kept = kept_hash(tmp_path), tmp_path / ".hashes.json"
+    kept.write_text(kept.read_text().replace(first, first[::-1]) if damage == "digit" else damage)
+    assert kept_hash(tmp_path) == first
+
+
+def test_a_folder_is_walked_once_and_what_runs_made_is_left_out(tmp_path, monkeypatch):
+    for name in ("a/1", "b/2", "own/3", "own/.stages/layout.json"):
+        write_bytes(tmp_path / name, b"xyz")
+    write_bytes(Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/caf\xe9")), b"")
+    walked = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: walked.append(path) or scandir(path))
+    hashes = Hashes(tmp_path / ".hashes.json", tmp_path)
+    listings = [hashes.listing(tmp_path) for _ in range(3)]
+    assert listings[0] == [("a/1", 3), ("a/caf\udce9", 0), ("b/2", 3)] == listings[2] and len(walked) == 4
+    assert content_hash(listings[0])
+
+
+def test_a_table_depends_on_the_files_that_it_names_alone(tmp_path):
+    write_bytes(tmp_path / "img" / "a.png", b"12")
+    write_bytes(tmp_path / "img" / "other.png", b"1")
+    (tmp_path / "labels.csv").write_bytes(b"path;label\nimg/a.png;stop\nimg/gone.png;yield\ncaf\xe9.png;stop\n")
+    assert named_files(tmp_path / "labels.csv", tmp_path) == [("img/a.png", 2)]
+
+
+def test_every_file_name_of_a_run_is_spelt_once():
+    found = [thing for thing in vars(artefacts).values() if isinstance(thing, artefacts.Artefact | artefacts.Folder)]
+    places = [(thing.folder, thing.name) for thing in found if thing is not artefacts.SIMULATED_PHOTO_FILES]
+    assert len(places) == len(set(places))
+    names = {thing.name for thing in found if "." in thing.name}
+    spelt = {
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in PACKAGE.rglob("*.py")
+        if path.parent.name != "store" and path not in STILL_TO_MOVE
+        for name in names
+        if f'/ "{name}"' in path.read_text(encoding="utf-8")
+    }
+    assert not spelt

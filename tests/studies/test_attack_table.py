@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.attacks import attack_named, attack_spec
 from pipeline.cli import main
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
@@ -18,12 +19,13 @@ from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Candidate, Selected
 from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
+from pipeline.specs.attack_spec import NONE
 from pipeline.stages.graph import run_stage
 from pipeline.store import Items, Run, read_table
-from pipeline.studies.carlini2017 import command, measuring
-from pipeline.studies.carlini2017.command import TableRequest, attack_table
+from pipeline.studies.carlini2017 import measuring, tables
 from pipeline.studies.carlini2017.measuring import Aim, Range, Shot
 from pipeline.studies.carlini2017.rows import TABLES, table_row, targets_of
+from pipeline.studies.carlini2017.tables import TableRequest, attack_table
 from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
 
 torch.set_num_threads(1)
@@ -176,17 +178,16 @@ def test_targets_are_wrong_classes_and_depend_on_seed_and_image_alone():
 class Untargeted:
     """An attack that leads nowhere in particular: DeepFool's place in the table."""
 
-    name, targeted, accepts_targets = "bim", False, False
+    targeted, identity = False, {}
 
     def perturb(self, classifier, images, labels, epsilons_8bit):
-        from pipeline.attacks import attack_named
-
         return attack_named("bim").perturb(classifier, images, labels, epsilons_8bit)
 
 
 @pytest.mark.parametrize(("table", "column"), [("IV", "best"), ("V", "untargeted")])
 def test_an_attack_without_targets_has_one_column(small_file, tmp_path, monkeypatch, table, column):
     monkeypatch.setattr(measuring, "attack_named", lambda name, options: Untargeted())
+    monkeypatch.setattr(measuring, "attack_spec", lambda name, options: replace(attack_spec(name), targets=NONE))
     request = TableRequest(table, ("bim",), n_images=1, most_8bit=16)
     made = attack_table(load_experiment(small_file), Run(tmp_path, "small"), Context(), request)
     assert [row.case for row in made.rows if row.n_images] == [column]
@@ -228,7 +229,7 @@ def test_the_command_writes_csv_latex_and_text_and_goes_on_where_it_stopped(smal
 
 def test_images_are_the_first_of_selects_order_that_the_model_gets_right(small_file, tmp_path, monkeypatch):
     seen, nothing = [], dict.fromkeys(TABLES["IV"])
-    monkeypatch.setattr(command, "_measured", lambda shooting, key, images, *_: seen.append(images) or nothing)
+    monkeypatch.setattr(tables, "_measured", lambda shooting, key, images, *_: seen.append(images) or nothing)
     badly_fed = ("model.mean=[0.7]", "model.std=[0.3]", 'selection.cases=["average"]', "selection.n_images=24")
     experiment, run = load_experiment(small_file, badly_fed), Run(tmp_path, "small")
     attack_table(experiment, run, Context(), TableRequest("IV", ("fgsm",), n_images=5))

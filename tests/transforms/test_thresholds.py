@@ -11,14 +11,15 @@ import pytest
 from scipy.stats import CensoredData, binom, ecdf
 
 from pipeline.core.errors import BadInput, WrongUse
+from pipeline.document import figures
 from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, SurvivalCurve, ThresholdRow
-from pipeline.report import figures
 from pipeline.report.survival import median_tables, survival_figure, survival_section
 from pipeline.settings import ThresholdSettings
 from pipeline.settings.reading import load_experiment
+from pipeline.specs.transforms import TRANSFORMS
 from pipeline.stages.graph import run_stage, status
 from pipeline.stages.thresholds import survival_curves
 from pipeline.statistics import wilson
@@ -26,7 +27,7 @@ from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, read_table, write_bytes
 from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Subject, directions_of, find_thresholds, transformed
 
-ALL = ("brightness", "contrast", "blur", "noise", "jpeg")
+ALL = tuple(TRANSFORMS.own)
 RESOLUTIONS = {"brightness": 1.0, "contrast": 0.01, "blur": 0.05, "noise": 0.5}
 CONTEXT = Context()
 
@@ -184,7 +185,7 @@ def test_the_median_is_where_no_more_than_half_are_left(values, expected):
     assert (left[0] if left else None) == expected
 
 
-@pytest.mark.parametrize("n", range(1, 60))
+@pytest.mark.parametrize("n", [*range(1, 60), 1500])
 def test_the_medians_interval_has_the_narrowest_ranks_that_cover_95_percent(n):
     low, high = median_threshold(list(range(1, n + 1)))[1:]
     rank = next((r for r in range(n // 2 + 1, 0, -1) if 1 - 2 * binom.cdf(r - 1, n, 0.5) >= 0.95), 0)
@@ -324,17 +325,9 @@ def test_a_whole_run_draws_the_curves_of_each_case_and_epsilon_and_a_run_without
     assert survival_section(SimpleNamespace(survival=survival_curves(ThresholdSettings(), ()))) == ()
 
 
-@pytest.mark.parametrize(
-    ("key", "transform"),
-    [
-        ("brightness_resolution_8bit", "brightness"),
-        ("contrast_resolution", "contrast"),
-        ("blur_resolution_px", "blur"),
-        ("noise_resolution_8bit", "noise"),
-    ],
-)
-def test_each_resolution_is_that_of_its_own_transform(copy, key, transform):
-    run_stage("thresholds", *opened(copy, f"thresholds.{key}=0.25"), CONTEXT)
+@pytest.mark.parametrize("transform", [name for name in ALL if name != "jpeg"])
+def test_each_resolution_is_that_of_its_own_transform(copy, transform):
+    run_stage("thresholds", *opened(copy, f"thresholds.resolutions.{transform}=0.25"), CONTEXT)
     found = {
         (row.transform, abs(round(row.threshold - row.works_at, 6))) for row in rows_of(copy) if row.threshold and row.works_at
     }
@@ -343,13 +336,23 @@ def test_each_resolution_is_that_of_its_own_transform(copy, key, transform):
     assert all(found_widths == {RESOLUTIONS.get(name, 1.0)} for name, found_widths in widths.items() if name != transform)
 
 
-def test_an_unknown_transform_is_refused_with_the_nearest(finished):
-    with pytest.raises(WrongUse, match="blurr"):
-        opened(finished, 'thresholds.transforms=["blurr"]')
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ('thresholds.transforms=["blurr"]', 'thresholds.transforms.*blurr.*Did you mean "blur"'),
+        ("thresholds.resolutions.blurr=1", 'thresholds.resolutions.*Did you mean "blur"'),
+        ("thresholds.resolutions.blur=5", "expected 0.0005 to 4 for blur"),
+        ("thresholds.resolutions.noise=0", "expected 0.005 to 40 for noise"),
+        ("thresholds.resolutions.jpeg=1.5", "expected whole numbers from 1 to 91 for jpeg"),
+    ],
+)
+def test_a_transform_or_step_that_cannot_be_is_refused(finished, override, words):
+    with pytest.raises(WrongUse, match=words):
+        opened(finished, override)
 
 
 def test_a_changed_file_is_refused(copy):
-    experiment, run = opened(copy, "thresholds.blur_resolution_px=0.1")
+    experiment, run = opened(copy, "thresholds.resolutions.blur=0.1")
     pair = next(pair for pair in read_table(run.printouts / "pairs.parquet", Pair) if pair.pair_id == rows_of(copy)[0].pair_id)
     pixels = read_png(run.printouts / pair.adversarial_path)
     write_bytes(run.printouts / pair.adversarial_path, png_bytes(255 - pixels))

@@ -8,33 +8,45 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pipeline.core.errors import WrongUse
-from pipeline.transforms import TRANSFORMS, transform_named
+from pipeline.specs.transforms import TRANSFORMS
 
 RNG = np.random.default_rng(7)
 IMAGE = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
 
 def apply(name, value, image=IMAGE, seed=1):
-    return TRANSFORMS[name].apply(image, value, np.random.default_rng(seed))
+    return TRANSFORMS.find(name).apply(image, value, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", TRANSFORMS.own)
 def test_the_result_is_a_new_8_bit_image_and_the_source_is_untouched(name):
     before = IMAGE.copy()
-    result = apply(name, TRANSFORMS[name].grid[0])
+    result = apply(name, TRANSFORMS.find(name).grid[0])
     assert result.dtype == np.uint8 and result.shape == IMAGE.shape and result is not IMAGE
     assert (before == IMAGE).all()
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", TRANSFORMS.own)
 def test_turning_the_parameter_changes_the_result(name):
-    first, last = TRANSFORMS[name].grid[0], TRANSFORMS[name].grid[-1]
+    first, last = TRANSFORMS.find(name).grid[0], TRANSFORMS.find(name).grid[-1]
     assert (apply(name, first) != apply(name, last)).any()
 
 
 @pytest.mark.parametrize(("name", "neutral"), [("brightness", 0), ("contrast", 1), ("blur", 0), ("noise", 0)])
 def test_the_neutral_value_changes_nothing(name, neutral):
     assert (apply(name, neutral) == IMAGE).all()
+    assert TRANSFORMS.find(name).neutral in (neutral, None)
+    assert all(way.start == neutral for way in TRANSFORMS.find(name).ways)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS.own)
+def test_a_transform_allows_what_it_shows_and_what_it_looks_at(name):
+    spec = TRANSFORMS.find(name)
+    values = [*spec.grid, *(value for way in spec.ways for value in way.looks)]
+    assert all(spec.minimum <= value <= spec.maximum for value in values)
+    for way in spec.ways:
+        outward = [way.start, *way.looks]
+        assert outward == sorted(outward, reverse=way.name == "down") and way.name in ("up", "down")
 
 
 @pytest.mark.parametrize("value", [-30, -7, 12, 30])
@@ -77,7 +89,7 @@ def test_lower_jpeg_quality_is_further_away():
 
 def test_an_unknown_transform_names_the_nearest():
     with pytest.raises(WrongUse, match='Did you mean "blur"'):
-        transform_named("blurr")
+        TRANSFORMS.find("blurr")
 
 
 def test_a_float_image_is_refused():

@@ -6,14 +6,14 @@ off it. Three are ours: `target`, `seed` and `images_at_once`.
 
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib import import_module
 from typing import Any
 
 from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions
 from pipeline.attacks.adapters.contract import Library, parameters_of
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
+from pipeline.core.registry import load
+from pipeline.specs.attacks import LIBRARIES
 
-_CLASSES = {"foolbox": "Foolbox", "torchattacks": "Torchattacks", "art": "Art"}
 _OWN = {item.name: item.default for item in fields(OwnOptions)}
 
 
@@ -67,10 +67,8 @@ def library_and_class(name: str) -> tuple[Library, type]:
         WrongUse: there is no such library, or no such attack in it.
         Unavailable: the library is not installed.
     """
-    prefix, _, word = name.partition(":")
-    if prefix not in _CLASSES:
-        raise WrongUse(f'unknown attack "{name}": there is no library "{prefix}".', near_match(prefix, _CLASSES))
-    library: Library = getattr(import_module(f"{__name__}.{prefix}_library"), _CLASSES[prefix])()
+    scheme, word = LIBRARIES.find_scheme(name)
+    library: Library = load(scheme.target)()
     attacks = library.attacks()
     if word not in attacks:
         raise WrongUse(f'unknown attack "{name}".', near_match(word, attacks))

@@ -2,22 +2,23 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.attacks.adapters.contract import Family, Library, Task
 from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
-from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
-from pipeline.attacks.lattice import SURE, settle
-from pipeline.attacks.network import Network, clean_pixels, margin, saved_images
-from pipeline.attacks.targets import NEXT, check_target, chosen_targets
+from pipeline.attacks.attack import NO_EPSILON
+from pipeline.attacks.frame import FramedAttack
+from pipeline.attacks.lattice import SURE
+from pipeline.attacks.problem import Found, Problem, each
+from pipeline.attacks.targets import NEXT, check_target
 from pipeline.core.errors import InkproofError
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
+from pipeline.specs.attack_spec import ALWAYS, NONE, OPTIONAL, AttackSpec
 
 _log = logging.getLogger(__name__)
 # What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.
@@ -29,7 +30,7 @@ class OwnOptions:
     """What an adapter itself can be told, beside what it passes on.
 
     Attributes:
-        target: see `targets.chosen_targets`.
+        target: see `frame.chosen_targets`.
         seed: of the library's random draws.
         images_at_once: how many the library gets in one call. With more than one it is faster, but what becomes of an image may
             depend on its neighbours, and passes are counted as their mean.
@@ -40,131 +41,102 @@ class OwnOptions:
     images_at_once: int = 1
 
 
-class LibraryAttack:
+class LibraryAttack(FramedAttack):
     """An attack of another library with options for its constructor.
 
     Where the library raises, or returns a blank image or numbers that are not finite, the clean image is kept, as "not-found".
     """
 
+    options_kind = OwnOptions
+
     def __init__(self, name: str, library: Library, kind: type, options: Mapping[str, Any], own: OwnOptions) -> None:
-        self.name, self._library, self._kind, self._options = name, library, kind, dict(options)
+        self.name, self._library, self._kind, self._passed = name, library, kind, dict(options)
         self.family: Family = library.family(kind, options)
         if self.family.has_to_target and not own.target:
             own = replace(own, target=NEXT)
         check_target(own.target, name)
-        self._own = own
-        self.targeted, self.accepts_targets, self.batch_size = own.target != "", self.family.can_target, own.images_at_once
+        super().__init__(own)
+        self.accepts_targets = self.family.can_target
+
+    @property
+    def spec(self) -> AttackSpec:
+        """What kind of attack it is, with these options."""
+        family = self.family
+        targets = NONE if not family.can_target else ALWAYS if family.has_to_target else OPTIONAL
+        return AttackSpec(
+            self.name,
+            title=self.name.replace(":", "-"),
+            summary=f"an attack of {self._library.prefix}",
+            make="",
+            norm=family.norm,
+            takes_epsilon=family.takes_epsilon,
+            targets=targets,
+            batch_size=self._options.images_at_once,
+        )
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on besides image, label, epsilon and network."""
-        own = self._own
-        return {"options": self._options, "target": own.target, "seed": own.seed, "images_at_once": own.images_at_once}
+        return {"options": self._passed} | asdict(self._options)
 
-    def perturb(
-        self,
-        classifier: Differentiable,
-        images: np.ndarray,
-        labels: np.ndarray,
-        epsilons_8bit: Sequence[int],
-        targets: np.ndarray | None = None,
-    ) -> dict[int, Perturbed]:
-        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
-        if targets is not None and not self.accepts_targets:
-            raise ValueError(f"expected no targets: {self.name} accepts none")
-        work = _Work(self, classifier, images, labels, targets)
+    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
         if self.family.takes_epsilon:
-            return {epsilon: work.within(epsilon) for epsilon in epsilons_8bit}
-        return {NO_EPSILON: work.smallest()}
+            return {epsilon: self._within(problem.fork(), epsilon) for epsilon in epsilons_8bit}
+        return {NO_EPSILON: self._smallest(problem)}
 
-
-class _Work:
-    """One call of an attack: the images, what they are led to, and what the library makes of them."""
-
-    def __init__(
-        self,
-        attack: LibraryAttack,
-        classifier: Differentiable,
-        images: np.ndarray,
-        labels: np.ndarray,
-        targets: np.ndarray | None,
-    ) -> None:
-        self._attack, self._images, n = attack, images, len(images)
-        self._network, self._clean = Network(classifier, n), clean_pixels(images, classifier.device)
-        self._labels = torch.as_tensor(labels, dtype=torch.int64, device=classifier.device)
-        if targets is None:
-            self._targets = chosen_targets(attack._own.target, self._network, self._clean, images, labels, attack._own.seed)
-        else:
-            self._targets = torch.as_tensor(targets, dtype=torch.int64, device=classifier.device)
-        make = getattr(classifier, "for_attacks", None)
-        self._logits = make() if make else classifier.logits
-        with torch.no_grad():
-            self._n_classes = getattr(classifier, "n_classes", None) or self._logits(self._clean[:1] / 255).shape[1]
-
-    def within(self, epsilon_8bit: int) -> Perturbed:
+    def _within(self, problem: Problem, epsilon_8bit: int) -> Found:
         """Returns what the library makes of the images within a budget, in whole numbers."""
-        norm = self._attack.family.norm
-        found, is_found, n_forward, n_backward = self._made(radius_of(epsilon_8bit, norm, self._clean[0].numel()))
-        pixels = cut_to_ball(self._clean, found, epsilon_8bit, norm)
+        norm = self.family.norm
+        found, is_found = self._made(problem, radius_of(epsilon_8bit, norm, problem.clean[0].numel()))
         words = () if is_found.all() else tuple(_MADE if seen else "not-found" for seen in is_found.tolist())
-        return self._result(pixels, n_forward + self._network.n_forward, n_backward + self._network.n_backward, words)
+        return Found(cut_to_ball(problem.clean, found, epsilon_8bit, norm), problem.network, words)
 
-    def smallest(self) -> Perturbed:
+    def _smallest(self, problem: Problem) -> Found:
         """Returns the smallest change that the library finds, in whole numbers that fool the network themselves."""
-        found, is_found, n_forward, n_backward = self._made(None)
-        norm = {"l1": "l0"}.get(norm := self._attack.family.norm, norm)
-        fools = self._margins(found if norm else found.round()) > 0
+        found, is_found = self._made(problem, None)
+        norm = {"l1": "l0"}.get(self.family.norm, self.family.norm)
+        every = torch.arange(len(problem), device=found.device)
+        value, largest = problem.margins(found if norm else found.round(), every, problem.rows)
         if norm:
-            settled = settle(
-                self._network, self._clean, found, is_found & fools, self._labels, self._targets, norm, moves_closer=False
-            )
-            pixels, words = settled.pixels, settled.rounding
-        else:  # nothing to move it along: the rounded image is the result, if it fools
-            pixels = torch.where((is_found & fools)[:, None, None, None], found.round(), self._clean)
-            words = tuple("not-found" if not seen else "kept" if fooled else "lost" for seen, fooled in zip(is_found, fools))
-        return self._result(pixels, n_forward + self._network.n_forward, n_backward + self._network.n_backward, words)
+            settled = problem.settle(found, is_found & (value > 0), norm, moves_closer=False)
+            return Found(settled.pixels, problem.network, settled.rounding)
+        # nothing to move it along: the rounded image is the result, if it fools
+        fools = is_found & (value > SURE * largest)
+        words = tuple("not-found" if not seen else "kept" if fooled else "lost" for seen, fooled in zip(is_found, fools))
+        return Found(torch.where(each(fools), found.round(), problem.clean), problem.network, words)
 
-    def _margins(self, pixels: Tensor) -> Tensor:
-        logits = self._network.logits(pixels)
-        value = margin(self._labels, self._targets)(logits, torch.arange(len(logits), device=logits.device))
-        return value - SURE * logits.abs().amax(dim=1) if not self._attack.family.norm else value
-
-    def _result(self, pixels: Tensor, n_forward: np.ndarray, n_backward: np.ndarray, words: tuple[str, ...]) -> Perturbed:
-        targets = None if self._targets is None else self._targets.cpu().numpy()
-        return Perturbed(saved_images(pixels), targets, n_forward, n_backward, words)
-
-    def _made(self, radius: float | None) -> tuple[Tensor, Tensor, np.ndarray, np.ndarray]:
-        """Returns the library's images (n, 3, H, W) in 0 to 255, which of them are any, and the passes that each took."""
-        n, size = len(self._clean), self._attack._own.images_at_once
-        found, is_found = self._clean.clone(), torch.zeros(n, dtype=torch.bool, device=self._clean.device)
-        n_forward, n_backward = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    def _made(self, problem: Problem, radius: float | None) -> tuple[Tensor, Tensor]:
+        """Returns the library's images (n, 3, H, W) in 0 to 255 and which of them are any; counts the passes that each took."""
+        n, size, clean, network = len(problem), self._options.images_at_once, problem.clean, problem.network
+        with torch.no_grad():
+            n_classes = network.ask(clean[:1] / 255).shape[1]
+        found, is_found = clean.clone(), torch.zeros(n, dtype=torch.bool, device=clean.device)
         for start in range(0, n, size):
-            some = slice(start, min(start + size, n))
-            watched = Watched(self._logits, self._clean.device)
-            made = self._attempt(watched, some, radius)
+            some = problem.of(torch.arange(start, min(start + size, n), device=clean.device))
+            watched, rows = Watched(network.ask, clean.device), some.rows
+            made = self._attempt(some, watched, n_classes, radius)
             if made is not None:
-                is_found[some] = _is_image(made, self._clean[some])
-                found[some] = torch.where(is_found[some, None, None, None], made, self._clean[some])
-            n_some = some.stop - some.start
-            n_forward[some], n_backward[some] = -(-watched.n_forward // n_some), -(-watched.n_backward // n_some)
-        return found, is_found, n_forward, n_backward
+                is_found[start : start + size] = is_image = _is_image(made, some.clean)
+                found[start : start + size] = torch.where(each(is_image), made, some.clean)
+            network.n_forward[rows] += -(-watched.n_forward // len(rows))
+            network.n_backward[rows] += -(-watched.n_backward // len(rows))
+        return found, is_found
 
-    def _attempt(self, watched: Watched, some: slice, radius: float | None) -> Tensor | None:
+    def _attempt(self, some: Problem, watched: Watched, n_classes: int, radius: float | None) -> Tensor | None:
         """Returns the library's images in 0 to 255, None where it returns none."""
-        attack, clean = self._attack, self._clean[some]
-        targets = None if self._targets is None else self._targets[some]
-        task = Task(watched, clean / 255, self._labels[some], targets, radius, self._n_classes)
-        names = "".join(pixels_sha256(image) for image in self._images[some])
+        clean = some.clean
+        task = Task(watched, clean / 255, some.labels, some.aims, radius, n_classes)
+        names = "".join(pixels_sha256(image) for image in some.images)
         try:
-            with kept_quiet_and_seeded(seed_for(attack._own.seed, attack.name, names), clean.device), torch.enable_grad():
-                made = attack._library.run(attack._kind, attack._options, task)
+            with kept_quiet_and_seeded(seed_for(self._options.seed, self.name, names), clean.device), torch.enable_grad():
+                made = self._library.run(self._kind, self._passed, task)
         except (InkproofError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # a library may raise anything; the image is then listed as not found
-            _log.warning("%s failed on an image, which is kept clean: %s: %s", attack.name, type(error).__name__, error)
+            _log.warning("%s failed on an image, which is kept clean: %s: %s", self.name, type(error).__name__, error)
             return None
         if not isinstance(made, Tensor) or made.shape != clean.shape:
-            _log.warning("%s returned no image of the size given, which is kept clean", attack.name)
+            _log.warning("%s returned no image of the size given, which is kept clean", self.name)
             return None
         return made.detach().to(clean).mul(255).clamp_(0, 255)
 

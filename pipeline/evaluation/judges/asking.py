@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,11 @@ from pipeline.evaluation.judges.classes import NO_CLASS, check_every_class, clas
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import PHOTO, SOURCE, Judgement, Pair, View
+from pipeline.records import N_LABELS, PHOTO, SOURCE, Judgement, Pair, View
 from pipeline.settings import Experiment
 from pipeline.store import Items, Run, content_hash, json_bytes
 from pipeline.transforms.views import source_files
 
-TOP = 5
 FILES_AT_ONCE = 32
 
 
@@ -46,7 +46,7 @@ class Judge:
 
     def answer(self, probabilities: np.ndarray) -> dict[str, Any]:
         """Returns the fields of a `Judgement` that say what the judge says: five classes, best first; ties to the lower one."""
-        order = np.argsort(-probabilities, kind="stable")[:TOP]
+        order = np.argsort(-probabilities, kind="stable")[:N_LABELS]
         return {
             "labels": tuple(int(self.mapping[index]) for index in order),
             "names": tuple(self.classifier.class_names[index] for index in order),
@@ -56,8 +56,8 @@ class Judge:
 
 def asked_judges(
     experiment: Experiment, run: Run, context: Context, classifier: Classifier, pairs: Sequence[Pair], views: Iterable[View]
-) -> list[Judgement]:
-    """Returns what each judge of the experiment says of every saved file and of every photograph that counts.
+) -> tuple[list[Judgement], tuple[Path, ...]]:
+    """Returns what each judge says of every saved file and of every photograph that counts, and the files of the judges.
 
     Digital transforms are left out: they would multiply the cost, and what they do is known from the attacked model.
 
@@ -70,6 +70,7 @@ def asked_judges(
     paths = {source.subject: run.printouts / source.path for source in source_files(pairs)}
     items = run.items("judge", run.reports)
     found: list[Judgement] = []
+    sources: list[Path] = []
     for number, settings in enumerate(experiment.resolved_judges()):
         who = f'{experiment.where(f"judges.{number}")}: judge "{settings.label}"'
         try:
@@ -78,6 +79,7 @@ def asked_judges(
             if error.message.startswith(who):
                 raise
             raise type(error)(f"{who}: {error.message}", error.hint) from None
+        sources += judge.classifier.sources
         for group in context.progress(groups, len(groups), f"judge {settings.label}"):
             images = [
                 paths[view.view_id.rsplit("/", 1)[0]] if view.transform == SOURCE else run.captures / view.path for view in group
@@ -85,7 +87,7 @@ def asked_judges(
             for view, answer in zip(group, _answers(judge, group, images, items), strict=True):
                 found.append(_judgement(judge.label, view, labels[view.image_id], answer))
     items.prune()
-    return found
+    return found, tuple(sources)
 
 
 def opened_judge(label: str, judge: Classifier, attacked: Classifier, true_labels: Iterable[int], who: str) -> Judge:

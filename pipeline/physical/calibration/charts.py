@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from pipeline.document.figures import WIDTH_IN, styled
+from pipeline.document.theme import ACCENT, INK, QUIET, RIGHT, WRONG
 from pipeline.physical.calibration.edges import FREQUENCIES, half_contrast
 from pipeline.physical.calibration.fit import Calibration
 from pipeline.physical.calibration.measuring import Measured
 from pipeline.physical.calibration.twin import MIN_NOISE_PIXELS, mtf_by_direction
 from pipeline.physical.printing import GREY_STEPS
 from pipeline.physical.simulator.printer import gamut, print_table
-from pipeline.report.figures import WIDTH_IN, styled
-from pipeline.report.theme import ACCENT, INK, QUIET, RIGHT, WRONG
 
 _CHANNELS = (("red", WRONG), ("green", RIGHT), ("blue", ACCENT))
 _PER_ROW = 11

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.physical.calibration.least_squares import minimise
 from pipeline.physical.calibration.measuring import Spot
 from pipeline.physical.printing import GREY_STEPS
 from pipeline.physical.simulator import Profile
@@ -21,7 +22,6 @@ from pipeline.physical.simulator.printer import gamut, print_table
 _N = len(GREY_STEPS)
 _STEP = GREY_STEPS[1]
 _MAX_CLIPPED_RATE = 0.05
-_N_STEPS = 30
 # the eye and the 8-bit file see shares, not differences of light; below this light a difference counts as one of this
 _FLOOR = 0.01
 
@@ -47,7 +47,7 @@ class ColourFit:
 
 
 def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) -> ColourFit:
-    """Returns curves, matrix and balances that explain all patches best, by Gauss and Newton.
+    """Returns curves, matrix and balances that explain all patches best, by least squares.
 
     Args: `photos`, for each the patches that were seen and the light that falls on each.
     """
@@ -55,7 +55,8 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
     spots = [spot for patches in photos for spot, _ in patches]
     seen = np.array([spot.light / light for patches in photos for spot, light in patches])
     steps = np.array([spot.sent for spot in spots]) // _STEP
-    weights = (1 / np.maximum(seen, _FLOOR) ** 0.6) * np.array([[spot.clipped_rate <= _MAX_CLIPPED_RATE] for spot in spots])
+    weights = 1 / np.maximum(seen, _FLOOR) ** 0.6
+    used = np.array([spot.clipped_rate <= _MAX_CLIPPED_RATE for spot in spots])
     mixing = gamut(base).astype(np.float64)
     paper = base.paper_reflectance
     curves = print_table(base)[list(GREY_STEPS)].astype(np.float64)
@@ -94,24 +95,15 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
             slopes[rows, :, at + 6 + 3 * owners + channel] = matrix[:, channel] * inked[:, channel, None]
         return lit @ matrix.T, slopes
 
-    p = pack(curves, matrix, balance)
-    for _ in range(_N_STEPS):
-        light, slopes = light_of(p)
-        residual = (weights * (seen - light)).ravel()
-        jacobian = (weights[..., None] * slopes).reshape(-1, len(p))
-        step = np.linalg.lstsq(jacobian, residual, rcond=1e-10)[0]
-        p = p + step
-        if np.abs(step).max() < 1e-9:
-            break
-    light, slopes = light_of(p)
-    residual = (weights * (seen - light)).ravel()
-    jacobian = (weights[..., None] * slopes).reshape(-1, len(p))
-    n_data = int((weights > 0).sum())
-    variance = residual @ residual / max(1, n_data - len(p))
-    sd = np.sqrt(variance * np.diag(np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)))
+    found = minimise(
+        lambda p: (weights * (light_of(p)[0] - seen))[used].ravel(),
+        pack(curves, matrix, balance),
+        jacobian_of=lambda p: (weights[..., None] * light_of(p)[1])[used].reshape(-1, len(p)),
+    )
+    p, sd = found.parameters, found.sd
     curves, matrix, balance = unpack(p)
     curves_sd = np.vstack([sd[: 3 * (_N - 1)].reshape(_N - 1, 3), np.zeros(3)])
     sides_sd = sd[3 * (_N - 1) : 3 * (_N - 1) + 6].reshape(3, 2)
     matrix_sd = np.column_stack([sides_sd[:, 0], np.hypot(*sides_sd.T), sides_sd[:, 1]])
     balance_sd = sd[3 * (_N - 1) + 6 :].reshape(-1, 3)
-    return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light)
+    return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light_of(p)[0])

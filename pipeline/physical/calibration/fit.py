@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipeline.physical.calibration.reading import ChartPhoto
 from pipeline.physical.calibration.twin import Looks, Match, Scene, looks_of, matched
 from pipeline.physical.printing import GREY_STEPS
 from pipeline.physical.simulator import Profile
+from pipeline.physical.simulator.profile import limits
 
 _USUAL_FOCAL_35MM_MM = 26.0
 # a place of bare paper this large also counts as a white patch
@@ -129,7 +130,8 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
             continue
         error = looks.log_ratio - match.looks.log_ratio
         step = math.copysign(_DENOISE_STEP, -error)
-        moved = matched(replace(printed, luma_denoise_8bit=base * math.exp(step)), looks, scene, (match.blur_px, match.iso))
+        smoother = replace(printed, luma_denoise_8bit=_possible_denoise(base * math.exp(step)))
+        moved = matched(smoother, looks, scene, (match.blur_px, match.iso))
         if moved.looks.log_ratio is None:
             continue
         slope = min((moved.looks.log_ratio - match.looks.log_ratio) / step, _GENTLEST_DENOISE_SLOPE)
@@ -139,7 +141,7 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
     if len(shifts) == 1:
         return matches, []
     shift = float(np.average(shifts, weights=weights))
-    value = float(f"{base * math.exp(shift):.4g}")
+    value = _possible_denoise(float(f"{base * math.exp(shift):.4g}"))
     printed = replace(printed, luma_denoise_8bit=value)
     matches = [
         matched(printed, looks, scene, (match.blur_px, match.iso))
@@ -150,31 +152,32 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
     return matches, [Parameter("luma_denoise_8bit", value, sd, "8-bit", source, base)]
 
 
+def _possible_denoise(value: float) -> float:
+    low, high = limits("luma_denoise_8bit") or (0, value)
+    return min(max(value, low), high)
+
+
 def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], list[str]]:
     """Returns the parameters cut to what a profile can hold, so that its file can be read again, and a note on each cut one."""
-    limits = {item.name: item.metadata for item in fields(Profile)}
     kept, notes = [], []
     for parameter in parameters:
-        low, high = limits[parameter.key]["low"], limits[parameter.key]["high"]
         value = parameter.value
-        if low is not None:
-            cut = np.clip(value, low, high)
+        if ends := limits(parameter.key):
+            cut = np.clip(value, *ends)
             value = tuple(map(float, cut)) if isinstance(value, tuple) else type(value)(cut)
-        if value != parameter.value:
-            notes.append(f"{parameter.key} came out beyond {low:g} to {high:g}, which no profile holds, and was cut to that")
+        if ends and value != parameter.value:
+            notes.append(
+                f"{parameter.key} came out beyond {ends[0]:g} to {ends[1]:g}, which no profile holds, and was cut to that"
+            )
         kept.append(replace(parameter, value=value))
     return kept, notes
 
 
 def monotone(values: np.ndarray) -> np.ndarray:
     """Returns the nearest values (n,) that never fall, by pooling adjacent violators (Ayer et al. 1955)."""
-    groups: list[tuple[float, int]] = []
-    for value in values:
-        groups.append((float(value), 1))
-        while len(groups) > 1 and groups[-2][0] > groups[-1][0]:
-            (a, n), (b, m) = groups[-2:]
-            groups[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    return np.concatenate([np.full(n, value) for value, n in groups])
+    from scipy.optimize import isotonic_regression
+
+    return isotonic_regression(values).x
 
 
 def _light(photo: ChartPhoto, measured: Measured) -> LightField:
@@ -219,7 +222,8 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
     n_clipped = sum(spot.clipped_rate > 0.05 for spot in colour.spots)
     if n_clipped:
         notes.append(f"{n_clipped} of {len(colour.spots)} patches were clipped in a photo and left out")
-    return replace(base, **{p.key: p.value for p in parameters}), parameters, notes
+    parameters, cut = within_limits(parameters)
+    return replace(base, **{p.key: p.value for p in parameters}), parameters, [*notes, *cut]
 
 
 def _photographed(

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from pipeline.images.colour import srgb_from_linear, with_s_curve
 from pipeline.physical.calibration.edges import Edge, edges_of
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.printing import Chart
@@ -77,9 +78,8 @@ def measure(photo: np.ndarray, page_map: PageMap, chart: Chart, tone_contrast_ra
 def light_table(tone_contrast_rate: float) -> np.ndarray:
     """Returns the linear light, float32 (256,), that a camera with this S-curve on sRGB's shows as each 8-bit value."""
     light = np.linspace(0, 1, 65536)
-    v = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    v += tone_contrast_rate * (v * v * (3 - 2 * v) - v)
-    return np.interp(np.arange(256) / 255, v, light).astype(np.float32)
+    shown = with_s_curve(srgb_from_linear(light), tone_contrast_rate)
+    return np.interp(np.arange(256) / 255, shown, light).astype(np.float32)
 
 
 def _spots(

@@ -7,11 +7,12 @@ from xml.sax.saxutils import escape
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable
 
+from pipeline.document import theme
+from pipeline.document.blocks import Head
+from pipeline.document.flowables import Gap, figure_block, prose, text_table
+from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND, Heading, PaperDocument
 from pipeline.physical.calibration import charts
 from pipeline.physical.calibration.fit import Calibration, Parameter
-from pipeline.report import theme
-from pipeline.report.flowables import Gap, figure_block, prose, text_table
-from pipeline.report.pages import MIXED_BAND, SIMULATED_BAND, Heading, ReportDocument
 
 _NUMBERS_SHOWN = 4
 _WIDTHS_MM = (38.0, 42.0, 14.0, 16.0, 26.0, 34.0)
@@ -23,7 +24,7 @@ def build_calibration_report(calibration: Calibration, profile_file: str) -> byt
     buffer = io.BytesIO()
     n_simulated, title = calibration.n_simulated, f"Calibration of {profile_file}"
     words = "" if not n_simulated else SIMULATED_BAND if n_simulated == len(calibration.photos) else MIXED_BAND
-    ReportDocument(buffer, title, profile_file, words).build(_story(calibration, title))
+    PaperDocument(buffer, Head(title, profile_file, words)).build(_story(calibration, title))
     return buffer.getvalue()
 
 

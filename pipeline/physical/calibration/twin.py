@@ -14,6 +14,7 @@ from pipeline.physical.calibration.edges import Edge, mean_mtf50
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
 from pipeline.physical.printing import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout, chart_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, simulate_photo
+from pipeline.physical.simulator.profile import limits
 from pipeline.records import Patch
 
 MIN_NOISE_PIXELS = 300
@@ -102,7 +103,8 @@ class Scene:
 def matched(profile: Profile, wanted: Looks, scene: Scene, start: tuple[float, float] | None = None) -> Match:
     """Returns the blur and ISO at which the profile's twin looks as wanted, by secants in logarithms, both at once.
 
-    The twin is always drawn with the same noise, so that it changes with the parameters alone.
+    The twin is always drawn with the same noise, so that it changes with the parameters alone. No root finder of SciPy's: a look
+    costs a simulated photograph, steps need limits, and the slopes are results.
 
     Args: `start` the blur and ISO to begin with, else the profile's.
     """
@@ -140,6 +142,7 @@ def photographed(profile: Profile, blur_px: float, iso: float, scene: Scene, see
     none = (0.0, 0.0)
     shift = fmean(profile.misregistration_um)
     kelvin = math.sqrt(math.prod(profile.illuminant_k))
+    light = float(np.clip(scene.light, *(limits("exposure") or (0, 1))))
     still = replace(
         profile,
         misregistration_um=(shift, shift),
@@ -166,7 +169,7 @@ def photographed(profile: Profile, blur_px: float, iso: float, scene: Scene, see
         lens_p2=none,
         chromatic_px=none,
         vignette_rate=none,
-        exposure=(scene.light, scene.light),
+        exposure=(light, light),
         iso=(iso, iso),
         read_noise_log_sd=0.0,
         jpeg_quality=(scene.jpeg_quality, scene.jpeg_quality),

@@ -18,8 +18,8 @@ from pipeline.physical.printing.furniture import Box, Furniture, furniture
 from pipeline.physical.printing.instructions import Instructions, draw_instructions, draw_scale_bar
 from pipeline.physical.printing.pen import GREY, INK, POINTS_PER_MM, Pen
 from pipeline.records import Fiducial, Pair, Printout
+from pipeline.store import artefacts
 
-PDF_NAME = "printout.pdf"
 _CAPTION_PT, _SMALLEST_CAPTION_PT = 6.5, 5.0
 
 
@@ -77,12 +77,12 @@ def page_raster(folder: Path, printout: Printout, page: int, dpi: int = 300) -> 
     if printout.medium == SCREEN:
         return read_png(folder / screen_page_name(page))
     dots = [p.width_mm * dpi / MM_PER_INCH / p.width_px for p in printout.placements if p.page == page]
-    return render_page(folder / PDF_NAME, page, dpi, sharp=all(abs(n - round(n)) < 1e-6 for n in dots))
+    return render_page(folder / artefacts.PDF.name, page, dpi, sharp=all(abs(n - round(n)) < 1e-6 for n in dots))
 
 
 def screen_page_name(page: int) -> str:
     """Returns the file of one page for the screen, relative to the printout's folder."""
-    return f"screen/page-{page:03d}.png"
+    return artefacts.SCREEN.file(f"page-{page:03d}.png")
 
 
 def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300, *, sharp: bool = False) -> np.ndarray:

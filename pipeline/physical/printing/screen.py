@@ -61,7 +61,7 @@ _PAGE = """<!doctype html>
 def screen_html(printout: Printout) -> str:
     """Returns the HTML page that shows the pages of a printout for the screen, one at a time; it lies beside their pictures."""
     scale = printout.dpi / 25.4
-    names = [screen_page_name(page).removeprefix("screen/") for page in range(1, printout.n_pages + 1)]
+    names = [screen_page_name(page).rpartition("/")[2] for page in range(1, printout.n_pages + 1)]
     return _PAGE.format(
         run=escape(printout.run),
         code=printout.run_code,

@@ -11,6 +11,7 @@ from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.hidden_codes import code_trouble
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
+from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
@@ -104,7 +105,7 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
         case "foreign-code":
             return "only codes of other makers are in the picture: photograph a page of this printout"
         case "other-run":
-            made_from = "printout.pdf" if printout.medium == "paper" else "its pages"
+            made_from = PDF.name if printout.medium == "paper" else "its pages"
             again = f"print printouts/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
         case "calibration":

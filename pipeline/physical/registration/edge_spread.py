@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.special import ndtr
 
+from pipeline.images.colour import linear_levels
 from pipeline.physical.fiducials import N_CELLS, N_MODULES
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Tag
@@ -19,12 +21,11 @@ GAUSSIAN_MTF50 = 0.18739
 # pixels carry no more, however sharp the edge
 _NYQUIST = 0.5
 _BIN_PX = 0.5
-_FIRST_SIGMA_PX, _SIGMA_RANGE_PX = 1.2, (0.1, 12.0)
-_N_STEPS, _MAX_LOG_STEP, _ENOUGH_GAIN = 15, 0.5, 1e-3
+_FIRST_SIGMA_PX, _LEAST_SIGMA_PX, _MOST_SIGMA_PX = 1.2, 0.1, 12.0
+_N_STEPS, _ENOUGH_GAIN = 30, 1e-4
 # of white light: less contrast and more misfit are something else than a printed edge
 _MIN_CONTRAST, _MAX_MISFIT = 0.02, 0.15
-_LINEAR = np.arange(256) / 255
-_LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4)
+_LIGHT = linear_levels()
 
 # px across the edges, linear light, number of photo pixels (one value a bin each), px per module
 _Strip = tuple[np.ndarray, np.ndarray, np.ndarray, float]
@@ -88,7 +89,7 @@ def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag,
         h = modules_from_photo
         depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
         places = [(h[axis, 0] * x + h[axis, 1] * y + h[axis, 2]) / depth for axis in (0, 1)]
-        light = _LINEAR[photo_grey[top:bottom, left:right]]
+        light = _LIGHT[photo_grey[top:bottom, left:right]]
         # a step along x or y of the photo, in modules, at the square's middle: its norm is modules per px across the edge
         middle = np.linalg.inv(h) @ [(low + high) / 2, (low + high) / 2, 1]
         slopes = (h[:2, :2] - np.outer([(low + high) / 2] * 2, h[2, :2])) / (h[2] @ (middle / middle[2]))
@@ -112,11 +113,13 @@ def _binned(across_px: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> float | None:
-    """Returns the blur that all strips of one direction share, by Levenberg's method.
+    """Returns the blur that all strips of one direction share, by least squares.
 
     Unknown are black, white, log sigma, the growth of dark squares (where there are two kinds of edges to tell it from an
     offset), and each strip's offset from the page map.
     """
+    from scipy.optimize import least_squares
+
     x, light, weight = (np.concatenate([strip[i] for strip in strips]) for i in range(3))
     strip_of = np.repeat(np.arange(len(strips)), [len(strip[0]) for strip in strips])
     scale = np.array([strip[3] for strip in strips])[strip_of]
@@ -125,45 +128,27 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
     weight = np.sqrt(weight)
     one_strip = np.equal.outer(strip_of, np.arange(len(strips)))
 
-    def residual_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sigma = np.exp(p[2])
+    def blurred(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Where each pixel lies from each edge, in sigmas, the share of light that it gets, and sigma."""
+        sigma = max(float(np.exp(p[2])), _LEAST_SIGMA_PX)
         z = (from_edges - p[3] * signs - p[4 + strip_of, None]) / sigma
-        below, bell = _normal(z)
-        share, contrast = 1 + below @ signs, p[1] - p[0]
-        slope = -contrast * (bell @ signs) / sigma
+        return z, 1 + ndtr(z) @ signs, sigma
+
+    def residual_of(p: np.ndarray) -> np.ndarray:
+        return weight * (p[0] + (p[1] - p[0]) * blurred(p)[1] - light)
+
+    def jacobian_of(p: np.ndarray) -> np.ndarray:
+        z, share, sigma = blurred(p)
+        bell, contrast = np.exp(-z * z / 2) / np.sqrt(2 * np.pi), p[1] - p[0]
         growth = -contrast * bell.sum(axis=1) / sigma if len(edges) > 1 else np.zeros_like(x)
         columns = [1 - share, share, -contrast * ((z * bell) @ signs), growth]
-        jacobian = np.column_stack([*columns, one_strip * slope[:, None]])
-        return weight * (light - p[0] - contrast * share), weight[:, None] * jacobian
+        return weight[:, None] * np.column_stack([*columns, one_strip * (-contrast * (bell @ signs) / sigma)[:, None]])
 
-    p = np.zeros(4 + len(strips))
-    p[:3] = light.min(), light.max(), np.log(_FIRST_SIGMA_PX)
-    damping = 1e-3
-    residual, jacobian = residual_of(p)
-    for _ in range(_N_STEPS):
-        normal = jacobian.T @ jacobian
-        ridge = damping * np.diag(normal) + 1e-9 * np.trace(normal)
-        step = np.linalg.solve(normal + np.diag(ridge), jacobian.T @ residual)
-        step[2] = np.clip(step[2], -_MAX_LOG_STEP, _MAX_LOG_STEP)
-        step[2] = max(step[2], np.log(_SIGMA_RANGE_PX[0]) - p[2])
-        trial, trial_jacobian = residual_of(p + step)
-        before, after = residual @ residual, trial @ trial
-        if after >= before:
-            damping *= 10
-            continue
-        p, residual, jacobian, damping = p + step, trial, trial_jacobian, damping / 10
-        if before - after < _ENOUGH_GAIN * before:
-            break
-    contrast, sigma = p[1] - p[0], float(np.exp(p[2]))
-    misfit = np.sqrt(residual @ residual / (weight @ weight))
-    if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or sigma > _SIGMA_RANGE_PX[1]:
+    start = np.zeros(4 + len(strips))
+    start[:3] = light.min(), light.max(), np.log(_FIRST_SIGMA_PX)
+    found = least_squares(residual_of, start, jacobian_of, method="lm", x_scale="jac", ftol=_ENOUGH_GAIN, max_nfev=_N_STEPS)
+    contrast, sigma = found.x[1] - found.x[0], blurred(found.x)[2]
+    misfit = np.sqrt(2 * found.cost / (weight @ weight))
+    if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or sigma > _MOST_SIGMA_PX:
         return None
     return sigma
-
-
-def _normal(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the normal distribution and its density, to 1e-7 (Abramowitz and Stegun 1964, 26.2.17)."""
-    bell = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
-    t = 1 / (1 + 0.2316419 * np.abs(z))
-    poly = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
-    return np.where(z > 0, 1 - bell * poly, bell * poly), bell

@@ -29,6 +29,7 @@ from pipeline.physical.registration import (
 )
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
+from pipeline.store.artefacts import CROPS, OVERLAYS
 
 Truth = tuple[tuple[float, ...], tuple[float, ...]]
 _CAPTURE_ID_CHARS = 12
@@ -107,7 +108,7 @@ def read_pages(
         drafts.append(fresh)
     suffix = picture.frame.replace(" ", "")
     name = "-".join(filter(None, [PurePath(capture.photo).stem[:_NAME_CHARS], suffix, capture.sha256[:6]]))
-    overlay = f"overlays/{name}.jpg"
+    overlay = OVERLAYS.file(name)
     title = " · ".join(filter(None, [capture.photo, picture.frame]))
     drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown), _OVERLAY_QUALITY)
     return [FreshPage(replace(fresh.page, overlay=overlay), fresh.files | {overlay: drawn}) for fresh in drafts]
@@ -204,7 +205,7 @@ def _view(
         pair_id=pair.pair_id,
         transform=PHOTO,
         parameter=None,
-        path=f"views/photo/{capture.capture_id}/{pair.pair_id.replace('/', '-')}-{placement.variant}.png",
+        path=CROPS.file(f"{capture.capture_id}/{pair.pair_id.replace('/', '-')}-{placement.variant}"),
         sha256=pixels_sha256(pixels),
         origin=capture.origin,
         capture_id=capture.capture_id,

@@ -19,9 +19,7 @@ from pipeline.physical.registration.page_reading import (
     signal_kept,
 )
 from pipeline.physical.simulator import is_simulated
-from pipeline.records import Capture
-
-SIMULATED = "simulated"
+from pipeline.records import CAMERA, SIMULATED, Capture
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> C
         sha256=photo.sha256,
         device=tags.device,
         taken_at=tags.taken_at,
-        origin=SIMULATED if is_made_by_simulator else "camera",
+        origin=SIMULATED if is_made_by_simulator else CAMERA,
         width_px=0,
         height_px=0,
         page=None,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from pipeline.images.colour import srgb_from_linear, with_s_curve
 from pipeline.physical.simulator.kernels import airy_sigma_px, disc_kernel, gaussian_kernel, joined, motion_kernel
 from pipeline.physical.simulator.profile import Profile, Shot
 
@@ -163,7 +164,5 @@ def _digital(planes: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _tone_table(contrast_rate: float) -> np.ndarray:
-    x = np.clip((np.arange(65536) - _BLACK) / _WHITE, 0, 1)
-    v = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
-    v += contrast_rate * (v * v * (3 - 2 * v) - v)
-    return np.rint(255 * v).astype(np.uint8)
+    values = srgb_from_linear((np.arange(65536) - _BLACK) / _WHITE)
+    return np.rint(255 * with_s_curve(values, contrast_rate)).astype(np.uint8)

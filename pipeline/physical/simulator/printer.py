@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from pipeline.core.errors import BadInput
+from pipeline.images.colour import linear_levels
 from pipeline.physical.simulator.halftone import halftoned
 from pipeline.physical.simulator.kernels import gaussian_kernel
 from pipeline.physical.simulator.profile import Profile, Shot
@@ -17,11 +18,6 @@ _CUBE = 33
 _ICC_MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
 # what cv2's cubic (a = -0.75) leaves of the variance of white noise, an axis, on average over the places between two samples
 CUBIC_POWER = 6 / 7
-
-
-def linear_from_srgb(v: np.ndarray) -> np.ndarray:
-    """Returns linear light for sRGB values in [0, 1] (IEC 61966-2-1)."""
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
 def printed_reflectance(
@@ -71,10 +67,8 @@ def print_table(profile: Profile) -> np.ndarray:
     monotone cubics (Fritsch and Carlson 1980). With an ICC profile, colours are what it says, on this paper.
     """
     if profile.icc_profile:
-        return np.repeat(profile.paper_reflectance * linear_from_srgb(np.arange(256) / 255)[:, None], 3, axis=1).astype(
-            np.float32
-        )
-    area = 1 - linear_from_srgb(np.arange(256) / 255)
+        return np.repeat(profile.paper_reflectance * linear_levels()[:, None], 3, axis=1).astype(np.float32)
+    area = 1 - linear_levels()
     area = np.clip(area + 4 * profile.dot_gain_rate * area * (1 - area), 0, 1)
     power = 1 / profile.yule_nielsen_n
     mixed = (area * profile.ink_reflectance**power + (1 - area) * profile.paper_reflectance**power) ** profile.yule_nielsen_n

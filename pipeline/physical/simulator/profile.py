@@ -1,23 +1,40 @@
 """A profile says what printer, room and phone are like; a shot is what one photograph happened to draw from it."""
 
-from dataclasses import dataclass, field
-from typing import Any
+import dataclasses
+from functools import cache
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass
 
-HALFTONES = ("none", "am", "error-diffusion")
+from pipeline.settings import TABLE, Ends, described
 
-Range = tuple[float, float]
-Numbers = tuple[float, ...]
+
+def _none_or_several(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if len(numbers) == 1:
+        raise ValueError("expected at least two numbers, or none.")
+    return numbers
+
+
+def _none_or_nine(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if len(numbers) not in (0, 9):
+        raise ValueError("expected nine numbers, or none.")
+    return numbers
+
+
+Range = Ends[float]
+Curve = Annotated[tuple[float, ...], AfterValidator(_none_or_several)]
+Matrix = Annotated[tuple[float, ...], AfterValidator(_none_or_nine)]
 _BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
-def _parameter(unit: str, low: float | None, high: float | None, doc: str, **more: Any) -> Any:
-    """A parameter's unit, the values that it can have and what it means; `length` of a list that may also be empty."""
-    return field(metadata={"unit": unit, "low": low, "high": high, "doc": doc, **more})
+def _parameter(unit: str, low: float | None, high: float | None, doc: str) -> Any:
+    """A parameter's unit, the least and the largest of its numbers, and what it means."""
+    return Field(description=doc, json_schema_extra={"unit": unit, "limits": None if low is None else [low, high]})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=TABLE)
 class Profile:
     """The simulator's settings. A `Range` is (low, high), drawn anew for every photo; all else is the same for every photo.
 
@@ -27,12 +44,8 @@ class Profile:
 
     name: str
     printer_dpi: int = _parameter("dots per inch", 75, 2400, "Dots of the raster that is printed, and of the halftone.")
-    halftone: str = _parameter(
-        "",
-        None,
-        None,
-        "How inks are printed: continuous tone, a clustered-dot screen an ink, or error diffusion.",
-        choices=HALFTONES,
+    halftone: Literal["none", "am", "error-diffusion"] = _parameter(
+        "", None, None, "How inks are printed: continuous tone, a clustered-dot screen an ink, or error diffusion."
     )
     screen_lpi: float = _parameter(
         "lines per inch", 30, 300, "Ruling of the clustered-dot screens (cyan 15, magenta 75, yellow 0, black 45 degrees)."
@@ -42,11 +55,11 @@ class Profile:
     yule_nielsen_n: float = _parameter("", 1, 4, "Light spread in the paper; 1 is Murray-Davies.")
     paper_reflectance: float = _parameter("share", 0.3, 1, "Reflectance of the bare paper.")
     ink_reflectance: float = _parameter("share", 0, 0.3, "Reflectance of solid black.")
-    print_curve_red: Numbers = _parameter(
-        "share", 0, 1, "Measured reflectance at evenly spaced 8-bit values, instead of dot gain and n.", length=None
+    print_curve_red: Curve = _parameter(
+        "share", 0, 1, "Measured reflectance at evenly spaced 8-bit values, instead of dot gain and n."
     )
-    print_curve_green: Numbers = _parameter("share", 0, 1, "The same for green.", length=None)
-    print_curve_blue: Numbers = _parameter("share", 0, 1, "The same for blue.", length=None)
+    print_curve_green: Curve = _parameter("share", 0, 1, "The same for green.")
+    print_curve_blue: Curve = _parameter("share", 0, 1, "The same for blue.")
     print_saturation_rate: float = _parameter("share", 0, 1, "Saturation that the inks keep, about the luminance.")
     ink_spread_um: float = _parameter("um", 0, 200, "Gaussian spread of ink and of light in the paper, standard deviation.")
     misregistration_um: Range = _parameter("um", 0, 300, "Distance of the cyan and of the yellow separation from magenta's.")
@@ -102,7 +115,7 @@ class Profile:
     full_well_e: float = _parameter("electrons", 100, 1e6, "Electrons that fill a photosite at ISO 100: shot noise.")
     read_noise_log_sd: float = _parameter("", 0, 2, "Spread of ln(read noise) between sensors.")
     saturation: float = _parameter("share", 0, 3, "Saturation of the camera's colours, about the luminance.")
-    colour_matrix: Numbers = _parameter("", -4, 4, "Camera colours from light, row by row, instead of `saturation`.", length=9)
+    colour_matrix: Matrix = _parameter("", -4, 4, "Camera colours from light, row by row, instead of `saturation`.")
     tone_contrast_rate: float = _parameter("share", -1, 1, "Strength of an S-curve on top of sRGB's.")
     chroma_denoise_px: float = _parameter("px", 0, 20, "Gaussian smoothing of the colour differences.")
     luma_denoise_8bit: float = _parameter("8-bit", 0, 50, "Detail of this size loses half its contrast, smaller detail more.")
@@ -110,8 +123,26 @@ class Profile:
     sharpen_px: float = _parameter("px", 0.3, 10, "Its Gaussian's standard deviation, and that of the denoiser.")
     jpeg_quality: Range = _parameter("libjpeg quality", 1, 100, "Quality of the file, 4:2:0.")
 
+    @field_validator("*")
+    @classmethod
+    def _is_possible(cls, value: Any, info: ValidationInfo) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if (ends := limits(info.field_name or "")) and not all(ends[0] <= number <= ends[1] for number in numbers):
+            raise ValueError(f"expected {ends[0]:g} to {ends[1]:g}.")
+        return value
 
-@dataclass(frozen=True, slots=True)
+
+def limits(parameter: str) -> tuple[float, float] | None:
+    """Returns the least and the largest value that a parameter's numbers can have, None of a parameter without numbers."""
+    return _limits()[parameter]
+
+
+@cache
+def _limits() -> dict[str, tuple[float, float] | None]:
+    return {item.name: item.limits for item in described(Profile)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Shot:
     """What one photograph drew from its profile; angles as in the profile, directions clockwise from the page's right.
 
@@ -206,7 +237,7 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     shot_noise = iso / 100 / profile.full_well_e
     read_spread = float(rng.normal())
     read_noise = float(np.exp(2.18 * np.log(shot_noise) + 1.20 + profile.read_noise_log_sd * read_spread)) if shot_noise else 0.0
-    drawn = {
+    drawn: dict[str, Any] = {
         "tilt_deg": tilt,
         "tilt_direction_deg": tilt_direction,
         "roll_deg": roll + 90 * quarter * turned,

@@ -1,16 +1,16 @@
 """Profiles as TOML files: the built-in ones, a person's own, and what they inherit from one another."""
 
-import difflib
-import json
 import textwrap
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pipeline.core.errors import BadInput, WrongUse
-from pipeline.physical.simulator.profile import Numbers, Profile, Range
+from pipeline.core.errors import BadInput, WrongUse, near_match
+from pipeline.physical.simulator.profile import Profile
+from pipeline.settings import Refused, checked, described
+from pipeline.settings.writing import toml_value
 from pipeline.store import file_hash
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -26,13 +26,12 @@ def load_profile(name: str | Path) -> Profile:
     """
     path = _profile_path(name)
     values = _values(path, ())
-    wanted = {f.name: f for f in fields(Profile) if f.name != "name"}
-    odd = sorted(values.keys() ^ wanted.keys())
-    if odd:
-        raise BadInput(
-            f'Profile "{path.stem}" has missing or unknown keys: {", ".join(odd)}.', "Compare it with office-phone.toml."
-        )
-    return Profile(name=path.stem, **{key: _checked(path.stem, key, values[key], item) for key, item in wanted.items()})
+    if "name" in values:
+        raise BadInput(f'Profile "{path.stem}": unknown key "name": a profile is called as its file is.')
+    try:
+        return checked(Profile, values | {"name": path.stem})
+    except Refused as error:
+        raise BadInput(f'Profile "{path.stem}": {error.sentence}', error.hint or "Compare it with office-phone.toml.") from None
 
 
 def profile_content(profile: Profile) -> dict[str, Any]:
@@ -63,12 +62,12 @@ def profile_text(opening: str, base: str, values: Mapping[str, Any], remarks: Ma
     odd = sorted(values.keys() - {f.name for f in fields(Profile)} | values.keys() & {"name"})
     if odd:
         raise ValueError(f"expected parameters of a profile, got {', '.join(odd)}")
-    lines = [*textwrap.wrap(opening, _WIDTH, initial_indent="# ", subsequent_indent="# "), f"base = {_toml(base)}"]
+    lines = [*textwrap.wrap(opening, _WIDTH, initial_indent="# ", subsequent_indent="# "), f"base = {toml_value(base)}"]
     for table, keys in _tables().items():
         shown = [key for key in keys if key in values]
         lines += ["", f"[{table}]"] if shown else []
         for key in shown:
-            text = f"{key} = {_toml(values[key])}"
+            text = f"{key} = {toml_value(_rounded(values[key]))}"
             remark = f"# {remarks[key]}" if remarks.get(key) else ""
             fits = len(text) + 2 + len(remark) <= _WIDTH
             lines += [f"{text}  {remark}".rstrip()] if fits else [*([remark] if remark else []), text]
@@ -79,16 +78,13 @@ def parameters_table() -> str:
     """Returns a Markdown table of every parameter: unit, the values that it can have, the default profile's, what it means."""
     default = load_profile("office-phone")
     rows = ["| parameter | unit | range | office-phone | meaning |", "|---|---|---|---|---|"]
-    for item in fields(Profile):
+    for item in described(Profile):
         if item.name == "name":
             continue
-        limits, value = item.metadata, getattr(default, item.name)
-        allowed = (
-            f"{limits['low']:g} to {limits['high']:g}" if limits["low"] is not None else ", ".join(limits.get("choices", ()))
-        )
-        each = " per photo" if item.type == Range else ""
-        shown = " to ".join(f"{v:g}" for v in value) if item.type == Range else _shown(value)
-        rows.append(f"| `{item.name}` | {limits['unit'] or '–'} | {allowed or '–'} | {shown}{each} | {limits['doc']} |")
+        value = getattr(default, item.name)
+        allowed = f"{item.limits[0]:g} to {item.limits[1]:g}" if item.limits else ", ".join(get_args(item.kind))
+        shown = f"{value[0]:g} to {value[1]:g} per photo" if item.kind == tuple[float, float] else _shown(value)
+        rows.append(f"| `{item.name}` | {item.unit or '–'} | {allowed or '–'} | {shown} | {item.doc} |")
     return "\n".join(rows)
 
 
@@ -98,17 +94,10 @@ def _tables() -> dict[str, list[str]]:
     return {name: list(table) for name, table in tree.items() if isinstance(table, dict)}
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        text = f"{value:.6g}"
-        return text if any(mark in text for mark in ".en") else f"{text}.0"
-    return "[" + ", ".join(_toml(float(item)) for item in value) + "]"
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _profile_path(name: str | Path) -> Path:
@@ -117,11 +106,8 @@ def _profile_path(name: str | Path) -> Path:
         if not path.is_file():
             raise WrongUse(f"{path}: no such profile file.", f"Choose one of: {', '.join(profile_names())}.")
         return path
-    names = profile_names()
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Choose one of: {', '.join(names)}, or a .toml file."
-        raise WrongUse(f'There is no simulator profile "{name}".', hint)
+    if name not in profile_names():
+        raise WrongUse(f'There is no simulator profile "{name}".', near_match(str(name), profile_names()))
     return _FOLDER / f"{name}.toml"
 
 
@@ -144,36 +130,6 @@ def _values(path: Path, above: tuple[Path, ...]) -> dict[str, object]:
         raise BadInput(f"{path}: its base leads back to itself.")
     below = _profile_path(path.parent / base if base.endswith(".toml") else base)
     return _values(below, (*above, path)) | values
-
-
-def _checked(name: str, key: str, value: object, item: Any) -> object:
-    found, limits = _typed(name, key, value, item.type, item.metadata), item.metadata
-    if "choices" in limits and found not in limits["choices"]:
-        raise BadInput(f'Profile "{name}": {key} = {value!r} is not one of: {", ".join(limits["choices"])}.')
-    if limits["low"] is not None:
-        numbers = found if isinstance(found, tuple) else (found,)
-        if not all(limits["low"] <= number <= limits["high"] for number in numbers):
-            unit = f" {limits['unit']}" if limits["unit"] else ""
-            raise BadInput(f'Profile "{name}": {key} = {value!r} is out of range: {limits["low"]} to {limits["high"]}{unit}.')
-    if item.type == Range and found[0] > found[1]:
-        raise BadInput(f'Profile "{name}": {key} = {value!r}: the lower end comes first.')
-    return found
-
-
-def _typed(name: str, key: str, value: object, kind: object, limits: Any) -> object:
-    if (
-        (kind is bool and isinstance(value, bool))
-        or (kind is int and type(value) is int)
-        or (kind is str and isinstance(value, str))
-    ):
-        return value
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if isinstance(value, list) and all(type(v) in (int, float) for v in value):
-        free = kind == Numbers and (not value or len(value) == limits["length"] or (limits["length"] is None and len(value) > 1))
-        if free or (kind != Numbers and len(value) == len(getattr(kind, "__args__", ()))):
-            return tuple(float(v) for v in value)
-    raise BadInput(f'Profile "{name}": {key} = {value!r} has the wrong type.', "Compare it with office-phone.toml.")
 
 
 def _shown(value: object) -> str:

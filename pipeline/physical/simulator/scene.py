@@ -5,8 +5,8 @@ import math
 import cv2
 import numpy as np
 
+from pipeline.images.colour import linear_levels
 from pipeline.physical.geometry import apply_homography, image_corners, scale_at
-from pipeline.physical.simulator.printer import linear_from_srgb
 from pipeline.physical.simulator.profile import Profile, Shot
 from pipeline.physical.simulator.sheet import Sheet
 
@@ -165,7 +165,7 @@ def _covering(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     )
     left, top = (picture.shape[1] - side_x) // 2, (picture.shape[0] - side_y) // 2
     part = picture[top : top + side_y, left : left + side_x]
-    linear = cv2.LUT(np.ascontiguousarray(part), linear_from_srgb(np.arange(256) / 255).astype(np.float32))
+    linear = cv2.LUT(np.ascontiguousarray(part), linear_levels().astype(np.float32))
     return cv2.resize(linear, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from pipeline.images.colour import STRAIGHT_LIGHT, write_srgb
+
 # numbers that stay in a processor's cache while several steps are done with them
 _CACHED = 1 << 16
-# the straight part of the sRGB curve
-_STRAIGHT_BELOW = 0.0031308
 
 
 def eight_bit(values: Tensor, rounded: bool = True) -> Tensor:
@@ -117,16 +117,10 @@ class _Toned(torch.autograd.Function):
 
 def _tone(light: Tensor, value: Tensor, slope: Tensor, contrast_rate: float, rounded: bool) -> None:
     """Writes the tone curve's value and slope, 0 .. 255, for linear light."""
-    kept, curved = _kept(light, 0, 1), _kept(light, _STRAIGHT_BELOW, math.inf)
+    kept, curved = _kept(light, 0, 1), _kept(light, STRAIGHT_LIGHT, math.inf)
     if kept is not None:
         light = light.clamp(0, 1)
-    torch.pow(light, 1 / 2.4, out=value)
-    torch.div(value, light.clamp(min=_STRAIGHT_BELOW), out=slope).mul_(255 * 1.055 / 2.4)
-    value.mul_(1.055).sub_(0.055)
-    if curved is not None:
-        straight = (~curved).to(light.dtype)
-        value += straight * (12.92 * light - value)
-        slope += straight * (255 * 12.92 - slope)
+    write_srgb(light, None if curved is None else (~curved).to(light.dtype), value, slope)
     if contrast_rate:
         # v + c v (1 - v) (2 v - 1) has the slope 1 - c + 6 c v (1 - v)
         bend = torch.addcmul(value, value, value, value=-1)

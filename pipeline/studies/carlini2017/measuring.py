@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.attacks import attack_named, takes_epsilons
+from pipeline.attacks import attack_named, attack_spec
 from pipeline.engine import Context
 from pipeline.models.classifier import Classifier
 from pipeline.settings import NO_EPSILON
@@ -58,13 +58,12 @@ class Range:
 
     def __init__(self, name: str, options: Mapping[str, Any], classifier: Classifier, items: Items, most_8bit: int) -> None:
         """Args: options: those of the attack, without a target."""
-        self.attack = attack_named(name, options=options)
+        self.spec, self.attack = attack_spec(name, options=options), attack_named(name, options=options)
         self._classifier, self._items = classifier, items
-        has_epsilon = takes_epsilons(name, options)
+        has_epsilon = self.spec.takes_epsilon
         self._blocks = _blocks(most_8bit) if has_epsilon else [[NO_EPSILON]]
-        self._size = getattr(self.attack, "batch_size", BATCH_SIZE)
-        identity = getattr(self.attack, "identity", None)
-        self._identity = [_FORM, name, identity, classifier.fingerprint, most_8bit if has_epsilon else NO_EPSILON]
+        self._size = self.spec.batch_size or BATCH_SIZE
+        self._identity = [_FORM, name, self.attack.identity, classifier.fingerprint, most_8bit if has_epsilon else NO_EPSILON]
 
     def shots(self, aims: Sequence[Aim], context: Context, label: str) -> dict[tuple[str, int | None], Shot]:
         """Returns the shots by image id and target; what was measured before is not measured again.

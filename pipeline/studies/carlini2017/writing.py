@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
-from pipeline.report.tables import Cell, Column, Table, as_text
-from pipeline.report.words import NO_ROW, attack_title
+from pipeline.document.formats import DASH
+from pipeline.document.tables import Cell, Column, Table, as_text
+from pipeline.report.words import attack_title
 from pipeline.studies.carlini2017.rows import NORMS, TABLES, TableRow
 
 _CASES = {
@@ -71,18 +72,18 @@ def as_latex(rows: Sequence[TableRow], title: str, note: str) -> str:
 def mean(row: TableRow) -> str:
     """Returns the mean distance in the paper's units, a dash without a success."""
     if row.mean_distance is None:
-        return NO_ROW
+        return DASH
     return f"{row.mean_distance:.1f}" if row.norm == "l0" else f"{row.mean_distance:.3g}"
 
 
 def mean_8bit(row: TableRow) -> str:
     """Returns the mean distance in 8-bit units, a dash without a success and for L0, which counts pixels."""
-    return NO_ROW if row.mean_distance_8bit is None else f"{row.mean_distance_8bit:.1f}"
+    return DASH if row.mean_distance_8bit is None else f"{row.mean_distance_8bit:.1f}"
 
 
 def success(row: TableRow) -> str:
     """Returns successes of images; a dash where the attack cannot be asked for the case."""
-    return f"{row.n_success}/{row.n_images}" if row.n_images else NO_ROW
+    return f"{row.n_success}/{row.n_images}" if row.n_images else DASH
 
 
 def _by_attack(rows: Sequence[TableRow]) -> list[list[TableRow]]:

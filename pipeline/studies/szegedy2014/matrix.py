@@ -16,7 +16,8 @@ from pipeline.models import load_classifier
 from pipeline.records import CASES, MatrixCell, Pair
 from pipeline.settings import Experiment
 from pipeline.statistics import l2_8bit, wilson
-from pipeline.store import Run, read_table
+from pipeline.store import Run
+from pipeline.store.artefacts import PAIRS
 
 KINDS = ("adversarial", "noise")
 PAIRS_AT_ONCE = 48
@@ -38,7 +39,7 @@ def transfer_matrix(opened: Sequence[tuple[Experiment, Run]], context: Context) 
     classifiers = [load_classifier(experiment.resolved_model(), context.device) for experiment, _ in opened]
     cells: list[MatrixCell] = []
     for place, (experiment, run) in enumerate(opened):
-        pairs = read_table(run.printouts / "pairs.parquet", Pair)
+        pairs = PAIRS.read(run)
         labels = {pair.true_label for pair in pairs}
         judges = [
             Judge(name, classifier, np.arange(classifier.n_classes))

@@ -1,0 +1,199 @@
+"""Carlini and Wagner's L2 attack (2017, Sec. V-B): the smallest squared distance that still leads the network astray."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.attacks.cw import Variables
+from pipeline.attacks.deepfool import walked
+from pipeline.attacks.frame import MinimumNormAttack
+from pipeline.attacks.lattice import SURE, Settled
+from pipeline.attacks.options import CarliniL2Options, DeepFoolOptions
+from pipeline.attacks.problem import Problem, each, sums
+from pipeline.core.seeds import generator_for
+from pipeline.images import pixels_sha256
+
+# Of a descent that ends on whole numbers, the share that still sees real ones.
+_REAL_SHARE = 0.25
+# The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c.
+# How far DeepFool walks to the boundary that the first descent starts from, and to which classes.
+_N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
+_C_PACE, _C_GROWTH = 1.15, 10.0
+# and with larger steps: where the boundary is far, small ones that shrink never get there.
+_RATE_GROWTH = 2.0
+_LARGEST_C = 1e10
+# A search ends for an image whose bounds of c are this close: c then changes the distance by less than rounding does.
+_CLOSE_BOUNDS = 1.01
+# An image leaves a descent whose objective has not fallen to this part of what it was a tenth of the steps ago (reference code).
+_PROGRESS = 0.9999
+
+
+class SmallestDistance(MinimumNormAttack):
+    """Minimises |x - x0|^2 + c f6(x) over w by Adam, distances on [0, 1], with c searched for each image by itself.
+
+    The paper's search bisects c over whole descents. The running search gets there in one: c grows at a step that does not fool
+    and shrinks at one that does, so that the image stays at the boundary while the rate of Adam falls to zero. Where
+    `whole_numbers` is set, the network sees rounded pixels in the later part of a descent and its gradient is passed on as if it
+    had not: what is found is then what can be saved.
+    """
+
+    name = "cw-l2"
+    options_kind = CarliniL2Options
+
+    def smallest(self, problem: Problem) -> Settled:
+        """Returns what to save: the closest image of all searches and starts, on the lattice."""
+        return self.closest(problem).settled()
+
+    def closest(self, problem: Problem) -> "_Best":
+        """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
+        options, best = self._options, _Best(problem, self._options.kappa)
+        first_c, places = self._first_c(problem, best), None
+        is_open = ~best.is_found()
+        if options.start == "boundary" and options.search == "running":
+            first_c, places = self._at_boundary(problem, best, first_c)
+        self._search_c(problem, best, first_c, is_open, places)
+        for start in range(1, options.n_starts):
+            active = best.is_found() & (best.distance > 0)
+            places = self._random_places(problem, best, start)
+            self._search_c(problem, best, best.c.where(active, first_c), active, places)
+        return best
+
+    def _first_c(self, problem: Problem, best: "_Best") -> Tensor:
+        """Returns c for the first search. For a linear network 2 |margin| / |gradient|^2 leads exactly to the boundary."""
+        every = torch.arange(len(problem), device=problem.clean.device)
+        value, gradient, largest = problem.look(problem.clean, every, np.arange(len(problem)))
+        best.put(problem.clean, value, largest, torch.zeros_like(value), every, torch.zeros_like(value), is_whole=True)
+        if self._options.initial_c:
+            return torch.full_like(value, self._options.initial_c)
+        missing = (self._options.kappa - value).clamp_(min=1e-3)
+        return 2 * missing / sums(gradient.square_()).clamp_(min=1e-12)
+
+    def _at_boundary(self, problem: Problem, best: "_Best", c: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns c and where DeepFool's walk first fools; c is that whose minimum is there: 2 |x - x0| / |gradient|.
+
+        What the walk has not fooled keeps its c and starts at the clean image.
+        """
+        pixels, fools = walked(problem, DeepFoolOptions(n_steps=_N_WALKED, n_candidates=_N_CANDIDATES, overshoot=_OVERSHOOT))
+        places = (fools & ~best.is_found()).nonzero()[:, 0]
+        if len(places):
+            value, gradient, largest = problem.look(pixels[places], places, places.cpu().numpy())
+            distance = sums((pixels[places] - problem.clean[places]).div_(255).square_())
+            balanced = 2 * distance.sqrt() / sums(gradient.square_()).sqrt_().clamp_(min=1e-12)
+            if not self._options.initial_c:
+                c = c.index_put((places,), balanced)
+            best.put(pixels[places], value, largest, distance, places, balanced, is_whole=False)
+        return c, torch.where(each(fools), pixels, problem.clean)
+
+    def _search_c(self, problem: Problem, best: "_Best", c: Tensor, is_active: Tensor, places: Tensor | None) -> None:
+        options = self._options
+        low, high = torch.zeros_like(c), torch.full_like(c, _LARGEST_C)
+        at, rate = problem.clean if places is None else places, options.learning_rate
+        for _ in range(options.n_searches):
+            active = is_active.nonzero()[:, 0]
+            if not len(active):
+                return
+            if options.warm_start and options.search == "bisection":
+                at = torch.where(each(best.distance.isfinite() & is_active), best.closest(), at)
+            fooled = torch.zeros_like(is_active)
+            fooled[active] = self._descend(problem, best, active, c[active], at[active], rate)
+            if options.search == "running":
+                c, rate = c * _C_GROWTH, rate * _RATE_GROWTH
+                is_active = is_active & ~fooled & (c <= _LARGEST_C)
+                continue
+            high, low = torch.where(fooled, high.minimum(c), high), torch.where(fooled, low, low.maximum(c))
+            c = torch.where(high < _LARGEST_C, (low + high) / 2, (low * _C_GROWTH).clamp(max=_LARGEST_C))
+            is_active = is_active & (high > low * _CLOSE_BOUNDS)
+
+    def _descend(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor, start: Tensor, rate: float) -> Tensor:
+        """Returns which of the active images (m,) one descent from `start` fooled; c is a number for each of them."""
+        options, is_running = self._options, self._options.search == "running"
+        n_real = round(_REAL_SHARE * options.n_steps) if options.whole_numbers else options.n_steps
+        every_n = max(options.n_steps // 10, 1)
+        variables, clean = Variables(start), problem.clean[active]
+        fooled = torch.zeros(len(active), dtype=torch.bool, device=active.device)
+        here = torch.arange(len(active), device=active.device)
+        rows, before = active.cpu().numpy(), torch.full_like(c, torch.inf)
+        for step in range(options.n_steps):
+            pixels = variables.pixels()
+            is_whole = step >= n_real
+            seen = pixels.round() if is_whole else pixels
+            value, gradient, largest = problem.look(seen, active[here], rows)
+            distance = sums((seen - clean).div_(255).square_())
+            fools = best.put(seen, value, largest, distance, active[here], c, is_whole)
+            fooled[here] |= fools
+            objective = distance + c * (options.kappa - value).clamp_(min=0)
+            pull = (pixels - clean).mul_(2 / 255)
+            now = rate * ((1 - step / options.n_steps) if is_running else 1.0)
+            variables.step(pull.sub_(gradient.mul_(each(torch.where(fools, 0.0, c)))), torch.full_like(c, now))
+            if is_running:
+                c = torch.where(fools, c / _C_PACE, c * _C_PACE)
+            elif options.abort_early and step % every_n == 0:
+                stays = (objective <= before * _PROGRESS).nonzero()[:, 0]
+                if step == n_real:
+                    stays = torch.arange(len(here), device=here.device)
+                here, c, clean, before = here[stays], c[stays], clean[stays], objective[stays]
+                rows = active[here].cpu().numpy()
+                variables.keep(stays)
+                if not len(here):
+                    break
+        return fooled
+
+    def _random_places(self, problem: Problem, best: "_Best", start: int) -> Tensor:
+        """Returns points drawn uniformly from the ball around each clean image that reaches to its closest adversarial image."""
+        shape = tuple(problem.clean.shape[1:])
+        places = problem.clean.clone()
+        for k, radius in enumerate(best.distance.sqrt().tolist()):
+            if np.isfinite(radius):
+                draw = generator_for(self._options.seed, f"cw-l2-{start}", pixels_sha256(problem.images[k]))
+                direction = draw.normal(size=shape)
+                direction *= 255 * radius * draw.uniform() ** (1 / direction.size) / np.linalg.norm(direction)
+                places[k] += torch.from_numpy(direction).to(places)
+        return places.clamp_(0, 255)
+
+
+class _Best:
+    """The closest images so far that fool: among real ones and among whole-numbered ones, squared distances on [0, 1]."""
+
+    def __init__(self, problem: Problem, kappa: float) -> None:
+        self._problem, self._kappa = problem, kappa
+        n = len(problem)
+        self._real, self._whole = problem.clean.clone(), problem.clean.clone()
+        self._real_distance, self._whole_distance = (problem.clean.new_full((n,), torch.inf) for _ in range(2))
+        self.c = problem.clean.new_zeros(n)
+
+    @property
+    def distance(self) -> Tensor:
+        return self._real_distance.minimum(self._whole_distance)
+
+    def is_found(self) -> Tensor:
+        return self.distance.isfinite()
+
+    def closest(self) -> Tensor:
+        return torch.where(each(self._real_distance <= self._whole_distance), self._real, self._whole)
+
+    def put(
+        self, pixels: Tensor, value: Tensor, largest: Tensor, distance: Tensor, places: Tensor, c: Tensor, is_whole: bool
+    ) -> Tensor:
+        """Keeps what fools and is closer than all before; returns which of the images (m,) fool, surely if whole-numbered."""
+        fools = value > self._kappa + (SURE * largest if is_whole else 0.0)
+        images, distances = (self._whole, self._whole_distance) if is_whole else (self._real, self._real_distance)
+        better = fools & (distance < distances[places])
+        images[places] = torch.where(each(better), pixels, images[places])
+        self.c[places] = torch.where(fools & (distance < self.distance[places]), c, self.c[places])
+        distances[places] = torch.where(better, distance, distances[places])
+        return fools
+
+    def settled(self) -> Settled:
+        """Returns what to save. The word says what rounding did to the closest real-numbered image, where there is one."""
+        problem, is_found = self._problem, self.is_found()
+        undone = torch.zeros_like(is_found)
+        both = (self._real_distance.isfinite() & self._whole_distance.isfinite()).nonzero()[:, 0]
+        if len(both):
+            rounded = self._real[both].round()
+            value, largest = problem.margins(rounded, both, both.cpu().numpy())
+            distance = sums((rounded - problem.clean[both]).div_(255).square_())
+            undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
+        start = torch.where(each(self._whole_distance.isfinite()), self._whole, self._real)
+        found = problem.settle(start, is_found, "l2", confidence=self._kappa)
+        words = zip(found.rounding, undone.tolist(), strict=True)
+        return Settled(found.pixels, tuple("repaired" if word == "kept" and mended else word for word, mended in words))

@@ -1,0 +1,105 @@
+"""What attacks do around their search: they take targets or choose them, count passes, and give back what is saved."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
+from pipeline.attacks.lattice import Settled
+from pipeline.attacks.network import saved_images
+from pipeline.attacks.problem import Found, Problem
+from pipeline.attacks.targets import AWAY, LEAST_LIKELY, NEXT, RANDOM, SECOND
+from pipeline.core.errors import WrongUse
+from pipeline.core.seeds import generator_for
+from pipeline.images import pixels_sha256
+
+
+class FramedAttack(ABC):
+    """An attack that says how it searches, and leaves the rest to this frame; a subclass has a name and a kind of options."""
+
+    name: str
+    options_kind: type
+    accepts_targets = True
+
+    def __init__(self, options: Any = None) -> None:
+        self._options = options or self.options_kind()
+        self.targeted = self._options.target != AWAY
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on besides image, label, epsilon and network."""
+        return asdict(self._options)
+
+    def perturb(
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epsilons_8bit: Sequence[int] = (NO_EPSILON,),
+        targets: np.ndarray | None = None,
+    ) -> dict[int, Perturbed]:
+        """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
+        if targets is not None and not self.accepts_targets:
+            raise ValueError(f"expected no targets: {self.name} accepts none")
+        problem = Problem(classifier, images, labels, targets)
+        if targets is None:
+            problem.aims = self.choose(problem)
+        aims = None if problem.aims is None else problem.aims.cpu().numpy()
+        return {
+            epsilon: Perturbed(
+                saved_images(found.pixels), aims, found.network.n_forward.copy(), found.network.n_backward.copy(), found.rounding
+            )
+            for epsilon, found in self.search(problem, epsilons_8bit).items()
+        }
+
+    def choose(self, problem: Problem) -> Tensor | None:
+        """Returns the class that each image is led to, int64 (n,), None for "away": what the option `target` says."""
+        return chosen_targets(self._options.target, problem, self._options.seed)
+
+    @abstractmethod
+    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
+        """Returns what is to be saved for each epsilon, each with a network that counted the passes it would cost alone."""
+
+
+class MinimumNormAttack(FramedAttack):
+    """The frame of an attack without epsilon."""
+
+    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
+        settled = self.smallest(problem)
+        return {NO_EPSILON: Found(settled.pixels, problem.network, settled.rounding)}
+
+    @abstractmethod
+    def smallest(self, problem: Problem) -> Settled:
+        """Returns the smallest change that fools, as it is to be saved."""
+
+
+def chosen_targets(target: str, problem: Problem, seed: int) -> Tensor | None:
+    """Returns the class that each image is led to, int64 (n,), None for "away"; a random one depends on seed and image alone.
+
+    Args:
+        target: a word of `targets`, or a class number. The network is asked once, but for "away".
+
+    Raises:
+        WrongUse: the network has no such class.
+    """
+    if target == AWAY:
+        return None
+    logits, truth = problem.network.logits(problem.clean), problem.labels
+    n_classes = logits.shape[1]
+    if target == LEAST_LIKELY:
+        return logits.argmin(dim=1)
+    if target == SECOND:
+        return logits.scatter(1, truth[:, None], -torch.inf).argmax(dim=1)
+    if target == NEXT:
+        return (truth + 1) % n_classes
+    if target == RANDOM:
+        places = [int(generator_for(seed, "target", pixels_sha256(image)).integers(1, n_classes)) for image in problem.images]
+        return (truth + torch.tensor(places, device=truth.device)) % n_classes
+    if int(target) >= n_classes:
+        raise WrongUse(f"target = {target}: the network has the classes 0 to {n_classes - 1}.")
+    return torch.full_like(truth, int(target))

@@ -1,0 +1,112 @@
+"""The look of the report's figures, and a figure as PNG or SVG: the same bytes for the same content."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
+from weakref import WeakKeyDictionary
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pipeline.document.theme import INK, QUIET, RULE
+
+_P = ParamSpec("_P")
+_DRAWN: WeakKeyDictionary[Figure, dict[bool, bytes]] = WeakKeyDictionary()
+WIDTH_IN = 6.7
+DPI = 200
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e6eaee",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 0,
+    "mathtext.fontset": "dejavusans",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's look on top of matplotlib's own defaults, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Gives a function that draws a figure the look of all of them, whatever the user's matplotlibrc says."""
+
+    @wraps(build)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with style():
+            return _laid_out(build(*args, **kwargs))
+
+    return wrapped
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """Lays a figure out once and for all: the solver moves panels a little each time, in last bits from one run to the next."""
+    if figure.get_layout_engine() is None:
+        return figure
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for panel in figure.axes:
+        panel.set_position([round(float(value), 6) for value in panel.get_position(original=True).bounds])
+    return figure
+
+
+@styled
+def formula(mathtext: str) -> Figure:
+    """Returns a formula, typeset."""
+    figure = Figure(figsize=(4.6, 0.62))
+    figure.text(0.5, 0.5, f"${mathtext}$", ha="center", va="center", fontsize=13)
+    return figure
+
+
+def png(figure: Figure, dpi: int = DPI) -> bytes:
+    """Returns the figure as PNG bytes without any note of the software or the time."""
+    buffer = io.BytesIO()
+    with style():
+        figure.set_dpi(dpi)
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
+    """Returns the figure as SVG with text as text (or as outlines), without a date and with fixed ids.
+
+    A figure that was laid out does not change, and is drawn once for its file and the HTML page.
+    """
+    drawn = _DRAWN.setdefault(figure, {})
+    if text_as_paths not in drawn:
+        buffer = io.BytesIO()
+        with style():
+            matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "path" if text_as_paths else "none"})
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        drawn[text_as_paths] = buffer.getvalue()
+    return drawn[text_as_paths]

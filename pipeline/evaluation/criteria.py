@@ -1,0 +1,27 @@
+"""When an answer is right: all that the rest of the evaluation knows of what an answer looks like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Criterion(Protocol):
+    """A rule by which an answer is right about what was shown; answers are opaque outside it."""
+
+    def holds(self, answer: Any, truth: Any) -> bool:
+        """Whether an answer is right, given what is true of the image (or what an attack aims at)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Right where the true label is among the first k of the labels that are answered, best first."""
+
+    k: int
+
+    def holds(self, answer: Sequence[int], truth: int) -> bool:
+        """Whether the label is among the first k."""
+        return truth in answer[: self.k]
+
+
+TOP_1, TOP_5 = TopK(1), TopK(5)
+CRITERIA = (TOP_1, TOP_5)

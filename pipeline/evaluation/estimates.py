@@ -1,0 +1,92 @@
+"""Rates with their intervals: the one place that makes them, and all accuracies and destruction rates of a run."""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from pipeline.evaluation.criteria import CRITERIA
+from pipeline.evaluation.outcomes import Outcomes, Question, Trial
+from pipeline.records import SOURCE, VARIANTS, Cell, Estimate, Pair, Rate, variant_of
+from pipeline.statistics import effective_number, wilson
+
+Ways = Sequence[Sequence[Hashable]]
+
+
+def estimate(
+    hits: Sequence[bool], ways: Ways = (), n_different: int | None = None, correlated: Sequence[bool] | None = None
+) -> Estimate:
+    """Returns the rate of some outcomes with its 95 % interval.
+
+    Args:
+        hits: whether each one counts.
+        ways: for each way in which outcomes fall together, such as by page, the cluster of each; none of independent ones.
+        n_different: how many different images there are, where one may be there several times.
+        correlated: the outcomes whose correlation within clusters is measured, if not the hits.
+    """
+    n, n_hit = len(hits), sum(hits)
+    number = effective_number(correlated or hits, ways, n_different=n_different) if ways else None
+    ends = wilson(n_hit / n * number.n_effective, number.n_effective) if number else wilson(n_hit, n)
+    low, high = ends or (None, None)
+    return Estimate(
+        n_hit=n_hit,
+        n_eligible=n,
+        rate=n_hit / n if n else None,
+        low=low,
+        high=high,
+        interval="cluster" if number else "wilson",
+        n_clusters=number.n_clusters if number else None,
+        n_effective=number.n_effective if number else None,
+    )
+
+
+def estimate_of(trials: Sequence[Trial]) -> Estimate:
+    """Returns the rate of some trials; those that share a page fall together."""
+    hits, rights = [trial.is_hit for trial in trials], [trial.is_right for trial in trials]
+    return estimate(hits, page_ways(trials), len({trial.pair_id for trial in trials}), rights)
+
+
+def page_ways(*sides: Sequence[Trial]) -> list[list[int | str]]:
+    """Returns the pages of the trials of each side; files have none."""
+    ways = [[trial.page for trial in side] for side in sides]
+    return [way for way in ways if any(way)]
+
+
+def rate_of(question: Question, found: Estimate, n_images: int | None = None, n_discarded: int | None = None) -> Rate:
+    """Returns an estimate with what it is of."""
+    quantity, (case, attack, epsilon), condition, criterion = question
+    return Rate(
+        quantity=quantity,
+        case=case,
+        attack=attack,
+        epsilon_8bit=epsilon,
+        **condition._asdict(),
+        top_k=criterion.k,
+        n_images=n_images,
+        n_discarded=n_discarded,
+        **asdict(found),
+    )
+
+
+def accuracies(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes) -> Iterator[Rate]:
+    """Yields the accuracy of the clean and of the adversarial images of every cell under every condition."""
+    return _rates(cells, outcomes, [f"{variant}_accuracy" for variant in VARIANTS])
+
+
+def destruction_rates(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes) -> Iterator[Rate]:
+    """Yields the adversarial destruction rate (Kurakin et al. 2016, Eq. 1) of every cell under every condition but the file.
+
+    d = sum C(X, y) notC(X_adv, y) C(T(X_adv), y) / sum C(X, y) notC(X_adv, y): of the images whose clean file is classified right
+    and whose adversarial file is classified wrong, the share that is right again after T.
+    """
+    return (rate for rate in _rates(cells, outcomes, ["destruction_rate"]) if rate.transform != SOURCE)
+
+
+def _rates(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, quantities: Iterable[str]) -> Iterator[Rate]:
+    """Every view counts where several photographs of a page do."""
+    for cell, pairs in cells.items():
+        for condition in outcomes.conditions:
+            for criterion in CRITERIA:
+                for quantity in quantities:
+                    question = Question(quantity, cell, condition, criterion)
+                    n_views = [len(outcomes.answers(pair, variant_of(quantity), condition)) for pair in pairs]
+                    found = estimate_of(outcomes.trials(question, pairs))
+                    yield rate_of(question, found, sum(n_views), n_views.count(0))

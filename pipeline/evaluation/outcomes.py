@@ -1,0 +1,172 @@
+"""One judge's answers, and the one place that says who is right, which attacks work, and whose clean file is right."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.evaluation.criteria import Criterion, TopK
+from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
+from pipeline.settings import Experiment
+from pipeline.store import Run
+from pipeline.store.artefacts import CAPTURED
+
+
+class Condition(NamedTuple):
+    """Under which condition an image is looked at: as the saved file, after a digital transform, or in a photograph."""
+
+    transform: str
+    parameter: float | None
+    origin: str
+
+
+class Question(NamedTuple):
+    """What one rate counts: a quantity (a key of QUANTITIES) of one cell under one condition, by one criterion."""
+
+    quantity: str
+    cell: Cell
+    condition: Condition
+    criterion: TopK
+
+
+class Answer(NamedTuple):
+    """What a judge says of one view of an image, the page that it shares with others ("" for a file), and how well it lies."""
+
+    labels: tuple[int, ...]
+    page: int | str
+    error_px: float
+    view_id: str
+
+
+class Trial(NamedTuple):
+    """Whether one view of an image counts for a rate that it is eligible for, and the page that it shares with others.
+
+    It counts where the judge is right, or wrong where the rate is how many are fooled.
+    """
+
+    image_id: str
+    pair_id: str
+    is_hit: bool
+    is_right: bool
+    page: int | str
+
+
+class Outcomes:
+    """The answers of one judge by condition, variant and image; the attacked model is judge zero."""
+
+    def __init__(self, answers: Iterable[tuple[Condition, str, str, Answer]], judge: str = ATTACKED_MODEL) -> None:
+        """`answers` holds each with its condition, its variant and the id of its image or pair (see `_subject`)."""
+        self.judge = judge
+        self.is_imported = False
+        self.n_labels = 10**9
+        self._answers: dict[tuple[Condition, str, str], list[Answer]] = defaultdict(list)
+        for condition, variant, subject, answer in answers:
+            self._answers[condition, variant, subject].append(answer)
+        self.conditions = list(dict.fromkeys(condition for condition, _, _ in self._answers))
+        self.source = next((condition for condition in self.conditions if condition.transform == SOURCE), None)
+        self.photos = [condition for condition in self.conditions if condition.transform == PHOTO]
+        self.knows_clean_files = any(key[:2] == (self.source, "clean") for key in self._answers)
+
+    @classmethod
+    def of_model(
+        cls, views: Iterable[View], predictions: Mapping[str, Prediction], page_of: Mapping[str, int | None] | None = None
+    ) -> "Outcomes":
+        """Returns the attacked model's; a capture of which `page_of` tells no page is a page of its own."""
+        return cls(_of_views(views, predictions, page_of or {}))
+
+    @classmethod
+    def of_judge(cls, judge: str, judgements: Sequence[Judgement], page_of: Mapping[str, int] | None = None) -> "Outcomes":
+        """Returns another judge's; a pair of which `page_of` tells no page is on a page of its own.
+
+        Of answers that were brought in, only as many labels an image are known as the shortest one has (`n_labels`).
+        """
+        outcomes = cls(_of_judgements(judgements, page_of or {}), judge)
+        imported = [len(judgement.labels) for judgement in judgements if judgement.is_imported]
+        outcomes.is_imported, outcomes.n_labels = bool(imported), min(imported, default=outcomes.n_labels)
+        return outcomes
+
+    def answers(self, pair: Pair, variant: str, condition: Condition | None) -> list[Answer]:
+        """Returns the answers on one image, several where every photograph of a page counts, none where it was not asked."""
+        if condition is None:
+            return []
+        return self._answers.get((condition, variant, _subject(variant, condition.transform, pair.image_id, pair.pair_id)), [])
+
+    def is_clean_right(self, pair: Pair, criterion: Criterion, condition: Condition | None = None) -> bool | None:
+        """Whether the judge is right about the clean file, None where it was not asked.
+
+        Of a judge that never saw a clean file, the clean photograph under the same condition is taken.
+        """
+        is_file = self.knows_clean_files or condition is None or condition.transform == SOURCE
+        answers = self.answers(pair, "clean", self.source if is_file else condition)
+        return all(criterion.holds(answer.labels, pair.true_label) for answer in answers) if answers else None
+
+    def works(self, pair: Pair, criterion: Criterion, condition: Condition | None = None) -> bool:
+        """Whether the attack works as a file: the clean one is right (see `is_clean_right`), the adversarial one wrong."""
+        answers = self.answers(pair, "adversarial", self.source)
+        is_fooled = bool(answers) and not any(criterion.holds(answer.labels, pair.true_label) for answer in answers)
+        return is_fooled and self.is_clean_right(pair, criterion, condition) is True
+
+    def trials(self, question: Question, pairs: Iterable[Pair]) -> list[Trial]:
+        """Returns every view under the question's condition of those pairs that are eligible for its quantity."""
+        return [trial for _, trial in self._trials(question, pairs)]
+
+    def trial_of_each(self, question: Question, pairs: Iterable[Pair]) -> dict[str, Trial]:
+        """Returns one trial an image; of several photographs the one with the least predicted registration error counts."""
+        best: dict[str, tuple[tuple[float, str], Trial]] = {}
+        for answer, trial in self._trials(question, pairs):
+            rank = (answer.error_px, answer.view_id)
+            if trial.image_id not in best or rank < best[trial.image_id][0]:
+                best[trial.image_id] = rank, trial
+        return {image_id: trial for image_id, (_, trial) in best.items()}
+
+    def _trials(self, question: Question, pairs: Iterable[Pair]) -> Iterator[tuple[Answer, Trial]]:
+        quantity, _, condition, criterion = question
+        for pair in pairs:
+            if quantity == "destruction_rate" and not self.works(pair, criterion, condition):
+                continue
+            if quantity == "fooled_rate" and not self.is_clean_right(pair, criterion, condition):
+                continue
+            for answer in self.answers(pair, variant_of(quantity), condition):
+                is_right = criterion.holds(answer.labels, pair.true_label)
+                is_hit = is_right != (quantity == "fooled_rate")
+                yield answer, Trial(pair.image_id, pair.pair_id, is_hit, is_right, answer.page)
+
+
+def pages_of(run: Run, views: Iterable[View]) -> dict[str, int | None]:
+    """Returns the page that each capture shows; nothing where nothing was photographed."""
+    if not any(view.transform == PHOTO for view in views):
+        return {}
+    return {capture.capture_id: capture.page for capture in CAPTURED.read(run)}
+
+
+def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:
+    """Returns the pairs of every cell of the experiment, in its order."""
+    cells: dict[Cell, list[Pair]] = {(case, *cell): [] for case in experiment.selection.cases for cell in experiment.cells()}
+    for pair in pairs:
+        for case in pair.cases:
+            if (case, pair.attack, pair.epsilon_8bit) in cells:
+                cells[case, pair.attack, pair.epsilon_8bit].append(pair)
+    return cells
+
+
+def _of_views(
+    views: Iterable[View], predictions: Mapping[str, Prediction], page_of: Mapping[str, int | None]
+) -> Iterator[tuple[Condition, str, str, Answer]]:
+    for view in views:
+        page = page_of.get(view.capture_id)
+        error = float("inf") if view.predicted_error_px is None else view.predicted_error_px
+        answer = Answer(predictions[view.view_id].labels, view.capture_id if page is None else page, error, view.view_id)
+        subject = _subject(view.variant, view.transform, view.image_id, view.pair_id)
+        yield Condition(view.transform, view.parameter, view.origin), view.variant, subject, answer
+
+
+def _of_judgements(judgements: Iterable[Judgement], page_of: Mapping[str, int]) -> Iterator[tuple[Condition, str, str, Answer]]:
+    for said in judgements:
+        page = page_of.get(said.pair_id, said.pair_id) if said.transform == PHOTO else ""
+        subject = _subject(said.variant, said.transform, said.image_id, said.pair_id)
+        answer = Answer(said.labels, page, float("inf"), said.view_id)
+        yield Condition(said.transform, None, said.origin), said.variant, subject, answer
+
+
+def _subject(variant: str, transform: str, image_id: str, pair_id: str) -> str:
+    """Returns what an image is known by: a clean file belongs to all pairs made from it, anything else to one pair."""
+    return image_id if variant == "clean" and transform != PHOTO else pair_id

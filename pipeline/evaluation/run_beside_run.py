@@ -1,0 +1,125 @@
+"""What a report says of another run beside its own: two printers, two phones, two defences, two simulated cameras."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.core.errors import BadInput, WrongUse
+from pipeline.document.formats import count, listed
+from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
+from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
+from pipeline.records import CASES, SIMULATED, SOURCE, Cell
+from pipeline.report.content import AgainstContent
+from pipeline.report.words import cell_title
+from pipeline.settings import Experiment
+from pipeline.settings.writing import experiment_text
+from pipeline.store import Run, file_hash
+from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, PREDICTIONS, SELECTION, VIEWS
+
+# What a run is called and how its report looks makes no difference between two runs.
+_NOT_TOLD = ("name", "base", "report")
+
+
+def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment, other: Run) -> AgainstContent:
+    """Returns what differs between two finished runs, in settings and in every rate that both have."""
+    if run.reports.resolve() == other.reports.resolve():
+        raise WrongUse(f'Run "{run.name}" cannot be compared with itself.', "Name another run after --compare.")
+    selections = [SELECTION.read(one) for one in (run, other)]
+    _check_classes(run, other, *(selection["class_names"] for selection in selections))
+    first, second = _side(experiment, run), _side(other_experiment, other)
+    common = [cell for cell in first.cells if cell in second.cells]
+    if not common:
+        have = [listed(sorted({f"{cell_title(*cell[1:])} ({cell[0]})" for cell in side.cells})) for side in (first, second)]
+        raise BadInput(
+            f'The runs "{run.name}" and "{other.name}" have no cell in common: {have[0]} against {have[1]}.',
+            "A cell is a case and an attack at one epsilon; both runs need one that is the same.",
+        )
+    names = (run.name, other.name) if run.name != other.name else (run.name, f"{other.name} ({other.workspace})")
+    told = [_settings(experiment, run), _settings(other_experiment, other)]
+    facts = [_facts(*one) for one in zip((run, other), (first, second), selections, strict=True)]
+    differences = [
+        (key, *(str(side.get(key, "–")) for side in told))
+        for key in dict.fromkeys((*told[0], *told[1]))
+        if told[0].get(key) != told[1].get(key)
+    ]
+    return AgainstContent(
+        first=names[0],
+        second=names[1],
+        differences=tuple(differences),
+        facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
+        notes=tuple(_notes(names, first, second, common)),
+        rows=tuple(run_comparisons(first, second)),
+    )
+
+
+def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str]) -> None:
+    if names == other_names:
+        return
+    what = f"{len(names)} and {len(other_names)} classes"
+    if len(names) == len(other_names):
+        place = next(place for place, pair in enumerate(zip(names, other_names, strict=True)) if pair[0] != pair[1])
+        what = f'class {place} is "{names[place]}" in the one and "{other_names[place]}" in the other'
+    raise BadInput(
+        f'The runs "{run.name}" and "{other.name}" know other classes: {what}.',
+        "Compare models of the same classes; model.classes names them.",
+    )
+
+
+def _side(experiment: Experiment, run: Run) -> Side:
+    views = [view for view in VIEWS.read(run) if view.counts]
+    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
+    cells = pairs_by_cell(experiment, PAIRS.read(run))
+    files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
+    return Side(cells, Outcomes.of_model(views, predictions, pages_of(run, views)), files)
+
+
+def _settings(experiment: Experiment, run: Run) -> dict[str, Any]:
+    """Every setting in force under its dotted name; an attack's under its name in the run."""
+    told = tomllib.loads(experiment_text(experiment, run.experiment.parent, comments=False))
+    for kind in ("attacks", "judges"):
+        told[kind] = {entry.get("label") or entry["name"]: entry for entry in told.get(kind, ())}
+    return dict(_flat({key: value for key, value in told.items() if key not in _NOT_TOLD}))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _facts(run: Run, side: Side, selection: Mapping[str, Any]) -> dict[str, str]:
+    """What no setting tells: the model that was loaded, and the photographs that were brought."""
+    facts = {"model": f"{selection['model']['name']} ({selection['model']['fingerprint'][:12]})"}
+    if side.photo is None:
+        return facts | {"photographs": "none", "taken with": "–", "printed pages": "–"}
+    captures = [capture for capture in CAPTURED.read(run) if capture.counts and capture.origin == side.photo.origin]
+    kind = "simulated photograph" if side.photo.origin == SIMULATED else "real photograph"
+    devices = sorted({capture.device or "unknown device" for capture in captures})
+    printed = file_hash(PDF.path(run))[:12] if PDF.exists(run) else "on a screen"
+    return facts | {"photographs": count(len(captures), kind), "taken with": listed(devices), "printed pages": printed}
+
+
+def _notes(names: tuple[str, str], first: Side, second: Side, common: list[Cell]) -> Iterator[str]:
+    for case in CASES:
+        cells = [cell for cell in common if cell[0] == case]
+        if cells:
+            n_shared, n_first, n_second = shared_images(first, second, cells)
+            how = (
+                "so each is compared with itself"
+                if is_paired(first, second, cells)
+                else (
+                    "too few to compare images with themselves: the runs are independent samples, compared by Fisher's exact test"
+                )
+            )
+            yield f"{case.capitalize()} case: {n_shared} of {n_first} and {n_second} images are the same, {how}."
+    for name, side, rest in ((names[0], first, second), (names[1], second, first)):
+        alone = sorted({cell_title(*cell[1:]) for cell in side.cells if cell not in rest.cells})
+        if alone:
+            yield f"Only in {name}, and not compared: {listed(alone)}."
+    photos = [side.photo for side in (first, second)]
+    if all(photos) and photos[0].origin != photos[1].origin:
+        yield "The photographs of the one run are real and those of the other simulated."
+    elif not all(photos):
+        yield "Photographs are not compared, for not both runs have any."

@@ -1,5 +1,0 @@
-"""The report as one HTML file that needs nothing else: its script, its style and its pictures are in it."""
-
-from pipeline.report.web.page import build_page
-
-__all__ = ["build_page"]

@@ -1,0 +1,142 @@
+"""An experiment as its file states it, with the places that its relative paths and variables mean."""
+
+import os
+import re
+import shlex
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, SkipValidation
+from pydantic.dataclasses import dataclass
+from pydantic.json_schema import SkipJsonSchema
+
+from pipeline.core.errors import WrongUse
+from pipeline.settings.fields import TABLE
+from pipeline.settings.source import Source
+from pipeline.settings.tables import (
+    IMAGES_OPTION,
+    AttackSettings,
+    CaptureSettings,
+    DatasetSettings,
+    ExplainSettings,
+    JudgeSettings,
+    LayoutSettings,
+    ModelSettings,
+    PhotographSettings,
+    ReportSettings,
+    SelectionSettings,
+    ThresholdSettings,
+    TransformSettings,
+)
+
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Model = TypeVar("Model", bound=ModelSettings)
+
+
+@dataclass(frozen=True, config=TABLE)
+class Experiment:
+    """A whole experiment in its file's order; `base` is the folder that relative paths start from."""
+
+    name: str = Field(pattern=RUN_NAME)
+    seed: int = Field(0, ge=0)
+    dataset: DatasetSettings = Field(default_factory=DatasetSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    selection: SelectionSettings = Field(default_factory=SelectionSettings)
+    judges: tuple[JudgeSettings, ...] = ()
+    attacks: tuple[AttackSettings, ...] = ()
+    layout: LayoutSettings = Field(default_factory=LayoutSettings)
+    photograph: PhotographSettings = Field(default_factory=PhotographSettings)
+    capture: CaptureSettings = Field(default_factory=CaptureSettings)
+    transforms: TransformSettings = Field(default_factory=TransformSettings)
+    thresholds: ThresholdSettings = Field(default_factory=ThresholdSettings)
+    explain: ExplainSettings = Field(default_factory=ExplainSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    base: Path = Path(".")
+    source: SkipJsonSchema[SkipValidation[Source | None]] = field(default=None, compare=False, repr=False)
+
+    def where(self, key: str) -> str:
+        """Returns `file:line` of a dotted key, for messages about it."""
+        return self.source.where(key) if self.source else key
+
+    def path(self, text: str) -> Path:
+        """Returns a path of the file with variables filled in, relative to the experiment file's folder."""
+        return resolve_path(text, self.base)
+
+    def resolved_model(self) -> ModelSettings:
+        """Returns the model's settings with every path filled in."""
+        return self._resolved(self.model)
+
+    def resolved_judges(self) -> tuple[JudgeSettings, ...]:
+        """Returns the judges' settings with every path filled in, and with the labels that they are shown under."""
+        return tuple(replace(self._resolved(judge), label=judge.shown_label) for judge in self.judges)
+
+    def _resolved(self, model: Model) -> Model:
+        arguments = {key: self._filled(value) for key, value in model.arguments.items()}
+        local: dict[str, Any] = {
+            key: str(self.path(value)) if (value := getattr(model, key)) else "" for key in ("classes", "python_path")
+        }
+        weights = model.weights if model.weights in ("DEFAULT", "none") else str(self.path(model.weights))
+        return replace(model, name=self._filled_name(model.name), weights=weights, arguments=arguments, **local)
+
+    def resolved_dataset(self) -> DatasetSettings:
+        """Returns the data set's settings with every path filled in."""
+        root = str(self.path(self.dataset.root)) if self.dataset.root else ""
+        return replace(self.dataset, name=self._filled_name(self.dataset.name), root=root)
+
+    def resolved_attacks(self) -> tuple[AttackSettings, ...]:
+        """Returns the attacks' settings with the paths among their options filled in: a folder of images, and .toml files."""
+        return tuple(
+            replace(attack, options={key: self._option(key, value) for key, value in attack.options.items()})
+            for attack in self.attacks
+        )
+
+    def _option(self, key: str, value: Any) -> Any:
+        is_folder = key == IMAGES_OPTION and isinstance(value, str) and value
+        return str(self.path(value)) if is_folder else self.profile_place(value)
+
+    def profile_place(self, value: Any) -> Any:
+        """Returns the path of a profile that is a .toml file; anything else, such as a built-in profile's name, as it is."""
+        return str(self.path(value)) if isinstance(value, str) and value.endswith(".toml") else value
+
+    def background_place(self) -> Path | None:
+        """Returns the picture or folder of pictures that lies on the simulated table, None for drawn wood."""
+        return self.path(self.photograph.background) if self.photograph.background else None
+
+    def _filled_name(self, name: str) -> str:
+        scheme, _, rest = name.partition(":")
+        return f"{scheme}:{self.path(rest)}" if scheme in ("folder", "csv", "onnx") and rest else name
+
+    def _filled(self, value: Any) -> Any:
+        return str(self.path(value)) if isinstance(value, str) and value.startswith(("./", "../", "$", "~")) else value
+
+    @property
+    def words(self) -> str:
+        """What a person types after a command to mean this experiment, flags included."""
+        if not self.source:
+            return self.name
+        return shlex.join([str(self.source.path), *self.source.flags])
+
+    def cells(self) -> list[tuple[str, int]]:
+        """Returns every (attack, epsilon) in the file's order."""
+        return [(attack.key, epsilon) for attack in self.attacks for epsilon in attack.epsilons]
+
+
+def resolve_path(text: str, base: Path) -> Path:
+    """Returns a path with `~`, `$NAME` and `${NAME:-default}` filled in, relative to `base`.
+
+    Raises:
+        WrongUse: a variable without a default is not set.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        name, default = match["name"] or match["bare"], match["default"]
+        if name in os.environ:
+            return os.path.abspath(os.environ[name])
+        if default is None:
+            raise WrongUse(f"{text}: the environment variable {name} is not set.", f"Set it, for example: export {name}=DIR")
+        return default
+
+    filled = re.sub(r"\$(?:\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}|(?P<bare>\w+))", fill, text)
+    return base / Path(filled).expanduser()

@@ -1,0 +1,1 @@
+"""What attacks and digital transforms say of themselves: the registries that every other room may ask."""

@@ -1,0 +1,137 @@
+"""The attacks by name. A new one is its class in a file of `attacks/`, and its entry here."""
+
+from pipeline.core.registry import Registry, Scheme
+from pipeline.specs.attack_spec import ALWAYS, OWN, AttackSpec
+
+_OWN = (
+    AttackSpec(
+        "fgsm",
+        title="fast",
+        summary="fast gradient sign, one step of size epsilon (the paper's fast)",
+        make="pipeline.attacks.gradient_sign:FastGradientSign",
+        options="pipeline.attacks.options:FastOptions",
+        style=("#0072b2", "o"),
+    ),
+    AttackSpec(
+        "bim",
+        title="basic iterative",
+        summary="basic iterative: many steps of one grey level inside the epsilon ball",
+        make="pipeline.attacks.gradient_sign:BasicIterative",
+        options="pipeline.attacks.options:IterativeOptions",
+        style=("#e69f00", "s"),
+    ),
+    AttackSpec(
+        "illc",
+        title="least-likely class",
+        summary="iterative toward the least likely class of the clean image",
+        make="pipeline.attacks.gradient_sign:LeastLikelyClass",
+        targets=ALWAYS,
+        style=("#009e73", "^"),
+    ),
+    AttackSpec(
+        "mi-fgsm",
+        title="MI-FGSM",
+        summary="iterative with momentum on the gradient",
+        make="pipeline.attacks.gradient_sign:MomentumIterative",
+        options="pipeline.attacks.options:MomentumOptions",
+    ),
+    AttackSpec(
+        "pgd",
+        title="PGD",
+        summary="projected gradient descent from a random start, with restarts, in the L-infinity or L2 ball",
+        make="pipeline.attacks.projected:ProjectedGradient",
+        options="pipeline.attacks.options:ProjectedOptions",
+    ),
+    AttackSpec(
+        "cw-l2",
+        title="CW L2",
+        summary="Carlini and Wagner: the smallest L2 distance that fools",
+        make="pipeline.attacks.cw_l2:SmallestDistance",
+        options="pipeline.attacks.options:CarliniL2Options",
+        norm="l2",
+        takes_epsilon=False,
+    ),
+    AttackSpec(
+        "cw-l0",
+        title="CW L0",
+        summary="Carlini and Wagner: as few changed pixels as fool",
+        make="pipeline.attacks.cw_l0:FewestPixels",
+        options="pipeline.attacks.options:CarliniL0Options",
+        norm="l0",
+        takes_epsilon=False,
+    ),
+    AttackSpec(
+        "cw-linf",
+        title="CW L∞",
+        summary="Carlini and Wagner: the smallest largest change that fools",
+        make="pipeline.attacks.cw_linf:SmallestLargestChange",
+        options="pipeline.attacks.options:CarliniLinfOptions",
+        takes_epsilon=False,
+    ),
+    AttackSpec(
+        "deepfool",
+        title="DeepFool",
+        summary="step by step over the nearest decision boundary",
+        make="pipeline.attacks.deepfool:DeepFool",
+        options="pipeline.attacks.options:DeepFoolOptions",
+        norm="l2",
+        takes_epsilon=False,
+    ),
+    AttackSpec(
+        "jsma",
+        title="JSMA",
+        summary="few values, each changed much, toward a target",
+        make="pipeline.attacks.saliency:Saliency",
+        options="pipeline.attacks.options:SaliencyOptions",
+        norm="l0",
+        takes_epsilon=False,
+        targets=ALWAYS,
+        batch_size=8,  # of 299 x 299 pixels they take 2.8 GiB
+    ),
+    AttackSpec(
+        "lbfgs",
+        title="L-BFGS",
+        summary="box-constrained L-BFGS on distance and loss, toward a target",
+        make="pipeline.attacks.lbfgs:BoxConstrainedLBFGS",
+        options="pipeline.attacks.options:SzegedyOptions",
+        norm="l2",
+        takes_epsilon=False,
+    ),
+    AttackSpec(
+        "eot",
+        title="EOT",
+        summary="iterative through simulated print and camera, or digital transforms, in the mean of many draws",
+        make="pipeline.attacks.expectation:ExpectationOverTransformation",
+        options="pipeline.attacks.options:ExpectationOptions",
+        batch_size=1,  # more would gain nothing: each is kept when it is made
+        check="pipeline.attacks.option_checks:check_expectation",
+    ),
+    AttackSpec(
+        "patch",
+        title="adversarial patch",
+        summary="one printable patch that leads every image it lies in to one class (Brown et al.)",
+        make="pipeline.attacks.patch:AdversarialPatch",
+        options="pipeline.attacks.options:PatchOptions",
+        norm="l0",
+        takes_epsilon=False,
+        targets=OWN,
+        check="pipeline.attacks.option_checks:check_patch",
+    ),
+)
+
+# Nothing that an entry names is imported before it is used.
+ATTACKS = Registry("attack", AttackSpec, {spec.name: spec for spec in _OWN}, "inkproof.attacks")
+
+# Other attack libraries, each an extra of its own name; what is loaded is a `Library` of `adapters.contract`.
+LIBRARIES = Registry(
+    "attack",
+    Scheme,
+    {
+        name: Scheme(f"{name}:NAME", f"any attack of {name}, e.g. {name}:{example} (extra: {name})", target)
+        for name, example, target in (
+            ("foolbox", "LinfPGD", "pipeline.attacks.adapters.foolbox_library:Foolbox"),
+            ("torchattacks", "PGD", "pipeline.attacks.adapters.torchattacks_library:Torchattacks"),
+            ("art", "ProjectedGradientDescent", "pipeline.attacks.adapters.art_library:Art"),
+        )
+    },
+)

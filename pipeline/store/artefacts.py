@@ -1,0 +1,238 @@
+"""Every file of a run, typed and named once: nobody else spells a folder or a file name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pipeline.core.errors import BadInput
+from pipeline.records import (
+    ACCURACY_COLUMNS,
+    COMPARISON_COLUMNS,
+    PREDICTED_COLUMNS,
+    RATE_COLUMNS,
+    TRANSFER_COLUMNS,
+    Candidate,
+    Capture,
+    Columns,
+    Comparison,
+    CropQuality,
+    Discard,
+    Fiducial,
+    FindingRow,
+    FlagRow,
+    Judgement,
+    Mark,
+    MatrixCell,
+    Pair,
+    Patch,
+    Placement,
+    Prediction,
+    Printout,
+    Rate,
+    Selected,
+    Tag,
+    ThresholdRow,
+    Transfer,
+    View,
+)
+from pipeline.store.files import replace_folder
+from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS, Run
+from pipeline.store.tables import csv_bytes, json_bytes, read_json, read_table, table_bytes
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Artefact(Generic[T]):
+    """One file of a run: in which of its folders it lies, and its name there."""
+
+    folder: str
+    name: str
+
+    def path(self, run: Run) -> Path:
+        """Returns where the file lies."""
+        return run.folder(self.folder) / self.name
+
+    def exists(self, run: Run) -> bool:
+        """Returns whether the file is there."""
+        return run.files.exists(self.path(run))
+
+    def remove(self, run: Run) -> None:
+        """Removes the file, where there is one."""
+        run.files.remove(self.path(run))
+
+    def read(self, run: Run) -> T:
+        """Returns what the file holds.
+
+        Raises:
+            BadInput: it is missing or damaged.
+        """
+        raise NotImplementedError
+
+    def write(self, run: Run, value: T) -> None:
+        """Writes the file, complete or not at all."""
+        run.files.write(self.path(run), self.content(value))
+
+    def content(self, value: T) -> bytes:
+        """Returns a value as the file's bytes."""
+        raise NotImplementedError
+
+
+class Blob(Artefact[bytes]):
+    """A file of any kind."""
+
+    def read(self, run: Run) -> bytes:
+        try:
+            return run.files.read(self.path(run))
+        except OSError as error:
+            raise BadInput(f"{self.path(run)}: cannot be read ({error.strerror}).") from None
+
+    def content(self, value: bytes) -> bytes:
+        return value
+
+
+@dataclass(frozen=True)
+class Table(Artefact[list[Row]]):
+    """A Parquet file of records."""
+
+    kind: type[Row]
+
+    def read(self, run: Run) -> list[Row]:
+        return read_table(self.path(run), self.kind)
+
+    def content(self, value: list[Row]) -> bytes:
+        return table_bytes(self.kind, value)
+
+
+@dataclass(frozen=True)
+class Csv(Artefact[Iterable[Row]]):
+    """A CSV file of records, for people and other programs: it is written and never read back."""
+
+    kind: type[Row] | Columns
+
+    def content(self, value: Iterable[Row]) -> bytes:
+        return csv_bytes(self.kind, value)
+
+
+class Json(Artefact[T]):
+    """A JSON file."""
+
+    def read(self, run: Run) -> T:
+        value: T = read_json(self.path(run))
+        return value
+
+    def content(self, value: T) -> bytes:
+        return json_bytes(value)
+
+
+class Layout(Json[Printout]):
+    """The geometry of a run's printout; it goes by the run's name of today, whatever it was called when it was laid out."""
+
+    def read(self, run: Run) -> Printout:
+        tree = read_json(self.path(run))
+        kinds = {"placements": Placement, "fiducials": Fiducial, "tags": Tag, "marks": Mark, "patches": Patch}
+        try:
+            parts = {name: tuple(kind(**row) for row in tree.pop(name)) for name, kind in kinds.items()}
+            return Printout(**(tree | {"run": run.name}), **parts)
+        except (KeyError, TypeError, AttributeError):
+            raise BadInput(
+                f"{self.path(run)}: not a layout of this version.", "Make it again with: inkproof layout EXPERIMENT --force"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of files that come in any number."""
+
+    folder: str
+    name: str
+    suffix: str = ""
+
+    def path(self, run: Run) -> Path:
+        """Returns where the folder lies."""
+        return run.folder(self.folder) / self.name
+
+    def file(self, stem: str) -> str:
+        """Returns the path of a file in the folder, relative to the run's folder, as records and outputs name it."""
+        return f"{self.name}/{stem}{self.suffix}"
+
+    def write(self, run: Run, stem: str, content: bytes) -> str:
+        """Writes a file and returns its path as `file` does."""
+        run.files.write(run.folder(self.folder) / self.file(stem), content)
+        return self.file(stem)
+
+    def stems(self, run: Run) -> list[str]:
+        """Returns the stems of the files in the folder, sorted."""
+        ends = len(self.suffix)
+        names = [path.relative_to(self.path(run)).as_posix() for path in run.files.list(self.path(run))]
+        return [name[: len(name) - ends] for name in names if name.endswith(self.suffix)]
+
+    def keep_only(self, run: Run, names: Iterable[str]) -> None:
+        """Removes every file of the folder but these, which are named as `file` does."""
+        replace_folder(self.path(run), {name.removeprefix(f"{self.name}/") for name in names})
+
+
+EXPERIMENT = Blob(PRINTOUTS, "experiment.toml")
+CANDIDATES = Table(PRINTOUTS, "candidates.parquet", Candidate)
+SELECTED = Table(PRINTOUTS, "selection.parquet", Selected)
+SELECTION: Json[dict[str, Any]] = Json(PRINTOUTS, "selection.json")
+PAIRS = Table(PRINTOUTS, "pairs.parquet", Pair)
+IMAGES = Folder(PRINTOUTS, "images", ".png")
+CLEAN_IMAGES = Folder(PRINTOUTS, "images/clean", ".png")
+PATCHES = Folder(PRINTOUTS, "patches", ".png")
+PDF = Blob(PRINTOUTS, "printout.pdf")
+SCREEN = Folder(PRINTOUTS, "screen")
+LAYOUT = Layout(PRINTOUTS, "layout.json")
+
+PHOTOS = Folder(CAPTURES, "photos")
+SIMULATED_PHOTO_FILES = Folder(CAPTURES, "photos", ".jpg")
+TRUTH = Folder(CAPTURES, "truth", ".json")
+JUDGEMENTS = Folder(CAPTURES, "judgements", ".parquet")
+CAPTURED = Table(CAPTURES, "captures.parquet", Capture)
+CROPPED = Table(CAPTURES, "views.parquet", View)
+QUALITY = Table(CAPTURES, "quality.parquet", CropQuality)
+DISCARDS = Table(CAPTURES, "discards.parquet", Discard)
+CROPS = Folder(CAPTURES, "views/photo", ".png")
+OVERLAYS = Folder(CAPTURES, "overlays", ".jpg")
+CONTACT_SHEETS = Folder(CAPTURES, "contact-sheets", ".jpg")
+TRANSFORMED = Table(CAPTURES, "transforms.parquet", View)
+TRANSFORMED_IMAGES = Folder(CAPTURES, "views/digital", ".png")
+
+VIEWS = Table(REPORTS, "views.parquet", View)
+PREDICTIONS = Table(REPORTS, "predictions.parquet", Prediction)
+JUDGED = Table(REPORTS, "judged.parquet", Judgement)
+RATES: Csv[Rate] = Csv(REPORTS, "rates.csv", RATE_COLUMNS)
+ACCURACIES: Csv[Rate] = Csv(REPORTS, "accuracies.csv", ACCURACY_COLUMNS)
+COMPARISONS: Csv[Comparison] = Csv(REPORTS, "comparisons.csv", COMPARISON_COLUMNS)
+FINDINGS = Csv(REPORTS, "findings.csv", FindingRow)
+PREDICTED: Csv[Comparison] = Csv(REPORTS, "predicted.csv", PREDICTED_COLUMNS)
+TRANSFER: Csv[Transfer] = Csv(REPORTS, "transfer.csv", TRANSFER_COLUMNS)
+FLAGS = Csv(REPORTS, "flags.csv", FlagRow)
+COUNTED: Json[dict[str, Any]] = Json(REPORTS, "rates.json")
+THRESHOLDS = Table(REPORTS, "thresholds.parquet", ThresholdRow)
+THRESHOLDS_CSV = Csv(REPORTS, "thresholds.csv", ThresholdRow)
+EXPLAIN = Folder(REPORTS, "explain")
+EXPLAINED: Json[dict[str, Any]] = Json(REPORTS, "explain/explain.json")
+MAPS = Blob(REPORTS, "explain/maps.npz")
+REPORT_PDF = Blob(REPORTS, "report.pdf")
+REPORT_HTML = Blob(REPORTS, "report.html")
+FIGURES = Folder(REPORTS, "figures")
+TABLES = Folder(REPORTS, "tables")
+
+REPRODUCTION_TEXT = Blob(REPORTS, "reproduction.md")
+REPRODUCTION_CSV = Blob(REPORTS, "reproduction.csv")
+REPRODUCTION: Json[dict[str, Any]] = Json(REPORTS, "reproduction.json")
+TRANSFER_MATRIX_CSV = Csv(REPORTS, "transfer-matrix.csv", MatrixCell)
+TRANSFER_MATRIX: Json[dict[str, Any]] = Json(REPORTS, "transfer-matrix.json")
+
+
+def judgements_of(judge: str) -> Table[Judgement]:
+    """Returns the predictions that were made outside and brought in as one judge's."""
+    return Table(CAPTURES, JUDGEMENTS.file(judge), Judgement)
+
+
+def attack_table_of(kind: str) -> Blob:
+    """Returns the table of attacks of a kind, as CSV; LaTeX lies beside it."""
+    return Blob(REPORTS, f"attack-table-{kind}.csv")

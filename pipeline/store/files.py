@@ -1,0 +1,123 @@
+"""Files that are complete or absent, behind one small interface: an object store is one more class like `Disk`."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+PARTIAL = ".partial"
+# What tells a folder of a run from any other: the records of its stages lie there.
+RECORDS = ".stages"
+
+
+class Files(Protocol):
+    """What a run asks of the place where it lies."""
+
+    def read(self, path: Path) -> bytes:
+        """Returns a file's bytes.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Writes a file so that it is either complete or absent, and durable before its name appears."""
+        ...
+
+    def exists(self, path: Path) -> bool:
+        """Returns whether there is such a file."""
+        ...
+
+    def list(self, folder: Path) -> list[Path]:
+        """Returns every file below a folder, in the order of their paths; none where there is no such folder."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Removes a file; nothing happens where there is none."""
+        ...
+
+    def lock(self, path: Path) -> AbstractContextManager[bool]:
+        """Keeps other processes out while it is held; gives False where another has it already."""
+        ...
+
+
+class Disk:
+    """Files on this machine's disk."""
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+    def exists(self, path: Path) -> bool:
+        return path.is_file()
+
+    def list(self, folder: Path) -> list[Path]:
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, path: Path) -> Iterator[bool]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+
+DISK = Disk()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file on the disk so that it is either complete or absent, and durable before its name appears."""
+    DISK.write(path, content)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what an interrupted write left behind."""
+    for path in folder.rglob(f".inkproof-*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+def replace_folder(folder: Path, wanted: Iterable[str]) -> None:
+    """Removes every file below a folder whose relative path is not wanted, and folders left empty."""
+    keep = set(wanted)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif path.is_file() and path.relative_to(folder).as_posix() not in keep:
+            path.unlink()
+
+
+def is_made_by_a_run(folder: Path) -> bool:
+    """Returns whether a folder is one of a run's: what lies in it is no part of a data set around it."""
+    return (folder / RECORDS).is_dir()
+
+
+def free_space_mb(folder: Path) -> int:
+    """Returns the free space of the disk that a folder is, or will be, on."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free // 2**20

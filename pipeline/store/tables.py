@@ -1,0 +1,139 @@
+"""Records as Parquet, CSV and JSON: the same records are the same bytes."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from operator import attrgetter
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from pipeline.core.errors import BadInput
+from pipeline.records import Columns
+from pipeline.store.files import write_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = TypeVar("Row")
+
+
+def table_bytes(kind: type[Row], rows: Iterable[Row]) -> bytes:
+    """Returns records as a Parquet file with one typed column a field."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = list(rows)
+    schema = _schema(kind)
+    columns = [pa.array([_column_value(getattr(row, item.name)) for row in rows], item.type) for item in schema]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), buffer, compression="zstd", store_schema=False)
+    return buffer.getvalue()
+
+
+def read_table(path: Path, kind: type[Row]) -> list[Row]:
+    """Returns the records of a Parquet file.
+
+    Raises:
+        BadInput: the file is missing, damaged or of another kind.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if pq.read_schema(path).names != _schema(kind).names:
+            raise BadInput(f"{path}: made by another version.", "Make it again: run the stage that wrote it with --force")
+        table = pq.read_table(path, schema=_schema(kind))
+        return [record_from(kind, row) for row in table.to_pylist()]
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
+
+
+def write_table(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
+    """Writes records as a Parquet file."""
+    write_bytes(path, table_bytes(kind, rows))
+
+
+def csv_bytes(kind: type | Columns, rows: Iterable[object]) -> bytes:
+    """Returns records as CSV; what cannot be known is "n/a", a parameter that there is none of empty.
+
+    Args:
+        kind: the records' type, for one column a field, or where the value of each column stands in a record.
+    """
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = kind if isinstance(kind, dict) else {item.name: item.name for item in dataclasses.fields(kind)}
+    cells = [(name, attrgetter(place)) for name, place in columns.items()]
+    writer.writerow(columns)
+    writer.writerows(["n/a" if (cell := of(row)) is None and name != "parameter" else cell for name, of in cells] for row in rows)
+    return buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def json_bytes(value: Any) -> bytes:
+    r"""Returns the one canonical JSON form of a value; records become objects.
+
+    Bytes of a file name that are no text stand as `\udc..` escapes, which come back as they were.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_json(path: Path) -> Any:
+    """Returns the value of a JSON file.
+
+    Raises:
+        BadInput: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}).") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON in one canonical form."""
+    write_bytes(path, json_bytes(value))
+
+
+def record_from(kind: type[Row], row: Mapping[str, Any]) -> Row:
+    """Returns a record from a plain mapping: lists become the tuples that records hold, mappings the records within it."""
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    for key in values.keys() & _records_within(kind).keys():
+        values[key] = record_from(_records_within(kind)[key], values[key])
+    return kind(**values)
+
+
+@lru_cache
+def _records_within(kind: type) -> dict[str, type]:
+    return {name: hint for name, hint in get_type_hints(kind).items() if dataclasses.is_dataclass(hint)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    raise TypeError(f"expected a plain value or a record, got {type(value).__name__}")
+
+
+def _column_value(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@lru_cache
+def _schema(kind: type) -> "pa.Schema":
+    import pyarrow as pa
+
+    hints = get_type_hints(kind)
+    return pa.schema([pa.field(item.name, _arrow_type(hints[item.name])) for item in dataclasses.fields(kind)])
+
+
+def _arrow_type(hint: Any) -> "pa.DataType":
+    import pyarrow as pa
+
+    if isinstance(hint, UnionType):
+        return _arrow_type(next(option for option in get_args(hint) if option is not type(None)))
+    if get_origin(hint) is tuple:
+        return pa.list_(_arrow_type(get_args(hint)[0]))
+    return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[hint]

@@ -1,0 +1,206 @@
+"""Makes a table of attacks for an experiment: draws images that the model gets right, measures every shot, writes the table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.attacks import is_adapted
+from pipeline.attacks.crafting import CandidatePool
+from pipeline.core.errors import BadInput, WrongUse, near_match
+from pipeline.core.seeds import generator_for
+from pipeline.datasets import open_dataset
+from pipeline.engine import Context
+from pipeline.evaluation.criteria import TOP_1
+from pipeline.images import to_model
+from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier
+from pipeline.records import Candidate
+from pipeline.settings import AttackSettings, Experiment
+from pipeline.specs.attacks import ATTACKS
+from pipeline.store import Run, locked, write_bytes
+from pipeline.store.artefacts import attack_table_of
+from pipeline.studies.carlini2017.measuring import BATCH_SIZE, Aim, Range, Shot
+from pipeline.studies.carlini2017.rows import AWAY, BEST, NORMS, TABLES, TableRow, Targets, table_row, targets_of
+from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
+
+# The paper takes all wrong classes of ten, and 100 random ones of ImageNet's thousand.
+MOST_TARGETS = 100
+MOST_EPSILON_8BIT = 64
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What a table is made of.
+
+    `attacks` are names or labels ((): those of the experiment); `n_images` 0 takes the experiment's; `n_targets` is how many
+    wrong classes best and worst choose among (0: all, at most MOST_TARGETS); epsilons are tried up to `most_8bit`.
+    """
+
+    table: str = "IV"
+    attacks: tuple[str, ...] = ()
+    n_images: int = 0
+    n_targets: int = 0
+    most_8bit: int = MOST_EPSILON_8BIT
+
+
+@dataclass(frozen=True)
+class MadeTable:
+    """The rows, by attack and then by case, the table as text, and where CSV and LaTeX are."""
+
+    rows: tuple[TableRow, ...]
+    text: str
+    csv: Path
+    latex: Path
+
+
+def attack_table(
+    experiment: Experiment, run: Run, context: Context, request: TableRequest, output: Path | None = None, force: bool = False
+) -> MadeTable:
+    """Writes `output` (CSV; else `reports/<run>/attack-table-<IV or V>.csv`) and the same as .tex beside it.
+
+    Every shot is kept under `printouts/<run>/.items`, so that an interrupted table goes on where it stopped;
+    `force` measures them all again.
+
+    Raises:
+        WrongUse: an unknown table or attack, numbers out of range, or a model without gradients.
+        BadInput: the model gets no image right.
+    """
+    attacks = chosen_attacks(experiment, request)
+    output = output or attack_table_of(request.table).path(run)
+    if output.suffix != ".csv":
+        raise WrongUse(f"--output {output}: a table's name ends in .csv; LaTeX goes beside it.")
+    classifier = load_classifier(experiment.resolved_model(), context.device)
+    if not classifier.differentiable:
+        raise WrongUse(f"{classifier.name} gives predictions only, and every attack here needs gradients.", "Use a torch model.")
+    with locked(run):
+        items = run.items("attack-table", run.printouts)
+        if force:
+            items.clear()
+        images = _images_right(experiment, run, context, classifier, request.n_images or experiment.selection.n_images)
+        targets = _targets(classifier, images, request, experiment.seed)
+        ranges = [Range(attack.name, _untargeted(attack), classifier, items, request.most_8bit) for attack in attacks]
+        rows: list[TableRow] = []
+        for attack, shooting in zip(attacks, ranges, strict=True):
+            shots = _measured(shooting, attack.key, images, targets, request.table, context)
+            norm = shooting.spec.norm or "linf"
+            rows += [
+                table_row(request.table, attack.key, norm if norm in NORMS else "l2", case, shots[case])
+                for case in TABLES[request.table]
+            ]
+    title = f"Attacks on {classifier.name}, images of {experiment.dataset.name}: mean distance and successes of the saved file"
+    note = _note(request, targets, len(images))
+    latex = output.with_suffix(".tex")
+    write_bytes(output, as_csv(rows).encode())
+    write_bytes(latex, as_latex(rows, title, note).encode())
+    return MadeTable(tuple(rows), as_plain_text(rows, title, note), output, latex)
+
+
+def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[AttackSettings]:
+    """Returns the settings of the attacks that a table is about.
+
+    Raises:
+        WrongUse: an unknown table or attack, or numbers out of range.
+    """
+    if request.table not in TABLES:
+        raise WrongUse(f"--table {request.table}: expected one of {', '.join(TABLES)}.")
+    if request.n_images < 0 or request.n_targets < 0:
+        raise WrongUse("--n-images and --n-targets: expected 1 or more.")
+    if not 1 <= request.most_8bit <= 255:
+        raise WrongUse(f"--max-epsilon {request.most_8bit}: expected 1 to 255.")
+    listed = {attack.key: attack for attack in experiment.resolved_attacks()}
+    for name in request.attacks:
+        if name not in listed and name not in ATTACKS and not is_adapted(name):
+            raise WrongUse(f'--attacks: unknown attack "{name}".', near_match(name, [*listed, *ATTACKS.names()]))
+    return [listed.get(name) or AttackSettings(name=name) for name in dict.fromkeys(request.attacks or listed)]
+
+
+def _untargeted(attack: AttackSettings) -> dict[str, Any]:
+    """Returns the attack's options without a target of its own: the table says where each image is led."""
+    return {key: value for key, value in attack.options.items() if key != "target"}
+
+
+def _images_right(
+    experiment: Experiment, run: Run, context: Context, classifier: Classifier, n_images: int
+) -> list[tuple[Candidate, np.ndarray]]:
+    """Walks the data set in the order of `select` and takes the first images that the model gets right."""
+    dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
+    pool = CandidatePool(dataset, classifier, run.items("select", run.printouts))
+    order = generator_for(experiment.seed, "select", "").permutation(len(pool))
+    found: list[tuple[Candidate, np.ndarray]] = []
+    starts = range(0, len(order), BATCH_SIZE)
+    for start in context.progress(starts, len(starts), "images"):
+        drawn = pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
+        right = [candidate for candidate in drawn if TOP_1.holds(candidate.top_labels, candidate.true_label)]
+        found += [(candidate, pool.pixels(candidate)) for candidate in right[: n_images - len(found)]]
+        if len(found) >= n_images:
+            break
+    if not found:
+        raise BadInput(f"{dataset.name}: {classifier.name} gets no image right, so there is nothing to attack.")
+    return found
+
+
+def _targets(
+    classifier: Classifier, images: Sequence[tuple[Candidate, np.ndarray]], request: TableRequest, seed: int
+) -> list[Targets]:
+    n_targets = request.n_targets or MOST_TARGETS
+    found = []
+    for candidate, pixels in images:
+        with torch.no_grad():
+            logits = classifier.logits(to_model(np.stack([pixels] * BATCH_SIZE), classifier.device))[0].cpu().numpy()
+        found.append(targets_of(candidate.sha256, candidate.true_label, logits, n_targets, seed))
+    return found
+
+
+def _measured(
+    shooting: Range,
+    key: str,
+    images: Sequence[tuple[Candidate, np.ndarray]],
+    targets: Sequence[Targets],
+    table: str,
+    context: Context,
+) -> dict[str, list[Mapping[int | None, Shot]] | None]:
+    """Returns for each case the shots of each image by target, None where the attack cannot be asked for it.
+
+    An attack that takes no target stands in the column of the best case, as DeepFool does in the paper.
+    """
+    takes_targets = shooting.spec.accepts_targets
+    wanted: dict[str, list[tuple[int | None, ...]]] = {}
+    for case in TABLES[table]:
+        if case == AWAY or (case == BEST and not takes_targets):
+            if not shooting.attack.targeted:
+                wanted[case] = [(None,)] * len(images)
+        elif takes_targets:
+            wanted[case] = [found.of(case) for found in targets]
+    aims = {
+        (place, target): Aim(candidate.image_id, candidate.sha256, candidate.true_label, target, pixels)
+        for place, (candidate, pixels) in enumerate(images)
+        for each in wanted.values()
+        for target in each[place]
+    }
+    shots = shooting.shots(list(aims.values()), context, key)
+    return {
+        case: [
+            {target: shots[candidate.image_id, target] for target in wanted[case][place]}
+            for place, (candidate, _) in enumerate(images)
+        ]
+        if case in wanted
+        else None
+        for case in TABLES[table]
+    }
+
+
+def _note(request: TableRequest, targets: Sequence[Targets], n_images: int) -> str:
+    wrong = {
+        "IV": f"Best and worst: the nearest and the farthest of {len(targets[0].choice)} wrong classes; worst counts an image "
+        "only if all of them are reached. An attack that takes no target stands under best.",
+        "V": "Untargeted: any wrong class.",
+    }[request.table]
+    return (
+        f"{n_images} images that the model gets right. {wrong} Average: one random wrong class an image. Means are over "
+        "successes alone: pixels for L0, else pixel values in [0, 1], and beside it in 8-bit units. Attacks with an epsilon: the "
+        f"smallest whole one that succeeds, up to {request.most_8bit}."
+    )
