@@ -98,7 +98,7 @@ def command_parser() -> argparse.ArgumentParser:
         ("clean-accuracy", 0.75, "of random images, those that the model gets right, where that is not known yet"),
         ("fooled-rate", 0.8, "of these, those that an attack fools it on, where that is not known yet"),
         ("rate", 0.5, "destruction rate that the intervals are told for, where none was measured; 0.5 is the worst case"),
-        ("page-correlation", 0.1, "how far two images on a page fall together, 0 to 1"),
+        ("page-correlation", 0.1, "correlation of two images on one page, 0 to 1"),
         ("darkness", 0.5, "of the images, 1 for black, where they are not drawn yet"),
         ("half-width", 0.1, "half the interval that is wished for in every cell"),
     ):

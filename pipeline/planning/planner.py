@@ -248,8 +248,9 @@ def _warnings(experiment: Experiment, cells: Sequence[PlannedCell], n_pages: int
     scarce = [cell for cell in cells if cell.n_eligible and cell.n_pages < min(FEW_PAGES, cell.n_eligible)]
     if scarce:
         found.append(
-            f"{len(scarce)} of {count(len(cells), 'cell')} lie on fewer than {FEW_PAGES} pages, too few to tell how "
-            "far images of a page fall together: intervals then rest on an assumption. Fewer pairs on a page or more images help."
+            f"{len(scarce)} of {count(len(cells), 'cell')} lie on fewer than {FEW_PAGES} pages, too few to "
+            "measure how strongly images on one page are correlated; intervals then rest on an assumption. "
+            "Fewer pairs on a page or more images help."
         )
     if n_pages > MAX_PAGE:
         found.append(f"{n_pages:,} pages are more than the {MAX_PAGE:,} that a run can number; print more pairs on a page.")

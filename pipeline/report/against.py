@@ -10,7 +10,7 @@ from pipeline.report.against_figure import against_figure
 from pipeline.report.cell_tables import estimate_cell
 from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, effective_n, n_sure, table_of
 from pipeline.report.content import AgainstContent, ReportContent
-from pipeline.report.words import CASE_TITLES, axis_of, cell_title
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, axis_of, cell_title
 
 _SHOWN_TOP_K = 1
 _LONGEST_NAME = 22
@@ -181,7 +181,7 @@ def _where(row: Comparison) -> str:
         return "file"
     if transform != PHOTO:
         return axis_of(transform).title + (f" {number(parameter)}" if parameter is not None else "")
-    kinds = [{"camera": "real", SIMULATED: "simulated"}.get(origin, origin) for origin in (row.first.origin, row.second.origin)]
+    kinds = [ORIGIN_TITLES.get(side.origin, side.origin) for side in (row.first, row.second)]
     return f"{' : '.join(dict.fromkeys(kinds))} photo"
 
 

@@ -35,7 +35,7 @@ def cell_table(
 ) -> Table:
     """Returns a table with method and ε in front of each row; the method is named once per run of rows, where a rule opens it.
 
-    `transform` and `top_ks`, which take turns, are those of the rows' keys.
+    `transform` and `top_ks`, which take turns, are those of the rows' keys; there are no keys without a transform.
     """
     rows, rules, previous = [], set(), ("", "", -1)
     for cell, values in zip(cells, body, strict=True):
@@ -47,7 +47,7 @@ def cell_table(
         rows.append((Cell(method), Cell(epsilon), *values))
         previous = cell
     front = (stub("Method"), stub("ε", is_number=True))
-    keys = tuple(RowKey(*cell, transform, top_ks[place % len(top_ks)]) for place, cell in enumerate(cells))
+    keys = tuple(RowKey(*cell, transform, top_ks[place % len(top_ks)]) for place, cell in enumerate(cells) if transform)
     return Table(table_number, title, (*front, *columns), tuple(rows), note, frozenset(rules), keys)
 
 

@@ -8,7 +8,7 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, LEVEL, PHOTO, Comparison
 from pipeline.report.cell_tables import difference_cell, estimate_cell
 from pipeline.report.content import ReportContent
-from pipeline.report.words import CASE_TITLES, attack_title, cell_title
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_title, cell_title
 
 KIND_TITLES = {
     "method": "methods at the same ε",
@@ -148,12 +148,9 @@ def _pair(row: Comparison) -> str:
 
 
 def _where(row: Comparison) -> str:
-    first, second = (_condition(side.transform, side.origin) for side in (row.first, row.second))
-    return first if first == second else f"{first} : {second}"
-
-
-def _condition(transform: str, origin: str) -> str:
-    return {"camera": "real photo", "simulated": "simulated photo"}.get(origin, origin) if transform == PHOTO else "file"
+    sides = (row.first, row.second)
+    where = (f"{ORIGIN_TITLES.get(side.origin, side.origin)} photo" if side.transform == PHOTO else "file" for side in sides)
+    return " : ".join(dict.fromkeys(where))
 
 
 def _told(row: Comparison) -> str:

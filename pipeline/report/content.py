@@ -11,6 +11,7 @@ from pipeline.records import (
     CAMERA,
     PHOTO,
     SIMULATED,
+    SOURCE,
     Capture,
     CellFill,
     Comparison,
@@ -224,6 +225,11 @@ class ReportContent:
     reproduces: str = ""
     study: StudyPart = StudyPart()
     against: AgainstContent | None = None
+
+    @property
+    def digital_rates(self) -> tuple[Rate, ...]:
+        """The destruction rates by digital transforms."""
+        return tuple(row for row in self.rates if row.transform not in (PHOTO, SOURCE))
 
     @property
     def photo_origins(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pipeline.report.cell_tables import estimate_cell
 from pipeline.report.content import ReportContent
 from pipeline.report.panels import case_panels, interval_dot
 from pipeline.report.rate_tables import interval_words
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, cell_title, epsilon_title, subject
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_order, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
 _MARKERS = "osD^vPX*"
@@ -154,7 +154,7 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
             " Clean photo: of these, the clean photographs that it still gets right (top-1); what is missing was lost to print "
             "and camera, not to the attack. Destroyed: n is the files that fool the judge and were photographed."
         )
-    what = {"simulated": "simulated photographs", "camera": "real photographs"}.get(condition[1], "saved files")
+    what = f"{ORIGIN_TITLES[condition[1]]} photographs" if of_photos else "saved files"
     title = f"Who else is fooled by the {what}, {CASE_TITLES.get(case, case)}"
     return Table(number, title, tuple(columns), tuple(body), note, rules)
 

@@ -7,7 +7,7 @@ from pipeline.report import rate_figures
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.report.summary import has_photos, on_predictions
-from pipeline.report.words import subject
+from pipeline.report.words import ORIGIN_TITLES, subject
 
 
 def photo_results(content: ReportContent) -> tuple[Block, ...]:
@@ -18,7 +18,7 @@ def photo_results(content: ReportContent) -> tuple[Block, ...]:
         return Prose(f"No photograph has been judged yet.{files}"), *tables, *_accuracy_figure(content, None)
     blocks: list[Block] = []
     for origin in content.photo_origins:
-        remark = f"{'Simulated' if origin == 'simulated' else 'Real'} photographs."
+        remark = f"{ORIGIN_TITLES[origin].capitalize()} photographs."
         if len(content.photo_origins) > 1:
             blocks.append(Subheading(remark[:-1]))
         blocks += [TableBlock(f"table-{table.number}-{origin}", table, remark) for table in photo_tables(content, origin)]
@@ -73,7 +73,7 @@ def _accuracy_figure(content: ReportContent, origin: str | None) -> list[Block]:
     rows = [row for row in content.accuracies if row.transform in (SOURCE, PHOTO)]
     if not any(row.rate is not None for row in rows):
         return []
-    kind = {"camera": "real ", "simulated": "simulated "}[origin] if origin and len(content.photo_origins) > 1 else ""
+    kind = f"{ORIGIN_TITLES[origin]} " if origin and len(content.photo_origins) > 1 else ""
     after = f", and what becomes of it in the {kind}photograph" if origin else ""
     n = span(row.n_eligible for row in rows if row.top_k == 1 and row.rate is not None)
     caption = (

@@ -82,7 +82,7 @@ def interval_words(rows: Iterable[Estimate | Comparison]) -> str:
 
 def transform_tables(content: ReportContent) -> list[Table]:
     """Returns one table per case and digital transform, in the order in which the run has the transforms."""
-    digital = [row for row in content.rates if row.transform not in (PHOTO, SOURCE)]
+    digital = content.digital_rates
     names = list(dict.fromkeys(row.transform for row in digital))
     tables = [
         transform_table(digital, case, axis_of(name, content.axes), content.fills)

@@ -14,28 +14,22 @@ from pipeline.report.words import CASE_TITLES
 def selection_table(fills: Iterable[CellFill]) -> Table:
     """Returns what was drawn for each cell, and how many candidates were looked at for it."""
     by_cell = {(fill.case, fill.attack, fill.epsilon_8bit): fill for fill in fills}
-    fills = [by_cell[cell] for cell in ordered_cells(by_cell)]
+    cells = ordered_cells(by_cell)
     body = [
         [
             Cell(CASE_TITLES[fill.case]),
-            Cell(str(fill.n_wanted)),
-            Cell(str(fill.n_found)),
-            Cell(str(fill.n_tried)),
+            *(Cell(str(n)) for n in (fill.n_wanted, fill.n_found, fill.n_tried)),
             Cell("yes" if fill.n_found >= fill.n_wanted else f"{fill.n_wanted - fill.n_found} short"),
         ]
-        for fill in fills
+        for fill in map(by_cell.__getitem__, cells)
     ]
-    headers = ("wanted", "found", "looked at", "filled")
-    columns = [stub("Case"), *(Column(header) for header in headers)]
-    return cell_table("S1", "Images drawn per cell", columns, [(f.case, f.attack, f.epsilon_8bit) for f in fills], body, "")
+    columns = [stub("Case"), *map(Column, ("wanted", "found", "looked at", "filled"))]
+    return cell_table("S1", "Images drawn per cell", columns, cells, body, "")
 
 
 def perturbation_table(pairs: Iterable[Pair]) -> Table:
     """Returns how far the saved adversarial files of each attack and ε are from their clean files, and what they cost."""
-    by_cell: dict[tuple[str, str, int], list[Pair]] = {}
-    for pair in pairs:
-        by_cell.setdefault(("", pair.attack, pair.epsilon_8bit), []).append(pair)
-    cells = ordered_cells(by_cell)
+    by_cell = _by_cell(pairs)
     body = [
         [
             Cell(str(len(group))),
@@ -46,41 +40,32 @@ def perturbation_table(pairs: Iterable[Pair]) -> Table:
             Cell(f"{fmean(pair.n_forward for pair in group):.0f}"),
             Cell(f"{fmean(pair.n_backward for pair in group):.0f}"),
         ]
-        for group in (by_cell[cell] for cell in cells)
+        for group in by_cell.values()
     ]
-    columns = [
-        Column("pairs"),
-        Column("L∞", "Largest"),
-        Column("L2", "Mean"),
-        Column("pixels", "Mean"),
-        Column("SSIM", "Mean"),
-        Column("forward", "Passes per image"),
-        Column("backward", "Passes per image"),
-    ]
+    columns = [Column("pairs"), Column("L∞", "Largest")]
+    columns += [Column(header, "Mean") for header in ("L2", "pixels", "SSIM")]
+    columns += [Column(header, "Passes per image") for header in ("forward", "backward")]
     note = (
         "Distances of the saved files in 8-bit units; pixels: how many differ in any channel (L0). SSIM is 1 where two images "
         "are equal (Wang et al. 2004)."
     )
-    return cell_table("S2", "Adversarial files and their distance from the clean ones", columns, cells, body, note)
+    return cell_table("S2", "Adversarial files and their distance from the clean ones", columns, list(by_cell), body, note)
 
 
 def rounding_table(pairs: Iterable[Pair]) -> Table | None:
     """Returns what rounding to 8 bits did to the results of minimum-norm attacks, None where the run has no such attack."""
-    by_cell: dict[tuple[str, str, int], list[str]] = {}
-    for pair in pairs:
-        if pair.rounding:
-            by_cell.setdefault(("", pair.attack, pair.epsilon_8bit), []).append(pair.rounding)
-    cells = ordered_cells(by_cell)
-    if not cells:
+    by_cell = _by_cell(pair for pair in pairs if pair.rounding)
+    if not by_cell:
         return None
-    body = [[Cell(str(len(by_cell[cell]))), *(Cell(str(by_cell[cell].count(word))) for word in ROUNDING)] for cell in cells]
+    words = {cell: [pair.rounding for pair in group] for cell, group in by_cell.items()}
+    body = [[Cell(str(len(said))), *(Cell(str(said.count(word))) for word in ROUNDING)] for said in words.values()]
     columns = [Column("pairs"), *(Column(word.replace("-", " ")) for word in ROUNDING)]
     note = (
         "Attacks that look for the smallest change end just behind the decision boundary, where rounding to whole levels can "
         "undo them. Kept: the rounded image fools. Repaired: rounding undid the attack, and a search over neighbouring 8-bit "
         "values mended it. Lost, not found: the clean image is saved, which never counts as an attack."
     )
-    return cell_table("S3", "Minimum-norm attacks after rounding to 8 bits", columns, cells, body, note)
+    return cell_table("S3", "Minimum-norm attacks after rounding to 8 bits", columns, list(by_cell), body, note)
 
 
 def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
@@ -88,15 +73,8 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
     quality = tuple(quality)
     worst_first = sorted(range(len(quality)), key=lambda place: -(quality[place].reprojection_rms_px or 0.0))
     shown = tuple(quality[place] for place in sorted(worst_first[:n_rows]))
-    columns = (
-        stub("Photo"),
-        Column("page"),
-        Column("codes"),
-        Column("reprojection", "Error, px"),
-        Column("registration", "Error, px"),
-        Column("sharpness"),
-        Column("px per px"),
-    )
+    errors = (Column(header, "Error, px") for header in ("reprojection", "registration"))
+    columns = (stub("Photo"), Column("page"), Column("codes"), *errors, Column("sharpness"), Column("px per px"))
     rows = tuple(
         (
             Cell(middle_cut(photo.photo, 34)),
@@ -117,6 +95,14 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
         note += f" Listed are the {n_rows} of {len(quality)} with the largest reprojection error; captures.parquet has all."
     keys = tuple(RowKey(photo=photo.photo) for photo in shown)
     return Table("Q1", "Photographs and how well they were registered", columns, rows, note, keys=keys)
+
+
+def _by_cell(pairs: Iterable[Pair]) -> dict[tuple[str, str, int], list[Pair]]:
+    """The pairs of each attack and ε, whatever their cases, in the order of tables."""
+    found: dict[tuple[str, str, int], list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(("", pair.attack, pair.epsilon_8bit), []).append(pair)
+    return {cell: found[cell] for cell in ordered_cells(found)}
 
 
 def _decimal(value: float | None, digits: int) -> str:

@@ -31,7 +31,7 @@ def lead(content: ReportContent) -> str:
     attacks = attack_order(_cell_names(content, "attack"))
     epsilons = sorted(_cell_names(content, "epsilon_8bit") - {0})
     cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
-    transforms = list(dict.fromkeys(r.transform for r in content.rates if r.transform not in (PHOTO, SOURCE)))
+    transforms = list(dict.fromkeys(row.transform for row in content.digital_rates))
     kind = "simulated printing and photographing" if _speaks_of_simulated(content) else "printing and photographing"
     by = [kind] if has_photos(content) else []
     by += [count(len(transforms), "digital transform")] if transforms else []
@@ -80,8 +80,8 @@ def tiles(content: ReportContent) -> list[Tile]:
             Tile(f"{_short(clean)} → {_short(photo)}", f"clean images right, file → photograph (top-1, {name})"),
             Tile(_of(photos.n_used, photos.n_used + photos.n_lost), "photographs used"),
         ]
-    transforms = {row.transform for row in content.rates if row.transform not in (PHOTO, SOURCE)}
-    n_points = len({(row.transform, row.parameter) for row in content.rates if row.transform in transforms})
+    transforms = {row.transform for row in content.digital_rates}
+    n_points = len({(row.transform, row.parameter) for row in content.digital_rates})
     return [
         fooled,
         Tile(_of(*clean), f"clean files classified right (top-1, {name})"),
@@ -166,11 +166,7 @@ def _on_cells(content: ReportContent, case: str) -> str:
 
 
 def _on_transforms(content: ReportContent, case: str) -> str:
-    rows = [
-        row
-        for row in content.rates
-        if row.case == case and row.top_k == 1 and row.transform not in (PHOTO, SOURCE) and row.rate is not None
-    ]
+    rows = [row for row in content.digital_rates if row.case == case and row.top_k == 1 and row.rate is not None]
     if not rows:
         return "No digital transform has been applied to an attack that works."
     points: dict[tuple[str, float | None], list[Rate]] = {}

@@ -11,9 +11,10 @@ from pipeline.document.figures import styled
 from pipeline.document.formats import number, span
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, SurvivalCurve
+from pipeline.report.cell_tables import cell_table
 from pipeline.report.content import ReportContent
 from pipeline.report.panels import panel_grid
-from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, epsilon_title
+from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of
 from pipeline.specs.transforms import TRANSFORMS
 
 _N_COLUMNS = 4
@@ -79,16 +80,10 @@ def _of_case(curves: Sequence[SurvivalCurve], case: str) -> list[SurvivalCurve]:
 def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     directions = list(dict.fromkeys((curve.transform, curve.direction) for curve in curves))
     found = {(curve.attack, curve.epsilon_8bit, curve.transform, curve.direction): curve for curve in curves}
-    columns = [stub("Method"), stub("ε", is_number=True), stub("n", is_number=True)]
-    columns += [_column(*direction) for direction in directions]
-    rows, rules, previous = [], set(), ""
-    for cell in dict.fromkeys((curve.attack, curve.epsilon_8bit) for curve in curves):
-        if previous not in ("", cell[0]):
-            rules.add(len(rows))
-        shown = [found[(*cell, *direction)] for direction in directions]
-        method = attack_title(cell[0]) if cell[0] != previous else ""
-        rows.append((Cell(method), Cell(epsilon_title(cell[1])), Cell(str(shown[0].n)), *map(_median_cell, shown)))
-        previous = cell[0]
+    columns = [stub("n", is_number=True), *(_column(*direction) for direction in directions)]
+    cells = list(dict.fromkeys((curve.case, curve.attack, curve.epsilon_8bit) for curve in curves))
+    shown = [[found[(*cell[1:], *direction)] for direction in directions] for cell in cells]
+    body = [(Cell(str(of_cell[0].n)), *map(_median_cell, of_cell)) for of_cell in shown]
     units = "; ".join(
         f"{axis.title}: {axis.label}" for axis in (axis_of(name) for name in dict.fromkeys(d[0] for d in directions))
     )
@@ -97,7 +92,7 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
         "6 attacks), and after the dot how many attacks outlast the range. > and <: beyond the end of the range."
     )
     title = f"Median threshold, {CASE_TITLES.get(curves[0].case, curves[0].case)}"
-    return Table(table_number, title, tuple(columns), tuple(rows), note, frozenset(rules))
+    return cell_table(table_number, title, columns, cells, body, note, transform="")
 
 
 def _column(transform: str, direction: str) -> Column:

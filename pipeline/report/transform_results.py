@@ -2,7 +2,7 @@
 
 from pipeline.document.blocks import Block, Figure, Prose, Subheading, numbered
 from pipeline.document.formats import span
-from pipeline.records import CASES, PHOTO, SOURCE
+from pipeline.records import CASES
 from pipeline.report import rate_figures
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_tables import transform_tables
@@ -11,7 +11,7 @@ from pipeline.report.words import CASE_TITLES, axis_of, subject
 
 def transform_results(content: ReportContent) -> tuple[Block, ...]:
     """Returns a figure for each case and ε, the findings, and a table for each case and transform."""
-    if all(row.transform in (PHOTO, SOURCE) for row in content.rates):
+    if not content.digital_rates:
         return (Prose("This run has no digital transforms."),)
     tables = transform_tables(content)
     return (
@@ -25,11 +25,7 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
 def _curves(content: ReportContent) -> list[Figure]:
     drawn = []
     for case in CASES:
-        rows = [
-            row
-            for row in content.rates
-            if row.case == case and row.transform not in (PHOTO, SOURCE) and row.rate is not None and row.parameter is not None
-        ]
+        rows = [row for row in content.digital_rates if row.case == case and row.rate is not None and row.parameter is not None]
         for epsilon in sorted({row.epsilon_8bit for row in rows}, reverse=True):
             n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)
             is_marked = any(axis_of(row.transform, content.axes).neutral is not None for row in rows)

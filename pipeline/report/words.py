@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from pipeline.document.formats import DASH
+from pipeline.records import CAMERA, SIMULATED
 from pipeline.report.content import ReportContent, TransformAxis
 from pipeline.specs.attack_spec import AttackSpec
 from pipeline.specs.attacks import ATTACKS
@@ -32,6 +33,7 @@ FLAG_TITLES = {
     "input-range": "another input range",
     "gradient-mismatch": "gradients that are not those of the outputs",
 }
+ORIGIN_TITLES = {CAMERA: "real", SIMULATED: "simulated"}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
 # Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.
 _SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d", "X"), ("#b8a900", "*"))

@@ -30,8 +30,7 @@ from pipeline.records import (
     Transfer,
     View,
 )
-from pipeline.report import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent
-from pipeline.report.content import StudyPart
+from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
 from pipeline.settings import Experiment

@@ -82,7 +82,7 @@ class Look(Generic[E]):
         """Returns the stages for which something arrived or changed since they looked, and keeps what was hashed."""
         found = []
         for stage in self._stages.values():
-            if self.state(stage.name).state in (DONE, WAITING):
+            if self.state(stage.name).state in (DONE, WAITING) and not stage.waits(self._experiment, self._run):
                 seen = self._arrivals.get(stage.name, {})
                 now = stage.arrivals(self._experiment, self._run, self._hashes)
                 names = [name for name in sorted(now) if now[name] != seen.get(name)]

@@ -361,7 +361,7 @@ def test_strict_discards_a_photo_with_a_code_that_cannot_be_read(copy):
     _, run = opened(copy)
     path = sorted(run.photos.glob("*.jpg"))[0]
     codes = [code for code in read_json(run.layout)["fiducials"] if code["page"] == 1 and code["corner"] == "BL"]
-    truth = np.reshape(read_json(run.truth / "page-001.json")["photo_from_page"], (3, 3))
+    truth = np.reshape(read_json(run.captures / "truth/page-001.json")["photo_from_page"], (3, 3))
     x, y, w = truth @ (codes[0]["x_mm"] + codes[0]["size_mm"] / 2, codes[0]["y_mm"] + codes[0]["size_mm"] / 2, 1)
     with Image.open(path) as photo:
         photo.paste((90, 60, 30), (int(x / w) - 150, int(y / w) - 150, int(x / w) + 150, int(y / w) + 150))
