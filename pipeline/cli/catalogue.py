@@ -43,7 +43,7 @@ def check_names(experiment: Experiment) -> None:
     _check_background(experiment)
     study = experiment.report.reproduces
     if study and study not in STUDIES:
-        raise WrongUse(f'{experiment.where("report.reproduces")}: unknown study "{study}".', near_match(study, STUDIES))
+        raise WrongUse(f'{experiment.where("report.reproduces")}: unknown study "{study}".', near_match(study, STUDIES.names()))
 
 
 def _check_attack(experiment: Experiment, number: int) -> None:

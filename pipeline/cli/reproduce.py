@@ -12,10 +12,10 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     """Writes the experiment's file unless it is there, and runs it, on photographs that a person took or on simulated ones."""
     from pipeline.store import Run, photo_files, write_bytes
     from pipeline.store.artefacts import REPRODUCTION_TEXT
-    from pipeline.studies import STUDIES, study_named
+    from pipeline.studies import STUDIES
 
     if not options.study:
-        return {"studies": [(name, _line(study_named(name))) for name in STUDIES]}, 0
+        return {"studies": STUDIES.listed()}, 0
     name, text = study_experiment(options.study, options.small, "INKPROOF_DATA" in os.environ)
     file = options.workspace / f"{name}.toml"
     run = Run(options.workspace, name)
@@ -51,7 +51,3 @@ def study_experiment(name: str, small: bool, has_data: bool) -> tuple[str, str]:
         raise WrongUse(f"{name} has no {'small ' * small}experiment of its own.", f"Type: {study.command}")
     text = experiments()[wanted].read_text(encoding="utf-8")
     return (wanted, text) if has_data else with_stand_ins(text)
-
-
-def _line(study: Any) -> str:
-    return f"{study.title} ({study.reference}): {study.command}"

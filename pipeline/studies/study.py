@@ -32,6 +32,16 @@ class Study:
     reference: ClassVar[str]
     command: ClassVar[str]
 
+    @property
+    def shown(self) -> str:
+        """Its name in a list."""
+        return self.name
+
+    @property
+    def summary(self) -> str:
+        """One line for a list."""
+        return f"{self.title} ({self.reference}): {self.command}"
+
     def findings(self, images: "ImageTests") -> "list[FindingRow]":
         """Returns the tests of what the paper observed, on the images of a run."""
         return []

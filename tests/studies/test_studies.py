@@ -21,7 +21,7 @@ from pipeline.studies import STUDIES, experiments, study_named
 PACKAGE = Path(pipeline.studies.__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", STUDIES.names())
 def test_a_study_is_named_as_its_folder(name):
     study = study_named(name)
     assert study.name == name and (PACKAGE / "studies" / name / "__init__.py").is_file()
@@ -54,7 +54,7 @@ def test_no_study_is_named_outside_its_folder():
     for file in PACKAGE.rglob("*.py"):
         if PACKAGE / "studies" not in file.parents:
             lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "from pipeline.studies." not in line]
-            wrong += [f"{file}: {line}" for line in lines for name in STUDIES if name in line]
+            wrong += [f"{file}: {line}" for line in lines for name in STUDIES.names() if name in line]
     assert not wrong
 
 
@@ -85,7 +85,7 @@ class TestCommand:
     def test_without_a_name_the_studies_are_listed_each_with_what_to_type(self, at_work, capsys):
         assert main(["reproduce"]) == 0
         lines = capsys.readouterr().out.splitlines()[1:]
-        assert [line.split()[0] for line in lines] == list(STUDIES)
+        assert [line.split()[0] for line in lines] == list(STUDIES.names())
         assert all(": inkproof " in line for line in lines) and not list(at_work.iterdir())
 
     @pytest.mark.parametrize(
