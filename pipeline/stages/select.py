@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -90,7 +89,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
     outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
-    summary: dict[str, Any] = {
+    counts = {
         "n_images": len(used),
         "n_candidates": len(candidates),
         "n_rejected": len(rejected),
