@@ -214,7 +214,10 @@ N_DAMAGED = 150
 
 
 def test_damaged_files_of_a_finished_run_heal(copy):
-    """Files of every kind are damaged in every way; after the next run all is as it was, byte for byte."""
+    """Files of every kind are damaged in every way; after the next run every result is as it was, byte for byte.
+
+    Of kept items only those are made again that are needed; the others are told by their own hash when they are.
+    """
     draw, before = random.Random(3), tree(copy)
     kinds: dict[tuple[str, ...], list[str]] = {}
     for name in sorted(before.keys() - {"small.toml", "printouts/small/.lock"}):
@@ -231,4 +234,5 @@ def test_damaged_files_of_a_finished_run_heal(copy):
         (copy / name).unlink() if damage is None else (copy / name).write_bytes(damage)
     assert [state.state for state in run_all(*opened(copy), CONTEXT)] == ["done"] * len(STAGES)
     after = tree(copy)
-    assert sorted(name for name in before.keys() | after.keys() if after.get(name) != before.get(name)) == []
+    differ = sorted(name for name in before.keys() | after.keys() if after.get(name) != before.get(name))
+    assert [name for name in differ if "/.items/" not in name] == []
