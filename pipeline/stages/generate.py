@@ -27,9 +27,10 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     selected = SELECTED.read(run)
     candidates = {found.image_id: found for found in CANDIDATES.read(run)}
-    classifier = load_classifier(experiment.resolved_model(), context.device)
+    model = experiment.resolved_model()
+    classifier = load_classifier(model, context.device)
     training = partial(training_images, experiment, classifier)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
+    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
     pairs: list[Pair] = []
     written: list[str] = []
     for attack in experiment.attacks:

@@ -37,7 +37,8 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: the data set has no usable image.
         WrongUse: the model gives no gradients and an attack needs them.
     """
-    classifier = load_classifier(experiment.resolved_model(), context.device)
+    model = experiment.resolved_model()
+    classifier = load_classifier(model, context.device)
     if not classifier.differentiable:
         raise WrongUse(
             f"{experiment.where('model.name')}: {classifier.name} gives predictions only, and every attack here needs gradients.",
@@ -47,7 +48,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)
     training = partial(training_images, experiment, classifier)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
+    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
     draw = _Draw(experiment, pool, crafter, classifier, context)
     chosen, fills = draw.all_cells()
     if not chosen:

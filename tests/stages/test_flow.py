@@ -15,10 +15,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
-from pipeline.engine import Context
+from pipeline.engine import Context, processes
 from pipeline.images import read_png
 from pipeline.records import Capture, Discard, Pair, Prediction, View
 from pipeline.settings.reading import load_experiment
+from pipeline.stages import classify, thresholds
 from pipeline.stages.graph import STAGES, run_all, run_stage, status, what_would_run
 from pipeline.store import Run, locked, read_json, read_table, write_bytes
 
@@ -39,8 +40,11 @@ def states(workspace: Path, *overrides: str) -> dict[str, str]:
     return {state.stage: state.state for state in status(*opened(workspace, *overrides))}
 
 
+UNTOLD = ("journal.jsonl", ".hashes.json", ".being-made", ".is-made")
+
+
 def tree(workspace: Path) -> dict[str, bytes]:
-    files = (path for path in workspace.rglob("*") if path.is_file() and path.name not in ("journal.jsonl", ".hashes.json"))
+    files = (path for path in workspace.rglob("*") if path.is_file() and path.name not in UNTOLD)
     return {path.relative_to(workspace).as_posix(): path.read_bytes() for path in files}
 
 
@@ -167,10 +171,23 @@ def test_a_rerun_after_a_change_equals_a_fresh_run(copy, tmp_path):
     assert tree(copy) == tree(fresh)
 
 
-def test_workers_change_nothing(finished, tmp_path):
+def test_workers_change_nothing(finished, tmp_path, monkeypatch):
+    """Neither those that read files nor those that load the network, which get all that there is of several items."""
+    asked = []
+
+    def noted(self, function, items, recipe, mapped=processes._Workers.map):
+        asked.append(bool(recipe))
+        return mapped(self, function, items, recipe)
+
+    monkeypatch.setattr(processes._Workers, "map", noted)
+    monkeypatch.setattr(processes.Processes, "_until_it_is_worth", lambda *_: iter(()))
+    monkeypatch.setattr(processes, "peak_bytes", lambda: 1)
+    monkeypatch.setattr(classify, "IMAGES_AT_ONCE", 32)
+    monkeypatch.setattr(thresholds, "IMAGES_AT_ONCE", 4)
     shutil.copy(finished / "small.toml", tmp_path)
     list(run_all(*opened(tmp_path), Context(workers=2)))
-    assert tree(tmp_path) == tree(finished)
+    # classify, thresholds and explain
+    assert tree(tmp_path) == tree(finished) and asked.count(True) == 3 <= asked.count(False)
 
 
 # The run is killed as soon as the first file of each pattern appears, one after the other, and goes on each time.
