@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -208,6 +209,26 @@ class Crafter:
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
         name, identity = self._specs[attack].name, self._attacks[attack].identity
         return content_hash([name, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint, identity])
+
+
+def craft_images(classifier: Classifier, attack: AttackSettings, images: np.ndarray, labels: Sequence[int]) -> list[np.ndarray]:
+    """Returns one attack's adversarial images, uint8 (H, W, 3), of some images, with nothing kept.
+
+    Args:
+        attack: with one epsilon, if it takes any; one that learns first learns from these images.
+        images: uint8 (N, H, W, 3). labels: their true classes.
+    """
+    if len(labels) != len(images):
+        raise ValueError(f"expected a label for each of {len(images)} images, got {len(labels)}")
+    shown = [
+        (Candidate(str(i), int(label), classifier.class_names[label], "", pixels_sha256(pixels), (), ()), pixels)
+        for i, (label, pixels) in enumerate(zip(labels, images, strict=True))
+    ]
+    with TemporaryDirectory() as folder:
+        here, context = ModelSettings(name=classifier.name), Context(str(classifier.device))
+        crafter = Crafter(classifier, here, Items(Path(folder)), context, [attack], lambda _, n_wanted: images[:n_wanted])
+        made = crafter.craft(attack.key, attack.epsilons, shown)
+    return [made[attack.epsilons[0], candidate.image_id].pixels for candidate, _ in shown]
 
 
 def _attacker(
