@@ -5,8 +5,6 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 from pipeline.cli import main
 from pipeline.cli.settings_page import settings_page
 from pipeline.records import DISCARD_REASONS
@@ -77,10 +75,11 @@ def test_every_attack_is_documented():
     assert [name for name in ATTACKS.own if f"`{name}`" not in text] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_to_a_file_leads_somewhere(path):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), target
+def test_every_link_to_a_file_leads_somewhere(subtests):
+    for path in DOCUMENTS:
+        with subtests.test(path=path):
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+                assert (path.parent / target).exists(), target
 
 
 def test_the_page_of_settings_is_current():
@@ -98,14 +97,16 @@ def test_every_discard_reason_is_explained_in_its_own_words():
     assert all(f"| `{reason}` | {words} |" in text for reason, words in DISCARD_REASONS.items())
 
 
-@pytest.mark.parametrize("name", TRANSFORMS.own)
-def test_every_transform_is_documented(name):
-    assert f"| `{name}` |" in (ROOT / "docs" / "transforms.md").read_text(encoding="utf-8")
+def test_every_transform_is_documented(subtests):
+    for name in TRANSFORMS.own:
+        with subtests.test(name=name):
+            assert f"| `{name}` |" in (ROOT / "docs" / "transforms.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_document_names_a_place_of_one_machine(path):
-    assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users)/", path.read_text(encoding="utf-8"))
+def test_no_document_names_a_place_of_one_machine(subtests):
+    for path in DOCUMENTS:
+        with subtests.test(path=path):
+            assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users)/", path.read_text(encoding="utf-8"))
 
 
 def test_the_sample_run_is_complete_and_small():

@@ -46,14 +46,15 @@ def test_help_is_there_within_half_a_second(tmp_path):
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
-    text = capsys.readouterr().out
-    assert stopped.value.code == 0 and f"inkproof {command}" in text.split("example:")[1]
-    for flag in ("--json", "--dry-run", "--force", "--seed", "--device", "--workers", "--set", "-q", "-v"):
-        assert flag in text
+def test_every_command_has_help_with_an_example(capsys, subtests):
+    for command in COMMANDS:
+        with subtests.test(command=command):
+            with pytest.raises(SystemExit) as stopped:
+                main([command, "--help"])
+            text = capsys.readouterr().out
+            assert stopped.value.code == 0 and f"inkproof {command}" in text.split("example:")[1]
+            for flag in ("--json", "--dry-run", "--force", "--seed", "--device", "--workers", "--set", "-q", "-v"):
+                assert flag in text
 
 
 def test_init_writes_a_file_that_runs_and_never_writes_over_one(at_work, capsys):

@@ -344,10 +344,11 @@ class TestHolm:
 
 
 class TestSampleSize:
-    @pytest.mark.parametrize(("wished", "rate"), list(product((0.05, 0.1, 0.2), (0.0, 0.1, 0.5, 0.9))))
-    def test_it_is_the_least_number_whose_interval_is_narrow_enough(self, wished, rate):
-        n = n_for_half_width(wished, rate)
-        assert half_width(rate, n) <= wished < half_width(rate, n - 1)
+    def test_it_is_the_least_number_whose_interval_is_narrow_enough(self, subtests):
+        for wished, rate in product((0.05, 0.1, 0.2), (0.0, 0.1, 0.5, 0.9)):
+            with subtests.test(wished=wished, rate=rate):
+                n = n_for_half_width(wished, rate)
+                assert half_width(rate, n) <= wished < half_width(rate, n - 1)
 
     def test_the_worst_case_of_ten_points_is_the_textbooks_number(self):
         # n = z^2 (1 / (4 h^2) - 1) for Wilson at p = 1/2.

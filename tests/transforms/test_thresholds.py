@@ -185,12 +185,13 @@ def test_the_median_is_where_no_more_than_half_are_left(values, expected):
     assert (left[0] if left else None) == expected
 
 
-@pytest.mark.parametrize("n", [*range(1, 60), 1500])
-def test_the_medians_interval_has_the_narrowest_ranks_that_cover_95_percent(n):
-    low, high = median_threshold(list(range(1, n + 1)))[1:]
-    rank = next((r for r in range(n // 2 + 1, 0, -1) if 1 - 2 * binom.cdf(r - 1, n, 0.5) >= 0.95), 0)
-    assert (low, high) == ((rank, n + 1 - rank) if rank else (None, None))
-    assert (low is None) == (n < 6)
+def test_the_medians_interval_has_the_narrowest_ranks_that_cover_95_percent(subtests):
+    for n in [*range(1, 60), 1500]:
+        with subtests.test(n=n):
+            low, high = median_threshold(list(range(1, n + 1)))[1:]
+            rank = next((r for r in range(n // 2 + 1, 0, -1) if 1 - 2 * binom.cdf(r - 1, n, 0.5) >= 0.95), 0)
+            assert (low, high) == ((rank, n + 1 - rank) if rank else (None, None))
+            assert (low is None) == (n < 6)
 
 
 def test_the_medians_interval_covers_the_true_median_in_95_percent_of_draws_or_more():
