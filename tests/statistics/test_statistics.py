@@ -130,14 +130,16 @@ class TestClusterInterval:
         outcomes = [True, True, True, False, False, False]
         assert effective_number(outcomes, [[0, 0, 0, 1, 1, 1]]).n_effective == 2
 
-    @pytest.mark.parametrize(
-        ("n", "n_pages", "correlation"), [(30, 10, 0.3), (12, 4, 0.1), (9, 9, 1.0), (12, 1, 0.0), (0, 0, 0.1)]
-    )
-    def test_what_is_planned_is_what_equal_pages_give(self, n, n_pages, correlation):
-        planned = planned_effective_number(n, n_pages, correlation)
-        together = n / n_pages - 1 if n_pages else 0
-        expected = worth(n, n_pages, 1 + together * correlation, 1 + together * 0.2)
-        assert planned == pytest.approx(1 if n_pages == 1 else expected)
+    @pytest.mark.parametrize(("n_pages", "of_page", "correlation"), [(40, 3, 0.3), (40, 6, 0.1), (60, 2, 0.8), (40, 4, 0.0)])
+    def test_what_is_planned_is_what_equal_pages_give(self, n_pages, of_page, correlation):
+        """Of 300 runs drawn with such a correlation, the effective number is on average the planned one."""
+        generator = np.random.default_rng(1)
+        drawn = [clustered(generator, 0.5, correlation, [of_page] * n_pages) for _ in range(300)]
+        found = np.mean([effective_number(outcomes, [pages]).n_effective for outcomes, pages in drawn])
+        assert planned_effective_number(n_pages * of_page, n_pages, correlation) == pytest.approx(found, rel=0.05)
+
+    def test_a_single_page_is_planned_as_one_image_and_pages_of_one_image_as_themselves(self):
+        assert [planned_effective_number(*plan) for plan in ((12, 1, 0.0), (9, 9, 1.0), (0, 0, 0.1))] == [1, 9, 0]
 
     def test_the_order_of_images_and_the_names_of_pages_do_not_matter(self):
         outcomes, pages = clustered(np.random.default_rng(4), 0.4, 0.3, [3] * 12)
