@@ -5,6 +5,8 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from pipeline.cli import main
 from pipeline.cli.settings_page import settings_page
 from pipeline.records import DISCARD_REASONS
@@ -46,7 +48,18 @@ def test_the_gate_runs_the_readmes_test_command():
     assert "make test" in commands() and "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_the_readmes_commands_run_from_the_first_to_the_report(tmp_path, monkeypatch, capsys, finished):
+def test_the_readmes_commands_are_understood(tmp_path, monkeypatch, capsys):
+    """Types them in order; a `run` only says what it would do, and the experiment is the one that `init` wrote before."""
+    monkeypatch.chdir(tmp_path)
+    typed = [line.split()[1:] for line in commands() if line.startswith("inkproof ")]
+    for arguments in typed:
+        assert main([*arguments, "--dry-run"] if arguments[0] == "run" else arguments) == 0, arguments
+    assert {arguments[0] for arguments in typed} >= {"init", "run", "status", "list", "doctor", "calibrate"}
+    assert "would run select" in capsys.readouterr().out and (tmp_path / "calibration.pdf").is_file()
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_run_from_the_first_to_the_report(tmp_path, monkeypatch, capsys):
     """Runs them in order, made small; before the second `run` the photos arrive, as a person would bring them."""
     monkeypatch.chdir(tmp_path)
     n_runs = 0

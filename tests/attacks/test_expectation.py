@@ -409,8 +409,8 @@ class TestOwnProfileAndBackground:
     """A run photographed with files of a person's own: they are used, and a change of them is noticed."""
 
     @pytest.fixture
-    def workspace(self, finished, tmp_path) -> Path:
-        copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    def workspace(self, tiny, tmp_path) -> Path:
+        copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
         (copy / "mine.toml").write_text('base = "office-phone-3mp"\n', encoding="utf-8")
         (copy / "tables").mkdir()
         for name, colour in (("red", (200, 30, 30)), ("green", (30, 160, 30))):

@@ -138,8 +138,8 @@ def test_rate_prints_the_destruction_rates_with_their_counts(finished, capsys):
     assert code == 0 and "Adversarial destruction rate" in out and "least-likely class" in out and "/" in out
 
 
-def test_force_does_it_again(finished, tmp_path, capsys):
-    shutil.copytree(finished, tmp_path / "copy")
+def test_force_does_it_again(tiny, tmp_path, capsys):
+    shutil.copytree(tiny, tmp_path / "copy")
     report = tmp_path / "copy/reports/small/report.pdf"
     before, content = report.stat().st_mtime_ns, report.read_bytes()
     assert run_command(capsys, "report", "small", "--workspace", str(tmp_path / "copy"))[0] == 0
@@ -152,8 +152,8 @@ def test_force_does_it_again(finished, tmp_path, capsys):
     assert photo.stat().st_mtime_ns > before and photo.read_bytes() == content
 
 
-def test_a_run_that_waits_says_what_to_do(finished, tmp_path, capsys):
-    shutil.copytree(finished, tmp_path / "copy")
+def test_a_run_that_waits_says_what_to_do(tiny, tmp_path, capsys):
+    shutil.copytree(tiny, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy/captures/small/photos")
     code, out, _ = run_command(
         capsys, "run", "small", "--workspace", str(tmp_path / "copy"), "--set", "photograph.by=camera", "-q"
