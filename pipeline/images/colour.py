@@ -28,9 +28,10 @@ def linear_levels() -> np.ndarray:
     return linear_from_srgb(np.arange(256) / 255)
 
 
-def with_s_curve(values, contrast_rate: float):
+def with_s_curve(values: np.ndarray, contrast_rate: float) -> np.ndarray:
     """Returns values in [0, 1] bent by the S-curve v + c (3 v^2 - 2 v^3 - v): darker below the middle, brighter above."""
-    return values + contrast_rate * (values * values * (3 - 2 * values) - values)
+    bend: np.ndarray = values * values * (3 - 2 * values) - values
+    return values + contrast_rate * bend
 
 
 def write_srgb(light: "Tensor", straight: "Tensor | None", value: "Tensor", slope: "Tensor") -> None:

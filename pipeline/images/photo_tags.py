@@ -39,11 +39,9 @@ def photo_tags(path: Path) -> PhotoTags:
     words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
     focal = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
-    is_sane = isinstance(focal, int | float) and 5 <= focal <= 1000
+    focal_mm = float(focal) if isinstance(focal, int | float) and 5 <= focal <= 1000 else None
     is_camera = focal is not None or details.get(ExifTags.Base.FocalLength) is not None
-    return PhotoTags(
-        " ".join(filter(None, words)), taken_at, float(focal) if is_sane else None, None if is_camera else _scan_dpi(dpi)
-    )
+    return PhotoTags(" ".join(filter(None, words)), taken_at, focal_mm, None if is_camera else _scan_dpi(dpi))
 
 
 def _scan_dpi(dpi: object) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,9 @@ from PIL import Image
 from pipeline.core.errors import BadInput, InkproofError
 from pipeline.images.formats import NoReader, image_format, reason, shown, unreadable
 from pipeline.images.reading import read_image
+
+if TYPE_CHECKING:
+    import cv2
 
 PHOTO, DOCUMENT, VIDEO = "photo", "document", "video"
 MAX_PIXELS = 60_000_000
@@ -103,18 +106,22 @@ class _Stopwatch:
     """Counts the time spent in decoders, not what the caller does between two pictures."""
 
     def __init__(self) -> None:
-        self._spent_s, self._started_s = 0.0, None
+        self._spent_s = 0.0
+        self._started_s: float | None = None
 
     def __enter__(self) -> None:
         self._started_s = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self._spent_s, self._started_s = self._spent_s + time.monotonic() - self._started_s, None
+        self._spent_s, self._started_s = self._spent_s + self._running_s, None
 
     @property
     def is_over(self) -> bool:
-        running_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
-        return self._spent_s + running_s > MAX_READ_S
+        return self._spent_s + self._running_s > MAX_READ_S
+
+    @property
+    def _running_s(self) -> float:
+        return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
 
 def _photo(path: Path) -> Picture:
@@ -291,7 +298,9 @@ class _Film:
     def __init__(self, path: Path) -> None:
         # FFmpeg writes its complaints about damaged files to the terminal, where nobody can do anything with them.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        self._path, self._file, self._capture = path, None, None
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._capture = _no_capture()
         self.is_on, self.at_s = False, 0.0
 
     def open(self) -> None:
@@ -342,8 +351,7 @@ class _Film:
             self._wind(self.at_s)
 
     def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
+        self._capture.release()
         if self._file is not None:
             self._file.close()
 
@@ -353,6 +361,12 @@ class _Film:
         self.is_on = self._capture.grab()
         told_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         self.at_s = told_s if from_s < told_s < math.inf else from_s + self._step_s
+
+
+def _no_capture() -> "cv2.VideoCapture":
+    import cv2
+
+    return cv2.VideoCapture()
 
 
 def _sharpness(bgr: np.ndarray) -> tuple[float, np.ndarray]:

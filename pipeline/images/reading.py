@@ -68,7 +68,8 @@ def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:
 def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
     notes = list(frame_note(image)) if is_first else []
     turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
-    pixels, colour_notes = _plain_jpeg(image, path), ()
+    pixels = _plain_jpeg(image, path)
+    colour_notes: tuple[str, ...] = ()
     if pixels is None:
         is_deep = _is_deep_colour(image, path)
         image.load()
@@ -137,10 +138,10 @@ def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | 
     """The 16-bit colours, uint16 (H, W, 3 or 4), by OpenCV; None unless their high bytes are what Pillow saw."""
     import cv2
 
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded: np.ndarray | None = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
         return None
-    colours = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)
+    colours: np.ndarray = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)
     for candidate in (colours, _turned(colours, turn)):
         if candidate.shape == high_bytes.shape and np.array_equal(candidate >> 8, high_bytes):
             return candidate

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +45,9 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
     found = dict(module.named_modules()).get(layer) if layer else None
     if found is None:
         raise _unknown(module, layer)
-    outputs: list[object] = []
+    outputs: list[Any] = []
 
-    def begin_here(_: nn.Module, __: object, output: object) -> object:
+    def begin_here(_: nn.Module, __: object, output: Any) -> Any:
         outputs.append(output.detach().clone().requires_grad_() if _is_float(output) else output)
         return outputs[-1].clone() if _is_float(output) else output
 

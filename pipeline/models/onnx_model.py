@@ -71,7 +71,7 @@ class OnnxClassifier(Classifier):
             raise WrongUse(
                 f"{self.name} gives predictions only: an ONNX model has no gradient, so a gradient attack cannot be run on it."
             )
-        values = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
+        values: np.ndarray = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._channels_last else values
         n = self._fixed_n or max(len(values), 1)
         scores = np.concatenate([self._run(values[i : i + n], n) for i in range(0, len(values), n)]).astype(np.float32)
@@ -96,7 +96,7 @@ class OnnxClassifier(Classifier):
         images = torch.from_numpy(np.concatenate([np.full_like(noise, 0.5), noise]))
         scores = self.logits(images).cpu().numpy()
         self._gives_probabilities = bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
-        return scores.shape[1]
+        return int(scores.shape[1])
 
 
 def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:

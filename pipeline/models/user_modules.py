@@ -9,6 +9,7 @@ import sysconfig
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.abc import Loader
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import resolve_name, spec_from_file_location
 from itertools import count
@@ -284,7 +285,7 @@ class _ExtensionLoader(ExtensionFileLoader):
             _EXTENSIONS[self.path] = module
 
 
-class _Alias:
+class _Alias(Loader):
     """Gives a module that is loaded already, under a second name."""
 
     def __init__(self, module: ModuleType) -> None:

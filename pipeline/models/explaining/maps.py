@@ -46,7 +46,8 @@ def how_for(classifier: Classifier, settings: ExplainSettings) -> tuple[How, tup
         WrongUse: a layer is named that it does not have, nothing remains, or the patch does not fit the image.
     """
     patch_px, stride_px = default_sizes(*classifier.input_size, settings.patch_px, settings.stride_px)
-    methods, layer, notes = settings.methods, "", ()
+    methods, layer = settings.methods, ""
+    notes: tuple[str, ...] = ()
     if GRADCAM in methods:
         layer = settings.layer or classifier.last_map_layer()
         if not layer:

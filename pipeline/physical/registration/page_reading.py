@@ -155,7 +155,7 @@ def _cropped(
     focal_35mm_mm: float | None,
 ) -> FreshPage:
     printout = reading.printout
-    true_map = truth and PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth)
+    true_map = None if truth is None else PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth)
     quality = page_quality(pyramid.grey, pixels, found.page_map, printout, found.page, focal_35mm_mm)
     correction, why_not = None, ""
     if reading.settings.colour == "strip":
@@ -186,7 +186,7 @@ def _cropped(
         if cut is None:
             discards.append(discarded(capture, "outside", "", placement))
             continue
-        error = true_map and registration_error(found.page_map, true_map, placement)
+        error = None if true_map is None else registration_error(found.page_map, true_map, placement)
         row = crop_quality(_view_id(placement, capture), pixels, found.page_map, placement, quality, expected, error)
         view, png = _view(placement, capture, cut, row, reading.pairs[placement.pair_id], correction)
         files[view.path] = png
