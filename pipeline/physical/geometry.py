@@ -6,7 +6,6 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -81,14 +80,6 @@ def apply_homography(h: np.ndarray, points: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected points of shape (N, 2), got {points.shape}")
     mapped = points @ h[:, :2].T + h[:, 2]
     return mapped[:, :2] / mapped[:, 2:]
-
-
-def reprojection_rms(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> float:
-    """Returns the root mean square distance between h(src) and dst, in the units of `dst`; NaN for no points."""
-    src, dst = _point_pairs(src, dst)
-    if not len(src):
-        return math.nan
-    return float(np.sqrt(((apply_homography(h, src) - dst) ** 2).sum(axis=1).mean()))
 
 
 def box_homography(x_mm: float, y_mm: float, width_mm: float, height_mm: float, width_px: int, height_px: int) -> np.ndarray:
@@ -248,12 +239,6 @@ def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         else:
             damping *= 100
     return h
-
-
-@lru_cache(maxsize=16)
-def _at_samples(n_samples: int) -> np.ndarray:
-    """Returns the matrix that takes a map's values at the nodes to evenly spread samples of one side."""
-    return interpolation(_N_NODES, (2 * np.arange(n_samples) + 1) / n_samples - 1)
 
 
 def _largest_span(places: np.ndarray, size: tuple[int, int]) -> float:
