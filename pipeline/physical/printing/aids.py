@@ -151,7 +151,7 @@ def _lattice(box: Box, n_points: int = _N_POINTS) -> np.ndarray:
 
 
 def _distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return np.hypot(*(ones[:, None, axis] - others[None, :, axis] for axis in (0, 1)))
+    return np.asarray(np.hypot(*(ones[:, None, axis] - others[None, :, axis] for axis in (0, 1))))
 
 
 def _taken(printout: Printout, page: int) -> list[Box]:
@@ -181,9 +181,9 @@ def _free_places(
     free = np.ones((len(y), len(x)), bool)
     for box in taken:
         grown = box.grown(margin_mm)
-        columns = (x + width_mm > grown.x_mm) & (x < grown.x_mm + grown.width_mm)
-        rows = (y + height_mm > grown.y_mm) & (y < grown.y_mm + grown.height_mm)
-        free[np.ix_(rows, columns)] = False
+        across = (x + width_mm > grown.x_mm) & (x < grown.x_mm + grown.width_mm)
+        down = (y + height_mm > grown.y_mm) & (y < grown.y_mm + grown.height_mm)
+        free[np.ix_(down, across)] = False
     rows, columns = np.nonzero(free)
     return np.column_stack([x[columns], y[rows]])
 

@@ -1,8 +1,9 @@
 """Where everything goes on the pages: pure geometry in whole printer dots, told in millimetres."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 from pipeline.core.errors import WrongUse
@@ -41,7 +42,7 @@ class PrintPair(NamedTuple):
 
 
 def arrange(
-    pairs: Sequence[PrintPair | tuple[str, str, str, int, int]],
+    pairs: Sequence[PrintPair],
     *,
     run: str,
     run_code: str,
@@ -65,7 +66,6 @@ def arrange(
     paper, orientation, dots and modules are those of a full-HD screen.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
-    pairs = [PrintPair(*pair) for pair in pairs]
     sheet = _screen() if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
@@ -184,7 +184,7 @@ def _screen() -> _Sheet:
     return _Sheet(SCREEN, SCREEN_DPI, 1, width, height, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
 
 
-def _plan_of_count(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan:
+def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan:
     """Returns the plan for `n_pairs` on a page whose images are largest."""
     if n_pairs < 1:
         raise WrongUse(f"{n_pairs} pairs on a page make no page.", "Set pairs_per_page to 1 or more.")
@@ -198,7 +198,7 @@ def _plan_of_count(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan
     return best
 
 
-def _largest_plan(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan | None:
+def _largest_plan(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan | None:
     plans = []
     for region in _regions(sheet):
         for n_columns in range(1, n_pairs + 1):
@@ -215,14 +215,14 @@ def _largest_plan(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan 
     return max(plans, key=lambda entry: entry[:3])[3] if plans else None
 
 
-def _plan_of_size(sheet: _Sheet, pairs: list[PrintPair], image_mm: float) -> _Plan:
+def _plan_of_size(sheet: _Sheet, pairs: Sequence[PrintPair], image_mm: float) -> _Plan:
     """Returns the plan for images of `image_mm` with the most pairs on a page."""
     sizes = {(p.width_px, p.height_px): _nearest_size(sheet, p.width_px, p.height_px, image_mm) for p in pairs}
     wide, high = max(w for w, _ in sizes.values()), max(h for _, h in sizes.values())
     plans = []
     for region in _regions(sheet):
-        n_columns = _most(lambda n, region=region: _room(sheet, region, 1, n)[0] >= wide)
-        n_rows = _most(lambda n, region=region: _room(sheet, region, n, 1)[1] >= high)
+        n_columns = next(n for n in count() if _room(sheet, region, 1, n + 1)[0] < wide)
+        n_rows = next(n for n in count() if _room(sheet, region, n + 1, 1)[1] < high)
         if n_columns and n_rows:
             plans.append((n_rows * n_columns, _Plan(region, n_rows, n_columns, sizes)))
     if not plans:
@@ -233,13 +233,6 @@ def _plan_of_size(sheet: _Sheet, pairs: list[PrintPair], image_mm: float) -> _Pl
             f"The largest that fit are {math.floor(sheet.mm(possible) * 10) / 10:g} mm.",
         )
     return max(plans, key=lambda entry: entry[0])[1]
-
-
-def _most(fits: Callable[[int], bool]) -> int:
-    n = 0
-    while fits(n + 1):
-        n += 1
-    return n
 
 
 def _regions(sheet: _Sheet) -> tuple[tuple[int, int, int, int], ...]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pypdfium2
-from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.images import read_png
@@ -16,7 +15,7 @@ from pipeline.physical.printing.chart import Chart
 from pipeline.physical.printing.chart_drawing import draw_chart
 from pipeline.physical.printing.furniture import Box, Furniture, furniture
 from pipeline.physical.printing.instructions import Instructions, draw_instructions, draw_scale_bar
-from pipeline.physical.printing.pen import GREY, INK, POINTS_PER_MM, Pen
+from pipeline.physical.printing.pen import GREY, INK, Pen, text_width_mm
 from pipeline.records import Fiducial, Pair, Printout
 from pipeline.store import artefacts
 
@@ -94,7 +93,7 @@ def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300, *, sha
     with pypdfium2.PdfDocument(pdf) as document:
         # pdfium rounds a page up to whole dots; without the last factor floating-point dust would add a row.
         bitmap = document[page_index].render(scale=dpi / 72 * (1 - 1e-6), rev_byteorder=True, no_smoothimage=sharp)
-        return bitmap.to_numpy()[..., :3].copy()
+        return np.array(bitmap.to_numpy()[..., :3])
 
 
 def _opened(buffer: io.BytesIO, printout: Printout, subject: str) -> Pen:
@@ -197,12 +196,12 @@ def _draw_caption(pen: Pen, caption: str, box: Box) -> None:
     lead, _, rest = caption.partition(" · ")
     size = _CAPTION_PT
     while size > _SMALLEST_CAPTION_PT and (
-        _width_mm(lead, "Helvetica-Bold", size) + _width_mm("  " + rest, "Helvetica", size) > box.width_mm
+        text_width_mm(lead, "Helvetica-Bold", size) + text_width_mm("  " + rest, "Helvetica", size) > box.width_mm
     ):
         size -= 0.25
     baseline = box.y_mm + 2.1
     lead, _ = fitted(lead, "Helvetica-Bold", size, box.width_mm, smallest_pt=size)
-    used = pen.text(box.x_mm, baseline, lead, size, font="Helvetica-Bold", colour=INK) + _width_mm("  ", "Helvetica", size)
+    used = pen.text(box.x_mm, baseline, lead, size, font="Helvetica-Bold", colour=INK) + text_width_mm("  ", "Helvetica", size)
     if rest:
         rest, _ = fitted(rest, "Helvetica", size, box.width_mm - used, smallest_pt=size)
         pen.text(box.x_mm + used, baseline, rest, size, colour=GREY)
@@ -210,14 +209,10 @@ def _draw_caption(pen: Pen, caption: str, box: Box) -> None:
 
 def fitted(text: str, font: str, size_pt: float, width_mm: float, smallest_pt: float) -> tuple[str, float]:
     """Returns the text and size that fit into `width_mm`: smaller first, then shortened with an ellipsis, at worst empty."""
-    while size_pt > smallest_pt and _width_mm(text, font, size_pt) > width_mm:
+    while size_pt > smallest_pt and text_width_mm(text, font, size_pt) > width_mm:
         size_pt -= 0.25
-    if _width_mm(text, font, size_pt) <= width_mm:
+    if text_width_mm(text, font, size_pt) <= width_mm:
         return text, size_pt
-    while text and _width_mm(text + "…", font, size_pt) > width_mm:
+    while text and text_width_mm(text + "…", font, size_pt) > width_mm:
         text = text[:-1]
     return (text.rstrip(" ·") + "…" if text else ""), size_pt
-
-
-def _width_mm(text: str, font: str, size_pt: float) -> float:
-    return stringWidth(text, font, size_pt) / POINTS_PER_MM

@@ -93,7 +93,7 @@ class _SheetPen:
         _, height = block.wrap(width_mm * POINTS_PER_MM, 10_000)
         x, y = self.pen.points(x_mm, y_mm)
         block.drawOn(self.pen.canvas, x, y - height)
-        return y_mm + height / POINTS_PER_MM
+        return y_mm + float(height) / POINTS_PER_MM
 
 
 def _draw_title(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:

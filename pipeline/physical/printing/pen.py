@@ -82,7 +82,7 @@ class Pen:
         anchor: str = "left",
     ) -> float:
         """Writes one line with its baseline at `y_mm`; returns its width in mm. `anchor`: left, centre or right."""
-        width = stringWidth(text, font, size_pt) / POINTS_PER_MM
+        width = text_width_mm(text, font, size_pt)
         x, y = self.points(x_mm - {"left": 0.0, "centre": 0.5, "right": 1.0}[anchor] * width, y_mm)
         self.canvas.setFillColor(colour)
         self.canvas.setFont(font, size_pt)
@@ -119,6 +119,11 @@ class Pen:
             (right - left) * dot - 2 * _INSET_PT,
             (bottom - top) * dot - 2 * _INSET_PT,
         )
+
+
+def text_width_mm(text: str, font: str, size_pt: float) -> float:
+    """Returns how long a line of text is."""
+    return float(stringWidth(text, font, size_pt)) / POINTS_PER_MM
 
 
 def _runs(matrix: np.ndarray) -> list[tuple[int, int, int]]:

@@ -59,7 +59,6 @@ def place_of(
     quarters = round(math.degrees(turn) / 90)
     upright_frame = frame[::-1] if quarters % 2 else frame
     fringe_rate = shot.chromatic_px / (math.hypot(*frame) / 2)
-    fringe = _turned(from_middle, -turn) * fringe_rate
     cells = max(2, round(max(size) / _LIGHT_CELL_MM)) + 1
     x, y = np.meshgrid(corner[0] + np.linspace(0, size[0], cells), corner[1] + np.linspace(0, size[1], cells))
     page = np.column_stack([x.ravel(), y.ravel()])
@@ -68,16 +67,20 @@ def place_of(
     glare = glare_at(photo, shot, sheet) if shot.glare_rate > 0 else np.zeros(len(page))
     return Place(
         shot,
-        (float(corner[0]), float(corner[1])),
-        (float(size[0]), float(size[1])),
-        (float(scale[0]), float(scale[1])),
-        tuple(map(float, _turned(from_middle, -quarters * math.pi / 2) + (upright_frame - 1) / 2)),
+        _pair(corner),
+        _pair(size),
+        _pair(scale),
+        _pair(_turned(from_middle, -quarters * math.pi / 2) + (upright_frame - 1) / 2),
         math.degrees(turn),
-        (float(fringe[0]), float(fringe[1])),
+        _pair(_turned(from_middle, -turn) * fringe_rate),
         fringe_rate,
         (falling * _shade(page, shot, sheet)).reshape(cells, cells),
         (falling * glare).reshape(cells, cells),
     )
+
+
+def _pair(vector: np.ndarray) -> tuple[float, float]:
+    return float(vector[0]), float(vector[1])
 
 
 def _jacobian(sheet: Sheet, page_mm: np.ndarray) -> np.ndarray:
@@ -102,4 +105,4 @@ def _shade(page_mm: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
     i, j = x.astype(int), y.astype(int)
     u, v = x - i, y - j
     upper, lower = (grid[r, i] * (1 - u) + grid[r, i + 1] * u for r in (j, j + 1))
-    return upper * (1 - v) + lower * v
+    return np.asarray(upper * (1 - v) + lower * v)

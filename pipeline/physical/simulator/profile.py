@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings import TABLE, Ends, described
+from pipeline.settings.fields import TABLE, Ends, described
 
 
 def _none_or_several(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -314,4 +314,4 @@ def _black_body(kelvin: float) -> np.ndarray:
         y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
     xyz = np.array([x / y, 1.0, (1 - x - y) / y])
     rgb_from_xyz = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
-    return np.maximum(rgb_from_xyz @ xyz, 1e-3)
+    return np.asarray(np.maximum(rgb_from_xyz @ xyz, 1e-3))

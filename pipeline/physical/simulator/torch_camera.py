@@ -14,8 +14,6 @@ from pipeline.physical.simulator.camera import ACROSS, BESIDE_GREEN, GREEN_AT_OT
 from pipeline.physical.simulator.profile import Profile
 from pipeline.physical.simulator.torch_steps import clipped, cored, eight_bit, interleaved, mixed, toned
 
-# channel, row and column of the four photosites of an RGGB tile
-MOSAIC = ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1))
 # what `camera.exposed` keeps of darkness below black, and of light
 DARKEST, BRIGHTEST = -2048 / (65535 - 2048), 1.0
 # OpenCV's YCrCb: differences to red and blue in 8 bits, and back

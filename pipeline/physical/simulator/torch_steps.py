@@ -114,9 +114,10 @@ def cored(detail: Tensor, threshold: float) -> Tensor:
 
 def halved(images: Tensor) -> Tensor:
     """Returns the means of 2 x 2 pixels."""
-    upper, lower = images.unflatten(2, (-1, 2)).unbind(3)
-    left, right = (upper + lower).unflatten(3, (-1, 2)).unbind(4)
-    return (left + right) * 0.25
+    n, channels, height, width = images.shape
+    upper, lower = images.reshape(n, channels, height // 2, 2, width).unbind(3)
+    left, right = (upper + lower).view(n, channels, height // 2, width // 2, 2).unbind(4)
+    return torch.mul(left + right, 0.25)
 
 
 def _kept(values: Tensor, low: float, high: float) -> Tensor | None:
