@@ -87,6 +87,12 @@ def apply_homography(h: Floats, points: Floats) -> Floats:
     return mapped[:, :2] / mapped[:, 2:]
 
 
+def jacobian(mapping: Mapping, points: Floats, step: float) -> Floats:
+    """Returns the derivatives (N, 2, 2) of a map at points (N, 2), by central differences over twice a `step`."""
+    columns = [(mapping(points + shift) - mapping(points - shift)) / (2 * step) for shift in ([step, 0], [0, step])]
+    return np.stack(columns, axis=2)
+
+
 def box_homography(x_mm: float, y_mm: float, width_mm: float, height_mm: float, width_px: int, height_px: int) -> Floats:
     """Returns `page_from_image` for an image printed in a box of the page: pixel edge -0.5 falls on the box's edge."""
     sx, sy = width_mm / width_px, height_mm / height_px

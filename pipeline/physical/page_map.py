@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points, interpolation
+from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points, interpolation, jacobian
 
 N_NODES = 13
 _NEWTON_STEPS = 30
@@ -63,10 +63,7 @@ class PageMap:
 
     def jacobian(self, page_mm: Floats) -> Floats:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
-        page_mm = np.asarray(page_mm, np.float64)
-        step = 0.01
-        columns = [(self(page_mm + shift) - self(page_mm - shift)) / (2 * step) for shift in ([step, 0], [0, step])]
-        return np.stack(columns, axis=2)
+        return jacobian(self, np.asarray(page_mm, np.float64), 0.01)
 
     def inverse(self, photo_px: Floats) -> Floats:
         """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from the homography's answer."""

@@ -1,6 +1,6 @@
 """The printable pages: where everything goes, and the PDF that puts it there."""
 
-from pipeline.physical.printing.arrangement import DEFAULT_MODULE_MM, ORIENTATIONS, PAPERS, PrintPair, arrange, grid_dpi
+from pipeline.physical.printing.arrangement import ORIENTATIONS, PAPERS, PrintPair, arrange
 from pipeline.physical.printing.chart import (
     CHART_PAPERS,
     GREY_STEPS,

@@ -131,12 +131,9 @@ def _draw_page(
             _draw_payload(pen, code, places)
     for placement in printout.placements:
         if placement.page == page:
-            pixels = load_image(placement.path)
-            if pixels.dtype != np.uint8 or pixels.shape != (placement.height_px, placement.width_px, 3):
-                raise ValueError(
-                    f"{placement.path}: expected uint8 {(placement.height_px, placement.width_px, 3)}, "
-                    f"got {pixels.dtype} {pixels.shape}"
-                )
+            pixels, shape = load_image(placement.path), (placement.height_px, placement.width_px, 3)
+            if pixels.dtype != np.uint8 or pixels.shape != shape:
+                raise ValueError(f"{placement.path}: expected uint8 {shape}, got {pixels.dtype} {pixels.shape}")
             pen.image(Box(placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm), pixels)
             key = placement.pair_id, placement.variant
             _draw_caption(pen, captions.get(key, ""), places.captions[key])
@@ -157,20 +154,19 @@ def _draw_aids(pen: Pen, printout: Printout, page: int) -> None:
             half = mark.size_mm / 2
             pen.rectangle(Box(mark.x_mm - half, mark.y_mm - half, half, half))
             pen.rectangle(Box(mark.x_mm, mark.y_mm, half, half))
-    patches = [patch for patch in printout.patches if patch.page == page]
-    for patch in patches:
-        box = Box(patch.x_mm, patch.y_mm, patch.width_mm, patch.height_mm)
-        pen.rectangle(box, f"#{patch.red:02x}{patch.green:02x}{patch.blue:02x}")
-        if (patch.red, patch.green, patch.blue) == (255, 255, 255):
-            pen.frame(box)
+    for patch in printout.patches:
+        if patch.page == page:
+            box = Box(patch.x_mm, patch.y_mm, patch.width_mm, patch.height_mm)
+            pen.rectangle(box, f"#{patch.red:02x}{patch.green:02x}{patch.blue:02x}")
+            if (patch.red, patch.green, patch.blue) == (255, 255, 255):
+                pen.frame(box)
 
 
 def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:
     baseline = box.y_mm + 2.6
     name = pen.text(box.x_mm, baseline, "inkproof", 8, font="Helvetica-Bold")
-    number = pen.text(
-        box.x_mm + box.width_mm, baseline, f"page {page} of {printout.n_pages}", 8, font="Helvetica-Bold", anchor="right"
-    )
+    count = f"page {page} of {printout.n_pages}"
+    number = pen.text(box.x_mm + box.width_mm, baseline, count, 8, font="Helvetica-Bold", anchor="right")
     room = box.width_mm - name - number - 6
     run = fitted(f"{printout.run} · {printout.run_code}", "Helvetica", 8, room, smallest_pt=8)[0]
     pen.text(box.x_mm + name + 2.5, baseline, run, 8, colour=GREY)
@@ -180,16 +176,9 @@ def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:
 def _draw_payload(pen: Pen, code: Fiducial, places: Furniture) -> None:
     box = places.payloads[code.corner]
     leftmost = code.corner.endswith("L") == (abs(box.x_mm - code.x_mm) < 1e-6 or box.x_mm > code.x_mm)
+    x, anchor = (box.x_mm, "left") if leftmost else (box.x_mm + box.width_mm, "right")
     for index, part in enumerate((code.payload[:8], code.payload[8:])):
-        pen.text(
-            box.x_mm if leftmost else box.x_mm + box.width_mm,
-            box.y_mm + 2.0 + 2.4 * index,
-            part,
-            6,
-            font="Courier",
-            colour=GREY,
-            anchor="left" if leftmost else "right",
-        )
+        pen.text(x, box.y_mm + 2.0 + 2.4 * index, part, 6, font="Courier", colour=GREY, anchor=anchor)
 
 
 def _draw_caption(pen: Pen, caption: str, box: Box) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.physical.geometry import jacobian
 from pipeline.physical.simulator.profile import Profile, Shot
 from pipeline.physical.simulator.scene import glare_at, light_at, slope_shade
 from pipeline.physical.simulator.sheet import Sheet, sheet_of
@@ -51,9 +52,10 @@ def place_of(
     """
     sheet = sheet_of(shot, profile, *page_mm)
     corner, size = np.array(corner_mm), np.array(image_mm)
-    (centre,), (jacobian,) = sheet.photo_from_page((corner + size / 2)[None]), _jacobian(sheet, (corner + size / 2)[None])
-    scale = np.linalg.norm(jacobian, axis=0) * size / image_px[::-1]
-    turn = math.atan2(jacobian[1, 0] - jacobian[0, 1], jacobian[0, 0] + jacobian[1, 1])
+    middle = (corner + size / 2)[None]
+    (centre,), (slopes,) = sheet.photo_from_page(middle), jacobian(sheet.photo_from_page, middle, 0.05)
+    scale = np.linalg.norm(slopes, axis=0) * size / image_px[::-1]
+    turn = math.atan2(slopes[1, 0] - slopes[0, 1], slopes[0, 0] + slopes[1, 1])
     frame = np.array(sheet.lens.size, float)
     from_middle = centre - (frame - 1) / 2
     quarters = round(math.degrees(turn) / 90)
@@ -81,13 +83,6 @@ def place_of(
 
 def _pair(vector: np.ndarray) -> tuple[float, float]:
     return float(vector[0]), float(vector[1])
-
-
-def _jacobian(sheet: Sheet, page_mm: np.ndarray) -> np.ndarray:
-    """d photo / d page, (N, 2, 2) px per mm."""
-    step = 0.05
-    ends = [sheet.photo_from_page(page_mm + shift) - sheet.photo_from_page(page_mm - shift) for shift in ([step, 0], [0, step])]
-    return np.stack(ends, axis=2) / (2 * step)
 
 
 def _turned(vector: np.ndarray, angle: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.physical.geometry import Floats, apply_homography
+from pipeline.physical.geometry import Floats, apply_homography, jacobian
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.simulator.pose import Lens, Pose, frame_size, pose
 from pipeline.physical.simulator.profile import Profile, Shot
@@ -86,11 +86,8 @@ class Sheet:
         """Returns the page points (N, 2) mm that photo points (N, 2) show, by Newton's method."""
         page = self.table_from_photo(photo_px)
         for _ in range(_NEWTON_STEPS):
-            slopes = [
-                (self.photo_from_page(page + shift) - self.photo_from_page(page - shift)) / (2 * _STEP_MM)
-                for shift in ([_STEP_MM, 0], [0, _STEP_MM])
-            ]
-            move = np.linalg.solve(np.stack(slopes, axis=2), (photo_px - self.photo_from_page(page))[..., None])[..., 0]
+            slopes = jacobian(self.photo_from_page, page, _STEP_MM)
+            move = np.linalg.solve(slopes, (photo_px - self.photo_from_page(page))[..., None])[..., 0]
             page = page + np.clip(move, -_LONGEST_MOVE_MM, _LONGEST_MOVE_MM)
             if np.abs(move).max(initial=0) < 1e-7:
                 break
