@@ -17,7 +17,6 @@ whole page in a whole photo. It differs from them in what follows, and `tests/te
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,17 +58,8 @@ _WHITE_DOTS = 32
 _TINY = 1e-6
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Draws:
-    """What N photographs drew: how each shows the image. A part of them, `draws[2:5]`, is draws again."""
-
-    places: tuple[Place, ...]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, part: slice) -> "Draws":
-        return Draws(self.places[part])
+# what N photographs drew: how each shows the image
+Draws = tuple[Place, ...]
 
 
 class Channel:
@@ -106,11 +96,11 @@ class Channel:
 
     def draw(self, n: int, rng: np.random.Generator) -> Draws:
         """Returns n photographs: what each draws from the profile, and where on its page the image lies, evenly where it fits."""
-        return Draws(tuple(self._drawn(rng) for _ in range(n)))
+        return tuple(self._drawn(rng) for _ in range(n))
 
     def drawn_at(self, shot: Shot, corner_mm: tuple[float, float]) -> Draws:
         """Returns the one photograph that a shot makes of an image whose top left corner lies at `corner_mm` on the page."""
-        return Draws((place_of(shot, self._profile, self._page_mm, corner_mm, self._image_mm, self._image_px),))
+        return (place_of(shot, self._profile, self._page_mm, corner_mm, self._image_mm, self._image_px),)
 
     def __call__(self, images: Tensor, draws: Draws, generator: torch.Generator | None = None) -> Tensor:
         """Returns the crops, (N, 3, H, W) in [0, 1], 8-bit values / 255 where `rounded`; image i meets draw i.
@@ -129,20 +119,19 @@ class Channel:
             seeds = torch.randint(2**62, (len(images),), generator=generator, device=generator.device).tolist()
             draw_noise = [torch.Generator(images.device).manual_seed(seed) for seed in seeds]
         crops = [
-            self._crops(images[part], draws.places[part], draw_noise and draw_noise[part])
-            for part in self._parts(draws, images.device)
+            self._crops(images[part], draws[part], draw_noise and draw_noise[part]) for part in self._parts(draws, images.device)
         ]
         return torch.cat(crops) if crops else torch.empty_like(images)
 
     def _drawn(self, rng: np.random.Generator) -> Place:
         shot = draw_shot(self._profile, rng)
         x, y = rng.uniform(0, 1, 2) * (np.array(self._page_mm) - self._image_mm)
-        return self.drawn_at(shot, (float(x), float(y))).places[0]
+        return self.drawn_at(shot, (float(x), float(y)))[0]
 
     def _parts(self, draws: Draws, device: torch.device) -> Iterator[slice]:
         """Neighbours whose photos are of the same size are worked out together."""
         most = _AT_ONCE_ON_CPU if device.type == "cpu" else _AT_ONCE
-        sizes = [self._photo_size(place) for place in draws.places]
+        sizes = [self._photo_size(place) for place in draws]
         start = 0
         for stop in range(1, len(sizes) + 1):
             if stop == len(sizes) or sizes[stop] != sizes[start] or stop - start == most:
@@ -242,7 +231,8 @@ class Channel:
     ) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         """The noise, if any, and what `sensed` makes of it."""
         shots = [place.shot for place in grid.places]
-        area = grid.noise_area.tolist()
+        # how many of the photo's own pixels one pixel stands for
+        area = grid.ratio.prod(dim=0).tolist()
 
         def column(rows: list[list[float]]) -> Tensor:
             return torch.tensor(rows, dtype=like.dtype, device=like.device)[:, :, None, None]

@@ -102,11 +102,6 @@ class PhotoGrid:
 
         return self._pair(band)
 
-    @property
-    def noise_area(self) -> Tensor:
-        """How many of the photo's own pixels one pixel stands for, (N,)."""
-        return self.ratio.prod(dim=0)
-
     def _print_bands(self, sites: Sites, profile: Profile, first: Tensor, side: float, n_squares: tuple[int, int]) -> Bands:
         """Squares of a `side`, the first beginning at `first` (2, N), in image px from the image's corner."""
         ink = profile.ink_spread_um / 1000 / self._mm_per_px * self.scale

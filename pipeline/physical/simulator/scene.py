@@ -1,6 +1,7 @@
 """The scene: what the page lies on, what lies on the page, and how the light falls; all in page millimetres."""
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -55,9 +56,7 @@ def light(shot: Shot, sheet: Sheet) -> np.ndarray:
 
     Worked out on a coarse grid (`light_at`): nothing in it is finer than 2 mm.
     """
-    photo, shape = _light_cells(sheet.lens.size)
-    shade = light_at(photo, shot, sheet).reshape(shape).astype(np.float32)
-    return cv2.resize(shade, sheet.lens.size, interpolation=cv2.INTER_LINEAR)
+    return _over_photo(light_at, shot, sheet)
 
 
 def light_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
@@ -117,11 +116,8 @@ def add_occluders(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
 
 def add_glare(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
     """Adds the mirror image of a lamp, a soft blob of light on the page, to the linear scene."""
-    if shot.glare_rate <= 0:
-        return
-    photo, shape = _light_cells(sheet.lens.size)
-    blob = glare_at(photo, shot, sheet).reshape(shape).astype(np.float32)
-    scene += cv2.resize(blob, sheet.lens.size, interpolation=cv2.INTER_LINEAR)[..., None]
+    if shot.glare_rate > 0:
+        scene += _over_photo(glare_at, shot, sheet)[..., None]
 
 
 def glare_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
@@ -131,11 +127,14 @@ def glare_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
     return np.asarray(shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * sd_mm**2)))
 
 
-def _light_cells(size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The middles of the coarse grid's cells, (N, 2) px, and its (rows, columns)."""
+def _over_photo(value_at: Callable[[np.ndarray, Shot, Sheet], np.ndarray], shot: Shot, sheet: Sheet) -> np.ndarray:
+    """What is smooth, float32 (H, W): worked out in the middles of coarse cells and interpolated between them."""
+    size = sheet.lens.size
     columns, rows = (-(-side // _LIGHT_CELL_PX) for side in size)
     y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1)
-    return np.column_stack([(x + 0.5) * size[0] / columns - 0.5, (y + 0.5) * size[1] / rows - 0.5]), (rows, columns)
+    photo = np.column_stack([(x + 0.5) * size[0] / columns - 0.5, (y + 0.5) * size[1] / rows - 0.5])
+    values = value_at(photo, shot, sheet).reshape(rows, columns).astype(np.float32)
+    return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _strip(tip: np.ndarray, inward: np.ndarray, radius_mm: float, tail_mm: float) -> np.ndarray:
