@@ -97,8 +97,28 @@ def written(stream: io.StringIO, seconds: float, shows: bool = True) -> str:
 
 def test_a_terminal_is_written_to_while_nothing_moves_and_wiped_in_the_end():
     stream = Terminal()
-    assert "stage 5 of 9, crop, " in written(stream, 1.6)
-    assert stream.getvalue().endswith("a line\n") and "\r\x1b[Ka line" in stream.getvalue()
+    assert written(stream, 1.6).count("stage 5 of 9, crop, ") >= 3
+    last_frame = stream.getvalue().rpartition("stage 5 of 9, crop, ")[2]
+    assert "a line\n" in stream.getvalue() and re.search(r"\x1b\[2K", last_frame) and "stage" not in last_frame
+    assert "\x1b[?25l" not in stream.getvalue().rpartition("\x1b[?25h")[2]
+
+
+def test_a_terminal_shows_a_bar_with_count_rate_and_time_left_for_each_thing_that_is_counted():
+    stream, clock = Terminal(), Clock()
+    with Display(stream, clock=clock) as display:
+        display.begins("generate", 2, 9)
+        items = display.progress(range(8), 8, "fgsm [x]")
+        for _ in range(3):
+            next(items)
+            clock.now_s += 1
+        time.sleep(1.2)
+    assert re.search(r"fgsm \[x\] ━+.*2/8, 40\.0/min, 9 s left", re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()))
+
+
+def test_a_short_command_draws_nothing_on_a_terminal():
+    stream = Terminal()
+    assert written(stream, 0.1) == ""
+    assert re.sub(r"\x1b\[[\d;?]*\w", "", stream.getvalue()).strip() == "a line"
 
 
 def test_elsewhere_a_plain_line_comes_at_most_every_ten_seconds(monkeypatch):
@@ -106,7 +126,7 @@ def test_elsewhere_a_plain_line_comes_at_most_every_ten_seconds(monkeypatch):
     display = Display(stream, clock=clock)
     for _ in range(35):
         clock.now_s += 1
-        display._draw(10.0)
+        display._tell()
     assert stream.getvalue().splitlines() == [f"starting, {seconds} s" for seconds in (10, 20, 30)]
     assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
 
@@ -151,15 +171,16 @@ FLAGS = [
 SENTENCES = ["As files, 65 of 72 adversarial images are misclassified, and 72 of 72 clean ones are right. " * 2] * 3
 
 
-@pytest.mark.parametrize("n_flags", range(len(FLAGS) + 1))
-@pytest.mark.parametrize("n_ending", [3, 9])
-def test_the_summary_fits_one_screen_whatever_is_raised(n_flags, n_ending):
-    ending = ["Report: reports/demo/report.pdf", *["more"] * (n_ending - 2), "It took 8 s."]
-    lines = one_screen(SENTENCES, FLAGS[:n_flags], ending).splitlines()
-    assert len(lines) <= SCREEN_LINES == 24 and max(map(len, lines)) <= SCREEN_COLUMNS == 100
-    text = "\n".join(lines)
-    assert all(name in text for name, _, _ in FLAGS[:n_flags]) and lines[-1] == ending[-1]
-    assert sum(line.startswith("- ") for line in lines) == 3
+def test_the_summary_fits_one_screen_whatever_is_raised(subtests):
+    for n_flags in range(len(FLAGS) + 1):
+        for n_ending in [3, 9]:
+            with subtests.test(n_flags=n_flags, n_ending=n_ending):
+                ending = ["Report: reports/demo/report.pdf", *["more"] * (n_ending - 2), "It took 8 s."]
+                lines = one_screen(SENTENCES, FLAGS[:n_flags], ending).splitlines()
+                assert len(lines) <= SCREEN_LINES == 24 and max(map(len, lines)) <= SCREEN_COLUMNS == 100
+                text = "\n".join(lines)
+                assert all(name in text for name, _, _ in FLAGS[:n_flags]) and lines[-1] == ending[-1]
+                assert sum(line.startswith("- ") for line in lines) == 3
 
 
 def test_a_flag_is_told_with_its_number_and_what_to_do_where_there_is_room():

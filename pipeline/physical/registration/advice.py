@@ -106,7 +106,7 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
             return "only codes of other makers are in the picture: photograph a page of this printout"
         case "other-run":
             made_from = PDF.name if printout.medium == "paper" else "its pages"
-            again = f"print printouts/{printout.run}/{made_from} again, or move the photo to its own run"
+            again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
         case "calibration":
             return "a calibration page, which has no images: give it to inkproof calibrate"
