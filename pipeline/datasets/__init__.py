@@ -6,8 +6,6 @@ from pipeline.core.registry import Registry, Scheme, load
 from pipeline.datasets.dataset import Dataset, DatasetSettings, Rejected
 from pipeline.datasets.labels import Labels
 
-__all__ = ["DATASETS", "Dataset", "DatasetSettings", "Rejected", "open_dataset"]
-
 # Each is opened by a function of what comes after the colon, the settings, the labels and the seed.
 DATASETS = Registry(
     "data set",

@@ -83,11 +83,7 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     colour = fit_colour([_lit_patches(seen, light) for seen, light in zip(measured, lights, strict=True)], base)
     printed, parameters, notes = _printed(colour, base)
     scenes = [
-        Scene(
-            seen.px_per_mm,
-            float(balance[1] * light.values.mean()),
-            photo.jpeg_quality or round(fmean(base.jpeg_quality)),
-        )
+        Scene(seen.px_per_mm, float(balance[1] * light.values.mean()), photo.jpeg_quality or round(fmean(base.jpeg_quality)))
         for photo, seen, light, balance in zip(photos, measured, lights, colour.balance, strict=True)
     ]
     wanted = [looks_of(seen) for seen in measured]

@@ -6,29 +6,3 @@ from pipeline.physical.fiducials.payload import CALIBRATION, MAX_PAGE, Payload, 
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo, photo_from_level
 from pipeline.physical.fiducials.refinement import agreement, order_corners, refine_corners
 from pipeline.physical.fiducials.tags import N_CELLS, detect_tags, tag_id, tag_modules
-
-__all__ = [
-    "CALIBRATION",
-    "FIRST_LONG_SIDE_PX",
-    "MAX_PAGE",
-    "N_CELLS",
-    "N_MODULES",
-    "QUIET_MODULES",
-    "Detection",
-    "Payload",
-    "Pyramid",
-    "agreement",
-    "decode_payload",
-    "decoders",
-    "detect",
-    "detect_tags",
-    "encode_payload",
-    "level_from_photo",
-    "modules",
-    "order_corners",
-    "photo_from_level",
-    "refine_corners",
-    "search",
-    "tag_id",
-    "tag_modules",
-]

@@ -9,27 +9,3 @@ from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.physical.registration.print_scale import PrintScale, print_scale
 from pipeline.physical.registration.quality import PageQuality, crop_quality, page_quality
-
-__all__ = [
-    "GAUSSIAN_MTF50",
-    "ContactRow",
-    "Correction",
-    "Failure",
-    "PageQuality",
-    "PrintScale",
-    "Registration",
-    "corrected",
-    "crop",
-    "crop_quality",
-    "draw_contact_sheets",
-    "draw_overlay",
-    "page_quality",
-    "pages_to_do",
-    "photo_advice",
-    "print_scale",
-    "quality_words",
-    "register",
-    "registration_error",
-    "sharpness_of",
-    "strip_correction",
-]
