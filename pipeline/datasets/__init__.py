@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from pipeline.core.registry import Registry, Scheme, load
-from pipeline.datasets.dataset import Dataset, DatasetSettings, Rejected
+from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.labels import Labels
+from pipeline.settings import DatasetSettings
 
 # Each is opened by a function of what comes after the colon, the settings, the labels and the seed.
 DATASETS = Registry(

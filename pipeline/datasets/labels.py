@@ -59,12 +59,8 @@ class Labels:
             index = self._by_wordnet_id.get(wordnet_id.group())
             if index is not None:
                 return index, ""
-            reason = (
-                "the model has no such class"
-                if self._by_wordnet_id
-                else "the model's WordNet ids are not known: set model.classes"
-            )
-            return None, f"WordNet id {wordnet_id.group()}: {reason}"
+            unknown = "the model's WordNet ids are not known: set model.classes"
+            return None, f"WordNet id {wordnet_id.group()}: {'the model has no such class' if self._by_wordnet_id else unknown}"
         if re.fullmatch(r"\d+", label) and not named:
             index = int(label)
             known = index < len(self.class_names)
@@ -81,10 +77,8 @@ class Labels:
         if len(candidates) == 1:
             return candidates.pop(), ""
         if candidates:
-            return (
-                None,
-                f"{label!r} is the name of {len(candidates)} classes ({', '.join(map(str, sorted(candidates)))}): use the index",
-            )
+            indices = ", ".join(map(str, sorted(candidates)))
+            return None, f"{label!r} is the name of {len(candidates)} classes ({indices}): use the index"
         if self.are_anonymous:
             return None, f"{label!r}: the model's class names are not known: set model.classes, or use indices"
         return None, f"the model has no class {label!r}"

@@ -9,10 +9,10 @@ import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import shown
+from pipeline.images.formats import reason
 from pipeline.models.class_names import class_names_for
 from pipeline.models.classifier import (
     Classifier,
-    ModelSettings,
     Preprocessing,
     device_for,
     fingerprint_of,
@@ -20,6 +20,7 @@ from pipeline.models.classifier import (
     preprocessing_for,
 )
 from pipeline.models.onnx_files import external_files
+from pipeline.settings import ModelSettings
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -68,10 +69,9 @@ class OnnxClassifier(Classifier):
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled():
-            raise WrongUse(
-                f"{self.name} gives predictions only: an ONNX model has no gradient, so a gradient attack cannot be run on it."
-            )
-        values = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
+            why = "an ONNX model has no gradient, so a gradient attack cannot be run on it"
+            raise WrongUse(f"{self.name} gives predictions only: {why}.")
+        values: np.ndarray = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._channels_last else values
         n = self._fixed_n or max(len(values), 1)
         scores = np.concatenate([self._run(values[i : i + n], n) for i in range(0, len(values), n)]).astype(np.float32)
@@ -85,8 +85,7 @@ class OnnxClassifier(Classifier):
         try:
             scores = np.asarray(self._session.run(None, {self._input: filled})[0])
         except Exception as error:  # onnxruntime's errors share no public base class
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise BadInput(f"{self.name} cannot classify such images: {reason}") from error
+            raise BadInput(f"{self.name} cannot classify such images: {reason(error)}") from error
         if len(scores) != n or scores.size == 0 or scores.size != n * scores.shape[1]:
             raise BadInput(f"{self.name} gives {scores.shape} for {n} images; one row of class scores each is needed.")
         return scores.reshape(n, -1)[: len(values)]
@@ -120,8 +119,7 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
         providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
         session = onnxruntime.InferenceSession(str(file), sess_options=options, providers=providers)
     except Exception as error:  # as above
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason}") from error
+        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}") from error
     return OnnxClassifier(session, file, settings, device)
 
 

@@ -8,10 +8,10 @@ import torch
 
 from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.images import shown
+from pipeline.images.formats import reason
 from pipeline.models.class_names import class_names_for
 from pipeline.models.classifier import (
     Classifier,
-    ModelSettings,
     Preprocessing,
     argument_bytes,
     device_for,
@@ -22,6 +22,7 @@ from pipeline.models.classifier import (
 from pipeline.models.faster import faster_copy
 from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
+from pipeline.settings import ModelSettings
 
 _INITIAL_SEED = 0
 
@@ -69,7 +70,7 @@ class TorchClassifier(Classifier):
         return self._module(normalised(x.to(self.device), self.preprocessing)).float()
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Returns `logits` as attacks call it: the same within `faster.TOLERANCE`, through a faster copy made once."""
+        """Returns the logits within `faster.TOLERANCE`, through a faster copy made once."""
         if self._faster is None:
             generator = torch.Generator().manual_seed(_INITIAL_SEED)
             example = torch.rand((4, 3, *self.input_size), generator=generator).to(self.device)
@@ -107,9 +108,8 @@ class TorchClassifier(Classifier):
         except InkproofError:
             raise
         except Exception as error:  # a user's network may raise anything
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BadInput(
-                f"{self.name} cannot classify images of {height} x {width} pixels: {reason}{self._line_of(error)}",
+                f"{self.name} cannot classify images of {height} x {width} pixels: {reason(error)}{self._line_of(error)}",
                 "Check model.input_px.",
             ) from error
         if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
@@ -153,8 +153,6 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
     if weights == "none":
         return None
     if not Path(weights).suffix and not Path(weights).exists():
-        raise WrongUse(
-            f'There are no weights "{shown(weights)}" for this model.',
-            'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).',
-        )
+        hint = 'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).'
+        raise WrongUse(f'There are no weights "{shown(weights)}" for this model.', hint)
     return read_state_dict(weights)

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.core.errors import BadInput
 from pipeline.images import shown
+from pipeline.images.formats import reason
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
@@ -80,7 +81,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{shown(path)} is not a safetensors file or is damaged: {_first_line(error)}.") from error
+        raise BadInput(f"{shown(path)} is not a safetensors file or is damaged: {reason(error)}.") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -93,7 +94,7 @@ def _read_torch(path: Path) -> Any:
     except Exception as error:  # the zip reader and the restricted unpickler raise anything on damaged bytes
         if "TorchScript" in str(error):
             raise _refused(path) from error
-        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged: {_first_line(error)}.") from error
+        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged: {reason(error)}.") from error
 
 
 def _refused(path: Path) -> BadInput:
@@ -128,8 +129,3 @@ def _listed(what: str, keys: list[str]) -> str:
         return ""
     more = f" and {len(keys) - _N_NAMED} more" if len(keys) > _N_NAMED else ""
     return f"{what} {', '.join(keys[:_N_NAMED])}{more}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return shown(lines[0].rstrip(".")) if lines else type(error).__name__

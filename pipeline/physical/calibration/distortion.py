@@ -66,9 +66,14 @@ def fit_lens(pyramid: Pyramid, found: Registration, printout: Printout, focal_35
     p, sd = fit.parameters, fit.sd
     straight = view.project(np.concatenate([p[:7], [0, 0, 0], p[10:]]))
     error = view.project(p) - photo
+    (k1, p1, p2), (k1_sd, p1_sd, p2_sd) = map(float, p[7:10]), map(float, sd[7:10])
     return LensFit(
-        *map(float, p[7:10]),
-        *map(float, sd[7:10]),
+        k1,
+        p1,
+        p2,
+        k1_sd,
+        p1_sd,
+        p2_sd,
         float(focal_35mm_mm * math.exp(p[6])),
         float(np.ptp(_height(np.linspace(-1, 1, 201), p[10], p[11]))),
         len(photo),

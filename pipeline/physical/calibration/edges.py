@@ -51,14 +51,12 @@ def edges_of(light: np.ndarray, page_map: PageMap, squares: Sequence[SlantedSqua
 
     Args: `light` float32 (H, W), the photo's grey as linear light.
     """
-    found = []
-    for index, square in enumerate(squares):
-        corners = square.corners_mm
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            edge = _edge(light, page_map, index, start, end, np.array([square.x_mm, square.y_mm]))
-            if edge is not None:
-                found.append(edge)
-    return tuple(found)
+    sides = (
+        _edge(light, page_map, index, start, end, np.array([square.x_mm, square.y_mm]))
+        for index, square in enumerate(squares)
+        for start, end in zip(square.corners_mm, np.roll(square.corners_mm, -1, axis=0), strict=True)
+    )
+    return tuple(edge for edge in sides if edge is not None)
 
 
 def half_contrast(mtf: np.ndarray) -> float:
@@ -159,9 +157,8 @@ def _response(d: np.ndarray, values: np.ndarray, reach: float) -> tuple[np.ndarr
     if (n == 0).sum() > n_bins // 10:
         return distance, np.zeros(n_bins), None
     filled = n > 0
-    spread = np.interp(
-        distance, distance[filled], np.bincount(index[inside], values[inside], minlength=n_bins)[filled] / n[filled]
-    )
+    summed = np.bincount(index[inside], values[inside], minlength=n_bins)
+    spread = np.interp(distance, distance[filled], summed[filled] / n[filled])
     ends = max(2, n_bins // 8)
     black, white = float(np.median(spread[:ends])), float(np.median(spread[-ends:]))
     if white - black < _MIN_CONTRAST:

@@ -14,7 +14,6 @@ from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND, Heading, PaperDo
 from pipeline.physical.calibration import charts
 from pipeline.physical.calibration.fit import Calibration, Parameter
 
-_NUMBERS_SHOWN = 4
 _WIDTHS_MM = (38.0, 42.0, 14.0, 16.0, 26.0, 34.0)
 
 

@@ -110,7 +110,7 @@ def matched(profile: Profile, wanted: Looks, scene: Scene, start: tuple[float, f
     """
     start = start or (max(0.3, fmean(profile.blur_px)), max(20.0, fmean(profile.iso)))
     places = [math.log(value) for value in start]
-    ranges = [tuple(map(math.log, bounds)) for bounds in (_BLUR_RANGE_PX, _ISO_RANGE)]
+    ranges = [(math.log(low), math.log(high)) for low, high in (_BLUR_RANGE_PX, _ISO_RANGE)]
     slopes, before = list(_FIRST_SLOPES), None
     for _ in range(_N_ROUNDS):
         blur_px, iso = (math.exp(place) for place in places)
@@ -125,9 +125,7 @@ def matched(profile: Profile, wanted: Looks, scene: Scene, start: tuple[float, f
         if max(map(abs, errors)) < _CLOSE:
             break
         before = (list(places), errors)
-        steps = [
-            float(np.clip(error / slope, -_LONGEST_STEP, _LONGEST_STEP)) for error, slope in zip(errors, slopes, strict=True)
-        ]
+        steps = np.clip(np.divide(errors, slopes), -_LONGEST_STEP, _LONGEST_STEP)
         places = [float(np.clip(place + step, *r)) for place, step, r in zip(places, steps, ranges, strict=True)]
         if places == before[0]:
             break

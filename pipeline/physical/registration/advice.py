@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from pipeline.physical.fiducials import outline_mm
 from pipeline.physical.geometry import NoHomography, homography_from_points
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.hidden_codes import code_trouble
@@ -14,7 +15,6 @@ from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQu
 from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
-_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 _DARK_8BIT, _CLIPPED_8BIT = 100, 248
 _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
@@ -172,7 +172,7 @@ def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) ->
 
     One code's own perspective says nothing of what is far from it, its size and turn do.
     """
-    page_mm = np.concatenate([_SQUARE * code.size_mm + (code.x_mm, code.y_mm) for code, _ in seen])
+    page_mm = np.concatenate([outline_mm(code) for code, _ in seen])
     photo_px = np.concatenate([corners for _, corners in seen])
     across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
     side_px = float((np.linalg.norm(across) + np.linalg.norm(down)) / np.sqrt(8))
@@ -200,7 +200,7 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
     height, width = photo_grey.shape
     sides: dict[str, None] = {}
     for code in missing:
-        outline = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+        outline = page_map(outline_mm(code))
         (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
         beyond = {
             "on the left": -0.5 - left,

@@ -81,7 +81,7 @@ def fit_surface(
     fits, shares, evidence = _fitted(page_mm, photo_px, *grid)
     while True:
         z = _contradictions(fits[int(np.argmax(shares))], groups[used])
-        suspects = sorted(z, key=z.get, reverse=True)[:_N_SUSPECTS]
+        suspects = sorted(z, key=lambda group: z[group], reverse=True)[:_N_SUSPECTS]
         if not suspects or (z[suspects[0]] <= _MAX_Z and min(fit.noise_px for fit in fits) <= _MAX_NOISE_PX):
             break
         best = None
@@ -189,8 +189,7 @@ def _likelihoods(
         n_free = 2 * n - 8 + _PRIOR_WEIGHT
         variance = ((weight * rest) @ rest + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
         spread = n_free * np.log(2 * np.pi * np.e * variance) - np.log(weight).sum() + np.linalg.slogdet(normal)[1]
-        likelihood = -0.5 * spread
-        out.append((float(likelihood), length_mm, ratio, float(np.sqrt(variance))))
+        out.append((float(-0.5 * spread), length_mm, ratio, float(np.sqrt(variance))))
     return out
 
 
@@ -237,13 +236,8 @@ def _basis(homography: np.ndarray, page_mm: np.ndarray) -> np.ndarray:
     x, y = page_mm.T
     one, nil = np.ones_like(x), np.zeros_like(x)
     u, v = apply_homography(homography, page_mm).T
-    rows = np.stack(
-        [
-            np.stack([x, y, one, nil, nil, nil, -u * x, -u * y], axis=1),
-            np.stack([nil, nil, nil, x, y, one, -v * x, -v * y], axis=1),
-        ],
-        axis=1,
-    )
+    across, down = [x, y, one, nil, nil, nil, -u * x, -u * y], [nil, nil, nil, x, y, one, -v * x, -v * y]
+    rows = np.stack([np.stack(across, axis=1), np.stack(down, axis=1)], axis=1)
     depth = homography[2, 0] * x + homography[2, 1] * y + homography[2, 2]
     scale = np.array([1e-2, 1e-2, 1, 1e-2, 1e-2, 1, 1e-5, 1e-5])
     return (rows / depth[:, None, None] * scale).reshape(-1, 8)
