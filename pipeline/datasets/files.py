@@ -48,10 +48,7 @@ def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: in
     Raises:
         BadInput: no such folder, or it holds no image that can be used.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise BadInput(f"There is no folder {shown(folder)}.", "Check dataset.name.")
-    root = root.resolve()
+    root = _root(Path(folder), "dataset.name")
     paths, rejected = _files_below(root)
     by_class: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -91,10 +88,7 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
         BadInput: no such file, no text, or no row that can be used.
     """
     source = Path(file)
-    root = Path(settings.root) if settings.root else source.parent
-    if not root.is_dir():
-        raise BadInput(f"There is no folder {shown(root)}.", "Check dataset.root.")
-    root = root.resolve()
+    root = _root(Path(settings.root) if settings.root else source.parent, "dataset.root")
     rows = _rows(source)
     path_column, label_column, has_header = _columns(rows[0][1] if rows else [], source, settings, root)
     body = rows[1:] if has_header else rows
@@ -121,6 +115,12 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
         hint = "Each row needs the path of an image (see dataset.root) and a class of the model."
         raise _nothing_usable(shown(file), rejected, hint)
     return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
+
+
+def _root(folder: Path, setting: str) -> Path:
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {shown(folder)}.", f"Check {setting}.")
+    return folder.resolve()
 
 
 def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
@@ -209,10 +209,8 @@ def _columns(first_row: list[str], source: Path, settings: DatasetSettings, root
         ("label_column", settings.label_column, _LABEL_COLUMNS),
     ):
         if wanted and wanted.casefold() not in by_name:
-            raise WrongUse(
-                f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}.",
-                f"Set dataset.{key} to one of them.",
-            )
+            what = f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}."
+            raise WrongUse(what, f"Set dataset.{key} to one of them.")
         chosen.append(next((by_name[name] for name in ([wanted.casefold()] if wanted else usual) if name in by_name), None))
     path_column, label_column = chosen
     if path_column is not None and label_column is not None:
@@ -221,19 +219,15 @@ def _columns(first_row: list[str], source: Path, settings: DatasetSettings, root
     if not named and len(header) >= 2 and (root / header[0]).is_file():
         return 0, 1, False
     lacking, key = ("an image's path", "path_column") if path_column is None else ("a label", "label_column")
-    raise WrongUse(
-        f"{shown(source)} has no column that looks like {lacking}; its columns are {', '.join(map(repr, header))}.",
-        f"Set dataset.{key}; or leave the header out and write path, label.",
-    )
+    what = f"{shown(source)} has no column that looks like {lacking}; its columns are {', '.join(map(repr, header))}."
+    raise WrongUse(what, f"Set dataset.{key}; or leave the header out and write path, label.")
 
 
 def _nothing_usable(what: str, rejected: list[Rejected], hint: str) -> BadInput:
     if not rejected:
         return BadInput(f"{what[0].upper()}{what[1:]} holds no images.", hint)
-    first = rejected[0]
-    return BadInput(
-        f"No image in {what} can be used; {_counted(len(rejected), 'thing')} rejected, first {first.path}: {first.reason}.", hint
-    )
+    first = f"{_counted(len(rejected), 'thing')} rejected, first {rejected[0].path}: {rejected[0].reason}"
+    return BadInput(f"No image in {what} can be used; {first}.", hint)
 
 
 def _counted(n: int, noun: str) -> str:

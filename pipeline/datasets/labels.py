@@ -99,10 +99,8 @@ def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple
     if not labels.are_anonymous and any(own_names.values()):
         return {}, {own: labels.why_not(text) for own, text in own_names.items()}
     if max(own_names, default=0) >= len(labels.class_names):
-        raise BadInput(
-            f"{name} has class {max(own_names)}, the model has {len(labels.class_names)} classes.",
-            "Set model.classes to the model's names.",
-        )
+        what = f"{name} has class {max(own_names)}, the model has {len(labels.class_names)} classes."
+        raise BadInput(what, "Set model.classes to the model's names.")
     return {own: own for own in own_names}, {}
 
 

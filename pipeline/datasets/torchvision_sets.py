@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,9 @@ def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed:
     except (RuntimeError, FileNotFoundError, NotADirectoryError) as error:
         if isinstance(error, RuntimeError) and "not found" not in str(error).lower() and "download" not in str(error).lower():
             raise BadInput(f"torchvision:{name} cannot be opened: {reason(error)}.") from error
-        raise BadInput(
-            f"The files of torchvision:{name} are not in {shown(settings.root)}.",
-            f"Fetch them once with torchvision.datasets.{name}(root, download=True), or check dataset.root.",
-        ) from error
-    except (ImportError, ModuleNotFoundError) as error:
+        hint = f"Fetch them once with torchvision.datasets.{name}(root, download=True), or check dataset.root."
+        raise BadInput(f"The files of torchvision:{name} are not in {shown(settings.root)}.", hint) from error
+    except ImportError as error:
         raise Unavailable(f"torchvision:{name} needs a package that is not installed: {error}.", "Install it.") from error
     except (ValueError, TypeError) as error:
         raise WrongUse(f"torchvision:{name} cannot be opened: {reason(error)}.", "Check dataset.split.") from error
@@ -109,11 +107,10 @@ def _arguments(kind: Any, name: str, settings: DatasetSettings) -> tuple[dict[st
             raise WrongUse(f"torchvision:{name} has no split {split!r}.", 'Use "train" or "test".')
         arguments["train"] = split in _TRAIN_SPLITS
     elif "split" in parameters:
-        # ImageNet and a few others have no labelled test part.
-        default = parameters["split"].default
+        # ImageNet and a few others have no labelled test part; what EMNIST calls a split is a set of classes.
         arguments["split"] = "val" if split == "test" and name in ("ImageNet", "Imagenette", "Places365") else split
         if name == "EMNIST":
-            arguments["split"] = default
+            arguments["split"] = parameters["split"].default
     return arguments, split
 
 
@@ -121,15 +118,15 @@ def _own_labels(source: Any, name: str) -> list[int]:
     for attribute in ("targets", "labels", "_labels"):
         values = getattr(source, attribute, None)
         if values is not None and len(values) == len(source):
-            return _as_integers(list(values), name)
+            return _as_integers(values, name)
     for attribute in ("samples", "_samples"):
         values = getattr(source, attribute, None)
         if values is not None and len(values) == len(source) and all(len(v) == 2 for v in values):
-            return _as_integers([v[1] for v in values], name)
+            return _as_integers((v[1] for v in values), name)
     picture, _ = _pair(source, 0, name)
     if not isinstance(picture, Image.Image):
         raise BadInput(f"{name} gives {type(picture).__name__}, no images.", "Use a data set of classified images.")
-    return _as_integers([_pair(source, i, name)[1] for i in range(len(source))], name)
+    return _as_integers((_pair(source, i, name)[1] for i in range(len(source))), name)
 
 
 def _pair(source: Any, i: int, name: str) -> tuple[Any, Any]:
@@ -142,7 +139,7 @@ def _pair(source: Any, i: int, name: str) -> tuple[Any, Any]:
     return item[0], item[1]
 
 
-def _as_integers(values: list[Any], name: str) -> list[int]:
+def _as_integers(values: Iterable[Any], name: str) -> list[int]:
     try:
         return [int(value) for value in values]
     except (TypeError, ValueError) as error:

@@ -183,23 +183,18 @@ def _pdf_pages(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
         except pypdfium2.PdfiumError as error:
             hint = "Save it without a password." if "password" in str(error).lower() else "Export it again, or as JPEG."
             raise BadInput(f"{shown(path)} is a PDF that cannot be opened: {reason(error)}.", hint) from error
-        try:
+        with closing(document):
             if not len(document):
                 raise BadInput(f"{shown(path)} is a PDF without pages.")
             yield from _pages(path, len(document), lambda number: _pdf_page(document, number), stopwatch)
-        finally:
-            document.close()
 
 
 def _pdf_page(document: Any, number: int) -> Picture:
     import pypdfium2
 
     try:
-        page = document[number]
-        try:
+        with closing(document[number]) as page:
             pixels, scan_dpi = _rendered(page)
-        finally:
-            page.close()
     except pypdfium2.PdfiumError as error:
         raise BadInput(f"It cannot be rendered: {reason(error)}.", "Export it again, or as JPEG.") from error
     return Picture(f"page {number + 1}", pixels, scan_dpi=scan_dpi)
@@ -217,16 +212,13 @@ def _rendered(page: Any) -> tuple[np.ndarray, float | None]:
         _MAX_SIDE_PX / max(width_pt, height_pt),
     )
     # pdfium rounds a page's size in pixels up, so that without the tiny reduction a whole number may become the next one.
-    bitmap = page.render(scale=scale * (1 - 1e-6), rev_byteorder=True)
-    try:
+    with closing(page.render(scale=scale * (1 - 1e-6), rev_byteorder=True)) as bitmap:
         layers = bitmap.to_numpy()
         if layers.ndim == 2 or layers.shape[2] == 1:
             pixels = np.repeat(layers.reshape(*layers.shape[:2], 1), 3, axis=2)
         else:
             pixels = np.array(layers[..., :3], order="C")
-        return pixels, 72 * scale if scan_px_per_pt else None
-    finally:
-        bitmap.close()
+    return pixels, 72 * scale if scan_px_per_pt else None
 
 
 def _scan_px_per_pt(page: Any) -> float | None:

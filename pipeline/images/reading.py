@@ -58,11 +58,10 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
 
 
 def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:
-    if max_pixels and image.width * image.height > max_pixels:
-        raise BadInput(
-            f"{shown(path)} has {image.width * image.height / 1e6:.0f} megapixels; at most {max_pixels / 1e6:.0f} are read.",
-            "Take it with fewer megapixels, or scan at 600 dpi or less.",
-        )
+    n_pixels = image.width * image.height
+    if max_pixels and n_pixels > max_pixels:
+        what = f"{shown(path)} has {n_pixels / 1e6:.0f} megapixels; at most {max_pixels / 1e6:.0f} are read."
+        raise BadInput(what, "Take it with fewer megapixels, or scan at 600 dpi or less.")
 
 
 def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:

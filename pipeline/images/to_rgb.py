@@ -91,9 +91,8 @@ def _gray_from_wide(values: np.ndarray) -> np.ndarray:
         raise BadInput("The picture holds numbers that are not finite.", "Export it as an 8-bit PNG.")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65535:
-        raise BadInput(
-            f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean.", "Export it as an 8-bit PNG."
-        )
+        what = f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean."
+        raise BadInput(what, "Export it as an 8-bit PNG.")
     if values.dtype.kind == "f" and high <= 1:
         return np.rint(values * 255.0).astype(np.uint8)
     if values.dtype.kind == "f" and high <= 255:

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import resize_shorter_and_crop, to_model
+from pipeline.models.class_names import class_names_for
 from pipeline.models.layers import LayerResponse
 from pipeline.settings import ModelSettings
 
@@ -110,14 +111,19 @@ class Classifier(ABC):
         probabilities = np.empty((n_images, self.n_classes), np.float32)
         for start in range(0, n_images, batch_size):
             batch = images[start : start + batch_size]
-            n_missing = batch_size - len(batch)
-            filled = np.concatenate([batch, np.repeat(batch[-1:], n_missing, axis=0)]) if n_missing else batch
             with torch.no_grad():
-                logits = self.logits(to_model(filled, self.device))[: len(batch)].float()
+                logits = self.logits(to_model(filled_up(batch, batch_size), self.device))[: len(batch)].float()
                 probabilities[start : start + batch_size] = torch.softmax(logits, dim=1).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise BadInput(f"{self.name} answers with numbers that are not finite.", "Check its weights and its preprocessing.")
         return probabilities
+
+    def _name_classes(
+        self, settings: ModelSettings, own_names: tuple[str, ...] = (), own_wordnet_ids: tuple[str, ...] = ()
+    ) -> None:
+        if settings.n_classes and settings.n_classes != self.n_classes:
+            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
+        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
 
     def _check_images(self, images: np.ndarray) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*self.input_size, 3):
@@ -128,6 +134,11 @@ class Classifier(ABC):
         if x.dtype != torch.float32 or x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.input_size):
             wanted = "float32 (N, 3, {}, {})".format(*self.input_size)
             raise ValueError(f"expected {wanted}, got {x.dtype} {tuple(x.shape)}")
+
+
+def filled_up(batch: np.ndarray, size: int) -> np.ndarray:
+    """Returns a batch with copies of its last row up to a size."""
+    return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)]) if len(batch) < size else batch
 
 
 def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:

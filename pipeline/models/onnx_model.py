@@ -10,11 +10,11 @@ import torch
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.images.formats import reason
-from pipeline.models.class_names import class_names_for
 from pipeline.models.classifier import (
     Classifier,
     Preprocessing,
     device_for,
+    filled_up,
     fingerprint_of,
     normalised,
     preprocessing_for,
@@ -33,7 +33,6 @@ class OnnxClassifier(Classifier):
     """
 
     differentiable = False
-    wordnet_ids: tuple[str, ...] = ()
 
     def __init__(self, session: Any, file: Path, settings: ModelSettings, device: str) -> None:
         """Reads the input's shape and tries the graph on two images.
@@ -48,16 +47,12 @@ class OnnxClassifier(Classifier):
         self._input, self._dtype, self._channels_last, self._fixed_n, own_size = _input_of(session, settings.name)
         own = Preprocessing(own_size, min(own_size)) if own_size else None
         if own_size and settings.input_px and own_size != (settings.input_px,) * 2:
-            raise WrongUse(
-                f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}.",
-                "Leave it out.",
-            )
+            what = f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}."
+            raise WrongUse(what, "Leave it out.")
         self.preprocessing = preprocessing_for(settings, own)
         self._gives_probabilities = False
         self.n_classes = self._tried_out()
-        if settings.n_classes and settings.n_classes != self.n_classes:
-            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
-        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes)
+        self._name_classes(settings)
         self._files = external_files(file)
         parts = [(f"data {data.name}", _sha256(data)) for data in self._files]
         self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes()), *parts])
@@ -80,10 +75,8 @@ class OnnxClassifier(Classifier):
         return torch.from_numpy(np.ascontiguousarray(scores)).to(self.device)
 
     def _run(self, values: np.ndarray, n: int) -> np.ndarray:
-        n_missing = n - len(values)
-        filled = np.concatenate([values, np.repeat(values[-1:], n_missing, axis=0)]) if n_missing else values
         try:
-            scores = np.asarray(self._session.run(None, {self._input: filled})[0])
+            scores = np.asarray(self._session.run(None, {self._input: filled_up(values, n)})[0])
         except Exception as error:  # onnxruntime's errors share no public base class
             raise BadInput(f"{self.name} cannot classify such images: {reason(error)}") from error
         if len(scores) != n or scores.size == 0 or scores.size != n * scores.shape[1]:

@@ -9,7 +9,6 @@ import torch
 from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.images.formats import reason
-from pipeline.models.class_names import class_names_for
 from pipeline.models.classifier import (
     Classifier,
     Preprocessing,
@@ -56,9 +55,7 @@ class TorchClassifier(Classifier):
         self._module = module.eval().requires_grad_(False).to(self.device)
         self._faster: torch.nn.Module | None = None
         self.n_classes, self.differentiable = self._tried_out()
-        if settings.n_classes and settings.n_classes != self.n_classes:
-            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
-        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
+        self._name_classes(settings, own_names, own_wordnet_ids)
         parts = self._code_parts()
         parts += [("arguments", argument_bytes(settings.arguments))] if settings.arguments else []
         self.fingerprint = fingerprint_of(fingerprint_name or self.name, steps, parts + state_bytes(module.state_dict()))
@@ -108,10 +105,8 @@ class TorchClassifier(Classifier):
         except InkproofError:
             raise
         except Exception as error:  # a user's network may raise anything
-            raise BadInput(
-                f"{self.name} cannot classify images of {height} x {width} pixels: {reason(error)}{self._line_of(error)}",
-                "Check model.input_px.",
-            ) from error
+            what = f"{self.name} cannot classify images of {height} x {width} pixels"
+            raise BadInput(f"{what}: {reason(error)}{self._line_of(error)}", "Check model.input_px.") from error
         if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
             got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
             raise BadInput(f"{self.name} gives {got} for two images; two rows of logits, one number for each class, are needed.")
@@ -134,8 +129,7 @@ def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
         module = network.load()
     except FileNotFoundError as error:
         raise Unavailable("The weights of builtin:signs are missing from the package.", "Install inkproof again.") from error
-    own_file = settings.weights not in ("", "DEFAULT")
-    if own_file:
+    if settings.weights not in ("", "DEFAULT"):
         load_into(module, read_state_dict(settings.weights), settings.weights)
     steps = preprocessing_for(settings, Preprocessing((network.INPUT_PX,) * 2, network.INPUT_PX))
     return TorchClassifier(module, settings, steps, device, tuple(getattr(network, "CLASS_NAMES", ())))

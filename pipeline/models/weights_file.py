@@ -48,29 +48,23 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in wanted]
     if missing or unexpected:
-        raise BadInput(
-            f"The weights in {shown(origin)} do not fit the network: {_listed('missing', missing)}"
-            f"{'; ' if missing and unexpected else ''}{_listed('unexpected', unexpected)}.",
-            "Check that model.name is the network that the file was saved from.",
-        )
+        what = "; ".join(filter(None, [_listed("missing", missing), _listed("unexpected", unexpected)]))
+        hint = "Check that model.name is the network that the file was saved from."
+        raise BadInput(f"The weights in {shown(origin)} do not fit the network: {what}.", hint)
     for key, tensor in state.items():
         if tensor.shape != wanted[key].shape:
-            raise BadInput(
-                f"The weights in {shown(origin)} do not fit the network: {key} is {tuple(tensor.shape)} in the file, "
-                f"{tuple(wanted[key].shape)} in the network.",
-                "If this is the last layer, set model.n_classes to the file's number of classes.",
-            )
+            what = f"{key} is {tuple(tensor.shape)} in the file, {tuple(wanted[key].shape)} in the network"
+            hint = "If this is the last layer, set model.n_classes to the file's number of classes."
+            raise BadInput(f"The weights in {shown(origin)} do not fit the network: {what}.", hint)
     module.load_state_dict(dict(state), strict=False)
 
 
 def state_bytes(state: Mapping[str, torch.Tensor]) -> list[tuple[str, bytes]]:
     """Returns each tensor's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of."""
+    flat = {key: tensor.detach().cpu().contiguous().reshape(-1) for key, tensor in sorted(state.items())}
     return [
-        (
-            f"{key} {tensor.dtype} {tuple(tensor.shape)}",
-            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
-        )
-        for key, tensor in sorted(state.items())
+        (f"{key} {state[key].dtype} {tuple(state[key].shape)}", values.view(torch.uint8).numpy().tobytes())
+        for key, values in flat.items()
     ]
 
 

@@ -117,10 +117,8 @@ def _as_unavailable(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise Unavailable(
-            f"The published weights of {name} cannot be downloaded: {reason(error)}.",
-            "Fetch the file on a machine with a network and set model.weights to its path (.pth or .safetensors).",
-        ) from error
+        hint = "Fetch the file on a machine with a network and set model.weights to its path (.pth or .safetensors)."
+        raise Unavailable(f"The published weights of {name} cannot be downloaded: {reason(error)}.", hint) from error
     finally:
         socket.setdefaulttimeout(before)
 

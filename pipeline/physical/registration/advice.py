@@ -1,7 +1,7 @@
 """What is wrong with a photo and what to do about it, in words for a person who stands beside the printer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -20,6 +20,12 @@ _DARK_8BIT, _CLIPPED_8BIT = 100, 248
 _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
 _MAX_EDGE_WIDTH_PX = 6.0
 
+_FAILURE_ADVICE = {
+    "foreign-code": "only codes of other makers are in the picture: photograph a page of this printout",
+    "calibration": "a calibration page, which has no images: give it to inkproof calibrate",
+    "repeated-page": "the same page is in the picture twice: photograph one copy",
+    "mirrored": "mirrored: switch off the selfie camera's mirroring, or print without mirroring",
+}
 _TROUBLE_ACTIONS = {
     "in glare": "photograph again without flash, lamp from the side",
     "in the dark": "more light, and no shadow on the page",
@@ -102,23 +108,15 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
     match failure.reason:
         case "no-code":
             return _no_code_advice(photo_grey)
-        case "foreign-code":
-            return "only codes of other makers are in the picture: photograph a page of this printout"
         case "other-run":
             made_from = PDF.name if printout.medium == "paper" else "its pages"
             again = f"print printouts/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
-        case "calibration":
-            return "a calibration page, which has no images: give it to inkproof calibrate"
-        case "repeated-page":
-            return "the same page is in the picture twice: photograph one copy"
-        case "mirrored":
-            return "mirrored: switch off the selfie camera's mirroring, or print without mirroring"
         case "missing-code":
             return _unread_advice(failure, printout)
         case "unregistered":
             return _unregistered_advice(photo_grey, failure, printout)
-    return ""
+    return _FAILURE_ADVICE.get(failure.reason, "")
 
 
 def _no_code_advice(photo_grey: np.ndarray) -> str:
@@ -249,6 +247,6 @@ def _shown(capture: Capture) -> str:
 
 
 def _why(capture: Capture, discards: Sequence[Discard]) -> str:
-    reasons: Iterator[str] = (row.reason for row in discards if row.capture_id == capture.capture_id)
-    words = capture.trouble or DISCARD_REASONS.get(next(reasons, ""), "no image of it could be cropped")
+    reason = next((row.reason for row in discards if row.capture_id == capture.capture_id), "")
+    words = capture.trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
     return f"is not used: {words}"

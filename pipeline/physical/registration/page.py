@@ -162,16 +162,12 @@ def _registered_by_tags(
         if len(pairs) < _MIN_GROUPS:
             continue
         page_mm, photo_px = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        try:
-            side_px = float(np.linalg.norm(photo_px[0] - photo_px[1]))
-            homography, agrees = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.1 * side_px))
-        except geometry.NoHomography:
+        side_px = float(np.linalg.norm(photo_px[0] - photo_px[1]))
+        whole = _rough_map(printout, page_mm, photo_px, max(4.0, 0.1 * side_px), 4 * _MIN_GROUPS)
+        if whole is None:
             continue
-        if agrees.sum() < 4 * _MIN_GROUPS:
-            continue
-        whole = PageMap(printout.page_width_mm, printout.page_height_mm, homography)
         result = _registered(pyramid, printout, page, _everywhere(whole), {}, found)
-        if isinstance(result, Registration) and _is_recognised(pyramid, result, printout):
+        if isinstance(result, Registration) and _is_recognised(pyramid, result):
             results[page] = result
     return results
 
@@ -199,19 +195,17 @@ def _registered(
         surface = _grown(pyramid, printout, known, seen)
     except geometry.NoHomography:
         surface = None
-    if surface is None:
-        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
-    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept]
-    groups = {sighting.target.group for sighting in used}
-    if len(used) < MIN_POINTS or len(groups) < _MIN_GROUPS:
+    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept] if surface else []
+    if surface is None or len(used) < MIN_POINTS or len({sighting.target.group for sighting in used}) < _MIN_GROUPS:
         return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
         trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
+    if trouble == "mirrored":
+        return Failure("mirrored", f"page {page}", page, len(read), found)
     if trouble is not None:
-        reason = "mirrored" if trouble == "mirrored" else "unregistered"
-        return Failure(reason, f"page {page}" if reason == "mirrored" else trouble, page, len(read), found)
+        return Failure("unregistered", trouble, page, len(read), found)
     codes = dict(_codes(printout, page, used, surface.page_map, read))
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
@@ -275,7 +269,7 @@ def _codes(
                 yield code.corner, Detection(code.payload, corners, decoder)
 
 
-def _is_recognised(pyramid: Pyramid, result: Registration, printout: Printout) -> bool:
+def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:
     """Returns whether the modules of codes that no decoder read agree with what they must say."""
     scores = [agreement(pyramid.grey, code.corners, code.text) for code in result.codes.values() if code.decoder == "alignment"]
     one_agrees = max(scores, default=0.0) >= _MIN_CODE_AGREEMENT
@@ -297,11 +291,18 @@ def _map_of_codes(printout: Printout, fiducials: dict[str, Fiducial], codes: dic
     page_mm = np.concatenate([outline_mm(fiducials[c]) for c in codes])
     photo_px = np.concatenate([code.corners for code in codes.values()])
     side_px = float(np.median(np.linalg.norm(photo_px[0::4] - photo_px[1::4], axis=1)))
+    return _rough_map(printout, page_mm, photo_px, max(4.0, 0.15 * side_px))
+
+
+def _rough_map(
+    printout: Printout, page_mm: np.ndarray, photo_px: np.ndarray, tolerance_px: float, least: int = 4
+) -> PageMap | None:
+    """Returns the homography on which at least so many points agree."""
     try:
-        homography, _ = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.15 * side_px))
+        homography, agrees = geometry.robust_homography(page_mm, photo_px, tolerance_px)
     except geometry.NoHomography:
         return None
-    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+    return PageMap(printout.page_width_mm, printout.page_height_mm, homography) if agrees.sum() >= least else None
 
 
 def _is_mirrored(start: PageMap | None, code: Fiducial) -> bool:

@@ -13,7 +13,6 @@ from pipeline.physical.fiducials import Pyramid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import (
     GAUSSIAN_MTF50,
-    Correction,
     Failure,
     Registration,
     corrected,
@@ -158,7 +157,7 @@ def _cropped(
         photo_from_page=homography,
         residual_px=residual,
         tilt_deg=quality.tilt_deg,
-        colour="strip" if correction else "",
+        colour="" if correction is None else "strip",
         trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
     )
     views: list[View] = []
@@ -185,7 +184,7 @@ def _cropped(
 
 
 def _view(
-    placement: Placement, capture: Capture, pixels: np.ndarray, row: CropQuality, pair: Pair, correction: Correction | None
+    placement: Placement, capture: Capture, pixels: np.ndarray, row: CropQuality, pair: Pair, correction: np.ndarray | None
 ) -> tuple[View, bytes]:
     if correction is not None:
         pixels = corrected(pixels, correction)
