@@ -26,7 +26,7 @@ def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
         return module
     for make in (_folded, copy.deepcopy):
         try:
-            found: nn.Module = make(module).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+            found: nn.Module = make(module).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
             if _agree(module, found, example):
                 return found
         except Exception:  # a user's network may raise anything when it is traced, copied or run

@@ -11,10 +11,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.theme import ACCENT, INK, QUIET, RIGHT, WRONG
 from pipeline.images.colour import srgb_from_linear
-from pipeline.physical.calibration.edges import FREQUENCIES, half_contrast
+from pipeline.physical.calibration.edges import FREQUENCIES, half_contrast, mtf_by_direction
 from pipeline.physical.calibration.fit import Calibration
 from pipeline.physical.calibration.measuring import Measured
-from pipeline.physical.calibration.twin import MIN_NOISE_PIXELS, mtf_by_direction
+from pipeline.physical.calibration.twin import MIN_NOISE_PIXELS
 from pipeline.physical.printing import GREY_STEPS
 from pipeline.physical.simulator.printer import gamut, print_table
 

@@ -66,10 +66,14 @@ def half_contrast(mtf: np.ndarray) -> float:
 
 def mean_mtf50(edges: Sequence[Edge]) -> float | None:
     """Returns the geometric mean over both directions of the mean contrast's MTF50; None without an edge of each direction."""
-    groups = [[edge.mtf for edge in edges if edge.is_upright == upright] for upright in (True, False)]
-    if not all(groups):
-        return None
-    return math.sqrt(math.prod(half_contrast(np.mean(group, axis=0)) for group in groups))
+    curves = mtf_by_direction(edges).values()
+    return math.sqrt(math.prod(map(half_contrast, curves))) if len(curves) == 2 else None
+
+
+def mtf_by_direction(edges: Sequence[Edge]) -> dict[bool, np.ndarray]:
+    """Returns the mean contrast at FREQUENCIES of the edges that run down (True) and across the photo (False)."""
+    groups = {upright: [edge.mtf for edge in edges if edge.is_upright == upright] for upright in (True, False)}
+    return {upright: np.mean(group, axis=0) for upright, group in groups.items() if group}
 
 
 def _edge(light: np.ndarray, page_map: PageMap, start: np.ndarray, end: np.ndarray, middle: np.ndarray) -> Edge | None:

@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
-from pipeline.physical.calibration.edges import Edge, mean_mtf50
+from pipeline.physical.calibration.edges import mean_mtf50
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
 from pipeline.physical.printing import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout, chart_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, simulate_photo
@@ -216,9 +216,3 @@ def _raster(dpi: int) -> np.ndarray:
 def _error(wanted: float | None, seen: float | None) -> float:
     """What is missing of a look, as a difference of logarithms; 0 where it cannot be told."""
     return math.log(wanted / seen) if wanted and seen else 0.0
-
-
-def mtf_by_direction(edges: Sequence[Edge]) -> dict[bool, np.ndarray]:
-    """Returns the mean contrast at FREQUENCIES of the edges that run down (True) and across the photo (False)."""
-    groups = {upright: [edge.mtf for edge in edges if edge.is_upright == upright] for upright in (True, False)}
-    return {upright: np.mean(group, axis=0) for upright, group in groups.items() if group}

@@ -43,7 +43,7 @@ def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
 
     zxing-cpp reads the photo shrunk to about 2000 px, then larger up to its full size, with local contrast evened out (CLAHE,
     clip 2, 8 x 8 tiles), enlarged 1.5 times, and divided by its local background; pyzbar reads it full and halved, where it is
-    installed. Corners are the decoder's own, within about a pixel, those of our codes in the code's own order.
+    installed. Corners are the decoder's own, within about a module, those of our codes in the code's own order.
     """
     found: tuple[Detection, ...] = ()
     for image, scale, decoder in _treatments(pyramid):

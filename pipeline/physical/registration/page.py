@@ -24,11 +24,9 @@ from pipeline.physical.fiducials import (
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.points import Sighting, Target, sight, targets
-from pipeline.physical.registration.surface import Surface, fit_surface
+from pipeline.physical.registration.surface import MIN_POINTS, Surface, fit_surface
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
-# One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
-MIN_POINTS = 8
 _MIN_GROUPS = 2
 _MAX_SCATTER_MM = 0.3
 # A page that is all there is to see ends the search; a small one may have others beside it.
@@ -242,7 +240,7 @@ def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sigh
     page_mm = np.array([known[index].centre_mm for index in seen])
     photo_px = np.array([sighting.photo_px for sighting in seen.values()])
     groups = np.array([known[index].group for index in seen])
-    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, MIN_POINTS, rough)
+    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
 
 def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:

@@ -12,6 +12,8 @@ import numpy as np
 from pipeline.physical.geometry import apply_homography, homography_from_points
 from pipeline.physical.page_map import PageMap
 
+# One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
+MIN_POINTS = 8
 # Lengths over which paper bends: a sheet of A4 has half a wave to two waves across. Bend over noise: none to ten millimetres.
 _LENGTHS_MM = (90.0, 130.0, 190.0, 280.0, 400.0)
 _RATIOS = (0.0, 0.5, 1.5, 5.0, 15.0, 50.0, 150.0, 500.0, 1500.0)
@@ -54,13 +56,7 @@ class Surface:
 
 
 def fit_surface(
-    page_mm: np.ndarray,
-    photo_px: np.ndarray,
-    groups: np.ndarray,
-    width_mm: float,
-    height_mm: float,
-    min_points: int = 8,
-    rough: bool = False,
+    page_mm: np.ndarray, photo_px: np.ndarray, groups: np.ndarray, width_mm: float, height_mm: float, rough: bool = False
 ) -> Surface:
     """Returns the surface through printed points, without those that the others contradict.
 
@@ -88,7 +84,7 @@ def fit_surface(
         for suspect in suspects:
             rest = used & (groups != suspect)
             n_left, n_out = int(rest.sum()), int((used & ~rest).sum())
-            if n_left < min_points or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
+            if n_left < MIN_POINTS or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
                 continue
             tried = _fitted(page_mm[rest], photo_px[rest], *grid)
             gain = tried[2] + _LOG_PER_WRONG_POINT + (n_out - 1) * _LOG_PER_FOLLOWER - evidence
