@@ -30,11 +30,14 @@ $(TESTABLE): $(READY)
 demo: $(READY) ## run the built-in experiment and say where its report is
 	$(INKPROOF) demo
 
-test: $(TESTABLE) ## the test suite
-	$(VENV)/bin/python -m pytest -q -m 'not slow'
+# Up to eight at once: each holds PyTorch and the photos that it reads.
+PYTEST := $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+
+test: $(TESTABLE) ## the test suite, on all cores
+	$(PYTEST) -m 'not slow'
 
 test-all: $(TESTABLE) ## the test suite with the slow tests
-	$(VENV)/bin/python -m pytest -q
+	$(PYTEST)
 
 lint: $(TESTABLE) ## the style checks
 	$(VENV)/bin/ruff check

@@ -5,10 +5,13 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
+from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.images import LoadedImage
 
@@ -66,6 +69,27 @@ def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:
     if n_wanted == 0 or n_wanted >= n_items:
         return list(range(n_items))
     return sorted(int(i) for i in generator_for(seed, "dataset").choice(n_items, n_wanted, replace=False))
+
+
+def first_images(dataset: Dataset, prepare: Callable[[np.ndarray], np.ndarray], n_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the first images that can be read as a model sees them, uint8 (N, H, W, 3), and their labels, int64 (N,).
+
+    Raises:
+        BadInput: none can be read.
+    """
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    for place in range(len(dataset)):
+        if len(images) == n_images:
+            break
+        try:
+            images.append(prepare(dataset.image(place).pixels))
+        except BadInput:
+            continue
+        labels.append(dataset.label(place))
+    if not images:
+        raise BadInput(f"{dataset.name}: no image can be read.")
+    return np.stack(images), np.array(labels, np.int64)
 
 
 def item_ids(relative_paths: Sequence[str]) -> list[str]:

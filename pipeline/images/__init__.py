@@ -1,4 +1,4 @@
-"""The only door between image files and arrays: files to 8-bit RGB, 8-bit RGB to files and to model tensors.
+"""The only door between image files and arrays: files to 8-bit RGB, 8-bit RGB to model tensors, and back.
 
 On the file side an image is `uint8 (H, W, 3)` RGB; on the model side `float32 (N, 3, H, W)` in [0, 1]. Colour profiles are not
 applied: a network is trained on the stored numbers, and so is it judged here.
@@ -8,5 +8,5 @@ from pipeline.images.encoding import jpeg_bytes, pixels_sha256, png_bytes, read_
 from pipeline.images.formats import NoReader, image_format, missing_reader, picture_files, shown
 from pipeline.images.reading import read_image
 from pipeline.images.resizing import resize_shorter_and_crop
-from pipeline.images.tensors import to_model
+from pipeline.images.tensors import to_model, to_pixels
 from pipeline.images.to_rgb import LoadedImage, from_pillow

@@ -137,7 +137,7 @@ def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | 
     """The 16-bit colours, uint16 (H, W, 3 or 4), by OpenCV; None unless their high bytes are what Pillow saw."""
     import cv2
 
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded: np.ndarray | None = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
         return None
     colours: np.ndarray = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)

@@ -94,9 +94,10 @@ def _gray_from_wide(values: np.ndarray) -> np.ndarray:
         what = f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean."
         raise BadInput(what, "Export it as an 8-bit PNG.")
     if values.dtype.kind == "f" and high <= 1:
-        return np.rint(values * 255.0).astype(np.uint8)
+        values, high = values * 255.0, 255.0
     if values.dtype.kind == "f" and high <= 255:
-        return np.rint(values).astype(np.uint8)
+        rounded: np.ndarray = np.rint(values)
+        return rounded.astype(np.uint8)
     return _scaled_16_bit(np.rint(values))
 
 

@@ -176,7 +176,9 @@ def _loss_errors(batch: _Batch) -> Tensor:
         (rounded,) = torch.autograd.grad(cross_entropy(logits, batch.labels, reduction="sum"), logits)
     others = batch.logits.double().softmax(dim=1).scatter(1, batch.labels[:, None], 0.0)
     exact = others.scatter(1, batch.labels[:, None], -others.sum(dim=1, keepdim=True))
-    return (rounded.double() - exact).norm(dim=1) / exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
+    error: torch.Tensor = (rounded.double() - exact).norm(dim=1)
+    size: torch.Tensor = exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
+    return error / size
 
 
 def _dead_levels(classifier: Classifier, batch: _Batch) -> str:

@@ -88,7 +88,7 @@ class OnnxClassifier(Classifier):
         images = torch.from_numpy(np.concatenate([np.full_like(noise, 0.5), noise]))
         scores = self.logits(images).cpu().numpy()
         self._gives_probabilities = bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
-        return scores.shape[1]
+        return int(scores.shape[1])
 
 
 def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:

@@ -169,7 +169,7 @@ class _FunctionModule(torch.nn.Module):
 
 
 def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., Any]:
-    factory = getattr(source, factory_name, None)
+    factory: Callable[..., Any] | None = getattr(source, factory_name, None)
     if callable(factory):
         return factory
     known = [key for key, value in vars(source).items() if callable(value) and not key.startswith("_")]

@@ -64,7 +64,8 @@ class TorchClassifier(Classifier):
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled() and not self.differentiable:
             raise WrongUse(f"{self.name} gives no gradient, so a gradient attack cannot be run on it.", "Use predictions only.")
-        return self._module(normalised(x.to(self.device), self.preprocessing)).float()
+        scores: torch.Tensor = self._module(normalised(x.to(self.device), self.preprocessing))
+        return scores.float()
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """Returns the logits within `faster.TOLERANCE`, through a faster copy made once."""

@@ -106,7 +106,10 @@ def _built(name: str, build: Any) -> torch.nn.Module:
 
 def _published_state(chosen: Any, name: str) -> dict[str, torch.Tensor]:
     with _as_unavailable(name):
-        return chosen.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        state: dict[str, torch.Tensor] = chosen.get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
+        return state
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _attacks(experiment: Experiment) -> dict[str, Any]:

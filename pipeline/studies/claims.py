@@ -55,16 +55,17 @@ def _rows(finding: str, origin: str, tested: Tested) -> list[FindingRow]:
     refuted where one of them is, at a level that is shared among them.
     """
     if len(tested.parts) < 2:
-        _, found, images = tested.parts[0] if tested.parts else Part("", None, set())
-        return [_row(finding, origin, tested.test, Part("", found, images))]
+        only = tested.parts[0]._replace(key="") if tested.parts else Part("", None, set())
+        return [_row(finding, origin, tested.test, only)]
     known = [part for part in tested.parts if part.found is not None]
+    found = [part.found for part in known if part.found is not None]
     whole = FindingRow(
         *(finding, "", origin, tested.test),
-        sum(part.found.n for part in known),
-        len(set().union(*(part.images for part in known))),
+        sum(one.n for one in found),
+        len(set[str]().union(*(part.images for part in known))),
         *(None, None, None, None),
-        max(part.found.p for part in known) if len(known) == len(tested.parts) else None,
-        min(1.0, len(known) * min(part.found.p_against for part in known)) if known else None,
+        max(one.p for one in found) if len(known) == len(tested.parts) else None,
+        min(1.0, len(known) * min(one.p_against for one in found)) if known else None,
     )
     return [whole, *(_row(finding, origin, tested.test, part) for part in known)]
 

@@ -22,7 +22,8 @@ name = "builtin:signs"
 def with_stand_ins(text: str) -> tuple[str, str]:
     """Returns the name and the text of a study's experiment with the built-in images and network in place of its own."""
     name = tomllib.loads(text)["name"]
-    start, end = text.index("[dataset]"), re.search(r"^(#[^\n]*\n)*\[selection\]", text, re.MULTILINE).start()
+    selection = re.search(r"^(#[^\n]*\n)*\[selection\]", text, re.MULTILINE)
+    start, end = text.index("[dataset]"), selection.start() if selection else len(text)
     head = (
         f"# The experiment {name} with the built-in images and network in place of its own: orderings can be compared with the\n"
         f"# paper, numbers cannot. With {DATA} set, inkproof reproduce takes what that folder holds.\n"

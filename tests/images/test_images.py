@@ -24,6 +24,7 @@ from pipeline.images import (
     read_png,
     resize_shorter_and_crop,
     to_model,
+    to_pixels,
 )
 
 torch.set_num_threads(1)
@@ -60,18 +61,23 @@ def test_a_lossless_rgb_file_comes_in_bit_for_bit_and_without_a_note(tmp_path: P
     np.testing.assert_array_equal(loaded.pixels, pixels)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
-def test_the_exif_turn_is_applied_exactly_once(tmp_path: Path, pixels: np.ndarray, suffix: str, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = saved(tmp_path / f"a.{suffix}", Image.fromarray(pixels), exif=exif, **({"quality": 95} if suffix == "jpg" else {}))
-    with Image.open(path) as image:
-        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    loaded = read_image(path)
-    np.testing.assert_array_equal(loaded.pixels, upright)
-    assert loaded.pixels.shape[:2] == ((17, 13) if orientation >= 5 else (13, 17))
-    assert any("turned" in note for note in loaded.notes) == (orientation > 1)
+def test_the_exif_turn_is_applied_exactly_once(
+    tmp_path: Path, pixels: np.ndarray, suffix: str, subtests: pytest.Subtests
+) -> None:
+    for orientation in range(1, 9):
+        with subtests.test(orientation=orientation):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            path = saved(
+                tmp_path / f"a.{suffix}", Image.fromarray(pixels), exif=exif, **({"quality": 95} if suffix == "jpg" else {})
+            )
+            with Image.open(path) as image:
+                upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            loaded = read_image(path)
+            np.testing.assert_array_equal(loaded.pixels, upright)
+            assert loaded.pixels.shape[:2] == ((17, 13) if orientation >= 5 else (13, 17))
+            assert any("turned" in note for note in loaded.notes) == (orientation > 1)
 
 
 def test_cmyk_and_ycck_jpegs_look_like_the_rgb_they_were_made_from(tmp_path: Path) -> None:
@@ -305,7 +311,14 @@ def test_all_256_levels_survive_the_way_to_the_model_and_back() -> None:
     tensor = to_model(levels)
     assert tensor.shape == (1, 3, 16, 16) and tensor.dtype == torch.float32 and tensor.is_contiguous()
     assert tensor.min() == 0 and tensor.max() == 1
-    np.testing.assert_array_equal((tensor * 255).round().numpy().transpose(0, 2, 3, 1), levels)
+    np.testing.assert_array_equal(to_pixels(tensor), levels)
+
+
+def test_pixels_are_rounded_to_the_nearest_and_clipped() -> None:
+    values = torch.tensor([-1.0, 0.4 / 255, 0.6 / 255, 99.6 / 255, 254.4 / 255, 3.0]).view(1, 1, 1, 6).repeat(1, 3, 1, 1)
+    np.testing.assert_array_equal(to_pixels(values)[0, 0, :, 0], [0, 0, 1, 100, 254, 255])
+    with pytest.raises(ValueError, match="NaN"):
+        to_pixels(torch.full((1, 3, 2, 2), float("nan")))
 
 
 def test_the_axes_are_not_mixed_up() -> None:

@@ -45,7 +45,7 @@ def _as_map(values: Tensor, size: tuple[int, int], layer: str) -> Tensor:
     """Returns (N, C, h, w) of a layer's output."""
     if values.ndim == 3 and size[0] == size[1] and values.shape[1] > 3:
         side = math.isqrt(values.shape[1])
-        return values[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+        return values[:, -side * side :].transpose(1, 2).reshape(*values.shape[::2], side, side)
     is_map = values.ndim == 4 and abs(values.shape[2] * size[1] / size[0] - values.shape[3]) <= 1
     if not is_map or values.shape[2] * values.shape[3] < 2:
         shape = " x ".join(map(str, values.shape[1:]))

@@ -110,7 +110,7 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
             return _no_code_advice(photo_grey)
         case "other-run":
             made_from = PDF.name if printout.medium == "paper" else "its pages"
-            again = f"print printouts/{printout.run}/{made_from} again, or move the photo to its own run"
+            again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
         case "missing-code":
             return _unread_advice(failure, printout)

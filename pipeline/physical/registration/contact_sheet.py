@@ -30,8 +30,8 @@ class ContactRow:
     """
 
     title: str
-    images: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None, np.ndarray | None]
-    words: tuple[str, str, str, str]
+    images: tuple[np.ndarray | None, ...]
+    words: tuple[str, ...]
 
 
 def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes
+from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_png
 from pipeline.images.pictures import Picture
 from pipeline.physical.fiducials import Pyramid
 from pipeline.physical.page_map import PageMap
@@ -65,6 +65,11 @@ class FreshPage:
 
     page: ReadPage
     files: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def crops(self) -> dict[str, np.ndarray]:
+        """The crops, uint8 (H, W, 3), by view id."""
+        return {view.view_id: read_png(self.files[view.path]) for view in self.page.views}
 
 
 def read_pages(

@@ -21,6 +21,8 @@ from pipeline.studies.kurakin2016.published import (
 RATE = "destruction_rate"
 _TABLES = {"average": 1, "prefiltered": 2}
 _VARIANTS = {"clean": "clean", "adversarial": "adv."}
+# Table, what is counted, the paper's share, and of how many images.
+_Published = tuple[int, tuple[str, str, int, str, int], float, int | None]
 _WHERE = {PHOTO: "Photos", SOURCE: "Files"}
 
 
@@ -61,26 +63,37 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     Photographs are the camera's where there are any, else the simulator's.
     """
     origin = content.main_origin
-    ours = {
-        (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): (
-            *(row.n_hit, row.n_eligible, row.rate, row.low, row.high),
-        )
+    ours: dict[tuple[str, str, int, str, int], Rate] = {
+        (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): row
         for row in content.accuracies
         if row.transform == SOURCE or (row.transform == PHOTO and row.origin == origin)
     } | {
-        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): (*(row.n_hit, row.n_eligible, row.rate, row.low, row.high),)
+        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): row
         for row in content.rates
         if row.transform == PHOTO and row.origin == origin
     }
-    published = [(_TABLES[row[0]], *row) for row in published_accuracies()]
-    published += [(3, *cell, RATE, top_k, paper, None) for *cell, top_k, paper in published_rates()]
+    accuracies: list[_Published] = [(_TABLES[row[0]], row[:5], row[5], row[6]) for row in published_accuracies()]
+    rates: list[_Published] = [(3, (*row[:3], RATE, row[3]), row[4], None) for row in published_rates()]
     return [
         PaperRow(
-            *(table, *key, "" if key[3].startswith(SOURCE) else origin, *found, paper, paper_n),
-            None if found[2] is None else found[2] - paper,
+            table=table,
+            case=found.case,
+            attack=found.attack,
+            epsilon_8bit=found.epsilon_8bit,
+            quantity=key[3],
+            top_k=found.top_k,
+            origin="" if found.transform == SOURCE else origin,
+            n_hit=found.n_hit,
+            n=found.n_eligible,
+            rate=found.rate,
+            low=found.low,
+            high=found.high,
+            paper=paper,
+            paper_n=paper_n,
+            difference=None if found.rate is None else found.rate - paper,
         )
-        for table, *key, paper, paper_n in published
-        if (found := ours.get(tuple(key)))
+        for table, key, paper, paper_n in (*accuracies, *rates)
+        if (found := ours.get(key))
     ]
 
 
@@ -95,7 +108,8 @@ def paper_tables(rows: Iterable[PaperRow]) -> list[Table]:
 def figure_6_table(content: ReportContent) -> Table | None:
     """Returns how high the curves of Fig. 6 rise in this run, beside what the paper's text says; None without its transforms."""
     rows = figure_6_rates(content)
-    body, rules = [], set()
+    body: list[tuple[Cell, ...]] = []
+    rules: set[int] = set()
     for transform in FIGURE_6:
         of_transform = [row for row in rows if row.transform == transform]
         if of_transform and body:
@@ -175,7 +189,7 @@ def _beside(rows: Iterable[PaperRow | None]) -> list[Cell]:
 def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
-    row = max(curve, key=lambda row: row.rate)
+    row = max(curve, key=lambda row: row.known[0])
     counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
     return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
 
