@@ -354,9 +354,10 @@ def run(
     """
     from pipeline.cli.catalogue import check_names
     from pipeline.engine import Context
+    from pipeline.planning.human_step import instructions
     from pipeline.settings.reading import load_experiment
     from pipeline.settings.writing import toml_value
-    from pipeline.stages.graph import instructions, run_all
+    from pipeline.stages.graph import run_all
     from pipeline.store import Run
     from pipeline.store.results import Results
 

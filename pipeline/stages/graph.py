@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.core.errors import AnswerNo, WrongUse
 from pipeline.engine import Context
+from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
 from pipeline.store import (
@@ -15,19 +16,14 @@ from pipeline.store import (
     artefacts,
     content_hash,
     locked,
-    photo_digest,
     photo_files,
     photo_name,
-    photo_trouble,
     read_stage_record,
 )
 from pipeline.store.hashes import named_files
 from pipeline.store.look import Look
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS
 from pipeline.store.stage import BOTH, DONE, MISSING, PERSON, PROGRAM, STALE, WAITING, Digests, Stage, StageStatus
-
-# How a JPEG begins: nothing is lacking to read it.
-_JPEG = b"\xff\xd8\xff"
 
 
 def status(experiment: Experiment, run: Run, verify: bool = False) -> list[StageStatus]:
@@ -102,18 +98,6 @@ def is_kept(experiment: Experiment, run: Run) -> bool:
     """Returns whether the run keeps the experiment's settings as they are."""
     text = experiment_text(experiment, run.experiment.parent).encode()
     return artefacts.EXPERIMENT.exists(run) and artefacts.EXPERIMENT.read(run) == text
-
-
-def instructions(experiment: Experiment, run: Run) -> str:
-    """Returns what a person has to do when a run waits for photographs."""
-    show = f"Print {run.pdf} at 100 % (not 'fit to page')"
-    if experiment.layout.medium == "screen":
-        show = f"Open {artefacts.SCREEN.path(run) / 'index.html'} in a browser in full screen"
-    return (
-        f"{show}, photograph every page with its four codes in the frame,\n"
-        f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
-        f"No printer at hand? Let one be simulated: inkproof run {experiment.words} --set photograph.by=simulator"
-    )
 
 
 def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
@@ -216,20 +200,6 @@ def _profile_hash(path: str) -> str:
 def _photos(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     files = photo_files(run, by_camera=not experiment.photograph.simulates)
     return {f"photos/{photo_name(run, path)}": photo_arrival(run, path, hashes) for path in files}
-
-
-def photo_arrival(run: Run, path: Path, hashes: Hashes) -> str:
-    """Returns the hash of a photo's bytes; with that of what this machine lacks to read it, where it lacks something."""
-    digest = photo_digest(run, path, hashes)
-    if photo_trouble(run, path) is not None:
-        return digest
-    with path.open("rb") as file:
-        if file.read(len(_JPEG)) == _JPEG:
-            return digest
-    from pipeline.images import missing_reader
-
-    missing = missing_reader(path)
-    return content_hash([digest, missing]) if missing else digest
 
 
 def _imported(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
