@@ -43,12 +43,16 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
     state = look.state(name)
     for needed in stage.needed(experiment):
         if look.state(needed).state != DONE:
-            raise WrongUse(f"{name} needs {_told(look.state(needed))}.", f"Type: inkproof run {experiment.words}")
+            raise WrongUse(
+                f"{name} needs {needed}, which is {_told(look.state(needed))}.", f"Type: inkproof run {experiment.words}"
+            )
     if state.state == WAITING and not (force and stage.by(experiment) == BOTH):
         raise AnswerNo(f"{name} waits for photographs.", state.reason)
     for used in stage.uses:
         if look.state(used).state == STALE:
-            raise WrongUse(f"{name} would use {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}")
+            raise WrongUse(
+                f"{name} would use {used}, which is {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}"
+            )
     if state.state != DONE or force:
         if force:
             stage.clear_kept(run)
@@ -62,8 +66,7 @@ def check_done(name: str, experiment: Experiment, run: Run) -> None:
     """Raises WrongUse where a stage is not done, for commands beside the flow that read what it made."""
     state = Look(STAGES, experiment, run).state(name)
     if state.state != DONE:
-        why = f" ({state.reason})" if state.reason else ""
-        raise WrongUse(f'Run "{run.name}": {name} is {state.state}{why}.', f"Type: inkproof run {experiment.words}")
+        raise WrongUse(f'Run "{run.name}": {name} is {_told(state)}.', f"Type: inkproof run {experiment.words}")
 
 
 def run_all(
@@ -241,7 +244,7 @@ def _keep_experiment(experiment: Experiment, run: Run) -> None:
 
 
 def _told(state: StageStatus) -> str:
-    return f"{state.stage}, which is {state.state}" + (f" ({state.reason})" if state.reason else "")
+    return state.state + (f" ({state.reason})" if state.reason else "")
 
 
 def _announce(name: str, context: Context) -> None:

@@ -249,3 +249,16 @@ def test_damaged_files_of_a_finished_run_heal(made, tmp_path):
     after = tree(copy)
     differ = sorted(name for name in before.keys() | after.keys() if after.get(name) != before.get(name))
     assert [name for name in differ if "/.items/" not in name] == []
+
+
+def test_a_photo_that_comes_while_a_run_that_waits_is_under_way_is_told(copy):
+    experiment, run = camera_run(copy)
+    photo = (run.photos / "IMG_0.jpg").read_bytes()
+    shutil.rmtree(run.photos)
+
+    def begins(name: str, place: int, total: int) -> None:
+        if name == "rate":
+            write_bytes(run.photos / "IMG_0.jpg", photo)
+
+    found = list(run_all(experiment, run, Context(begins=begins)))
+    assert [state.state for state in found if state.stage == "crop"] == ["waiting", "stale"] and "IMG_0.jpg" in found[-1].reason
