@@ -84,11 +84,15 @@ class CandidatePool:
 
     def pixels(self, candidate: Candidate) -> np.ndarray:
         """Returns the candidate's 8-bit image at the model's input size."""
-        return read_png(self._items.get(candidate.path, ".png"))
+        return read_png(self.png(candidate))
 
     def png(self, candidate: Candidate) -> bytes:
         """Returns the candidate's image as the file that is saved."""
-        return self._items.get(candidate.path, ".png")
+        kept = self._items.get(candidate.path, ".png")
+        if kept is None:
+            why = f"{candidate.path}: the image that was drawn is gone."
+            raise BadInput(why, "Draw again with: inkproof select EXPERIMENT --force")
+        return kept
 
     def _predict(self, fresh: list[tuple[int, str, np.ndarray]]) -> None:
         if not fresh:
@@ -151,7 +155,7 @@ class Crafter:
             if None in kept.values():
                 missing.append((candidate, pixels))
             else:
-                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
+                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items() if crafted}
         size = self._specs[attack_key].batch_size or (BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)

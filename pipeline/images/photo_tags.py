@@ -1,6 +1,5 @@
 """What a photo's EXIF says of the camera and of the moment."""
 
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ def photo_tags(path: Path) -> PhotoTags:
 def _scan_dpi(dpi: object) -> float | None:
     """Returns a resolution that a scanner may have had; 72 and 96 stand in files that nobody measured."""
     try:
-        across, down = map(float, dpi)  # type: ignore[call-overload]
+        across, down = map(float, dpi if isinstance(dpi, tuple) else ())
     except (TypeError, ValueError, ArithmeticError):
         return None
     return across if across == down and 100 <= across <= 10_000 else None
@@ -55,11 +54,3 @@ def _scan_dpi(dpi: object) -> float | None:
 
 def _plain_text(value: object) -> str:
     return "".join(char for char in str(value or "") if char.isprintable()).strip()[:80]
-
-
-def _focal_length(value: object) -> float | None:
-    try:
-        length_mm = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    return length_mm if math.isfinite(length_mm) and 1 <= length_mm <= 10_000 else None  # EXIF writes 0 for unknown

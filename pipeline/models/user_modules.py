@@ -21,7 +21,8 @@ _PREFIX = "inkproof_user_"
 _PROJECT = Path(__file__).resolve().parents[1]
 _NOT_THE_USERS = (
     *(Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")),
-    *(_PROJECT, _PROJECT.with_name("inkproof.py")),
+    _PROJECT,
+    _PROJECT.with_name("inkproof.py"),
 )
 _INSTALLED = {"site-packages", "dist-packages"}
 

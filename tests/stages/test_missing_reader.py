@@ -19,8 +19,8 @@ CONTEXT = Context()
 
 
 @pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Path:
-    shutil.copytree(finished, tmp_path / "workspace", symlinks=True)
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny, tmp_path / "workspace", symlinks=True)
     return tmp_path / "workspace"
 
 

@@ -30,7 +30,7 @@ def gradcam_maps(classifier: Classifier, x: Tensor, labels: Tensor, layer: str) 
     Raises:
         WrongUse: the classifier shows no such layer, or the layer has no map.
     """
-    size = x.shape[2], x.shape[3]
+    size = (x.shape[2], x.shape[3])
     maps = []
     for start in range(0, len(x), BATCH_SIZE):
         places = torch.arange(start, start + BATCH_SIZE).clamp(max=len(x) - 1)
@@ -49,7 +49,6 @@ def _as_map(values: Tensor, size: tuple[int, int], layer: str) -> Tensor:
     is_map = values.ndim == 4 and abs(values.shape[2] * size[1] / size[0] - values.shape[3]) <= 1
     if not is_map or values.shape[2] * values.shape[3] < 2:
         shape = " x ".join(map(str, values.shape[1:]))
-        raise WrongUse(
-            f'Layer "{layer}" gives {shape} for one image; Grad-CAM needs (channels, height, width).', "Name an earlier layer."
-        )
+        what = f'Layer "{layer}" gives {shape} for one image; Grad-CAM needs (channels, height, width).'
+        raise WrongUse(what, "Name an earlier layer.")
     return values
