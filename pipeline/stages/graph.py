@@ -121,7 +121,7 @@ def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _attacks(experiment: Experiment) -> dict[str, Any]:
@@ -221,8 +221,11 @@ def _photos(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
 def photo_arrival(run: Run, path: Path, hashes: Hashes) -> str:
     """Returns the hash of a photo's bytes; with that of what this machine lacks to read it, where it lacks something."""
     digest = photo_digest(run, path, hashes)
-    if photo_trouble(run, path) is not None or path.open("rb").read(3) == _JPEG:
+    if photo_trouble(run, path) is not None:
         return digest
+    with path.open("rb") as file:
+        if file.read(len(_JPEG)) == _JPEG:
+            return digest
     from pipeline.images import missing_reader
 
     missing = missing_reader(path)

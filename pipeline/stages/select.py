@@ -89,8 +89,13 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
     outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
-    summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
-    summary["model_flags"] = [flag.name for flag in model_flags]
+    counts = {
+        "n_images": len(used),
+        "n_candidates": len(candidates),
+        "n_rejected": len(rejected),
+        "n_cells": len(fills),
+    }
+    summary = {**counts, "model_flags": [flag.name for flag in model_flags]}
     notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
     notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]

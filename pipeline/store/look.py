@@ -63,6 +63,7 @@ class Look(Generic[E]):
                 forget_stage(self._run.folder(self._stages[used].folder), used)
                 self._records.pop(used, None)
             inputs = self._inputs_of(stage)
+            self.keep()  # a stage that lists files itself need not hash them again
             outcome = stage.run(self._experiment, self._run, context)
             record = self._recorded(stage, outcome, inputs)
             write_stage_record(folder, record)
