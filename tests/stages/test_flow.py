@@ -72,7 +72,9 @@ def test_every_page_is_recognised_and_registered_within_half_a_pixel(finished):
 
 def test_saved_images_stay_inside_the_ball(finished):
     run = Run(finished, "small")
-    for pair in read_table(run.printouts / "pairs.parquet", Pair):
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    assert {pair.epsilon_8bit for pair in pairs} == {4, 8, 16}
+    for pair in pairs:
         clean, adversarial = (read_png(run.printouts / path).astype(int) for path in (pair.clean_path, pair.adversarial_path))
         assert np.abs(adversarial - clean).max() == pair.linf_8bit <= pair.epsilon_8bit
 
