@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.images import read_image, read_png
 from pipeline.records import Pair
 from pipeline.store import Run
-from pipeline.store.artefacts import PAIRS, PREDICTIONS, SELECTION, VIEWS
+from pipeline.store.artefacts import OVERLAYS, PAIRS, PREDICTIONS, SELECTION, VIEWS
 
 ROOT = Path(__file__).parents[1]
 TILE_PX, PAGE_PX, GAP_PX, CAPTION_PX = 300, 214, 34, 62
@@ -31,7 +31,7 @@ def main() -> None:
 
     pair = next(pair for pair in pairs if fooled(pair))
     clean, adversarial = photo[pair.pair_id, "clean"], photo[pair.pair_id, "adversarial"]
-    overlay = next(path for path in sorted(run.overlays.glob("*.jpg")) if path.stem.endswith(clean.capture_id[:6]))
+    overlay = next(path for path in sorted(OVERLAYS.path(run).glob("*.jpg")) if path.stem.endswith(clean.capture_id[:6]))
     tiles = [
         (read_png(run.printouts / pair.clean_path), TILE_PX, "clean file", predictions[f"clean/{pair.image_id}/source"]),
         (read_png(run.printouts / pair.adversarial_path), TILE_PX, f"adversarial file, ε = {pair.epsilon_8bit}",

@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from pipeline import engine
 from pipeline.attacks import attack_named, attack_spec
-from pipeline.attacks.attack import Trainable
+from pipeline.attacks.attack import Attack, Trainable
 from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import Dataset, open_dataset
-from pipeline.engine import Context
+from pipeline.engine import Context, Shared
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
+from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.records import N_LABELS, Candidate
-from pipeline.settings import AttackSettings, Experiment
+from pipeline.settings import AttackSettings, Experiment, ModelSettings
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
@@ -80,11 +84,15 @@ class CandidatePool:
 
     def pixels(self, candidate: Candidate) -> np.ndarray:
         """Returns the candidate's 8-bit image at the model's input size."""
-        return read_png(self._items.get(candidate.path, ".png"))
+        return read_png(self.png(candidate))
 
     def png(self, candidate: Candidate) -> bytes:
         """Returns the candidate's image as the file that is saved."""
-        return self._items.get(candidate.path, ".png")
+        kept = self._items.get(candidate.path, ".png")
+        if kept is None:
+            why = f"{candidate.path}: the image that was drawn is gone."
+            raise BadInput(why, "Draw again with: inkproof select EXPERIMENT --force")
+        return kept
 
     def _predict(self, fresh: list[tuple[int, str, np.ndarray]]) -> None:
         if not fresh:
@@ -110,21 +118,25 @@ class CandidatePool:
 class Crafter:
     """Makes adversarial images in batches of one fixed size, and each only once.
 
-    `attacks` are the settings of the attacks that it will be asked for, with every path filled in; `training` gives the images
-    for those that learn something once from images of their own (see `training_images`).
+    `model` are the settings that `classifier` was loaded by, `attacks` those of the attacks that it will be asked for, with every
+    path filled in; `training` gives the images for those that learn something once from images of their own (see
+    `training_images`).
     """
 
     def __init__(
         self,
         classifier: Classifier,
+        model: ModelSettings,
         items: Items,
         context: Context,
         attacks: Iterable[AttackSettings],
         training: Callable[[str, int], np.ndarray] | None = None,
     ) -> None:
-        self._classifier, self._items, self._context, self._training = classifier, items, context, training
-        self._has_learnt: set[str] = set()
+        self._classifier, self._model, self._items = classifier, model, items
+        self._context, self._training = context, training
+        self._learnt: dict[str, tuple[bytes, int]] = {}
         attacks = list(attacks)
+        self._settings = {found.key: found for found in attacks}
         self._specs = {found.key: attack_spec(found.name, options=found.options) for found in attacks}
         self._attacks = {found.key: attack_named(found.name, options=found.options) for found in attacks}
 
@@ -135,7 +147,6 @@ class Crafter:
 
         Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
         """
-        attack = self._attacks[attack_key]
         self._learn(attack_key)
         found: dict[tuple[int, str], Crafted] = {}
         missing: list[tuple[Candidate, np.ndarray]] = []
@@ -144,22 +155,22 @@ class Crafter:
             if None in kept.values():
                 missing.append((candidate, pixels))
             else:
-                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
+                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items() if crafted}
         size = self._specs[attack_key].batch_size or (BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
-        starts = range(0, len(missing), size)
-        for start in self._context.progress(starts, len(starts), label or attack_key):
-            batch = missing[start : start + size]
-            rows = [min(row, len(batch) - 1) for row in range(size)]
-            pixels = np.stack([batch[row][1] for row in rows])
-            labels = np.array([batch[row][0].true_label for row in rows], dtype=np.int64)
-            for epsilon, result in attack.perturb(self._classifier, pixels, labels, epsilons_8bit).items():
-                for row, (candidate, _) in enumerate(batch):
-                    target = None if result.targets is None else int(result.targets[row])
-                    png, rounding = png_bytes(result.images[row]), result.rounding[row] if result.rounding else ""
-                    crafted = Crafted(png, target, int(result.n_forward[row]), int(result.n_backward[row]), rounding)
-                    self._keep(attack_key, epsilon, candidate, crafted)
-                    found[epsilon, candidate.image_id] = crafted
+        batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+        work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)
+        for batch, made in engine.map(work, batches, self._context, label or attack_key, self._shared(attack_key)):
+            for epsilon, row, crafted in made:
+                candidate, _ = batch[row]
+                self._keep(attack_key, epsilon, candidate, crafted)
+                found[epsilon, candidate.image_id] = crafted
         return found
+
+    def _shared(self, attack_key: str) -> Shared[tuple[Attack, Classifier]]:
+        """What makes images elsewhere: the model and the attack, with what it learnt."""
+        settings = self._settings[attack_key]
+        recipe = self._model, str(self._classifier.device), settings, self._learnt.get(attack_key)
+        return Shared(_attacker, recipe, (self._attacks[attack_key], self._classifier))
 
     def learnt(self, attack_key: str, side_px: int) -> np.ndarray | None:
         """Returns the picture, uint8 (side_px, side_px, 3), that an attack learnt to put into images, None for all others."""
@@ -170,7 +181,7 @@ class Crafter:
     def _learn(self, attack_key: str) -> None:
         """Has an attack learn what it has to before it meets an image: once, and kept like any other result."""
         attack = self._attacks[attack_key]
-        if attack_key in self._has_learnt or not isinstance(attack, Trainable):
+        if attack_key in self._learnt or not isinstance(attack, Trainable):
             return
         if self._training is not None:
             attack.prepare(self._training(*attack.training_images))
@@ -183,7 +194,7 @@ class Crafter:
             self._items.put(key, png, ".png")
             self._items.put(key, json_bytes(kept))
         attack.use(read_png(png), kept["target"])
-        self._has_learnt.add(attack_key)
+        self._learnt[attack_key] = png, kept["target"]
 
     def _kept(self, attack: str, epsilon: int, candidate: Candidate) -> Crafted | None:
         key = self._key(attack, epsilon, candidate)
@@ -198,6 +209,55 @@ class Crafter:
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
         name, identity = self._specs[attack].name, self._attacks[attack].identity
         return content_hash([name, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint, identity])
+
+
+def craft_images(classifier: Classifier, attack: AttackSettings, images: np.ndarray, labels: Sequence[int]) -> list[np.ndarray]:
+    """Returns one attack's adversarial images, uint8 (H, W, 3), of some images, with nothing kept.
+
+    Args:
+        attack: with one epsilon, if it takes any; one that learns first learns from these images.
+        images: uint8 (N, H, W, 3). labels: their true classes.
+    """
+    if len(labels) != len(images):
+        raise ValueError(f"expected a label for each of {len(images)} images, got {len(labels)}")
+    shown = [
+        (Candidate(str(i), int(label), classifier.class_names[label], "", pixels_sha256(pixels), (), ()), pixels)
+        for i, (label, pixels) in enumerate(zip(labels, images, strict=True))
+    ]
+    with TemporaryDirectory() as folder:
+        here, context = ModelSettings(name=classifier.name), Context(str(classifier.device))
+        crafter = Crafter(classifier, here, Items(Path(folder)), context, [attack], lambda _, n_wanted: images[:n_wanted])
+        made = crafter.craft(attack.key, attack.epsilons, shown)
+    return [made[attack.epsilons[0], candidate.image_id].pixels for candidate, _ in shown]
+
+
+def _attacker(
+    model: ModelSettings, device: str, attack: AttackSettings, learnt: tuple[bytes, int] | None
+) -> tuple[Attack, Classifier]:
+    """Returns an attack that has learnt what it has to, and the model that it attacks."""
+    made = attack_named(attack.name, options=attack.options)
+    if learnt is not None and isinstance(made, Trainable):
+        png, target = learnt
+        made.use(read_png(png), target)
+    return made, load_classifier(model, device)
+
+
+def _perturbed(
+    batch: Sequence[tuple[Candidate, np.ndarray]], attacker: tuple[Attack, Classifier], size: int, epsilons_8bit: Sequence[int]
+) -> list[tuple[int, int, Crafted]]:
+    """Returns (epsilon, row, what was made) of every image of a batch, which is filled up to its size."""
+    attack, classifier = attacker
+    rows = [min(row, len(batch) - 1) for row in range(size)]
+    pixels = np.stack([batch[row][1] for row in rows])
+    labels = np.array([batch[row][0].true_label for row in rows], dtype=np.int64)
+    made = []
+    for epsilon, result in attack.perturb(classifier, pixels, labels, epsilons_8bit).items():
+        for row in range(len(batch)):
+            target = None if result.targets is None else int(result.targets[row])
+            png, rounding = png_bytes(result.images[row]), result.rounding[row] if result.rounding else ""
+            crafted = Crafted(png, target, int(result.n_forward[row]), int(result.n_backward[row]), rounding)
+            made.append((epsilon, row, crafted))
+    return made
 
 
 def training_images(experiment: Experiment, classifier: Classifier, folder: str, n_images: int) -> np.ndarray:

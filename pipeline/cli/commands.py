@@ -304,10 +304,10 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
     from pipeline.store.artefacts import COUNTED, REPORT_HTML, REPORT_PDF
 
     reports = [file.path(run) for file in (REPORT_PDF, REPORT_HTML) if file.exists(run)]
-    flags = COUNTED.read(run)["flags"]
+    flags, record = COUNTED.read(run)["flags"], read_stage_record(run.reports, "report")
     is_simulated = any(flag["flag"] == "simulated" for flag in flags)
     return {
-        "headline": read_stage_record(run.reports, "report").summary["headline"],
+        "headline": record.summary["headline"] if record else [],
         "flags": flags,
         "report": str(reports[0]),
         "reports": list(map(str, reports)),

@@ -23,9 +23,16 @@ class Check:
     advice: str = ""
 
     @property
+    def mark(self) -> str:
+        return "✓" if self.works else ("✗" if self.needed else "–")
+
+    @property
+    def told(self) -> str:
+        return self.detail + ("" if self.works or not self.advice else f"  →  {self.advice}")
+
+    @property
     def line(self) -> str:
-        mark = "✓" if self.works else ("✗" if self.needed else "–")
-        return f"{mark} {self.name:<14} {self.detail}" + ("" if self.works or not self.advice else f"  →  {self.advice}")
+        return f"{self.mark} {self.name:<14} {self.told}"
 
 
 def examine(workspace: Path) -> list[Check]:
@@ -54,6 +61,8 @@ _NEEDED = {
     "pypdfium2": "pypdfium2",
     "pyarrow": "pyarrow",
     "matplotlib": "matplotlib",
+    "scipy": "scipy",
+    "rich": "rich",
 }
 _OPTIONAL = {
     "timm": ("timm", "timm"),

@@ -103,9 +103,7 @@ def command_parser() -> argparse.ArgumentParser:
         ("half-width", 0.1, "half the interval that is wished for in every cell"),
     ):
         planner.add_argument(f"--{name}", type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
-    example = add(
-        "demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False
-    )
+    demo = add("demo", commands.demo, "run the built-in experiment with simulated photographs", "inkproof demo", experiment=False)
     repeater = add(
         "reproduce",
         reproduce.reproduce,
@@ -115,7 +113,7 @@ def command_parser() -> argparse.ArgumentParser:
     )
     repeater.add_argument("study", nargs="?", default="", metavar="STUDY", help="one of those listed without it")
     repeater.add_argument("--small", action="store_true", help="the small variant of the experiment")
-    for checker in (runner, looker, example, repeater):
+    for checker in (runner, looker, demo, repeater):
         checker.add_argument("--verify", action="store_true", help="read every file again, also those that look unchanged")
     repeater.add_argument(
         "--photos",
@@ -192,8 +190,8 @@ def command_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _shared_options() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+def _shared_options() -> "_Parser":
+    shared = _Parser(add_help=False)
     group = shared.add_argument_group("options of every command")
     group.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")

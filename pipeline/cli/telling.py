@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,11 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
     for key, value in result.items():
         if quiet and key == "next":
             continue
-        if key == "stages":
+        if sys.stdout.isatty() and (rows := _rows(key, value)):
+            from pipeline.cli.tables import print_rows
+
+            print_rows(rows, key if key in (*KINDS, "studies") else "")
+        elif key == "stages":
             print("\n".join(stage_line(told) for told in value))
         elif key == "checks":
             print("\n".join(check.line for check in value))
@@ -36,6 +41,15 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
         elif key in (*KINDS, "studies"):
             width = max(len(name) for name, _ in value)
             print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
+
+
+def _rows(key: str, value: Any) -> list[tuple[str, ...]]:
+    """Returns what is shown as a table where there is a terminal; nothing for what is shown as it is."""
+    if key == "stages":
+        return [(mark, *words, "\n".join(told)) for mark, *words, told in map(_stage_words, value)]
+    if key == "checks":
+        return [(check.mark, check.name, check.told) for check in value]
+    return list(value) if key in (*KINDS, "studies") else []
 
 
 def one_screen(
@@ -80,15 +94,20 @@ def stage_facts(state: Any, run: Any) -> dict[str, Any]:
 
 def stage_line(told: dict[str, Any]) -> str:
     """Returns a stage as a line, with its notes below."""
+    mark, stage, state, (said, *notes) = _stage_words(told)
+    return "\n".join([f"{mark} {stage:<10} {state:<8} {said}".rstrip(), *(f"             {note}" for note in notes)])
+
+
+def _stage_words(told: dict[str, Any]) -> tuple[str, str, str, list[str]]:
+    """Returns a mark, the stage, its state, and what there is to say of it."""
     mark = {"done": "✓", "waiting": "…", "stale": "!", "missing": "·"}[told["state"]]
     counts = ", ".join(
         f"{_shown(value)} {key.removeprefix('n_').replace('_', ' ')}"
         for key, value in told["counts"].items()
         if key.startswith("n_")
     )
-    text = f"{mark} {told['stage']:<10} {told['state']:<8} {told['reason'] or counts}".rstrip()
     notes = told["notes"] if len(told["notes"]) <= MOST_NOTES else [*told["notes"][:MOST_NOTES], _more(told)]
-    return "\n".join([text, *(f"             {note}" for note in notes)])
+    return mark, told["stage"], told["state"], [told["reason"] or counts, *notes]
 
 
 def _more(told: dict[str, Any]) -> str:

@@ -1,17 +1,16 @@
-"""How far a command is: one line that is renewed twice a second on a terminal, a plain line every ten seconds elsewhere."""
+"""How far a command is: bars on a terminal, a plain line every ten seconds elsewhere."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from pipeline.core.bars import Bars
 
 LINE_EVERY_S = 10.0
-_TICK_S = 0.5
-_REDRAW_S = 0.1
-_COLUMNS = 80
-_CLEAR = "\r\x1b[K"
+_FIRST_S = 0.5
 
 
 class Progress(Protocol):
@@ -42,12 +41,11 @@ class Display:
 
     def __init__(self, stream: TextIO, shows: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._shows, self._clock = stream, shows, clock
-        self._is_terminal = stream.isatty()
         self._lock, self._closed = threading.RLock(), threading.Event()
-        self._started_s = clock()
-        self._what, self._since_s = "starting", self._started_s
-        self._drawn_s, self._is_drawn = self._since_s, False
+        self._what, self._started_s = "starting", clock()
+        self._since_s = self._told_s = self._started_s
         self._tasks: list[_Task] = []
+        self._bars = _bars(stream, self._stage) if shows and stream.isatty() else None
 
     def __enter__(self) -> "Display":
         if self._shows:
@@ -55,8 +53,10 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._clear()
+        with self._lock:
+            self._closed.set()
+            if self._bars is not None:
+                self._bars.stop()
 
     def begins(self, what: str, place: int = 0, total: int = 0) -> None:
         """Says what is done from now on, and which of how many steps it is."""
@@ -66,25 +66,27 @@ class Display:
     def progress(self, items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
         """Yields the items and counts those that are done with."""
         task = _Task(label, total, self._clock())
+        bar = None if self._bars is None else self._bars.add_task(label, total=total or None, told=lambda: self._count(task))
         with self._lock:
             self._tasks.append(task)
         try:
             for item in items:
                 yield item
                 task.done += 1
-                if self._is_terminal:
-                    self._draw(_REDRAW_S)
+                if self._bars is not None and bar is not None:
+                    self._bars.update(bar, completed=task.done, total=max(total, task.done))
         finally:
             with self._lock:
                 self._tasks.remove(task)
+            if self._bars is not None and bar is not None:
+                self._bars.remove_task(bar)
 
     def say(self, text: str) -> None:
-        """Writes a line that stays, above the one that is renewed."""
-        if self._shows:
-            with self._lock:
-                self._clear()
-                self._stream.write(text + "\n")
-                self._stream.flush()
+        """Writes a line that stays, above what is drawn."""
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, soft_wrap=True)
+        elif self._shows:
+            self._write(text)
 
     @property
     def elapsed_s(self) -> float:
@@ -94,47 +96,56 @@ class Display:
     def line(self) -> str:
         """Returns what is being done now: "stage 2 of 9, generate: fgsm 40/96, 3.1/s, 18 s left"."""
         with self._lock:
-            tasks, now_s = list(self._tasks), self._clock()
-            if not tasks:
-                return f"{self._what}, {duration(now_s - self._since_s)}"
-            counted = " · ".join(f"{task.label} {task.done}/{max(task.total, task.done)}" for task in tasks)
-            timed = next((task for task in tasks if task.done), None)
-        if timed is None or now_s <= timed.started_s:
-            return f"{self._what}: {counted}, {duration(now_s - tasks[0].started_s)}"
-        rate = timed.done / (now_s - timed.started_s)
-        left_s = max(0, timed.total - timed.done) / rate
-        return f"{self._what}: {counted}, {_speed(rate)}, {duration(left_s)} left"
+            tasks = list(self._tasks)
+        if not tasks:
+            return self._stage()
+        counted = " · ".join(f"{task.label} {self._done(task)}" for task in tasks)
+        return f"{self._what}: {counted}, {self._pace(next((task for task in tasks if task.done), tasks[0]))}"
+
+    def _stage(self) -> str:
+        return f"{self._what}, {duration(self._clock() - self._since_s)}"
+
+    def _count(self, task: _Task) -> str:
+        return f"{self._done(task)}, {self._pace(task)}"
+
+    def _done(self, task: _Task) -> str:
+        return f"{task.done}/{max(task.total, task.done)}"
+
+    def _pace(self, task: _Task) -> str:
+        """Rate and time left, or for how long it has been under way."""
+        worked_s = self._clock() - task.started_s
+        if not task.done or worked_s <= 0:
+            return duration(worked_s)
+        rate = task.done / worked_s
+        return f"{_speed(rate)}, {duration(max(0, task.total - task.done) / rate)} left"
 
     def _tick(self) -> None:
-        while not self._closed.wait(_TICK_S):
-            self._draw(_TICK_S if self._is_terminal else LINE_EVERY_S)
+        """Begins to draw on a terminal after a moment; elsewhere writes a line now and then."""
+        if self._bars is not None:
+            if not self._closed.wait(_FIRST_S):
+                with self._lock:
+                    if not self._closed.is_set():
+                        self._bars.start()
+            return
+        while not self._closed.wait(_FIRST_S):
+            self._tell()
 
-    def _draw(self, at_most_every_s: float) -> None:
+    def _tell(self) -> None:
         with self._lock:
-            if not self._shows or self._closed.is_set() or self._clock() - self._drawn_s < at_most_every_s:
-                return
-            self._drawn_s = self._clock()
-            text = self.line()
-            if self._is_terminal:
-                columns = self._columns() - 1
-                self._stream.write(_CLEAR + (text if len(text) <= columns else text[: columns - 1] + "…"))
-                self._is_drawn = True
-            else:
-                self._stream.write(text + "\n")
+            if not self._closed.is_set() and self._clock() - self._told_s >= LINE_EVERY_S:
+                self._told_s = self._clock()
+                self._write(self.line())
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            self._stream.write(line + "\n")
             self._stream.flush()
 
-    def _clear(self) -> None:
-        with self._lock:
-            if self._is_drawn:
-                self._stream.write(_CLEAR)
-                self._stream.flush()
-                self._is_drawn = False
 
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS
-        except (OSError, ValueError):
-            return _COLUMNS
+def _bars(stream: TextIO, stage: Callable[[], str]) -> "Bars":
+    from pipeline.core.bars import Bars
+
+    return Bars(stream, stage)
 
 
 def _speed(rate: float) -> str:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 from weakref import WeakKeyDictionary
 
 import matplotlib
@@ -17,7 +17,7 @@ _P = ParamSpec("_P")
 _DRAWN: WeakKeyDictionary[Figure, dict[bool, bytes]] = WeakKeyDictionary()
 WIDTH_IN = 6.7
 DPI = 200
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -76,7 +76,8 @@ def _laid_out(figure: Figure) -> Figure:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for panel in figure.axes:
-        panel.set_position([round(float(value), 6) for value in panel.get_position(original=True).bounds])
+        left, bottom, width, height = (round(float(value), 6) for value in panel.get_position(original=True).bounds)
+        panel.set_position((left, bottom, width, height))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 from xml.sax.saxutils import escape
 
 from matplotlib.figure import Figure
@@ -190,7 +191,7 @@ def _page_table(table: Table) -> PageTable:
     styles = [_cell_style(column.is_number) for column in table.columns]
     head = [[Paragraph(f"<b>{escape(c.header)}</b>", s) for c, s in zip(table.columns, styles, strict=True)]]
     ink, rule = HexColor(theme.INK), HexColor(theme.RULE)
-    commands: list[tuple] = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_cell_commands()]
+    commands: list[tuple[Any, ...]] = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_cell_commands()]
     if has_groups:
         row: list[Flowable | str] = [""] * len(table.columns)
         for start, stop, group in group_spans(table.columns):
@@ -246,7 +247,7 @@ def _natural_widths(table: Table) -> list[float]:
     return widths
 
 
-def _cell_commands() -> list[tuple]:
+def _cell_commands() -> list[tuple[Any, ...]]:
     sides = (("LEFTPADDING", _PADDING), ("RIGHTPADDING", _PADDING), ("TOPPADDING", 2.0), ("BOTTOMPADDING", 2.4))
     # An empty cell takes its height from the table's own type, not from a paragraph's.
     type_size = (("FONTNAME", theme.SANS), ("FONTSIZE", _TEXT_SIZE), ("LEADING", 9))

@@ -12,8 +12,10 @@ def percent(share: float | None, digits: int = 1) -> str:
     return NOT_APPLICABLE if share is None else f"{100 * share:.{digits}f} %"
 
 
-def points(difference: float, digits: int) -> str:
-    """Returns a difference of two shares in points, with its sign."""
+def points(difference: float | None, digits: int) -> str:
+    """Returns a difference of two shares in points, with its sign; a dash for None."""
+    if difference is None:
+        return DASH
     rounded = round(100 * difference, digits)
     return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 

@@ -136,8 +136,8 @@ def _code(block: Code) -> list[Flowable]:
 
 
 def _wrapped(code: str) -> list[str]:
-    options = {"subsequent_indent": "    ", "drop_whitespace": False, "replace_whitespace": False}
-    return [part for line in code.splitlines() for part in textwrap.wrap(line, _CODE_WIDTH, **options)]
+    wrapper = textwrap.TextWrapper(_CODE_WIDTH, subsequent_indent="    ", drop_whitespace=False, replace_whitespace=False)
+    return [part for line in code.splitlines() for part in wrapper.wrap(line)]
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def _is_set(char: str) -> bool:
     """LaTeX reads ASCII as it is, and Latin letters with the accents of its oldest fonts."""
     if " " <= char < "\x7f" or char in "ßæøœÆØŒ":
         return True
-    letter, *accents = unicodedata.normalize("NFD", char)
+    letter, *accents = list(unicodedata.normalize("NFD", char))
     return letter.isascii() and letter.isalpha() and len(accents) == 1 and accents[0] in _ACCENTS and char < "\u0180"
 
 

@@ -4,7 +4,7 @@ import io
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, RendererBase
@@ -87,7 +87,7 @@ class _Renderer(RendererBase):
     def get_image_magnification(self) -> float:
         return PICTURE_DPI / 72
 
-    def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: bool | str) -> tuple[float, float, float]:
+    def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> tuple[float, float, float]:
         width, height, descent = super().get_text_width_height_descent(s, prop, ismath)
         if not ismath:
             width = pdfmetrics.stringWidth(s, _font_name(findfont(prop)), prop.get_size_in_points())
@@ -105,10 +105,10 @@ class _Renderer(RendererBase):
         if is_filled or is_stroked:
             self.canvas.drawPath(drawn, stroke=int(is_stroked), fill=int(is_filled), fillMode=1)
         if gc.get_hatch_path() is not None:
-            self._hatch(gc, drawn, path.get_extents(transform).extents)
+            self._hatch(gc, drawn, np.asarray(path.get_extents(transform).extents))
         self.canvas.restoreState()
 
-    def draw_image(self, gc: GraphicsContextBase, x: float, y: float, im: np.ndarray, transform: Any = None) -> None:
+    def draw_image(self, gc: GraphicsContextBase, x: float, y: float, im: Any, transform: Any = None) -> None:
         height, width = (72 * side / PICTURE_DPI for side in im.shape[:2])
         self._picture(gc, im[::-1], x, y, width, height)
 
@@ -167,16 +167,16 @@ class _Renderer(RendererBase):
     def _open(self, gc: GraphicsContextBase) -> None:
         """Saves the canvas's state and clips to where the artist may draw."""
         self.canvas.saveState()
-        if gc.get_clip_rectangle() is not None:
+        if (rectangle := gc.get_clip_rectangle()) is not None:
             box = self.canvas.beginPath()
-            box.rect(*map(float, gc.get_clip_rectangle().bounds))
+            box.rect(*map(float, rectangle.bounds))
             self.canvas.clipPath(box, stroke=0, fill=0)
         path, transform = gc.get_clip_path()
         if path is not None:
             self.canvas.clipPath(self._path(path, transform, None), stroke=0, fill=0)
 
     def _set_pen(self, gc: GraphicsContextBase) -> None:
-        offset, dashes = gc.get_dashes()
+        offset, dashes = cast(Any, gc.get_dashes())
         self.canvas.setStrokeColorRGB(*gc.get_rgb()[:3], alpha=gc.get_rgb()[3])
         self.canvas.setLineWidth(gc.get_linewidth())
         self.canvas.setLineCap(_CAPS[str(gc.get_capstyle())])
@@ -184,7 +184,7 @@ class _Renderer(RendererBase):
         if dashes is not None:
             self.canvas.setDash([float(length) for length in dashes], float(offset))
 
-    def _path(self, path: Curve, transform: Transform, clip: tuple[float, float, float, float] | None) -> PDFPathObject:
+    def _path(self, path: Any, transform: Transform | None, clip: tuple[float, float, float, float] | None) -> PDFPathObject:
         drawn = self.canvas.beginPath()
         last = (0.0, 0.0)
         for points, code in path.iter_segments(transform, clip=clip):
@@ -199,7 +199,8 @@ class _Renderer(RendererBase):
             else:
                 middle, end = ends[:-1], ends[-1]
                 if code == Curve.CURVE3:  # a quadratic curve is the cubic one whose handles are 2/3 of the way to its own
-                    middle = [tuple(a + 2 / 3 * (b - a) for a, b in zip(p, ends[0], strict=True)) for p in (last, end)]
+                    x, y = ends[0]
+                    middle = [(a + 2 / 3 * (x - a), b + 2 / 3 * (y - b)) for a, b in (last, end)]
                 drawn.curveTo(*middle[0], *middle[1], *end)
             last = ends[-1]
         return drawn

@@ -6,6 +6,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
+# NumPy's threads: its matrices here are small, and threads in every worker would only wait for each other.
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
 
 @dataclass(frozen=True)
 class Shared(Generic[T]):

@@ -7,9 +7,6 @@ from functools import cached_property
 from pipeline.core.progress import Progress, silent
 from pipeline.engine.backends import Backend
 
-# NumPy's threads: its matrices here are small, and threads in every worker would only wait for each other.
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-
 
 def unannounced(stage: str, place: int, total: int) -> None:
     """Says nothing of a stage that begins."""

@@ -10,6 +10,7 @@ from pipeline.evaluation.outcomes import Outcomes
 from pipeline.images import read_png
 from pipeline.records import PHOTO, SOURCE, Pair, Prediction, View
 from pipeline.store import Run
+from pipeline.store.artefacts import CLEAN_IMAGES, IMAGES
 
 
 class Examples:
@@ -44,9 +45,9 @@ class Examples:
         """Returns what a view shows, uint8 (H, W, 3)."""
         if view.transform == PHOTO:
             return read_png(self._run.captures / view.path)
-        name = self._run.clean_image(view.image_id)
+        name = CLEAN_IMAGES.file(view.image_id)
         if view.variant != "clean":
-            name = self._run.adversarial_image(view.attack, view.epsilon_8bit, view.image_id)
+            name = IMAGES.file(view.pair_id)
         return read_png(self._run.printouts / (view.path or name))
 
     def chosen(self, pairs: Iterable[Pair], n: int) -> list[Pair]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pipeline.document.blocks import Block, Figure, TableBlock, TextTable, plain
 from pipeline.document.formats import DASH, count, listed, number, p_value, percent, points
 from pipeline.document.tables import Cell, Column, Table, stub
-from pipeline.records import CASES, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
+from pipeline.records import CASES, LEVEL, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
 from pipeline.report.against_figure import against_figure
 from pipeline.report.cell_tables import estimate_cell
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES, effective_n, n_sure, table_of
+from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, n_sure, table_of
 from pipeline.report.content import AgainstContent, ReportContent
 from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, axis_of, cell_title
 
@@ -100,9 +100,10 @@ def _verdict(row: Comparison, better: str, against: AgainstContent) -> str:
     each = f"{row.first.n_eligible} and {row.second.n_eligible}"
     same = {"file": f"the same {row.n}", "image": f"the {row.n} that both have", "none": each}
     what = _WHAT[row.quantity, row.first.transform].format(f"{percent(rates[0], 0)} against {percent(rates[1], 0)}")
-    is_sure = row.p_holm < LEVEL
-    lower, higher = (against.first, against.second) if row.difference < 0 else (against.second, against.first)
-    verdict = f"**{better.format(lower=lower, higher=higher)}.**" if is_sure else "Not enough images to tell which is greater."
+    lower, higher = (against.first, against.second) if (row.difference or 0.0) < 0 else (against.second, against.first)
+    verdict = (
+        f"**{better.format(lower=lower, higher=higher)}.**" if is_sure(row) else "Not enough images to tell which is greater."
+    )
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     return (
         f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what} ({against.first} against {against.second}, "

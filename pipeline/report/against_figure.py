@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from pipeline.document.figures import styled
 from pipeline.document.theme import INK, QUIET
 from pipeline.records import Comparison
-from pipeline.report.comparisons import LEVEL, QUANTITY_TITLES
+from pipeline.report.comparisons import QUANTITY_TITLES, is_sure
 from pipeline.report.panels import cell_panels, counts_beside, interval_dot
 from pipeline.report.words import attack_order
 
@@ -52,7 +52,7 @@ def _cell(row: Comparison) -> tuple[str, int]:
 
 def _dumbbell(panel: Axes, row: Comparison, place: int) -> None:
     counts_beside(panel, place, f"{row.first.n_eligible} · {row.second.n_eligible}", 1.09)
-    if row.p_holm is not None and row.p_holm < LEVEL:
+    if is_sure(row):
         right = panel.get_yaxis_transform()
         panel.plot(1.045, place, "*", color=INK, ms=5, transform=right, clip_on=False, zorder=5)
     if row.first.rate is not None and row.second.rate is not None:

@@ -37,7 +37,8 @@ def cell_table(
 
     `transform` and `top_ks`, which take turns, are those of the rows' keys; there are no keys without a transform.
     """
-    rows, rules, previous = [], set(), ("", "", -1)
+    rows: list[tuple[Cell, ...]] = []
+    rules, previous = set(), ("", "", -1)
     for cell, values in zip(cells, body, strict=True):
         is_new_attack = cell[:2] != previous[:2]
         if is_new_attack and rows:
@@ -63,9 +64,8 @@ def estimate_cell(found: Estimate | None, nothing: str = "0 eligible", has_inter
 
 def difference_cell(row: Comparison) -> Cell:
     """Returns a difference in points above its interval."""
-    if row.difference is None or row.low is None or row.high is None:
-        return Cell(DASH)
-    return Cell(points(row.difference, 1), f"{points(row.low, 0)} to {points(row.high, 0)}")
+    ends = f"{points(row.low, 0)} to {points(row.high, 0)}" if row.difference is not None else ""
+    return Cell(points(row.difference, 1), ends)
 
 
 def ordered_cells(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:

@@ -50,7 +50,7 @@ def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
     tested = [row for row in rows if row.kind == kind and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
     if not tested:
         return ""
-    sure = sorted((row for row in tested if row.p_holm < LEVEL), key=lambda row: (row.p_holm, row.p))
+    sure = sorted((row for row in tested if is_sure(row)), key=lambda row: (row.p_holm, row.p))
     verb = "differs" if len(sure) == 1 else "differ"
     start = f"{KIND_TITLES[kind].capitalize()}: {len(sure)} of {count(len(tested), 'comparison')} {verb} at the 5 % level"
     if not sure:
@@ -103,14 +103,19 @@ def effective_n(row: Comparison) -> str:
     return f"eff. n {row.n_effective:.0f}" if row.n_effective is not None else ""
 
 
+def is_sure(row: Comparison) -> bool:
+    """Returns whether two rates differ at the 5 % level after correction."""
+    return row.p_holm is not None and row.p_holm < LEVEL
+
+
 def n_sure(rows: Iterable[Comparison]) -> int:
     """Returns how many comparisons differ at the 5 % level after correction."""
-    return sum(row.p_holm is not None and row.p_holm < LEVEL for row in rows)
+    return sum(map(is_sure, rows))
 
 
 def _outcome_cells(row: Comparison) -> tuple[Cell, Cell, Cell]:
     alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
-    p = Cell(p_value(row.p_holm) + "*" * n_sure([row]), f"p {p_value(row.p)}")
+    p = Cell(p_value(row.p_holm) + ("*" if is_sure(row) else ""), f"p {p_value(row.p)}")
     return Cell(alone), difference_cell(row), p
 
 

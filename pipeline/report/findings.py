@@ -52,12 +52,12 @@ def told_finding(statement: str, checks: Iterable[Check | None], rows: Sequence[
         rows: the tests of this observation, of the whole and of its parts.
         parts: what each part says, by its key.
     """
-    checks = sorted(filter(None, checks), key=lambda check: check.is_held)
+    made = sorted((check for check in checks if check is not None), key=lambda check: check.is_held)
     whole = next((row for row in rows if not row.part), None)
     verdict = whole.verdict if whole else "not_enough"
     evidence = [f"{parts[row.part]}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})" for row in rows if row.part]
-    evidence += [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in checks]
-    return Finding(statement, VERDICT_TITLES[verdict], _MARKS[verdict], _counted(whole, checks), tuple(evidence))
+    evidence += [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in made]
+    return Finding(statement, VERDICT_TITLES[verdict], _MARKS[verdict], _counted(whole, made), tuple(evidence))
 
 
 def told_test(row: FindingRow) -> str:

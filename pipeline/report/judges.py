@@ -87,8 +87,8 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
             body.append((Cell(title), Cell(mean), *(_matrix_cell(cell) for cell in row)))
-        columns = (stub("Made on"), stub("mean L2", is_number=True))
-        columns += tuple(Column(name, "Error of the model of") for name in judged_by)
+        judges = (Column(name, "Error of the model of") for name in judged_by)
+        columns = (stub("Made on"), stub("mean L2", is_number=True), *judges)
         title = f"Transfer, {cell_title(key[1], key[2])}, {CASE_TITLES.get(key[0], key[0])}"
         note = (
             "Wrong / right when clean, and the 95 % Wilson interval in per cent beneath: the saved files of the row's run, "
@@ -143,9 +143,9 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
             cells = [Cell(attack_title(attack) if is_first else ""), Cell(epsilon_title(epsilon) if is_first else "")]
             cells.append(Cell(judge, "clean: from the photo" if by_photo else ""))
             cells += [_control_cell(rated[0])] if of_photos else []
-            cells += [estimate_cell(row and row.fooled, "0 right") for row in rated]
+            cells += [estimate_cell(row.fooled if row else None, "0 right") for row in rated]
             nothing = "no files" if by_photo else "0 eligible"
-            cells += [estimate_cell(row and row.destroyed, nothing) for row in rated if of_photos]
+            cells += [estimate_cell(row.destroyed if row else None, nothing) for row in rated if of_photos]
             body.append(tuple(cells))
     rules = frozenset(range(len(judges), len(body), len(judges)))
     note = f"k/n and the {_interval_words(rows)} in per cent beneath. Fooled: n is what the judge gets right when clean."
@@ -160,8 +160,8 @@ def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Seque
 
 
 def _control_cell(row: Transfer | None) -> Cell:
-    is_known = row is not None and row.clean_from != "photo"
-    return estimate_cell(row.control if is_known else None, "0 photos", has_interval=False)
+    known = row.control if row is not None and row.clean_from != "photo" else None
+    return estimate_cell(known, "0 photos", has_interval=False)
 
 
 def _matrix_cell(cell: MatrixCell | None) -> Cell:

@@ -1,6 +1,7 @@
 """What the figures of rates are drawn with: a line a cell beside its interval, and grids of panels with one legend."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from typing import Any, Protocol
 
 from matplotlib.axes import Axes
@@ -73,6 +74,11 @@ def interval_dot(
     ends = [100 * found.low, 100 * found.high]
     panel.plot(ends, [y, y], color=colour, linewidth=width, linestyle=line, solid_capstyle="butt", zorder=2)
     panel.plot(100 * found.rate, y, marker, color=colour, mfc=face or colour, mew=0.9, ms=4.2, zorder=3)
+
+
+def per_cent(share: float | None) -> float:
+    """Returns a share in [0, 1] in per cent; not a number for None, which a plot leaves out."""
+    return nan if share is None else 100 * share
 
 
 def counts_beside(panel: Axes, place: int, text: str, x: float = 1.015) -> None:

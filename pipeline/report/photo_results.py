@@ -33,7 +33,7 @@ def predicted_section(content: ReportContent) -> tuple[Block, ...]:
     if not content.compared:
         return ()
     rows = [row for row in content.compared if row.quantity == "destruction_rate" and row.n]
-    n_alike = sum(row.low <= 0 <= row.high for row in rows)
+    n_alike = sum((row.low or 0) <= 0 <= (row.high or 0) for row in rows)
     blocks: list[Block] = [
         Prose(
             "The same pages were photographed by a camera and by the simulator with the profile of this run. Each pair is "

@@ -14,7 +14,7 @@ from pipeline.document.formats import DASH, span
 from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import PHOTO, SOURCE, Comparison, Rate
 from pipeline.report.content import CaptureQuality, ReferenceRate, TransformAxis
-from pipeline.report.panels import TOP_LINES, TOP_MARKERS, case_panels, counts_beside, interval_dot, panel_grid
+from pipeline.report.panels import TOP_LINES, TOP_MARKERS, case_panels, counts_beside, interval_dot, panel_grid, per_cent
 from pipeline.report.words import attack_order, attack_style, attack_title, axis_of
 
 _VARIANT_STYLES = (("clean", "#0072b2", "o", -0.15), ("adversarial", "#d55e00", "D", 0.15))
@@ -76,7 +76,7 @@ def photo_rates(rows: Iterable[Rate], published: Iterable[ReferenceRate] = (), r
         Line2D([], [], marker=TOP_MARKERS[k], color=QUIET, ls=TOP_LINES[k], label=f"top-{k}, 95 % interval") for k in (1, 5)
     ]
     if found.keys() & known.keys():
-        hollow = {"color": "none", "mec": INK, "ls": "none", "ms": 5.2, "mew": 0.8}
+        hollow: dict[str, Any] = {"color": "none", "mec": INK, "ls": "none", "ms": 5.2, "mew": 0.8}
         handles += [Line2D([], [], marker=TOP_MARKERS[k], label=f"{reference}, top-{k}", **hollow) for k in (1, 5)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
@@ -126,11 +126,11 @@ def accuracy_by_condition(rows: Iterable[Rate], origin: str | None = None) -> Fi
         for place, cell in enumerate(cells):
             for variant, colour, marker, shift in _VARIANT_STYLES:
                 rated = [found.get((case, *cell, variant, transform)) for transform in (SOURCE, PHOTO)]
-                shown = [100 * row.rate for row in rated if row]
+                shown = [per_cent(row.rate) for row in rated if row]
                 panel.plot(shown, [place + shift] * len(shown), color=colour, linewidth=1.0, alpha=0.5, zorder=2)
                 for row, face in zip(rated, ("white", colour), strict=True):
                     if row:
-                        panel.plot(100 * row.rate, place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
+                        panel.plot(per_cent(row.rate), place + shift, marker, mfc=face, mec=colour, mew=1.0, ms=3.8, zorder=3)
         n = span(row.n_eligible for row in rows if row.case == case)
         panel.set_xlabel(f"top-1 accuracy (n = {n} images a cell)")
     has_photos = any(row.transform == PHOTO for row in rows)
@@ -168,11 +168,11 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
 def _curve(panel: Axes, rows: Sequence[Rate], attack: str, attacks: tuple[str, ...], top_k: int) -> None:
     if not rows:
         return
-    rows = sorted(rows, key=lambda row: row.parameter)
-    x, look = [row.parameter for row in rows], _curve_look(attack, attacks, top_k)
-    panel.plot(x, [100 * row.rate for row in rows], label=f"{attack} top-{top_k}", zorder=3, **look)
+    rows = sorted(rows, key=lambda row: row.parameter or 0.0)
+    x, look = [row.parameter or 0.0 for row in rows], _curve_look(attack, attacks, top_k)
+    panel.plot(x, [per_cent(row.rate) for row in rows], label=f"{attack} top-{top_k}", zorder=3, **look)
     if top_k == 1:
-        low, high = [100 * row.low for row in rows], [100 * row.high for row in rows]
+        low, high = [per_cent(row.low) for row in rows], [per_cent(row.high) for row in rows]
         panel.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0, zorder=1)
 
 
@@ -190,8 +190,8 @@ def _curve_look(attack: str, attacks: tuple[str, ...], top_k: int) -> dict[str, 
 
 def _rate_limits(panel: Axes, rows: Sequence[Rate]) -> None:
     """A weak transform gets a closer scale, from a short list so that panels of one scale are easy to compare."""
-    highest = max((row.high if row.top_k == 1 else 1.1 * row.rate for row in rows), default=0.0)
-    top = next(limit for limit in (25, 50, 101) if limit >= 100 * highest or limit > 100)
+    highest = max((per_cent(row.high) if row.top_k == 1 else 1.1 * per_cent(row.rate) for row in rows), default=0.0)
+    top = next(limit for limit in (25, 50, 101) if limit >= highest or limit > 100)
     panel.set_ylim(-0.02 * top, top + 0.01 * top)
 
 

@@ -156,7 +156,8 @@ def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
 
 def _cells(rows: Iterable[Rate], fills: Iterable[CellFill]) -> list[tuple[str, str, int]]:
     """Every cell of a run, also those for which no image was found, in the order of tables."""
-    return ordered_cells((row.case, row.attack, row.epsilon_8bit) for row in (*rows, *fills))
+    of_rows: list[Rate | CellFill] = [*rows, *fills]
+    return ordered_cells((row.case, row.attack, row.epsilon_8bit) for row in of_rows)
 
 
 def _short_rate_cell(row: Rate | None) -> Cell:

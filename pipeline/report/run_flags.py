@@ -78,7 +78,7 @@ def _flags(
 def marked(table: Table, rows: Iterable[FlagRow]) -> Table:
     """Returns a table with a mark beneath the ε, or the photo, of every row that a flag concerns, and a note on them."""
     candidates = [row for row in rows if row.flag in MARKS]
-    concerned = [[row for row in candidates if _concerns(row, key)] for key in table.keys]
+    concerned = [[row for row in candidates if isinstance(key, RowKey) and _concerns(row, key)] for key in table.keys]
     if not any(concerned):
         return table
     said = dict.fromkeys(row for found in concerned for row in found)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.document.blocks import Tile
 from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, percent
@@ -158,11 +159,11 @@ def _on_photos(content: ReportContent, case: str) -> str:
 
 def _on_cells(content: ReportContent, case: str) -> str:
     """Returns which attacks survive best and worst, "" where they do not differ."""
-    rated = [row for row in _photo_rows(content, case) if row.rate is not None]
-    low, high = (pick(rated, key=lambda row: row.rate, default=None) for pick in (min, max))
-    if low is None or low.rate == high.rate:
+    rated = sorted((row for row in _photo_rows(content, case) if row.rate is not None), key=lambda row: row.rate or 0.0)
+    if not rated or rated[0].rate == rated[-1].rate:
         return ""
-    return f"The sturdiest cell is {_cell(low)}; the most fragile is {_cell(high)}."
+    high = next(row for row in rated if row.rate == rated[-1].rate)
+    return f"The sturdiest cell is {_cell(rated[0])}; the most fragile is {_cell(high)}."
 
 
 def _on_transforms(content: ReportContent, case: str) -> str:
@@ -215,7 +216,7 @@ def _pooled_rate(rows: Sequence[Rate]) -> tuple[int, int]:
     return sum(row.n_hit for row in rows), sum(row.n_eligible for row in rows)
 
 
-def _cell_names(content: ReportContent, field: str) -> set:
+def _cell_names(content: ReportContent, field: str) -> set[Any]:
     return {getattr(row, field) for row in (*content.accuracies, *content.rates, *content.fills)}
 
 

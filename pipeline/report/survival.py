@@ -1,6 +1,7 @@
 """How much of each digital transform undoes each attack: survival curves, and the table of the medians."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
@@ -137,11 +138,11 @@ def _draw(panel: Axes, curve: SurvivalCurve, attacks: tuple[str, ...]) -> None:
         markersize=2.6,
         zorder=3,
     )
-    band = {"step": "post", "color": colour, "alpha": 0.1, "linewidth": 0, "zorder": 1}
+    band: dict[str, Any] = {"step": "post", "color": colour, "alpha": 0.1, "linewidth": 0, "zorder": 1}
     panel.fill_between([*x, curve.end], [*low, low[-1]], [*high, high[-1]], **band)
 
 
-def _line(attack: str, attacks: tuple[str, ...]) -> object:
+def _line(attack: str, attacks: tuple[str, ...]) -> Any:
     return _LINES[attacks.index(attack) % len(_LINES)]
 
 

@@ -27,7 +27,7 @@ def _curves(content: ReportContent) -> list[Figure]:
     for case in CASES:
         rows = [row for row in content.digital_rates if row.case == case and row.rate is not None and row.parameter is not None]
         for epsilon in sorted({row.epsilon_8bit for row in rows}, reverse=True):
-            n_images = span(row.n_images for row in rows if row.epsilon_8bit == epsilon)
+            n_images = span(row.n_images or 0 for row in rows if row.epsilon_8bit == epsilon)
             is_marked = any(axis_of(row.transform, content.axes).neutral is not None for row in rows)
             caption = (
                 f"Destruction rate over the parameter of each transform, {CASE_TITLES[case]}, {_with_epsilon(epsilon)}; "

@@ -66,7 +66,8 @@ def check_done(name: str, experiment: Experiment, run: Run) -> None:
     """Raises WrongUse where a stage is not done, for commands beside the flow that read what it made."""
     state = Look(STAGES, experiment, run).state(name)
     if state.state != DONE:
-        raise WrongUse(f'Run "{run.name}": {_told(state)}.', f"Type: inkproof run {experiment.words}")
+        why = f" ({state.reason})" if state.reason else ""
+        raise WrongUse(f'Run "{run.name}": {name} is {state.state}{why}.', f"Type: inkproof run {experiment.words}")
 
 
 def run_all(
@@ -107,7 +108,7 @@ def instructions(experiment: Experiment, run: Run) -> str:
     """Returns what a person has to do when a run waits for photographs."""
     show = f"Print {run.pdf} at 100 % (not 'fit to page')"
     if experiment.layout.medium == "screen":
-        show = f"Open {run.screen / 'index.html'} in a browser in full screen"
+        show = f"Open {artefacts.SCREEN.path(run) / 'index.html'} in a browser in full screen"
     return (
         f"{show}, photograph every page with its four codes in the frame,\n"
         f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
@@ -120,7 +121,7 @@ def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _attacks(experiment: Experiment) -> dict[str, Any]:
@@ -220,8 +221,11 @@ def _photos(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
 def photo_arrival(run: Run, path: Path, hashes: Hashes) -> str:
     """Returns the hash of a photo's bytes; with that of what this machine lacks to read it, where it lacks something."""
     digest = photo_digest(run, path, hashes)
-    if photo_trouble(run, path) is not None or path.open("rb").read(3) == _JPEG:
+    if photo_trouble(run, path) is not None:
         return digest
+    with path.open("rb") as file:
+        if file.read(len(_JPEG)) == _JPEG:
+            return digest
     from pipeline.images import missing_reader
 
     missing = missing_reader(path)
@@ -244,7 +248,7 @@ def _photographs_of_a_person(experiment: Experiment, run: Run, state: Callable[[
         return StageStatus("photograph", WAITING, "the pages are not laid out yet")
     photos = photo_files(run, by_camera=True)
     if not photos:
-        show = f"show {run.screen / 'index.html'}" if experiment.layout.medium == "screen" else f"print {run.pdf}"
+        show = f"show {artefacts.SCREEN.path(run) / 'index.html'}" if experiment.layout.medium == "screen" else f"print {run.pdf}"
         return StageStatus("photograph", WAITING, f"{show} and put the photos into {run.photos}")
     crop = read_stage_record(run.captures, "crop")
     summary = crop.summary if crop else {}

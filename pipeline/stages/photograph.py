@@ -108,7 +108,7 @@ def _is_done(run: Run, page: _Page) -> bool:
 def _remove_others(run: Run, pages: list[_Page]) -> None:
     """Removes simulated photos of an earlier, longer printout; a person's own photos are never touched."""
     wanted = {name for page in pages for name in (page.photo, page.truth)}
-    photos = (run.photos.glob(f"{start}*.jpg") for start in SIMULATED_PHOTOS)
-    for path in sorted([*chain(*photos), *run.truth.glob("*.json")]):
+    for path in chain(*(run.photos.glob(f"{start}*.jpg") for start in SIMULATED_PHOTOS)):
         if path.relative_to(run.captures).as_posix() not in wanted:
             path.unlink()
+    TRUTH.keep_only(run, wanted)

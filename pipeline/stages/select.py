@@ -37,7 +37,8 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: the data set has no usable image.
         WrongUse: the model gives no gradients and an attack needs them.
     """
-    classifier = load_classifier(experiment.resolved_model(), context.device)
+    model = experiment.resolved_model()
+    classifier = load_classifier(model, context.device)
     if not classifier.differentiable:
         raise WrongUse(
             f"{experiment.where('model.name')}: {classifier.name} gives predictions only, and every attack here needs gradients.",
@@ -47,7 +48,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)
     training = partial(training_images, experiment, classifier)
-    crafter = Crafter(classifier, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
+    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
     draw = _Draw(experiment, pool, crafter, classifier, context)
     chosen, fills = draw.all_cells()
     if not chosen:
@@ -88,8 +89,13 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
     outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
-    summary = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
-    summary["model_flags"] = [flag.name for flag in model_flags]
+    counts = {
+        "n_images": len(used),
+        "n_candidates": len(candidates),
+        "n_rejected": len(rejected),
+        "n_cells": len(fills),
+    }
+    summary = {**counts, "model_flags": [flag.name for flag in model_flags]}
     notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
     notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]

@@ -63,6 +63,7 @@ class Look(Generic[E]):
                 forget_stage(self._run.folder(self._stages[used].folder), used)
                 self._records.pop(used, None)
             inputs = self._inputs_of(stage)
+            self.keep()  # a stage that lists files itself need not hash them again
             outcome = stage.run(self._experiment, self._run, context)
             record = self._recorded(stage, outcome, inputs)
             write_stage_record(folder, record)
@@ -82,7 +83,7 @@ class Look(Generic[E]):
         """Returns the stages for which something arrived or changed since they looked, and keeps what was hashed."""
         found = []
         for stage in self._stages.values():
-            if self.state(stage.name).state in (DONE, WAITING):
+            if self.state(stage.name).state in (DONE, WAITING) and not stage.waits(self._experiment, self._run):
                 seen = self._arrivals.get(stage.name, {})
                 now = stage.arrivals(self._experiment, self._run, self._hashes)
                 names = [name for name in sorted(now) if now[name] != seen.get(name)]

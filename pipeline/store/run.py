@@ -1,4 +1,4 @@
-"""A run: its three folders below a workspace, and the names of the images in them."""
+"""A run: its three folders below a workspace, and the lock that keeps others out of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,19 +43,6 @@ class Run:
         return self.captures / "photos"
 
     @property
-    def truth(self) -> Path:
-        return self.captures / "truth"
-
-    @property
-    def judgements(self) -> Path:
-        """Where predictions that were made outside are kept, one file a judge: what a person brought, which no stage removes."""
-        return self.captures / "judgements"
-
-    @property
-    def overlays(self) -> Path:
-        return self.captures / "overlays"
-
-    @property
     def experiment(self) -> Path:
         return self.printouts / "experiment.toml"
 
@@ -64,28 +51,12 @@ class Run:
         return self.printouts / "printout.pdf"
 
     @property
-    def screen(self) -> Path:
-        return self.printouts / "screen"
-
-    @property
     def layout(self) -> Path:
         return self.printouts / "layout.json"
 
     @property
     def journal(self) -> Path:
         return self.reports / "journal.jsonl"
-
-    def clean_image(self, image_id: str) -> str:
-        """Returns the path of a clean image, relative to `printouts`."""
-        return f"images/clean/{image_id}.png"
-
-    def adversarial_image(self, attack: str, epsilon_8bit: int, image_id: str) -> str:
-        """Returns the path of an adversarial image, relative to `printouts`."""
-        return f"images/{cell_folder(attack, epsilon_8bit)}/{image_id}.png"
-
-    def patch(self, attack: str) -> str:
-        """Returns the path, below the printouts, of the picture that an attack learnt, to be printed alone."""
-        return f"patches/{attack}.png"
 
     def items(self, stage: str, folder: Path) -> Items:
         """Returns the per-item results of a stage, kept in a hidden folder beside its outputs."""

@@ -57,16 +57,16 @@ def _rows(finding: str, origin: str, tested: Tested) -> list[FindingRow]:
     if len(tested.parts) < 2:
         _, found, images = tested.parts[0] if tested.parts else Part("", None, set())
         return [_row(finding, origin, tested.test, Part("", found, images))]
-    known = [part for part in tested.parts if part.found is not None]
+    known = [(part.found, part.images) for part in tested.parts if part.found is not None]
     whole = FindingRow(
         *(finding, "", origin, tested.test),
-        sum(part.found.n for part in known),
-        len(set().union(*(part.images for part in known))),
+        sum(found.n for found, _ in known),
+        len(set[str]().union(*(images for _, images in known))),
         *(None, None, None, None),
-        max(part.found.p for part in known) if len(known) == len(tested.parts) else None,
-        min(1.0, len(known) * min(part.found.p_against for part in known)) if known else None,
+        max(found.p for found, _ in known) if len(known) == len(tested.parts) else None,
+        min(1.0, len(known) * min(found.p_against for found, _ in known)) if known else None,
     )
-    return [whole, *(_row(finding, origin, tested.test, part) for part in known)]
+    return [whole, *(_row(finding, origin, tested.test, part) for part in tested.parts if part.found)]
 
 
 def _row(finding: str, origin: str, test: str, part: Part) -> FindingRow:

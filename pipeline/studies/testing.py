@@ -1,6 +1,6 @@
 """One-sided tests of what a paper says of rates, made on the images of a run and not on the rates alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.evaluation.criteria import TOP_1, TopK
@@ -50,7 +50,7 @@ class ImageTests:
         cells: the pairs of every (case, attack, epsilon_8bit).
         is_shared: whether cells were drawn from the same images; methods and strengths are then compared image by image.
         """
-        conditions = [at for at in outcomes.conditions if outcomes.source not in (None, at)]
+        conditions = [at for at in outcomes.conditions if outcomes.source in outcomes.conditions and at != outcomes.source]
         self.photos = [at for at in conditions if at in outcomes.photos]
         self.digital = [at for at in conditions if at not in outcomes.photos]
         self.cells = list(cells)
@@ -87,8 +87,9 @@ class ImageTests:
     def clean_loss(self, cells: Iterable[Cell], photo: Condition, least: float, most: float) -> Part:
         """Tests that photographs cost the clean images between two shares of their accuracy (top-1)."""
         outcomes, images, pages = [], [], []
+        conditions = [condition for condition in (self._outcomes.source, photo) if condition]
         for cell in cells:
-            asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in (self._outcomes.source, photo)]
+            asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in conditions]
             before, after = (self._outcomes.trial_of_each(question, self._pairs[cell]) for question in asked)
             for image in (image for image in before if image in after):
                 outcomes.append((before[image].is_hit, after[image].is_hit))
@@ -97,7 +98,7 @@ class ImageTests:
         return Part("", loss_within(outcomes, least, most, [images, pages]), set(images))
 
     def _paired(self, steps: Iterable[Step]) -> tuple[OneSided | None, set[str]]:
-        seen: dict[tuple, tuple[Trial, Trial]] = {}
+        seen: dict[Hashable, tuple[Trial, Trial]] = {}
         for step in steps:
             lower, higher = self._trials(step.lower), self._trials(step.higher)
             for image in lower:
@@ -111,18 +112,19 @@ class ImageTests:
 
     def _stratified(self, steps: Iterable[Step]) -> tuple[OneSided | None, set[str]]:
         """Tests sides that need not show the same images; an image drawn for two cases tells nothing of their difference."""
-        seen: dict[tuple, tuple[bool, Trial, tuple]] = {}
+        seen: dict[Hashable, tuple[bool, Trial, Step]] = {}
         for step in steps:
             lower, higher = ({row.pair_id: row for row in self._trials(side).values()} for side in step)
             is_of_cases = step.lower.cell[0] != step.higher.cell[0]
-            for is_higher, rows in ((False, lower), (True, higher)):
-                for pair_id, row in rows.items():
+            for is_higher, of_side in ((False, lower), (True, higher)):
+                for pair_id, row in of_side.items():
                     if not (is_of_cases and pair_id in lower and pair_id in higher):
-                        key = (*(side._replace(cell=side.cell[1:]) for side in step), is_higher, pair_id)
+                        key = (*((side.cell[1:], side.condition, side.top_k) for side in step), is_higher, pair_id)
                         seen.setdefault(key, (is_higher, row, step))
-        sides, rows, strata = ([entry[place] for entry in seen.values()] for place in range(3))
+        sides = [is_higher for is_higher, _, _ in seen.values()]
+        rows, strata = [row for _, row, _ in seen.values()], [step for _, _, step in seen.values()]
         images, pages = [row.image_id for row in rows], [row.page for row in rows]
-        ways = [images, pages] if any(pages) else [images]
+        ways: list[Sequence[Hashable]] = [images, pages] if any(pages) else [images]
         return stratified_less(sides, [row.is_hit for row in rows], strata, ways), set(images)
 
     def _present(self, sides: Iterable[Side]) -> list[list[Trial]]:

@@ -288,7 +288,7 @@ class TestKeptResults:
     """An attack is made once; what it depends on is in its key, and nothing else."""
 
     def crafter(self, folder, *attacks):
-        return Crafter(Blind(), Items(folder), Context(), attacks)
+        return Crafter(Blind(), ModelSettings(), Items(folder), Context(), attacks)
 
     def candidate(self):
         pixels = batch(1)[0][0]

@@ -189,11 +189,11 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, small_file):
 
 
 def test_an_interruption_has_its_own_exit_code(monkeypatch, capsys, at_work, small_file):
-    import pipeline.stages.graph
+    from pipeline.stages import graph
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline.stages.graph, "run_stage", interrupted)
+    monkeypatch.setattr(graph, "run_stage", interrupted)
     code, _, err = run_command(capsys, "select", "small.toml")
     assert code == 130 and "go on" in err

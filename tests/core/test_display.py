@@ -97,8 +97,28 @@ def written(stream: io.StringIO, seconds: float, shows: bool = True) -> str:
 
 def test_a_terminal_is_written_to_while_nothing_moves_and_wiped_in_the_end():
     stream = Terminal()
-    assert "stage 5 of 9, crop, " in written(stream, 1.6)
-    assert stream.getvalue().endswith("a line\n") and "\r\x1b[Ka line" in stream.getvalue()
+    assert written(stream, 1.6).count("stage 5 of 9, crop, ") >= 3
+    last_frame = stream.getvalue().rpartition("stage 5 of 9, crop, ")[2]
+    assert "a line\n" in stream.getvalue() and re.search(r"\x1b\[2K", last_frame) and "stage" not in last_frame
+    assert "\x1b[?25l" not in stream.getvalue().rpartition("\x1b[?25h")[2]
+
+
+def test_a_terminal_shows_a_bar_with_count_rate_and_time_left_for_each_thing_that_is_counted():
+    stream, clock = Terminal(), Clock()
+    with Display(stream, clock=clock) as display:
+        display.begins("generate", 2, 9)
+        items = display.progress(range(8), 8, "fgsm [x]")
+        for _ in range(3):
+            next(items)
+            clock.now_s += 1
+        time.sleep(1.2)
+    assert re.search(r"fgsm \[x\] ━+.*2/8, 40\.0/min, 9 s left", re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()))
+
+
+def test_a_short_command_draws_nothing_on_a_terminal():
+    stream = Terminal()
+    assert written(stream, 0.1) == ""
+    assert re.sub(r"\x1b\[[\d;?]*\w", "", stream.getvalue()).strip() == "a line"
 
 
 def test_elsewhere_a_plain_line_comes_at_most_every_ten_seconds(monkeypatch):
@@ -106,7 +126,7 @@ def test_elsewhere_a_plain_line_comes_at_most_every_ten_seconds(monkeypatch):
     display = Display(stream, clock=clock)
     for _ in range(35):
         clock.now_s += 1
-        display._draw(10.0)
+        display._tell()
     assert stream.getvalue().splitlines() == [f"starting, {seconds} s" for seconds in (10, 20, 30)]
     assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
 

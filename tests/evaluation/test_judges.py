@@ -22,7 +22,7 @@ from pipeline.settings.writing import experiment_text
 from pipeline.signs.network import CLASS_NAMES
 from pipeline.stages.graph import run_stage, status
 from pipeline.statistics import cluster_interval, l2_8bit, wilson
-from pipeline.store import Run, read_json, read_table, record_from
+from pipeline.store import Run, artefacts, read_json, read_table, record_from
 from pipeline.store.artefacts import LAYOUT
 from pipeline.studies.szegedy2014.matrix import gaussian_of_norm
 
@@ -153,7 +153,7 @@ def test_a_judge_of_another_input_size_sees_every_file_and_crop_through_its_own_
             path = run.captures / views[row.view_id].path
         else:
             path = run.printouts / (
-                run.clean_image(row.image_id) if row.variant == "clean" else pairs[row.pair_id].adversarial_path
+                artefacts.CLEAN_IMAGES.file(row.image_id) if row.variant == "clean" else pairs[row.pair_id].adversarial_path
             )
         assert read_png(path).shape == (112, 112, 3) and judge.input_size == (96, 96)
         probabilities = judge.predict(judge.prepare(read_png(path))[None])[0]

@@ -461,6 +461,6 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
             _assert_exact(raster, printout, 2, 96 / 25.4, 48, 48)
         else:
             assert set(outputs) == {"printout.pdf", "layout.json"}
-            assert not list(run.screen.glob("*"))
+            assert not list((run.printouts / "screen").glob("*"))
             assert (raster == render_page(run.pdf, 2, 150)).all()
     assert len(codes) == 3

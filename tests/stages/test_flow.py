@@ -18,11 +18,12 @@ from PIL import ExifTags, Image
 
 from pipeline.cli import main
 from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
-from pipeline.engine import Context
+from pipeline.engine import Context, processes
 from pipeline.images import read_png
 from pipeline.records import Capture, Discard, Pair, Prediction, View
 from pipeline.settings import Experiment
 from pipeline.settings.reading import load_experiment
+from pipeline.stages import classify, thresholds
 from pipeline.stages.graph import STAGES, run_all, run_stage, status, what_would_run
 from pipeline.store import Run, locked, read_json, read_table, write_bytes
 from pipeline.store.stage import StageStatus
@@ -54,8 +55,11 @@ def states(workspace: Path, *overrides: str) -> dict[str, str]:
     return {state.stage: state.state for state in status(*opened(workspace, *overrides))}
 
 
+UNTOLD = ("journal.jsonl", ".hashes.json", ".being-made", ".is-made")
+
+
 def tree(workspace: Path) -> dict[str, bytes]:
-    files = (path for path in workspace.rglob("*") if path.is_file() and path.name not in ("journal.jsonl", ".hashes.json"))
+    files = (path for path in workspace.rglob("*") if path.is_file() and path.name not in UNTOLD)
     return {path.relative_to(workspace).as_posix(): path.read_bytes() for path in files}
 
 
@@ -180,6 +184,26 @@ def test_a_rerun_after_a_change_equals_a_fresh_run(tiny, copy):
     assert tree(copy) != tree(tiny)
     run_up_to("report", *opened(copy))
     assert tree(copy) == tree(tiny)
+
+
+@pytest.mark.slow
+def test_workers_that_hold_a_network_change_nothing(finished, tmp_path, monkeypatch):
+    """Neither those that read files nor those that load the network, which get all that there is of several items."""
+    asked = []
+
+    def noted(self, function, items, recipe, mapped=processes._Workers.map):
+        asked.append(bool(recipe))
+        return mapped(self, function, items, recipe)
+
+    monkeypatch.setattr(processes._Workers, "map", noted)
+    monkeypatch.setattr(processes.Processes, "_until_it_is_worth", lambda *_: iter(()))
+    monkeypatch.setattr(processes, "peak_bytes", lambda: 1)
+    monkeypatch.setattr(classify, "IMAGES_AT_ONCE", 32)
+    monkeypatch.setattr(thresholds, "IMAGES_AT_ONCE", 4)
+    shutil.copy(finished / "small.toml", tmp_path)
+    list(run_all(*opened(tmp_path), Context(workers=2)))
+    # classify, thresholds and explain
+    assert tree(tmp_path) == tree(finished) and asked.count(True) == 3 <= asked.count(False)
 
 
 @pytest.fixture(params=["tiny", pytest.param("finished", marks=pytest.mark.slow)])
@@ -388,7 +412,7 @@ def test_strict_discards_a_photo_with_a_code_that_cannot_be_read(copy):
     _, run = opened(copy)
     path = sorted(run.photos.glob("*.jpg"))[0]
     codes = [code for code in read_json(run.layout)["fiducials"] if code["page"] == 1 and code["corner"] == "BL"]
-    truth = np.reshape(read_json(run.truth / "page-001.json")["photo_from_page"], (3, 3))
+    truth = np.reshape(read_json(run.captures / "truth/page-001.json")["photo_from_page"], (3, 3))
     x, y, w = truth @ (codes[0]["x_mm"] + codes[0]["size_mm"] / 2, codes[0]["y_mm"] + codes[0]["size_mm"] / 2, 1)
     with Image.open(path) as photo:
         photo.paste((90, 60, 30), (int(x / w) - 150, int(y / w) - 150, int(x / w) + 150, int(y / w) + 150))

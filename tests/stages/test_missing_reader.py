@@ -62,13 +62,14 @@ def test_a_refusal_that_another_try_may_undo_is_not_kept(copy: Path, monkeypatch
         image.save(buffer, format="PNG")
     (run.photos / "mine.png").write_bytes(buffer.getvalue())
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise error
 
     with monkeypatch.context() as lacking:
         lacking.setattr(reading, "_load", fails)
         run_stage("crop", experiment, run, CONTEXT)
         assert discards_of(run)["mine.png"] == "no-reader"
+    (run.photos / "note.txt").write_text("anything new lets the photos be read again")
     run_stage("crop", experiment, run, CONTEXT)
     assert discards_of(run).get("mine.png", "") in ("", "superseded")
 

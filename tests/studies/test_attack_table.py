@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.attacks import attack_named, attack_spec
 from pipeline.cli import main
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
@@ -18,6 +19,7 @@ from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Candidate, Selected
 from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
+from pipeline.specs.attack_spec import NONE
 from pipeline.stages.graph import run_stage
 from pipeline.store import Items, Run, read_table
 from pipeline.studies.carlini2017 import measuring, tables
@@ -176,17 +178,16 @@ def test_targets_are_wrong_classes_and_depend_on_seed_and_image_alone():
 class Untargeted:
     """An attack that leads nowhere in particular: DeepFool's place in the table."""
 
-    name, targeted, accepts_targets = "bim", False, False
+    targeted, identity = False, {}
 
     def perturb(self, classifier, images, labels, epsilons_8bit):
-        from pipeline.attacks import attack_named
-
         return attack_named("bim").perturb(classifier, images, labels, epsilons_8bit)
 
 
 @pytest.mark.parametrize(("table", "column"), [("IV", "best"), ("V", "untargeted")])
 def test_an_attack_without_targets_has_one_column(small_file, tmp_path, monkeypatch, table, column):
     monkeypatch.setattr(measuring, "attack_named", lambda name, options: Untargeted())
+    monkeypatch.setattr(measuring, "attack_spec", lambda name, options: replace(attack_spec(name), targets=NONE))
     request = TableRequest(table, ("bim",), n_images=1, most_8bit=16)
     made = attack_table(load_experiment(small_file), Run(tmp_path, "small"), Context(), request)
     assert [row.case for row in made.rows if row.n_images] == [column]

@@ -47,7 +47,8 @@ def picture_uri(pixels: np.ndarray, largest_px: int) -> str:
 
 def is_small(pixels: np.ndarray) -> bool:
     """Returns whether a picture is shown with hard pixels, since it has so few."""
-    return max(pixels.shape[:2]) < LOSSLESS_BELOW_PX
+    height, width = pixels.shape[:2]
+    return bool(max(height, width) < LOSSLESS_BELOW_PX)
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pipeline.document.blocks import Finding
 from pipeline.document.formats import number, percent
 from pipeline.evaluation.outcomes import Condition
-from pipeline.records import PHOTO, SOURCE, Cell, FindingRow
+from pipeline.records import DIGITAL, PHOTO, SOURCE, Cell, FindingRow
 from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
@@ -16,7 +16,6 @@ from pipeline.studies.evidence import Rates, told_rate
 from pipeline.studies.kurakin2016.published import ITERATIVE, METHOD_TITLES, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.studies.testing import ImageTests, Side, Step, Tested
 
-DIGITAL = "digital"
 # Points of top-1 accuracy that photographs cost the clean images.
 LEAST_LOSS, MOST_LOSS = 1, 11
 _METHOD_PARTS = {f"{a}-{b}": f"{METHOD_TITLES[a]} below {METHOD_TITLES[b]}" for a, b in pairwise(METHODS)}
@@ -44,9 +43,11 @@ def claims_of(content: ReportContent, origin: str) -> list[Claim]:
     """Returns what the paper claims of a finished run's cells, in photographs of one origin or in transforms ("digital")."""
     cells = list(dict.fromkeys((row.case, row.attack, row.epsilon_8bit) for row in (*content.rates, *content.accuracies)))
     if origin != DIGITAL:
-        return claims_on_photographs(cells, (PHOTO, None, origin))
+        return claims_on_photographs(cells, Condition(PHOTO, None, origin))
     digital = [row for row in content.rates if row.transform not in (PHOTO, SOURCE)]
-    return claims_on_transforms(cells, list(dict.fromkeys((row.transform, row.parameter, row.origin) for row in digital)))
+    return claims_on_transforms(
+        cells, list(dict.fromkeys(Condition(row.transform, row.parameter, row.origin) for row in digital))
+    )
 
 
 def claims_on_photographs(cells: Sequence[Cell], photo: Condition) -> list[Claim]:
@@ -205,7 +206,7 @@ def _photometric(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         for key, of_part in sides.items():
             if worst := rates.highest(of_part):
                 counts = f"highest {told_rate(worst)}, {worst.case}, top-{worst.top_k}, at {number(worst.parameter or 0)}"
-                yield Check(titles[key], counts, int(worst.rate < PHOTOMETRIC_BOUNDS[key[1]]))
+                yield Check(titles[key], counts, int((worst.rate or 0.0) < PHOTOMETRIC_BOUNDS[key[1]]))
 
     return Claim(
         "photometric",
@@ -228,7 +229,7 @@ def _survivors(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         for transform, of_part in sides.items():
             if worst := rates.highest(of_part, by_size=True):
                 where = f"{cell_title(worst.attack, worst.epsilon_8bit)}, {worst.case}, top-{worst.top_k}"
-                yield Check(titles[transform], f"highest {told_rate(worst)}, {where}", int(worst.rate < 1))
+                yield Check(titles[transform], f"highest {told_rate(worst)}, {where}", int(worst.rate != 1))
 
     def test(images: ImageTests) -> Tested:
         parts = [images.survived(transform, of_part) for transform, of_part in sides.items()]

@@ -62,25 +62,27 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     """
     origin = content.main_origin
     ours = {
-        (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): (
-            *(row.n_hit, row.n_eligible, row.rate, row.low, row.high),
-        )
-        for row in content.accuracies
+        (
+            row.case,
+            row.attack,
+            row.epsilon_8bit,
+            RATE if row.quantity == RATE else f"{row.transform}_{row.variant}",
+            row.top_k,
+        ): row
+        for row in (*content.accuracies, *content.rates)
         if row.transform == SOURCE or (row.transform == PHOTO and row.origin == origin)
-    } | {
-        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): (*(row.n_hit, row.n_eligible, row.rate, row.low, row.high),)
-        for row in content.rates
-        if row.transform == PHOTO and row.origin == origin
     }
+    published: list[tuple[int, str, str, int, str, int, float, int | None]]
     published = [(_TABLES[row[0]], *row) for row in published_accuracies()]
-    published += [(3, *cell, RATE, top_k, paper, None) for *cell, top_k, paper in published_rates()]
+    published += [(3, *row[:3], RATE, *row[3:], None) for row in published_rates()]
     return [
         PaperRow(
-            *(table, *key, "" if key[3].startswith(SOURCE) else origin, *found, paper, paper_n),
-            None if found[2] is None else found[2] - paper,
+            *(table, case, attack, epsilon, quantity, top_k, "" if quantity.startswith(SOURCE) else origin),
+            *(row.n_hit, row.n_eligible, row.rate, row.low, row.high, paper, paper_n),
+            None if row.rate is None else row.rate - paper,
         )
-        for table, *key, paper, paper_n in published
-        if (found := ours.get(tuple(key)))
+        for table, case, attack, epsilon, quantity, top_k, paper, paper_n in published
+        if (row := ours.get((case, attack, epsilon, quantity, top_k)))
     ]
 
 
@@ -95,7 +97,8 @@ def paper_tables(rows: Iterable[PaperRow]) -> list[Table]:
 def figure_6_table(content: ReportContent) -> Table | None:
     """Returns how high the curves of Fig. 6 rise in this run, beside what the paper's text says; None without its transforms."""
     rows = figure_6_rates(content)
-    body, rules = [], set()
+    body: list[tuple[Cell, ...]] = []
+    rules: set[int] = set()
     for transform in FIGURE_6:
         of_transform = [row for row in rows if row.transform == transform]
         if of_transform and body:
@@ -175,7 +178,7 @@ def _beside(rows: Iterable[PaperRow | None]) -> list[Cell]:
 def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
-    row = max(curve, key=lambda row: row.rate)
+    row = max(curve, key=lambda row: row.rate or 0.0)
     counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
     return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
 
