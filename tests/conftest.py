@@ -117,12 +117,11 @@ def _run_once(tmp_path_factory: pytest.TempPathFactory, name: str, text: str) ->
     """Runs an experiment in the test process that comes first; each of several works on its own copy."""
     base, alone = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" not in os.environ
     workspace = (base if alone else base.parent) / name
-    workspace.mkdir(exist_ok=True)
-    with (workspace / ".being-made").open("w") as lock:
+    with workspace.with_suffix(".lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (workspace / ".is-made").exists():
+        if not workspace.exists():
+            workspace.mkdir()
             _run_whole(workspace, text)
-            (workspace / ".is-made").touch()
     return workspace if alone else Path(shutil.copytree(workspace, base / name))
 
 

@@ -194,7 +194,7 @@ def test_a_run_with_nothing_to_do_hashes_nothing_and_verify_everything_once(copy
     list(run_all(experiment, run, CONTEXT))
     assert not read
     list(run_all(experiment, run, CONTEXT, verify=True))
-    assert len(read) == len(set(read)) > 80
+    assert len(read) == len(set(read)) > 50
 
 
 @pytest.mark.parametrize("name", ["transform", "thresholds", "explain"])
@@ -235,7 +235,8 @@ def test_damaged_files_of_a_finished_run_heal(made, tmp_path):
     kinds: dict[tuple[str, ...], list[str]] = {}
     for name in sorted(before.keys() - {"small.toml", "printouts/small/.lock"}):
         kinds.setdefault((*Path(name).parts[:4], Path(name).suffix), []).append(name)
-    damaged: dict[str, list[str]] = {}
+    # every record of a stage is among them, or a stage would rightly not look at what it kept
+    damaged = {name: group for group in kinds.values() for name in group if "/.stages/" in name}
     while len(damaged) < len(before) // 3:
         group = draw.choice(list(kinds.values()))
         damaged[draw.choice(group)] = group

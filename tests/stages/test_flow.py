@@ -243,7 +243,9 @@ def appears(pattern: str, workspace: Path, is_running: Callable[[], bool]) -> bo
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tiny, tmp_path):
     """Each process is forked from one that has imported everything, which is what would take most of the time."""
     forked = multiprocessing.get_context("forkserver")
-    forked.set_forkserver_preload(["pipeline.cli", "pipeline.stages.graph", "pipeline.document.figures", "torchvision"])
+    forked.set_forkserver_preload(
+        ["pipeline.cli", "pipeline.stages.graph", "pipeline.document.figures", "torch", "scipy.optimize"]
+    )
     shutil.copy(tiny / "small.toml", tmp_path)
     command = ["run", str(tmp_path / "small.toml"), "--workspace", str(tmp_path), "--workers", "1", "-q"]
     for pattern in KILL_POINTS:
