@@ -218,7 +218,7 @@ def test_a_stage_makes_what_its_record_says_and_nothing_else(finished):
         folders = tuple(f"{thing.name}/" for thing in stage.makes if isinstance(thing, Folder))
         assert all(thing.folder == stage.folder for thing in stage.makes)
         assert {name for name in record.outputs if name not in files and not name.startswith(folders)} == set(), stage.name
-    makers = [thing for stage in STAGES.values() for thing in stage.makes]
+    makers = [(thing.folder, thing.name) for stage in STAGES.values() for thing in stage.makes]
     assert len(makers) == len(set(makers))
 
 
