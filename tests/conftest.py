@@ -118,9 +118,10 @@ def _run_once(base: Path, is_alone: bool, name: str, text: str) -> Path:
     workspace = (base if is_alone else base.parent) / name
     with workspace.with_suffix(".lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not workspace.exists():
-            workspace.mkdir()
+        if not workspace.with_suffix(".made").exists():
+            workspace.mkdir(exist_ok=True)
             _run_whole(workspace, text)
+            workspace.with_suffix(".made").touch()
     return workspace if is_alone else Path(shutil.copytree(workspace, base / name))
 
 
