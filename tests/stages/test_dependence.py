@@ -194,7 +194,7 @@ def test_a_run_with_nothing_to_do_hashes_nothing_and_verify_everything_once(copy
     list(run_all(experiment, run, CONTEXT))
     assert not read
     list(run_all(experiment, run, CONTEXT, verify=True))
-    assert len(read) == len(set(read)) > 80
+    assert len(read) == len(set(read)) > 50
 
 
 @pytest.mark.parametrize("name", ["transform", "thresholds", "explain"])
@@ -218,7 +218,7 @@ def test_a_stage_makes_what_its_record_says_and_nothing_else(finished):
         folders = tuple(f"{thing.name}/" for thing in stage.makes if isinstance(thing, Folder))
         assert all(thing.folder == stage.folder for thing in stage.makes)
         assert {name for name in record.outputs if name not in files and not name.startswith(folders)} == set(), stage.name
-    makers = [thing for stage in STAGES.values() for thing in stage.makes]
+    makers = [(thing.folder, thing.name) for stage in STAGES.values() for thing in stage.makes]
     assert len(makers) == len(set(makers))
 
 
@@ -235,7 +235,8 @@ def test_damaged_files_of_a_finished_run_heal(made, tmp_path):
     kinds: dict[tuple[str, ...], list[str]] = {}
     for name in sorted(before.keys() - {"small.toml", "printouts/small/.lock"}):
         kinds.setdefault((*Path(name).parts[:4], Path(name).suffix), []).append(name)
-    damaged: dict[str, list[str]] = {}
+    # every record of a stage is among them, or a stage would rightly not look at what it kept
+    damaged = {name: group for group in kinds.values() for name in group if "/.stages/" in name}
     while len(damaged) < len(before) // 3:
         group = draw.choice(list(kinds.values()))
         damaged[draw.choice(group)] = group
