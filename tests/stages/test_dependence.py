@@ -197,6 +197,17 @@ def test_a_run_with_nothing_to_do_hashes_nothing_and_verify_everything_once(copy
     assert len(read) == len(set(read)) > 80
 
 
+@pytest.mark.parametrize("name", ["transform", "thresholds", "explain"])
+def test_what_was_kept_for_another_seed_is_not_taken(copy, name):
+    """Beneath the records, which see the seed themselves: a kept noisy image is of one seed."""
+    stage, run = STAGES[name], Run(copy, "small")
+    kept = []
+    for seed in (5, 6, 6):
+        stage.run(load_experiment(copy / "small.toml", seed=seed), run, CONTEXT)
+        kept.append({path.name for path in run.folder(stage.folder).glob(f".items/{name}-*/*")})
+    assert kept[0] and kept[1] and not kept[0] & kept[1] and kept[1] == kept[2]
+
+
 def test_a_stage_makes_what_its_record_says_and_nothing_else(finished):
     run = Run(finished, "small")
     from pipeline.store import read_stage_record
