@@ -194,7 +194,8 @@ class UserModules:
         if found is None or not _is_users(found):
             return None
         if found.origin is None and (other := _found_anywhere(top)) and other.origin:
-            is_project = Path(other.origin).resolve().is_relative_to(_PROJECT)
+            place = Path(other.origin).resolve()
+            is_project = place.is_relative_to(_PROJECT) or place == _PROJECT.parent / "inkproof.py"
             inside = found.submodule_search_locations or ()
             return found if is_project and any(next(Path(folder).rglob("*.py"), None) for folder in inside) else None
         return found
