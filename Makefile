@@ -30,15 +30,19 @@ $(TESTABLE): $(READY)
 demo: $(READY) ## run the built-in experiment and say where its report is
 	$(INKPROOF) demo
 
-test: $(TESTABLE) ## the test suite
-	$(VENV)/bin/python -m pytest -q -m 'not slow'
+# Up to eight at once: each holds PyTorch and the photos that it reads.
+PYTEST := $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+
+test: $(TESTABLE) ## the test suite, on all cores
+	$(PYTEST) -m 'not slow'
 
 test-all: $(TESTABLE) ## the test suite with the slow tests
-	$(VENV)/bin/python -m pytest -q
+	$(PYTEST)
 
-lint: $(TESTABLE) ## the style checks
+lint: $(TESTABLE) ## style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
 
 bench-capture: $(READY) ## how well and how fast photographs are read, beside a naive reader
 	$(VENV)/bin/python benchmarks/capture.py

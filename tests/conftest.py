@@ -1,7 +1,8 @@
-"""What tests share: where real photographs and weights lie, one small experiment, and one finished run of it."""
+"""What tests share: where real photographs and weights lie, a small and a tiny experiment, and a finished run of each."""
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 # Test processes share the cores; several threads in each would only wait for each other. Before torch is imported.
@@ -54,6 +55,43 @@ noise = [10]
 jpeg = [50]
 """
 
+# One of everything, on two pages: what a whole run of it costs is next to nothing.
+TINY = """
+name = "small"
+seed = 5
+
+[dataset]
+n_images = 12
+
+[selection]
+n_images = 3
+cases = ["average"]
+
+[[attacks]]
+name = "fgsm"
+epsilons_8bit = [16]
+
+[layout]
+pairs_per_page = 2
+
+[photograph]
+profile = "office-phone-3mp"
+
+[transforms]
+blur = [1]
+
+[thresholds]
+n_images = 1
+transforms = ["blur"]
+
+[explain]
+n_images = 1
+methods = ["gradcam"]
+
+[report]
+n_gallery = 1
+"""
+
 
 @pytest.fixture
 def small_file(tmp_path: Path) -> Path:
@@ -64,26 +102,36 @@ def small_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workspace of one whole run of the small experiment, for tests that only read it; test processes share it."""
-    base = tmp_path_factory.getbasetemp()
-    workspace = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
-    workspace.mkdir(exist_ok=True)
-    with (workspace / ".being-made").open("w") as lock:
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The workspace of one whole run of the small experiment, for tests that only read it."""
+    return _run_once(tmp_path_factory.getbasetemp(), worker_id == "master", "finished", SMALL)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The workspace of one whole run of the tiny experiment, for tests that run much of it again, in a copy."""
+    return _run_once(tmp_path_factory.getbasetemp(), worker_id == "master", "tiny", TINY)
+
+
+def _run_once(base: Path, is_alone: bool, name: str, text: str) -> Path:
+    """Runs an experiment in the test process that comes first; each of several works on its own copy."""
+    workspace = (base if is_alone else base.parent) / name
+    with workspace.with_suffix(".lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (workspace / ".is-made").exists():
-            _run_whole(workspace)
-            (workspace / ".is-made").touch()
-    return workspace
+        if not workspace.with_suffix(".made").exists():
+            workspace.mkdir(exist_ok=True)
+            _run_whole(workspace, text)
+            workspace.with_suffix(".made").touch()
+    return workspace if is_alone else Path(shutil.copytree(workspace, base / name))
 
 
-def _run_whole(workspace: Path) -> None:
+def _run_whole(workspace: Path, text: str) -> None:
     from pipeline.engine import Context
     from pipeline.settings.reading import load_experiment
     from pipeline.stages.graph import run_all
     from pipeline.store import Run
 
-    (workspace / "small.toml").write_text(SMALL, encoding="utf-8")
+    (workspace / "small.toml").write_text(text, encoding="utf-8")
     experiment = load_experiment(workspace / "small.toml")
     states = list(run_all(experiment, Run(workspace, "small"), Context()))
     assert [state.state for state in states] == ["done"] * len(states)

@@ -16,7 +16,7 @@ def blocks_of(heading: str) -> dict[str, str]:
     """Returns the code under a heading, by the file that its first line names."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     part = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    return dict(re.findall(r"```python\n# (\S+)\n(.*?)```", part, re.DOTALL))
+    return dict(re.findall(r"```(?:python|text)\n# (\S+)\n(.*?)```", part, re.DOTALL))
 
 
 def followed(heading: str, copy: Path) -> None:

@@ -48,7 +48,18 @@ def test_the_gate_runs_the_readmes_test_command():
     assert "make test" in commands() and "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_the_readmes_commands_run_from_the_first_to_the_report(tmp_path, monkeypatch, capsys, finished):
+def test_the_readmes_commands_are_understood(tmp_path, monkeypatch, capsys):
+    """Types them in order; a `run` only says what it would do, and the experiment is the one that `init` wrote before."""
+    monkeypatch.chdir(tmp_path)
+    typed = [line.split()[1:] for line in commands() if line.startswith("inkproof ")]
+    for arguments in typed:
+        assert main([*arguments, "--dry-run"] if arguments[0] == "run" else arguments) == 0, arguments
+    assert {arguments[0] for arguments in typed} >= {"init", "run", "status", "list", "doctor", "calibrate"}
+    assert "would run select" in capsys.readouterr().out and (tmp_path / "calibration.pdf").is_file()
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_run_from_the_first_to_the_report(tmp_path, monkeypatch, capsys):
     """Runs them in order, made small; before the second `run` the photos arrive, as a person would bring them."""
     monkeypatch.chdir(tmp_path)
     n_runs = 0
@@ -77,10 +88,11 @@ def test_every_attack_is_documented():
     assert [name for name in ATTACKS.own if f"`{name}`" not in text] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_to_a_file_leads_somewhere(path):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), target
+def test_every_link_to_a_file_leads_somewhere(subtests):
+    for path in DOCUMENTS:
+        with subtests.test(path=path):
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+                assert (path.parent / target).exists(), target
 
 
 def test_the_page_of_settings_is_current():
@@ -98,14 +110,16 @@ def test_every_discard_reason_is_explained_in_its_own_words():
     assert all(f"| `{reason}` | {words} |" in text for reason, words in DISCARD_REASONS.items())
 
 
-@pytest.mark.parametrize("name", TRANSFORMS.own)
-def test_every_transform_is_documented(name):
-    assert f"| `{name}` |" in (ROOT / "docs" / "transforms.md").read_text(encoding="utf-8")
+def test_every_transform_is_documented(subtests):
+    for name in TRANSFORMS.own:
+        with subtests.test(name=name):
+            assert f"| `{name}` |" in (ROOT / "docs" / "transforms.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_document_names_a_place_of_one_machine(path):
-    assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users)/", path.read_text(encoding="utf-8"))
+def test_no_document_names_a_place_of_one_machine(subtests):
+    for path in DOCUMENTS:
+        with subtests.test(path=path):
+            assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users)/", path.read_text(encoding="utf-8"))
 
 
 def test_the_sample_run_is_complete_and_small():

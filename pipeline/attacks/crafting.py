@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -83,11 +84,15 @@ class CandidatePool:
 
     def pixels(self, candidate: Candidate) -> np.ndarray:
         """Returns the candidate's 8-bit image at the model's input size."""
-        return read_png(self._items.get(candidate.path, ".png"))
+        return read_png(self.png(candidate))
 
     def png(self, candidate: Candidate) -> bytes:
         """Returns the candidate's image as the file that is saved."""
-        return self._items.get(candidate.path, ".png")
+        kept = self._items.get(candidate.path, ".png")
+        if kept is None:
+            why = f"{candidate.path}: the image that was drawn is gone."
+            raise BadInput(why, "Draw again with: inkproof select EXPERIMENT --force")
+        return kept
 
     def _predict(self, fresh: list[tuple[int, str, np.ndarray]]) -> None:
         if not fresh:
@@ -150,7 +155,7 @@ class Crafter:
             if None in kept.values():
                 missing.append((candidate, pixels))
             else:
-                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items()}
+                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items() if crafted}
         size = self._specs[attack_key].batch_size or (BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)
@@ -204,6 +209,26 @@ class Crafter:
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
         name, identity = self._specs[attack].name, self._attacks[attack].identity
         return content_hash([name, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint, identity])
+
+
+def craft_images(classifier: Classifier, attack: AttackSettings, images: np.ndarray, labels: Sequence[int]) -> list[np.ndarray]:
+    """Returns one attack's adversarial images, uint8 (H, W, 3), of some images, with nothing kept.
+
+    Args:
+        attack: with one epsilon, if it takes any; one that learns first learns from these images.
+        images: uint8 (N, H, W, 3). labels: their true classes.
+    """
+    if len(labels) != len(images):
+        raise ValueError(f"expected a label for each of {len(images)} images, got {len(labels)}")
+    shown = [
+        (Candidate(str(i), int(label), classifier.class_names[label], "", pixels_sha256(pixels), (), ()), pixels)
+        for i, (label, pixels) in enumerate(zip(labels, images, strict=True))
+    ]
+    with TemporaryDirectory() as folder:
+        here, context = ModelSettings(name=classifier.name), Context(str(classifier.device))
+        crafter = Crafter(classifier, here, Items(Path(folder)), context, [attack], lambda _, n_wanted: images[:n_wanted])
+        made = crafter.craft(attack.key, attack.epsilons, shown)
+    return [made[attack.epsilons[0], candidate.image_id].pixels for candidate, _ in shown]
 
 
 def _attacker(

@@ -135,7 +135,7 @@ def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
 
 def _count(counts: np.ndarray, rows: np.ndarray | None, n_passes: int) -> None:
     """Adds passes to images; one that is there several times, as several photographs of it, is counted as often."""
-    np.add.at(counts, slice(None) if rows is None else rows, n_passes)
+    np.add.at(counts, np.arange(len(counts)) if rows is None else rows, n_passes)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -44,7 +44,7 @@ class AdversarialPatch(FramedAttack):
         super().__init__(options)
         self._profile = load_profile(self._options.profile)
         self._scale, self._trained_scale = (
-            tuple(map(float, r)) for r in (self._options.scale_rate, self._options.trained_scale_rate)
+            (float(low), float(high)) for low, high in (self._options.scale_rate, self._options.trained_scale_rate)
         )
         self._training: np.ndarray | None = None
         self._learnt: tuple[np.ndarray, int] | None = None
@@ -108,7 +108,7 @@ class AdversarialPatch(FramedAttack):
         canvas, found = clean_pixels(self._picture_learnt()[None], problem.clean.device)[0], []
         for place, image in enumerate(problem.images):  # one by one: thousands of places in each would not fit in memory for all
             rng = generator_for(self._options.seed, "patch", pixels_sha256(image))
-            placement = draw_placement(self._options, image.shape[:2], self._scale, rng)
+            placement = draw_placement(self._options, (image.shape[0], image.shape[1]), self._scale, rng)
             one = pasted(problem.clean[place : place + 1], canvas, [placement], self._options.shape, _FINENESS)
             found.append(one.round().clamp_(0, 255))
         return {NO_EPSILON: Found(torch.cat(found), problem.network)}
@@ -134,7 +134,7 @@ class _Training:
         if options.over == "camera":
             from pipeline.physical.simulator.channel import Channel
 
-            self._channel = Channel(profile, tuple(images.shape[2:]), image_mm=options.image_mm)
+            self._channel = Channel(profile, (images.shape[2], images.shape[3]), image_mm=options.image_mm)
         self._colours = torch.from_numpy(printable_colours(profile)).to(images.device)
 
     def patch(self, side_px: int) -> np.ndarray:
@@ -156,7 +156,7 @@ class _Training:
         return saved_images(torch.where(covered, patch.round(), 255.0)[None])[0]
 
     def _gradient(self, patch: Tensor, covered: Tensor, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
-        settings, image_px = self._options, tuple(self._images.shape[2:])
+        settings, image_px = self._options, (self._images.shape[2], self._images.shape[3])
         n = settings.n_samples
         chosen = torch.from_numpy(rng.integers(len(self._images), size=n)).to(patch.device)
         placements = [draw_placement(settings, image_px, self._scale, rng) for _ in range(n)]
@@ -191,4 +191,4 @@ def _built_in_images(n: int, image_px: tuple[int, int]) -> np.ndarray:
     from pipeline.signs.dataset import SignsDataset
 
     signs = SignsDataset(n, split="train")
-    return np.stack([resize_shorter_and_crop(signs.image(i), max(image_px), tuple(image_px)) for i in range(n)])
+    return np.stack([resize_shorter_and_crop(signs.image(i), max(image_px), image_px) for i in range(n)])

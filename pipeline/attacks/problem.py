@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +103,7 @@ class Problem:
         logits = self.network.logits(pixels, rows)
         return self.goal(logits, places), logits.abs().amax(dim=1)
 
-    def settle(self, found: Tensor, is_found: Tensor, norm: str, **more: float) -> Settled:
+    def settle(self, found: Tensor, is_found: Tensor, norm: str, **more: Any) -> Settled:
         """Returns the images to save; see `lattice.settle`."""
         return settle(self.network, self.clean, found, is_found, self.labels, self.aims, norm, **more)
 

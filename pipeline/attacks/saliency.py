@@ -87,6 +87,7 @@ class _Walk:
 
     def __init__(self, problem: Problem, options: SaliencyOptions) -> None:
         self._problem, self._options, n = problem, options, len(problem)
+        self._aims = problem.labels if problem.aims is None else problem.aims  # this attack always has a target
         self.pixels = problem.clean.clone()
         self.fools, self.is_over = (torch.zeros(n, dtype=torch.bool, device=problem.clean.device) for _ in range(2))
         self._is_changed = torch.zeros_like(problem.clean, dtype=torch.bool).flatten(1)
@@ -94,7 +95,7 @@ class _Walk:
 
     def step(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
         """Notes which of these images (m,) have got there, and changes values of the others."""
-        options, aims = self._options, self._problem.aims[places]
+        options, aims = self._options, self._aims[places]
         value = self._problem.goal(one.logits, places)
         arrived = value > SURE * one.logits.abs().amax(dim=1)
         self.fools[places] = self.is_over[places] = arrived
@@ -148,7 +149,8 @@ class _Walk:
             gradient = one.gradient(of_target - one.logits.softmax(dim=1)).flatten(1).mul_(sign)
             return gradient, gradient
         counts[rows] += 2
-        return tuple(one.gradient(weights).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
+        target, others = (one.gradient(weights).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
+        return target, others
 
 
 def _greedy(x: Tensor, y: Tensor, n_pairs: int) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,6 @@ from pipeline.core.memory import keep_freed_memory
 from pipeline.core.progress import Display
 from pipeline.engine import BLAS_THREADS
 
-__all__ = ["COMMANDS", "main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""

@@ -5,31 +5,17 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+
+from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.images import LoadedImage
 
 _LONGEST_ID = 80
-
-
-class DatasetSettings(Protocol):
-    """What `open_dataset` reads; 0 and "" mean the data set's own default."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def n_images(self) -> int: ...
-    @property
-    def root(self) -> str: ...
-    @property
-    def path_column(self) -> str: ...
-    @property
-    def label_column(self) -> str: ...
-    @property
-    def split(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +49,47 @@ class Dataset(Protocol):
         """
 
 
+class Listed:
+    """A data set whose items stand in a list: where each comes from, its class, its id."""
+
+    _items: list[tuple[Any, int, str]]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def label(self, i: int) -> int:
+        return self._items[i][1]
+
+    def item_id(self, i: int) -> str:
+        return self._items[i][2]
+
+
 def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:
     """Returns the indices that are used, in order: all (`n_wanted` 0 or too many), or a draw that the seed alone decides."""
     if n_wanted == 0 or n_wanted >= n_items:
         return list(range(n_items))
     return sorted(int(i) for i in generator_for(seed, "dataset").choice(n_items, n_wanted, replace=False))
+
+
+def first_images(dataset: Dataset, prepare: Callable[[np.ndarray], np.ndarray], n_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the first images that can be read as a model sees them, uint8 (N, H, W, 3), and their labels, int64 (N,).
+
+    Raises:
+        BadInput: none can be read.
+    """
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    for place in range(len(dataset)):
+        if len(images) == n_images:
+            break
+        try:
+            images.append(prepare(dataset.image(place).pixels))
+        except BadInput:
+            continue
+        labels.append(dataset.label(place))
+    if not images:
+        raise BadInput(f"{dataset.name}: no image can be read.")
+    return np.stack(images), np.array(labels, np.int64)
 
 
 def item_ids(relative_paths: Sequence[str]) -> list[str]:

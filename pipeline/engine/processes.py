@@ -118,11 +118,10 @@ class _Workers:
                 break
             for future in self._ended(under_way):
                 place = under_way.pop(future)
-                error = future.exception()
-                if error is None:
+                if (raised := future.exception()) is None:
                     yield place, future.result()
                 else:
-                    errors[place] = error
+                    errors[place] = raised
         if errors:
             first = errors[min(errors)]
             if isinstance(first, BrokenProcessPool):
@@ -159,13 +158,12 @@ class _Workers:
                 )
 
     def _used_s(self) -> float:
-        return sum(self._beats[1::2])
+        return float(sum(self._beats[1::2]))
 
 
 def _start(counter: Any, beats: MutableSequence[float], n_threads: int) -> None:
     """Leaves an interruption to the parent, ends with it, and keeps OpenCV to one thread: more would only wait for each other."""
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     with counter.get_lock():
         place, counter.value = counter.value, counter.value + 1
     beats[2 * place] = os.getpid()
@@ -177,6 +175,11 @@ def _start(counter: Any, beats: MutableSequence[float], n_threads: int) -> None:
 
     cv2.setNumThreads(1)
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _beat(beats: MutableSequence[float], place: int) -> None:

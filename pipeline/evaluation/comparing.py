@@ -9,6 +9,7 @@ from pipeline.evaluation.estimates import Ways, estimate, page_ways, rate_of
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import CAMERA, PREDICTED, SIMULATED, Cell, Comparison, Pair, Rate
 from pipeline.statistics import compare_independent, compare_paired, holm
+from pipeline.statistics.independent import Sample
 
 Cells = Mapping[Cell, Sequence[Pair]]
 Rates = tuple[Rate, Rate]
@@ -24,7 +25,7 @@ def comparisons(cells: Cells, outcomes: Outcomes, criteria: Iterable[TopK] = CRI
     Args:
         cells: the pairs of every (case, attack, epsilon_8bit), in the experiment's order.
     """
-    if outcomes.source is None:
+    if outcomes.source not in outcomes.conditions:
         return []
     rows: list[Comparison] = []
     for criterion in criteria:
@@ -80,7 +81,7 @@ def paired(
 
 def unpaired(kind: str, rates: Rates, sides: Sequence[Sequence[Trial]], ways: Sequence[Ways]) -> Comparison:
     """Returns the comparison of two rates over different images; `ways` are those of `paired`, for each side."""
-    samples = [([trial.is_hit for trial in side], way or None) for side, way in zip(sides, ways, strict=True)]
+    samples: list[Sample] = [([trial.is_hit for trial in side], way or None) for side, way in zip(sides, ways, strict=True)]
     return Comparison(
         kind=kind,
         first=rates[0],
@@ -90,7 +91,7 @@ def unpaired(kind: str, rates: Rates, sides: Sequence[Sequence[Trial]], ways: Se
         interval="cluster" if ways[0] else "wilson",
         n_clusters=None,
         n_effective=None,
-        **asdict(compare_independent(*samples)),
+        **asdict(compare_independent(samples[0], samples[1])),
     )
 
 

@@ -212,9 +212,9 @@ def _many_discards(evidence: Evidence) -> Iterator[FlagRow]:
 
 def _clean_drop(clean: Mapping[str, PairedResult]) -> Iterator[FlagRow]:
     for case, found in sorted(clean.items(), key=lambda item: -(item[1].difference or 0)):
-        if found.n and found.difference > CLEAN_DROP and found.low > 0:
+        if found.difference is not None and found.low is not None and found.difference > CLEAN_DROP and found.low > 0:
             right = [percent((found.n_both + n_alone) / found.n) for n_alone in (found.n_first, found.n_second)]
-            ends = f"{100 * found.low:.0f} to {100 * found.high:.0f}"
+            ends = f"{100 * found.low:.0f} to {100 * (found.high or 0):.0f}"
             words = (
                 f"clean images right: {right[0]} as files, {right[1]} in photographs, {100 * found.difference:.1f} points less "
                 f"({ends}; n = {found.n}), {CASE_TITLES.get(case, case)}"
@@ -224,8 +224,10 @@ def _clean_drop(clean: Mapping[str, PairedResult]) -> Iterator[FlagRow]:
 
 def _page_scaled(captures: Iterable[Capture], printout: Printout | None) -> Iterator[FlagRow]:
     """Of one picture at most one row: a page of another size says more than one of another shape."""
+    if printout is None:
+        return
     found = []
-    for capture in captures if printout else ():
+    for capture in captures:
         measured = print_scale(capture, printout)
         if measured is None:
             continue
@@ -279,8 +281,10 @@ def _duplicates(captures: Iterable[Capture], printout: Printout | None, alike: I
     for found in sorted(alike, key=lambda pair: pair.rms_8bit):
         message = f"the images {found.other_id} and {found.image_id} differ by {found.rms_8bit:.1f} levels"
         yield FlagRow("duplicates", message, found.rms_8bit, ALIKE_RMS_8BIT)
+    if printout is None:
+        return
     by_page: dict[int | None, list[Capture]] = defaultdict(list)
-    for capture in captures if printout else ():
+    for capture in captures:
         if capture.photo_from_page is not None:
             by_page[capture.page].append(capture)
     for page, shots in by_page.items():

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.evaluation.criteria import Criterion, TopK
-from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
+from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
 from pipeline.settings import Experiment
 from pipeline.store import Run
 from pipeline.store.artefacts import CAPTURED
@@ -62,7 +62,7 @@ class Outcomes:
         for condition, variant, subject, answer in answers:
             self._answers[condition, variant, subject].append(answer)
         self.conditions = list(dict.fromkeys(condition for condition, _, _ in self._answers))
-        self.source = next((condition for condition in self.conditions if condition.transform == SOURCE), None)
+        self.source = Condition(SOURCE, None, DIGITAL)
         self.photos = [condition for condition in self.conditions if condition.transform == PHOTO]
         self.knows_clean_files = any(key[:2] == (self.source, "clean") for key in self._answers)
 

@@ -38,7 +38,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
     told = [_settings(experiment, run), _settings(other_experiment, other)]
     facts = [_facts(*one) for one in zip((run, other), (first, second), selections, strict=True)]
     differences = [
-        (key, *(str(side.get(key, "–")) for side in told))
+        (key, str(told[0].get(key, "–")), str(told[1].get(key, "–")))
         for key in dict.fromkeys((*told[0], *told[1]))
         if told[0].get(key) != told[1].get(key)
     ]
@@ -118,8 +118,8 @@ def _notes(names: tuple[str, str], first: Side, second: Side, common: list[Cell]
         alone = sorted({cell_title(*cell[1:]) for cell in side.cells if cell not in rest.cells})
         if alone:
             yield f"Only in {name}, and not compared: {listed(alone)}."
-    photos = [side.photo for side in (first, second)]
-    if all(photos) and photos[0].origin != photos[1].origin:
-        yield "The photographs of the one run are real and those of the other simulated."
-    elif not all(photos):
+    if first.photo and second.photo:
+        if first.photo.origin != second.photo.origin:
+            yield "The photographs of the one run are real and those of the other simulated."
+    else:
         yield "Photographs are not compared, for not both runs have any."

@@ -115,10 +115,11 @@ class _TwoRuns:
         runs = (self._first, self._second)
         first, second = (self._trials(side, question, cells) for side, question in zip(runs, asked, strict=True))
         alone = [(_ways(list(side), side), list(side.values())) for side in (first, second)]
-        rates = tuple(
+        of_first, of_second = (
             rate_of(question, estimate([trial.is_hit for trial in trials], ways))
             for question, (ways, trials) in zip(asked, alone, strict=True)
         )
+        rates = of_first, of_second
         if not self._paired[case]:
             return unpaired(kind, rates, [trials for _, trials in alone], [ways for ways, _ in alone])
         hashes = self._first.file_hash, self._second.file_hash

@@ -6,10 +6,11 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.images.colour import linear_levels, srgb_from_linear
 
@@ -18,14 +19,15 @@ _BAND_SAMPLES = 1 << 20
 _N_NODES = 9
 _SAMPLE_PX = 1.25
 
-Mapping = Callable[[np.ndarray], np.ndarray]
+Floats = NDArray[np.floating[Any]]
+Mapping = Callable[[Floats], Floats]
 
 
 class NoHomography(ValueError):
     """The points are too few, or lie on too few lines, to determine a homography."""
 
 
-def homography_from_points(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+def homography_from_points(src: Floats, dst: Floats) -> Floats:
     """Returns the 3x3 float64 `dst_from_src` with the least sum of squared distances in `dst`, scaled so that H[2, 2] = 1.
 
     Normalised direct linear transform, then Levenberg-Marquardt on the distances (Hartley & Zisserman, *Multiple View
@@ -47,10 +49,11 @@ def homography_from_points(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         apply_homography(dst_unit, dst),
     )
     h = np.linalg.inv(dst_unit) @ unit @ src_unit
-    return h / h[2, 2]
+    h /= h[2, 2]
+    return h
 
 
-def robust_homography(src: np.ndarray, dst: np.ndarray, threshold_px: float) -> tuple[np.ndarray, np.ndarray]:
+def robust_homography(src: Floats, dst: Floats, threshold_px: float) -> tuple[Floats, Floats]:
     """Returns `dst_from_src` fitted to the points that agree on it, and the (N,) bool mask of those within `threshold_px`.
 
     RANSAC (Fischler & Bolles 1981) with a fixed seed finds the agreement; the fit to it is exact least squares.
@@ -61,9 +64,10 @@ def robust_homography(src: np.ndarray, dst: np.ndarray, threshold_px: float) -> 
     src, dst = _point_pairs(src, dst)
     if len(src) < 4:
         raise NoHomography(f"expected at least 4 points, got {len(src)}")
-    h, mask = cv2.findHomography(src, dst, cv2.RANSAC, threshold_px, maxIters=5000, confidence=0.9999)
-    if h is None or mask.sum() < 4:
+    rough, mask = cv2.findHomography(src, dst, cv2.RANSAC, threshold_px, maxIters=5000, confidence=0.9999)
+    if rough is None or mask.sum() < 4:
         raise NoHomography(f"no 4 of {len(src)} points agree within {threshold_px} px")
+    h: Floats = np.asarray(rough, np.float64)
     inliers = mask.ravel().astype(bool)
     for _ in range(_REFINEMENTS):
         h = homography_from_points(src[inliers], dst[inliers])
@@ -74,7 +78,7 @@ def robust_homography(src: np.ndarray, dst: np.ndarray, threshold_px: float) -> 
     return h, inliers
 
 
-def apply_homography(h: np.ndarray, points: np.ndarray) -> np.ndarray:
+def apply_homography(h: Floats, points: Floats) -> Floats:
     """Returns the (N, 2) float64 points that the 3x3 matrix `h` takes `points` (N, 2) to."""
     points = np.asarray(points, np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
@@ -83,27 +87,25 @@ def apply_homography(h: np.ndarray, points: np.ndarray) -> np.ndarray:
     return mapped[:, :2] / mapped[:, 2:]
 
 
-def reprojection_rms(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> float:
-    """Returns the root mean square distance between h(src) and dst, in the units of `dst`; NaN for no points."""
-    src, dst = _point_pairs(src, dst)
-    if not len(src):
-        return math.nan
-    return float(np.sqrt(((apply_homography(h, src) - dst) ** 2).sum(axis=1).mean()))
+def jacobian(mapping: Mapping, points: Floats, step: float) -> Floats:
+    """Returns the derivatives (N, 2, 2) of a map at points (N, 2), by central differences over twice a `step`."""
+    columns = [(mapping(points + shift) - mapping(points - shift)) / (2 * step) for shift in ([step, 0], [0, step])]
+    return np.stack(columns, axis=2)
 
 
-def box_homography(x_mm: float, y_mm: float, width_mm: float, height_mm: float, width_px: int, height_px: int) -> np.ndarray:
+def box_homography(x_mm: float, y_mm: float, width_mm: float, height_mm: float, width_px: int, height_px: int) -> Floats:
     """Returns `page_from_image` for an image printed in a box of the page: pixel edge -0.5 falls on the box's edge."""
     sx, sy = width_mm / width_px, height_mm / height_px
     return np.array([[sx, 0, x_mm + sx / 2], [0, sy, y_mm + sy / 2], [0, 0, 1]], np.float64)
 
 
-def image_corners(width_px: int, height_px: int) -> np.ndarray:
+def image_corners(width_px: int, height_px: int) -> Floats:
     """Returns the outer corners TL, TR, BR, BL of an image, (4, 2) px."""
     right, bottom = width_px - 0.5, height_px - 0.5
     return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
 
 
-def scale_at(destination_from_source: np.ndarray, point: np.ndarray) -> float:
+def scale_at(destination_from_source: Floats, point: Floats) -> float:
     """Returns how many source pixels one destination pixel spans at the destination `point` (2,), where it spans most.
 
     It is the larger singular value of the Jacobian of the inverse map: above 1 the warp shrinks and must average.
@@ -166,35 +168,35 @@ def samples_a_side(span_px: float) -> int:
     return 1 if span_px <= 1 else max(2, math.ceil(span_px / _SAMPLE_PX))
 
 
-def chebyshev_nodes(n: int) -> np.ndarray:
+def chebyshev_nodes(n: int) -> Floats:
     """Returns the n Chebyshev points of the first kind in (-1, 1), ascending: polynomials through them do not oscillate."""
     return -np.cos((2 * np.arange(n) + 1) * np.pi / (2 * n))
 
 
-def interpolation(n: int, x: np.ndarray) -> np.ndarray:
+def interpolation(n: int, x: Floats) -> Floats:
     """Returns the (len(x), n) matrix that takes values at `chebyshev_nodes(n)` to values at `x` (N,) in [-1, 1].
 
     Barycentric form (Berrut and Trefethen 2004, Eq. 4.2).
     """
     k = np.arange(n)
-    weights = (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
+    weights: Floats = (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
     apart = np.asarray(x, np.float64)[:, None] - chebyshev_nodes(n)
     exact = apart == 0
     ratios = weights / np.where(exact, 1.0, apart)
-    ratios = ratios / ratios.sum(axis=1, keepdims=True)
+    ratios /= ratios.sum(axis=1, keepdims=True)
     hit = exact.any(axis=1)
     ratios[hit] = exact[hit]
     return ratios
 
 
-def _point_pairs(src: np.ndarray, dst: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _point_pairs(src: Floats, dst: Floats) -> tuple[Floats, Floats]:
     src, dst = np.asarray(src, np.float64), np.asarray(dst, np.float64)
     if src.ndim != 2 or src.shape[1] != 2 or src.shape != dst.shape:
         raise ValueError(f"expected two arrays of shape (N, 2), got {src.shape} and {dst.shape}")
     return src, dst
 
 
-def _unit_from_points(points: np.ndarray) -> np.ndarray:
+def _unit_from_points(points: Floats) -> Floats:
     """Centroid to the origin, mean distance to sqrt(2): without it the linear system is ill-conditioned."""
     centre = points.mean(axis=0)
     spread = np.linalg.norm(points - centre, axis=1).mean()
@@ -204,7 +206,7 @@ def _unit_from_points(points: np.ndarray) -> np.ndarray:
     return np.array([[s, 0, -s * centre[0]], [0, s, -s * centre[1]], [0, 0, 1]])
 
 
-def _direct_linear_transform(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+def _direct_linear_transform(src: Floats, dst: Floats) -> Floats:
     x, y = src.T
     u, v = dst.T
     one, nil = np.ones_like(x), np.zeros_like(x)
@@ -217,13 +219,14 @@ def _direct_linear_transform(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     _, singular, vt = np.linalg.svd(rows, full_matrices=len(rows) < 9)
     if singular[7] < 1e-10 * singular[0]:
         raise NoHomography("the points lie on too few lines")
-    h = vt[8].reshape(3, 3)
+    h: Floats = vt[8].reshape(3, 3)
     if abs(np.linalg.det(h)) < 1e-12 or abs(h[2, 2]) < 1e-12:
         raise NoHomography("the points lie on too few lines")
-    return h / h[2, 2]
+    h /= h[2, 2]
+    return h
 
 
-def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+def _refined(h: Floats, src: Floats, dst: Floats) -> Floats:
     """Levenberg-Marquardt of our own: every crop's pixels hang on its last digits, which no other SciPy shall change."""
     damping, residual = 1e-6, (apply_homography(h, src) - dst).ravel()
     homogeneous = np.column_stack([src, np.ones(len(src))])
@@ -250,13 +253,7 @@ def _refined(h: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     return h
 
 
-@lru_cache(maxsize=16)
-def _at_samples(n_samples: int) -> np.ndarray:
-    """Returns the matrix that takes a map's values at the nodes to evenly spread samples of one side."""
-    return interpolation(_N_NODES, (2 * np.arange(n_samples) + 1) / n_samples - 1)
-
-
-def _largest_span(places: np.ndarray, size: tuple[int, int]) -> float:
+def _largest_span(places: Floats, size: tuple[int, int]) -> float:
     """Returns how many source pixels one destination pixel spans at most, from the map's values at the nodes."""
     middles = np.linspace(-0.9, 0.9, 3)
     step = 1e-3

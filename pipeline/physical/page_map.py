@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.physical.geometry import apply_homography, chebyshev_nodes, homography_from_points, interpolation
+from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points, interpolation, jacobian
 
 N_NODES = 13
 _NEWTON_STEPS = 30
@@ -22,11 +22,11 @@ class PageMap:
 
     width_mm: float
     height_mm: float
-    homography: np.ndarray
-    residual_px: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 2)))
+    homography: Floats
+    residual_px: Floats = field(default_factory=lambda: np.zeros((1, 1, 2)))
 
     @classmethod
-    def fitted(cls, photo_from_page: Callable[[np.ndarray], np.ndarray], width_mm: float, height_mm: float) -> "PageMap":
+    def fitted(cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float) -> "PageMap":
         """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page."""
         nodes = chebyshev_nodes(N_NODES)
         x, y = np.meshgrid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
@@ -49,25 +49,23 @@ class PageMap:
         """The homography and the residual as flat tuples, for records and files."""
         return tuple(map(float, self.homography.ravel())), tuple(map(float, self.residual_px.ravel()))
 
-    def __call__(self, page_mm: np.ndarray) -> np.ndarray:
+    def __call__(self, page_mm: Floats) -> Floats:
         """Returns photo px (N, 2) of page points (N, 2)."""
         page_mm = np.asarray(page_mm, np.float64)
         straight = apply_homography(self.homography, page_mm)
         n = len(self.residual_px)
         if n == 1:
-            return straight + self.residual_px[0, 0]
+            return straight + self.residual_px[0, 0, :]
         across = interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
         down = interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
-        return straight + (np.tensordot(down, self.residual_px, axes=1) * across[..., None]).sum(axis=1)
+        bend: Floats = (np.tensordot(down, self.residual_px, axes=1) * across[..., None]).sum(axis=1)
+        return straight + bend
 
-    def jacobian(self, page_mm: np.ndarray) -> np.ndarray:
+    def jacobian(self, page_mm: Floats) -> Floats:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
-        page_mm = np.asarray(page_mm, np.float64)
-        step = 0.01
-        columns = [(self(page_mm + shift) - self(page_mm - shift)) / (2 * step) for shift in ([step, 0], [0, step])]
-        return np.stack(columns, axis=2)
+        return jacobian(self, np.asarray(page_mm, np.float64), 0.01)
 
-    def inverse(self, photo_px: np.ndarray) -> np.ndarray:
+    def inverse(self, photo_px: Floats) -> Floats:
         """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from the homography's answer."""
         photo_px = np.asarray(photo_px, np.float64)
         page = apply_homography(np.linalg.inv(self.homography), photo_px)

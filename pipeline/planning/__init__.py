@@ -3,5 +3,3 @@
 from pipeline.planning.plan_records import Assumptions, Cost, Plan, PlannedCell, Proposal
 from pipeline.planning.plan_text import plan_text
 from pipeline.planning.planner import plan
-
-__all__ = ["Assumptions", "Cost", "Plan", "PlannedCell", "Proposal", "plan", "plan_text"]

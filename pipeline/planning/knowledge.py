@@ -68,7 +68,11 @@ class Known:
         """Returns of each attack and epsilon the images of all cases, which are printed once, or None and how many at most."""
         cases = experiment.selection.cases
         if self.selected is not None:
-            return {block: (frozenset().union(*(self.images(case, block) for case in cases)), 0) for block in experiment.cells()}
+            drawn = self.selected
+            return {
+                block: (frozenset[str]().union(*(drawn.get((case, *block), frozenset()) for case in cases)), 0)
+                for block in experiment.cells()
+            }
         return {
             block: (None, min(experiment.selection.n_images * len(cases), n_available(experiment)))
             for block in experiment.cells()

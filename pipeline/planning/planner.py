@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 from pipeline.core.errors import WrongUse
 from pipeline.document.formats import count
@@ -23,6 +24,7 @@ _DISCORDANT_RATE = 1 / 3
 FEW_PAGES = 5
 # The share of black in a QR code or a mark, and in a tag with its border: as measured on rendered pages.
 _CODE_DARKNESS, _TAG_DARKNESS = 0.5, 0.75
+_Blocks = Mapping[Block, tuple[frozenset[str] | None, int]]
 
 
 def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptions: Assumptions | None = None) -> Plan:
@@ -75,7 +77,7 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
 def _pages(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printout, int]:
     """Returns one page as it will be laid out, and how many pairs fit on it."""
     settings, (width, height) = experiment.layout, image_px
-    options = {
+    options: dict[str, Any] = {
         "run": experiment.name,
         "run_code": "AAAAA",
         "paper": settings.paper,
@@ -95,7 +97,8 @@ def _pages(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printout,
 
 def _furniture_cm2(printout: Printout) -> float:
     """Returns the ink of one page's codes, tags, marks and colour strip, in cm² of solid colour."""
-    codes = sum(square.size_mm**2 for square in (*printout.fiducials, *printout.marks) if square.page == 1) * _CODE_DARKNESS
+    squares = [(square.page, square.size_mm) for kind in (printout.fiducials, printout.marks) for square in kind]
+    codes = sum(size_mm**2 for page, size_mm in squares if page == 1) * _CODE_DARKNESS
     codes += sum(tag.size_mm**2 for tag in printout.tags if tag.page == 1) * _TAG_DARKNESS
     strip = sum(
         patch.width_mm * patch.height_mm * (1 - (patch.red + patch.green + patch.blue) / 765)
@@ -106,7 +109,11 @@ def _furniture_cm2(printout: Printout) -> float:
 
 
 def _cells(
-    experiment: Experiment, known: Known, blocks: Mapping[Block, tuple], per_page: int, assumed: Assumptions
+    experiment: Experiment,
+    known: Known,
+    blocks: _Blocks,
+    per_page: int,
+    assumed: Assumptions,
 ) -> list[PlannedCell]:
     cells = []
     for case in experiment.selection.cases:
@@ -181,6 +188,7 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
         blocks = then.blocks(smaller)
         n_pairs = sum(upper if images is None else len(images) for images, upper in blocks.values())
         widths = [cell.half_width for cell in _cells(smaller, then, blocks, per_page, assumed)]
+        known_widths = [width for width in widths if width is not None]
         first = printout.placements[0]
         found.append(
             Proposal(
@@ -188,7 +196,7 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
                 " ".join(f"--set {shlex.quote(word)}" for word in words),
                 -(-n_pairs // per_page),
                 max(first.width_mm, first.height_mm),
-                None if None in widths else max(widths),
+                max(known_widths) if len(known_widths) == len(widths) else None,
             )
         )
     kept = [proposal for proposal in found if proposal.n_pages < n_pages]

@@ -45,4 +45,15 @@ from pipeline.records.rates import (
     variant_of,
 )
 from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, Cell, CellFill, Pair, Selected
-from pipeline.records.views import ATTACKED_MODEL, CAMERA, N_LABELS, PHOTO, SIMULATED, SOURCE, Judgement, Prediction, View
+from pipeline.records.views import (
+    ATTACKED_MODEL,
+    CAMERA,
+    DIGITAL,
+    N_LABELS,
+    PHOTO,
+    SIMULATED,
+    SOURCE,
+    Judgement,
+    Prediction,
+    View,
+)

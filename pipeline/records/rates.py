@@ -20,6 +20,17 @@ class Estimate:
     n_clusters: int | None = None
     n_effective: float | None = None
 
+    @property
+    def known(self) -> tuple[float, float, float]:
+        """The rate and the ends of its interval.
+
+        Raises:
+            ValueError: nothing is eligible.
+        """
+        if self.rate is None or self.low is None or self.high is None:
+            raise ValueError("expected a rate, got one with nothing eligible")
+        return self.rate, self.low, self.high
+
 
 # A difference whose p lies below it is called one.
 LEVEL = 0.05

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 PHOTO = "photo"
 SOURCE = "source"
 # Where a photograph comes from: a person's camera or the simulated one.
-CAMERA, SIMULATED = "camera", "simulated"
+CAMERA, SIMULATED, DIGITAL = "camera", "simulated", "digital"
 # How many of the likeliest labels are kept of each answer.
 N_LABELS = 5
 # What the model under test is called where others judge beside it.

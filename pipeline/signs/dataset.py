@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.seeds import generator_for, seed_for
-from pipeline.signs.shapes import FACES, PLATE_PX, draw_plate
+from pipeline.signs.shapes import CLASS_NAMES, PLATE_PX, draw_plate
 
-CLASS_NAMES: tuple[str, ...] = tuple(FACES)
 IMAGE_PX = 112
 
 _FINENESS = 2
@@ -89,7 +88,8 @@ def _sign_corners(rng: Rng) -> NDArray[np.float64]:
     half_width_px = rng.uniform(0.45, 0.90) * IMAGE_PX / 2
     room_px = max(0.49 * IMAGE_PX - half_width_px, 0.0)
     centre = IMAGE_PX / 2 - 0.5 + rng.uniform(-1, 1, 2) * room_px * (0.75, 0.6) - (0, 0.25 * room_px)
-    return seen * half_width_px + centre
+    corners: NDArray[np.float64] = seen * half_width_px + centre
+    return corners
 
 
 def _add_pole(scene: Picture, corners: NDArray[np.float64], light: float, rng: Rng) -> None:
@@ -107,7 +107,7 @@ def _with_sign(scene: Picture, plate: NDArray[np.uint8], corners: NDArray[np.flo
     edge = np.array([(0, 0), (PLATE_PX, 0), (PLATE_PX, PLATE_PX), (0, PLATE_PX)], np.float32) - 0.5
     fine_from_plate = cv2.getPerspectiveTransform(edge, ((corners + 0.5) * _FINENESS - 0.5).astype(np.float32))
     fine = cv2.warpPerspective(plate, fine_from_plate, (IMAGE_PX * _FINENESS,) * 2, flags=cv2.INTER_LINEAR)
-    flat = cv2.resize(fine, (IMAGE_PX, IMAGE_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    flat = cv2.resize(fine, (IMAGE_PX, IMAGE_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     cover = flat[..., 3:]
     paint = _worn(flat[..., :3], cover, rng)
     light = rng.uniform(0.8, 1.15) if at_night else rng.uniform(0.68, 1.1)
@@ -119,16 +119,16 @@ def _with_sign(scene: Picture, plate: NDArray[np.uint8], corners: NDArray[np.flo
         paint = paint + (cover - paint) * (rng.uniform(0.1, 0.4) * glare)[..., None].astype(np.float32)
     shadow = _blurred(np.roll(cover[..., 0], (2, int(rng.integers(-2, 3))), (0, 1)), 1.5)
     scene = scene * (1 - 0.35 * shadow[..., None])
-    return scene * (1 - cover) + paint * shade[..., None]
+    return (scene * (1 - cover) + paint * shade[..., None]).astype(np.float32, copy=False)
 
 
 def _worn(paint: Picture, cover: Picture, rng: Rng) -> Picture:
     """Sun takes saturation and contrast, weather leaves a film of dirt in patches; `paint` is premultiplied by `cover`."""
     fade = rng.beta(1.2, 4) * 0.6
     grey = paint @ np.full((3, 1), 1 / 3, np.float32)
-    paint = paint + fade * (0.55 * (grey - paint) + 0.35 * (0.8 * cover - paint))
+    paint = (paint + fade * (0.55 * (grey - paint) + 0.35 * (0.8 * cover - paint))).astype(np.float32, copy=False)
     if rng.random() < 0.4:
-        dirt = rng.uniform(0.1, 0.45) * _soft_step(_clouds(rng, 9), rng.uniform(0.55, 0.8), 0.35)[..., None]
+        dirt = np.float32(rng.uniform(0.1, 0.45)) * _soft_step(_clouds(rng, 9), rng.uniform(0.55, 0.8), 0.35)[..., None]
         paint = paint + dirt * (cover * np.array((0.36, 0.31, 0.24), np.float32) - paint)
     return paint.astype(np.float32)
 
@@ -214,7 +214,7 @@ def _add_house(scene: Picture, left: int, width: int, top: float, bottom: float,
 def _wall(rng: Rng) -> Picture:
     """Brick, plaster or concrete that fills the picture."""
     colour = _WALLS[int(rng.integers(len(_WALLS)))] * rng.uniform(0.55, 1.0)
-    scene = np.ones((IMAGE_PX, IMAGE_PX, 1)) * colour
+    scene: NDArray[np.float64] = np.ones((IMAGE_PX, IMAGE_PX, 1)) * colour
     if rng.random() < 0.6:
         height, length = int(rng.integers(6, 11)), int(rng.integers(14, 26))
         mortar = colour * 0.5 + 0.3
@@ -230,7 +230,7 @@ def _wall(rng: Rng) -> Picture:
 def _night(rng: Rng) -> Picture:
     down = np.linspace(0, 1, IMAGE_PX)[:, None, None]
     glow = np.array(((0.03, 0.04, 0.09), (0.10, 0.06, 0.12), (0.02, 0.03, 0.05))[int(rng.integers(3))])
-    scene = glow + down * glow * rng.uniform(0.5, 2.5) + np.zeros((1, IMAGE_PX, 1))
+    scene: NDArray[np.float64] = glow + down * glow * rng.uniform(0.5, 2.5) + np.zeros((1, IMAGE_PX, 1))
     lights = np.zeros((IMAGE_PX, IMAGE_PX, 3), np.float32)
     hues = np.array(((1, 0.75, 0.35), (1, 0.9, 0.7), (1, 0.25, 0.15), (0.4, 0.9, 0.6), (0.6, 0.75, 1)))
     for _ in range(int(rng.integers(5, 20))):
@@ -257,7 +257,8 @@ def _fill_below(scene: Picture, ridge: NDArray[np.float64], colour: NDArray[np.f
 
 def _wave(rng: Rng) -> NDArray[np.float64]:
     x = np.linspace(0, 2 * np.pi, IMAGE_PX)
-    return sum(np.sin(x * rng.uniform(0.4, 1.2) * k + rng.uniform(0, 6.3)) / k for k in (1, 2, 4)) / 1.5
+    waves: NDArray[np.float64] = np.sum([np.sin(x * rng.uniform(0.4, 1.2) * k + rng.uniform(0, 6.3)) / k for k in (1, 2, 4)], 0)
+    return waves / 1.5
 
 
 def _clouds(rng: Rng, n_cells: int) -> Picture:
@@ -275,12 +276,12 @@ def _soft_step(values: Picture, edge: float, softness: float) -> Picture:
 def _slope(rng: Rng, depth: float) -> Picture:
     """Returns a light that falls by `depth` from one side of the scene to the other, float32, 1 at its brightest."""
     angle = rng.uniform(0, 2 * np.pi)
-    ramp = 0.5 + (_GRID_X - 0.5) * math.cos(angle) * 0.7 + (_GRID_Y - 0.5) * math.sin(angle) * 0.7
+    ramp: Picture = 0.5 + (_GRID_X - 0.5) * math.cos(angle) * 0.7 + (_GRID_Y - 0.5) * math.sin(angle) * 0.7
     return (1 - depth * ramp.clip(0, 1)).astype(np.float32)
 
 
 def _blurred(scene: Picture, sigma_px: float) -> Picture:
-    return cv2.GaussianBlur(scene, (0, 0), sigma_px)
+    return cv2.GaussianBlur(scene, (0, 0), sigma_px).astype(np.float32, copy=False)
 
 
 _GRID_Y, _GRID_X = (np.mgrid[:IMAGE_PX, :IMAGE_PX] / (IMAGE_PX - 1)).astype(np.float32)
@@ -292,16 +293,7 @@ _SKIES = (
     ((0.42, 0.44, 0.62), (0.95, 0.80, 0.70)),
 )
 _GREENS = np.array(((0.25, 0.40, 0.16), (0.34, 0.46, 0.18), (0.20, 0.32, 0.18), (0.58, 0.46, 0.20), (0.62, 0.36, 0.16)))
-_WALLS = np.array(
-    (
-        (0.62, 0.32, 0.25),
-        (0.72, 0.46, 0.34),
-        (0.78, 0.72, 0.60),
-        (0.80, 0.80, 0.78),
-        (0.62, 0.64, 0.66),
-        (0.72, 0.76, 0.62),
-        (0.58, 0.68, 0.78),
-    )
-)
+_BRICKS, _PLASTERS = ((0.62, 0.32, 0.25), (0.72, 0.46, 0.34)), ((0.78, 0.72, 0.60), (0.80, 0.80, 0.78), (0.62, 0.64, 0.66))
+_WALLS = np.array((*_BRICKS, *_PLASTERS, (0.72, 0.76, 0.62), (0.58, 0.68, 0.78)))
 _PLACES: tuple[Callable[[Rng], Picture], ...] = (_sky, _country, _wood, _town, _wall, _night)
 _PLACE_SHARES = (0.12, 0.30, 0.20, 0.18, 0.10, 0.10)

@@ -7,42 +7,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-INPUT_PX = 112
-CLASS_NAMES: tuple[str, ...] = (
-    "stop",
-    "yield",
-    "speed limit 20",
-    "speed limit 30",
-    "speed limit 50",
-    "speed limit 60",
-    "speed limit 80",
-    "speed limit 100",
-    "speed limit 120",
-    "end of limits",
-    "no entry",
-    "no overtaking",
-    "no parking",
-    "no stopping",
-    "priority road",
-    "right of way",
-    "straight ahead",
-    "turn right",
-    "turn left",
-    "roundabout",
-    "bicycle path",
-    "pedestrian crossing",
-    "children",
-    "road works",
-    "curve left",
-    "curve right",
-    "slippery road",
-    "wild animals",
-    "traffic lights",
-    "danger",
-    "parking",
-    "motorway",
-)
+from pipeline.signs.shapes import CLASS_NAMES
 
+INPUT_PX = 112
 _WIDTHS = (24, 40, 80, 144)
 _MEAN = (0.42, 0.41, 0.40)
 _STD = (0.26, 0.24, 0.25)
@@ -66,6 +33,9 @@ def load() -> nn.Module:
 
 
 class _SignsNet(nn.Module):
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
@@ -76,8 +46,9 @@ class _SignsNet(nn.Module):
         self.classify = nn.Linear(_WIDTHS[-1], len(CLASS_NAMES))
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.features((images - self.mean) / self.std)
-        return self.classify(features.mean(dim=(2, 3)))
+        features: Tensor = self.features((images - self.mean) / self.std)
+        logits: Tensor = self.classify(features.mean(dim=(2, 3)))
+        return logits
 
 
 class _Block(nn.Module):
@@ -86,11 +57,7 @@ class _Block(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.main = nn.Sequential(
-            _conv(before, after, 3, stride=2),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-            _conv(after, after, 3),
-            nn.BatchNorm2d(after),
+            _conv(before, after, 3, stride=2), nn.BatchNorm2d(after), nn.ReLU(), _conv(after, after, 3), nn.BatchNorm2d(after)
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), _conv(before, after, 1), nn.BatchNorm2d(after))
 

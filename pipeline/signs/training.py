@@ -24,7 +24,8 @@ from torch import nn
 from pipeline.core.progress import Display, Progress, silent
 from pipeline.core.seeds import generator_for, seed_for
 from pipeline.signs import network as signs_net
-from pipeline.signs.dataset import CLASS_NAMES, SignsDataset
+from pipeline.signs.dataset import SignsDataset
+from pipeline.signs.shapes import CLASS_NAMES
 
 PACKAGED_WEIGHTS = Path(__file__).parent / "weights" / "signs.safetensors"
 
@@ -52,7 +53,8 @@ def train(
     """
     images, labels = render_all(SignsDataset(n_images, "train", seed), n_workers, progress)
     torch.manual_seed(seed_for(seed, "train-signs", "start"))
-    net = signs_net.build().train().to(memory_format=torch.channels_last)
+    net = signs_net.build().train()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack this keyword
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
     plain = [weight for weight in net.parameters() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": _WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
@@ -65,12 +67,13 @@ def train(
         for x, y in progress(batches, n_steps // n_epochs, f"epoch {epoch + 1} of {n_epochs}, batches"):
             loss = nn.functional.cross_entropy(net(x), y)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
             loss_sum += float(loss.detach()) * len(y)
         report(f"epoch {epoch + 1}/{n_epochs}: loss {loss_sum / n_images:.4f}, {time.perf_counter() - started:.0f} s")
-    return net.to(memory_format=torch.contiguous_format).eval()
+    net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's annotations lack this keyword
+    return net.eval()
 
 
 def save(net: nn.Module, path: Path) -> None:
@@ -122,9 +125,9 @@ def _batches(
 def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     """A small move and what a print and a camera do at their mildest: tone, colour, blur, noise; float32 (H, W, 3) in [0, 1]."""
     px = image.shape[0]
-    destination_from_source = cv2.getRotationMatrix2D(((px - 1) / 2,) * 2, rng.uniform(-4, 4), rng.uniform(0.88, 1.1))
-    destination_from_source[:, 2] += rng.uniform(-5, 5, 2)
-    moved = cv2.warpAffine(image, destination_from_source, (px, px), borderMode=cv2.BORDER_REFLECT_101)
+    turn = cv2.getRotationMatrix2D(((px - 1) / 2,) * 2, rng.uniform(-4, 4), rng.uniform(0.88, 1.1)).astype(np.float64)
+    turn[:, 2] += rng.uniform(-5, 5, 2)
+    moved = cv2.warpAffine(image, turn, (px, px), borderMode=cv2.BORDER_REFLECT_101)
     gain = rng.uniform(0.5, 1.2) * rng.uniform(0.93, 1.07, 3)
     tone = (_LEVELS * gain + rng.uniform(-0.05, 0.2)).clip(0, 1) ** rng.uniform(0.8, 1.5)
     varied = cv2.LUT(moved, tone.astype(np.float32).reshape(1, 256, 3))

@@ -81,8 +81,10 @@ class TransformSpec:
         """Returns a transformed copy of uint8 (H, W, 3) pixels; `generator` is used only where the transform is random."""
         if pixels.dtype != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
-        return load(self.function)(pixels, value, generator)
+        result: np.ndarray = load(self.function)(pixels, value, generator)
+        return result
 
     def apply_on_tensors(self, images: "Tensor", values: list[float], seeds: list[int]) -> "Tensor":
         """Returns images (N, 3, H, W) of 0 .. 255, image i with value i and the randomness of seed i, with gradients."""
-        return load(self.on_tensors)(images, values, seeds)
+        result: Tensor = load(self.on_tensors)(images, values, seeds)
+        return result

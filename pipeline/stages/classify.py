@@ -85,7 +85,7 @@ def _digital_works(
     for source in context.progress(sources, len(sources), "reading"):
         pixels = read_png(run.printouts / source.path)
         views = [digital_view(source, pixels_sha256(pixels)), *by_subject.get(source.subject, [])]
-        steps = [(view.transform, view.parameter) for view in views[1:]]
+        steps = [(view.transform, view.parameter) for view in views[1:] if view.parameter is not None]
         make = partial(_source_and_transforms, run, source, steps, experiment.seed)
         yield _Work(views, [labels[source.image_id]] * len(views), make)
 

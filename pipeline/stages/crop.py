@@ -14,12 +14,12 @@ from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
+from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
-from pipeline.stages.graph import photo_arrival
 from pipeline.stages.photograph import true_geometry
 from pipeline.store import (
     Hashes,
@@ -81,7 +81,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         is_refused = any(row.reason == "no-reader" for page in pages for row in page.discards)  # the next time there may be one
         if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
             items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
-    pages = [page for photo in photos for page in kept[photo.key]]
+    pages = [page for photo in photos for page in kept[photo.key] or ()]
     captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
     discards += copies
     quality = [row for page in pages for row in page.quality]
@@ -175,7 +175,9 @@ def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> 
     for key, group in by_page.items():
         same = [page for page in group if page.capture.origin == best[key].capture.origin]
         counting |= {page.capture.capture_id: page for page in (same if count_all else [best[key]])}
-    captures, views, discards = [], [], []
+    captures: list[Capture] = []
+    views: list[View] = []
+    discards: list[Discard] = []
     for page in pages:
         counts = page.capture.capture_id in counting
         captures.append(replace(page.capture, counts=counts))
@@ -277,7 +279,8 @@ def _contact_row(
     rated: dict[str, CropQuality],
     reasons: dict[tuple[str, str], str],
 ) -> ContactRow:
-    images, words = [], []
+    images: list[np.ndarray | None] = []
+    words: list[str] = []
     for variant in VARIANTS:
         view = counting.get((pair_id, variant))
         images += [read_png(run.printouts / places[variant].path), read_png(run.captures / view.path) if view else None]

@@ -60,7 +60,8 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     examples = Examples(run, views, predictions)
     chosen = _named(settings.images, pairs, examples) if settings.images else examples.chosen(pairs, settings.n_images)
-    how, notes, rows, maps = None, (), [], {}
+    notes: tuple[str, ...] = ()
+    how, rows, maps = None, [], {}
     written: dict[str, bytes] = {}
     items = run.items("explain", run.reports)
     works: list[_Work] = []
@@ -178,7 +179,7 @@ def _kept_or_found(
     todo = [(key, work) for key, work in works if items.get(key, ".npz") is None]
     for (key, _), found in engine.map(look, todo, context, "explain", shared):
         items.put(key, _npz({"logits": found.logits, "probabilities": found.probabilities, **found.maps}), ".npz")
-    return [_read(items.get(key, ".npz")) for key, _ in works]
+    return [_read(items.get(key, ".npz") or b"") for key, _ in works]
 
 
 def _explained(keyed: tuple[str, _Work], classifier: Classifier, how: How, seed: int) -> Explained:
@@ -193,7 +194,7 @@ def _read(content: bytes) -> Explained:
     return Explained(logits=values.pop("logits"), probabilities=values.pop("probabilities"), maps=values)
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def _npz(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

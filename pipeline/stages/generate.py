@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from functools import partial
 
+import numpy as np
+
 from pipeline.attacks.crafting import Crafted, Crafter, training_images
 from pipeline.core.errors import BadInput
 from pipeline.engine import Context
@@ -40,8 +42,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
             images = [(candidates[image_id], _clean_pixels(run, candidates[image_id])) for image_id in image_ids]
             crafted |= crafter.craft(attack.key, epsilons, images, _progress_label(attack.key, epsilons))
         for epsilon in attack.epsilons:
-            images = sorted(wanted.get(epsilon, {}).items())
-            for image_id, cases in context.progress(images, len(images), f"{_progress_label(attack.key, [epsilon])}, saving"):
+            drawn = sorted(wanted.get(epsilon, {}).items())
+            for image_id, cases in context.progress(drawn, len(drawn), f"{_progress_label(attack.key, [epsilon])}, saving"):
                 result, candidate = crafted[epsilon, image_id], candidates[image_id]
                 pair_id = f"{cell_folder(attack.key, epsilon)}/{image_id}"
                 path = IMAGES.write(run, pair_id, result.png)
@@ -72,9 +74,9 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     patches = _patches(experiment, run, crafter)
     cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
-    notes = (f"{summary['n_unchanged']} adversarial images equal their clean image",) if summary["n_unchanged"] else ()
-    notes += tuple(f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches)
-    return Outcome((PAIRS.name, *written, *patches), summary, notes, read=classifier.sources)
+    notes = [f"{summary['n_unchanged']} adversarial images equal their clean image"] if summary["n_unchanged"] else []
+    notes += [f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches]
+    return Outcome((PAIRS.name, *written, *patches), summary, tuple(notes), read=classifier.sources)
 
 
 def _patches(experiment: Experiment, run: Run, crafter: Crafter) -> list[str]:
@@ -110,7 +112,7 @@ def _shared_sweeps(wanted: dict[int, dict[str, set[str]]]) -> list[tuple[list[in
     return [(list(epsilons), image_ids) for epsilons, image_ids in sorted(groups.items())]
 
 
-def _clean_pixels(run: Run, candidate: Candidate):
+def _clean_pixels(run: Run, candidate: Candidate) -> np.ndarray:
     path = run.printouts / candidate.path
     pixels = read_png(path)
     if pixels_sha256(pixels) != candidate.sha256:

@@ -26,7 +26,7 @@ from pipeline.physical.printing import (
 from pipeline.records import VARIANTS, Pair, Printout
 from pipeline.settings import Experiment, LayoutSettings
 from pipeline.store import Run, content_hash, file_hash
-from pipeline.store.artefacts import CANDIDATES, LAYOUT, PAIRS, PDF, SCREEN
+from pipeline.store.artefacts import CANDIDATES, LAYOUT, PAIRS, PDF, PHOTOS, SCREEN
 from pipeline.store.stage import Outcome
 
 RUN_CODE_CHARS = 5
@@ -70,7 +70,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     }
     counts = Counter((pair.attack, pair.epsilon_8bit) for pair in pairs)
     cells = tuple(Cell(attack, epsilon, n_pairs) for (attack, epsilon), n_pairs in counts.items())
-    instructions = Instructions(f"captures/{run.name}/photos/", f"inkproof run {run.name}", cells)
+    instructions = Instructions(f"{PHOTOS.folder}/{run.name}/{PHOTOS.name}/", f"inkproof run {run.name}", cells)
     chart = calibration_chart(settings.paper, settings.orientation, settings.dpi) if settings.calibration else None
     drawn = context.progress(printout.placements, len(printout.placements), "drawing")
 

@@ -1,7 +1,6 @@
 """Counts: accuracies under every condition, and the adversarial destruction rate of every transform and of the photographs."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from pipeline.engine import Context
@@ -61,7 +60,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     predicted_labels = {row.view_id: row for row in PREDICTIONS.read(run)}
     outcomes = Outcomes.of_model(views, predicted_labels, pages_of(run, views))
     cells = pairs_by_cell(experiment, pairs)
-    tables: dict[str, Sequence[Any]] = {"destruction_rates": [], "accuracies": []}
+    tables: dict[str, list[Any]] = {"destruction_rates": [], "accuracies": []}
     for cell in context.progress(cells, len(cells), "cells"):
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes)
         tables["accuracies"] += accuracies({cell: cells[cell]}, outcomes)
@@ -100,7 +99,7 @@ def _transfers(
     return transfers(cells, [outcomes, *judges_of(judgements, pages)]), notes
 
 
-def _write(run: Run, tables: dict[str, Sequence[Any]]) -> list[str]:
+def _write(run: Run, tables: dict[str, list[Any]]) -> list[str]:
     """Writes every table as CSV and all of them as `rates.json`; returns the names of the files."""
     kept = {name: rows for name, rows in tables.items() if rows or name not in _WHERE_ANY}
     for name, table in _TABLES.items():

@@ -212,13 +212,15 @@ def _gallery(
     names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
     examples = Examples(run, views, predictions)
 
-    def shown(view: View | None) -> GalleryView | None:
-        if view is None:
-            return None
+    def shown(view: View) -> GalleryView:
         found = predictions[view.view_id]
         top = zip(found.labels[:_N_GALLERY_LABELS], found.probabilities, strict=False)
         named = tuple((class_names[label], probability) for label, probability in top)
         return GalleryView(examples.pixels(view), named, examples.is_right(view))
+
+    def photo(pair: Pair, variant: str) -> GalleryView | None:
+        view = examples.photo(pair, variant)
+        return shown(view) if view else None
 
     return tuple(
         GalleryItem(
@@ -228,8 +230,8 @@ def _gallery(
             true_name=names[pair.image_id],
             clean=shown(examples.file(pair, "clean")),
             adversarial=shown(examples.file(pair, "adversarial")),
-            photo_clean=shown(examples.photo(pair, "clean")),
-            photo_adversarial=shown(examples.photo(pair, "adversarial")),
+            photo_clean=photo(pair, "clean"),
+            photo_adversarial=photo(pair, "adversarial"),
             cases=pair.cases,
         )
         for pair in examples.chosen(pairs, n_rows)

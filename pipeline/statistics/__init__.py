@@ -12,29 +12,3 @@ from pipeline.statistics.independent import IndependentResult, compare_independe
 from pipeline.statistics.intervals import independent_difference, paired_difference, wilson
 from pipeline.statistics.paired import PairedResult, compare_paired, holm, mcnemar
 from pipeline.statistics.sample_size import detectable_difference, half_width, n_for_difference, n_for_half_width
-
-__all__ = [
-    "EffectiveNumber",
-    "IndependentResult",
-    "PairedResult",
-    "cluster_interval",
-    "compare_independent",
-    "compare_paired",
-    "detectable_difference",
-    "effective_number",
-    "fisher",
-    "half_width",
-    "holm",
-    "independent_difference",
-    "l2_8bit",
-    "linf_8bit",
-    "mcnemar",
-    "n_changed_pixels",
-    "n_for_difference",
-    "n_for_half_width",
-    "paired_difference",
-    "planned_effective_number",
-    "resampled_rates",
-    "ssim",
-    "wilson",
-]

@@ -67,9 +67,18 @@ def effective_number(
     observed = np.asarray(values, dtype=np.float64)
     if not memberships or any(len(way) != len(observed) for way in memberships):
         raise ValueError(f"expected a cluster for each of {len(observed)} values, got {[len(way) for way in memberships]}")
+    return effective_of(observed, memberships, confidence, n_different) if len(observed) else None
+
+
+def effective_of(
+    values: Sequence[float] | np.ndarray,
+    memberships: Sequence[Sequence[Hashable]],
+    confidence: float = 0.95,
+    n_different: int | None = None,
+) -> EffectiveNumber:
+    """Returns `effective_number` of one value or more."""
+    observed = np.asarray(values, dtype=np.float64)
     n = len(observed)
-    if not n:
-        return None
     codes = [_codes(way) for way in memberships]
     n_clusters = min(int(code.max()) + 1 for code in codes)
     if n_clusters in (1, n):

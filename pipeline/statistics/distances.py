@@ -26,11 +26,8 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
     from skimage.metrics import structural_similarity
 
     _difference(first, second)
-    return float(
-        structural_similarity(
-            first, second, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
+    as_in_paper = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(structural_similarity(first, second, channel_axis=2, data_range=255, **as_in_paper))
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

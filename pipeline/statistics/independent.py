@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import comb
 
 from pipeline.statistics.clusters import EffectiveNumber, effective_number
-from pipeline.statistics.intervals import independent_difference
+from pipeline.statistics.intervals import independent_interval
 
 Sample = tuple[Sequence[bool], Sequence[Sequence[Hashable]] | None]
 
@@ -34,7 +34,7 @@ def compare_independent(first: Sample, second: Sample, confidence: float = 0.95)
     if not first[0] or not second[0]:
         return IndependentResult(None, None, None, None)
     (rate, n), (other_rate, other_n) = (_worth(*sample, confidence) for sample in (first, second))
-    low, high = independent_difference(rate * n, n, other_rate * other_n, other_n, confidence)
+    low, high = independent_interval(rate * n, n, other_rate * other_n, other_n, confidence)
     p = fisher(round(rate * int(n)), int(n), round(other_rate * int(other_n)), int(other_n))
     return IndependentResult(rate - other_rate, low, high, p)
 

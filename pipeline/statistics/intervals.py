@@ -14,8 +14,11 @@ def wilson(n_hit: float, n: float, confidence: float = 0.95) -> tuple[float, flo
     """
     if not 0 <= n_hit <= n * (1 + 1e-12):
         raise ValueError(f"expected 0 <= n_hit <= n, got {n_hit} of {n}")
-    if n == 0:
-        return None
+    return score_interval(n_hit, n, confidence) if n else None
+
+
+def score_interval(n_hit: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Returns `wilson` of one trial or more."""
     z = normal_quantile(0.5 + confidence / 2)
     rate = min(1.0, n_hit / n)
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
@@ -45,13 +48,19 @@ def paired_difference(
         n_first, n_second: items that are successes of the one alone.
         confidence: coverage, in (0, 1).
     """
-    n = n_both + n_first + n_second + n_neither
     if min(n_both, n_first, n_second, n_neither) < 0:
         raise ValueError(f"expected counts, got {n_both}, {n_first}, {n_second}, {n_neither}")
-    if n == 0:
-        return None
+    is_any = n_both + n_first + n_second + n_neither > 0
+    return paired_interval(n_both, n_first, n_second, n_neither, confidence) if is_any else None
+
+
+def paired_interval(
+    n_both: float, n_first: float, n_second: float, n_neither: float, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Returns `paired_difference` of one item or more."""
+    n = n_both + n_first + n_second + n_neither
     first, second = (n_both + n_first) / n, (n_both + n_second) / n
-    (low_1, high_1), (low_2, high_2) = (wilson(n_both + alone, n, confidence) for alone in (n_first, n_second))
+    (low_1, high_1), (low_2, high_2) = (score_interval(n_both + alone, n, confidence) for alone in (n_first, n_second))
     below, above = first - low_1, high_1 - first
     phi = _phi(n_both, n_first, n_second, n_neither)
 
@@ -75,9 +84,14 @@ def independent_difference(
         other_hit, other_n: of the second.
         confidence: coverage, in (0, 1).
     """
-    ends, other_ends = wilson(n_hit, n, confidence), wilson(other_hit, other_n, confidence)
-    if ends is None or other_ends is None:
-        return None
+    return independent_interval(n_hit, n, other_hit, other_n, confidence) if n and other_n else None
+
+
+def independent_interval(
+    n_hit: float, n: float, other_hit: float, other_n: float, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Returns `independent_difference` of samples of one trial or more."""
+    ends, other_ends = score_interval(n_hit, n, confidence), score_interval(other_hit, other_n, confidence)
     first, second = n_hit / n, other_hit / other_n
     below, above = hypot(first - ends[0], other_ends[1] - second), hypot(ends[1] - first, second - other_ends[0])
     return first - second - below, first - second + above

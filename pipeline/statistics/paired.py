@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from pipeline.statistics.clusters import effective_number
-from pipeline.statistics.intervals import paired_difference
+from pipeline.statistics.clusters import effective_of
+from pipeline.statistics.intervals import paired_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ def compare_paired(
     if not n:
         return PairedResult(0, 0, 0, 0, 0, None, None, None, None, None)
     differences = [float(first) - float(second) for first, second in outcomes]
-    number = effective_number(differences, memberships or [range(n)], confidence)
+    number = effective_of(differences, memberships or [range(n)], confidence)
     share = number.n_effective / n
     counts = [count * share for count in (n_both, n_first, n_second, n - n_both - n_first - n_second)]
-    low, high = paired_difference(*(counts if share < 1 else (n_both, n_first, n_second, n - n_both - n_first - n_second)))
+    low, high = paired_interval(*(counts if share < 1 else (n_both, n_first, n_second, n - n_both - n_first - n_second)))
     p = mcnemar(counts[1], counts[2]) if share < 1 else mcnemar(n_first, n_second)
     difference = (n_first - n_second) / n
     return PairedResult(n, n_both, n_first, n_second, number.n_clusters, number.n_effective, difference, low, high, p)

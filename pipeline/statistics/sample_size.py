@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from math import ceil, floor, sqrt
 
-from pipeline.statistics.intervals import normal_quantile, wilson
+from pipeline.statistics.intervals import normal_quantile, score_interval
 
 MOST_IMAGES = 10**9
 
@@ -12,8 +12,7 @@ def half_width(rate: float, n_effective: float, confidence: float = 0.95) -> flo
     """Returns half the width of the Wilson interval that `n_effective` independent images give; None without images."""
     if n_effective <= 0:
         return None
-    low, high = wilson(rate * n_effective, n_effective, confidence)
-    return (high - low) / 2
+    return _half_width(rate, n_effective, confidence)
 
 
 def n_for_half_width(wished: float, rate: float = 0.5, design_effect: float = 1.0, confidence: float = 0.95) -> int:
@@ -27,7 +26,7 @@ def n_for_half_width(wished: float, rate: float = 0.5, design_effect: float = 1.
     if not 0 < wished < 0.5 or not 0 <= rate <= 1 or design_effect < 1:
         raise ValueError(f"expected 0 < wished < 0.5, a rate and a design effect of 1 or more; got {wished, rate, design_effect}")
     counts = range(1, MOST_IMAGES)
-    return 1 + bisect_left(counts, True, key=lambda n: half_width(rate, n / design_effect, confidence) <= wished)
+    return 1 + bisect_left(counts, True, key=lambda n: _half_width(rate, n / design_effect, confidence) <= wished)
 
 
 def n_for_difference(
@@ -68,3 +67,8 @@ def detectable_difference(n: float, discordant_rate: float, power: float = 0.8, 
     product, whole = z_level * z_power, most + z_power**2
     left = (sqrt(max(0.0, product**2 + whole * (most - z_level**2))) - product) / whole
     return sqrt(discordant_rate * (1 - left**2))
+
+
+def _half_width(rate: float, n_effective: float, confidence: float) -> float:
+    low, high = score_interval(rate * n_effective, n_effective, confidence)
+    return (high - low) / 2

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.statistics.intervals import wilson
+from pipeline.statistics.intervals import score_interval
 
 
 class Median(NamedTuple):
@@ -30,10 +30,10 @@ def surviving(
         is_growing: whether a larger value is a heavier load.
     """
     n_left = n = len(thresholds)
-    steps = [(start, n, *wilson(n, n))]
+    steps = [(start, n, *score_interval(n, n))]
     for load in sorted({value for value in thresholds if value is not None}, reverse=not is_growing):
         n_left -= thresholds.count(load)
-        steps.append((load, n_left, *wilson(n_left, n)))
+        steps.append((load, n_left, *score_interval(n_left, n)))
     return tuple(steps)
 
 

@@ -135,7 +135,8 @@ class Layout(Json[Printout]):
         kinds = {"placements": Placement, "fiducials": Fiducial, "tags": Tag, "marks": Mark, "patches": Patch}
         try:
             parts = {name: tuple(kind(**row) for row in tree.pop(name)) for name, kind in kinds.items()}
-            return Printout(**(tree | {"run": run.name}), **parts)
+            values: dict[str, Any] = {**tree, "run": run.name, **parts}
+            return Printout(**values)
         except (KeyError, TypeError, AttributeError):
             raise BadInput(
                 f"{self.path(run)}: not a layout of this version.", "Make it again with: inkproof layout EXPERIMENT --force"

@@ -63,6 +63,7 @@ class Look(Generic[E]):
                 forget_stage(self._run.folder(self._stages[used].folder), used)
                 self._records.pop(used, None)
             inputs = self._inputs_of(stage)
+            self.keep()  # a stage that lists files itself need not hash them again
             outcome = stage.run(self._experiment, self._run, context)
             record = self._recorded(stage, outcome, inputs)
             write_stage_record(folder, record)
@@ -97,6 +98,7 @@ class Look(Generic[E]):
         if stage.by(self._experiment) == PERSON:
             return self._with_theirs(stage, StageStatus(stage.name, DONE))
         if reason := stage.waits(self._experiment, self._run):
+            self._arrivals[stage.name] = stage.arrivals(self._experiment, self._run, self._hashes)
             return StageStatus(stage.name, WAITING, reason)
         record = self._record_of(stage.name)
         if record is None:

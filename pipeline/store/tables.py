@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from types import UnionType
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = TypeVar("Row")
+# The fields of each kind of record that are records themselves.
+_WITHIN: dict[type, dict[str, type]] = {}
 
 
 def table_bytes(kind: type[Row], rows: Iterable[Row]) -> bytes:
@@ -106,9 +107,11 @@ def record_from(kind: type[Row], row: Mapping[str, Any]) -> Row:
     return kind(**values)
 
 
-@lru_cache
 def _records_within(kind: type) -> dict[str, type]:
-    return {name: hint for name, hint in get_type_hints(kind).items() if dataclasses.is_dataclass(hint)}
+    if kind not in _WITHIN:
+        hints = get_type_hints(kind).items()
+        _WITHIN[kind] = {name: hint for name, hint in hints if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
+    return _WITHIN[kind]
 
 
 def _plain(value: Any) -> Any:
@@ -121,7 +124,6 @@ def _column_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-@lru_cache
 def _schema(kind: type) -> "pa.Schema":
     import pyarrow as pa
 

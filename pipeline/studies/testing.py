@@ -50,7 +50,7 @@ class ImageTests:
         cells: the pairs of every (case, attack, epsilon_8bit).
         is_shared: whether cells were drawn from the same images; methods and strengths are then compared image by image.
         """
-        conditions = [at for at in outcomes.conditions if outcomes.source not in (None, at)]
+        conditions = [at for at in outcomes.conditions if outcomes.source in outcomes.conditions and at != outcomes.source]
         self.photos = [at for at in conditions if at in outcomes.photos]
         self.digital = [at for at in conditions if at not in outcomes.photos]
         self.cells = list(cells)

@@ -20,11 +20,11 @@ def checked_ranges(ranges: Mapping[str, object], name: str = "transforms") -> Ra
             transform = TRANSFORMS.find(word)
         if not transform.on_tensors:
             raise WrongUse(f"{name}.{word}: no gradient leads through {word}.", "Leave it out.")
-        is_pair = isinstance(value, (list, tuple)) and len(value) == 2
-        if not is_pair or not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value):
+        ends = value if isinstance(value, (list, tuple)) else ()
+        if len(ends) != 2 or not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
             hint = f"For example: {word} = [{transform.grid[0]:g}, {transform.grid[-1]:g}]"
             raise WrongUse(f"{name}.{word} = {value!r}: expected the lowest and the highest value.", hint)
-        low, high = value
+        low, high = ends
         if not transform.minimum <= low <= high <= transform.maximum:
             raise WrongUse(f"{name}.{word} = {value!r}: expected two values, the lower one first, from {transform.limits}.")
         if transform.whole and (low != int(low) or high != int(high)):

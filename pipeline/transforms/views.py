@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.seeds import generator_for
-from pipeline.records import SOURCE, Pair, View
+from pipeline.records import DIGITAL, SOURCE, Pair, View
 from pipeline.specs.transforms import TRANSFORMS
 from pipeline.store import cell_folder
-
-DIGITAL = "digital"
 
 
 @dataclass(frozen=True)

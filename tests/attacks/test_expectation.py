@@ -278,7 +278,9 @@ def test_targets_that_are_given_are_followed_and_cost_no_pass_to_choose():
     pixels, labels = batch(3)
     found = attack().perturb(Blind(), pixels, labels, [8], (labels + 1) % 6)[8]
     own = attack(target="next").perturb(Blind(), pixels, labels, [8])[8]
+    elsewhere = attack().perturb(Blind(), pixels, labels, [8], (labels + 2) % 6)[8]
     assert (found.images == own.images).all() and (found.targets == own.targets).all()
+    assert (found.images != elsewhere.images).any(axis=(1, 2, 3)).all()
     assert (own.n_forward - found.n_forward).tolist() == [1, 1, 1]
 
 
@@ -407,8 +409,8 @@ class TestOwnProfileAndBackground:
     """A run photographed with files of a person's own: they are used, and a change of them is noticed."""
 
     @pytest.fixture
-    def workspace(self, finished, tmp_path) -> Path:
-        copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    def workspace(self, tiny, tmp_path) -> Path:
+        copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
         (copy / "mine.toml").write_text('base = "office-phone-3mp"\n', encoding="utf-8")
         (copy / "tables").mkdir()
         for name, colour in (("red", (200, 30, 30)), ("green", (30, 160, 30))):

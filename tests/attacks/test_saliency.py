@@ -55,24 +55,25 @@ def best_product(x, y, is_open):
     return float(products.fill_diagonal_(0).max())
 
 
-@pytest.mark.parametrize("correlation", [-1.0, -0.99, -0.5, 0.0, 0.5, 1.0])
-@pytest.mark.parametrize("n_features", [2, 9, 70, 400])
 @pytest.mark.parametrize("n_tried", [saliency._N_TRIED, 0])
-def test_the_pair_is_the_best_of_all_pairs(monkeypatch, n_tried, n_features, correlation):
+def test_the_pair_is_the_best_of_all_pairs(monkeypatch, n_tried, subtests):
     """Also where next to no features are tried against each other at once, and only the bound and the fronts see to it."""
-    monkeypatch.setattr(saliency, "_N_TRIED", n_tried)
-    for seed in range(8):
-        generator = torch.Generator().manual_seed(seed)
-        x, other = torch.randn((2, 3, n_features), generator=generator)
-        y = correlation * x + (1 - correlation**2) ** 0.5 * other
-        is_open = torch.rand((3, n_features), generator=generator) > 0.2
-        pairs, exists = best_pairs(x, y, is_open)
-        for k in range(3):
-            wanted, (p, q) = best_product(x[k], y[k], is_open[k]), pairs[k, 0].tolist()
-            assert bool(exists[k, 0]) == (wanted > 0)
-            if exists[k, 0]:
-                assert p != q and is_open[k, p] and is_open[k, q]
-                assert float((x[k, p] + x[k, q]) * (y[k, p] + y[k, q])) == pytest.approx(wanted, rel=1e-6)
+    for correlation in [-1.0, -0.99, -0.5, 0.0, 0.5, 1.0]:
+        for n_features in [2, 9, 70, 400]:
+            with subtests.test(correlation=correlation, n_features=n_features):
+                monkeypatch.setattr(saliency, "_N_TRIED", n_tried)
+                for seed in range(8):
+                    generator = torch.Generator().manual_seed(seed)
+                    x, other = torch.randn((2, 3, n_features), generator=generator)
+                    y = correlation * x + (1 - correlation**2) ** 0.5 * other
+                    is_open = torch.rand((3, n_features), generator=generator) > 0.2
+                    pairs, exists = best_pairs(x, y, is_open)
+                    for k in range(3):
+                        wanted, (p, q) = best_product(x[k], y[k], is_open[k]), pairs[k, 0].tolist()
+                        assert bool(exists[k, 0]) == (wanted > 0)
+                        if exists[k, 0]:
+                            assert p != q and is_open[k, p] and is_open[k, q]
+                            assert float((x[k, p] + x[k, q]) * (y[k, p] + y[k, q])) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_several_pairs_share_no_feature():

@@ -6,7 +6,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,24 +35,27 @@ def in_a_process(*arguments: str, cwd: Path, **options) -> subprocess.CompletedP
 
 
 def test_help_is_there_within_half_a_second(tmp_path):
+    """In time of the processor, which is that of the clock where nothing else is at work; other tests are."""
     in_a_process("--help", cwd=tmp_path)
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = in_a_process("--help", cwd=tmp_path)
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert found.returncode == 0 and all(command in found.stdout for command in COMMANDS)
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
-    text = capsys.readouterr().out
-    assert stopped.value.code == 0 and f"inkproof {command}" in text.split("example:")[1]
-    for flag in ("--json", "--dry-run", "--force", "--seed", "--device", "--workers", "--set", "-q", "-v"):
-        assert flag in text
+def test_every_command_has_help_with_an_example(capsys, subtests):
+    for command in COMMANDS:
+        with subtests.test(command=command):
+            with pytest.raises(SystemExit) as stopped:
+                main([command, "--help"])
+            text = capsys.readouterr().out
+            assert stopped.value.code == 0 and f"inkproof {command}" in text.split("example:")[1]
+            for flag in ("--json", "--dry-run", "--force", "--seed", "--device", "--workers", "--set", "-q", "-v"):
+                assert flag in text
 
 
 def test_init_writes_a_file_that_runs_and_never_writes_over_one(at_work, capsys):
@@ -137,8 +139,8 @@ def test_rate_prints_the_destruction_rates_with_their_counts(finished, capsys):
     assert code == 0 and "Adversarial destruction rate" in out and "least-likely class" in out and "/" in out
 
 
-def test_force_does_it_again(finished, tmp_path, capsys):
-    shutil.copytree(finished, tmp_path / "copy")
+def test_force_does_it_again(tiny, tmp_path, capsys):
+    shutil.copytree(tiny, tmp_path / "copy")
     report = tmp_path / "copy/reports/small/report.pdf"
     before, content = report.stat().st_mtime_ns, report.read_bytes()
     assert run_command(capsys, "report", "small", "--workspace", str(tmp_path / "copy"))[0] == 0
@@ -151,8 +153,8 @@ def test_force_does_it_again(finished, tmp_path, capsys):
     assert photo.stat().st_mtime_ns > before and photo.read_bytes() == content
 
 
-def test_a_run_that_waits_says_what_to_do(finished, tmp_path, capsys):
-    shutil.copytree(finished, tmp_path / "copy")
+def test_a_run_that_waits_says_what_to_do(tiny, tmp_path, capsys):
+    shutil.copytree(tiny, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy/captures/small/photos")
     code, out, _ = run_command(
         capsys, "run", "small", "--workspace", str(tmp_path / "copy"), "--set", "photograph.by=camera", "-q"

@@ -171,15 +171,16 @@ FLAGS = [
 SENTENCES = ["As files, 65 of 72 adversarial images are misclassified, and 72 of 72 clean ones are right. " * 2] * 3
 
 
-@pytest.mark.parametrize("n_flags", range(len(FLAGS) + 1))
-@pytest.mark.parametrize("n_ending", [3, 9])
-def test_the_summary_fits_one_screen_whatever_is_raised(n_flags, n_ending):
-    ending = ["Report: reports/demo/report.pdf", *["more"] * (n_ending - 2), "It took 8 s."]
-    lines = one_screen(SENTENCES, FLAGS[:n_flags], ending).splitlines()
-    assert len(lines) <= SCREEN_LINES == 24 and max(map(len, lines)) <= SCREEN_COLUMNS == 100
-    text = "\n".join(lines)
-    assert all(name in text for name, _, _ in FLAGS[:n_flags]) and lines[-1] == ending[-1]
-    assert sum(line.startswith("- ") for line in lines) == 3
+def test_the_summary_fits_one_screen_whatever_is_raised(subtests):
+    for n_flags in range(len(FLAGS) + 1):
+        for n_ending in [3, 9]:
+            with subtests.test(n_flags=n_flags, n_ending=n_ending):
+                ending = ["Report: reports/demo/report.pdf", *["more"] * (n_ending - 2), "It took 8 s."]
+                lines = one_screen(SENTENCES, FLAGS[:n_flags], ending).splitlines()
+                assert len(lines) <= SCREEN_LINES == 24 and max(map(len, lines)) <= SCREEN_COLUMNS == 100
+                text = "\n".join(lines)
+                assert all(name in text for name, _, _ in FLAGS[:n_flags]) and lines[-1] == ending[-1]
+                assert sum(line.startswith("- ") for line in lines) == 3
 
 
 def test_a_flag_is_told_with_its_number_and_what_to_do_where_there_is_room():

@@ -94,9 +94,9 @@ def judged(finished, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    """A private copy of the finished run without judges, to change."""
-    return Path(shutil.copytree(finished, tmp_path / "copy"))
+def copy(tiny, tmp_path) -> Path:
+    """A private copy of the tiny finished run without judges, to change."""
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
 
 
 SHARK, TENCH = "great white shark, white shark, man-eater", "tench, Tinca tinca"

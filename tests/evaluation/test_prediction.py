@@ -39,9 +39,9 @@ def bring_photos(run: Run, wanted=lambda number: True) -> None:
 
 
 @pytest.fixture(scope="module")
-def predicted(finished, tmp_path_factory) -> Path:
+def predicted(tiny, tmp_path_factory) -> Path:
     """A run with a camera's photographs of every page but the last, and predictions by another profile."""
-    workspace = Path(shutil.copytree(finished, tmp_path_factory.mktemp("predicted") / "run"))
+    workspace = Path(shutil.copytree(tiny, tmp_path_factory.mktemp("predicted") / "run"))
     experiment, run = opened(workspace)
     n_pages = read_json(run.layout)["n_pages"]
     assert n_pages > 1
@@ -71,7 +71,8 @@ def test_a_simulated_photograph_enters_no_measured_rate(predicted, tmp_path):
     """The same run without predictions has the same measured rates, to the last count."""
     copy = Path(shutil.copytree(predicted, tmp_path / "copy"))
     plain = load_experiment(copy / "small.toml", ("photograph.by=camera",))
-    list(run_all(plain, Run(copy, "small"), CONTEXT))
+    for stage in ("crop", "classify", "rate"):
+        run_stage(stage, plain, Run(copy, "small"), CONTEXT)
     alone = read_json(Run(copy, "small").reports / "rates.json")
     beside = read_json(Run(predicted, "small").reports / "rates.json")
     assert "predicted" not in alone and not (Run(copy, "small").reports / "predicted.csv").exists()
@@ -136,8 +137,8 @@ def test_the_page_that_no_camera_took_is_asked_for(predicted):
     assert found["crop"].summary["missing_pages"] == [n_pages]
 
 
-def test_predictions_do_not_stand_in_for_photographs_still_to_be_taken(finished, tmp_path):
-    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+def test_predictions_do_not_stand_in_for_photographs_still_to_be_taken(tiny, tmp_path):
+    copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
     experiment, run = opened(copy)
     found = {state.stage: state.state for state in run_all(experiment, run, CONTEXT)}
     assert (found["photograph"], found["crop"], found["report"]) == ("waiting", "waiting", "done")
@@ -145,9 +146,9 @@ def test_predictions_do_not_stand_in_for_photographs_still_to_be_taken(finished,
     assert not any(row["transform"] == PHOTO for row in read_json(run.reports / "rates.json")["destruction_rates"])
 
 
-def test_a_run_that_starts_to_predict_chooses_its_photographs_again(finished, tmp_path):
+def test_a_run_that_starts_to_predict_chooses_its_photographs_again(tiny, tmp_path):
     """Real photographs among the simulator's: one counted a page; with predictions both do."""
-    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
     mixed, run = load_experiment(copy / "small.toml"), Run(copy, "small")
     kept = {path.name: path.read_bytes() for path in run.photos.glob("simulated-*.jpg")}
     bring_photos(run)

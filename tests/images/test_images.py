@@ -61,18 +61,23 @@ def test_a_lossless_rgb_file_comes_in_bit_for_bit_and_without_a_note(tmp_path: P
     np.testing.assert_array_equal(loaded.pixels, pixels)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
-def test_the_exif_turn_is_applied_exactly_once(tmp_path: Path, pixels: np.ndarray, suffix: str, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = saved(tmp_path / f"a.{suffix}", Image.fromarray(pixels), exif=exif, **({"quality": 95} if suffix == "jpg" else {}))
-    with Image.open(path) as image:
-        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    loaded = read_image(path)
-    np.testing.assert_array_equal(loaded.pixels, upright)
-    assert loaded.pixels.shape[:2] == ((17, 13) if orientation >= 5 else (13, 17))
-    assert any("turned" in note for note in loaded.notes) == (orientation > 1)
+def test_the_exif_turn_is_applied_exactly_once(
+    tmp_path: Path, pixels: np.ndarray, suffix: str, subtests: pytest.Subtests
+) -> None:
+    for orientation in range(1, 9):
+        with subtests.test(orientation=orientation):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            path = saved(
+                tmp_path / f"a.{suffix}", Image.fromarray(pixels), exif=exif, **({"quality": 95} if suffix == "jpg" else {})
+            )
+            with Image.open(path) as image:
+                upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            loaded = read_image(path)
+            np.testing.assert_array_equal(loaded.pixels, upright)
+            assert loaded.pixels.shape[:2] == ((17, 13) if orientation >= 5 else (13, 17))
+            assert any("turned" in note for note in loaded.notes) == (orientation > 1)
 
 
 def test_cmyk_and_ycck_jpegs_look_like_the_rgb_they_were_made_from(tmp_path: Path) -> None:

@@ -39,32 +39,35 @@ def detail() -> np.ndarray:
     return cv2.resize(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_NEAREST)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_photo_comes_in_upright_in_every_format_and_exif_orientation(
-    tmp_path: Path, upright: np.ndarray, suffix: str, orientation: int
+    tmp_path: Path, upright: np.ndarray, suffix: str, subtests: pytest.Subtests
 ) -> None:
-    if suffix == "heic":
-        pytest.importorskip("pillow_heif").register_heif_opener()
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
-    path = tmp_path / "photo.any"
-    path.write_bytes(encoded(stored, FORMATS[suffix], exif=exif.tobytes()))  # given as bytes, HEIC writes its own kind of turn
-    (picture,) = pictures(path)
-    assert picture.frame == "" and picture.pixels.shape == upright.shape and picture.pixels.flags.c_contiguous
-    assert np.abs(picture.pixels.astype(int) - upright).mean() < 6
-    assert capture_kind(path) == ("document" if suffix == "tif" else "photo")
+    for orientation in range(1, 9):
+        with subtests.test(orientation=orientation):
+            if suffix == "heic":
+                pytest.importorskip("pillow_heif").register_heif_opener()
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+            path = tmp_path / "photo.any"
+            # given as bytes, HEIC writes its own kind of turn
+            path.write_bytes(encoded(stored, FORMATS[suffix], exif=exif.tobytes()))
+            (picture,) = pictures(path)
+            assert picture.frame == "" and picture.pixels.shape == upright.shape and picture.pixels.flags.c_contiguous
+            assert np.abs(picture.pixels.astype(int) - upright).mean() < 6
+            assert capture_kind(path) == ("document" if suffix == "tif" else "photo")
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}, {"restart_marker_rows": 1}], ids=str)
-@pytest.mark.parametrize("size", [(64, 64), (101, 57), (7, 3), (1, 1)], ids=str)
-def test_a_jpeg_has_the_same_pixels_as_in_pillow(tmp_path: Path, size: tuple[int, int], options: dict) -> None:
-    noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    path = tmp_path / "a.jpg"
-    path.write_bytes(encoded(Image.fromarray(noise), "JPEG", quality=83, **options))
-    with Image.open(path) as image:
-        np.testing.assert_array_equal(read_image(path).pixels, np.asarray(image))
+def test_a_jpeg_has_the_same_pixels_as_in_pillow(tmp_path: Path, options: dict, subtests: pytest.Subtests) -> None:
+    for size in [(64, 64), (101, 57), (7, 3), (1, 1)]:
+        with subtests.test(size=size):
+            noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+            path = tmp_path / "a.jpg"
+            path.write_bytes(encoded(Image.fromarray(noise), "JPEG", quality=83, **options))
+            with Image.open(path) as image:
+                np.testing.assert_array_equal(read_image(path).pixels, np.asarray(image))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
@@ -276,24 +279,23 @@ def test_only_one_picture_is_read_at_a_time(tmp_path: Path, detail: np.ndarray, 
 
 
 @pytest.mark.parametrize("name", ["JPEG", "HEIF", "PNG"])
-@pytest.mark.parametrize(
-    ("value", "expected"), [(26, 26.0), (0, None), (-3, None), (None, None), ("wide", None), ((1, 2), None)], ids=str
-)
-def test_the_focal_length_is_read_where_it_makes_sense(tmp_path: Path, name: str, value: object, expected: float | None) -> None:
-    if name == "HEIF":
-        pytest.importorskip("pillow_heif").register_heif_opener()
-    exif = Image.Exif()
-    exif[0x010F] = "Maker"
-    if value is not None:
-        try:
-            exif.get_ifd(0x8769)[0xA405] = value
-            (tmp_path / "a").write_bytes(encoded(Image.new("RGB", (64, 64)), name, exif=exif))
-        except struct.error:
-            pytest.skip("such a value cannot be written")
-    else:
-        (tmp_path / "a").write_bytes(encoded(Image.new("RGB", (64, 64)), name, exif=exif))
-    tags = photo_tags(tmp_path / "a")
-    assert (tags.device, tags.focal_35mm_mm) == ("Maker", expected)
+def test_the_focal_length_is_read_where_it_makes_sense(tmp_path: Path, name: str, subtests: pytest.Subtests) -> None:
+    for value, expected in [(26, 26.0), (0, None), (-3, None), (None, None), ("wide", None), ((1, 2), None)]:
+        with subtests.test(value=value, expected=expected):
+            if name == "HEIF":
+                pytest.importorskip("pillow_heif").register_heif_opener()
+            exif = Image.Exif()
+            exif[0x010F] = "Maker"
+            if value is not None:
+                try:
+                    exif.get_ifd(0x8769)[0xA405] = value
+                    (tmp_path / "a").write_bytes(encoded(Image.new("RGB", (64, 64)), name, exif=exif))
+                except struct.error:
+                    pytest.skip("such a value cannot be written")
+            else:
+                (tmp_path / "a").write_bytes(encoded(Image.new("RGB", (64, 64)), name, exif=exif))
+            tags = photo_tags(tmp_path / "a")
+            assert (tags.device, tags.focal_35mm_mm) == ("Maker", expected)
 
 
 def test_a_pipe_is_never_opened(tmp_path: Path) -> None:

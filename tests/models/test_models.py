@@ -538,13 +538,6 @@ def test_the_built_in_network_is_loaded_by_its_small_interface(monkeypatch: pyte
         load_classifier(Settings(weights="none"))
 
 
-def test_the_built_in_networks_classes_are_those_of_its_data_set() -> None:
-    from pipeline.signs import network as signs_net
-    from pipeline.signs.dataset import CLASS_NAMES, IMAGE_PX
-
-    assert signs_net.CLASS_NAMES == CLASS_NAMES and signs_net.INPUT_PX == IMAGE_PX
-
-
 def test_every_kind_of_model_is_listed() -> None:
     assert [pattern.partition(":")[0] for pattern, _ in MODELS.listed()] == [
         "builtin",

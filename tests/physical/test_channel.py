@@ -202,15 +202,16 @@ def with_file(settings, small_gamut):
     return settings | {"icc_profile": small_gamut} if "icc_profile" in settings else settings
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_each_effect_is_the_simulators(effect, small_gamut):
-    settings, tolerance, least_change = EFFECTS[effect]
-    profile = replace(PLAIN, **with_file(settings, small_gamut))
-    wanted, shot = simulated(profile, picture())
-    crop = crop_of(profile, picture(), shot)
-    assert apart(crop, wanted) < tolerance
-    assert abs((crop - wanted).mean()) < 0.3
-    assert apart(crop, crop_of(PLAIN, picture(), draw_shot(PLAIN, np.random.default_rng(0)))) >= least_change
+def test_each_effect_is_the_simulators(small_gamut, subtests):
+    for effect in EFFECTS:
+        with subtests.test(effect=effect):
+            settings, tolerance, least_change = EFFECTS[effect]
+            profile = replace(PLAIN, **with_file(settings, small_gamut))
+            wanted, shot = simulated(profile, picture())
+            crop = crop_of(profile, picture(), shot)
+            assert apart(crop, wanted) < tolerance
+            assert abs((crop - wanted).mean()) < 0.3
+            assert apart(crop, crop_of(PLAIN, picture(), draw_shot(PLAIN, np.random.default_rng(0)))) >= least_change
 
 
 @pytest.mark.parametrize("halftone, tolerance", [("none", 1.1), ("am", 1.8), ("error-diffusion", 1.8)])

@@ -1,7 +1,5 @@
 """Geometry against closed forms: the half pixel, the millimetre, and what anti-aliasing must leave alone."""
 
-import math
-
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from pipeline.physical.geometry import (
     box_homography,
     homography_from_points,
     image_corners,
-    reprojection_rms,
     resample,
     robust_homography,
     scale_at,
@@ -27,13 +24,18 @@ def random_points(n, seed=0, size=200.0):
     return np.random.default_rng(seed).uniform(0, size, (n, 2))
 
 
-@pytest.mark.parametrize("n", [4, 5, 16, 200])
-@pytest.mark.parametrize("h", [np.eye(3), TILTED, PHOTO_FROM_PAGE], ids=["identity", "tilted", "photo"])
-def test_exact_points_give_back_their_homography(h, n):
-    src = random_points(n)
-    found = homography_from_points(src, apply_homography(h, src))
-    assert reprojection_rms(found, src, apply_homography(h, src)) < 1e-9
-    assert np.allclose(found, h, rtol=1e-6, atol=1e-8)
+def reprojection_rms(h, src, dst):
+    return np.sqrt(((apply_homography(h, src) - dst) ** 2).sum(axis=1).mean())
+
+
+def test_exact_points_give_back_their_homography(subtests):
+    for n in [4, 5, 16, 200]:
+        for name, h in (("identity", np.eye(3)), ("tilted", TILTED), ("photo", PHOTO_FROM_PAGE)):
+            with subtests.test(name, n=n):
+                src = random_points(n)
+                found = homography_from_points(src, apply_homography(h, src))
+                assert reprojection_rms(found, src, apply_homography(h, src)) < 1e-9
+                assert np.allclose(found, h, rtol=1e-6, atol=1e-8)
 
 
 def test_no_homography_nearby_fits_noisy_points_better():
@@ -85,12 +87,6 @@ def test_the_robust_fit_ignores_a_code_read_wrong_and_names_it():
     assert np.allclose(h, homography_from_points(src[good], dst[good]))
     again, _ = robust_homography(src, dst, 3.0)
     assert (again == h).all()
-
-
-def test_reprojection_rms_is_the_root_mean_square_distance():
-    src = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]])
-    assert reprojection_rms(np.eye(3), src, src + np.array([3, 4])) == pytest.approx(5)
-    assert math.isnan(reprojection_rms(np.eye(3), np.zeros((0, 2)), np.zeros((0, 2))))
 
 
 def test_a_box_in_millimetres_spans_the_image_edge_to_edge():

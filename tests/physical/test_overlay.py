@@ -373,9 +373,10 @@ def test_a_page_whose_codes_disagree_is_to_be_laid_flat(printed: tuple, found: R
     assert "lay the page flat" in photo_advice(cv2.cvtColor(printed[1], cv2.COLOR_RGB2GRAY), failure, printed[0])
 
 
-@pytest.mark.parametrize("flag", CROP_FLAGS)
-def test_every_flag_has_advice(flag: str) -> None:
-    assert quality_advice([flag])
+def test_every_flag_has_advice(subtests: pytest.Subtests) -> None:
+    for flag in CROP_FLAGS:
+        with subtests.test(flag=flag):
+            assert quality_advice([flag])
 
 
 def test_advice_on_several_flags_says_each_thing_once() -> None:

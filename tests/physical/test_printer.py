@@ -45,20 +45,21 @@ def flat(value, size=(340, 340)):
 # --- tone ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gain, n", [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.15, 1.7)])
 @pytest.mark.parametrize("halftone", ["none", "am", "error-diffusion"])
-def test_a_half_tint_darkens_by_the_murray_davies_figure(halftone, gain, n):
-    profile = replace(
-        OFFICE, dot_gain_rate=gain, yule_nielsen_n=n, paper_reflectance=0.86, ink_reflectance=0.04, halftone=halftone
-    )
-    nominal = 1 - linear_from_srgb(np.array(GREY / 255))
-    grown = nominal + 4 * gain * nominal * (1 - nominal)
-    expected = (grown * 0.04 ** (1 / n) + (1 - grown) * 0.86 ** (1 / n)) ** n
-    assert print_table(profile)[GREY] == pytest.approx(expected, rel=1e-5)
-    assert printed(flat(GREY), profile).mean() == pytest.approx(expected, abs=0.006)
-    if n == 1:
-        effective = (0.86 - expected) / (0.86 - 0.04)
-        assert effective - nominal == pytest.approx(gain, abs=0.005), "GREY is a 50 % tint"
+def test_a_half_tint_darkens_by_the_murray_davies_figure(halftone, subtests):
+    for gain, n in [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.15, 1.7)]:
+        with subtests.test(gain=gain, n=n):
+            profile = replace(
+                OFFICE, dot_gain_rate=gain, yule_nielsen_n=n, paper_reflectance=0.86, ink_reflectance=0.04, halftone=halftone
+            )
+            nominal = 1 - linear_from_srgb(np.array(GREY / 255))
+            grown = nominal + 4 * gain * nominal * (1 - nominal)
+            expected = (grown * 0.04 ** (1 / n) + (1 - grown) * 0.86 ** (1 / n)) ** n
+            assert print_table(profile)[GREY] == pytest.approx(expected, rel=1e-5)
+            assert printed(flat(GREY), profile).mean() == pytest.approx(expected, abs=0.006)
+            if n == 1:
+                effective = (0.86 - expected) / (0.86 - 0.04)
+                assert effective - nominal == pytest.approx(gain, abs=0.005), "GREY is a 50 % tint"
 
 
 def test_paper_and_ink_are_the_ends_of_the_tone_curve():
@@ -92,15 +93,16 @@ def test_monotone_cubics_agree_with_scipy():
 
 
 @pytest.mark.parametrize("halftone", ["am", "error-diffusion"])
-@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 60, 30), (20, 90, 180), (240, 235, 225)])
-@pytest.mark.parametrize("black", [0.0, 0.5, 1.0])
-def test_dots_have_on_average_the_tone_asked_for(halftone, colour, black):
-    profile = replace(OFFICE, halftone=halftone, black_generation_rate=black)
-    page = np.tile(np.uint8(colour), (520, 520, 1))
-    expected = gamut(profile) @ print_table(profile)[colour, range(3)]
-    # error diffusion follows the area; its separations are not quite independent of each other
-    tolerance = 0.006 if halftone == "am" else 0.02
-    assert printed(page, profile).mean(axis=(0, 1)) == pytest.approx(expected, abs=tolerance)
+def test_dots_have_on_average_the_tone_asked_for(halftone, subtests):
+    for colour in [(255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 60, 30), (20, 90, 180), (240, 235, 225)]:
+        for black in [0.0, 0.5, 1.0]:
+            with subtests.test(colour=colour, black=black):
+                profile = replace(OFFICE, halftone=halftone, black_generation_rate=black)
+                page = np.tile(np.uint8(colour), (520, 520, 1))
+                expected = gamut(profile) @ print_table(profile)[colour, range(3)]
+                # error diffusion follows the area; its separations are not quite independent of each other
+                tolerance = 0.006 if halftone == "am" else 0.02
+                assert printed(page, profile).mean(axis=(0, 1)) == pytest.approx(expected, abs=tolerance)
 
 
 @pytest.mark.parametrize("angle, lpi", [(15.0, 106.0), (75.0, 106.0), (0.0, 106.0), (45.0, 106.0), (45.0, 150.0), (15.0, 85.0)])
@@ -161,14 +163,15 @@ def test_ink_spreads_as_a_gaussian_of_its_width_in_micrometres(shrink, spread_um
     assert math.sqrt(variance) * 1000 == pytest.approx(spread_um, rel=0.02)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.3, 0.5, 0.69, 0.71, 1.0, 2.5])
-@pytest.mark.parametrize("shift", [0.0, 0.25, -0.5, 1.7, -3.2])
-def test_a_kernel_has_the_mean_and_the_variance_asked_for(sigma, shift):
-    kernel = gaussian_kernel(sigma, shift).astype(float)
-    at = np.arange(len(kernel)) - len(kernel) // 2
-    assert kernel.sum() == pytest.approx(1, abs=1e-6)
-    assert (kernel * at).sum() == pytest.approx(-shift, abs=3e-3)
-    assert (kernel * at**2).sum() - shift**2 == pytest.approx(sigma**2, rel=0.02, abs=1e-6)
+def test_a_kernel_has_the_mean_and_the_variance_asked_for(subtests):
+    for sigma in [0.0, 0.3, 0.5, 0.69, 0.71, 1.0, 2.5]:
+        for shift in [0.0, 0.25, -0.5, 1.7, -3.2]:
+            with subtests.test(sigma=sigma, shift=shift):
+                kernel = gaussian_kernel(sigma, shift).astype(float)
+                at = np.arange(len(kernel)) - len(kernel) // 2
+                assert kernel.sum() == pytest.approx(1, abs=1e-6)
+                assert (kernel * at).sum() == pytest.approx(-shift, abs=3e-3)
+                assert (kernel * at**2).sum() - shift**2 == pytest.approx(sigma**2, rel=0.02, abs=1e-6)
 
 
 def test_cyan_and_yellow_are_printed_where_the_shot_says():

@@ -103,29 +103,29 @@ USUAL = [
 ]
 
 
-@pytest.mark.parametrize(("paper", "orientation", "n"), LAYOUTS)
-@pytest.mark.parametrize(("width_px", "height_px"), [(224, 224), (299, 299), (160, 96)], ids=["224", "299", "160x96"])
-def test_nothing_overlaps_and_nothing_is_nearer_than_10_mm_to_the_edge(
-    paper: str, orientation: str, n: int, width_px: int, height_px: int
-) -> None:
-    printout = _printout(n + 1, width_px, height_px, paper=paper, orientation=orientation, pairs_per_page=n)
-    assert printout.n_pages == 2
-    for page in (1, 2):
-        _assert_apart_and_within(printout, page)
+def test_nothing_overlaps_and_nothing_is_nearer_than_10_mm_to_the_edge(subtests: pytest.Subtests) -> None:
+    for paper, orientation, n in LAYOUTS:
+        for width_px, height_px in [(224, 224), (299, 299), (160, 96)]:
+            with subtests.test(paper=paper, orientation=orientation, n=n, width_px=width_px, height_px=height_px):
+                printout = _printout(n + 1, width_px, height_px, paper=paper, orientation=orientation, pairs_per_page=n)
+                assert printout.n_pages == 2
+                for page in (1, 2):
+                    _assert_apart_and_within(printout, page)
 
 
-@pytest.mark.parametrize(("paper", "orientation", "n", "px"), USUAL)
-def test_usual_pages_carry_all_aids_that_leave_the_images_where_they_were(paper: str, orientation: str, n: int, px: int) -> None:
-    printout = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n)
-    _assert_apart_and_within(printout, 1)
-    bare = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n, aids=False)
-    assert dataclasses.replace(printout, tags=(), marks=(), patches=()) == bare
-    assert [tag.corner for tag in printout.tags] == list(CORNERS)
-    assert len(printout.patches) == 13
-    assert 12 <= len(printout.marks) <= 24
-    known = np.array([(m.x_mm, m.y_mm) for m in printout.marks])
-    between = np.linalg.norm(known[:, None] - known, axis=2)[~np.eye(len(known), dtype=bool)]
-    assert between.min() >= 25
+def test_usual_pages_carry_all_aids_that_leave_the_images_where_they_were(subtests: pytest.Subtests) -> None:
+    for paper, orientation, n, px in USUAL:
+        with subtests.test(paper=paper, orientation=orientation, n=n, px=px):
+            printout = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n)
+            _assert_apart_and_within(printout, 1)
+            bare = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n, aids=False)
+            assert dataclasses.replace(printout, tags=(), marks=(), patches=()) == bare
+            assert [tag.corner for tag in printout.tags] == list(CORNERS)
+            assert len(printout.patches) == 13
+            assert 12 <= len(printout.marks) <= 24
+            known = np.array([(m.x_mm, m.y_mm) for m in printout.marks])
+            between = np.linalg.norm(known[:, None] - known, axis=2)[~np.eye(len(known), dtype=bool)]
+            assert between.min() >= 25
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,8 @@ def test_every_edge_lies_on_a_printer_dot_and_every_pixel_is_whole_dots(dpi: int
     assert np.abs(dots - np.rint(dots)).max() < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("paper", "orientation", "n", "px", "image_mm"),
-    [
+def test_images_are_as_large_as_whole_dots_allow(subtests: pytest.Subtests) -> None:
+    for paper, orientation, n, px, image_mm in [
         ("A4", "portrait", 1, 224, 85.34),
         ("A4", "portrait", 3, 112, 75.86),
         ("A4", "portrait", 3, 224, 75.86),
@@ -179,11 +178,10 @@ def test_every_edge_lies_on_a_printer_dot_and_every_pixel_is_whole_dots(dpi: int
         ("Letter", "portrait", 3, 224, 75.86),
         ("Letter", "portrait", 6, 112, 42.67),
         ("Letter", "landscape", 6, 299, 50.63),
-    ],
-)
-def test_images_are_as_large_as_whole_dots_allow(paper: str, orientation: str, n: int, px: int, image_mm: float) -> None:
-    printout = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n)
-    assert printout.placements[0].width_mm == pytest.approx(image_mm, abs=0.01)
+    ]:
+        with subtests.test(paper=paper, orientation=orientation, n=n, px=px, image_mm=image_mm):
+            printout = _printout(n, px, px, paper=paper, orientation=orientation, pairs_per_page=n)
+            assert printout.placements[0].width_mm == pytest.approx(image_mm, abs=0.01)
 
 
 def test_pairs_keep_their_order_with_the_adversarial_image_right_beside_the_clean_one() -> None:

@@ -221,24 +221,25 @@ def test_the_lens_moves_points_as_brown_says():
         assert np.abs(sheet.lens.bent(points) - expected[:, 0]).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", profile_names())
-@pytest.mark.parametrize("box", [A4, A4[::-1], (215.9, 279.4)], ids=["a4-portrait", "a4-landscape", "letter"])
-def test_the_camera_is_a_real_pinhole_that_sees_the_whole_page(name, box):
-    profile = load_profile(name)
-    for seed in range(5):
-        shot = draw_shot(profile, np.random.default_rng(seed))
-        sheet = sheet_of(shot, profile, *box)
-        size = np.array(sheet.lens.size)
-        outline = sheet.outline()
-        assert (outline > 0).all() and (outline < size - 1).all()
-        assert (np.ptp(outline, axis=0) / size).max() == pytest.approx(shot.page_fill_rate, abs=1e-6)
-        focal = profile.focal_35mm_mm * math.hypot(*size) / 43.267
-        camera = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
-        right, down, _ = (np.linalg.inv(camera) @ sheet.photo_from_flat).T
-        assert np.linalg.norm(right) == pytest.approx(np.linalg.norm(down))
-        assert right @ down == pytest.approx(0, abs=1e-9 * (right @ right))
-        normal = np.cross(right, down) / (right @ right)
-        assert math.degrees(math.acos(min(1, normal[2]))) == pytest.approx(shot.tilt_deg, abs=1e-3)
+def test_the_camera_is_a_real_pinhole_that_sees_the_whole_page(subtests):
+    for name in profile_names():
+        for box in [A4, A4[::-1], (215.9, 279.4)]:
+            with subtests.test(name=name, box=box):
+                profile = load_profile(name)
+                for seed in range(5):
+                    shot = draw_shot(profile, np.random.default_rng(seed))
+                    sheet = sheet_of(shot, profile, *box)
+                    size = np.array(sheet.lens.size)
+                    outline = sheet.outline()
+                    assert (outline > 0).all() and (outline < size - 1).all()
+                    assert (np.ptp(outline, axis=0) / size).max() == pytest.approx(shot.page_fill_rate, abs=1e-6)
+                    focal = profile.focal_35mm_mm * math.hypot(*size) / 43.267
+                    camera = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
+                    right, down, _ = (np.linalg.inv(camera) @ sheet.photo_from_flat).T
+                    assert np.linalg.norm(right) == pytest.approx(np.linalg.norm(down))
+                    assert right @ down == pytest.approx(0, abs=1e-9 * (right @ right))
+                    normal = np.cross(right, down) / (right @ right)
+                    assert math.degrees(math.acos(min(1, normal[2]))) == pytest.approx(shot.tilt_deg, abs=1e-3)
 
 
 @pytest.mark.parametrize("fill", [0.6, 0.95])
@@ -468,16 +469,17 @@ def test_sharpening_steepens_an_edge_and_overshoots():
     assert crisp.image.max() > soft.image.max()
 
 
-@pytest.mark.parametrize("value", [0.05, 0.2, 0.8])
-@pytest.mark.parametrize("iso, full_well_e", [(150, 5000), (100, 3000), (2500, 5000)])
-def test_noise_has_the_variance_of_shot_and_read_noise(iso, full_well_e, value):
-    profile = replace(IDEAL, iso=(iso, iso), full_well_e=full_well_e)
-    shot, shot_noise = draw_shot(profile, np.random.default_rng(0)), iso / 100 / full_well_e
-    assert shot.read_noise == pytest.approx(math.exp(2.18 * math.log(shot_noise) + 1.20))
-    scene, light = np.full((300, 300, 3), value, np.float32), np.ones((300, 300), np.float32)
-    picture = exposed(scene, light, shot, profile, np.random.default_rng(1))
-    spread = picture.astype(float).std(axis=(0, 1)) / (65535 - 2048)
-    assert spread == pytest.approx(math.sqrt(shot_noise * value + shot.read_noise), rel=0.03)
+def test_noise_has_the_variance_of_shot_and_read_noise(subtests):
+    for value in [0.05, 0.2, 0.8]:
+        for iso, full_well_e in [(150, 5000), (100, 3000), (2500, 5000)]:
+            with subtests.test(value=value, iso=iso, full_well_e=full_well_e):
+                profile = replace(IDEAL, iso=(iso, iso), full_well_e=full_well_e)
+                shot, shot_noise = draw_shot(profile, np.random.default_rng(0)), iso / 100 / full_well_e
+                assert shot.read_noise == pytest.approx(math.exp(2.18 * math.log(shot_noise) + 1.20))
+                scene, light = np.full((300, 300, 3), value, np.float32), np.ones((300, 300), np.float32)
+                picture = exposed(scene, light, shot, profile, np.random.default_rng(1))
+                spread = picture.astype(float).std(axis=(0, 1)) / (65535 - 2048)
+                assert spread == pytest.approx(math.sqrt(shot_noise * value + shot.read_noise), rel=0.03)
 
 
 def test_white_balance_gain_makes_red_and_blue_noisier():
@@ -593,21 +595,25 @@ def tiny_photo():
     return photograph(TINY, 3)
 
 
-@pytest.mark.parametrize("knob", TURNED)
-def test_every_knob_changes_the_photo(knob, tiny_photo):
-    profile = replace(TINY, **{knob: TURNED[knob]})
-    if knob == "jpeg_quality":
-        assert encode_jpeg(tiny_photo) != encode_jpeg(photograph(profile, 3))
-        return
-    turned = photograph(profile, 3)
-    assert turned.image.shape != tiny_photo.image.shape or (turned.image != tiny_photo.image).mean() > 1e-4
+def test_every_knob_changes_the_photo(tiny_photo, subtests):
+    for knob in TURNED:
+        with subtests.test(knob=knob):
+            profile = replace(TINY, **{knob: TURNED[knob]})
+            turned = photograph(profile, 3)
+            if knob == "jpeg_quality":
+                assert encode_jpeg(tiny_photo) != encode_jpeg(turned)
+                continue
+            assert turned.image.shape != tiny_photo.image.shape or (turned.image != tiny_photo.image).mean() > 1e-4
 
 
-@pytest.mark.parametrize("knob", [k for k in TURNED if isinstance(getattr(OFFICE, k), tuple) and len(getattr(OFFICE, k)) == 2])
-def test_turning_one_knob_leaves_all_other_draws_alone(knob):
-    before, after = (astuple(draw_shot(p, np.random.default_rng(3))) for p in (OFFICE, replace(OFFICE, **{knob: TURNED[knob]})))
-    n_moved = {"white_balance_error_rate": 2, "iso": 3, "misregistration_um": 2, "illuminant_k": 3}.get(knob, 1)
-    assert sum(a != b for a, b in zip(before, after, strict=True)) == n_moved
+def test_turning_one_knob_leaves_all_other_draws_alone(subtests):
+    for knob in [k for k in TURNED if isinstance(getattr(OFFICE, k), tuple) and len(getattr(OFFICE, k)) == 2]:
+        with subtests.test(knob=knob):
+            before, after = (
+                astuple(draw_shot(p, np.random.default_rng(3))) for p in (OFFICE, replace(OFFICE, **{knob: TURNED[knob]}))
+            )
+            n_moved = {"white_balance_error_rate": 2, "iso": 3, "misregistration_um": 2, "illuminant_k": 3}.get(knob, 1)
+            assert sum(a != b for a, b in zip(before, after, strict=True)) == n_moved
 
 
 # --- the file, the seed, the profile -----------------------------------------------------------------------------------
@@ -713,13 +719,14 @@ def test_a_profile_is_its_base_with_what_it_says_otherwise(tmp_path):
         load_profile(tmp_path / "yours.toml")
 
 
-@pytest.mark.parametrize("name", profile_names())
-def test_every_value_of_a_profile_has_a_source(name):
-    text = (PROFILES / f"{name}.toml").read_text(encoding="utf-8")
-    values = [line for line in text.splitlines() if re.match(r"\w+ =", line) and not line.startswith("base")]
-    assert values
-    for line in values:
-        assert re.search(r"# .*(assumed|Stage \d|Kurakin|Brooks|Google|CIE|PIMoG|neutral|none)", line), line
+def test_every_value_of_a_profile_has_a_source(subtests):
+    for name in profile_names():
+        with subtests.test(name=name):
+            text = (PROFILES / f"{name}.toml").read_text(encoding="utf-8")
+            values = [line for line in text.splitlines() if re.match(r"\w+ =", line) and not line.startswith("base")]
+            assert values
+            for line in values:
+                assert re.search(r"# .*(assumed|Stage \d|Kurakin|Brooks|Google|CIE|PIMoG|neutral|none)", line), line
 
 
 def test_every_parameter_has_a_range_and_a_meaning():

@@ -28,11 +28,12 @@ def logits_of(images):
         return signs_net.load()(torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255))
 
 
-@pytest.mark.parametrize("class_index", range(len(CLASS_NAMES)), ids=CLASS_NAMES)
-def test_every_class_renders_to_an_8_bit_rgb_picture_with_contrast(class_index):
-    image = render(class_index, seed=5)
-    assert image.shape == (IMAGE_PX, IMAGE_PX, 3) and image.dtype == np.uint8
-    assert image.std() > 8
+def test_every_class_renders_to_an_8_bit_rgb_picture_with_contrast(subtests):
+    for class_index, name in enumerate(CLASS_NAMES):
+        with subtests.test(name):
+            image = render(class_index, seed=5)
+            assert image.shape == (IMAGE_PX, IMAGE_PX, 3) and image.dtype == np.uint8
+            assert image.std() > 8
 
 
 def test_the_same_class_and_seed_give_the_same_bytes():
@@ -116,7 +117,6 @@ def test_no_two_plates_look_alike():
 def test_the_network_names_the_classes_of_the_dataset_in_order():
     with safe_open(training.PACKAGED_WEIGHTS, framework="pt") as weights:
         assert json.loads(weights.metadata()["class_names"]) == list(CLASS_NAMES)
-    assert signs_net.CLASS_NAMES == CLASS_NAMES
     assert signs_net.INPUT_PX == IMAGE_PX
 
 

@@ -1,12 +1,14 @@
 """Whole runs: the loop closes, an interruption costs nothing, and a change reruns only what depends on it."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,17 @@ import pypdfium2
 import pytest
 from PIL import ExifTags, Image
 
+from pipeline.cli import main
 from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
 from pipeline.engine import Context, processes
 from pipeline.images import read_png
 from pipeline.records import Capture, Discard, Pair, Prediction, View
+from pipeline.settings import Experiment
 from pipeline.settings.reading import load_experiment
 from pipeline.stages import classify, thresholds
 from pipeline.stages.graph import STAGES, run_all, run_stage, status, what_would_run
 from pipeline.store import Run, locked, read_json, read_table, write_bytes
+from pipeline.store.stage import StageStatus
 
 CONTEXT = Context()
 
@@ -31,9 +36,19 @@ def opened(workspace: Path, *overrides: str):
 
 
 @pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    """A private copy of the finished run, to change."""
-    return Path(shutil.copytree(finished, tmp_path / "copy"))
+def copy(tiny, tmp_path) -> Path:
+    """A private copy of the tiny finished run, to change."""
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
+
+
+def run_up_to(stage: str, experiment: Experiment, run: Run, context: Context = CONTEXT) -> dict[str, StageStatus]:
+    """Runs what can run up to a stage: the report costs more than all before it, and few tests look at it."""
+    found = {}
+    for state in run_all(experiment, run, context):
+        found[state.stage] = state
+        if state.stage == stage:
+            break
+    return found
 
 
 def states(workspace: Path, *overrides: str) -> dict[str, str]:
@@ -61,7 +76,9 @@ def test_every_page_is_recognised_and_registered_within_half_a_pixel(finished):
 
 def test_saved_images_stay_inside_the_ball(finished):
     run = Run(finished, "small")
-    for pair in read_table(run.printouts / "pairs.parquet", Pair):
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    assert {pair.epsilon_8bit for pair in pairs} == {4, 8, 16}
+    for pair in pairs:
         clean, adversarial = (read_png(run.printouts / path).astype(int) for path in (pair.clean_path, pair.adversarial_path))
         assert np.abs(adversarial - clean).max() == pair.linf_8bit <= pair.epsilon_8bit
 
@@ -114,7 +131,7 @@ def test_both_cases_and_every_cell_are_accounted_for(finished):
 
 def test_a_shared_draw_uses_one_set_of_images_and_a_fresh_draw_does_not(copy):
     def average_images(*overrides):
-        experiment, run = opened(copy, 'selection.cases=["average"]', *overrides)
+        experiment, run = opened(copy, "attacks.fgsm.epsilons_8bit=[4, 16]", *overrides)
         run_stage("select", experiment, run, CONTEXT)
         run_stage("generate", experiment, run, CONTEXT)
         cells = {}
@@ -161,17 +178,16 @@ def test_status_says_why(finished):
     assert reasons["generate"] == "select is stale"
 
 
-def test_a_rerun_after_a_change_equals_a_fresh_run(copy, tmp_path):
-    changed = "transforms.blur=[1]"
-    list(run_all(*opened(copy, changed), CONTEXT))
-    fresh = tmp_path / "fresh"
-    fresh.mkdir()
-    shutil.copy(copy / "small.toml", fresh)
-    list(run_all(*opened(fresh, changed), CONTEXT))
-    assert tree(copy) == tree(fresh)
+def test_a_rerun_after_a_change_equals_a_fresh_run(tiny, copy):
+    """Changed and changed back: what the other settings made is gone, and the rest is as in a run that never had them."""
+    run_up_to("report", *opened(copy, "transforms.blur=[0.5, 2]", "report.n_gallery=2"))
+    assert tree(copy) != tree(tiny)
+    run_up_to("report", *opened(copy))
+    assert tree(copy) == tree(tiny)
 
 
-def test_workers_change_nothing(finished, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_workers_that_hold_a_network_change_nothing(finished, tmp_path, monkeypatch):
     """Neither those that read files nor those that load the network, which get all that there is of several items."""
     asked = []
 
@@ -190,6 +206,18 @@ def test_workers_change_nothing(finished, tmp_path, monkeypatch):
     assert tree(tmp_path) == tree(finished) and asked.count(True) == 3 <= asked.count(False)
 
 
+@pytest.fixture(params=["tiny", pytest.param("finished", marks=pytest.mark.slow)])
+def made(request) -> Path:
+    """The tiny finished run, and among the slow tests the small one too."""
+    return request.getfixturevalue(request.param)
+
+
+def test_workers_change_nothing(made, tmp_path):
+    shutil.copy(made / "small.toml", tmp_path)
+    run_up_to("report", *opened(tmp_path), Context(workers=2))
+    assert tree(tmp_path) == tree(made)
+
+
 # The run is killed as soon as the first file of each pattern appears, one after the other, and goes on each time.
 KILL_POINTS = (
     "printouts/small/.items/select-*/*.png",
@@ -204,16 +232,41 @@ KILL_POINTS = (
 )
 
 
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_path):
+def appears(pattern: str, workspace: Path, is_running: Callable[[], bool]) -> bool:
+    """Waits for the first file of a pattern; whether the run was still at work then."""
+    deadline = time.monotonic() + 120
+    while not any(workspace.glob(pattern)) and is_running() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return is_running()
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tiny, tmp_path):
+    """Each process is forked from one that has imported everything, which is what would take most of the time."""
+    forked = multiprocessing.get_context("forkserver")
+    forked.set_forkserver_preload(
+        ["pipeline.cli", "pipeline.stages.graph", "pipeline.document.figures", "torch", "scipy.optimize"]
+    )
+    shutil.copy(tiny / "small.toml", tmp_path)
+    command = ["run", str(tmp_path / "small.toml"), "--workspace", str(tmp_path), "--workers", "1", "-q"]
+    for pattern in KILL_POINTS:
+        process = forked.Process(target=main, args=(command,))
+        process.start()
+        assert appears(pattern, tmp_path, process.is_alive), f"the run ended before {pattern} appeared"
+        process.kill()
+        process.join()
+    assert main(command) == 0
+    assert tree(tmp_path) == tree(tiny)
+
+
+@pytest.mark.slow
+def test_the_command_with_workers_may_be_killed_too(finished, tmp_path):
     shutil.copy(finished / "small.toml", tmp_path)
     command = [sys.executable, "-m", "pipeline", "run", "small.toml", "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     for pattern in KILL_POINTS:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not any(tmp_path.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert process.poll() is None, f"the run ended before {pattern} appeared"
+        is_running = appears(pattern, tmp_path, lambda process=process: process.poll() is None)
+        assert is_running, f"the run ended before {pattern} appeared"
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False).returncode == 0
@@ -320,7 +373,7 @@ def test_the_simulators_photos_do_not_stand_in_for_a_cameras(copy):
     found = {state.stage: state.state for state in status(*opened(copy, "photograph.by=camera"))}
     assert (found["photograph"], found["crop"]) == ("waiting", "waiting")
     assert found["classify"] == "stale"
-    list(run_all(*opened(copy, "photograph.by=camera"), CONTEXT))
+    run_up_to("rate", *opened(copy, "photograph.by=camera"))
     rows = read_json(Run(copy, "small").reports / "rates.json")["destruction_rates"]
     assert not any(row["transform"] == "photo" for row in rows)
 
@@ -417,7 +470,7 @@ def test_an_edited_clean_image_is_noticed(copy):
 
 def test_transformed_images_are_kept_as_files_when_asked(copy):
     experiment, run = opened(copy, "transforms.save_images=true")
-    list(run_all(experiment, run, CONTEXT))
+    run_stage("transform", experiment, run, CONTEXT)
     views = read_table(run.captures / "transforms.parquet", View)
     from pipeline.images import pixels_sha256
 

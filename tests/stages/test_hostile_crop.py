@@ -15,9 +15,9 @@ from pipeline.store import Run, photo_files, photo_name, read_table
 
 
 @pytest.mark.parametrize("n_files", [200, pytest.param(2000, marks=pytest.mark.slow)])
-def test_every_hostile_file_is_listed_and_the_good_photo_is_cropped(finished: Path, tmp_path: Path, n_files: int) -> None:
+def test_every_hostile_file_is_listed_and_the_good_photo_is_cropped(tiny: Path, tmp_path: Path, n_files: int) -> None:
     workspace = tmp_path / "workspace"
-    shutil.copytree(finished, workspace, symlinks=True)
+    shutil.copytree(tiny, workspace, symlinks=True)
     run = Run(workspace, "small")
     experiment = load_experiment(workspace / "small.toml", ("photograph.by=camera",))
     (good, *_) = sorted(run.photos.glob("*.jpg"))

@@ -9,11 +9,12 @@ from pipeline.statistics import l2_8bit, linf_8bit, ssim, wilson
 from pipeline.studies.kurakin2016.published import PAPER_TABLE_1, PAPER_TABLE_2, PAPER_TABLE_3
 
 
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-@pytest.mark.parametrize(("n_hit", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (3, 48), (50, 102), (101, 102), (7, 10000)])
-def test_wilson_equals_scipy(n_hit, n, confidence):
-    expected = binomtest(n_hit, n).proportion_ci(confidence, method="wilson")
-    assert wilson(n_hit, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+def test_wilson_equals_scipy(subtests):
+    for confidence in [0.9, 0.95, 0.99]:
+        for n_hit, n in [(0, 1), (1, 1), (0, 20), (20, 20), (3, 48), (50, 102), (101, 102), (7, 10000)]:
+            with subtests.test(confidence=confidence, n_hit=n_hit, n=n):
+                expected = binomtest(n_hit, n).proportion_ci(confidence, method="wilson")
+                assert wilson(n_hit, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_wilson_of_nothing_is_none():

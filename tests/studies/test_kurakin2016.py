@@ -332,9 +332,9 @@ def run_of(rates=(), accuracies=(), findings=()):
 
 
 def shown(rates=(), accuracies=(), origin="simulated"):
-    """The comparisons of rates of every observation, in the paper's order."""
+    """The comparisons of rates of every observation, by its key."""
     claims = claims_of(run_of(rates, accuracies), origin)
-    return [list(filter(None, claim.show(Rates(rates, accuracies)))) for claim in claims]
+    return {claim.key: list(filter(None, claim.show(Rates(rates, accuracies)))) for claim in claims}
 
 
 def counted(checks):
@@ -360,8 +360,14 @@ def paper_s_own_run():
 class TestEvidence:
     def test_the_paper_s_own_tables_hold_as_the_paper_says(self):
         found = shown(*paper_s_own_run(), origin="camera")
-        assert [counted(checks) for checks in found] == [(16, 16), (24, 24), (17, 18), (12, 12), (12, 12)]
-        (inversion,) = [check for check in found[2] if not check.is_held]
+        assert {key: counted(checks) for key, checks in found.items()} == {
+            "order": (16, 16),
+            "top5": (24, 24),
+            "epsilon": (17, 18),
+            "prefiltering": (12, 12),
+            "clean-loss": (12, 12),
+        }
+        (inversion,) = [check for check in found["epsilon"] if not check.is_held]
         assert inversion.where == "least-likely class, average, ε 2 to 4"
 
     def test_prefiltered_rates_of_table_3_are_the_photo_accuracies_of_table_2_but_for_one_cell(self):
@@ -386,7 +392,7 @@ class TestEvidence:
     )
     def test_the_order_of_attacks_is_strict_and_says_whether_intervals_lie_apart(self, hits, n_held, clear):
         rates = [rate("average", a, 16, "photo", None, 1, hit, 20) for a, hit in zip(ATTACKS, hits, strict=True)]
-        (check,) = shown(rates)[0]
+        (check,) = shown(rates)["order"]
         assert (check.n_held, check.is_clear) == (n_held, clear)
         assert all(f"({hit}/20)" in check.counts for hit in hits)
 
@@ -411,7 +417,7 @@ class TestEvidence:
         rates = [rate("average", "fgsm", 16, "photo", None, k, 0, 0) for k in (1, 5)] + [
             rate("average", "bim", 16, "photo", None, k, 3, 9) for k in (1, 5)
         ]
-        assert [len(checks) for checks in shown(rates)] == [0, 1, 0, 0, 0]
+        assert {key for key, checks in shown(rates).items() if checks} == {"top5"}
 
     @pytest.mark.parametrize("lost, n_held", [(0, 0), (1, 1), (11, 1), (12, 0), (-3, 0)])
     def test_clean_accuracy_may_lose_one_to_eleven_points(self, lost, n_held):
@@ -419,7 +425,7 @@ class TestEvidence:
             accuracy("average", "fgsm", 16, "clean", "source", 1, 80, 100, ""),
             accuracy("average", "fgsm", 16, "clean", "photo", 1, 80 - lost, 100),
         ]
-        assert counted(shown(accuracies=rows)[4]) == (n_held, 1)
+        assert counted(shown(accuracies=rows)["clean-loss"]) == (n_held, 1)
 
     def test_real_and_simulated_photographs_are_not_mixed(self):
         rates = [rate("average", a, 16, "photo", None, 1, hit, 20, "camera") for a, hit in zip(ATTACKS, (2, 10, 18), strict=True)]
@@ -436,20 +442,21 @@ class TestEvidence:
             for a, hits in curve.items()
             for value, hit in enumerate(hits)
         ]
-        assert [counted(checks) for checks in shown(rates, origin=DIGITAL)] == [(1, 1), (0, 0), (0, 0), (0, 1)]
+        found = {key: counted(checks) for key, checks in shown(rates, origin=DIGITAL).items()}
+        assert found == {"digital-order": (1, 1), "digital-top5": (0, 0), "photometric": (0, 0), "survivors": (0, 1)}
 
     def test_digital_findings_are_of_random_images_at_epsilon_16_where_the_run_has_them(self):
         rates = [
             rate(case, "fgsm", epsilon, "contrast", 0.7, 1, hit, 100, "digital")
             for case, epsilon, hit in (("average", 16, 1), ("average", 4, 50), ("prefiltered", 16, 60))
         ]
-        assert "1.0 % (1/100)" in shown(rates, origin=DIGITAL)[2][0].counts
-        assert "50.0 % (50/100)" in shown(rates[1:2], origin=DIGITAL)[2][0].counts
+        assert "1.0 % (1/100)" in shown(rates, origin=DIGITAL)["photometric"][0].counts
+        assert "50.0 % (50/100)" in shown(rates[1:2], origin=DIGITAL)["photometric"][0].counts
 
     @pytest.mark.parametrize("attack, hit, n_held", [("fgsm", 4, 1), ("fgsm", 5, 0), ("illc", 19, 1), ("illc", 20, 0)])
     def test_photometric_bounds_are_the_paper_s(self, attack, hit, n_held):
         rates = [rate("average", attack, 16, "contrast", 0.7, 1, hit, 100, "digital")]
-        assert shown(rates, origin=DIGITAL)[2][0].n_held == n_held
+        assert shown(rates, origin=DIGITAL)["photometric"][0].n_held == n_held
 
     def test_table_3_printed_from_the_paper_s_rates_is_the_paper_s_table_3(self):
         table = photo_rate_table(paper_s_own_run()[0])

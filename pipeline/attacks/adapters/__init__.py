@@ -81,7 +81,7 @@ def _check_own(name: str, own: Mapping[str, Any]) -> None:
         if not isinstance(value, kind) or isinstance(value, bool):
             expected = "text in quotes" if kind is str else "a whole number"
             raise WrongUse(f'attack "{name}": {key} = {value!r}: expected {expected}.')
-        if kind is int and value < (1 if key == "images_at_once" else 0):
+        if isinstance(value, int) and value < (1 if key == "images_at_once" else 0):
             raise WrongUse(f'attack "{name}": {key} = {value} is out of range.')
 
 

@@ -90,9 +90,9 @@ def imported(module: str, extra: str) -> ModuleType:
 
 def parameters_of(kind: type) -> dict[str, Any]:
     """Returns the parameters of a class's constructor with their defaults, `inspect.Parameter.empty` where there is none."""
-    found = inspect.signature(kind.__init__).parameters
+    found = inspect.signature(kind).parameters
     plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: item.default for name, item in list(found.items())[1:] if item.kind in plain}
+    return {name: item.default for name, item in found.items() if item.kind in plain}
 
 
 class Example(nn.Module):

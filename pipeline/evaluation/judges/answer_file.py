@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pipeline.core.errors import BadInput, near_match
 from pipeline.evaluation.judges.classes import NO_CLASS, Answers
-from pipeline.records import CAMERA, PHOTO, SIMULATED, SOURCE, VARIANTS, Judgement, Pair, Printout
+from pipeline.records import CAMERA, DIGITAL, PHOTO, SIMULATED, SOURCE, VARIANTS, Judgement, Pair, Printout
 from pipeline.store import write_bytes
-from pipeline.transforms.views import DIGITAL
 
 LABELS = ("label", "label_2", "label_3", "label_4", "label_5")
 COLUMNS = ("pair_id", "page", "place", "image_id", "attack", "epsilon", "variant", "condition", "origin", *LABELS, "probability")

@@ -51,7 +51,9 @@ def _transfer(cell: Cell, pairs: Sequence[Pair], outcomes: Outcomes, condition: 
     ids = {trial.pair_id for trial in believed} if condition.transform == PHOTO else set()
     controls = [pair for pair in judged if pair.pair_id in ids]
     return Transfer(
-        **dict(zip(("case", "attack", "epsilon_8bit"), cell, strict=True)),
+        case=cell[0],
+        attack=cell[1],
+        epsilon_8bit=cell[2],
         judge=outcomes.judge,
         is_imported=outcomes.is_imported,
         transform=condition.transform,

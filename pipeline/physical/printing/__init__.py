@@ -1,6 +1,6 @@
 """The printable pages: where everything goes, and the PDF that puts it there."""
 
-from pipeline.physical.printing.arrangement import DEFAULT_MODULE_MM, ORIENTATIONS, PAPERS, PrintPair, arrange, grid_dpi
+from pipeline.physical.printing.arrangement import ORIENTATIONS, PAPERS, PrintPair, arrange
 from pipeline.physical.printing.chart import (
     CHART_PAPERS,
     GREY_STEPS,
@@ -23,31 +23,3 @@ from pipeline.physical.printing.document import (
 from pipeline.physical.printing.furniture import furniture
 from pipeline.physical.printing.instructions import Cell, Instructions
 from pipeline.physical.printing.screen import screen_html
-
-__all__ = [
-    "CHART_PAPERS",
-    "DEFAULT_MODULE_MM",
-    "GREY_STEPS",
-    "ORIENTATIONS",
-    "PAPERS",
-    "Cell",
-    "Chart",
-    "Instructions",
-    "PrintPair",
-    "SlantedSquare",
-    "White",
-    "arrange",
-    "build_chart_pdf",
-    "build_pdf",
-    "calibration_chart",
-    "calibration_printout",
-    "caption_text",
-    "chart_of_code",
-    "chart_raster",
-    "furniture",
-    "grid_dpi",
-    "page_raster",
-    "render_page",
-    "screen_html",
-    "screen_page_name",
-]

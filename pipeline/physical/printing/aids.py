@@ -19,12 +19,7 @@ MARK_CELL_MM = 1.5
 PATCH_MM = 4.5
 STRIP_COLOURS = (
     *((grey, grey, grey) for grey in (0, 43, 85, 128, 170, 213, 255)),
-    (255, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (0, 255, 255),
-    (255, 0, 255),
-    (255, 255, 0),
+    *((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 0, 255), (255, 255, 0)),
 )
 _MARK_MARGIN_MM, _STRIP_MARGIN_MM = 0.5, 1.2
 _MAX_MARKS, _APART_MM = 24, 25.0
@@ -151,7 +146,7 @@ def _lattice(box: Box, n_points: int = _N_POINTS) -> np.ndarray:
 
 
 def _distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return np.hypot(*(ones[:, None, axis] - others[None, :, axis] for axis in (0, 1)))
+    return np.asarray(np.hypot(*(ones[:, None, axis] - others[None, :, axis] for axis in (0, 1))))
 
 
 def _taken(printout: Printout, page: int) -> list[Box]:
@@ -159,11 +154,8 @@ def _taken(printout: Printout, page: int) -> list[Box]:
     boxes = _images(printout, page) + list(furniture(printout, page).boxes)
     boxes += [code_box(code, printout.module_mm) for code in printout.fiducials if code.page == page]
     boxes += [tag_box(tag.x_mm, tag.y_mm, tag.size_mm) for tag in printout.tags if tag.page == page]
-    boxes += [
-        Box(patch.x_mm, patch.y_mm, patch.width_mm, patch.height_mm).grown(_STRIP_MARGIN_MM)
-        for patch in printout.patches
-        if patch.page == page
-    ]
+    patches = [Box(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in printout.patches if p.page == page]
+    boxes += [patch.grown(_STRIP_MARGIN_MM) for patch in patches]
     header = furniture(printout, page).header
     return [*boxes, Box(header.x_mm, header.y_mm, header.width_mm, header.height_mm + 0.6)]
 
@@ -181,9 +173,9 @@ def _free_places(
     free = np.ones((len(y), len(x)), bool)
     for box in taken:
         grown = box.grown(margin_mm)
-        columns = (x + width_mm > grown.x_mm) & (x < grown.x_mm + grown.width_mm)
-        rows = (y + height_mm > grown.y_mm) & (y < grown.y_mm + grown.height_mm)
-        free[np.ix_(rows, columns)] = False
+        across = (x + width_mm > grown.x_mm) & (x < grown.x_mm + grown.width_mm)
+        down = (y + height_mm > grown.y_mm) & (y < grown.y_mm + grown.height_mm)
+        free[np.ix_(down, across)] = False
     rows, columns = np.nonzero(free)
     return np.column_stack([x[columns], y[rows]])
 

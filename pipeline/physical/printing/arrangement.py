@@ -1,8 +1,9 @@
 """Where everything goes on the pages: pure geometry in whole printer dots, told in millimetres."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import NamedTuple
 
 from pipeline.core.errors import WrongUse
@@ -41,7 +42,7 @@ class PrintPair(NamedTuple):
 
 
 def arrange(
-    pairs: Sequence[PrintPair | tuple[str, str, str, int, int]],
+    pairs: Sequence[PrintPair],
     *,
     run: str,
     run_code: str,
@@ -65,7 +66,6 @@ def arrange(
     paper, orientation, dots and modules are those of a full-HD screen.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
-    pairs = [PrintPair(*pair) for pair in pairs]
     sheet = _screen() if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
@@ -79,23 +79,8 @@ def arrange(
         for index, pair in enumerate(pairs)
         for placement in _placed(sheet, plan, pair, index // capacity + 1, index % capacity)
     )
-    fiducials = tuple(_fiducial(sheet, run_code, page, corner) for page in range(1, n_pages + 1) for corner in CORNERS)
-    printout = Printout(
-        FORMAT_VERSION,
-        run,
-        run_code,
-        sheet.paper,
-        "landscape" if medium == SCREEN else orientation,
-        sheet.mm(sheet.width),
-        sheet.mm(sheet.height),
-        sheet.dpi,
-        sheet.mm(sheet.module),
-        n_pages,
-        "",
-        placements,
-        fiducials,
-        medium,
-    )
+    printout = _printout(sheet, run, run_code, "landscape" if medium == SCREEN else orientation, n_pages)
+    printout = replace(printout, placements=placements, medium=medium)
     return with_aids(printout, sheet.mm(sheet.step)) if aids else printout
 
 
@@ -104,10 +89,7 @@ def bare_printout(run: str, run_code: str, paper: str, orientation: str, dpi: in
 
     Raises: WrongUse when the paper or the orientation is unknown.
     """
-    sheet = _sheet(paper, orientation, dpi, DEFAULT_MODULE_MM)
-    fiducials = tuple(_fiducial(sheet, run_code, 1, corner) for corner in CORNERS)
-    size = sheet.mm(sheet.width), sheet.mm(sheet.height)
-    return Printout(FORMAT_VERSION, run, run_code, paper, orientation, *size, dpi, sheet.mm(sheet.module), 1, "", (), fiducials)
+    return _printout(_sheet(paper, orientation, dpi, DEFAULT_MODULE_MM), run, run_code, orientation, 1)
 
 
 def grid_dpi(dpi: int) -> int:
@@ -184,21 +166,18 @@ def _screen() -> _Sheet:
     return _Sheet(SCREEN, SCREEN_DPI, 1, width, height, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
 
 
-def _plan_of_count(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan:
+def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan:
     """Returns the plan for `n_pairs` on a page whose images are largest."""
     if n_pairs < 1:
         raise WrongUse(f"{n_pairs} pairs on a page make no page.", "Set pairs_per_page to 1 or more.")
-    best = _largest_plan(sheet, pairs, n_pairs)
-    if best is None:
-        most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
-        raise WrongUse(
-            f"{n_pairs} pairs do not fit on {sheet.paper}.",
-            f"At most {most} fit." if most else "Use larger paper, smaller images or smaller QR modules.",
-        )
-    return best
+    if best := _largest_plan(sheet, pairs, n_pairs):
+        return best
+    most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
+    hint = f"At most {most} fit." if most else "Use larger paper, smaller images or smaller QR modules."
+    raise WrongUse(f"{n_pairs} pairs do not fit on {sheet.paper}.", hint)
 
 
-def _largest_plan(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan | None:
+def _largest_plan(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan | None:
     plans = []
     for region in _regions(sheet):
         for n_columns in range(1, n_pairs + 1):
@@ -207,22 +186,20 @@ def _largest_plan(sheet: _Sheet, pairs: list[PrintPair], n_pairs: int) -> _Plan 
             if min(room) <= 0:
                 continue
             sizes = {(p.width_px, p.height_px): _largest_size(sheet, p.width_px, p.height_px, room) for p in pairs}
-            if min(max(size) for size in sizes.values()) < sheet.dots(_MIN_IMAGE_MM):
-                continue
-            plans.append(
-                (min(max(size) for size in sizes.values()), min(room), -n_columns, _Plan(region, n_rows, n_columns, sizes))
-            )
+            smallest = min(max(size) for size in sizes.values())
+            if smallest >= sheet.dots(_MIN_IMAGE_MM):
+                plans.append((smallest, min(room), -n_columns, _Plan(region, n_rows, n_columns, sizes)))
     return max(plans, key=lambda entry: entry[:3])[3] if plans else None
 
 
-def _plan_of_size(sheet: _Sheet, pairs: list[PrintPair], image_mm: float) -> _Plan:
+def _plan_of_size(sheet: _Sheet, pairs: Sequence[PrintPair], image_mm: float) -> _Plan:
     """Returns the plan for images of `image_mm` with the most pairs on a page."""
     sizes = {(p.width_px, p.height_px): _nearest_size(sheet, p.width_px, p.height_px, image_mm) for p in pairs}
     wide, high = max(w for w, _ in sizes.values()), max(h for _, h in sizes.values())
     plans = []
     for region in _regions(sheet):
-        n_columns = _most(lambda n, region=region: _room(sheet, region, 1, n)[0] >= wide)
-        n_rows = _most(lambda n, region=region: _room(sheet, region, n, 1)[1] >= high)
+        n_columns = next(n for n in count() if _room(sheet, region, 1, n + 1)[0] < wide)
+        n_rows = next(n for n in count() if _room(sheet, region, n + 1, 1)[1] < high)
         if n_columns and n_rows:
             plans.append((n_rows * n_columns, _Plan(region, n_rows, n_columns, sizes)))
     if not plans:
@@ -233,13 +210,6 @@ def _plan_of_size(sheet: _Sheet, pairs: list[PrintPair], image_mm: float) -> _Pl
             f"The largest that fit are {math.floor(sheet.mm(possible) * 10) / 10:g} mm.",
         )
     return max(plans, key=lambda entry: entry[0])[1]
-
-
-def _most(fits: Callable[[int], bool]) -> int:
-    n = 0
-    while fits(n + 1):
-        n += 1
-    return n
 
 
 def _regions(sheet: _Sheet) -> tuple[tuple[int, int, int, int], ...]:
@@ -291,18 +261,15 @@ def _placed(sheet: _Sheet, plan: _Plan, pair: PrintPair, page: int, slot: int) -
     for index, (variant, path) in enumerate(zip(VARIANTS, (pair.clean_path, pair.adversarial_path), strict=True)):
         x = start_x + column * (2 * wide + pair_gap + column_gap) + index * (wide + pair_gap) + (wide - width) // 2
         x -= x % sheet.step
-        yield Placement(
-            page,
-            pair.pair_id,
-            variant,
-            path,
-            sheet.mm(x),
-            sheet.mm(y),
-            sheet.mm(width),
-            sheet.mm(height),
-            pair.width_px,
-            pair.height_px,
-        )
+        box = sheet.mm(x), sheet.mm(y), sheet.mm(width), sheet.mm(height)
+        yield Placement(page, pair.pair_id, variant, path, *box, pair.width_px, pair.height_px)
+
+
+def _printout(sheet: _Sheet, run: str, run_code: str, orientation: str, n_pages: int) -> Printout:
+    """Returns pages with nothing on them but their codes."""
+    size = sheet.mm(sheet.width), sheet.mm(sheet.height), sheet.dpi, sheet.mm(sheet.module)
+    fiducials = tuple(_fiducial(sheet, run_code, page, corner) for page in range(1, n_pages + 1) for corner in CORNERS)
+    return Printout(FORMAT_VERSION, run, run_code, sheet.paper, orientation, *size, n_pages, "", fiducials=fiducials)
 
 
 def _fiducial(sheet: _Sheet, run_code: str, page: int, corner: str) -> Fiducial:

@@ -55,7 +55,8 @@ class SlantedSquare:
         """The corners (4, 2), clockwise."""
         angle = math.radians(self.angle_deg)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm)
+        unit = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+        return np.asarray(unit * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
 
 
 @dataclass(frozen=True, slots=True)

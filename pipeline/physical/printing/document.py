@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pypdfium2
-from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.images import read_png
@@ -16,7 +15,7 @@ from pipeline.physical.printing.chart import Chart
 from pipeline.physical.printing.chart_drawing import draw_chart
 from pipeline.physical.printing.furniture import Box, Furniture, furniture
 from pipeline.physical.printing.instructions import Instructions, draw_instructions, draw_scale_bar
-from pipeline.physical.printing.pen import GREY, INK, POINTS_PER_MM, Pen
+from pipeline.physical.printing.pen import GREY, INK, Pen, text_width_mm
 from pipeline.records import Fiducial, Pair, Printout
 from pipeline.store import artefacts
 
@@ -94,7 +93,7 @@ def render_page(pdf: bytes | Path | str, page_index: int, dpi: int = 300, *, sha
     with pypdfium2.PdfDocument(pdf) as document:
         # pdfium rounds a page up to whole dots; without the last factor floating-point dust would add a row.
         bitmap = document[page_index].render(scale=dpi / 72 * (1 - 1e-6), rev_byteorder=True, no_smoothimage=sharp)
-        return bitmap.to_numpy()[..., :3].copy()
+        return np.array(bitmap.to_numpy()[..., :3])
 
 
 def _opened(buffer: io.BytesIO, printout: Printout, subject: str) -> Pen:
@@ -132,12 +131,9 @@ def _draw_page(
             _draw_payload(pen, code, places)
     for placement in printout.placements:
         if placement.page == page:
-            pixels = load_image(placement.path)
-            if pixels.dtype != np.uint8 or pixels.shape != (placement.height_px, placement.width_px, 3):
-                raise ValueError(
-                    f"{placement.path}: expected uint8 {(placement.height_px, placement.width_px, 3)}, "
-                    f"got {pixels.dtype} {pixels.shape}"
-                )
+            pixels, shape = load_image(placement.path), (placement.height_px, placement.width_px, 3)
+            if pixels.dtype != np.uint8 or pixels.shape != shape:
+                raise ValueError(f"{placement.path}: expected uint8 {shape}, got {pixels.dtype} {pixels.shape}")
             pen.image(Box(placement.x_mm, placement.y_mm, placement.width_mm, placement.height_mm), pixels)
             key = placement.pair_id, placement.variant
             _draw_caption(pen, captions.get(key, ""), places.captions[key])
@@ -158,20 +154,19 @@ def _draw_aids(pen: Pen, printout: Printout, page: int) -> None:
             half = mark.size_mm / 2
             pen.rectangle(Box(mark.x_mm - half, mark.y_mm - half, half, half))
             pen.rectangle(Box(mark.x_mm, mark.y_mm, half, half))
-    patches = [patch for patch in printout.patches if patch.page == page]
-    for patch in patches:
-        box = Box(patch.x_mm, patch.y_mm, patch.width_mm, patch.height_mm)
-        pen.rectangle(box, f"#{patch.red:02x}{patch.green:02x}{patch.blue:02x}")
-        if (patch.red, patch.green, patch.blue) == (255, 255, 255):
-            pen.frame(box)
+    for patch in printout.patches:
+        if patch.page == page:
+            box = Box(patch.x_mm, patch.y_mm, patch.width_mm, patch.height_mm)
+            pen.rectangle(box, f"#{patch.red:02x}{patch.green:02x}{patch.blue:02x}")
+            if (patch.red, patch.green, patch.blue) == (255, 255, 255):
+                pen.frame(box)
 
 
 def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:
     baseline = box.y_mm + 2.6
     name = pen.text(box.x_mm, baseline, "inkproof", 8, font="Helvetica-Bold")
-    number = pen.text(
-        box.x_mm + box.width_mm, baseline, f"page {page} of {printout.n_pages}", 8, font="Helvetica-Bold", anchor="right"
-    )
+    count = f"page {page} of {printout.n_pages}"
+    number = pen.text(box.x_mm + box.width_mm, baseline, count, 8, font="Helvetica-Bold", anchor="right")
     room = box.width_mm - name - number - 6
     run = fitted(f"{printout.run} · {printout.run_code}", "Helvetica", 8, room, smallest_pt=8)[0]
     pen.text(box.x_mm + name + 2.5, baseline, run, 8, colour=GREY)
@@ -181,28 +176,21 @@ def _draw_header(pen: Pen, printout: Printout, page: int, box: Box) -> None:
 def _draw_payload(pen: Pen, code: Fiducial, places: Furniture) -> None:
     box = places.payloads[code.corner]
     leftmost = code.corner.endswith("L") == (abs(box.x_mm - code.x_mm) < 1e-6 or box.x_mm > code.x_mm)
+    x, anchor = (box.x_mm, "left") if leftmost else (box.x_mm + box.width_mm, "right")
     for index, part in enumerate((code.payload[:8], code.payload[8:])):
-        pen.text(
-            box.x_mm if leftmost else box.x_mm + box.width_mm,
-            box.y_mm + 2.0 + 2.4 * index,
-            part,
-            6,
-            font="Courier",
-            colour=GREY,
-            anchor="left" if leftmost else "right",
-        )
+        pen.text(x, box.y_mm + 2.0 + 2.4 * index, part, 6, font="Courier", colour=GREY, anchor=anchor)
 
 
 def _draw_caption(pen: Pen, caption: str, box: Box) -> None:
     lead, _, rest = caption.partition(" · ")
     size = _CAPTION_PT
     while size > _SMALLEST_CAPTION_PT and (
-        _width_mm(lead, "Helvetica-Bold", size) + _width_mm("  " + rest, "Helvetica", size) > box.width_mm
+        text_width_mm(lead, "Helvetica-Bold", size) + text_width_mm("  " + rest, "Helvetica", size) > box.width_mm
     ):
         size -= 0.25
     baseline = box.y_mm + 2.1
     lead, _ = fitted(lead, "Helvetica-Bold", size, box.width_mm, smallest_pt=size)
-    used = pen.text(box.x_mm, baseline, lead, size, font="Helvetica-Bold", colour=INK) + _width_mm("  ", "Helvetica", size)
+    used = pen.text(box.x_mm, baseline, lead, size, font="Helvetica-Bold", colour=INK) + text_width_mm("  ", "Helvetica", size)
     if rest:
         rest, _ = fitted(rest, "Helvetica", size, box.width_mm - used, smallest_pt=size)
         pen.text(box.x_mm + used, baseline, rest, size, colour=GREY)
@@ -210,14 +198,10 @@ def _draw_caption(pen: Pen, caption: str, box: Box) -> None:
 
 def fitted(text: str, font: str, size_pt: float, width_mm: float, smallest_pt: float) -> tuple[str, float]:
     """Returns the text and size that fit into `width_mm`: smaller first, then shortened with an ellipsis, at worst empty."""
-    while size_pt > smallest_pt and _width_mm(text, font, size_pt) > width_mm:
+    while size_pt > smallest_pt and text_width_mm(text, font, size_pt) > width_mm:
         size_pt -= 0.25
-    if _width_mm(text, font, size_pt) <= width_mm:
+    if text_width_mm(text, font, size_pt) <= width_mm:
         return text, size_pt
-    while text and _width_mm(text + "…", font, size_pt) > width_mm:
+    while text and text_width_mm(text + "…", font, size_pt) > width_mm:
         text = text[:-1]
     return (text.rstrip(" ·") + "…" if text else ""), size_pt
-
-
-def _width_mm(text: str, font: str, size_pt: float) -> float:
-    return stringWidth(text, font, size_pt) / POINTS_PER_MM

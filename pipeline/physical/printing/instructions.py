@@ -39,7 +39,7 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     across, down = (297, 210) if landscape else (210, 297)
     scale = min(printout.page_width_mm / across, printout.page_height_mm / down)
     sheet = _SheetPen(pen, scale)
-    left, top = max(10.5, _SHEET_MARGIN_MM * scale), max(10.5, _SHEET_MARGIN_MM * scale)
+    left = top = max(10.5, _SHEET_MARGIN_MM * scale)
     width = printout.page_width_mm - 2 * left
     y = _draw_title(sheet, printout, left, top, width)
     y = _draw_facts(sheet, printout, left, y + 5 * scale, width)
@@ -65,14 +65,8 @@ def draw_scale_bar(pen: Pen, box: Box, length_mm: int) -> None:
             pen.rectangle(Box(x, box.y_mm + tick - 0.1, 10, 0.1))
     for x in (box.x_mm, box.x_mm + length_mm - 0.1):
         pen.rectangle(Box(x, box.y_mm, 0.1, tick))
-    pen.text(
-        box.x_mm + box.width_mm / 2,
-        box.y_mm + 5.3,
-        f"print at 100 % (no fit to page): this bar is {length_mm} mm",
-        6.5,
-        colour=INK,
-        anchor="centre",
-    )
+    words = f"print at 100 % (no fit to page): this bar is {length_mm} mm"
+    pen.text(box.x_mm + box.width_mm / 2, box.y_mm + 5.3, words, 6.5, colour=INK, anchor="centre")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ class _SheetPen:
         _, height = block.wrap(width_mm * POINTS_PER_MM, 10_000)
         x, y = self.pen.points(x_mm, y_mm)
         block.drawOn(self.pen.canvas, x, y - height)
-        return y_mm + height / POINTS_PER_MM
+        return y_mm + float(height) / POINTS_PER_MM
 
 
 def _draw_title(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
@@ -136,11 +130,9 @@ def _draw_steps(
         y += 6.2 * s
         for step in steps:
             number += 1
-            radius = 2.7 * s
+            radius, style = 2.7 * s, {"font": "Helvetica-Bold", "colour": "#ffffff", "anchor": "centre"}
             sheet.pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
-            sheet.text(
-                x + radius, y + radius + 1.15 * s, str(number), 8.5, font="Helvetica-Bold", colour="#ffffff", anchor="centre"
-            )
+            sheet.text(x + radius, y + radius + 1.15 * s, str(number), 8.5, **style)
             y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step, size), y + 2 * radius) + gap * s
         y += (1.0 if landscape else 2.6) * s
 

@@ -38,13 +38,10 @@ class Pen:
         """Outlines `box` with a line of one dot, inside it."""
         dot = MM_PER_INCH / self.dpi
         x, y, width, height = box
-        for side in (
-            Box(x, y, width, dot),
-            Box(x, y + height - dot, width, dot),
-            Box(x, y, dot, height),
-            Box(x + width - dot, y, dot, height),
-        ):
-            self.rectangle(side, colour)
+        for top in (y, y + height - dot):
+            self.rectangle(Box(x, top, width, dot), colour)
+        for left in (x, x + width - dot):
+            self.rectangle(Box(left, y, dot, height), colour)
 
     def panel(self, box: Box, fill: str | None, stroke: str | None = None, radius_mm: float = 1.5, line_mm: float = 0.25) -> None:
         """Draws a box with round corners: decoration, not aligned to dots."""
@@ -54,15 +51,8 @@ class Pen:
             self.canvas.setStrokeColor(stroke)
             self.canvas.setLineWidth(line_mm * POINTS_PER_MM)
         x, y = self.points(box.x_mm, box.y_mm + box.height_mm)
-        self.canvas.roundRect(
-            x,
-            y,
-            box.width_mm * POINTS_PER_MM,
-            box.height_mm * POINTS_PER_MM,
-            radius_mm * POINTS_PER_MM,
-            stroke=int(stroke is not None),
-            fill=int(fill is not None),
-        )
+        size = box.width_mm * POINTS_PER_MM, box.height_mm * POINTS_PER_MM, radius_mm * POINTS_PER_MM
+        self.canvas.roundRect(x, y, *size, stroke=int(stroke is not None), fill=int(fill is not None))
 
     def line(self, x0_mm: float, y0_mm: float, x1_mm: float, y1_mm: float, colour: str = GREY, line_mm: float = 0.1) -> None:
         """Draws a straight line."""
@@ -82,7 +72,7 @@ class Pen:
         anchor: str = "left",
     ) -> float:
         """Writes one line with its baseline at `y_mm`; returns its width in mm. `anchor`: left, centre or right."""
-        width = stringWidth(text, font, size_pt) / POINTS_PER_MM
+        width = text_width_mm(text, font, size_pt)
         x, y = self.points(x_mm - {"left": 0.0, "centre": 0.5, "right": 1.0}[anchor] * width, y_mm)
         self.canvas.setFillColor(colour)
         self.canvas.setFont(font, size_pt)
@@ -113,12 +103,13 @@ class Pen:
         left, right = self._dots(box.x_mm), self._dots(box.x_mm + box.width_mm)
         top, bottom = self._dots(box.y_mm), self._dots(box.y_mm + box.height_mm)
         dot = 72 / self.dpi
-        return (
-            left * dot + _INSET_PT,
-            (self._n_rows - bottom) * dot + _INSET_PT,
-            (right - left) * dot - 2 * _INSET_PT,
-            (bottom - top) * dot - 2 * _INSET_PT,
-        )
+        x, y = left * dot + _INSET_PT, (self._n_rows - bottom) * dot + _INSET_PT
+        return x, y, (right - left) * dot - 2 * _INSET_PT, (bottom - top) * dot - 2 * _INSET_PT
+
+
+def text_width_mm(text: str, font: str, size_pt: float) -> float:
+    """Returns how long a line of text is."""
+    return float(stringWidth(text, font, size_pt)) / POINTS_PER_MM
 
 
 def _runs(matrix: np.ndarray) -> list[tuple[int, int, int]]:

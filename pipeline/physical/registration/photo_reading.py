@@ -1,5 +1,6 @@
 """What comes out of one file in the photos folder: every page in every picture of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from pipeline.physical.registration.page_reading import (
 )
 from pipeline.physical.simulator import is_simulated
 from pipeline.records import CAMERA, SIMULATED, Capture
+from pipeline.store import file_hash
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,20 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
     if any(fresh.page.views for fresh in best.values()):
         best.pop(None, None)  # frames between two pages show none, which is nothing to tell
     return pages + [best[page] for page in sorted(best, key=lambda page: page or 0)]
+
+
+def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
+    """Returns every page in every picture of some files, wherever they lie.
+
+    Raises:
+        BadInput: there is no such file.
+    """
+    found: list[FreshPage] = []
+    for path in paths:
+        if not path.is_file():
+            raise BadInput(f"{path}: there is no such photo.")
+        found += read_file(PhotoFile(path, path.name, file_hash(path), "", None, None), reading)
+    return found
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:

@@ -3,17 +3,3 @@
 from pipeline.physical.simulator.photo import SimulatedPhoto, encode_jpeg, is_simulated, simulate_photo
 from pipeline.physical.simulator.profile import Profile, Shot, draw_shot
 from pipeline.physical.simulator.profile_file import load_profile, profile_content, profile_names, profile_summary
-
-__all__ = [
-    "Profile",
-    "Shot",
-    "SimulatedPhoto",
-    "draw_shot",
-    "encode_jpeg",
-    "is_simulated",
-    "load_profile",
-    "profile_content",
-    "profile_names",
-    "profile_summary",
-    "simulate_photo",
-]

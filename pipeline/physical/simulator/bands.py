@@ -1,7 +1,9 @@
 """Matrices that resample one axis of an image, zero but for a band about the diagonal, and their products with images."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +15,19 @@ _REACH_SIGMAS = 4.5
 _LEAST_SIGMA_PX = 1e-3
 _N_BLUR_NODES = 5
 
+# the first and the last row, the first and the last column
+Tiles = tuple[tuple[int, int, int, int], ...]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Band:
     """Matrices (N, G, R, C) for N images of G channels, or of any number where G is 1.
 
-    `tiles` (first row, last row, first column, last column) hold all that is not zero.
+    `tiles` hold all that is not zero.
     """
 
     matrix: Tensor
-    tiles: tuple[tuple[int, int, int, int], ...]
+    tiles: Tiles
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -32,7 +37,8 @@ class Band:
 
 def resampled(down: Band, images: Tensor, across: Band) -> Tensor:
     """Returns down @ image @ across^T for every channel (N, C, H, W), differentiable with respect to the images."""
-    return _Product.apply(_Product.apply(images, down.matrix, down.tiles, 0), across.matrix, across.tiles, 1)
+    product: Callable[[Tensor, Tensor, Tiles, int], Tensor] = _Product.apply
+    return product(product(images, down.matrix, down.tiles, 0), across.matrix, across.tiles, 1)
 
 
 def band_of(weights: Tensor, first: Tensor, n_columns: int, like: Tensor, repeats_edge: bool = False) -> Band:
@@ -135,7 +141,7 @@ class _Product(torch.autograd.Function):
     """matrix @ image for axis 0, image @ matrix^T for axis 1, tile by tile."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, matrix: Tensor, tiles: tuple, axis: int) -> Tensor:
+    def forward(ctx: Any, images: Tensor, matrix: Tensor, tiles: Tiles, axis: int) -> Tensor:
         ctx.save_for_backward(matrix)
         ctx.tiles, ctx.axis, ctx.shape = tiles, axis, images.shape
         n, channels, height, width = images.shape
@@ -153,7 +159,7 @@ class _Product(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (matrix,) = ctx.saved_tensors
         n, channels, height, width = ctx.shape
         matrix = matrix.expand(n, channels, -1, -1).reshape(n * channels, *matrix.shape[-2:])

@@ -12,6 +12,8 @@ from pipeline.physical.simulator.profile import Profile, Shot
 
 _BLACK = 2048
 _WHITE = 65535 - _BLACK
+# channel, row and column of the four photosites of an RGGB tile
+MOSAIC = ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1))
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 # Malvar, He, Cutler 2004, *High-quality linear interpolation for demosaicing of Bayer-patterned color images*, Fig. 2: a colour
 # from its own nearest neighbours, corrected by the bend of the colour that is there; in eighths
@@ -59,13 +61,11 @@ def exposed(scene: np.ndarray, light: np.ndarray, shot: Shot, profile: Profile, 
     if not profile.bayer:
         sensed = [_sensed(cv2.extractChannel(scene, c) * (light * by_channel[c]), gains[c], shot, rng) for c in range(3)]
         return _digital(sensed)
-    mosaic = np.empty(scene.shape[:2], np.float32)
+    mosaic: np.ndarray = np.empty(scene.shape[:2], np.float32)
     gain = np.empty((2, 2), np.float32)
-    for row in (0, 1):
-        for column in (0, 1):
-            c = row + column
-            np.multiply(scene[row::2, column::2, c], by_channel[c], out=mosaic[row::2, column::2])
-            gain[row, column] = gains[c]
+    for c, row, column in MOSAIC:
+        np.multiply(scene[row::2, column::2, c], by_channel[c], out=mosaic[row::2, column::2])
+        gain[row, column] = gains[c]
     mosaic *= light
     tiles = (-(-mosaic.shape[0] // 2), -(-mosaic.shape[1] // 2))
     gain_map = np.tile(gain, tiles)[: mosaic.shape[0], : mosaic.shape[1]]
@@ -99,7 +99,7 @@ def developed(picture: np.ndarray, profile: Profile) -> np.ndarray:
         # black is not 0 in this picture
         offset = (1 - matrix.sum(axis=1)) * _BLACK
         picture = cv2.transform(picture, np.column_stack([matrix, offset]).astype(np.float32))
-    photo = _tone_table(profile.tone_contrast_rate)[picture]
+    photo: np.ndarray = _tone_table(profile.tone_contrast_rate)[picture]
     if profile.chroma_denoise_px > 0 or profile.sharpen_rate > 0 or profile.luma_denoise_8bit > 0:
         luma, red, blue = cv2.split(cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb))
         if profile.chroma_denoise_px > 0:
@@ -164,5 +164,5 @@ def _digital(planes: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _tone_table(contrast_rate: float) -> np.ndarray:
-    values = srgb_from_linear((np.arange(65536) - _BLACK) / _WHITE)
-    return np.rint(255 * with_s_curve(values, contrast_rate)).astype(np.uint8)
+    values: np.ndarray = with_s_curve(srgb_from_linear((np.arange(65536) - _BLACK) / _WHITE), contrast_rate)
+    return np.asarray(np.rint(255 * values), np.uint8)

@@ -17,7 +17,6 @@ whole page in a whole photo. It differs from them in what follows, and `tests/te
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, grid_sample, pad, pixel_unshuffle
 
 from pipeline.physical.simulator.bands import resampled
+from pipeline.physical.simulator.camera import MOSAIC
 from pipeline.physical.simulator.halftone import halftoned
 from pipeline.physical.simulator.photo_grid import PhotoGrid, Sites, photo_side
 from pipeline.physical.simulator.place import Place, place_of
@@ -40,7 +40,7 @@ from pipeline.physical.simulator.printer import (
     row_tables,
 )
 from pipeline.physical.simulator.profile import Profile, Shot, draw_shot
-from pipeline.physical.simulator.torch_camera import MOSAIC, demosaiced, developed, sensed
+from pipeline.physical.simulator.torch_camera import demosaiced, developed, sensed
 from pipeline.physical.simulator.torch_jpeg import jpeg
 from pipeline.physical.simulator.torch_steps import eight_bit, looked_up, mixed
 
@@ -58,17 +58,8 @@ _WHITE_DOTS = 32
 _TINY = 1e-6
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Draws:
-    """What N photographs drew: how each shows the image. A part of them, `draws[2:5]`, is draws again."""
-
-    places: tuple[Place, ...]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, part: slice) -> "Draws":
-        return Draws(self.places[part])
+# what N photographs drew: how each shows the image
+Draws = tuple[Place, ...]
 
 
 class Channel:
@@ -105,11 +96,11 @@ class Channel:
 
     def draw(self, n: int, rng: np.random.Generator) -> Draws:
         """Returns n photographs: what each draws from the profile, and where on its page the image lies, evenly where it fits."""
-        return Draws(tuple(self._drawn(rng) for _ in range(n)))
+        return tuple(self._drawn(rng) for _ in range(n))
 
     def drawn_at(self, shot: Shot, corner_mm: tuple[float, float]) -> Draws:
         """Returns the one photograph that a shot makes of an image whose top left corner lies at `corner_mm` on the page."""
-        return Draws((place_of(shot, self._profile, self._page_mm, corner_mm, self._image_mm, self._image_px),))
+        return (place_of(shot, self._profile, self._page_mm, corner_mm, self._image_mm, self._image_px),)
 
     def __call__(self, images: Tensor, draws: Draws, generator: torch.Generator | None = None) -> Tensor:
         """Returns the crops, (N, 3, H, W) in [0, 1], 8-bit values / 255 where `rounded`; image i meets draw i.
@@ -123,21 +114,24 @@ class Channel:
         expected = (len(draws), 3, *self._image_px)
         if tuple(images.shape) != expected:
             raise ValueError(f"expected images {expected}, one a draw, got {tuple(images.shape)}")
-        seeds = [None] * len(images)
+        draw_noise: list[torch.Generator] | None = None
         if generator is not None:
             seeds = torch.randint(2**62, (len(images),), generator=generator, device=generator.device).tolist()
-        crops = [self._crops(images[part], draws.places[part], seeds[part]) for part in self._parts(draws, images.device)]
+            draw_noise = [torch.Generator(images.device).manual_seed(seed) for seed in seeds]
+        crops = [
+            self._crops(images[part], draws[part], draw_noise and draw_noise[part]) for part in self._parts(draws, images.device)
+        ]
         return torch.cat(crops) if crops else torch.empty_like(images)
 
     def _drawn(self, rng: np.random.Generator) -> Place:
         shot = draw_shot(self._profile, rng)
         x, y = rng.uniform(0, 1, 2) * (np.array(self._page_mm) - self._image_mm)
-        return self.drawn_at(shot, (float(x), float(y))).places[0]
+        return self.drawn_at(shot, (float(x), float(y)))[0]
 
     def _parts(self, draws: Draws, device: torch.device) -> Iterator[slice]:
         """Neighbours whose photos are of the same size are worked out together."""
         most = _AT_ONCE_ON_CPU if device.type == "cpu" else _AT_ONCE
-        sizes = [self._photo_size(place) for place in draws.places]
+        sizes = [self._photo_size(place) for place in draws]
         start = 0
         for stop in range(1, len(sizes) + 1):
             if stop == len(sizes) or sizes[stop] != sizes[start] or stop - start == most:
@@ -149,10 +143,9 @@ class Channel:
         across, down = (photo_side(s, n, self._halo_px) for s, n in zip(scales, self._image_px[::-1], strict=True))
         return across, down
 
-    def _crops(self, images: Tensor, places: tuple[Place, ...], seeds: list[int | None]) -> Tensor:
+    def _crops(self, images: Tensor, places: tuple[Place, ...], draw_noise: list[torch.Generator] | None) -> Tensor:
         profile = self._profile
         grid = PhotoGrid(places, self._image_px, self._most_photo_px, self._halo_px, images)
-        draw_noise = [None if seed is None else torch.Generator(images.device).manual_seed(seed) for seed in seeds]
         light = self._exposed(images, grid, draw_noise)
         chroma = grid.gaussian(profile.chroma_denoise_px)
         soft = grid.gaussian(profile.sharpen_px) if profile.sharpen_rate > 0 or profile.luma_denoise_8bit > 0 else None
@@ -161,7 +154,7 @@ class Channel:
         down, across = grid.crop()
         return eight_bit(resampled(down, photo, across), self._rounded) / 255
 
-    def _exposed(self, images: Tensor, grid: PhotoGrid, draw_noise: list[torch.Generator | None]) -> Tensor:
+    def _exposed(self, images: Tensor, grid: PhotoGrid, draw_noise: list[torch.Generator] | None) -> Tensor:
         """Linear light (N, 3, H, W) as the sensor gives it, white-balanced."""
         profile, sites = self._profile, MOSAIC if self._profile.bayer else _ALL
         white = self._reflectance(images.new_ones(1, 3, 1, 1), None)
@@ -173,7 +166,7 @@ class Channel:
             seen = _smeared(self._seen(images, ink, white, grid, _ALL), path)
             seen = pixel_unshuffle(seen, 2)[:, _MOSAIC_PLANES] if profile.bayer else seen
         gain, glare = self._light(grid, sites, images)
-        if draw_noise[0] is not None and profile.paper_grain_rate > 0:
+        if draw_noise is not None and profile.paper_grain_rate > 0:
             gain = gain * (1 + self._grain(grid, sites, images, draw_noise))
         channels = [channel for channel, _, _ in sites]
         light = torch.addcmul(torch.addcmul(glare, gain, white[:, channels]), gain, seen)
@@ -228,14 +221,18 @@ class Channel:
         return gain, over_photo([place.glare for place in grid.places])
 
     def _grain(self, grid: PhotoGrid, sites: Sites, like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
-        lattice = tuple(math.ceil((side + 2 * _FIBRE_MARGIN_MM) / self._profile.paper_grain_mm) for side in self._image_mm)
-        fibres = _normal((1, lattice[1], lattice[0]), like, draw_noise) * (self._profile.paper_grain_rate / CUBIC_POWER)
-        down, across = grid.grain(sites, self._profile, lattice)
-        return resampled(down, fibres.expand(-1, len(sites), -1, -1), across)
+        across, down = (math.ceil((side + 2 * _FIBRE_MARGIN_MM) / self._profile.paper_grain_mm) for side in self._image_mm)
+        fibres = _normal((1, down, across), like, draw_noise) * (self._profile.paper_grain_rate / CUBIC_POWER)
+        bands = grid.grain(sites, self._profile, (across, down))
+        return resampled(bands[0], fibres.expand(-1, len(sites), -1, -1), bands[1])
 
-    def _sensor(self, grid: PhotoGrid, channels: list[int], like: Tensor, draw_noise: list[torch.Generator | None]) -> tuple:
+    def _sensor(
+        self, grid: PhotoGrid, channels: list[int], like: Tensor, draw_noise: list[torch.Generator] | None
+    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+        """The noise, if any, and what `sensed` makes of it."""
         shots = [place.shot for place in grid.places]
-        area = grid.noise_area.tolist()
+        # how many of the photo's own pixels one pixel stands for
+        area = grid.ratio.prod(dim=0).tolist()
 
         def column(rows: list[list[float]]) -> Tensor:
             return torch.tensor(rows, dtype=like.dtype, device=like.device)[:, :, None, None]
@@ -243,14 +240,15 @@ class Channel:
         shot_noise = column([[shot.shot_noise / a] for shot, a in zip(shots, area, strict=True)])
         read_noise = column([[shot.read_noise / a] for shot, a in zip(shots, area, strict=True)])
         gains = column([[(shot.red_gain, 1.0, shot.blue_gain)[channel] for channel in channels] for shot in shots])
-        noisy = draw_noise[0] is not None and any(shot.shot_noise > 0 for shot in shots)
-        noise = _normal(like.shape[1:], like, draw_noise) if noisy else None
+        noisy = any(shot.shot_noise > 0 for shot in shots)
+        noise = _normal(like.shape[1:], like, draw_noise) if draw_noise is not None and noisy else None
         return noise, shot_noise, read_noise, gains
 
     def _screen(self, images: Tensor, reflectance: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
         """What the lens shows of the halftone's dots beyond their mean tone."""
         dot_mm = _MM_PER_INCH / self._profile.printer_dpi
-        n_dots = tuple(math.ceil(side / dot_mm) + 1 + 2 * _WHITE_DOTS for side in self._image_mm)
+        n_across, n_down = (math.ceil(side / dot_mm) + 1 + 2 * _WHITE_DOTS for side in self._image_mm)
+        n_dots = n_across, n_down
         # where an edge falls on the edge of a dot, rounding must not move it to the dot before
         first = [[math.floor(mm / dot_mm + _TINY) - _WHITE_DOTS for mm in place.corner_mm] for place in grid.places]
         pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 _FINE = 16
 _MOTION_STEPS = 64
@@ -12,11 +13,12 @@ _AIRY_SIGMA = 0.42
 _GREEN_UM = 0.55
 
 
-def gaussian_kernel(sigma_px: float, shift_px: float = 0.0) -> np.ndarray:
+def gaussian_kernel(sigma_px: float, shift_px: float = 0.0) -> NDArray[np.float32]:
     """Returns the weights (2 r + 1,), float32 with sum 1, that blur by a Gaussian and move what they blur by `shift_px` upwards.
 
     They are meant for correlation, as OpenCV filters do: weight r + i is of the pixel i steps ahead.
     """
+    kernel: NDArray[np.float64]
     if sigma_px < _NARROW_PX:
         whole = round(-shift_px)
         rest, variance = -shift_px - whole, sigma_px**2
@@ -28,7 +30,8 @@ def gaussian_kernel(sigma_px: float, shift_px: float = 0.0) -> np.ndarray:
         return kernel.astype(np.float32)
     reach = math.ceil(4 * sigma_px + abs(shift_px))
     kernel = np.exp(-((np.arange(-reach, reach + 1) + shift_px) ** 2) / (2 * sigma_px**2))
-    return (kernel / kernel.sum()).astype(np.float32)
+    kernel /= kernel.sum()
+    return kernel.astype(np.float32)
 
 
 def airy_sigma_px(f_number: float, pixel_um: float) -> float:
@@ -40,27 +43,29 @@ def airy_sigma_px(f_number: float, pixel_um: float) -> float:
     return _AIRY_SIGMA * _GREEN_UM * f_number / pixel_um
 
 
-def disc_kernel(diameter_px: float) -> np.ndarray:
+def disc_kernel(diameter_px: float) -> NDArray[np.float32]:
     """Returns an evenly lit disc, each pixel by the area that it covers, float32 (n, n), sum 1."""
     reach = max(0, math.ceil(diameter_px / 2 - 0.5))
     fine = (np.arange((2 * reach + 1) * _FINE) + 0.5) / _FINE - reach - 0.5
     lit = (fine[:, None] ** 2 + fine**2 <= max(diameter_px / 2, 1 / _FINE) ** 2).astype(np.float64)
     side = 2 * reach + 1
-    kernel = lit.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
-    return (kernel / kernel.sum()).astype(np.float32)
+    kernel: NDArray[np.float64] = lit.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
+    kernel /= kernel.sum()
+    return kernel.astype(np.float32)
 
 
-def motion_kernel(length_px: float, direction_deg: float) -> np.ndarray:
+def motion_kernel(length_px: float, direction_deg: float) -> NDArray[np.float32]:
     """Returns the path of the hand, an evenly weighted line about the middle, float32 (n, n), sum 1."""
     reach = math.ceil(length_px / 2)
     cells, angle = np.arange(-reach, reach + 1)[:, None], math.radians(direction_deg)
     path = ((np.arange(_MOTION_STEPS) + 0.5) / _MOTION_STEPS - 0.5) * length_px
     # each moment's light is shared among the four nearest pixels
     x, y = (np.maximum(0, 1 - np.abs(cells - path * side)) for side in (math.cos(angle), math.sin(angle)))
-    return (y @ x.T / _MOTION_STEPS).astype(np.float32)
+    line: NDArray[np.float64] = y @ x.T / _MOTION_STEPS
+    return line.astype(np.float32)
 
 
-def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def joined(one: NDArray[np.floating], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the kernel (n + m - 1, n + m - 1) that does what two square kernels do one after the other."""
     out = np.zeros((len(one) + len(other) - 1,) * 2, np.float64)
     for (row, column), weight in np.ndenumerate(one):

@@ -123,7 +123,7 @@ def _lay_page(
         shade = slope_shade(shot, sheet, *(-(-side // _SHADE_CELL_PX) for side in printed.shape[1::-1]))
         printed *= cv2.resize(shade, printed.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     seen = tiles.drawn(printed, (places + 0.5) / shrink - 0.5, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
-    cv2.copyTo(seen, cv2.compare(covered, 255, cv2.CMP_EQ), scene)
+    cv2.copyTo(seen, np.uint8(255) * (covered == 255), scene)
     y, x = np.nonzero((covered > 0) & (covered < 255))
     share = covered[y, x, None].astype(np.float32) / 255
     scene[y, x] = share * seen[y, x] + (1 - share) * scene[y, x]

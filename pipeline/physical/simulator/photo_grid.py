@@ -30,7 +30,7 @@ class PhotoGrid:
     """
 
     def __init__(
-        self, places: Sequence[Place], image_px: tuple[int, int], most_photo_px: float | None, halo_px: int, like: Tensor
+        self, places: tuple[Place, ...], image_px: tuple[int, int], most_photo_px: float | None, halo_px: int, like: Tensor
     ) -> None:
         self.places, self._like = places, like
         self._image_px = image_px[::-1]
@@ -102,11 +102,6 @@ class PhotoGrid:
 
         return self._pair(band)
 
-    @property
-    def noise_area(self) -> Tensor:
-        """How many of the photo's own pixels one pixel stands for, (N,)."""
-        return self.ratio.prod(dim=0)
-
     def _print_bands(self, sites: Sites, profile: Profile, first: Tensor, side: float, n_squares: tuple[int, int]) -> Bands:
         """Squares of a `side`, the first beginning at `first` (2, N), in image px from the image's corner."""
         ink = profile.ink_spread_um / 1000 / self._mm_per_px * self.scale
@@ -146,7 +141,7 @@ class PhotoGrid:
         return torch.tensor([lens_sigma_px(p.shot, profile) for p in self.places], dtype=torch.float64) / self.ratio
 
     def _path_of(self, place: Place, ratio_x: float, ratio_y: float) -> np.ndarray:
-        shot, kernel = place.shot, np.ones((1, 1))
+        shot, kernel = place.shot, np.ones((1, 1), np.float32)
         if shot.defocus_px > 0:
             kernel = disc_kernel(shot.defocus_px / math.sqrt(ratio_x * ratio_y))
         if shot.motion_px > 0:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.physical.geometry import jacobian
 from pipeline.physical.simulator.profile import Profile, Shot
 from pipeline.physical.simulator.scene import glare_at, light_at, slope_shade
 from pipeline.physical.simulator.sheet import Sheet, sheet_of
@@ -51,15 +52,15 @@ def place_of(
     """
     sheet = sheet_of(shot, profile, *page_mm)
     corner, size = np.array(corner_mm), np.array(image_mm)
-    (centre,), (jacobian,) = sheet.photo_from_page((corner + size / 2)[None]), _jacobian(sheet, (corner + size / 2)[None])
-    scale = np.linalg.norm(jacobian, axis=0) * size / image_px[::-1]
-    turn = math.atan2(jacobian[1, 0] - jacobian[0, 1], jacobian[0, 0] + jacobian[1, 1])
+    middle = (corner + size / 2)[None]
+    (centre,), (slopes,) = sheet.photo_from_page(middle), jacobian(sheet.photo_from_page, middle, 0.05)
+    scale = np.linalg.norm(slopes, axis=0) * size / image_px[::-1]
+    turn = math.atan2(slopes[1, 0] - slopes[0, 1], slopes[0, 0] + slopes[1, 1])
     frame = np.array(sheet.lens.size, float)
     from_middle = centre - (frame - 1) / 2
     quarters = round(math.degrees(turn) / 90)
     upright_frame = frame[::-1] if quarters % 2 else frame
     fringe_rate = shot.chromatic_px / (math.hypot(*frame) / 2)
-    fringe = _turned(from_middle, -turn) * fringe_rate
     cells = max(2, round(max(size) / _LIGHT_CELL_MM)) + 1
     x, y = np.meshgrid(corner[0] + np.linspace(0, size[0], cells), corner[1] + np.linspace(0, size[1], cells))
     page = np.column_stack([x.ravel(), y.ravel()])
@@ -68,23 +69,20 @@ def place_of(
     glare = glare_at(photo, shot, sheet) if shot.glare_rate > 0 else np.zeros(len(page))
     return Place(
         shot,
-        (float(corner[0]), float(corner[1])),
-        (float(size[0]), float(size[1])),
-        (float(scale[0]), float(scale[1])),
-        tuple(map(float, _turned(from_middle, -quarters * math.pi / 2) + (upright_frame - 1) / 2)),
+        _pair(corner),
+        _pair(size),
+        _pair(scale),
+        _pair(_turned(from_middle, -quarters * math.pi / 2) + (upright_frame - 1) / 2),
         math.degrees(turn),
-        (float(fringe[0]), float(fringe[1])),
+        _pair(_turned(from_middle, -turn) * fringe_rate),
         fringe_rate,
         (falling * _shade(page, shot, sheet)).reshape(cells, cells),
         (falling * glare).reshape(cells, cells),
     )
 
 
-def _jacobian(sheet: Sheet, page_mm: np.ndarray) -> np.ndarray:
-    """d photo / d page, (N, 2, 2) px per mm."""
-    step = 0.05
-    ends = [sheet.photo_from_page(page_mm + shift) - sheet.photo_from_page(page_mm - shift) for shift in ([step, 0], [0, step])]
-    return np.stack(ends, axis=2) / (2 * step)
+def _pair(vector: np.ndarray) -> tuple[float, float]:
+    return float(vector[0]), float(vector[1])
 
 
 def _turned(vector: np.ndarray, angle: float) -> np.ndarray:
@@ -102,4 +100,4 @@ def _shade(page_mm: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
     i, j = x.astype(int), y.astype(int)
     u, v = x - i, y - j
     upper, lower = (grid[r, i] * (1 - u) + grid[r, i + 1] * u for r in (j, j + 1))
-    return upper * (1 - v) + lower * v
+    return np.asarray(upper * (1 - v) + lower * v)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pipeline.physical.geometry import Floats
 from pipeline.physical.simulator.profile import Profile, Shot
 
 _DIAGONAL_35MM_MM = 43.267
@@ -36,11 +37,11 @@ class Lens:
     p1: float = 0.0
     p2: float = 0.0
 
-    def bent(self, photo_px: np.ndarray) -> np.ndarray:
+    def bent(self, photo_px: Floats) -> Floats:
         """Returns where points (N, 2) px of a perfect lens are seen."""
         return photo_px + self._unit_px * self._moves(self._from_centre(photo_px))
 
-    def straightened(self, photo_px: np.ndarray) -> np.ndarray:
+    def straightened(self, photo_px: Floats) -> Floats:
         """Returns where a perfect lens would have shown points (N, 2) px, exact to 1e-9 px for |k1| <= 0.05."""
         seen = straight = self._from_centre(photo_px)
         for _ in range(_STRAIGHTENING_STEPS):
@@ -50,19 +51,19 @@ class Lens:
                 break
         return photo_px + self._unit_px * (straight - seen)
 
-    def _moves(self, from_centre: np.ndarray) -> np.ndarray:
+    def _moves(self, from_centre: Floats) -> Floats:
         x, y = from_centre.T
         square = x * x + y * y
-        aside = np.column_stack(
+        aside: Floats = np.column_stack(
             [2 * self.p1 * x * y + self.p2 * (square + 2 * x * x), self.p1 * (square + 2 * y * y) + 2 * self.p2 * x * y]
         )
         return from_centre * self._stretch(from_centre) + aside
 
-    def _stretch(self, from_centre: np.ndarray) -> np.ndarray:
-        square = (from_centre**2).sum(axis=1, keepdims=True)
+    def _stretch(self, from_centre: Floats) -> Floats:
+        square: Floats = (from_centre**2).sum(axis=1, keepdims=True)
         return square * (self.k1 + self.k2 * square)
 
-    def _from_centre(self, photo_px: np.ndarray) -> np.ndarray:
+    def _from_centre(self, photo_px: Floats) -> Floats:
         return (photo_px - (np.array(self.size) - 1) / 2) / self._unit_px
 
     @property
@@ -74,23 +75,24 @@ class Lens:
 class Pose:
     """Where the pinhole is: `camera` (3, 3) px, and the `turn` (3, 3) and `position` (3,) mm of the page's centre before it."""
 
-    camera: np.ndarray
-    turn: np.ndarray
-    position: np.ndarray
+    camera: Floats
+    turn: Floats
+    position: Floats
 
-    def photo_from_space(self, points_mm: np.ndarray) -> np.ndarray:
+    def photo_from_space(self, points_mm: Floats) -> Floats:
         """Returns the photo px (N, 2), for a perfect lens, of points (N, 3) from the page's centre."""
         seen = (points_mm @ self.turn.T + self.position) @ self.camera.T
         return seen[:, :2] / seen[:, 2:]
 
-    def photo_from_flat(self, width_mm: float, height_mm: float) -> np.ndarray:
+    def photo_from_flat(self, width_mm: float, height_mm: float) -> Floats:
         """Returns the homography (3, 3) to px, for a perfect lens, from mm of a page that lies flat on the table."""
         centre = np.array([width_mm, height_mm]) / 2
         h = self.camera @ np.column_stack([self.turn[:, :2], self.position - self.turn[:, :2] @ centre])
-        return h / h[2, 2]
+        h /= h[2, 2]
+        return h
 
 
-def pose(shot: Shot, profile: Profile, outline_mm: np.ndarray, lens: Lens) -> Pose:
+def pose(shot: Shot, profile: Profile, outline_mm: Floats, lens: Lens) -> Pose:
     """Returns where the phone is held so that its frame holds the whole page.
 
     The phone is rolled, then tilted about an axis in its own plane, then moved until the bounding box of the page as seen

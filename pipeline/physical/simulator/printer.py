@@ -1,6 +1,7 @@
 """The printer: a page of 8-bit colour becomes the linear reflectance of ink on paper."""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -12,6 +13,10 @@ from pipeline.physical.simulator.halftone import halftoned
 from pipeline.physical.simulator.kernels import gaussian_kernel
 from pipeline.physical.simulator.profile import Profile, Shot
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Array = TypeVar("_Array", np.ndarray, "Tensor")
 _BAND_ROWS = 512
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _CUBE = 33
@@ -102,7 +107,7 @@ def asked_for(part: np.ndarray, tables: np.ndarray, profile: Profile) -> np.ndar
     return cv2.transform(_looked_up(part, tables), gamut(profile))
 
 
-def banded(reflectance, profile: Profile, wave):
+def banded(reflectance: _Array, profile: Profile, wave: _Array) -> _Array:
     """Returns reflectances, arrays or tensors, where the dot gain waxes and wanes: most in middle tones, not on bare paper."""
     paper, ink = profile.paper_reflectance, profile.ink_reflectance
     return reflectance - wave * (4 * profile.banding_rate / max(paper - ink, 1e-6)) * (paper - reflectance) * (reflectance - ink)
@@ -122,7 +127,7 @@ def icc_proof(page: np.ndarray, profile_file: str) -> np.ndarray:
     """
     picture = Image.fromarray(page)
     for transform in _there_and_back(profile_file):
-        picture = ImageCms.applyTransform(picture, transform)
+        picture = transform.apply(picture)
     return np.asarray(picture)
 
 
@@ -157,7 +162,8 @@ def _through(curve: np.ndarray) -> np.ndarray:
     cell = np.minimum((np.arange(256) / step).astype(int), len(slopes) - 1)
     t = np.arange(256) / step - cell
     y0, y1, m0, m1 = curve[cell], curve[cell + 1], tangents[cell] * step, tangents[cell + 1] * step
-    return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+    through: np.ndarray = y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+    return through
 
 
 def _looked_up(part: np.ndarray, tables: np.ndarray) -> np.ndarray:
@@ -197,7 +203,7 @@ def _add_grain(printed: np.ndarray, px_per_mm: float, profile: Profile, rng: np.
     height, width = printed.shape[:2]
     lattice = tuple(max(2, round(side / px_per_mm / profile.paper_grain_mm)) for side in (height, width))
     fibres = rng.standard_normal(lattice, dtype=np.float32)
-    grain = cv2.resize(fibres, (width, height), interpolation=cv2.INTER_CUBIC)
+    grain: np.ndarray = cv2.resize(fibres, (width, height), interpolation=cv2.INTER_CUBIC)
     grain *= profile.paper_grain_rate / CUBIC_POWER
     grain += 1
     printed *= grain[..., None]

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings import TABLE, Ends, described
+from pipeline.settings.fields import TABLE, Ends, described
 
 
 def _none_or_several(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -142,27 +142,32 @@ def _limits() -> dict[str, tuple[float, float] | None]:
     return {item.name: item.limits for item in described(Profile)}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+def _between(low: float, high: float) -> Any:
+    return dataclasses.field(metadata={"ends": (low, high)})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
     """What one photograph drew from its profile; angles as in the profile, directions clockwise from the page's right.
 
     `cyan_shift_mm` and `yellow_shift_mm` (x, y) are how far these separations are printed from magenta's; `red_gain` and
     `blue_gain` the white balance for this light. `red_light` and `blue_light` are what it leaves.
+    What has ends here is drawn between them.
     """
 
     tilt_deg: float
-    tilt_direction_deg: float
+    tilt_direction_deg: float = _between(0, 360)
     roll_deg: float
     page_fill_rate: float
-    offset_x: float
-    offset_y: float
-    table_direction_deg: float
+    offset_x: float = _between(-1, 1)
+    offset_y: float = _between(-1, 1)
+    table_direction_deg: float = _between(0, 180)
     light_fall_rate: float
-    light_direction_deg: float
+    light_direction_deg: float = _between(0, 360)
     cast_shadow_rate: float
     cast_shadow_softness_mm: float
-    cast_shadow_direction_deg: float
-    cast_shadow_reach: float
+    cast_shadow_direction_deg: float = _between(0, 360)
+    cast_shadow_reach: float = _between(-0.8, 0.8)
     vignette_rate: float
     red_light: float
     blue_light: float
@@ -171,23 +176,23 @@ class Shot:
     shot_noise: float
     read_noise: float
     curl_mm: float
-    curl_direction_deg: float
-    curl_skew: float
-    curl_lift: float
+    curl_direction_deg: float = _between(0, 180)
+    curl_skew: float = _between(-0.5, 0.5)
+    curl_lift: float = _between(0, 1)
     lens_k1: float
     motion_px: float
-    motion_direction_deg: float
+    motion_direction_deg: float = _between(0, 180)
     glare_rate: float
-    glare_x: float
-    glare_y: float
-    glare_mm: float
+    glare_x: float = _between(0.1, 0.9)
+    glare_y: float = _between(0.1, 0.9)
+    glare_mm: float = _between(20, 60)
     n_occluders: int
     occluder_seed: int
     occluder_mm: float
     jpeg_quality: int
     cyan_shift_mm: tuple[float, float]
     yellow_shift_mm: tuple[float, float]
-    banding_phase: float
+    banding_phase: float = _between(0, 1)
     illuminant_k: float
     red_gain: float
     blue_gain: float
@@ -226,73 +231,45 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     section 3.1).
     """
 
-    def between(bounds: Range) -> float:
-        return float(rng.uniform(*bounds))
+    def between(ends: Range) -> float:
+        return float(rng.uniform(*ends))
 
-    tilt, tilt_direction, roll = between(profile.tilt_deg), between((0, 360)), between(profile.roll_deg)
-    turned, quarter = between((0, 1)) < profile.quarter_turn_rate, int(rng.integers(1, 4))
+    def evenly(first: str, last: str) -> dict[str, Any]:
+        """Every draw from one to another: between its own ends, or those of the profile's parameter of the same name."""
+        names = list(own_ends)[list(own_ends).index(first) : list(own_ends).index(last) + 1]
+        return {name: between(own_ends[name] or getattr(profile, name)) for name in names}
+
+    own_ends = {item.name: item.metadata.get("ends") for item in dataclasses.fields(Shot)}
+    drawn = evenly("tilt_deg", "tilt_direction_deg")
+    roll, turned, quarter = between(profile.roll_deg), between((0, 1)) < profile.quarter_turn_rate, int(rng.integers(1, 4))
     share = between((0, 1))
     iso_low, iso_high = profile.iso
     iso = float(iso_low ** (1 - share) * iso_high**share) if iso_low > 0 else share * iso_high
     shot_noise = iso / 100 / profile.full_well_e
     read_spread = float(rng.normal())
     read_noise = float(np.exp(2.18 * np.log(shot_noise) + 1.20 + profile.read_noise_log_sd * read_spread)) if shot_noise else 0.0
-    drawn: dict[str, Any] = {
-        "tilt_deg": tilt,
-        "tilt_direction_deg": tilt_direction,
-        "roll_deg": roll + 90 * quarter * turned,
-        "page_fill_rate": between(profile.page_fill_rate),
-        "offset_x": between((-1, 1)),
-        "offset_y": between((-1, 1)),
-        "table_direction_deg": between((0, 180)),
-        "light_fall_rate": between(profile.light_fall_rate),
-        "light_direction_deg": between((0, 360)),
-        "cast_shadow_rate": between(profile.cast_shadow_rate),
-        "cast_shadow_softness_mm": between(profile.cast_shadow_softness_mm),
-        "cast_shadow_direction_deg": between((0, 360)),
-        "cast_shadow_reach": between((-0.8, 0.8)),
-        "vignette_rate": between(profile.vignette_rate),
-        "red_light": 1 + between(profile.white_balance_error_rate),
-        "blue_light": 1 + between(profile.white_balance_error_rate),
-        "exposure": between(profile.exposure),
-        "blur_px": between(profile.blur_px),
-        "shot_noise": shot_noise,
-        "read_noise": read_noise,
-        "curl_mm": between(profile.curl_mm),
-        "curl_direction_deg": between((0, 180)),
-        "curl_skew": between((-0.5, 0.5)),
-        "curl_lift": between((0, 1)),
-        "lens_k1": between(profile.lens_k1),
-        "motion_px": between(profile.motion_px),
-        "motion_direction_deg": between((0, 180)),
-        "glare_rate": between(profile.glare_rate),
-        "glare_x": between((0.1, 0.9)),
-        "glare_y": between((0.1, 0.9)),
-        "glare_mm": between((20, 60)),
-        "n_occluders": round(between(profile.n_occluders)),
-        "occluder_seed": int(rng.integers(2**31)),
-        "occluder_mm": between(profile.occluder_mm),
-        "jpeg_quality": round(between(profile.jpeg_quality)),
-    }
+    drawn |= evenly("page_fill_rate", "vignette_rate")
+    red_light, blue_light = (1 + between(profile.white_balance_error_rate) for _ in range(2))
+    drawn |= evenly("exposure", "blur_px") | evenly("curl_mm", "glare_mm")
+    drawn |= {"n_occluders": round(between(profile.n_occluders)), "occluder_seed": int(rng.integers(2**31))}
+    drawn |= {"occluder_mm": between(profile.occluder_mm), "jpeg_quality": round(between(profile.jpeg_quality))}
     # what came later is drawn last: a profile's photos keep what they drew before
     cyan, yellow = (_polar(between(profile.misregistration_um) / 1000, between((0, 360))) for _ in range(2))
-    phase, kelvin = between((0, 1)), between(profile.illuminant_k)
-    red, blue = daylight_gains(kelvin)
-    drawn |= {
-        "cyan_shift_mm": cyan,
-        "yellow_shift_mm": yellow,
-        "banding_phase": phase,
-        "illuminant_k": kelvin,
-        "red_gain": profile.red_gain / red,
-        "blue_gain": profile.blue_gain / blue,
-        "lens_k2": between(profile.lens_k2),
-        "lens_p1": between(profile.lens_p1),
-        "lens_p2": between(profile.lens_p2),
-        "chromatic_px": between(profile.chromatic_px),
-        "defocus_px": between(profile.defocus_px),
-        "iso": iso,
-    }
-    return Shot(**drawn)
+    drawn |= evenly("banding_phase", "illuminant_k")
+    red, blue = daylight_gains(drawn["illuminant_k"])
+    return Shot(
+        roll_deg=roll + 90 * quarter * turned,
+        red_light=red_light,
+        blue_light=blue_light,
+        shot_noise=shot_noise,
+        read_noise=read_noise,
+        cyan_shift_mm=cyan,
+        yellow_shift_mm=yellow,
+        red_gain=profile.red_gain / red,
+        blue_gain=profile.blue_gain / blue,
+        iso=iso,
+        **drawn | evenly("lens_k2", "defocus_px"),
+    )
 
 
 def _polar(length: float, direction_deg: float) -> tuple[float, float]:
@@ -314,4 +291,4 @@ def _black_body(kelvin: float) -> np.ndarray:
         y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
     xyz = np.array([x / y, 1.0, (1 - x - y) / y])
     rgb_from_xyz = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
-    return np.maximum(rgb_from_xyz @ xyz, 1e-3)
+    return np.asarray(np.maximum(rgb_from_xyz @ xyz, 1e-3))

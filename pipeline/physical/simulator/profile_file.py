@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.physical.simulator.profile import Profile
-from pipeline.settings import Refused, checked, described
+from pipeline.settings.checking import Refused, checked
+from pipeline.settings.fields import described
 from pipeline.settings.writing import toml_value
 from pipeline.store import file_hash
 

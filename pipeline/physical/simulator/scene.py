@@ -1,12 +1,13 @@
 """The scene: what the page lies on, what lies on the page, and how the light falls; all in page millimetres."""
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from pipeline.images.colour import linear_levels
-from pipeline.physical.geometry import apply_homography, image_corners, scale_at
+from pipeline.physical.geometry import Floats, apply_homography, image_corners, scale_at
 from pipeline.physical.simulator.profile import Profile, Shot
 from pipeline.physical.simulator.sheet import Sheet
 
@@ -55,9 +56,7 @@ def light(shot: Shot, sheet: Sheet) -> np.ndarray:
 
     Worked out on a coarse grid (`light_at`): nothing in it is finer than 2 mm.
     """
-    photo, shape = _light_cells(sheet.lens.size)
-    shade = light_at(photo, shot, sheet).reshape(shape).astype(np.float32)
-    return cv2.resize(shade, sheet.lens.size, interpolation=cv2.INTER_LINEAR)
+    return _over_photo(light_at, shot, sheet)
 
 
 def light_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
@@ -74,7 +73,7 @@ def light_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
     beyond_mm = page @ _direction(shot.cast_shadow_direction_deg) - shot.cast_shadow_reach * half_diagonal_mm
     shade *= 1 - shot.cast_shadow_rate * (1 + np.tanh(2 * beyond_mm / max(shot.cast_shadow_softness_mm, 1e-3))) / 2
     from_centre = (photo_px - (np.array(size) - 1) / 2) / (math.hypot(*size) / 2)
-    return shade * (1 - shot.vignette_rate * (from_centre**2).sum(axis=1))
+    return np.asarray(shade * (1 - shot.vignette_rate * (from_centre**2).sum(axis=1)))
 
 
 def slope_shade(shot: Shot, sheet: Sheet, n_columns: int, n_rows: int) -> np.ndarray:
@@ -85,8 +84,9 @@ def slope_shade(shot: Shot, sheet: Sheet, n_columns: int, n_rows: int) -> np.nda
     x, y = np.meshgrid((np.arange(n_columns) + 0.5) / n_columns - 0.5, (np.arange(n_rows) + 0.5) / n_rows - 0.5)
     slope = sheet.curl.slope(np.column_stack([x.ravel() * sheet.width_mm, y.ravel() * sheet.height_mm]))
     facing = float(sheet.curl.axis @ _direction(shot.light_direction_deg)) / math.tan(math.radians(_LAMP_HEIGHT_DEG))
-    shade = (1 + slope * facing) / np.sqrt(1 + slope**2)
-    return (shade / max(1.0, shade.max())).reshape(n_rows, n_columns).astype(np.float32)
+    shade: Floats = (1 + slope * facing) / np.sqrt(1 + slope**2)
+    shade /= max(1.0, shade.max())
+    return shade.reshape(n_rows, n_columns).astype(np.float32)
 
 
 def mask_within(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -116,25 +116,25 @@ def add_occluders(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
 
 def add_glare(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
     """Adds the mirror image of a lamp, a soft blob of light on the page, to the linear scene."""
-    if shot.glare_rate <= 0:
-        return
-    photo, shape = _light_cells(sheet.lens.size)
-    blob = glare_at(photo, shot, sheet).reshape(shape).astype(np.float32)
-    scene += cv2.resize(blob, sheet.lens.size, interpolation=cv2.INTER_LINEAR)[..., None]
+    if shot.glare_rate > 0:
+        scene += _over_photo(glare_at, shot, sheet)[..., None]
 
 
 def glare_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
     """Returns how much mirrored light, (N,), photo points (N, 2) px get."""
     from_lamp_mm = sheet.table_from_photo(photo_px) - np.array([shot.glare_x, shot.glare_y]) * 2 * sheet.centre_mm
     sd_mm = shot.glare_mm * _SD_PER_FULL_WIDTH
-    return shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * sd_mm**2))
+    return np.asarray(shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * sd_mm**2)))
 
 
-def _light_cells(size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The middles of the coarse grid's cells, (N, 2) px, and its (rows, columns)."""
+def _over_photo(value_at: Callable[[np.ndarray, Shot, Sheet], np.ndarray], shot: Shot, sheet: Sheet) -> np.ndarray:
+    """What is smooth, float32 (H, W): worked out in the middles of coarse cells and interpolated between them."""
+    size = sheet.lens.size
     columns, rows = (-(-side // _LIGHT_CELL_PX) for side in size)
     y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1)
-    return np.column_stack([(x + 0.5) * size[0] / columns - 0.5, (y + 0.5) * size[1] / rows - 0.5]), (rows, columns)
+    photo = np.column_stack([(x + 0.5) * size[0] / columns - 0.5, (y + 0.5) * size[1] / rows - 0.5])
+    values = value_at(photo, shot, sheet).reshape(rows, columns).astype(np.float32)
+    return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _strip(tip: np.ndarray, inward: np.ndarray, radius_mm: float, tail_mm: float) -> np.ndarray:
@@ -185,12 +185,12 @@ def _wood_grain(width: int, height: int, px_per_mm: float, rng: np.random.Genera
     plank = np.floor((y_mm + plank_mm * rng.uniform()) / plank_mm).astype(int)
     plank -= plank.min()
     plank_tone = rng.standard_normal(int(plank.max()) + 1).astype(np.float32)[plank]
-    seam = np.zeros((height, 1), np.float32)
+    seam: np.ndarray = np.zeros((height, 1), np.float32)
     seam[1:][np.diff(plank, axis=0) > 0] = 1
     seam = cv2.GaussianBlur(seam, (1, 9), 1.2).reshape(height, 1)
     rings = np.sin(2 * np.pi * (y_mm / 11 + 1.6 * slow(120, 35) + 0.25 * slow(40, 8)))
     fibres = slow(18, 0.5) * 0.35 + slow(6, 0.3) * 0.2
-    return (0.35 * plank_tone + 0.35 * rings + 0.3 * slow(60, 3) + fibres - 6 * seam).astype(np.float32)
+    return np.asarray(0.35 * plank_tone + 0.35 * rings + 0.3 * slow(60, 3) + fibres - 6 * seam, np.float32)
 
 
 def _edge_shadow(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.physical.geometry import apply_homography
+from pipeline.physical.geometry import Floats, apply_homography, jacobian
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.simulator.pose import Lens, Pose, frame_size, pose
 from pipeline.physical.simulator.profile import Profile, Shot
@@ -25,12 +25,12 @@ class Curl:
     Tables along the axis, in mm from the page's centre: `along` the paper, `across` the table beneath it, `height` above it.
     """
 
-    axis: np.ndarray
-    along: np.ndarray
-    across: np.ndarray
-    height: np.ndarray
+    axis: Floats
+    along: Floats
+    across: Floats
+    height: Floats
 
-    def in_space(self, centred_mm: np.ndarray) -> np.ndarray:
+    def in_space(self, centred_mm: Floats) -> Floats:
         """Returns points (N, 3) mm, right, down and into the table, of page points (N, 2) mm from the page's centre."""
         normal = np.array([-self.axis[1], self.axis[0]])
         # paper bends but does not stretch: its length across the bend is arc length
@@ -38,7 +38,7 @@ class Curl:
         height = np.interp(across, self.across, self.height)
         return np.column_stack([across[:, None] * self.axis + (centred_mm @ normal)[:, None] * normal, -height])
 
-    def slope(self, centred_mm: np.ndarray) -> np.ndarray:
+    def slope(self, centred_mm: Floats) -> Floats:
         """Returns how steeply the sheet rises along the axis, (N,), at page points (N, 2) mm from the page's centre."""
         along = centred_mm @ self.axis
         middles = (self.along[1:] + self.along[:-1]) / 2
@@ -56,12 +56,12 @@ class Sheet:
     pose: Pose
 
     @property
-    def centre_mm(self) -> np.ndarray:
+    def centre_mm(self) -> Floats:
         """The middle of the page, (2,) mm."""
         return np.array([self.width_mm, self.height_mm]) / 2
 
     @property
-    def photo_from_flat(self) -> np.ndarray:
+    def photo_from_flat(self) -> Floats:
         """The homography (3, 3) from page mm to photo px of a flat page and a perfect lens."""
         return self.pose.photo_from_flat(self.width_mm, self.height_mm)
 
@@ -70,33 +70,30 @@ class Sheet:
         """The truth of this photo."""
         return PageMap.fitted(self.photo_from_page, self.width_mm, self.height_mm)
 
-    def photo_from_page(self, page_mm: np.ndarray) -> np.ndarray:
+    def photo_from_page(self, page_mm: Floats) -> Floats:
         """Returns the photo px (N, 2) of page points (N, 2) mm."""
         return self.lens.bent(self.pose.photo_from_space(self.curl.in_space(page_mm - self.centre_mm)))
 
-    def photo_from_table(self, table_mm: np.ndarray) -> np.ndarray:
+    def photo_from_table(self, table_mm: Floats) -> Floats:
         """Returns the photo px (N, 2) of points (N, 2) of the table's plane, in mm of a flat page lying on it."""
         return self.lens.bent(apply_homography(self.photo_from_flat, table_mm))
 
-    def table_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
+    def table_from_photo(self, photo_px: Floats) -> Floats:
         """Returns the points (N, 2) of the table's plane, in mm of a flat page lying on it, that photo points (N, 2) show."""
         return apply_homography(np.linalg.inv(self.photo_from_flat), self.lens.straightened(photo_px))
 
-    def page_from_photo(self, photo_px: np.ndarray) -> np.ndarray:
+    def page_from_photo(self, photo_px: Floats) -> Floats:
         """Returns the page points (N, 2) mm that photo points (N, 2) show, by Newton's method."""
         page = self.table_from_photo(photo_px)
         for _ in range(_NEWTON_STEPS):
-            slopes = [
-                (self.photo_from_page(page + shift) - self.photo_from_page(page - shift)) / (2 * _STEP_MM)
-                for shift in ([_STEP_MM, 0], [0, _STEP_MM])
-            ]
-            move = np.linalg.solve(np.stack(slopes, axis=2), (photo_px - self.photo_from_page(page))[..., None])[..., 0]
+            slopes = jacobian(self.photo_from_page, page, _STEP_MM)
+            move = np.linalg.solve(slopes, (photo_px - self.photo_from_page(page))[..., None])[..., 0]
             page = page + np.clip(move, -_LONGEST_MOVE_MM, _LONGEST_MOVE_MM)
             if np.abs(move).max(initial=0) < 1e-7:
                 break
         return page
 
-    def outline(self) -> np.ndarray:
+    def outline(self) -> Floats:
         """Returns the paper's edge in the photo, (N, 2) px, clockwise from its top left corner."""
         return self.photo_from_page(_edge(self.width_mm, self.height_mm))
 
@@ -123,18 +120,18 @@ def curl_of(shot: Shot, width_mm: float, height_mm: float) -> Curl:
     on_page = shape[np.abs(t) <= 1]
     height = shot.curl_mm * (shape - on_page.min()) / np.ptp(on_page)
     # well beyond the paper it goes on straight, so that every photo point shows one point of the sheet
-    t, height = (_extended(values, _STRAIGHT_REACH / (t[1] - t[0])) for values in (t, height))
-    across = half_mm * t
+    reach = _STRAIGHT_REACH / (t[1] - t[0])
+    across, height = half_mm * _extended(t, reach), _extended(height, reach)
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(across), np.diff(height)))])
     return Curl(axis, length - np.interp(0, across, length), across, height)
 
 
-def _extended(values: np.ndarray, n_steps: float) -> np.ndarray:
+def _extended(values: Floats, n_steps: float) -> Floats:
     before, after = values[0] - n_steps * (values[1] - values[0]), values[-1] + n_steps * (values[-1] - values[-2])
     return np.concatenate([[before], values, [after]])
 
 
-def _edge(width_mm: float, height_mm: float, n_per_side: int = 60) -> np.ndarray:
+def _edge(width_mm: float, height_mm: float, n_per_side: int = 60) -> Floats:
     t = np.linspace(0, 1, n_per_side, endpoint=False)
     none, all_ = np.zeros_like(t), np.ones_like(t)
     sides = np.concatenate([np.column_stack(side) for side in ((t, none), (all_, t), (1 - t, all_), (none, 1 - t))])

@@ -1,10 +1,12 @@
 """The phone on tensors: what the sensor makes of light, the colours between its photosites, and the finished picture."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 from torch.nn.functional import conv2d, pad
 
 from pipeline.physical.simulator.bands import Band, resampled
@@ -12,8 +14,6 @@ from pipeline.physical.simulator.camera import ACROSS, BESIDE_GREEN, GREEN_AT_OT
 from pipeline.physical.simulator.profile import Profile
 from pipeline.physical.simulator.torch_steps import clipped, cored, eight_bit, interleaved, mixed, toned
 
-# channel, row and column of the four photosites of an RGGB tile
-MOSAIC = ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1))
 # what `camera.exposed` keeps of darkness below black, and of light
 DARKEST, BRIGHTEST = -2048 / (65535 - 2048), 1.0
 # OpenCV's YCrCb: differences to red and blue in 8 bits, and back
@@ -45,7 +45,8 @@ def demosaiced(planes: Tensor) -> Tensor:
 
     On planes of half the size, the 5 x 5 filters are 3 x 3 filters from four channels to twelve.
     """
-    return interleaved(_Filtered.apply(pad(planes, (1, 1, 1, 1), mode="replicate")))
+    filtered: Callable[[Tensor], Tensor] = _Filtered.apply
+    return interleaved(filtered(pad(planes, (1, 1, 1, 1), mode="replicate")))
 
 
 def developed(
@@ -78,11 +79,11 @@ class _Filtered(torch.autograd.Function):
     """The filters of `demosaiced`; their transposed convolution is several times faster written as a convolution."""
 
     @staticmethod
-    def forward(ctx, planes: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, planes: Tensor) -> Tensor:
         return conv2d(planes, _demosaic_filters(planes.device, planes.dtype))
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: BackwardCFunction, gradient: Tensor) -> Tensor:
         filters = _demosaic_filters(gradient.device, gradient.dtype)
         return conv2d(gradient, filters.flip(2, 3).transpose(0, 1).contiguous(), padding=2)
 

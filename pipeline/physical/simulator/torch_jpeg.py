@@ -7,83 +7,19 @@ import torch
 from torch import Tensor
 
 from pipeline.physical.simulator.bands import Band, band_of, resampled
-from pipeline.physical.simulator.torch_steps import eight_bit, halved, mixed
+from pipeline.physical.simulator.torch_steps import eight_bit, halved, mixed, with_slope
 
 _BLOCK = 8
 # ISO/IEC 10918-1, Tables K.1 and K.2
 _LUMA_TABLE = (
-    *(
-        16,
-        11,
-        10,
-        16,
-        24,
-        40,
-        51,
-        61,
-        12,
-        12,
-        14,
-        19,
-        26,
-        58,
-        60,
-        55,
-        14,
-        13,
-        16,
-        24,
-        40,
-        57,
-        69,
-        56,
-        14,
-        17,
-        22,
-        29,
-        51,
-        87,
-        80,
-        62,
-    ),
-    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101),
-    *(72, 92, 95, 98, 112, 100, 103, 99),
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
 )
 _CHROMA_TABLE = (
-    *(
-        17,
-        18,
-        24,
-        47,
-        99,
-        99,
-        99,
-        99,
-        18,
-        21,
-        26,
-        66,
-        99,
-        99,
-        99,
-        99,
-        24,
-        26,
-        56,
-        99,
-        99,
-        99,
-        99,
-        99,
-        47,
-        66,
-        99,
-        99,
-        99,
-        99,
-        99,
-        99,
-    ),
+    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99),
+    *(24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99),
     *(99,) * 32,
 )
 # JFIF 1.02: Y, Cb and Cr of red, green and blue, and back
@@ -100,8 +36,8 @@ def jpeg(photos: Tensor, qualities: list[int], rounded: bool = True) -> Tensor:
     """
     luma, chroma = torch.split(mixed(photos, _YCC_FROM_RGB), [1, 2], dim=1)
     if rounded:
-        luma = _Coded.apply(luma, _LUMA_TABLE, qualities)
-        chroma = _Coded.apply(halved(_Rounded.apply(chroma)), _CHROMA_TABLE, qualities)
+        luma = _coded(luma, _LUMA_TABLE, qualities)
+        chroma = _coded(halved(with_slope(chroma, chroma.detach().round(), None)), _CHROMA_TABLE, qualities)
     else:
         chroma = halved(chroma)
     down, across = (_doubling(n, photos.device, photos.dtype) for n in chroma.shape[2:])
@@ -114,40 +50,23 @@ def quantisation(table: tuple[int, ...], quality: int) -> list[int]:
     return [min(max((step * scale + 50) // 100, 1), 255) for step in table]
 
 
-class _Coded(torch.autograd.Function):
+def _coded(planes: Tensor, table: tuple[int, ...], qualities: list[int]) -> Tensor:
     """8 x 8 blocks with their cosine coefficients rounded to multiples of the table's steps; the gradient is left as it is."""
-
-    @staticmethod
-    def forward(ctx, planes: Tensor, table: tuple[int, ...], qualities: list[int]) -> Tensor:
-        n, channels, height, width = planes.shape
-        steps = torch.tensor([quantisation(table, quality) for quality in qualities], dtype=planes.dtype, device=planes.device)
-        basis = _basis(planes.device, planes.dtype)
-        # libjpeg rounds means of four up in every second column only
-        bias = torch.tensor([0.5] if channels == 1 else [0.25, 0.5], dtype=planes.dtype, device=planes.device)
-        whole = (planes + bias.repeat(width // len(bias))).floor_()
-        blocks = whole.view(n, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
-        blocks = blocks.reshape(n, -1, _BLOCK**2)
-        # the steps are part of the matrices: coefficient / step, and back
-        level = 128 if channels == 1 else 0
-        blocks -= level
-        coefficients = torch.bmm(blocks, (basis / steps[:, :, None]).transpose(1, 2)).round_()
-        blocks = torch.bmm(coefficients, basis * steps[:, :, None]).add_(level).round_()
-        blocks = blocks.view(n, channels, height // _BLOCK, width // _BLOCK, _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
-        return blocks.reshape(n, channels, height, width)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient, None, None
-
-
-class _Rounded(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, values: Tensor) -> Tensor:
-        return values.round()
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return gradient
+    n, channels, height, width = planes.shape
+    steps = torch.tensor([quantisation(table, quality) for quality in qualities], dtype=planes.dtype, device=planes.device)
+    basis = _basis(planes.device, planes.dtype)
+    # libjpeg rounds means of four up in every second column only
+    bias = torch.tensor([0.5] if channels == 1 else [0.25, 0.5], dtype=planes.dtype, device=planes.device)
+    whole = (planes.detach() + bias.repeat(width // len(bias))).floor_()
+    blocks = whole.view(n, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
+    blocks = blocks.reshape(n, -1, _BLOCK**2)
+    # the steps are part of the matrices: coefficient / step, and back
+    level = 128 if channels == 1 else 0
+    blocks -= level
+    coefficients = torch.bmm(blocks, (basis / steps[:, :, None]).transpose(1, 2)).round_()
+    blocks = torch.bmm(coefficients, basis * steps[:, :, None]).add_(level).round_()
+    blocks = blocks.view(n, channels, height // _BLOCK, width // _BLOCK, _BLOCK, _BLOCK).permute(0, 1, 2, 4, 3, 5)
+    return with_slope(planes, blocks.reshape(n, channels, height, width), None)
 
 
 @lru_cache(maxsize=8)

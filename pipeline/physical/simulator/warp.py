@@ -43,7 +43,7 @@ class Tiles:
         span = np.linalg.svd(np.stack([by_x, by_y], axis=-1), compute_uv=False)[..., 0]
         middles = (grid[:, 1:, 1:] + grid[:, :-1, :-1]) / 2
         shown = ((middles > 0) & (middles < np.array(within))).all(axis=-1)
-        return np.where(shown, span, 0).max(axis=(1, 2), initial=0)
+        return np.asarray(np.where(shown, span, 0).max(axis=(1, 2), initial=0))
 
     def drawn(self, picture: np.ndarray, places: np.ndarray, interpolation_flag: int, border: int) -> np.ndarray:
         """Returns the picture as the photo sees it, (H, W, C); tiles that are not wanted stay 0.
@@ -64,8 +64,8 @@ class Tiles:
                 top, left = self.corners[tile]
                 n_rows, n_columns = min(_TILE_PX, height - top), min(_TILE_PX, width - left)
                 place = np.clip((places[tile] + 0.5) * scale - 0.5, -_FURTHEST_PX, _FURTHEST_PX)
-                maps = [_between(inside, place[..., axis], interpolation_flag)[:n_rows, :n_columns] for axis in (0, 1)]
-                out[top : top + n_rows, left : left + n_columns] = cv2.remap(coarse, *maps, interpolation_flag, borderMode=border)
+                x, y = (_between(inside, place[..., axis], interpolation_flag)[:n_rows, :n_columns] for axis in (0, 1))
+                out[top : top + n_rows, left : left + n_columns] = cv2.remap(coarse, x, y, interpolation_flag, borderMode=border)
         return out
 
 
@@ -79,7 +79,7 @@ def _between(inside: np.ndarray, at_nodes: np.ndarray, interpolation_flag: int) 
     """Returns one coordinate at every pixel of a tile, float32, from its values at the nodes."""
     # told from the tile's own corner, single precision is good to 1e-4 px
     origin = np.floor(at_nodes[0, 0])
-    at_pixels = inside @ (at_nodes - origin).astype(np.float32) @ inside.T
+    at_pixels: np.ndarray = inside @ (at_nodes - origin).astype(np.float32) @ inside.T
     if interpolation_flag == cv2.INTER_CUBIC:
         _unbend(at_pixels)
     at_pixels += np.float32(origin)

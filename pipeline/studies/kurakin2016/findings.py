@@ -6,7 +6,7 @@ from itertools import pairwise
 from pipeline.document.blocks import Finding
 from pipeline.document.formats import number, percent
 from pipeline.evaluation.outcomes import Condition
-from pipeline.records import PHOTO, SOURCE, Cell, FindingRow
+from pipeline.records import DIGITAL, PHOTO, SOURCE, Cell, FindingRow
 from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
@@ -16,7 +16,6 @@ from pipeline.studies.evidence import Rates, told_rate
 from pipeline.studies.kurakin2016.published import ITERATIVE, METHOD_TITLES, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.studies.testing import ImageTests, Side, Step, Tested
 
-DIGITAL = "digital"
 # Points of top-1 accuracy that photographs cost the clean images.
 LEAST_LOSS, MOST_LOSS = 1, 11
 _METHOD_PARTS = {f"{a}-{b}": f"{METHOD_TITLES[a]} below {METHOD_TITLES[b]}" for a, b in pairwise(METHODS)}

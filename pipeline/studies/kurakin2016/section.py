@@ -12,13 +12,13 @@ from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading,
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.tables import Table
 from pipeline.document.theme import INK, QUIET, RULE
-from pipeline.records import CASES, SIMULATED, VERDICTS, FindingRow, Rate
+from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow, Rate
 from pipeline.report import rate_figures
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
 from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
 from pipeline.report.panels import per_cent
 from pipeline.report.words import CASE_TITLES, attack_style
-from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
+from pipeline.studies.kurakin2016.findings import claims_of, told_findings
 from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.studies.study import Reproduction
