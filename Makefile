@@ -39,9 +39,10 @@ test: $(TESTABLE) ## the test suite, on all cores
 test-all: $(TESTABLE) ## the test suite with the slow tests
 	$(PYTEST)
 
-lint: $(TESTABLE) ## the style checks
+lint: $(TESTABLE) ## style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
 
 bench-capture: $(READY) ## how well and how fast photographs are read, beside a naive reader
 	$(VENV)/bin/python benchmarks/capture.py

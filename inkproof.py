@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.datasets import Dataset
+    from pipeline.images.arrays import Images
     from pipeline.models.classifier import Classifier
     from pipeline.physical.registration.page_reading import FreshPage
     from pipeline.records import Estimate
@@ -52,7 +53,6 @@ __all__ = [
 P = ParamSpec("P")
 Returned = TypeVar("Returned")
 Checked = TypeVar("Checked")
-Images = TypeVar("Images", "np.ndarray", "torch.Tensor")
 
 
 def _door(function: Callable[P, Returned]) -> Callable[P, Returned]:
@@ -203,15 +203,16 @@ def photograph(images: Images, *, profile: str = "office-phone", image_mm: float
     from pipeline.physical.simulator import load_profile
     from pipeline.physical.simulator.channel import Channel
 
-    if is_tensor := isinstance(images, torch.Tensor):
+    def crops_of(given: torch.Tensor) -> torch.Tensor:
+        channel = Channel(load_profile(profile), (given.shape[2], given.shape[3]), image_mm)
+        draws = channel.draw(len(given), generator_for(seed, "photograph"))
+        return channel(given, draws, torch.Generator(given.device).manual_seed(seed_for(seed, "noise") % 2**63))
+
+    if isinstance(images, torch.Tensor):
         check_tensor(images)
-    pixels, back = (None, None) if is_tensor else as_pixels(images)
-    given = images if is_tensor else to_model(pixels)
-    channel = Channel(load_profile(profile), (given.shape[2], given.shape[3]), image_mm)
-    draws = channel.draw(len(given), generator_for(seed, "photograph"))
-    noise = torch.Generator(given.device).manual_seed(seed_for(seed, "noise") % 2**63)
-    crops = channel(given, draws, noise)
-    return crops if is_tensor else back(to_pixels(crops))
+        return crops_of(images)
+    pixels, back = as_pixels(images)
+    return back(list(to_pixels(crops_of(to_model(pixels)))))
 
 
 @_door
@@ -320,15 +321,9 @@ def destruction_rate(
         top_k: right means that the true label is among so many.
         pages: as in `estimate`, of each image.
     """
-    from pipeline.evaluation.criteria import TopK
+    from pipeline.evaluation.answers import destruction_of
 
-    criterion = TopK(top_k)
-    rights = [
-        [criterion.holds(row, int(label)) for row, label in zip(_ranked(answers), labels, strict=True)]
-        for answers in (clean, adversarial, after)
-    ]
-    works = [i for i, (is_clean, is_adversarial, _) in enumerate(zip(*rights, strict=True)) if is_clean and not is_adversarial]
-    return estimate([rights[2][i] for i in works], None if pages is None else [pages[i] for i in works])
+    return destruction_of(labels, (clean, adversarial, after), top_k, pages)
 
 
 @_door
@@ -359,9 +354,10 @@ def run(
     """
     from pipeline.cli.catalogue import check_names
     from pipeline.engine import Context
+    from pipeline.planning.human_step import instructions
     from pipeline.settings.reading import load_experiment
     from pipeline.settings.writing import toml_value
-    from pipeline.stages.graph import instructions, run_all
+    from pipeline.stages.graph import run_all
     from pipeline.store import Run
     from pipeline.store.results import Results
 
@@ -401,13 +397,3 @@ def _checked(kind: type[Checked], entries: Mapping[str, Any]) -> Checked:
         return checked(kind, entries)
     except Refused as error:
         raise WrongUse(error.sentence, error.hint) from None
-
-
-def _ranked(answers: np.ndarray) -> list[list[int]]:
-    """Labels, best first, of probabilities (N, n_classes), ranked labels (N, k) or labels (N,)."""
-    import numpy as np
-
-    told = np.asarray(answers)
-    if told.dtype.kind == "f":
-        told = np.argsort(-told, axis=1, kind="stable")
-    return [[int(label) for label in row] for row in told.reshape(len(told), -1)]

@@ -102,28 +102,27 @@ def small_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The workspace of one whole run of the small experiment, for tests that only read it."""
-    return _run_once(tmp_path_factory, "finished", SMALL)
+    return _run_once(tmp_path_factory.getbasetemp(), worker_id == "master", "finished", SMALL)
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The workspace of one whole run of the tiny experiment, for tests that run much of it again, in a copy."""
-    return _run_once(tmp_path_factory, "tiny", TINY)
+    return _run_once(tmp_path_factory.getbasetemp(), worker_id == "master", "tiny", TINY)
 
 
-def _run_once(tmp_path_factory: pytest.TempPathFactory, name: str, text: str) -> Path:
+def _run_once(base: Path, is_alone: bool, name: str, text: str) -> Path:
     """Runs an experiment in the test process that comes first; each of several works on its own copy."""
-    base, alone = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" not in os.environ
-    workspace = (base if alone else base.parent) / name
-    workspace.mkdir(exist_ok=True)
-    with (workspace / ".being-made").open("w") as lock:
+    workspace = (base if is_alone else base.parent) / name
+    with workspace.with_suffix(".lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (workspace / ".is-made").exists():
+        if not workspace.with_suffix(".made").exists():
+            workspace.mkdir(exist_ok=True)
             _run_whole(workspace, text)
-            (workspace / ".is-made").touch()
-    return workspace if alone else Path(shutil.copytree(workspace, base / name))
+            workspace.with_suffix(".made").touch()
+    return workspace if is_alone else Path(shutil.copytree(workspace, base / name))
 
 
 def _run_whole(workspace: Path, text: str) -> None:

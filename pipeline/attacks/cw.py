@@ -47,14 +47,13 @@ class Variables:
         self._w, self._mean, self._squares = self._w[places], self._mean[places], self._squares[places]
         self._n_steps = self._n_steps[places]
 
-    def restart(self, where: Tensor, pixels: Tensor, resets_moments: bool = True) -> None:
+    def restart(self, where: Tensor, pixels: Tensor) -> None:
         """Puts the images where bool (n,) says so at these pixels (n, 3, H, W)."""
         is_here = each(where)
         self._w = torch.where(is_here, _variable(pixels), self._w)
-        if resets_moments:
-            self._mean.masked_fill_(is_here, 0)
-            self._squares.masked_fill_(is_here, 0)
-            self._n_steps.masked_fill_(where, 0)
+        self._mean.masked_fill_(is_here, 0)
+        self._squares.masked_fill_(is_here, 0)
+        self._n_steps.masked_fill_(where, 0)
 
 
 def _variable(pixels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.cw import Descents, ShrinkingAttack
-from pipeline.attacks.options import CarliniL0Options
+from pipeline.attacks.options import FewestPixelsOptions
 from pipeline.attacks.problem import Problem, each, sums
 
 # An image that no c has fooled yet, all pixels being allowed, gets this many doublings more.
@@ -23,7 +23,7 @@ class FewestPixels(ShrinkingAttack):
     """
 
     name = "cw-l0"
-    options_kind = CarliniL0Options
+    options_kind = FewestPixelsOptions
     norm = "l0"
 
     def begin(self, problem: Problem) -> Descents:

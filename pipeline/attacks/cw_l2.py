@@ -8,7 +8,7 @@ from pipeline.attacks.cw import Variables
 from pipeline.attacks.deepfool import walked
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled
-from pipeline.attacks.options import CarliniL2Options, DeepFoolOptions
+from pipeline.attacks.options import DeepFoolOptions, SmallestDistanceOptions
 from pipeline.attacks.problem import Problem, each, sums
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
@@ -38,7 +38,7 @@ class SmallestDistance(MinimumNormAttack):
     """
 
     name = "cw-l2"
-    options_kind = CarliniL2Options
+    options_kind = SmallestDistanceOptions
 
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image of all searches and starts, on the lattice."""

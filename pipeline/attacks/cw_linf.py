@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.cw import Descents, ShrinkingAttack
-from pipeline.attacks.options import CarliniLinfOptions
+from pipeline.attacks.options import SmallestLargestChangeOptions
 from pipeline.attacks.problem import Problem, each, sums
 
 _TAU_FACTOR = 0.9
@@ -19,7 +19,7 @@ class SmallestLargestChange(ShrinkingAttack):
     """
 
     name = "cw-linf"
-    options_kind = CarliniLinfOptions
+    options_kind = SmallestLargestChangeOptions
     norm = "linf"
 
     def begin(self, problem: Problem) -> Descents:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled
-from pipeline.attacks.options import SzegedyOptions
+from pipeline.attacks.options import LBFGSOptions
 from pipeline.attacks.problem import Problem, each, sums
 
 _N_PAIRS = 6  # steps whose curvature is remembered
@@ -27,7 +27,7 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
     """
 
     name = "lbfgs"
-    options_kind = SzegedyOptions
+    options_kind = LBFGSOptions
 
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image that any of the minimisations came across, on the lattice."""

@@ -80,7 +80,7 @@ class ExpectationOptions(Aimed):
 
 
 @dataclass(frozen=True, config=TABLE)
-class CarliniL2Options(Aimed):
+class SmallestDistanceOptions(Aimed):
     """Options of `cw-l2`. As published: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
@@ -107,7 +107,7 @@ class CarliniL2Options(Aimed):
 
 
 @dataclass(frozen=True, config=TABLE)
-class CarliniLinfOptions(Aimed):
+class SmallestLargestChangeOptions(Aimed):
     """Options of `cw-linf`."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
@@ -140,7 +140,7 @@ class DeepFoolOptions(Aimed):
 
 
 @dataclass(frozen=True, config=TABLE)
-class CarliniL0Options(Aimed):
+class FewestPixelsOptions(Aimed):
     """Options of `cw-l0`."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
@@ -209,7 +209,7 @@ class SaliencyOptions(Aimed):
 
 
 @dataclass(frozen=True, config=TABLE)
-class SzegedyOptions(Aimed):
+class LBFGSOptions(Aimed):
     """Options of `lbfgs`."""
 
     n_searches: int = setting(8, "Values of c that are tried, at most.", ge=1, le=100)

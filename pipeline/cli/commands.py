@@ -135,7 +135,8 @@ def demo(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.stages.graph import DONE, STALE, WAITING, instructions, run_all
+    from pipeline.planning.human_step import instructions
+    from pipeline.stages.graph import DONE, STALE, WAITING, run_all
 
     if options.dry_run:
         return _dry_run(experiment, run, "", options.force), 0
@@ -154,7 +155,8 @@ def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.N
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.stages.graph import DONE, WAITING, instructions, status
+    from pipeline.planning.human_step import instructions
+    from pipeline.stages.graph import DONE, WAITING, status
     from pipeline.store.artefacts import LAYOUT
 
     experiment, run, _ = opened(options, check=False)

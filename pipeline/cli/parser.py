@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from pipeline.cli import commands, judging, reproduce
 from pipeline.cli.commands import STAGE_HELP
@@ -51,17 +51,20 @@ def command_parser() -> argparse.ArgumentParser:
     entries = parser.add_subparsers(title="commands, in the order of the flow", metavar="COMMAND", required=True)
     shared = _shared_options()
 
-    def add(
-        name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True
-    ) -> argparse.ArgumentParser:
-        entry = entries.add_parser(
-            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=text, parents=[shared]
-        )
+    def add(name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True) -> _Parser:
+        epilog = f"example:\n  {example}"
+        entry = entries.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=text, parents=[shared])
         entry.set_defaults(command=command, name=name)
         if experiment:
             entry.add_argument("experiment", metavar="EXPERIMENT", help="a TOML file, or the name of a run in this workspace")
         return entry
 
+    for group in (_add_stages, _add_runs, _add_calibration_and_judges, _add_tables_and_lists):
+        group(add)
+    return parser
+
+
+def _add_stages(add: "_Adder") -> None:
     init = add(
         "init",
         commands.init,
@@ -75,6 +78,9 @@ def command_parser() -> argparse.ArgumentParser:
         entry = add(stage, commands.stage, summary, example)
         if stage == "report":
             entry.add_argument("--compare", metavar="OTHER", help="set another run beside it: its TOML file, name or folder")
+
+
+def _add_runs(add: "_Adder") -> None:
     runner = add(
         "run",
         commands.run,
@@ -121,6 +127,9 @@ def command_parser() -> argparse.ArgumentParser:
         default="any",
         help="me: those that you take; simulated; any: yours if there are some, else simulated (default: any)",
     )
+
+
+def _add_calibration_and_judges(add: "_Adder") -> None:
     fitter = add(
         "calibrate",
         commands.calibrate,
@@ -156,6 +165,9 @@ def command_parser() -> argparse.ArgumentParser:
         experiment=False,
     )
     matrix.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="TOML files, or names of runs; two make sense")
+
+
+def _add_tables_and_lists(add: "_Adder") -> None:
     tabler = add(
         "attack-table",
         commands.attack_table,
@@ -187,7 +199,14 @@ def command_parser() -> argparse.ArgumentParser:
     )
     chooser.add_argument("kind", nargs="?", choices=KINDS, help="one of: " + ", ".join(KINDS))
     add("doctor", commands.doctor, "what works on this machine, and what to install", "inkproof doctor", experiment=False)
-    return parser
+
+
+class _Adder(Protocol):
+    """Adds a command: its name, its function, what it does, an example, and whether it is about an experiment."""
+
+    def __call__(
+        self, name: str, command: Callable[..., Any], summary: str, example: str, experiment: bool = True
+    ) -> "_Parser": ...
 
 
 def _shared_options() -> "_Parser":

@@ -21,7 +21,9 @@ class Bars(Progress):
         columns = TextColumn("  {task.description}", markup=False), BarColumn(_BAR_COLUMNS), _Told()
         console = Console(file=stream, highlight=False)
         # what is printed meanwhile is the result, which nothing may pass through
-        super().__init__(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        super().__init__(
+            *columns, console=console, refresh_per_second=4, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
 
     def start(self) -> None:
         """Begins to draw; the cursor stays, for a command may be killed."""

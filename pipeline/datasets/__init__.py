@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from pipeline.core.registry import Registry, Scheme, load
-from pipeline.datasets.dataset import Dataset, DatasetSettings, Rejected
+from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.labels import Labels
-
-__all__ = ["DATASETS", "Dataset", "DatasetSettings", "Rejected", "open_dataset"]
+from pipeline.settings import DatasetSettings
 
 # Each is opened by a function of what comes after the colon, the settings, the labels and the seed.
 DATASETS = Registry(

@@ -3,9 +3,10 @@
 from importlib import import_module
 
 from pipeline.core.errors import BadInput, WrongUse
-from pipeline.datasets.dataset import DatasetSettings, Rejected
+from pipeline.datasets.dataset import Rejected
 from pipeline.datasets.labels import Labels, model_classes
 from pipeline.images import LoadedImage
+from pipeline.settings import DatasetSettings
 
 _N_IMAGES = 500
 _SPLITS = ("train", "validation", "test")
@@ -26,9 +27,8 @@ class BuiltinDataset:
         self._items = [i for i in range(len(self._source)) if self._class_of.get(self._source.label(i)) is not None]
         self.rejected = [Rejected(self._source.class_names[c], reason) for c, reason in sorted(reasons.items())]
         if not self._items:
-            raise BadInput(
-                "The model knows no class of builtin:signs.", "Use it with the model builtin:signs, or set model.classes."
-            )
+            hint = "Use it with the model builtin:signs, or set model.classes."
+            raise BadInput("The model knows no class of builtin:signs.", hint)
 
     def __len__(self) -> int:
         return len(self._items)

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,23 +16,6 @@ from pipeline.core.seeds import generator_for
 from pipeline.images import LoadedImage
 
 _LONGEST_ID = 80
-
-
-class DatasetSettings(Protocol):
-    """What `open_dataset` reads; 0 and "" mean the data set's own default."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def n_images(self) -> int: ...
-    @property
-    def root(self) -> str: ...
-    @property
-    def path_column(self) -> str: ...
-    @property
-    def label_column(self) -> str: ...
-    @property
-    def split(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +47,21 @@ class Dataset(Protocol):
         Raises:
             BadInput: the file is damaged.
         """
+
+
+class Listed:
+    """A data set whose items stand in a list: where each comes from, its class, its id."""
+
+    _items: list[tuple[Any, int, str]]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def label(self, i: int) -> int:
+        return self._items[i][1]
+
+    def item_id(self, i: int) -> str:
+        return self._items[i][2]
 
 
 def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:

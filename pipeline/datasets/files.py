@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import BadInput, WrongUse
-from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn, item_ids
+from pipeline.datasets.dataset import Listed, Rejected, drawn, item_ids
 from pipeline.datasets.labels import Labels
 from pipeline.images import LoadedImage, image_format, read_image, shown
+from pipeline.images.formats import reason
+from pipeline.settings import DatasetSettings
 from pipeline.store import is_made_by_a_run
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
@@ -17,7 +19,7 @@ _LABEL_COLUMNS = ("label", "class_index", "label_index", "wnid", "wordnet_id", "
 _DELIMITERS = (",", ";", "\t")
 
 
-class FileDataset:
+class FileDataset(Listed):
     """Image files in the order of their paths; see `Dataset`."""
 
     def __init__(
@@ -33,15 +35,6 @@ class FileDataset:
         ids = item_ids([path for path, _ in ordered])
         self._items = [(*ordered[i], ids[i]) for i in drawn(len(ordered), n_images, seed)]
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def label(self, i: int) -> int:
-        return self._items[i][1]
-
-    def item_id(self, i: int) -> str:
-        return self._items[i][2]
-
     def image(self, i: int) -> LoadedImage:
         return read_image(self._root / self._items[i][0])
 
@@ -55,10 +48,7 @@ def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: in
     Raises:
         BadInput: no such folder, or it holds no image that can be used.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise BadInput(f"There is no folder {shown(folder)}.", "Check dataset.name.")
-    root = root.resolve()
+    root = _root(Path(folder), "dataset.name")
     paths, rejected = _files_below(root)
     by_class: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -72,20 +62,17 @@ def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: in
     for class_folder, members in sorted(by_class.items()):
         index = labels.index_of(class_folder)
         if index is None:
-            rejected.append(
-                Rejected(f"{shown(class_folder)}/", f"{labels.why_not(class_folder)} ({_counted(len(members), 'file')})")
-            )
+            why_not = f"{labels.why_not(class_folder)} ({_counted(len(members), 'file')})"
+            rejected.append(Rejected(f"{shown(class_folder)}/", why_not))
             continue
         for path in members:
-            reason = _why_no_image(root / path)
-            if reason:
-                rejected.append(Rejected(shown(path), reason))
+            if why_not := _why_no_image(root / path):
+                rejected.append(Rejected(shown(path), why_not))
             else:
                 entries.append((path, index))
     if not entries:
-        raise _nothing_usable(
-            f"folder {shown(folder)}", rejected, "Make one sub-folder per class, named as the model names it; or use csv:FILE."
-        )
+        hint = "Make one sub-folder per class, named as the model names it; or use csv:FILE."
+        raise _nothing_usable(f"folder {shown(folder)}", rejected, hint)
     return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
 
 
@@ -101,10 +88,7 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
         BadInput: no such file, no text, or no row that can be used.
     """
     source = Path(file)
-    root = Path(settings.root) if settings.root else source.parent
-    if not root.is_dir():
-        raise BadInput(f"There is no folder {shown(root)}.", "Check dataset.root.")
-    root = root.resolve()
+    root = _root(Path(settings.root) if settings.root else source.parent, "dataset.root")
     rows = _rows(source)
     path_column, label_column, has_header = _columns(rows[0][1] if rows else [], source, settings, root)
     body = rows[1:] if has_header else rows
@@ -117,50 +101,55 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
             rejected.append(Rejected(shown(where), f"the row has {_counted(len(row), 'column')}, too few"))
             continue
         path, label = row[path_column].strip(), row[label_column]
-        reason = _why_not_below(root, path) or labels.why_not(label) or _why_no_image(root / path)
-        relative = "" if reason else os.path.relpath(os.path.normpath(root / path), root).replace(os.sep, "/")
+        why_not = _why_not_below(root, path) or labels.why_not(label) or _why_no_image(root / path)
+        relative = "" if why_not else _below(root, os.path.normpath(root / path))
         if relative in seen:
-            reason = f"listed again (first on line {seen[relative]})"
-        if reason:
-            rejected.append(Rejected(shown(path or where), reason))
+            why_not = f"listed again (first on line {seen[relative]})"
+        if why_not:
+            rejected.append(Rejected(shown(path or where), why_not))
             continue
         seen[relative] = line
     by_line = dict(body)
     entries = [(path, labels.index_of(by_line[line][label_column]) or 0) for path, line in seen.items()]
     if not entries:
-        raise _nothing_usable(
-            shown(file), rejected, "Each row needs the path of an image (see dataset.root) and a class of the model."
-        )
+        hint = "Each row needs the path of an image (see dataset.root) and a class of the model."
+        raise _nothing_usable(shown(file), rejected, hint)
     return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
+
+
+def _root(folder: Path, setting: str) -> Path:
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {shown(folder)}.", f"Check {setting}.")
+    return folder.resolve()
 
 
 def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
     """Paths below `root` with forward slashes, sorted, and the links and hidden files left out; what runs made is passed over."""
     paths: list[str] = []
     rejected: list[Rejected] = []
-    for folder, folder_names, file_names in os.walk(
-        root, onerror=lambda e: rejected.append(Rejected(shown(e.filename), "cannot be opened"))
-    ):
+
+    def not_opened(error: OSError) -> None:
+        rejected.append(Rejected(shown(error.filename), "cannot be opened"))
+
+    for folder, folder_names, file_names in os.walk(root, onerror=not_opened):
         for name in sorted(folder_names):
             is_link = os.path.islink(os.path.join(folder, name))
             if is_link or name.startswith("."):
-                reason = "a link to a folder is not followed" if is_link else "hidden folder"
-                rejected.append(Rejected(shown(_below(root, folder, name)) + "/", reason))
-        folder_names[:] = sorted(
-            name for name in folder_names if not name.startswith(".") and not is_made_by_a_run(Path(folder, name))
-        )
+                why_not = "a link to a folder is not followed" if is_link else "hidden folder"
+                rejected.append(Rejected(shown(_below(root, folder, name)) + "/", why_not))
+        seen = (name for name in folder_names if not name.startswith("."))
+        folder_names[:] = sorted(name for name in seen if not is_made_by_a_run(Path(folder, name)))
         for name in sorted(file_names):
             path = _below(root, folder, name)
-            reason = "hidden file" if name.startswith(".") else _why_not_below(root, path)
-            if reason:
-                rejected.append(Rejected(shown(path), reason))
+            if why_not := "hidden file" if name.startswith(".") else _why_not_below(root, path):
+                rejected.append(Rejected(shown(path), why_not))
             else:
                 paths.append(path)
     return sorted(paths), rejected
 
 
-def _below(root: Path, folder: str, name: str) -> str:
-    return os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+def _below(root: Path, *parts: str) -> str:
+    return os.path.relpath(os.path.join(*parts), root).replace(os.sep, "/")
 
 
 def _why_not_below(root: Path, path: str) -> str:
@@ -185,7 +174,7 @@ def _why_no_image(path: Path) -> str:
         if path.stat().st_size == 0:
             return "empty file (0 bytes)"
     except OSError as error:
-        return f"cannot be opened: {(error.strerror or str(error)).lower()}"
+        return f"cannot be opened: {reason(error)}"
     return "" if image_format(path) else "not an image, by its first bytes"
 
 
@@ -201,7 +190,7 @@ def _rows(source: Path) -> list[tuple[int, list[str]]]:
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {shown(source)}.", "Check dataset.name.") from error
     except OSError as error:
-        raise BadInput(f"{shown(source)} cannot be opened: {(error.strerror or str(error)).lower()}.") from error
+        raise BadInput(f"{shown(source)} cannot be opened: {reason(error)}.") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{shown(source)} is not UTF-8 text.", "Save it as CSV, UTF-8.") from error
     except csv.Error as error:
@@ -220,10 +209,8 @@ def _columns(first_row: list[str], source: Path, settings: DatasetSettings, root
         ("label_column", settings.label_column, _LABEL_COLUMNS),
     ):
         if wanted and wanted.casefold() not in by_name:
-            raise WrongUse(
-                f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}.",
-                f"Set dataset.{key} to one of them.",
-            )
+            what = f"{shown(source)} has no column {wanted!r}; it has {', '.join(map(repr, header))}."
+            raise WrongUse(what, f"Set dataset.{key} to one of them.")
         chosen.append(next((by_name[name] for name in ([wanted.casefold()] if wanted else usual) if name in by_name), None))
     path_column, label_column = chosen
     if path_column is not None and label_column is not None:
@@ -232,19 +219,15 @@ def _columns(first_row: list[str], source: Path, settings: DatasetSettings, root
     if not named and len(header) >= 2 and (root / header[0]).is_file():
         return 0, 1, False
     lacking, key = ("an image's path", "path_column") if path_column is None else ("a label", "label_column")
-    raise WrongUse(
-        f"{shown(source)} has no column that looks like {lacking}; its columns are {', '.join(map(repr, header))}.",
-        f"Set dataset.{key}; or leave the header out and write path, label.",
-    )
+    what = f"{shown(source)} has no column that looks like {lacking}; its columns are {', '.join(map(repr, header))}."
+    raise WrongUse(what, f"Set dataset.{key}; or leave the header out and write path, label.")
 
 
 def _nothing_usable(what: str, rejected: list[Rejected], hint: str) -> BadInput:
     if not rejected:
         return BadInput(f"{what[0].upper()}{what[1:]} holds no images.", hint)
-    first = rejected[0]
-    return BadInput(
-        f"No image in {what} can be used; {_counted(len(rejected), 'thing')} rejected, first {first.path}: {first.reason}.", hint
-    )
+    first = f"{_counted(len(rejected), 'thing')} rejected, first {rejected[0].path}: {rejected[0].reason}"
+    return BadInput(f"No image in {what} can be used; {first}.", hint)
 
 
 def _counted(n: int, noun: str) -> str:

@@ -59,12 +59,8 @@ class Labels:
             index = self._by_wordnet_id.get(wordnet_id.group())
             if index is not None:
                 return index, ""
-            reason = (
-                "the model has no such class"
-                if self._by_wordnet_id
-                else "the model's WordNet ids are not known: set model.classes"
-            )
-            return None, f"WordNet id {wordnet_id.group()}: {reason}"
+            unknown = "the model's WordNet ids are not known: set model.classes"
+            return None, f"WordNet id {wordnet_id.group()}: {'the model has no such class' if self._by_wordnet_id else unknown}"
         if re.fullmatch(r"\d+", label) and not named:
             index = int(label)
             known = index < len(self.class_names)
@@ -81,10 +77,8 @@ class Labels:
         if len(candidates) == 1:
             return candidates.pop(), ""
         if candidates:
-            return (
-                None,
-                f"{label!r} is the name of {len(candidates)} classes ({', '.join(map(str, sorted(candidates)))}): use the index",
-            )
+            indices = ", ".join(map(str, sorted(candidates)))
+            return None, f"{label!r} is the name of {len(candidates)} classes ({indices}): use the index"
         if self.are_anonymous:
             return None, f"{label!r}: the model's class names are not known: set model.classes, or use indices"
         return None, f"the model has no class {label!r}"
@@ -105,10 +99,8 @@ def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple
     if not labels.are_anonymous and any(own_names.values()):
         return {}, {own: labels.why_not(text) for own, text in own_names.items()}
     if max(own_names, default=0) >= len(labels.class_names):
-        raise BadInput(
-            f"{name} has class {max(own_names)}, the model has {len(labels.class_names)} classes.",
-            "Set model.classes to the model's names.",
-        )
+        what = f"{name} has class {max(own_names)}, the model has {len(labels.class_names)} classes."
+        raise BadInput(what, "Set model.classes to the model's names.")
     return {own: own for own in own_names}, {}
 
 

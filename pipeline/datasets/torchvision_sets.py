@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,16 @@ from PIL import Image
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.core.torchvision_import import import_torchvision
-from pipeline.datasets.dataset import DatasetSettings, Rejected, drawn
+from pipeline.datasets.dataset import Listed, Rejected, drawn
 from pipeline.datasets.labels import Labels, model_classes
 from pipeline.images import LoadedImage, from_pillow, shown
+from pipeline.images.formats import reason
+from pipeline.settings import DatasetSettings
 
 _TRAIN_SPLITS = ("train", "training")
 
 
-class TorchvisionDataset:
+class TorchvisionDataset(Listed):
     """A torchvision data set of (image, class) pairs; see `Dataset`."""
 
     def __init__(self, name: str, source: Any, split: str, labels: Labels, n_images: int, seed: int) -> None:
@@ -43,23 +45,12 @@ class TorchvisionDataset:
         chosen = [known[i] for i in drawn(len(known), n_images, seed)]
         self._items = [(i, int(model_index[own_labels[i]] or 0), f"{kind}-{split}-{i:05d}") for i in chosen]
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def label(self, i: int) -> int:
-        return self._items[i][1]
-
-    def item_id(self, i: int) -> str:
-        return self._items[i][2]
-
     def image(self, i: int) -> LoadedImage:
         index, _, item_id = self._items[i]
         try:
             picture = self._source[index][0]
         except Exception as error:  # the file may be gone or damaged, and each data set reads in its own way
-            raise BadInput(
-                f"{item_id} cannot be read: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
-            ) from error
+            raise BadInput(f"{item_id} cannot be read: {reason(error)}.") from error
         return from_pillow(picture)
 
 
@@ -74,11 +65,9 @@ def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed:
     known = import_torchvision().datasets
     names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
     if name not in names:
-        near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
-        hint = next(
-            (f"Did you mean torchvision:{n}?" for n in names if near and n.lower() == near[0]),
-            "Names are those of torchvision.datasets.",
-        )
+        by_lower = {n.lower(): n for n in reversed(names)}
+        near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+        hint = f"Did you mean torchvision:{by_lower[near[0]]}?" if near else "Names are those of torchvision.datasets."
         raise WrongUse(f"There is no data set torchvision:{name}.", hint)
     kind = getattr(known, name)
     arguments, split = _arguments(kind, name, settings)
@@ -87,17 +76,15 @@ def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed:
         n_items = len(source)
     except (RuntimeError, FileNotFoundError, NotADirectoryError) as error:
         if isinstance(error, RuntimeError) and "not found" not in str(error).lower() and "download" not in str(error).lower():
-            raise BadInput(f"torchvision:{name} cannot be opened: {_first_line(error)}") from error
-        raise BadInput(
-            f"The files of torchvision:{name} are not in {shown(settings.root)}.",
-            f"Fetch them once with torchvision.datasets.{name}(root, download=True), or check dataset.root.",
-        ) from error
-    except (ImportError, ModuleNotFoundError) as error:
+            raise BadInput(f"torchvision:{name} cannot be opened: {reason(error)}.") from error
+        hint = f"Fetch them once with torchvision.datasets.{name}(root, download=True), or check dataset.root."
+        raise BadInput(f"The files of torchvision:{name} are not in {shown(settings.root)}.", hint) from error
+    except ImportError as error:
         raise Unavailable(f"torchvision:{name} needs a package that is not installed: {error}.", "Install it.") from error
     except (ValueError, TypeError) as error:
-        raise WrongUse(f"torchvision:{name} cannot be opened: {_first_line(error)}", "Check dataset.split.") from error
+        raise WrongUse(f"torchvision:{name} cannot be opened: {reason(error)}.", "Check dataset.split.") from error
     except Exception as error:  # each data set parses its files in its own way
-        raise BadInput(f"The files of torchvision:{name} in {shown(settings.root)} are damaged: {_first_line(error)}") from error
+        raise BadInput(f"The files of torchvision:{name} in {shown(settings.root)} are damaged: {reason(error)}.") from error
     if n_items == 0:
         raise BadInput(f"torchvision:{name} in {shown(settings.root)} holds no images.")
     return TorchvisionDataset(settings.name, source, split, labels, settings.n_images, seed)
@@ -120,11 +107,10 @@ def _arguments(kind: Any, name: str, settings: DatasetSettings) -> tuple[dict[st
             raise WrongUse(f"torchvision:{name} has no split {split!r}.", 'Use "train" or "test".')
         arguments["train"] = split in _TRAIN_SPLITS
     elif "split" in parameters:
-        # ImageNet and a few others have no labelled test part.
-        default = parameters["split"].default
+        # ImageNet and a few others have no labelled test part; what EMNIST calls a split is a set of classes.
         arguments["split"] = "val" if split == "test" and name in ("ImageNet", "Imagenette", "Places365") else split
         if name == "EMNIST":
-            arguments["split"] = default
+            arguments["split"] = parameters["split"].default
     return arguments, split
 
 
@@ -132,28 +118,28 @@ def _own_labels(source: Any, name: str) -> list[int]:
     for attribute in ("targets", "labels", "_labels"):
         values = getattr(source, attribute, None)
         if values is not None and len(values) == len(source):
-            return _as_integers(list(values), name)
+            return _as_integers(values, name)
     for attribute in ("samples", "_samples"):
         values = getattr(source, attribute, None)
         if values is not None and len(values) == len(source) and all(len(v) == 2 for v in values):
-            return _as_integers([v[1] for v in values], name)
+            return _as_integers((v[1] for v in values), name)
     picture, _ = _pair(source, 0, name)
     if not isinstance(picture, Image.Image):
         raise BadInput(f"{name} gives {type(picture).__name__}, no images.", "Use a data set of classified images.")
-    return _as_integers([_pair(source, i, name)[1] for i in range(len(source))], name)
+    return _as_integers((_pair(source, i, name)[1] for i in range(len(source))), name)
 
 
 def _pair(source: Any, i: int, name: str) -> tuple[Any, Any]:
     try:
         item = source[i]
     except Exception as error:  # as in image()
-        raise BadInput(f"Item {i} of {name} cannot be read: {_first_line(error)}") from error
+        raise BadInput(f"Item {i} of {name} cannot be read: {reason(error)}.") from error
     if not isinstance(item, Sequence) or len(item) != 2:
         raise BadInput(f"{name} gives no (image, class) pairs.", "Use a data set of classified images.")
     return item[0], item[1]
 
 
-def _as_integers(values: list[Any], name: str) -> list[int]:
+def _as_integers(values: Iterable[Any], name: str) -> list[int]:
     try:
         return [int(value) for value in values]
     except (TypeError, ValueError) as error:
@@ -165,8 +151,3 @@ def _own_names(source: Any, own_labels: list[int]) -> dict[int, str]:
     # ImageNet keeps a tuple of synonyms for each class.
     texts = [", ".join(c) if isinstance(c, tuple) else str(c) for c in classes] if isinstance(classes, Sequence) else []
     return {own: texts[own] if 0 <= own < len(texts) else "" for own in sorted(set(own_labels))}
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

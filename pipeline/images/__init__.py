@@ -10,21 +10,3 @@ from pipeline.images.reading import read_image
 from pipeline.images.resizing import resize_shorter_and_crop
 from pipeline.images.tensors import to_model, to_pixels
 from pipeline.images.to_rgb import LoadedImage, from_pillow
-
-__all__ = [
-    "LoadedImage",
-    "NoReader",
-    "from_pillow",
-    "image_format",
-    "jpeg_bytes",
-    "missing_reader",
-    "picture_files",
-    "pixels_sha256",
-    "png_bytes",
-    "read_image",
-    "read_png",
-    "resize_shorter_and_crop",
-    "shown",
-    "to_model",
-    "to_pixels",
-]

@@ -1,14 +1,19 @@
 """Images as a person holds them in Python, one or many, arrays or tensors, as the batch of 8-bit pixels that is worked on."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from pipeline.images.tensors import to_model, to_pixels
 
+if TYPE_CHECKING:
+    import torch
 
-def as_pixels(images: Any) -> tuple[np.ndarray, Callable[[Sequence[np.ndarray]], Any]]:
+Images = TypeVar("Images", np.ndarray, "torch.Tensor")
+
+
+def as_pixels(images: Images) -> tuple[np.ndarray, Callable[[Sequence[np.ndarray]], Images]]:
     """Returns uint8 (N, H, W, 3) pixels, and what turns as many results, uint8 (H, W, 3), into the kind that was given.
 
     Args:
@@ -26,7 +31,7 @@ def as_pixels(images: Any) -> tuple[np.ndarray, Callable[[Sequence[np.ndarray]],
     return to_pixels(images), lambda found: to_model(np.stack(found), images.device).to(images.dtype)
 
 
-def check_tensor(images: Any) -> None:
+def check_tensor(images: object) -> None:
     """Raises ValueError unless this is a floating-point torch tensor (N, 3, H, W) in [0, 1]."""
     import torch
 

@@ -1,11 +1,13 @@
 """The sRGB curve (IEC 61966-2-1) between stored values and linear light, for arrays and for tensors: written once."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Values = TypeVar("Values", np.ndarray, "Tensor")
 
 # Below these the curve is a straight line: as a stored value, and as light.
 _STRAIGHT_VALUE, STRAIGHT_LIGHT = 0.04045, 0.0031308
@@ -28,7 +30,7 @@ def linear_levels() -> np.ndarray:
     return linear_from_srgb(np.arange(256) / 255)
 
 
-def with_s_curve(values, contrast_rate: float):
+def with_s_curve(values: Values, contrast_rate: float) -> Values:
     """Returns values in [0, 1] bent by the S-curve v + c (3 v^2 - 2 v^3 - v): darker below the middle, brighter above."""
     return values + contrast_rate * (values * values * (3 - 2 * values) - values)
 

@@ -40,13 +40,10 @@ def image_format(path: str | Path) -> str:
     if re.match(rb"P[1-6][\s#]", head):
         return "PPM"
     if head[4:8] == b"ftyp":
-        return (
-            "AVIF"
-            if b"avif" in head[8:] or b"avis" in head[8:]
-            else "HEIF"
-            if re.search(rb"hei[cfmsx]|hev[cmsx]|mif1|msf1", head[8:])
-            else ""
-        )
+        if re.search(rb"avi[fs]", head[8:]):
+            return "AVIF"
+        if re.search(rb"hei[cfmsx]|hev[cmsx]|mif1|msf1", head[8:]):
+            return "HEIF"
     return ""
 
 

@@ -1,6 +1,5 @@
 """What a photo's EXIF says of the camera and of the moment."""
 
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,17 +38,15 @@ def photo_tags(path: Path) -> PhotoTags:
     words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
     focal = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
-    is_sane = isinstance(focal, int | float) and 5 <= focal <= 1000
+    focal_mm = float(focal) if isinstance(focal, int | float) and 5 <= focal <= 1000 else None
     is_camera = focal is not None or details.get(ExifTags.Base.FocalLength) is not None
-    return PhotoTags(
-        " ".join(filter(None, words)), taken_at, float(focal) if is_sane else None, None if is_camera else _scan_dpi(dpi)
-    )
+    return PhotoTags(" ".join(filter(None, words)), taken_at, focal_mm, None if is_camera else _scan_dpi(dpi))
 
 
 def _scan_dpi(dpi: object) -> float | None:
     """Returns a resolution that a scanner may have had; 72 and 96 stand in files that nobody measured."""
     try:
-        across, down = map(float, dpi)  # type: ignore[call-overload]
+        across, down = map(float, dpi if isinstance(dpi, tuple) else ())
     except (TypeError, ValueError, ArithmeticError):
         return None
     return across if across == down and 100 <= across <= 10_000 else None
@@ -57,11 +54,3 @@ def _scan_dpi(dpi: object) -> float | None:
 
 def _plain_text(value: object) -> str:
     return "".join(char for char in str(value or "") if char.isprintable()).strip()[:80]
-
-
-def _focal_length(value: object) -> float | None:
-    try:
-        length_mm = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    return length_mm if math.isfinite(length_mm) and 1 <= length_mm <= 10_000 else None  # EXIF writes 0 for unknown

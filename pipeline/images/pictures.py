@@ -6,10 +6,11 @@ import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -103,18 +104,17 @@ class _Stopwatch:
     """Counts the time spent in decoders, not what the caller does between two pictures."""
 
     def __init__(self) -> None:
-        self._spent_s, self._started_s = 0.0, None
+        self._spent_s, self._started_s = 0.0, math.inf
 
     def __enter__(self) -> None:
         self._started_s = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self._spent_s, self._started_s = self._spent_s + time.monotonic() - self._started_s, None
+        self._spent_s, self._started_s = self._spent_s + time.monotonic() - self._started_s, math.inf
 
     @property
     def is_over(self) -> bool:
-        running_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
-        return self._spent_s + running_s > MAX_READ_S
+        return self._spent_s + max(time.monotonic() - self._started_s, 0.0) > MAX_READ_S
 
 
 def _photo(path: Path) -> Picture:
@@ -183,23 +183,18 @@ def _pdf_pages(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
         except pypdfium2.PdfiumError as error:
             hint = "Save it without a password." if "password" in str(error).lower() else "Export it again, or as JPEG."
             raise BadInput(f"{shown(path)} is a PDF that cannot be opened: {reason(error)}.", hint) from error
-        try:
+        with closing(document):
             if not len(document):
                 raise BadInput(f"{shown(path)} is a PDF without pages.")
             yield from _pages(path, len(document), lambda number: _pdf_page(document, number), stopwatch)
-        finally:
-            document.close()
 
 
 def _pdf_page(document: Any, number: int) -> Picture:
     import pypdfium2
 
     try:
-        page = document[number]
-        try:
+        with closing(document[number]) as page:
             pixels, scan_dpi = _rendered(page)
-        finally:
-            page.close()
     except pypdfium2.PdfiumError as error:
         raise BadInput(f"It cannot be rendered: {reason(error)}.", "Export it again, or as JPEG.") from error
     return Picture(f"page {number + 1}", pixels, scan_dpi=scan_dpi)
@@ -217,16 +212,13 @@ def _rendered(page: Any) -> tuple[np.ndarray, float | None]:
         _MAX_SIDE_PX / max(width_pt, height_pt),
     )
     # pdfium rounds a page's size in pixels up, so that without the tiny reduction a whole number may become the next one.
-    bitmap = page.render(scale=scale * (1 - 1e-6), rev_byteorder=True)
-    try:
+    with closing(page.render(scale=scale * (1 - 1e-6), rev_byteorder=True)) as bitmap:
         layers = bitmap.to_numpy()
         if layers.ndim == 2 or layers.shape[2] == 1:
             pixels = np.repeat(layers.reshape(*layers.shape[:2], 1), 3, axis=2)
         else:
             pixels = np.array(layers[..., :3], order="C")
-        return pixels, 72 * scale if scan_px_per_pt else None
-    finally:
-        bitmap.close()
+    return pixels, 72 * scale if scan_px_per_pt else None
 
 
 def _scan_px_per_pt(page: Any) -> float | None:
@@ -263,11 +255,8 @@ class _Frame:
 
 
 def _frames(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
-    film = _Film(path)
     taken, n_taken = None, 0
-    try:
-        with stopwatch:
-            film.open()
+    with path.open("rb") as file, closing(_Film(path, file, stopwatch)) as film:
         while film.is_on and n_taken < MAX_FRAMES:
             with stopwatch:
                 best = film.sharpest_of_a_window(stopwatch)
@@ -279,8 +268,6 @@ def _frames(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
                 taken, n_taken = replace(best, bgr=best.bgr[:0]), n_taken + 1
             if stopwatch.is_over:
                 break
-    finally:
-        film.close()
     if taken is None:
         raise BadInput(f"{shown(path)} is a video of which no picture can be decoded.", "Export it again as MP4 (H.264).")
 
@@ -288,26 +275,28 @@ def _frames(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
 class _Film:
     """A video that is wound forward; the frame at `at_s` is decoded, `is_on` tells that there is one."""
 
-    def __init__(self, path: Path) -> None:
-        # FFmpeg writes its complaints about damaged files to the terminal, where nobody can do anything with them.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        self._path, self._file, self._capture = path, None, None
-        self.is_on, self.at_s = False, 0.0
-
-    def open(self) -> None:
+    def __init__(self, path: Path, file: BinaryIO, stopwatch: _Stopwatch) -> None:
         import cv2
 
-        # A name may be bytes that are no text, or look like an address or a pattern to FFmpeg; an open file's number never does.
-        self._file = self._path.open("rb")
+        # FFmpeg writes its complaints about damaged files to the terminal, where nobody can do anything with them.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        self.is_on, self.at_s = False, 0.0
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        self._capture = cv2.VideoCapture(f"/dev/fd/{self._file.fileno()}", cv2.CAP_FFMPEG)
-        cv2.utils.logging.setLogLevel(level)
-        if not self._capture.isOpened():
-            return
+        with stopwatch:
+            # A name may be no text, or look like an address or a pattern to FFmpeg; an open file's number never does.
+            self._capture = cv2.VideoCapture(f"/dev/fd/{file.fileno()}", cv2.CAP_FFMPEG)
+            cv2.utils.logging.setLogLevel(level)
+            if self._capture.isOpened():
+                self._begin(path)
+
+    def _begin(self, path: Path) -> None:
+        import cv2
+
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # not the default in every OpenCV
         pixels = self._capture.get(cv2.CAP_PROP_FRAME_WIDTH) * self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if not pixels <= MAX_PIXELS:
-            raise BadInput(f"{shown(self._path)} is a video of {pixels / 1e6:.0f} megapixels.", "Export it smaller.")
+            self.close()
+            raise BadInput(f"{shown(path)} is a video of {pixels / 1e6:.0f} megapixels.", "Export it smaller.")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._step_s = 1 / rate if 1 <= rate <= 1000 else 1 / 30
         length_s = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) * self._step_s
@@ -321,7 +310,8 @@ class _Film:
 
     def sharpest_of_a_window(self, stopwatch: _Stopwatch) -> _Frame | None:
         """Winds half a second on; returns its sharpest frame."""
-        best, looked_s, self._started_s = None, -math.inf, self.at_s
+        best: _Frame | None = None
+        looked_s, self._started_s = -math.inf, self.at_s
         while self.is_on and self.at_s < self._started_s + _WINDOW_S - self._step_s / 2 and not (best and stopwatch.is_over):
             if self.at_s - looked_s >= _WINDOW_S / _LOOKS_PER_WINDOW:
                 looked_s = self.at_s
@@ -342,10 +332,7 @@ class _Film:
             self._wind(self.at_s)
 
     def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-        if self._file is not None:
-            self._file.close()
+        self._capture.release()
 
     def _wind(self, from_s: float) -> None:
         import cv2

@@ -58,17 +58,17 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
 
 
 def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:
-    if max_pixels and image.width * image.height > max_pixels:
-        raise BadInput(
-            f"{shown(path)} has {image.width * image.height / 1e6:.0f} megapixels; at most {max_pixels / 1e6:.0f} are read.",
-            "Take it with fewer megapixels, or scan at 600 dpi or less.",
-        )
+    n_pixels = image.width * image.height
+    if max_pixels and n_pixels > max_pixels:
+        what = f"{shown(path)} has {n_pixels / 1e6:.0f} megapixels; at most {max_pixels / 1e6:.0f} are read."
+        raise BadInput(what, "Take it with fewer megapixels, or scan at 600 dpi or less.")
 
 
 def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
     notes = list(frame_note(image)) if is_first else []
     turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
-    pixels, colour_notes = _plain_jpeg(image, path), ()
+    pixels = _plain_jpeg(image, path)
+    colour_notes: tuple[str, ...] = ()
     if pixels is None:
         is_deep = _is_deep_colour(image, path)
         image.load()
@@ -130,17 +130,17 @@ def _is_deep_colour(image: Image.Image, path: Path) -> bool:
     if image.format == "PNG":
         with path.open("rb") as file:
             return file.read(25)[24:25] == b"\x10"
-    return image.format == "TIFF" and 16 in (image.tag_v2.get(258) or ())  # type: ignore[attr-defined]
+    return image.format == "TIFF" and 16 in (image.tag_v2.get(258) or ())  # type: ignore[attr-defined]  # TIFF images alone have it
 
 
 def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | None:
     """The 16-bit colours, uint16 (H, W, 3 or 4), by OpenCV; None unless their high bytes are what Pillow saw."""
     import cv2
 
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded: np.ndarray | None = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
         return None
-    colours = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)
+    colours: np.ndarray = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, decoded)
     for candidate in (colours, _turned(colours, turn)):
         if candidate.shape == high_bytes.shape and np.array_equal(candidate >> 8, high_bytes):
             return candidate
@@ -148,9 +148,7 @@ def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | 
 
 
 def _not_an_image(path: Path) -> BadInput:
-    if image_format(path):
-        return BadInput(
-            f"{shown(path)} is damaged: it begins like {image_format(path)}, but its header cannot be read.",
-            "Copy or export it again.",
-        )
+    if name := image_format(path):
+        what = f"{shown(path)} is damaged: it begins like {name}, but its header cannot be read."
+        return BadInput(what, "Copy or export it again.")
     return BadInput(f"{shown(path)} is not an image that can be read (by its content, whatever its name says).")

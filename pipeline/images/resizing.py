@@ -33,9 +33,8 @@ def resize_shorter_and_crop(
     height, width = pixels.shape[:2]
     long_px = int(resize_px * max(height, width) / min(height, width))
     if long_px * resize_px > MAX_RESIZED_PIXELS:
-        raise BadInput(
-            f"The picture is too elongated ({width} x {height} pixels) to be resized to {resize_px} on its shorter side."
-        )
+        shape = f"{width} x {height} pixels"
+        raise BadInput(f"The picture is too elongated ({shape}) to be resized to {resize_px} on its shorter side.")
     size = (resize_px, long_px) if width <= height else (long_px, resize_px)
     if size != (width, height):
         pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, _FILTERS[interpolation]))

@@ -62,14 +62,11 @@ def rgb_from_pillow(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
         gray = _scaled_16_bit(np.asarray(image))
         return _gray_to_rgb(gray), ("16-bit scaled to 8-bit", "grayscale")
     if mode in ("I", "F"):
-        return _gray_to_rgb(_gray_from_wide(np.asarray(image))), (
-            f"{'32-bit' if mode == 'I' else 'float'} scaled to 8-bit",
-            "grayscale",
-        )
+        kind = "32-bit" if mode == "I" else "float"
+        return _gray_to_rgb(_gray_from_wide(np.asarray(image))), (f"{kind} scaled to 8-bit", "grayscale")
     notes = {"P": "palette", "PA": "palette", "1": "black and white", "L": "grayscale", "LA": "grayscale", "La": "grayscale"}
-    colour = (
-        (notes[mode],) if mode in notes else (f"{mode} converted to RGB",) if mode not in ("RGB", "RGBA", "RGBa", "RGBX") else ()
-    )
+    is_rgb = mode in ("RGB", "RGBA", "RGBa", "RGBX")
+    colour = () if is_rgb else (notes.get(mode, f"{mode} converted to RGB"),)
     pixels, is_opaque = np.empty((image.height, image.width, 3), np.uint8), True
     for rows in _bands(image.height, image.width):
         band = image.crop((0, rows.start, image.width, rows.stop))
@@ -94,13 +91,13 @@ def _gray_from_wide(values: np.ndarray) -> np.ndarray:
         raise BadInput("The picture holds numbers that are not finite.", "Export it as an 8-bit PNG.")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65535:
-        raise BadInput(
-            f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean.", "Export it as an 8-bit PNG."
-        )
+        what = f"The picture holds numbers from {low:g} to {high:g}, which no 8-bit image can mean."
+        raise BadInput(what, "Export it as an 8-bit PNG.")
     if values.dtype.kind == "f" and high <= 1:
-        return np.rint(values * 255.0).astype(np.uint8)
+        values, high = values * 255.0, 255.0
     if values.dtype.kind == "f" and high <= 255:
-        return np.rint(values).astype(np.uint8)
+        rounded: np.ndarray = np.rint(values)
+        return rounded.astype(np.uint8)
     return _scaled_16_bit(np.rint(values))
 
 

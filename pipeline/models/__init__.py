@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pipeline.core.registry import Registry, Scheme, load
 
 if TYPE_CHECKING:
-    from pipeline.models.classifier import Classifier, ModelSettings
+    from pipeline.models.classifier import Classifier
+    from pipeline.settings import ModelSettings
 
 # Each is loaded by a function of what comes after the colon, the settings and the device.
 MODELS = Registry(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.core.errors import BadInput
 from pipeline.images import shown
+from pipeline.images.formats import reason
 
 _WORDNET_ID = re.compile(r"n\d{8}")
 
@@ -22,10 +23,8 @@ def class_names_for(
     if classes_file:
         names, wordnet_ids = read_class_list(classes_file)
         if len(names) != n_classes:
-            raise BadInput(
-                f"{shown(classes_file)} names {len(names)} classes, the model has {n_classes}.",
-                "Set model.classes to its own list.",
-            )
+            what = f"{shown(classes_file)} names {len(names)} classes, the model has {n_classes}."
+            raise BadInput(what, "Set model.classes to its own list.")
         return names, wordnet_ids
     names = own_names if len(own_names) == n_classes else tuple(f"class {i}" for i in range(n_classes))
     return names, own_wordnet_ids if len(own_wordnet_ids) == n_classes else ()
@@ -42,9 +41,7 @@ def read_class_list(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(
-            f"The class list {shown(path)} cannot be opened: {(error.strerror or str(error)).lower()}.", "Check model.classes."
-        ) from error
+        raise BadInput(f"The class list {shown(path)} cannot be opened: {reason(error)}.", "Check model.classes.") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"The class list {shown(path)} is not UTF-8 text.") from error
     if text.lstrip()[:1] in ("{", "["):
@@ -66,9 +63,8 @@ def _json_entries(text: str, path: str | Path) -> list[tuple[str, str]]:
         try:
             by_index = {int(key): value for key, value in document.items()}
         except ValueError as error:
-            raise BadInput(
-                f"The class list {shown(path)} has a key that is no index.", 'Write {"0": "name", "1": "name", …}.'
-            ) from error
+            hint = 'Write {"0": "name", "1": "name", …}.'
+            raise BadInput(f"The class list {shown(path)} has a key that is no index.", hint) from error
         missing = [i for i in range(len(document)) if i not in by_index]
         if missing:
             raise BadInput(f"The class list {shown(path)} has {len(document)} entries, but none for index {missing[0]}.")
@@ -81,9 +77,8 @@ def _json_entry(value: Any, path: str | Path) -> tuple[str, str]:
         return "", value.strip()
     if isinstance(value, list) and len(value) >= 2 and all(isinstance(v, str) for v in value) and _WORDNET_ID.fullmatch(value[0]):
         return value[0], ", ".join(v.strip() for v in value[1:])
-    raise BadInput(
-        f"The class list {shown(path)} holds an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}"
-    )
+    what = f"an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}"
+    raise BadInput(f"The class list {shown(path)} holds {what}")
 
 
 def _line_entry(line: str) -> tuple[str, str]:

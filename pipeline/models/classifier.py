@@ -3,44 +3,21 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import resize_shorter_and_crop, to_model
+from pipeline.models.class_names import class_names_for
 from pipeline.models.layers import LayerResponse
+from pipeline.settings import ModelSettings
 
 BATCH_SIZE = 32
-
-
-class ModelSettings(Protocol):
-    """What `load_classifier` reads; 0, "" and () mean the model's own default."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def input_px(self) -> int: ...
-    @property
-    def resize_px(self) -> int: ...
-    @property
-    def mean(self) -> tuple[float, ...]: ...
-    @property
-    def std(self) -> tuple[float, ...]: ...
-    @property
-    def classes(self) -> str: ...
-    @property
-    def n_classes(self) -> int: ...
-    @property
-    def python_path(self) -> str: ...
-    @property
-    def arguments(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +70,10 @@ class Classifier(ABC):
             WrongUse: `x` asks for a gradient and the model has none (`differentiable` is False).
         """
 
+    def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Returns what gives the logits, or nearly those, faster than `logits` does where there is a faster way."""
+        return self.logits
+
     def layer_names(self) -> tuple[str, ...]:
         """Returns the names of the layers that `layer_response` can look at, () where the inside is not shown."""
         return ()
@@ -130,26 +111,34 @@ class Classifier(ABC):
         probabilities = np.empty((n_images, self.n_classes), np.float32)
         for start in range(0, n_images, batch_size):
             batch = images[start : start + batch_size]
-            n_missing = batch_size - len(batch)
-            filled = np.concatenate([batch, np.repeat(batch[-1:], n_missing, axis=0)]) if n_missing else batch
             with torch.no_grad():
-                logits = self.logits(to_model(filled, self.device))[: len(batch)].float()
+                logits = self.logits(to_model(filled_up(batch, batch_size), self.device))[: len(batch)].float()
                 probabilities[start : start + batch_size] = torch.softmax(logits, dim=1).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise BadInput(f"{self.name} answers with numbers that are not finite.", "Check its weights and its preprocessing.")
         return probabilities
 
+    def _name_classes(
+        self, settings: ModelSettings, own_names: tuple[str, ...] = (), own_wordnet_ids: tuple[str, ...] = ()
+    ) -> None:
+        if settings.n_classes and settings.n_classes != self.n_classes:
+            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
+        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
+
     def _check_images(self, images: np.ndarray) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*self.input_size, 3):
-            raise ValueError(
-                f"expected uint8 (N, {self.input_size[0]}, {self.input_size[1]}, 3), got {images.dtype} {images.shape}"
-            )
+            wanted = "uint8 (N, {}, {}, 3)".format(*self.input_size)
+            raise ValueError(f"expected {wanted}, got {images.dtype} {images.shape}")
 
     def _check_input(self, x: torch.Tensor) -> None:
         if x.dtype != torch.float32 or x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.input_size):
-            raise ValueError(
-                f"expected float32 (N, 3, {self.input_size[0]}, {self.input_size[1]}), got {x.dtype} {tuple(x.shape)}"
-            )
+            wanted = "float32 (N, 3, {}, {})".format(*self.input_size)
+            raise ValueError(f"expected {wanted}, got {x.dtype} {tuple(x.shape)}")
+
+
+def filled_up(batch: np.ndarray, size: int) -> np.ndarray:
+    """Returns a batch with copies of its last row up to a size."""
+    return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)]) if len(batch) < size else batch
 
 
 def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:
@@ -166,9 +155,8 @@ def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) ->
     size = (settings.input_px,) * 2 if settings.input_px else own.input_size
     resize_px = settings.resize_px or max(round(own.resize_px * min(size) / min(own.input_size)), 1)
     if resize_px < min(size):
-        raise WrongUse(
-            f"model.resize_px = {resize_px} is smaller than the input of {min(size)} px.", "Set it to the input size or more."
-        )
+        what = f"model.resize_px = {resize_px} is smaller than the input of {min(size)} px."
+        raise WrongUse(what, "Set it to the input size or more.")
     mean = _three("mean", settings.mean) or own.mean
     std = _three("std", settings.std) or own.std
     if any(value <= 0 for value in std):
@@ -180,11 +168,12 @@ def normalised(x: torch.Tensor, steps: Preprocessing) -> torch.Tensor:
     """Returns (x - mean) / std for each channel of (N, 3, H, W); `x` itself where the model wants plain [0, 1]."""
     if not steps.mean and not steps.std:
         return x
-    mean, std = (
-        torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
-        for v in (steps.mean or (0.0,) * 3, steps.std or (1.0,) * 3)
-    )
-    return (x - mean) / std
+    return (x - channels(steps.mean or (0.0,) * 3, x)) / channels(steps.std or (1.0,) * 3, x)
+
+
+def channels(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
+    """Returns one number a channel in the shape, kind and place that (N, 3, H, W) images can be reckoned with."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
 
 
 def fingerprint_of(name: str, steps: Preprocessing, parts: Iterable[tuple[str, bytes]]) -> str:

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import Classifier, channels
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16
@@ -145,10 +145,8 @@ def _outputs(batch: _Batch, differentiable: bool) -> Iterator[tuple[str, str]]:
     rows = batch.logits[: batch.n].double()
     sums = rows.sum(dim=1)
     if bool((rows >= 0).all() and (rows <= 1 + SUM_TOLERANCE).all() and ((sums - 1).abs() <= SUM_TOLERANCE).all()):
-        yield (
-            "probabilities",
-            f"rows add up to {float(sums.min()):.4f} … {float(sums.max()):.4f}, the largest is {float(rows.max()):.3f}",
-        )
+        detail = f"rows add up to {float(sums.min()):.4f} … {float(sums.max()):.4f}, the largest is {float(rows.max()):.3f}"
+        yield "probabilities", detail
     total = rows.exp().sum(dim=1)
     if differentiable and bool((rows <= SUM_TOLERANCE).all() and ((total - 1).abs() <= SUM_TOLERANCE).all()):
         yield "log-probabilities", f"exponentials add up to {float(total.min()):.4f} … {float(total.max()):.4f}"
@@ -178,7 +176,9 @@ def _loss_errors(batch: _Batch) -> Tensor:
         (rounded,) = torch.autograd.grad(cross_entropy(logits, batch.labels, reduction="sum"), logits)
     others = batch.logits.double().softmax(dim=1).scatter(1, batch.labels[:, None], 0.0)
     exact = others.scatter(1, batch.labels[:, None], -others.sum(dim=1, keepdim=True))
-    return (rounded.double() - exact).norm(dim=1) / exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
+    error: torch.Tensor = (rounded.double() - exact).norm(dim=1)
+    size: torch.Tensor = exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
+    return error / size
 
 
 def _dead_levels(classifier: Classifier, batch: _Batch) -> str:
@@ -211,18 +211,14 @@ def _other_range(classifier: Classifier, batch: _Batch) -> str:
 def _conventions(classifier: Classifier, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yields what to give the classifier, which normalises it, so that its network sees [0, 1] pixels in other clothes."""
     steps = classifier.preprocessing
-    mean, std = _channels(steps.mean or (0.0,) * 3, x), _channels(steps.std or (1.0,) * 3, x)
+    mean, std = channels(steps.mean or (0.0,) * 3, x), channels(steps.std or (1.0,) * 3, x)
     yield "multiplied by 255", x * 255 * std + mean
     yield "scaled to -1 … 1", (x * 2 - 1) * std + mean
     yield "in blue, green, red order", x.flip(1)
     if steps.mean or steps.std:
         yield "not normalised by model.mean and model.std", x * std + mean
     if (steps.mean, steps.std) != _IMAGENET:
-        yield "normalised by ImageNet's mean and std", (x - _channels(_IMAGENET[0], x)) / _channels(_IMAGENET[1], x) * std + mean
-
-
-def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
+        yield "normalised by ImageNet's mean and std", (x - channels(_IMAGENET[0], x)) / channels(_IMAGENET[1], x) * std + mean
 
 
 def _n_right(logits: Tensor, batch: _Batch) -> int:

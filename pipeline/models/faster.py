@@ -26,7 +26,8 @@ def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
         return module
     for make in (_folded, copy.deepcopy):
         try:
-            found = make(module).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+            found: nn.Module = make(module).eval().requires_grad_(False)
+            found = found.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs leave it out
             if _agree(module, found, example):
                 return found
         except Exception:  # a user's network may raise anything when it is traced, copied or run
@@ -37,7 +38,8 @@ def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
 def _folded(module: nn.Module) -> nn.Module:
     if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         raise ValueError("there is no batch norm to fold")
-    return fuse(module)
+    fused: nn.Module = fuse(module)
+    return fused
 
 
 def _is_watched(module: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +48,9 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
     outputs: list[object] = []
 
     def begin_here(_: nn.Module, __: object, output: object) -> object:
-        outputs.append(output.detach().clone().requires_grad_() if _is_float(output) else output)
-        return outputs[-1].clone() if _is_float(output) else output
+        kept = output.detach().clone().requires_grad_() if _is_float(output) else output
+        outputs.append(kept)
+        return kept.clone() if _is_float(kept) else kept
 
     handle = found.register_forward_hook(begin_here)
     try:
@@ -56,17 +58,18 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
             scores = logits(x.detach())
             if len(outputs) != 1:
                 raise WrongUse(f'Layer "{layer}" runs {len(outputs)} times for one image; Grad-CAM needs one that runs once.')
-            if not _is_float(outputs[0]):
-                raise WrongUse(f'Layer "{layer}" gives {type(outputs[0]).__name__}; Grad-CAM needs a tensor.')
+            output = outputs[0]
+            if not _is_float(output):
+                raise WrongUse(f'Layer "{layer}" gives {type(output).__name__}; Grad-CAM needs a tensor.')
             chosen = scores.gather(1, labels[:, None].to(scores.device)).sum()
             gradient = None
             if chosen.requires_grad:
-                (gradient,) = torch.autograd.grad(chosen, outputs[0], allow_unused=True)
+                (gradient,) = torch.autograd.grad(chosen, output, allow_unused=True)
     finally:
         handle.remove()
     if gradient is None:
         raise WrongUse(f'The scores do not depend on layer "{layer}" in a way that can be differentiated.')
-    return LayerResponse(outputs[0].detach(), gradient, scores.detach())
+    return LayerResponse(output.detach(), gradient, scores.detach())
 
 
 def layer_names(module: nn.Module) -> tuple[str, ...]:
@@ -114,7 +117,7 @@ def _fits(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
     return len(shape) <= 2 or (len(shape) == 4 and shape[2] <= size[0] and shape[3] <= size[1])
 
 
-def _is_float(output: object) -> bool:
+def _is_float(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.is_floating_point()
 
 

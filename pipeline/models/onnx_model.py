@@ -9,17 +9,18 @@ import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import shown
-from pipeline.models.class_names import class_names_for
+from pipeline.images.formats import reason
 from pipeline.models.classifier import (
     Classifier,
-    ModelSettings,
     Preprocessing,
     device_for,
+    filled_up,
     fingerprint_of,
     normalised,
     preprocessing_for,
 )
 from pipeline.models.onnx_files import external_files
+from pipeline.settings import ModelSettings
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -32,7 +33,6 @@ class OnnxClassifier(Classifier):
     """
 
     differentiable = False
-    wordnet_ids: tuple[str, ...] = ()
 
     def __init__(self, session: Any, file: Path, settings: ModelSettings, device: str) -> None:
         """Reads the input's shape and tries the graph on two images.
@@ -47,16 +47,12 @@ class OnnxClassifier(Classifier):
         self._input, self._dtype, self._channels_last, self._fixed_n, own_size = _input_of(session, settings.name)
         own = Preprocessing(own_size, min(own_size)) if own_size else None
         if own_size and settings.input_px and own_size != (settings.input_px,) * 2:
-            raise WrongUse(
-                f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}.",
-                "Leave it out.",
-            )
+            what = f"{self.name} takes {own_size[0]} x {own_size[1]} pixels, model.input_px says {settings.input_px}."
+            raise WrongUse(what, "Leave it out.")
         self.preprocessing = preprocessing_for(settings, own)
         self._gives_probabilities = False
         self.n_classes = self._tried_out()
-        if settings.n_classes and settings.n_classes != self.n_classes:
-            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
-        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes)
+        self._name_classes(settings)
         self._files = external_files(file)
         parts = [(f"data {data.name}", _sha256(data)) for data in self._files]
         self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes()), *parts])
@@ -68,10 +64,9 @@ class OnnxClassifier(Classifier):
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled():
-            raise WrongUse(
-                f"{self.name} gives predictions only: an ONNX model has no gradient, so a gradient attack cannot be run on it."
-            )
-        values = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
+            why = "an ONNX model has no gradient, so a gradient attack cannot be run on it"
+            raise WrongUse(f"{self.name} gives predictions only: {why}.")
+        values: np.ndarray = normalised(x.detach().cpu(), self.preprocessing).numpy().astype(self._dtype)
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._channels_last else values
         n = self._fixed_n or max(len(values), 1)
         scores = np.concatenate([self._run(values[i : i + n], n) for i in range(0, len(values), n)]).astype(np.float32)
@@ -80,13 +75,10 @@ class OnnxClassifier(Classifier):
         return torch.from_numpy(np.ascontiguousarray(scores)).to(self.device)
 
     def _run(self, values: np.ndarray, n: int) -> np.ndarray:
-        n_missing = n - len(values)
-        filled = np.concatenate([values, np.repeat(values[-1:], n_missing, axis=0)]) if n_missing else values
         try:
-            scores = np.asarray(self._session.run(None, {self._input: filled})[0])
+            scores = np.asarray(self._session.run(None, {self._input: filled_up(values, n)})[0])
         except Exception as error:  # onnxruntime's errors share no public base class
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise BadInput(f"{self.name} cannot classify such images: {reason}") from error
+            raise BadInput(f"{self.name} cannot classify such images: {reason(error)}") from error
         if len(scores) != n or scores.size == 0 or scores.size != n * scores.shape[1]:
             raise BadInput(f"{self.name} gives {scores.shape} for {n} images; one row of class scores each is needed.")
         return scores.reshape(n, -1)[: len(values)]
@@ -96,7 +88,7 @@ class OnnxClassifier(Classifier):
         images = torch.from_numpy(np.concatenate([np.full_like(noise, 0.5), noise]))
         scores = self.logits(images).cpu().numpy()
         self._gives_probabilities = bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
-        return scores.shape[1]
+        return int(scores.shape[1])
 
 
 def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
@@ -120,8 +112,7 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
         providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
         session = onnxruntime.InferenceSession(str(file), sess_options=options, providers=providers)
     except Exception as error:  # as above
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason}") from error
+        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}") from error
     return OnnxClassifier(session, file, settings, device)
 
 

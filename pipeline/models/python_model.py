@@ -14,10 +14,11 @@ import torch
 from pipeline.core.errors import BadInput, InkproofError, WrongUse
 from pipeline.images import shown
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, preprocessing_for
+from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed
 from pipeline.models.user_modules import UserModules, user_modules
 from pipeline.models.weights_file import load_into, read_state_dict
+from pipeline.settings import ModelSettings
 
 
 def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
@@ -34,9 +35,8 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     """
     module_name, _, factory_name = name.rpartition(":")
     if not module_name or not factory_name:
-        raise WrongUse(
-            f"python:{name} does not name a factory.", "Write python:MODULE:FACTORY, for example python:my_models:load."
-        )
+        hint = "Write python:MODULE:FACTORY, for example python:my_models:load."
+        raise WrongUse(f"python:{name} does not name a factory.", hint)
     steps = preprocessing_for(settings, None)
     code = _UserCode.imported(module_name, settings)
     factory = _factory(code.module, factory_name, settings.name)
@@ -73,10 +73,8 @@ class _UserCode:
         except ModuleNotFoundError as error:
             where = f" in {shown(settings.python_path)} or among the installed packages" if settings.python_path else ""
             missing = (error.name or "").removeprefix(f"{modules.name}.")
-            raise BadInput(
-                f"There is no Python module {missing}{where}{_at(modules, error)}.",
-                "Set model.python_path to the folder that holds it.",
-            ) from error
+            what = f"There is no Python module {missing}{where}{_at(modules, error)}."
+            raise BadInput(what, "Set model.python_path to the folder that holds it.") from error
         except Exception as error:  # a user's module may raise anything
             reason = _summary(modules, error)
             raise BadInput(f"The Python module {shown(module_name)} cannot be imported: {reason}") from error
@@ -171,7 +169,7 @@ class _FunctionModule(torch.nn.Module):
 
 
 def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., Any]:
-    factory = getattr(source, factory_name, None)
+    factory: Callable[..., Any] | None = getattr(source, factory_name, None)
     if callable(factory):
         return factory
     known = [key for key, value in vars(source).items() if callable(value) and not key.startswith("_")]

@@ -8,10 +8,9 @@ import torch
 
 from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.images import shown
-from pipeline.models.class_names import class_names_for
+from pipeline.images.formats import reason
 from pipeline.models.classifier import (
     Classifier,
-    ModelSettings,
     Preprocessing,
     argument_bytes,
     device_for,
@@ -22,6 +21,7 @@ from pipeline.models.classifier import (
 from pipeline.models.faster import faster_copy
 from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
+from pipeline.settings import ModelSettings
 
 _INITIAL_SEED = 0
 
@@ -55,9 +55,7 @@ class TorchClassifier(Classifier):
         self._module = module.eval().requires_grad_(False).to(self.device)
         self._faster: torch.nn.Module | None = None
         self.n_classes, self.differentiable = self._tried_out()
-        if settings.n_classes and settings.n_classes != self.n_classes:
-            raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
-        self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
+        self._name_classes(settings, own_names, own_wordnet_ids)
         parts = self._code_parts()
         parts += [("arguments", argument_bytes(settings.arguments))] if settings.arguments else []
         self.fingerprint = fingerprint_of(fingerprint_name or self.name, steps, parts + state_bytes(module.state_dict()))
@@ -66,10 +64,11 @@ class TorchClassifier(Classifier):
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled() and not self.differentiable:
             raise WrongUse(f"{self.name} gives no gradient, so a gradient attack cannot be run on it.", "Use predictions only.")
-        return self._module(normalised(x.to(self.device), self.preprocessing)).float()
+        scores: torch.Tensor = self._module(normalised(x.to(self.device), self.preprocessing))
+        return scores.float()
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Returns `logits` as attacks call it: the same within `faster.TOLERANCE`, through a faster copy made once."""
+        """Returns the logits within `faster.TOLERANCE`, through a faster copy made once."""
         if self._faster is None:
             generator = torch.Generator().manual_seed(_INITIAL_SEED)
             example = torch.rand((4, 3, *self.input_size), generator=generator).to(self.device)
@@ -107,11 +106,8 @@ class TorchClassifier(Classifier):
         except InkproofError:
             raise
         except Exception as error:  # a user's network may raise anything
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise BadInput(
-                f"{self.name} cannot classify images of {height} x {width} pixels: {reason}{self._line_of(error)}",
-                "Check model.input_px.",
-            ) from error
+            what = f"{self.name} cannot classify images of {height} x {width} pixels"
+            raise BadInput(f"{what}: {reason(error)}{self._line_of(error)}", "Check model.input_px.") from error
         if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
             got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
             raise BadInput(f"{self.name} gives {got} for two images; two rows of logits, one number for each class, are needed.")
@@ -134,8 +130,7 @@ def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
         module = network.load()
     except FileNotFoundError as error:
         raise Unavailable("The weights of builtin:signs are missing from the package.", "Install inkproof again.") from error
-    own_file = settings.weights not in ("", "DEFAULT")
-    if own_file:
+    if settings.weights not in ("", "DEFAULT"):
         load_into(module, read_state_dict(settings.weights), settings.weights)
     steps = preprocessing_for(settings, Preprocessing((network.INPUT_PX,) * 2, network.INPUT_PX))
     return TorchClassifier(module, settings, steps, device, tuple(getattr(network, "CLASS_NAMES", ())))
@@ -153,8 +148,6 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
     if weights == "none":
         return None
     if not Path(weights).suffix and not Path(weights).exists():
-        raise WrongUse(
-            f'There are no weights "{shown(weights)}" for this model.',
-            'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).',
-        )
+        hint = 'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).'
+        raise WrongUse(f'There are no weights "{shown(weights)}" for this model.', hint)
     return read_state_dict(weights)

@@ -9,6 +9,7 @@ import sysconfig
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.abc import Loader
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import resolve_name, spec_from_file_location
 from itertools import count
@@ -20,7 +21,8 @@ _PREFIX = "inkproof_user_"
 _PROJECT = Path(__file__).resolve().parents[1]
 _NOT_THE_USERS = (
     *(Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")),
-    *(_PROJECT, _PROJECT.with_name("inkproof.py")),
+    _PROJECT,
+    _PROJECT.with_name("inkproof.py"),
 )
 _INSTALLED = {"site-packages", "dist-packages"}
 
@@ -192,7 +194,8 @@ class UserModules:
         if found is None or not _is_users(found):
             return None
         if found.origin is None and (other := _found_anywhere(top)) and other.origin:
-            is_project = Path(other.origin).resolve().is_relative_to(_PROJECT)
+            place = Path(other.origin).resolve()
+            is_project = place.is_relative_to(_PROJECT) or place == _PROJECT.parent / "inkproof.py"
             inside = found.submodule_search_locations or ()
             return found if is_project and any(next(Path(folder).rglob("*.py"), None) for folder in inside) else None
         return found
@@ -284,7 +287,7 @@ class _ExtensionLoader(ExtensionFileLoader):
             _EXTENSIONS[self.path] = module
 
 
-class _Alias:
+class _Alias(Loader):
     """Gives a module that is loaded already, under a second name."""
 
     def __init__(self, module: ModuleType) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.core.errors import BadInput
 from pipeline.images import shown
+from pipeline.images.formats import reason
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
@@ -47,29 +48,23 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in wanted]
     if missing or unexpected:
-        raise BadInput(
-            f"The weights in {shown(origin)} do not fit the network: {_listed('missing', missing)}"
-            f"{'; ' if missing and unexpected else ''}{_listed('unexpected', unexpected)}.",
-            "Check that model.name is the network that the file was saved from.",
-        )
+        what = "; ".join(filter(None, [_listed("missing", missing), _listed("unexpected", unexpected)]))
+        hint = "Check that model.name is the network that the file was saved from."
+        raise BadInput(f"The weights in {shown(origin)} do not fit the network: {what}.", hint)
     for key, tensor in state.items():
         if tensor.shape != wanted[key].shape:
-            raise BadInput(
-                f"The weights in {shown(origin)} do not fit the network: {key} is {tuple(tensor.shape)} in the file, "
-                f"{tuple(wanted[key].shape)} in the network.",
-                "If this is the last layer, set model.n_classes to the file's number of classes.",
-            )
+            what = f"{key} is {tuple(tensor.shape)} in the file, {tuple(wanted[key].shape)} in the network"
+            hint = "If this is the last layer, set model.n_classes to the file's number of classes."
+            raise BadInput(f"The weights in {shown(origin)} do not fit the network: {what}.", hint)
     module.load_state_dict(dict(state), strict=False)
 
 
 def state_bytes(state: Mapping[str, torch.Tensor]) -> list[tuple[str, bytes]]:
     """Returns each tensor's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of."""
+    flat = {key: tensor.detach().cpu().contiguous().reshape(-1) for key, tensor in sorted(state.items())}
     return [
-        (
-            f"{key} {tensor.dtype} {tuple(tensor.shape)}",
-            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
-        )
-        for key, tensor in sorted(state.items())
+        (f"{key} {state[key].dtype} {tuple(state[key].shape)}", values.view(torch.uint8).numpy().tobytes())
+        for key, values in flat.items()
     ]
 
 
@@ -80,7 +75,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{shown(path)} is not a safetensors file or is damaged: {_first_line(error)}.") from error
+        raise BadInput(f"{shown(path)} is not a safetensors file or is damaged: {reason(error)}.") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -93,7 +88,7 @@ def _read_torch(path: Path) -> Any:
     except Exception as error:  # the zip reader and the restricted unpickler raise anything on damaged bytes
         if "TorchScript" in str(error):
             raise _refused(path) from error
-        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged: {_first_line(error)}.") from error
+        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged: {reason(error)}.") from error
 
 
 def _refused(path: Path) -> BadInput:
@@ -128,8 +123,3 @@ def _listed(what: str, keys: list[str]) -> str:
         return ""
     more = f" and {len(keys) - _N_NAMED} more" if len(keys) > _N_NAMED else ""
     return f"{what} {', '.join(keys[:_N_NAMED])}{more}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return shown(lines[0].rstrip(".")) if lines else type(error).__name__

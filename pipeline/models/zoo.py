@@ -13,9 +13,11 @@ import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.core.torchvision_import import import_torchvision
-from pipeline.models.classifier import Classifier, ModelSettings, Preprocessing, preprocessing_for
+from pipeline.images.formats import reason
+from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed, file_state
 from pipeline.models.weights_file import load_into
+from pipeline.settings import ModelSettings
 
 _DOWNLOAD_TIMEOUT_S = 30.0
 # Published weights of these two expect their own normalisation inside the network and carry auxiliary heads, unused here.
@@ -44,9 +46,8 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
     weights = settings.weights or "DEFAULT"
     chosen = published[weights] if weights in published.__members__ else published.DEFAULT
     preset = chosen.transforms()
-    own = Preprocessing(
-        (preset.crop_size[0],) * 2, preset.resize_size[0], tuple(preset.mean), tuple(preset.std), preset.interpolation.value
-    )
+    size, resize_px, filter_name = (preset.crop_size[0],) * 2, preset.resize_size[0], preset.interpolation.value
+    own = Preprocessing(size, resize_px, tuple(preset.mean), tuple(preset.std), filter_name)
     steps = preprocessing_for(settings, own)
     arguments = {"num_classes": settings.n_classes or 1000, **_BUILD_ARGUMENTS.get(name, {}), **settings.arguments}
     if name.startswith("vit_"):
@@ -89,11 +90,8 @@ def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
 
 def _unknown(scheme: str, name: str, known: list[str]) -> WrongUse:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = (
-        f"Did you mean {' or '.join(f'{scheme}:{n}' for n in near)}?"
-        if near
-        else f"{scheme} has {len(known)} models, such as {known[0]}."
-    )
+    meant = " or ".join(f"{scheme}:{n}" for n in near)
+    hint = f"Did you mean {meant}?" if near else f"{scheme} has {len(known)} models, such as {known[0]}."
     return WrongUse(f"There is no model {scheme}:{name}.", hint)
 
 
@@ -108,7 +106,10 @@ def _built(name: str, build: Any) -> torch.nn.Module:
 
 def _published_state(chosen: Any, name: str) -> dict[str, torch.Tensor]:
     with _as_unavailable(name):
-        return chosen.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        state: dict[str, torch.Tensor] = chosen.get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
+        return state
 
 
 @contextmanager
@@ -119,11 +120,8 @@ def _as_unavailable(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Unavailable(
-            f"The published weights of {name} cannot be downloaded: {reason}.",
-            "Fetch the file on a machine with a network and set model.weights to its path (.pth or .safetensors).",
-        ) from error
+        hint = "Fetch the file on a machine with a network and set model.weights to its path (.pth or .safetensors)."
+        raise Unavailable(f"The published weights of {name} cannot be downloaded: {reason(error)}.", hint) from error
     finally:
         socket.setdefaulttimeout(before)
 

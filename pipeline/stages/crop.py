@@ -14,12 +14,12 @@ from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
+from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
-from pipeline.stages.graph import photo_arrival
 from pipeline.stages.photograph import true_geometry
 from pipeline.store import (
     Hashes,

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.core.errors import AnswerNo, WrongUse
 from pipeline.engine import Context
+from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
 from pipeline.store import (
@@ -15,19 +16,14 @@ from pipeline.store import (
     artefacts,
     content_hash,
     locked,
-    photo_digest,
     photo_files,
     photo_name,
-    photo_trouble,
     read_stage_record,
 )
 from pipeline.store.hashes import named_files
 from pipeline.store.look import Look
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS
 from pipeline.store.stage import BOTH, DONE, MISSING, PERSON, PROGRAM, STALE, WAITING, Digests, Stage, StageStatus
-
-# How a JPEG begins: nothing is lacking to read it.
-_JPEG = b"\xff\xd8\xff"
 
 
 def status(experiment: Experiment, run: Run, verify: bool = False) -> list[StageStatus]:
@@ -47,12 +43,16 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
     state = look.state(name)
     for needed in stage.needed(experiment):
         if look.state(needed).state != DONE:
-            raise WrongUse(f"{name} needs {_told(look.state(needed))}.", f"Type: inkproof run {experiment.words}")
+            raise WrongUse(
+                f"{name} needs {needed}, which is {_told(look.state(needed))}.", f"Type: inkproof run {experiment.words}"
+            )
     if state.state == WAITING and not (force and stage.by(experiment) == BOTH):
         raise AnswerNo(f"{name} waits for photographs.", state.reason)
     for used in stage.uses:
         if look.state(used).state == STALE:
-            raise WrongUse(f"{name} would use {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}")
+            raise WrongUse(
+                f"{name} would use {used}, which is {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}"
+            )
     if state.state != DONE or force:
         if force:
             stage.clear_kept(run)
@@ -66,8 +66,7 @@ def check_done(name: str, experiment: Experiment, run: Run) -> None:
     """Raises WrongUse where a stage is not done, for commands beside the flow that read what it made."""
     state = Look(STAGES, experiment, run).state(name)
     if state.state != DONE:
-        why = f" ({state.reason})" if state.reason else ""
-        raise WrongUse(f'Run "{run.name}": {name} is {state.state}{why}.', f"Type: inkproof run {experiment.words}")
+        raise WrongUse(f'Run "{run.name}": {name} is {_told(state)}.', f"Type: inkproof run {experiment.words}")
 
 
 def run_all(
@@ -102,18 +101,6 @@ def is_kept(experiment: Experiment, run: Run) -> bool:
     """Returns whether the run keeps the experiment's settings as they are."""
     text = experiment_text(experiment, run.experiment.parent).encode()
     return artefacts.EXPERIMENT.exists(run) and artefacts.EXPERIMENT.read(run) == text
-
-
-def instructions(experiment: Experiment, run: Run) -> str:
-    """Returns what a person has to do when a run waits for photographs."""
-    show = f"Print {run.pdf} at 100 % (not 'fit to page')"
-    if experiment.layout.medium == "screen":
-        show = f"Open {artefacts.SCREEN.path(run) / 'index.html'} in a browser in full screen"
-    return (
-        f"{show}, photograph every page with its four codes in the frame,\n"
-        f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
-        f"No printer at hand? Let one be simulated: inkproof run {experiment.words} --set photograph.by=simulator"
-    )
 
 
 def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
@@ -218,20 +205,6 @@ def _photos(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     return {f"photos/{photo_name(run, path)}": photo_arrival(run, path, hashes) for path in files}
 
 
-def photo_arrival(run: Run, path: Path, hashes: Hashes) -> str:
-    """Returns the hash of a photo's bytes; with that of what this machine lacks to read it, where it lacks something."""
-    digest = photo_digest(run, path, hashes)
-    if photo_trouble(run, path) is not None:
-        return digest
-    with path.open("rb") as file:
-        if file.read(len(_JPEG)) == _JPEG:
-            return digest
-    from pipeline.images import missing_reader
-
-    missing = missing_reader(path)
-    return content_hash([digest, missing]) if missing else digest
-
-
 def _imported(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     found = {artefacts.JUDGEMENTS.file(judge): artefacts.judgements_of(judge) for judge in artefacts.JUDGEMENTS.stems(run)}
     return {name: hashes.of(table.path(run)) for name, table in found.items()}
@@ -271,7 +244,7 @@ def _keep_experiment(experiment: Experiment, run: Run) -> None:
 
 
 def _told(state: StageStatus) -> str:
-    return f"{state.stage}, which is {state.state}" + (f" ({state.reason})" if state.reason else "")
+    return state.state + (f" ({state.reason})" if state.reason else "")
 
 
 def _announce(name: str, context: Context) -> None:

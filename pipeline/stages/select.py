@@ -70,13 +70,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     details = {
         "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
-        "model": {
-            "name": experiment.model.name,
-            "fingerprint": classifier.fingerprint,
-            "input_size": classifier.input_size,
-            "n_classes": classifier.n_classes,
-            "differentiable": classifier.differentiable,
-        },
+        "model": _facts(classifier, experiment.model.name),
         "model_flags": model_flags,
         "alike": [found._asdict() for found in alike_images(drawn, ALIKE_RMS_8BIT)],
         "class_names": classifier.class_names,
@@ -89,19 +83,29 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
     outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
-    counts = {
-        "n_images": len(used),
-        "n_candidates": len(candidates),
-        "n_rejected": len(rejected),
-        "n_cells": len(fills),
-    }
+    counts = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
     summary = {**counts, "model_flags": [flag.name for flag in model_flags]}
+    return Outcome(outputs, summary, tuple(_notes(model_flags, fills, rejected)), read=classifier.sources)
+
+
+def _facts(classifier: Classifier, name: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "fingerprint": classifier.fingerprint,
+        "input_size": classifier.input_size,
+        "n_classes": classifier.n_classes,
+        "differentiable": classifier.differentiable,
+    }
+
+
+def _notes(model_flags: Sequence[ModelFlag], fills: Sequence[CellFill], rejected: dict[str, str]) -> list[str]:
+    """Returns what a person should know: flags of the model, cells that were not filled, files that are not used."""
     notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
     notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]
     if len(rejected) > N_REJECTED_SHOWN:
         notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see {SELECTION.name}")
-    return Outcome(outputs, summary, tuple(notes), read=classifier.sources)
+    return notes
 
 
 def _examined(classifier: Classifier, pool: CandidatePool, draw: "_Draw") -> tuple[ModelFlag, ...]:

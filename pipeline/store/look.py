@@ -98,6 +98,7 @@ class Look(Generic[E]):
         if stage.by(self._experiment) == PERSON:
             return self._with_theirs(stage, StageStatus(stage.name, DONE))
         if reason := stage.waits(self._experiment, self._run):
+            self._arrivals[stage.name] = stage.arrivals(self._experiment, self._run, self._hashes)
             return StageStatus(stage.name, WAITING, reason)
         record = self._record_of(stage.name)
         if record is None:

@@ -55,19 +55,18 @@ def _rows(finding: str, origin: str, tested: Tested) -> list[FindingRow]:
     refuted where one of them is, at a level that is shared among them.
     """
     if len(tested.parts) < 2:
-        only = tested.parts[0]._replace(key="") if tested.parts else Part("", None, set())
-        return [_row(finding, origin, tested.test, only)]
-    known = [part for part in tested.parts if part.found is not None]
-    found = [part.found for part in known if part.found is not None]
+        _, found, images = tested.parts[0] if tested.parts else Part("", None, set())
+        return [_row(finding, origin, tested.test, Part("", found, images))]
+    known = [(part.found, part.images) for part in tested.parts if part.found is not None]
     whole = FindingRow(
         *(finding, "", origin, tested.test),
-        sum(one.n for one in found),
-        len(set[str]().union(*(part.images for part in known))),
+        sum(found.n for found, _ in known),
+        len(set[str]().union(*(images for _, images in known))),
         *(None, None, None, None),
-        max(one.p for one in found) if len(known) == len(tested.parts) else None,
-        min(1.0, len(known) * min(one.p_against for one in found)) if known else None,
+        max(found.p for found, _ in known) if len(known) == len(tested.parts) else None,
+        min(1.0, len(known) * min(found.p_against for found, _ in known)) if known else None,
     )
-    return [whole, *(_row(finding, origin, tested.test, part) for part in known)]
+    return [whole, *(_row(finding, origin, tested.test, part) for part in tested.parts if part.found)]
 
 
 def _row(finding: str, origin: str, test: str, part: Part) -> FindingRow:

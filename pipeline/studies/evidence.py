@@ -1,7 +1,7 @@
 """The rates of a run that speak for or against what a paper says: one line a comparison, with its counts."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from pipeline.document.formats import number, percent
@@ -10,7 +10,7 @@ from pipeline.records import SOURCE, Cell, Rate
 from pipeline.report.findings import Check
 from pipeline.studies.testing import Side
 
-_HOLDS = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
+_HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
 
 
 class Rates:
@@ -36,9 +36,9 @@ class Rates:
         chain = [self._rates[side] for side in sides if side in self._rates]
         if len(chain) < 2:
             return None
-        steps = list(pairwise(row.known for row in chain))
-        is_held = all(_HOLDS[sign](a, b) for (a, _, _), (b, _, _) in steps)
-        is_clear = all(a_high < b_low or b_high < a_low for (_, a_low, a_high), (_, b_low, b_high) in steps)
+        ends = [(row.low or 0.0, row.high or 0.0) for row in chain]
+        is_held = all(_HOLDS[sign](a.rate or 0.0, b.rate or 0.0) for a, b in pairwise(chain))
+        is_clear = all(a[1] < b[0] or b[1] < a[0] for a, b in pairwise(ends))
         joint = f" {sign} " if is_held else ", "
         return Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear)
 
@@ -51,7 +51,7 @@ class Rates:
     def highest(self, sides: Iterable[Side], by_size: bool = False) -> Rate | None:
         """Returns the highest rate; `by_size`: of equal ones that of the most attacks, else the first."""
         rows = [self._rates[side] for side in sides if side in self._rates]
-        return max(rows, key=lambda row: (row.known[0], row.n_eligible * by_size), default=None)
+        return max(rows, key=lambda row: (row.rate or 0.0, row.n_eligible * by_size), default=None)
 
     def rate(self, side: Side) -> float | None:
         """Returns one rate, None where nothing is eligible."""
@@ -67,7 +67,7 @@ class Rates:
         source, after = self._clean.get((cell, SOURCE, "")), self._clean.get((cell, photo[0], photo[2]))
         if not source or not after:
             return None
-        lost = round(100 * (source.known[0] - after.known[0]), 1)
+        lost = round(100 * ((source.rate or 0.0) - (after.rate or 0.0)), 1)
         counts = f"{told_rate(source)} to {told_rate(after)}: {number(lost)} points lost"
         return Check(where, counts, int(least <= lost <= most))
 

@@ -22,14 +22,14 @@ name = "builtin:signs"
 def with_stand_ins(text: str) -> tuple[str, str]:
     """Returns the name and the text of a study's experiment with the built-in images and network in place of its own."""
     name = tomllib.loads(text)["name"]
-    selection = re.search(r"^(#[^\n]*\n)*\[selection\]", text, re.MULTILINE)
-    start, end = text.index("[dataset]"), selection.start() if selection else len(text)
+    before, _, rest = text.partition("[dataset]")
+    _, after = re.split(r"^(?=(?:#[^\n]*\n)*\[selection\])", rest, maxsplit=1, flags=re.MULTILINE)
     head = (
         f"# The experiment {name} with the built-in images and network in place of its own: orderings can be compared with the\n"
         f"# paper, numbers cannot. With {DATA} set, inkproof reproduce takes what that folder holds.\n"
     )
-    settings = re.sub(r"\A(#[^\n]*\n)*", head, text[:start]).replace(f'name = "{name}"', f'name = "{name}-signs"', 1)
-    return f"{name}-signs", settings + _BUILT_IN + text[end:]
+    settings = re.sub(r"\A(#[^\n]*\n)*", head, before).replace(f'name = "{name}"', f'name = "{name}-signs"', 1)
+    return f"{name}-signs", settings + _BUILT_IN + after
 
 
 def write_reproduction(content: ReportContent, run: Run) -> list[str]:

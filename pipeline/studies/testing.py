@@ -87,8 +87,9 @@ class ImageTests:
     def clean_loss(self, cells: Iterable[Cell], photo: Condition, least: float, most: float) -> Part:
         """Tests that photographs cost the clean images between two shares of their accuracy (top-1)."""
         outcomes, images, pages = [], [], []
+        conditions = [condition for condition in (self._outcomes.source, photo) if condition]
         for cell in cells:
-            asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in (self._outcomes.source, photo)]
+            asked = [Question("clean_accuracy", cell, condition, TOP_1) for condition in conditions]
             before, after = (self._outcomes.trial_of_each(question, self._pairs[cell]) for question in asked)
             for image in (image for image in before if image in after):
                 outcomes.append((before[image].is_hit, after[image].is_hit))
@@ -115,16 +116,16 @@ class ImageTests:
         for step in steps:
             lower, higher = ({row.pair_id: row for row in self._trials(side).values()} for side in step)
             is_of_cases = step.lower.cell[0] != step.higher.cell[0]
-            for is_higher, rows in ((False, lower), (True, higher)):
-                for pair_id, row in rows.items():
+            for is_higher, of_side in ((False, lower), (True, higher)):
+                for pair_id, row in of_side.items():
                     if not (is_of_cases and pair_id in lower and pair_id in higher):
-                        key = (*((side.cell[1:], *side[1:]) for side in step), is_higher, pair_id)
+                        key = (*((side.cell[1:], side.condition, side.top_k) for side in step), is_higher, pair_id)
                         seen.setdefault(key, (is_higher, row, step))
-        sides, strata = [entry[0] for entry in seen.values()], [entry[2] for entry in seen.values()]
-        trials = [entry[1] for entry in seen.values()]
-        images, pages = [row.image_id for row in trials], [row.page for row in trials]
-        ways: list[list[Hashable]] = [list(images), list(pages)] if any(pages) else [list(images)]
-        return stratified_less(sides, [row.is_hit for row in trials], strata, ways), set(images)
+        sides = [is_higher for is_higher, _, _ in seen.values()]
+        rows, strata = [row for _, row, _ in seen.values()], [step for _, _, step in seen.values()]
+        images, pages = [row.image_id for row in rows], [row.page for row in rows]
+        ways: list[Sequence[Hashable]] = [images, pages] if any(pages) else [images]
+        return stratified_less(sides, [row.is_hit for row in rows], strata, ways), set(images)
 
     def _present(self, sides: Iterable[Side]) -> list[list[Trial]]:
         return [rows for side in sides if (rows := list(self._trials(side).values()))]

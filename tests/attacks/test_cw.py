@@ -9,7 +9,7 @@ import torch
 from pipeline.attacks import attack_named
 from pipeline.attacks.cw import Variables
 from pipeline.attacks.cw_l2 import SmallestDistance
-from pipeline.attacks.options import CarliniL2Options
+from pipeline.attacks.options import SmallestDistanceOptions
 from pipeline.attacks.problem import Problem, sums
 from pipeline.images import to_model
 
@@ -92,7 +92,7 @@ def distances(case, result):
 def test_l2_reaches_the_hyperplane_within_two_percent(search):
     case = linear()
     classifier, images, labels = case
-    options = CarliniL2Options(whole_numbers=False, **search)
+    options = SmallestDistanceOptions(whole_numbers=False, **search)
     problem = Problem(classifier, images, labels)
     found = SmallestDistance(options).closest(problem)
     reached = sums((found.closest() - problem.clean).div(255).square()).sqrt().numpy()

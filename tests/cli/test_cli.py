@@ -6,7 +6,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,12 +35,14 @@ def in_a_process(*arguments: str, cwd: Path, **options) -> subprocess.CompletedP
 
 
 def test_help_is_there_within_half_a_second(tmp_path):
+    """In time of the processor, which is that of the clock where nothing else is at work; other tests are."""
     in_a_process("--help", cwd=tmp_path)
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = in_a_process("--help", cwd=tmp_path)
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert found.returncode == 0 and all(command in found.stdout for command in COMMANDS)
     assert min(seconds) < 0.5
 

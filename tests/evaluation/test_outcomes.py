@@ -39,8 +39,11 @@ def a_pair(number: int) -> Pair:
     return Pair(f"bim/{number}", f"i{number}", "bim", 8, ("average",), 0, None, "", "", 8, 1.0, 0.9, 1, 1)
 
 
-def a_run(triples, per_page: int = 1, n_photos: int = 1) -> tuple[dict, Outcomes]:
-    """A run of which triples say whether the clean file, the adversarial file and its photographs are right."""
+def a_run(triples, per_page: int = 1, n_photos: int = 1, clean_photos=()) -> tuple[dict, Outcomes]:
+    """A run of which triples say whether the clean file, the adversarial file and its photographs are right.
+
+    `clean_photos` says it of the clean files' photographs, where there are any.
+    """
     views, predictions = [], {}
 
     def view(number: int, variant: str, transform: str, is_right: bool, capture: str = "") -> None:
@@ -56,6 +59,8 @@ def a_run(triples, per_page: int = 1, n_photos: int = 1) -> tuple[dict, Outcomes
         view(number, "adversarial", SOURCE, adversarial)
         for photo in range(n_photos):
             view(number, "adversarial", PHOTO, after, f"c{number // per_page}-{photo}")
+    for number, is_right in enumerate(clean_photos):
+        view(number, "clean", PHOTO, is_right, f"c{number // per_page}-0")
     pages = {
         f"c{number // per_page}-{photo}": number // per_page + 1 for number in range(len(triples)) for photo in range(n_photos)
     }
@@ -87,6 +92,12 @@ def test_destruction_rate_equals_the_formula_on_random_outcomes():
     clean, adversarial, after = np.random.default_rng(3).integers(0, 2, (3, 500)).astype(bool)
     expected = (clean & ~adversarial & after).sum() / (clean & ~adversarial).sum()
     assert destroyed(zip(clean, adversarial, after, strict=True)).rate == pytest.approx(expected)
+
+
+def test_accuracies_in_photographs_are_those_of_each_variants_own_photographs():
+    cells, outcomes = a_run([(True, False, number == 0) for number in range(5)], clean_photos=[True, True, True, False, True])
+    found = {row.quantity: (row.n_hit, row.n_eligible) for row in accuracies(cells, outcomes) if row.transform == PHOTO}
+    assert found == {"clean_accuracy": (4, 5), "adversarial_accuracy": (1, 5)}
 
 
 def test_a_rate_with_nothing_eligible_is_none_and_not_zero():

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,14 +105,11 @@ def test_a_run_of_ones_own_is_no_calibration_page():
 def test_the_rendered_page_bears_all_that_is_measured(paper, orientation):
     """Found in the picture of the page by other readers than the project's, which know nothing of where things lie."""
     page, dpi = render_page(build_chart_pdf(calibration_chart(paper, orientation)), 0, 150), 150
-    n_of = fields_of_one_colour(page, at_least_px=round((5 * dpi / MM) ** 2))
-    greys, colours = (
-        {colour: n for colour, n in n_of.items() if (len(set(colour)) == 1) is is_grey and colour != (255, 255, 255)}
-        for is_grey in (True, False)
-    )
-    assert len(greys) >= 16 and min(greys.values()) >= 2 and min(greys)[0] == 0 and max(greys)[0] >= 240
-    assert np.diff(sorted(grey for grey, _, _ in greys)).max() <= 16
-    assert len(colours) >= 24 and min(colours.values()) >= 2
+    fields = Counter(fields_of_one_colour(page, at_least_px=round((5 * dpi / MM) ** 2)))
+    greys = {colour[0]: n for colour, n in fields.items() if len(set(colour)) == 1}
+    assert len(greys) >= 16 and min(greys.values()) >= 2 and min(greys) == 0 and max(greys) >= 240
+    assert np.diff(sorted(greys)).max() <= 16
+    assert sum(n >= 2 for colour, n in fields.items() if len(set(colour)) > 1) >= 24
     turned = [side for side, angle in black_squares(page) if side * MM / dpi == pytest.approx(20, abs=0.2) and 4.9 < angle < 5.1]
     assert len(turned) == 5
     assert len(zxingcpp.read_barcodes(page)) == 4
@@ -119,15 +117,14 @@ def test_the_rendered_page_bears_all_that_is_measured(paper, orientation):
     assert len(cv2.aruco.ArucoDetector(family).detectMarkers(page)[0]) == 4
 
 
-def fields_of_one_colour(page: np.ndarray, at_least_px: int) -> dict[tuple[int, int, int], int]:
-    """How many connected fields of each colour are that large."""
-    colours, counts = np.unique(page.reshape(-1, 3), axis=0, return_counts=True)
-    found = {}
-    for colour in colours[counts >= at_least_px]:
-        _, _, stats, _ = cv2.connectedComponentsWithStats((page == colour).all(2).astype(np.uint8))
-        n = int((stats[1:, cv2.CC_STAT_AREA] >= at_least_px).sum())
-        if n:
-            found[tuple(colour.tolist())] = n
+def fields_of_one_colour(page: np.ndarray, at_least_px: int) -> list[tuple[int, int, int]]:
+    """The colours of all upright boxes that stand alone on white, are that large and have one colour within their border."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats((page < 255).any(2).astype(np.uint8))
+    found = []
+    for left, top, width, height, area in stats[1:]:
+        if min(width, height) ** 2 >= at_least_px and area >= 0.98 * width * height:
+            inside = page[top + 2 : top + height - 2, left + 2 : left + width - 2]
+            found += [tuple(inside[0, 0].tolist())] if (inside == inside[0, 0]).all() else []
     return found
 
 

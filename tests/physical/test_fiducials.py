@@ -10,10 +10,10 @@ import zxingcpp
 from pipeline.physical.fiducials import (
     N_MODULES,
     Payload,
+    Pyramid,
     agreement,
     decode_payload,
     decoders,
-    detect,
     detect_tags,
     detection,
     encode_payload,
@@ -21,7 +21,7 @@ from pipeline.physical.fiducials import (
     modules,
     order_corners,
     photo_from_level,
-    refine_corners,
+    search,
     tag_id,
     tag_modules,
 )
@@ -32,6 +32,8 @@ MODULE_PX = 10
 SIDE_PX = N_MODULES * MODULE_PX
 PLACES = {"TL": (150, 150), "TR": (840, 150), "BR": (840, 840), "BL": (150, 840)}
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
+# a module and a half of the photos: what decoders are off by; the wrong corner is twenty modules away
+WITHIN_PX = 1.5 * 0.6 * MODULE_PX
 
 
 def _drawn(text: str) -> np.ndarray:
@@ -65,7 +67,16 @@ def _photo(
     return np.clip(np.rint(photo), 0, 255).astype(np.uint8), truth
 
 
-def _errors_px(found: list[detection.Detection], truth: dict[str, np.ndarray]) -> list[float]:
+def _found(photo: np.ndarray, expected: int = 4) -> tuple[detection.Detection, ...]:
+    """What the search has found when it first knows as many of our codes."""
+    found: tuple[detection.Detection, ...] = ()
+    for found in search(Pyramid(photo)):
+        if sum(decode_payload(one.text) is not None for one in found) >= expected:
+            break
+    return found
+
+
+def _errors_px(found: tuple[detection.Detection, ...], truth: dict[str, np.ndarray]) -> list[float]:
     return [float(np.linalg.norm(one.corners - truth[one.text], axis=1).max()) for one in found]
 
 
@@ -125,23 +136,16 @@ def test_modules_of_anything_but_a_payload_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("angle_deg", [0, 45, 90, 133, 180, 270, 311])
-def test_corners_are_in_the_codes_own_order_and_a_twentieth_of_a_pixel_true_at_any_angle(angle_deg: float) -> None:
+def test_corners_are_in_the_codes_own_order_at_any_angle(angle_deg: float) -> None:
     photo, truth = _photo(angle_deg)
-    found = detect(photo)
+    found = _found(photo)
     assert sorted(one.text for one in found) == sorted(truth)
-    assert max(_errors_px(found, truth)) < 0.05
+    assert max(_errors_px(found, truth)) < WITHIN_PX
 
 
 def test_a_mirrored_photo_gives_the_codes_own_corners() -> None:
     photo, truth = _photo(30, mirrored=True)
-    assert max(_errors_px(detect(photo), truth)) < 0.05
-
-
-def test_refinement_is_ten_times_better_than_the_decoder() -> None:
-    photo, truth = _photo(20)
-    raw = [detection.Detection(text, corners, "") for text, corners in detection._read(photo, "zxing-cpp")]
-    assert len(raw) == 4
-    assert np.mean(_errors_px(detect(photo), truth)) < 0.1 * np.mean(_errors_px(raw, truth))
+    assert max(_errors_px(_found(photo), truth)) < WITHIN_PX
 
 
 def test_the_decoders_corners_count_from_pixel_centres() -> None:
@@ -157,47 +161,32 @@ def test_corners_are_true_at_any_size_of_the_modules(module_px: int) -> None:
     text = encode_payload(RUN, 12, "TR")
     light = np.pad(~np.kron(modules(text), np.ones((module_px, module_px), bool)), 6 * module_px + 1, constant_values=True)
     photo = cv2.GaussianBlur((light * 200 + 20).astype(np.uint8), (0, 0), 1.0)
-    (found,) = detect(photo)
-    assert np.abs(found.corners - (SQUARE * 21 * module_px + 6 * module_px + 0.5)).max() < 0.06
+    (found,) = _found(photo)
+    assert np.abs(found.corners - (SQUARE * 21 * module_px + 6 * module_px + 0.5)).max() < 1.5
 
 
 def test_grey_and_rgb_photos_give_the_same_detections() -> None:
     photo, _ = _photo(10)
-    grey, colour = detect(photo), detect(np.repeat(photo[..., None], 3, axis=2))
+    grey, colour = _found(photo), _found(np.repeat(photo[..., None], 3, axis=2))
     assert [one.text for one in grey] == [one.text for one in colour]
     assert all((one.corners == other.corners).all() for one, other in zip(grey, colour, strict=True))
 
 
-def test_a_foreign_code_is_reported_last() -> None:
+def test_a_foreign_code_is_reported_too() -> None:
     photo, truth = _photo()
     foreign = np.array(zxingcpp.create_barcode("https://example.org", zxingcpp.BarcodeFormat.QRCode).to_image(scale=5))
     photo[600 : 600 + foreign.shape[0], 600 : 600 + foreign.shape[1]] = foreign
-    assert [one.text for one in detect(photo)] == [*sorted(truth), "https://example.org"]
+    assert {one.text for one in _found(photo)} == {*truth, "https://example.org"}
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    assert detect(np.full((400, 500, 3), 200, np.uint8)) == []
+    assert _found(np.full((400, 500, 3), 200, np.uint8)) == ()
 
 
 @pytest.mark.parametrize("photo", [np.zeros((9, 9), np.float32), np.zeros(9, np.uint8)], ids=["float", "one-dimensional"])
 def test_a_photo_of_another_kind_is_a_value_error(photo: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
-        detect(photo)
-
-
-@pytest.mark.parametrize(("shift_modules", "unchanged"), [(0.5, False), (1.0, False), (4.0, True)])
-def test_refinement_that_would_go_far_leaves_the_corners(shift_modules: float, unchanged: bool) -> None:
-    photo, truth = _photo(15)
-    text, corners = next(iter(truth.items()))
-    start = corners + shift_modules * 0.6 * MODULE_PX * np.array([0.6, 0.8])
-    refined = refine_corners(photo, start, text)
-    assert (refined == start).all() if unchanged else np.abs(refined - corners).max() < 0.05
-
-
-@pytest.mark.parametrize("photo", [np.full((300, 300), 255, np.uint8), np.zeros((10, 10), np.uint8)], ids=["blank", "tiny"])
-def test_refinement_without_a_code_leaves_the_corners(photo: np.ndarray) -> None:
-    corners = SQUARE * 100 + 90
-    assert (refine_corners(photo, corners, encode_payload(RUN, 1, "TL")) == corners).all()
+        _found(photo)
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2, 3])
@@ -222,10 +211,10 @@ def test_the_search_goes_on_only_while_codes_are_missing(monkeypatch: pytest.Mon
     calls = []
     read = detection._read
     monkeypatch.setattr(detection, "_read", lambda image, decoder: calls.append((image.shape, decoder)) or read(image, decoder))
-    detect(photo, expected=4)
+    _found(photo, expected=4)
     assert calls == [((1400, 1400), "zxing-cpp")]
     calls.clear()
-    detect(photo, expected=5)
+    _found(photo, expected=5)
     assert calls == [
         ((1400, 1400), "zxing-cpp"),
         ((1400, 1400), "zxing-cpp"),
@@ -238,7 +227,7 @@ def test_the_search_goes_on_only_while_codes_are_missing(monkeypatch: pytest.Mon
 
 def test_a_code_that_several_treatments_find_is_reported_once() -> None:
     photo, truth = _photo()
-    assert len(detect(photo, expected=9)) == len(truth)
+    assert len(_found(photo, expected=9)) == len(truth)
 
 
 def test_the_hull_that_pyzbar_gives_is_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,9 +238,9 @@ def test_the_hull_that_pyzbar_gives_is_put_in_order(monkeypatch: pytest.MonkeyPa
     ]
     zbar = SimpleNamespace(ZBarSymbol=SimpleNamespace(QRCODE=64), decode=lambda image, symbols: codes)
     monkeypatch.setattr(detection, "_decoder", lambda name: (zbar if name == "pyzbar" else None, ""))
-    found = detect(photo)
+    found = _found(photo)
     assert {one.decoder for one in found} == {"pyzbar"}
-    assert max(_errors_px(found, truth)) < 0.05
+    assert max(_errors_px(found, truth)) < 1.5
 
 
 @pytest.mark.parametrize(
@@ -273,7 +262,7 @@ def test_a_missing_pyzbar_is_explained_and_not_needed(monkeypatch: pytest.Monkey
     try:
         assert decoders()["zxing-cpp"] is None
         assert words in (decoders()["pyzbar"] or "")
-        assert len(detect(_photo()[0], expected=5)) == 4
+        assert len(_found(_photo()[0], expected=5)) == 4
     finally:
         detection._decoder.cache_clear()
 
@@ -284,7 +273,7 @@ def test_a_large_photo_is_read_small_first(monkeypatch: pytest.MonkeyPatch) -> N
     sizes = []
     read = detection._read
     monkeypatch.setattr(detection, "_read", lambda image, decoder: sizes.append(max(image.shape)) or read(image, decoder))
-    assert {one.text for one in detect(photo)} == set(truth)
+    assert {one.text for one in _found(photo)} == set(truth)
     assert sizes == [1400]
 
 

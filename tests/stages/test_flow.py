@@ -76,7 +76,9 @@ def test_every_page_is_recognised_and_registered_within_half_a_pixel(finished):
 
 def test_saved_images_stay_inside_the_ball(finished):
     run = Run(finished, "small")
-    for pair in read_table(run.printouts / "pairs.parquet", Pair):
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    assert {pair.epsilon_8bit for pair in pairs} == {4, 8, 16}
+    for pair in pairs:
         clean, adversarial = (read_png(run.printouts / path).astype(int) for path in (pair.clean_path, pair.adversarial_path))
         assert np.abs(adversarial - clean).max() == pair.linf_8bit <= pair.epsilon_8bit
 
@@ -241,7 +243,9 @@ def appears(pattern: str, workspace: Path, is_running: Callable[[], bool]) -> bo
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tiny, tmp_path):
     """Each process is forked from one that has imported everything, which is what would take most of the time."""
     forked = multiprocessing.get_context("forkserver")
-    forked.set_forkserver_preload(["pipeline.cli", "pipeline.stages.graph", "pipeline.document.figures", "torchvision"])
+    forked.set_forkserver_preload(
+        ["pipeline.cli", "pipeline.stages.graph", "pipeline.document.figures", "torch", "scipy.optimize"]
+    )
     shutil.copy(tiny / "small.toml", tmp_path)
     command = ["run", str(tmp_path / "small.toml"), "--workspace", str(tmp_path), "--workers", "1", "-q"]
     for pattern in KILL_POINTS:

@@ -557,6 +557,7 @@ def test_several_photographs_of_a_page_are_more_images_on_the_same_pages(tiny, t
             assert run_stage(stage, experiment, run, Context()).state == "done"
         found = [record_from(Rate, row) for row in read_json(run.reports / "rates.json")["accuracies"]]
         rows[count] = [row for row in found if row.transform == PHOTO and row.n_images]
+    assert rows["best"]
     for once, twice in zip(rows["best"], rows["all"], strict=True):
         assert (twice.n_images, twice.n_clusters) == (2 * once.n_images, once.n_clusters)
         assert twice.n_effective <= once.n_images or once.n_clusters == once.n_images

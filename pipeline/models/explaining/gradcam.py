@@ -30,7 +30,7 @@ def gradcam_maps(classifier: Classifier, x: Tensor, labels: Tensor, layer: str) 
     Raises:
         WrongUse: the classifier shows no such layer, or the layer has no map.
     """
-    size = tuple(x.shape[2:])
+    size = (x.shape[2], x.shape[3])
     maps = []
     for start in range(0, len(x), BATCH_SIZE):
         places = torch.arange(start, start + BATCH_SIZE).clamp(max=len(x) - 1)
@@ -45,11 +45,10 @@ def _as_map(values: Tensor, size: tuple[int, int], layer: str) -> Tensor:
     """Returns (N, C, h, w) of a layer's output."""
     if values.ndim == 3 and size[0] == size[1] and values.shape[1] > 3:
         side = math.isqrt(values.shape[1])
-        return values[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+        return values[:, -side * side :].transpose(1, 2).reshape(*values.shape[::2], side, side)
     is_map = values.ndim == 4 and abs(values.shape[2] * size[1] / size[0] - values.shape[3]) <= 1
     if not is_map or values.shape[2] * values.shape[3] < 2:
         shape = " x ".join(map(str, values.shape[1:]))
-        raise WrongUse(
-            f'Layer "{layer}" gives {shape} for one image; Grad-CAM needs (channels, height, width).', "Name an earlier layer."
-        )
+        what = f'Layer "{layer}" gives {shape} for one image; Grad-CAM needs (channels, height, width).'
+        raise WrongUse(what, "Name an earlier layer.")
     return values

@@ -10,7 +10,7 @@ from pipeline.core.errors import WrongUse
 from pipeline.images import to_model
 from pipeline.models.classifier import BATCH_SIZE, Classifier
 from pipeline.models.explaining.gradcam import gradcam_maps
-from pipeline.models.explaining.occlusion import default_sizes, fill_pictures, occlusion_maps
+from pipeline.models.explaining.occlusion import default_sizes, fill_pictures, occlusion_maps, scored
 from pipeline.settings import ExplainSettings
 
 OCCLUSION, GRADCAM = "occlusion", "gradcam"
@@ -46,7 +46,8 @@ def how_for(classifier: Classifier, settings: ExplainSettings) -> tuple[How, tup
         WrongUse: a layer is named that it does not have, nothing remains, or the patch does not fit the image.
     """
     patch_px, stride_px = default_sizes(*classifier.input_size, settings.patch_px, settings.stride_px)
-    methods, layer, notes = settings.methods, "", ()
+    methods, layer = settings.methods, ""
+    notes: tuple[str, ...] = ()
     if GRADCAM in methods:
         layer = settings.layer or classifier.last_map_layer()
         if not layer:
@@ -78,13 +79,13 @@ def explained(
     maps = {}
     for method in how.methods:
         if method == OCCLUSION:
-            make = getattr(classifier, "for_attacks", None)
             fills = fill_pictures(x, how.patch_value, [generator() for _ in x])
-            found = occlusion_maps(make() if make else classifier.logits, x, labels, fills, how.patch_px, how.stride_px)
+            found = occlusion_maps(classifier.for_attacks(), x, labels, fills, how.patch_px, how.stride_px)
         else:
             found = gradcam_maps(classifier, x, labels, how.layer)
         maps[method] = found.numpy()
-    logits = _logits(classifier, x)
+    # the logits behind the recorded predictions, to the last bit: in batches of the same size
+    logits = torch.cat(list(scored(classifier.logits, x, BATCH_SIZE)))[: len(x)]
     return Explained(maps, logits[:, label].numpy(), torch.softmax(logits, dim=1)[:, label].numpy())
 
 
@@ -92,13 +93,3 @@ def _hint(classifier: Classifier) -> str:
     if not classifier.layer_names():
         return 'Occlusion needs none: explain.methods = ["occlusion"].'
     return 'For transformers one before the last attention, such as explain.layer = "encoder.layers.encoder_layer_11.ln_1".'
-
-
-def _logits(classifier: Classifier, x: torch.Tensor) -> torch.Tensor:
-    """Returns the logits behind the recorded predictions, to the last bit: in batches of the same size, filled up with copies."""
-    parts = []
-    for start in range(0, len(x), BATCH_SIZE):
-        places = torch.arange(start, start + BATCH_SIZE).clamp(max=len(x) - 1)
-        with torch.no_grad():
-            parts.append(classifier.logits(x[places]).float().cpu())
-    return torch.cat(parts)[: len(x)]

@@ -40,7 +40,7 @@ def occlusion_maps(
     ]
     n_pictures = 1 + len(patches)
     pictures = (_covered(image, fill, place) for image, fill in zip(x, fills, strict=True) for place in (None, *patches))
-    found = torch.cat(list(_scored(logits, pictures)))[: len(x) * n_pictures].reshape(len(x), n_pictures, -1)
+    found = torch.cat(list(scored(logits, pictures)))[: len(x) * n_pictures].reshape(len(x), n_pictures, -1)
     scores = found.gather(2, labels[:, None, None].expand(-1, n_pictures, 1)).squeeze(2).double()
     maps = torch.zeros((len(x), height, width), dtype=torch.float64)
     counts = torch.zeros((height, width), dtype=torch.float64)
@@ -94,10 +94,10 @@ def _covered(image: Tensor, fill: Tensor, place: tuple[slice, slice] | None) -> 
     return covered
 
 
-def _scored(logits: Callable[[Tensor], Tensor], pictures: Iterable[Tensor]) -> Iterator[Tensor]:
+def scored(logits: Callable[[Tensor], Tensor], pictures: Iterable[Tensor], batch_size: int = BATCH_SIZE) -> Iterator[Tensor]:
     """Yields the logits, on the CPU, batch by batch; the last batch is filled up with copies."""
     pictures = iter(pictures)
-    while batch := list(islice(pictures, BATCH_SIZE)):
-        batch += batch[-1:] * (BATCH_SIZE - len(batch))
+    while batch := list(islice(pictures, batch_size)):
+        batch += batch[-1:] * (batch_size - len(batch))
         with torch.no_grad():
             yield logits(torch.stack(batch)).float().cpu()

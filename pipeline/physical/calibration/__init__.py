@@ -3,5 +3,3 @@
 from pipeline.physical.calibration.command import calibrate_files, write_page
 from pipeline.physical.calibration.fit import Calibration, fit_profile
 from pipeline.physical.calibration.reading import ChartPhoto, read_chart_photo
-
-__all__ = ["Calibration", "ChartPhoto", "calibrate_files", "fit_profile", "read_chart_photo", "write_page"]

@@ -10,10 +10,11 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.theme import ACCENT, INK, QUIET, RIGHT, WRONG
-from pipeline.physical.calibration.edges import FREQUENCIES, half_contrast
+from pipeline.images.colour import srgb_from_linear
+from pipeline.physical.calibration.edges import FREQUENCIES, half_contrast, mtf_by_direction
 from pipeline.physical.calibration.fit import Calibration
 from pipeline.physical.calibration.measuring import Measured
-from pipeline.physical.calibration.twin import MIN_NOISE_PIXELS, mtf_by_direction
+from pipeline.physical.calibration.twin import MIN_NOISE_PIXELS
 from pipeline.physical.printing import GREY_STEPS
 from pipeline.physical.simulator.printer import gamut, print_table
 
@@ -60,7 +61,9 @@ def patch_figure(calibration: Calibration) -> Figure:
     for index, (_, seen, fitted, error) in enumerate(colours):
         row, column = divmod(index, _PER_ROW)
         for half, light in enumerate((seen, fitted)):
-            panel.add_patch(Rectangle((column + 0.05 + half * 0.45, -row - 0.62), 0.45, 0.62, color=_srgb(light), linewidth=0))
+            panel.add_patch(
+                Rectangle((column + 0.05 + half * 0.45, -row - 0.62), 0.45, 0.62, color=srgb_from_linear(light), linewidth=0)
+            )
         panel.text(column + 0.5, -row - 0.66, f"{error:.1f}", ha="center", va="top", fontsize=5.5, color=QUIET)
     panel.set(xlim=(0, _PER_ROW), ylim=(-n_rows + 0.05, 0.05))
     panel.set_axis_off()
@@ -77,12 +80,10 @@ def sharpness_figure(calibration: Calibration) -> Figure:
         for upright, style in ((True, "-"), (False, "--")):
             seen, twin = (mtf_by_direction(measured.edges) for measured in (photo.measured, photo.match.twin))
             word = "across" if upright else "down"
-            if upright in seen:
-                label = f"measured, {word}: {half_contrast(seen[upright]):.3f}" if is_first else None
-                left.plot(FREQUENCIES, seen[upright], style, color=INK, linewidth=1, label=label)
-            if upright in twin:
-                label = f"fitted, {word}: {half_contrast(twin[upright]):.3f}" if is_first else None
-                left.plot(FREQUENCIES, twin[upright], style, color=ACCENT, linewidth=1, label=label)
+            for curves, tint, name in ((seen, INK, "measured"), (twin, ACCENT, "fitted")):
+                if upright in curves:
+                    label = f"{name}, {word}: {half_contrast(curves[upright]):.3f}" if is_first else None
+                    left.plot(FREQUENCIES, curves[upright], style, color=tint, linewidth=1, label=label)
         for measured, tint, name in ((photo.measured, INK, "measured"), (photo.match.twin, ACCENT, "fitted")):
             greys, noises, solid = _noise(measured)
             right.plot(greys, noises, color=tint, linewidth=0.5, alpha=0.5)
@@ -142,7 +143,7 @@ def _colours(calibration: Calibration) -> list[tuple[tuple[int, int, int], np.nd
     for sent, places in groups.items():
         first = [index for index in places if colour.owners[index] == colour.owners[places[0]]]
         seen, fitted = (np.clip(light[first].mean(axis=0), 0, 1) for light in (colour.seen, colour.fitted))
-        pair = rgb2lab(np.array([[_srgb(seen), _srgb(fitted)]]))[0]
+        pair = rgb2lab(srgb_from_linear(np.array([[seen, fitted]])))[0]
         rows.append((sent, seen, fitted, float(deltaE_ciede2000(pair[0], pair[1]))))
     return rows
 
@@ -158,8 +159,3 @@ def _noise(measured: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             rows.append((level, noise, step in (GREY_STEPS[0], GREY_STEPS[-1])))
     table = np.array(rows, np.float64).reshape(-1, 3)
     return table[:, 0], table[:, 1], table[:, 2] > 0
-
-
-def _srgb(light: np.ndarray) -> np.ndarray:
-    light = np.clip(light, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

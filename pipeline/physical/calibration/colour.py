@@ -66,14 +66,10 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
     matrix = matrix / matrix.sum(axis=1, keepdims=True)
     balance = whites @ np.linalg.inv(matrix).T / paper
 
-    def pack(curves: np.ndarray, matrix: np.ndarray, balance: np.ndarray) -> np.ndarray:
-        return np.concatenate([curves[:-1].ravel(), matrix[:, [0, 2]].ravel(), balance.ravel()])
-
     def unpack(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        curves = np.vstack([p[: 3 * (_N - 1)].reshape(_N - 1, 3), np.full(3, paper)])
-        sides = p[3 * (_N - 1) : 3 * (_N - 1) + 6].reshape(3, 2)
+        inner, sides, balance = _parts(p)
         matrix = np.column_stack([sides[:, 0], 1 - sides.sum(axis=1), sides[:, 1]])
-        return curves, matrix, p[3 * (_N - 1) + 6 :].reshape(-1, 3)
+        return np.vstack([inner, np.full(3, paper)]), matrix, balance
 
     def light_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the patches should show (N, 3), and its derivatives (N, 3, P)."""
@@ -97,13 +93,18 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
 
     found = minimise(
         lambda p: (weights * (light_of(p)[0] - seen))[used].ravel(),
-        pack(curves, matrix, balance),
+        np.concatenate([curves[:-1].ravel(), matrix[:, [0, 2]].ravel(), balance.ravel()]),
         jacobian_of=lambda p: (weights[..., None] * light_of(p)[1])[used].reshape(-1, len(p)),
     )
-    p, sd = found.parameters, found.sd
+    p = found.parameters
     curves, matrix, balance = unpack(p)
-    curves_sd = np.vstack([sd[: 3 * (_N - 1)].reshape(_N - 1, 3), np.zeros(3)])
-    sides_sd = sd[3 * (_N - 1) : 3 * (_N - 1) + 6].reshape(3, 2)
+    inner_sd, sides_sd, balance_sd = _parts(found.sd)
+    curves_sd = np.vstack([inner_sd, np.zeros(3)])
     matrix_sd = np.column_stack([sides_sd[:, 0], np.hypot(*sides_sd.T), sides_sd[:, 1]])
-    balance_sd = sd[3 * (_N - 1) + 6 :].reshape(-1, 3)
     return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light_of(p)[0])
+
+
+def _parts(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the curves without white (n - 1, 3), the matrix's first and last column (3, 2), and the balances (photos, 3)."""
+    inner, sides, balance = np.split(p, [3 * (_N - 1), 3 * (_N - 1) + 6])
+    return inner.reshape(-1, 3), sides.reshape(3, 2), balance.reshape(-1, 3)

@@ -26,8 +26,8 @@ _SCATTER_KEPT = 4.0
 class LensFit:
     """Brown's distortion about the photo's middle, as shares of the half diagonal at the corners, with standard errors.
 
-    `k1` (radial), `p1` and `p2` (tangential). `curl_mm` is the sheet's height, `photo_px` (N, 2) the points used, `bend_px`
-    (N, 2) how far the lens moves each, `rms_px` the scatter about the fit.
+    `k1` (radial), `p1` and `p2` (tangential). `photo_px` (N, 2) are the points used, `bend_px` (N, 2) how far
+    the lens moves each.
     """
 
     k1: float
@@ -36,10 +36,7 @@ class LensFit:
     k1_sd: float
     p1_sd: float
     p2_sd: float
-    focal_35mm_mm: float
-    curl_mm: float
     n_points: int
-    rms_px: float
     photo_px: np.ndarray
     bend_px: np.ndarray
 
@@ -65,17 +62,8 @@ def fit_lens(pyramid: Pyramid, found: Registration, printout: Printout, focal_35
         fit = _fitted(view, photo)
     p, sd = fit.parameters, fit.sd
     straight = view.project(np.concatenate([p[:7], [0, 0, 0], p[10:]]))
-    error = view.project(p) - photo
-    return LensFit(
-        *map(float, p[7:10]),
-        *map(float, sd[7:10]),
-        float(focal_35mm_mm * math.exp(p[6])),
-        float(np.ptp(_height(np.linspace(-1, 1, 201), p[10], p[11]))),
-        len(photo),
-        float(np.sqrt((error**2).sum(axis=1).mean())),
-        photo,
-        view.project(p) - straight,
-    )
+    (k1, p1, p2), (k1_sd, p1_sd, p2_sd) = map(float, p[7:10]), map(float, sd[7:10])
+    return LensFit(k1, p1, p2, k1_sd, p1_sd, p2_sd, len(photo), photo, view.project(p) - straight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,15 +29,10 @@ _MAX_SHIFT_PX = 3.0
 class Edge:
     """One side of a slanted square: `is_upright` where it runs down the photo, so that its blur is the one across.
 
-    `spread` is the edge spread function at `distance_px`, 0 in the black and 1 in the white; `mtf` its contrast at FREQUENCIES.
+    `mtf` is its contrast at FREQUENCIES.
     """
 
-    square: int
-    x_mm: float
-    y_mm: float
     is_upright: bool
-    distance_px: np.ndarray
-    spread: np.ndarray
     mtf: np.ndarray
 
     @property
@@ -51,14 +46,12 @@ def edges_of(light: np.ndarray, page_map: PageMap, squares: Sequence[SlantedSqua
 
     Args: `light` float32 (H, W), the photo's grey as linear light.
     """
-    found = []
-    for index, square in enumerate(squares):
-        corners = square.corners_mm
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            edge = _edge(light, page_map, index, start, end, np.array([square.x_mm, square.y_mm]))
-            if edge is not None:
-                found.append(edge)
-    return tuple(found)
+    sides = (
+        _edge(light, page_map, start, end, np.array([square.x_mm, square.y_mm]))
+        for square in squares
+        for start, end in zip(square.corners_mm, np.roll(square.corners_mm, -1, axis=0), strict=True)
+    )
+    return tuple(edge for edge in sides if edge is not None)
 
 
 def half_contrast(mtf: np.ndarray) -> float:
@@ -73,15 +66,17 @@ def half_contrast(mtf: np.ndarray) -> float:
 
 def mean_mtf50(edges: Sequence[Edge]) -> float | None:
     """Returns the geometric mean over both directions of the mean contrast's MTF50; None without an edge of each direction."""
-    groups = [[edge.mtf for edge in edges if edge.is_upright == upright] for upright in (True, False)]
-    if not all(groups):
-        return None
-    return math.sqrt(math.prod(half_contrast(np.mean(group, axis=0)) for group in groups))
+    curves = mtf_by_direction(edges).values()
+    return math.sqrt(math.prod(map(half_contrast, curves))) if len(curves) == 2 else None
 
 
-def _edge(
-    light: np.ndarray, page_map: PageMap, index: int, start: np.ndarray, end: np.ndarray, middle: np.ndarray
-) -> Edge | None:
+def mtf_by_direction(edges: Sequence[Edge]) -> dict[bool, np.ndarray]:
+    """Returns the mean contrast at FREQUENCIES of the edges that run down (True) and across the photo (False)."""
+    groups = {upright: [edge.mtf for edge in edges if edge.is_upright == upright] for upright in (True, False)}
+    return {upright: np.mean(group, axis=0) for upright, group in groups.items() if group}
+
+
+def _edge(light: np.ndarray, page_map: PageMap, start: np.ndarray, end: np.ndarray, middle: np.ndarray) -> Edge | None:
     trim = (1 - _USED_RATE) / 2
     line_mm = start + np.linspace(trim, 1 - trim, 7)[:, None] * (end - start)
     line = page_map(line_mm)
@@ -109,11 +104,8 @@ def _edge(
     shift = _shift(s, d, (values - level[0]) / (level[1] - level[0]), length)
     if shift is None:
         return None
-    distance, spread, mtf = _response(d - np.polynomial.polynomial.polyval(s, shift), values, reach)
-    if mtf is None:
-        return None
-    place = (start + end) / 2
-    return Edge(index, float(place[0]), float(place[1]), abs(along[1]) > abs(along[0]), distance, spread, mtf)
+    mtf = _response(d - np.polynomial.polynomial.polyval(s, shift), values, reach)
+    return None if mtf is None else Edge(bool(abs(along[1]) > abs(along[0])), mtf)
 
 
 def _samples(
@@ -150,27 +142,26 @@ def _shift(s: np.ndarray, d: np.ndarray, share: np.ndarray, length: float) -> np
     return fit if abs(fit[0]) < _MAX_SHIFT_PX else None
 
 
-def _response(d: np.ndarray, values: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _response(d: np.ndarray, values: np.ndarray, reach: float) -> np.ndarray | None:
+    """Returns the contrast at FREQUENCIES of the edge spread function that light `values` at distances `d` px sample."""
     n_bins = 2 * int(reach * BINS_PER_PX)
     index = np.floor(d * BINS_PER_PX).astype(int) + n_bins // 2
     inside = (index >= 0) & (index < n_bins)
     n = np.bincount(index[inside], minlength=n_bins)
     distance = (np.arange(n_bins) - n_bins // 2 + 0.5) / BINS_PER_PX
     if (n == 0).sum() > n_bins // 10:
-        return distance, np.zeros(n_bins), None
+        return None
     filled = n > 0
-    spread = np.interp(
-        distance, distance[filled], np.bincount(index[inside], values[inside], minlength=n_bins)[filled] / n[filled]
-    )
+    summed = np.bincount(index[inside], values[inside], minlength=n_bins)
+    spread = np.interp(distance, distance[filled], summed[filled] / n[filled])
     ends = max(2, n_bins // 8)
     black, white = float(np.median(spread[:ends])), float(np.median(spread[-ends:]))
     if white - black < _MIN_CONTRAST:
-        return distance, spread, None
+        return None
     spread = (spread - black) / (white - black)
     line = np.diff(spread)
     place = (np.arange(len(line)) - (len(line) - 1) / 2) / BINS_PER_PX
     line = line * np.clip(2 * (1 - np.abs(place) / reach), 0, 1)
     mtf = np.abs(np.exp(-2j * np.pi * np.outer(FREQUENCIES, place)) @ line)
     # a bin averages, and so does the difference of two of them (ISO 12233, Annex D)
-    mtf = mtf / max(mtf[0], 1e-9) / np.sinc(FREQUENCIES / BINS_PER_PX) ** 2
-    return distance, spread, mtf
+    return mtf / max(mtf[0], 1e-9) / np.sinc(FREQUENCIES / BINS_PER_PX) ** 2

@@ -83,11 +83,7 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     colour = fit_colour([_lit_patches(seen, light) for seen, light in zip(measured, lights, strict=True)], base)
     printed, parameters, notes = _printed(colour, base)
     scenes = [
-        Scene(
-            seen.px_per_mm,
-            float(balance[1] * light.values.mean()),
-            photo.jpeg_quality or round(fmean(base.jpeg_quality)),
-        )
+        Scene(seen.px_per_mm, float(balance[1] * light.values.mean()), photo.jpeg_quality or round(fmean(base.jpeg_quality)))
         for photo, seen, light, balance in zip(photos, measured, lights, colour.balance, strict=True)
     ]
     wanted = [looks_of(seen) for seen in measured]
@@ -104,15 +100,8 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     more, more_notes = _photographed(photos, fits, colour, base)
     parameters, cut = within_limits([*parameters, *more])
     profile = replace(printed, **{p.key: p.value for p in parameters})
-    return Calibration(
-        profile,
-        base,
-        tuple(parameters),
-        tuple(fits),
-        colour,
-        (*notes, *more_notes, *cut),
-        sum(photo.is_simulated for photo in photos),
-    )
+    n_simulated, notes = sum(photo.is_simulated for photo in photos), [*notes, *more_notes, *cut]
+    return Calibration(profile, base, tuple(parameters), tuple(fits), colour, tuple(notes), n_simulated)
 
 
 def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Scene]) -> tuple[list[Match], list[Parameter]]:
@@ -143,10 +132,8 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
     shift = float(np.average(shifts, weights=weights))
     value = _possible_denoise(float(f"{base * math.exp(shift):.4g}"))
     printed = replace(printed, luma_denoise_8bit=value)
-    matches = [
-        matched(printed, looks, scene, (match.blur_px, match.iso))
-        for looks, scene, match in zip(wanted, scenes, matches, strict=True)
-    ]
+    starts = [(match.blur_px, match.iso) for match in matches]
+    matches = [matched(printed, *each) for each in zip(wanted, scenes, starts, strict=True)]
     sd = value / math.sqrt(sum(weights))
     source = "noise of bare paper against solid black"
     return matches, [Parameter("luma_denoise_8bit", value, sd, "8-bit", source, base)]
@@ -166,9 +153,8 @@ def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], lis
             cut = np.clip(value, *ends)
             value = tuple(map(float, cut)) if isinstance(value, tuple) else type(value)(cut)
         if ends and value != parameter.value:
-            notes.append(
-                f"{parameter.key} came out beyond {ends[0]:g} to {ends[1]:g}, which no profile holds, and was cut to that"
-            )
+            beyond = f"beyond {ends[0]:g} to {ends[1]:g}, which no profile holds"
+            notes.append(f"{parameter.key} came out {beyond}, and was cut to that")
         kept.append(replace(parameter, value=value))
     return kept, notes
 
@@ -184,10 +170,8 @@ def _light(photo: ChartPhoto, measured: Measured) -> LightField:
     printout = photo.chart.printout
     light = fit_light(measured, (printout.page_width_mm, printout.page_height_mm))
     if light is None:
-        raise BadInput(
-            f"{photo.name}: the paper is overexposed or mostly out of the photo.",
-            "Photograph again: the whole page, and tap on the paper so that it is not blown out.",
-        )
+        hint = "Photograph again: the whole page, and tap on the paper so that it is not blown out."
+        raise BadInput(f"{photo.name}: the paper is overexposed or mostly out of the photo.", hint)
     return light
 
 
@@ -209,11 +193,8 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
         sd = float(np.sqrt((colour.curves_sd[:-1, channel] ** 2).mean()))
         parameters.append(Parameter(key, curve, sd, "share", f"{n_grey} grey patches", getattr(base, key)))
     ink = round(max(0.0, float(curves[0].min())), 5)
-    parameters.append(
-        Parameter(
-            "ink_reflectance", ink, float(colour.curves_sd[0].max()), "share", "the darkest of the curves", base.ink_reflectance
-        )
-    )
+    sd, source = float(colour.curves_sd[0].max()), "the darkest of the curves"
+    parameters.append(Parameter("ink_reflectance", ink, sd, "share", source, base.ink_reflectance))
     matrix = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel())
     sd = float(np.sqrt((colour.matrix_sd**2).mean()))
     parameters.append(Parameter("colour_matrix", matrix, sd, "", f"{n_colour} colour patches", base.colour_matrix))
@@ -229,42 +210,54 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
 def _photographed(
     photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
 ) -> tuple[list[Parameter], list[str]]:
+    """Returns the parameters of what photographs the page, and notes."""
+    looks, look_notes = _look_parameters(fits, base)
+    frame, frame_notes = _file_parameters(photos, fits, base)
+    return [*_light_parameters(fits, colour, base), *looks, *frame], [*look_notes, *frame_notes, *_texture_notes(fits)]
+
+
+def _ranged(key: str, values: Sequence[float], sds: Sequence[float], unit: str, source: str, base: Profile) -> Parameter:
+    bounds, sd = spread(values, sds)
+    return Parameter(key, _rounded(bounds), sd, unit, source, getattr(base, key))
+
+
+def _rounded(bounds: tuple[float, float]) -> tuple[float, float]:
+    return float(f"{bounds[0]:.5g}"), float(f"{bounds[1]:.5g}")
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _light_parameters(fits: Sequence[PhotoFit], colour: ColourFit, base: Profile) -> list[Parameter]:
+    balances = [float(side / b[1] - 1) for b in colour.balance for side in (b[0], b[2])]
+    balance_sd = [float(np.hypot(*(sd[[1, 0]] / b[1]))) for sd, b in zip(colour.balance_sd, colour.balance, strict=True)]
+    lights = [fit.light for fit in fits]
+    paper = f"{sum(len(light.values) for light in lights)} places of bare paper"
+    falls, vignettes = [max(0.0, one.light_fall_rate) for one in lights], [max(0.0, one.vignette_rate) for one in lights]
+    shadows = [light.shadow_rate for light in lights]
+    shadow_sd = _root_mean_square([light.shadow_sd for light in lights if light.shadow_rate]) if any(shadows) else None
+    whites, source = _rounded((min(balances), max(balances))), "red and blue against green on greys"
+    return [
+        _ranged(
+            "exposure", [fit.exposure for fit in fits], [float(sd[1]) for sd in colour.balance_sd], "share", "bare paper", base
+        ),
+        Parameter(
+            "white_balance_error_rate", whites, _root_mean_square(balance_sd), "share", source, base.white_balance_error_rate
+        ),
+        _ranged("light_fall_rate", falls, [light.light_fall_sd for light in lights], "share", paper, base),
+        _ranged("vignette_rate", vignettes, [light.vignette_sd for light in lights], "share", paper, base),
+        Parameter("cast_shadow_rate", _rounded((min(shadows), max(shadows))), shadow_sd, "share", paper, base.cast_shadow_rate),
+    ]
+
+
+def _look_parameters(fits: Sequence[PhotoFit], base: Profile) -> tuple[list[Parameter], list[str]]:
     parameters: list[Parameter] = []
     notes: list[str] = []
-
-    def add(key: str, values: Sequence[float], sds: Sequence[float], unit: str, source: str, low: float = -math.inf) -> None:
-        bounds, sd = spread([max(low, value) for value in values], sds)
-        rounded = tuple(float(f"{bound:.5g}") for bound in bounds)
-        parameters.append(Parameter(key, rounded, sd, unit, source, getattr(base, key)))
-
-    balances = [(float(b[0] / b[1] - 1), float(b[2] / b[1] - 1)) for b in colour.balance]
-    balance_sd = [float(np.hypot(*(colour.balance_sd[i, [1, 0]] / colour.balance[i, 1]))) for i in range(len(fits))]
-    exposure_sd = [float(sd[1]) for sd in colour.balance_sd]
-    add("exposure", [fit.exposure for fit in fits], exposure_sd, "share", "bare paper")
-    flat = [value for pair in balances for value in pair]
-    parameters.append(
-        Parameter(
-            "white_balance_error_rate",
-            (float(f"{min(flat):.5g}"), float(f"{max(flat):.5g}")),
-            float(np.sqrt(np.mean(np.square(balance_sd)))),
-            "share",
-            "red and blue against green on greys",
-            base.white_balance_error_rate,
-        )
-    )
-    n_white = sum(len(fit.light.values) for fit in fits)
-    paper = f"{n_white} places of bare paper"
-    add("light_fall_rate", [f.light.light_fall_rate for f in fits], [f.light.light_fall_sd for f in fits], "share", paper, 0)
-    add("vignette_rate", [f.light.vignette_rate for f in fits], [f.light.vignette_sd for f in fits], "share", paper, 0)
-    shadows = [fit.light.shadow_rate for fit in fits]
-    shadow_sd = float(np.sqrt(np.mean([f.light.shadow_sd**2 for f in fits if f.light.shadow_rate]))) if any(shadows) else None
-    bounds = tuple(float(f"{bound:.5g}") for bound in (min(shadows), max(shadows)))
-    parameters.append(Parameter("cast_shadow_rate", bounds, shadow_sd, "share", paper, base.cast_shadow_rate))
-    edged = [fit for fit in fits if fit.wanted.mtf50]
-    if edged:
-        n_edges = sum(len(fit.measured.edges) for fit in edged)
+    if edged := [fit for fit in fits if fit.wanted.mtf50]:
+        edges = _count(sum(len(fit.measured.edges) for fit in edged), "slanted edge")
         blur_sd = [fit.match.blur_px * _edge_scatter(fit) / -float(np.clip(fit.match.blur_slope, *_BLUR_SLOPES)) for fit in edged]
-        add("blur_px", [f.match.blur_px for f in edged], blur_sd, "px", _count(n_edges, "slanted edge"))
+        parameters.append(_ranged("blur_px", [fit.match.blur_px for fit in edged], blur_sd, "px", edges, base))
         for key in ("defocus_px", "motion_px"):
             if max(getattr(base, key)) > 0:
                 parameters.append(Parameter(key, (0.0, 0.0), None, "px", "part of blur_px", getattr(base, key)))
@@ -273,38 +266,48 @@ def _photographed(
     noisy = [fit for fit in fits if fit.wanted.noise_8bit]
     if noisy and base.full_well_e:
         iso_sd = [fit.match.iso * _noise_scatter(fit) / float(np.clip(fit.match.iso_slope, *_ISO_SLOPES)) for fit in noisy]
-        add("iso", [f.match.iso for f in noisy], iso_sd, "ISO", "noise of bare paper and solid black")
-    lenses = [fit.lens for fit in fits if fit.lens is not None]
-    if lenses:
+        source = "noise of bare paper and solid black"
+        parameters.append(_ranged("iso", [fit.match.iso for fit in noisy], iso_sd, "ISO", source, base))
+    if lenses := [fit.lens for fit in fits if fit.lens is not None]:
         points = f"{sum(lens.n_points for lens in lenses)} printed points"
         for key in ("k1", "p1", "p2"):
             values, sds = [getattr(lens, key) for lens in lenses], [getattr(lens, f"{key}_sd") for lens in lenses]
-            add(f"lens_{key}", values, sds, "share", points)
+            parameters.append(_ranged(f"lens_{key}", values, sds, "share", points, base))
     else:
         notes.append("too few printed points to fit the lens: its distortion is the base's")
-    qualities = [photo.jpeg_quality for photo in photos if photo.jpeg_quality]
-    if qualities:
+    return parameters, notes
+
+
+def _file_parameters(photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], base: Profile) -> tuple[list[Parameter], list[str]]:
+    parameters: list[Parameter] = []
+    notes: list[str] = []
+    if qualities := [photo.jpeg_quality for photo in photos if photo.jpeg_quality]:
         bounds = (float(min(qualities)), float(max(qualities)))
         parameters.append(Parameter("jpeg_quality", bounds, None, "libjpeg quality", "the files' own tables", base.jpeg_quality))
-    sides = [sorted(fit.measured.size) for fit in fits]
-    if all(side == sides[0] for side in sides):
-        for key, side in zip(("frame_short_px", "frame_long_px"), sides[0], strict=True):
-            parameters.append(Parameter(key, int(side), None, "px", "the photos' size", getattr(base, key)))
-        if not 1 / _SIZE_RATIO <= sides[0][1] / base.frame_long_px <= _SIZE_RATIO:
+    sides = {tuple(sorted(fit.measured.size)) for fit in fits}
+    if len(sides) == 1:
+        short_px, long_px = sides.pop()
+        parameters.append(Parameter("frame_short_px", int(short_px), None, "px", "the photos' size", base.frame_short_px))
+        parameters.append(Parameter("frame_long_px", int(long_px), None, "px", "the photos' size", base.frame_long_px))
+        if not 1 / _SIZE_RATIO <= long_px / base.frame_long_px <= _SIZE_RATIO:
             notes.append(
-                f"the photos are {sides[0][1]} px long and the base's {base.frame_long_px}: its sharpening and smoothing, which "
+                f"the photos are {long_px} px long and the base's {base.frame_long_px}: its sharpening and smoothing, which "
                 "are kept, are in pixels of another size; choose a --base of this size"
             )
-    focal = {photo.focal_35mm_mm for photo in photos}
-    if len(focal) == 1 and None not in focal:
-        parameters.append(Parameter("focal_35mm_mm", float(focal.pop()), None, "mm", "EXIF", base.focal_35mm_mm))
-    texture = [ratio for fit in fits if (ratio := _texture_ratio(fit))]
-    if texture and not 1 / _TEXTURE_RATIO <= fmean(texture) <= _TEXTURE_RATIO:
-        notes.append(
-            f"middle greys are {fmean(texture):.2f} times as grainy as the profile's: its halftone, screen_lpi, ink_spread_um or "
-            "paper_grain_rate is not this printer's, and is not fitted"
-        )
+    focals = {photo.focal_35mm_mm for photo in photos}
+    if len(focals) == 1 and (focal_mm := focals.pop()) is not None:
+        parameters.append(Parameter("focal_35mm_mm", float(focal_mm), None, "mm", "EXIF", base.focal_35mm_mm))
     return parameters, notes
+
+
+def _texture_notes(fits: Sequence[PhotoFit]) -> list[str]:
+    texture = [ratio for fit in fits if (ratio := _texture_ratio(fit))]
+    if not texture or 1 / _TEXTURE_RATIO <= fmean(texture) <= _TEXTURE_RATIO:
+        return []
+    return [
+        f"middle greys are {fmean(texture):.2f} times as grainy as the profile's: its halftone, screen_lpi, ink_spread_um or "
+        "paper_grain_rate is not this printer's, and is not fitted"
+    ]
 
 
 def spread(values: Sequence[float], sds: Sequence[float]) -> tuple[tuple[float, float], float]:
@@ -312,11 +315,11 @@ def spread(values: Sequence[float], sds: Sequence[float]) -> tuple[tuple[float, 
 
     Where the photos agree within twice their errors it is one value, their weighted mean; else from the least to the greatest.
     """
-    values, sds = np.array(values, np.float64), np.maximum(np.array(sds, np.float64), 1e-12)
-    weights = 1 / sds**2
-    mean = float((weights * values).sum() / weights.sum())
-    if len(values) > 1 and (np.abs(values - mean) / sds).max() > _CONSISTENT_Z:
-        return (float(values.min()), float(values.max())), float(np.sqrt((sds**2).mean()))
+    each, each_sd = np.array(values, np.float64), np.maximum(np.array(sds, np.float64), 1e-12)
+    weights = 1 / each_sd**2
+    mean = float((weights * each).sum() / weights.sum())
+    if len(each) > 1 and (np.abs(each - mean) / each_sd).max() > _CONSISTENT_Z:
+        return (float(each.min()), float(each.max())), float(np.sqrt((each_sd**2).mean()))
     return (mean, mean), float(1 / math.sqrt(weights.sum()))
 
 
@@ -338,10 +341,8 @@ def _noise_scatter(fit: PhotoFit) -> float:
 
 def _texture_ratio(fit: PhotoFit) -> float | None:
     """How much more the photo's middle greys vary than its twin's."""
-    middle = {(step, step, step) for step in GREY_STEPS if 90 <= step <= 180}
-    seen, twin = (
-        [spot.noise_8bit for spot in measured.spots if spot.sent in middle] for measured in (fit.measured, fit.match.twin)
-    )
+    middle, both = {(step, step, step) for step in GREY_STEPS if 90 <= step <= 180}, (fit.measured, fit.match.twin)
+    seen, twin = ([spot.noise_8bit for spot in measured.spots if spot.sent in middle] for measured in both)
     return fmean(seen) / fmean(twin) if seen and twin and fmean(twin) > 0 else None
 
 

@@ -37,18 +37,11 @@ def minimise(
     """
     from scipy.optimize import least_squares
 
-    found = least_squares(
-        residual_of,
-        start,
-        jacobian_of or "2-point",
-        # MINPACK's wants as many residuals as parameters; a photo that shows too few patches has less
-        method="lm" if len(residual_of(start)) >= len(start) else "trf",
-        x_scale="jac",
-        ftol=_TOLERANCE,
-        xtol=_TOLERANCE,
-        gtol=_TOLERANCE,
-        max_nfev=max_steps,
-    )
+    # MINPACK's wants as many residuals as parameters; a photo that shows too few patches has less
+    method = "lm" if len(residual_of(start)) >= len(start) else "trf"
+    tolerances = dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE)
+    jacobian = jacobian_of or "2-point"
+    found = least_squares(residual_of, start, jacobian, method=method, x_scale="jac", max_nfev=max_steps, **tolerances)
     n_data, n_parameters = len(found.fun) - n_priors, len(found.x)
     data = found.fun[:n_data]
     variance = float(data @ data) / max(1, n_data - n_parameters + n_priors)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -69,9 +70,12 @@ def fit_light(measured: Measured, page_size_mm: tuple[float, float]) -> LightFie
         plain = (1 - (from_centre @ p[1:3] + np.hypot(*p[1:3])) / 2) * (1 - p[3] * square)
         return plain if len(p) == 4 else plain * (1 - p[4] * _shadow(from_centre, p[5:], float(half_mm)))
 
+    def residual_of(kept: np.ndarray, p: np.ndarray) -> np.ndarray:
+        return kept * (p[0] * shade(p, page, photo) / light - 1)
+
     start, kept = np.array([light.max(), 0.01, 0.01, 0.05]), trust
     for _ in range(_N_ROUNDS):
-        found = _best(lambda p, kept=kept: kept * (p[0] * shade(p, page, photo) / light - 1), start)
+        found = _best(partial(residual_of, kept), start)
         off = np.abs(found.parameters[0] * shade(found.parameters, page, photo) / light - 1)
         # a corner that a shadow spares, or a stain, must not bend the rest
         kept = trust * (off <= max(_LEAST_OUTLIER, _OUTLIER_MEDIANS * float(np.median(off))))
@@ -95,7 +99,7 @@ def fit_light(measured: Measured, page_size_mm: tuple[float, float]) -> LightFie
         photo,
         values,
         fitted,
-        lambda page_mm, photo_px: shade(p, page_mm, photo_px),
+        partial(shade, p),
         np.linalg.solve(covariance, np.log(values / fitted)),
     )
 

@@ -1,8 +1,9 @@
 """What a photo of the calibration page shows: light and noise of every patch, bare paper, and how sharp its edges are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,12 @@ from pipeline.images.colour import srgb_from_linear, with_s_curve
 from pipeline.physical.calibration.edges import Edge, edges_of
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.printing import Chart
+from pipeline.physical.registration.quality import GREY, blocks_at, grey_noise
+from pipeline.records import Patch
 
-GREY = np.array([0.299, 0.587, 0.114])
 # a patch's rim is left out: blur, sharpening and the smoothing of colours reach some pixels over it
 _PATCH_RATE, _WHITE_RATE = 0.34, 0.62
-_MIN_HALF_PX = 2
+_MIN_SIDE_PX = 5
 _CLIPPED_8BIT = (1, 254)
 
 
@@ -50,23 +52,13 @@ class Measured:
 def measure(photo: np.ndarray, page_map: PageMap, chart: Chart, tone_contrast_rate: float) -> Measured:
     """Returns what a photo, uint8 (H, W, 3), shows of a chart, its tone curve undone; what is cut off is left out."""
     table = light_table(tone_contrast_rate)
-    places, sent, halves, is_paper = [], [], [], []
-    for patch in chart.printout.patches:
-        places.append((patch.x_mm + patch.width_mm / 2, patch.y_mm + patch.height_mm / 2))
-        sent.append((patch.red, patch.green, patch.blue))
-        halves.append(_PATCH_RATE * min(patch.width_mm, patch.height_mm))
-        is_paper.append(False)
-    for square in chart.squares:
-        places.append((square.x_mm, square.y_mm))
-        sent.append((0, 0, 0))
-        halves.append(_PATCH_RATE * square.side_mm)
-        is_paper.append(False)
-    for white in chart.whites:
-        places.append((white.x_mm, white.y_mm))
-        sent.append((255, 255, 255))
-        halves.append(_WHITE_RATE * white.half_mm)
-        is_paper.append(True)
-    spots = _spots(photo, page_map, np.array(places), sent, halves, is_paper, table)
+    patches, black, white = chart.printout.patches, (0, 0, 0), (255, 255, 255)
+    places = [
+        *(_Place(*_middle(p), (p.red, p.green, p.blue), _PATCH_RATE * min(p.width_mm, p.height_mm)) for p in patches),
+        *(_Place(square.x_mm, square.y_mm, black, _PATCH_RATE * square.side_mm) for square in chart.squares),
+        *(_Place(paper.x_mm, paper.y_mm, white, _WHITE_RATE * paper.half_mm, is_paper=True) for paper in chart.whites),
+    ]
+    spots = tuple(_spots(photo, page_map, places, table))
     grey = table[np.rint(photo @ GREY.astype(np.float32)).astype(np.uint8)]
     height, width = photo.shape[:2]
     middle = np.array([[page_map.width_mm / 2, page_map.height_mm / 2]])
@@ -82,46 +74,35 @@ def light_table(tone_contrast_rate: float) -> np.ndarray:
     return np.interp(np.arange(256) / 255, shown, light).astype(np.float32)
 
 
-def _spots(
-    photo: np.ndarray,
-    page_map: PageMap,
-    places_mm: np.ndarray,
-    sent: Sequence[tuple[int, int, int]],
-    halves_mm: Sequence[float],
-    is_paper: Sequence[bool],
-    table: np.ndarray,
-) -> tuple[Spot, ...]:
-    height, width = photo.shape[:2]
-    page_from_photo = np.linalg.inv(page_map.jacobian(places_mm))
-    halves = (np.array(halves_mm) / np.abs(page_from_photo).sum(axis=2).max(axis=1)).astype(int)
-    found = []
-    for index, (x, y) in enumerate(np.rint(page_map(places_mm)).astype(int)):
-        half = int(halves[index])
-        if half < _MIN_HALF_PX or not (half <= x < width - half and half <= y < height - half):
+class _Place(NamedTuple):
+    """An even place of the chart: its middle, the colour sent, and how far around it is looked at."""
+
+    x_mm: float
+    y_mm: float
+    sent: tuple[int, int, int]
+    half_mm: float
+    is_paper: bool = False
+
+
+def _middle(patch: Patch) -> tuple[float, float]:
+    return patch.x_mm + patch.width_mm / 2, patch.y_mm + patch.height_mm / 2
+
+
+def _spots(photo: np.ndarray, page_map: PageMap, places: Sequence[_Place], table: np.ndarray) -> Iterator[Spot]:
+    centres_mm = np.array([(place.x_mm, place.y_mm) for place in places])
+    blocks = blocks_at(photo, page_map, centres_mm, np.array([place.half_mm for place in places]))
+    for place, (x, y), block in zip(places, np.rint(page_map(centres_mm)), blocks, strict=True):
+        if block is None or len(block) < _MIN_SIDE_PX:
             continue
-        block = photo[y - half : y + half + 1, x - half : x + half + 1]
         clipped = ((block < _CLIPPED_8BIT[0]) | (block > _CLIPPED_8BIT[1])).any(axis=2).mean()
-        grey, noise = _level_and_noise(block @ GREY)
-        found.append(
-            Spot(
-                sent[index],
-                is_paper[index],
-                (float(places_mm[index, 0]), float(places_mm[index, 1])),
-                (float(x), float(y)),
-                table[block].mean(axis=(0, 1), dtype=np.float64),
-                grey,
-                noise,
-                float(clipped),
-                block.shape[0] * block.shape[1],
-            )
+        yield Spot(
+            place.sent,
+            place.is_paper,
+            (place.x_mm, place.y_mm),
+            (float(x), float(y)),
+            table[block].mean(axis=(0, 1), dtype=np.float64),
+            float((block @ GREY).mean()),
+            grey_noise(block),
+            float(clipped),
+            block.shape[0] * block.shape[1],
         )
-    return tuple(found)
-
-
-def _level_and_noise(grey: np.ndarray) -> tuple[float, float]:
-    mean = float(grey.mean())
-    side = np.arange(len(grey)) - (len(grey) - 1) / 2
-    squares = (side**2).sum() * len(side)
-    flat = grey - mean
-    flat = flat - side * ((flat * side).sum() / squares) - side[:, None] * ((flat * side[:, None]).sum() / squares)
-    return mean, float(np.sqrt((flat**2).sum() / max(1, flat.size - 3)))

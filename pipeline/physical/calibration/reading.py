@@ -33,7 +33,6 @@ class ChartPhoto:
     pyramid: Pyramid
     chart: Chart
     found: Registration
-    device: str
     focal_35mm_mm: float | None
     jpeg_quality: int | None
     is_simulated: bool
@@ -58,11 +57,8 @@ def read_chart_photo(path: Path) -> ChartPhoto:
                 "Photograph again: the whole page, all four codes, flat, from straight above.",
             )
             continue
-        tags = photo_tags(path)
-        simulated = is_simulated(path.read_bytes())
-        return ChartPhoto(
-            path.name, picture.pixels, pyramid, chart, found, tags.device, tags.focal_35mm_mm, jpeg_quality(path), simulated
-        )
+        simulated, focal_mm = is_simulated(path.read_bytes()), photo_tags(path).focal_35mm_mm
+        return ChartPhoto(path.name, picture.pixels, pyramid, chart, found, focal_mm, jpeg_quality(path), simulated)
     raise trouble or BadInput(
         f"{path}: no code of a calibration page can be read in it.",
         f"Photograph the whole calibration page, flat and sharp. {_PRINT_ONE}",

@@ -14,7 +14,6 @@ from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND, Heading, PaperDo
 from pipeline.physical.calibration import charts
 from pipeline.physical.calibration.fit import Calibration, Parameter
 
-_NUMBERS_SHOWN = 4
 _WIDTHS_MM = (38.0, 42.0, 14.0, 16.0, 26.0, 34.0)
 
 
@@ -33,6 +32,7 @@ def _story(calibration: Calibration, title: str) -> list[Flowable]:
     n = len(calibration.photos)
     names = ", ".join(photo.name for photo in calibration.photos)
     patches, mean, worst = charts.colour_errors(calibration)
+    names_of_columns = ("parameter", "fitted", "±", "unit", "base", "from")
     story: list[Flowable] = [
         Heading(escape(title), styles["title"], "calibration"),
         prose(escape(f"Base {calibration.base.name} · {n} photo{'s' * (n != 1)}: {names}"), styles["subtitle"]),
@@ -44,11 +44,7 @@ def _story(calibration: Calibration, title: str) -> list[Flowable]:
         ),
         *(prose(f"<b>Note.</b> {escape(note)}.", styles["body"]) for note in calibration.notes),
         Gap(1 * mm),
-        text_table(
-            [_row(parameter) for parameter in calibration.parameters],
-            _WIDTHS_MM,
-            ("parameter", "fitted", "±", "unit", "base", "from"),
-        ),
+        text_table([_row(parameter) for parameter in calibration.parameters], _WIDTHS_MM, names_of_columns),
         Gap(5 * mm),
     ]
     blocks = (
@@ -92,15 +88,11 @@ def rounded(error: float, n_digits: int = 1) -> str:
 def shown(value: Any) -> str:
     """Returns a value in a few words: a range that is one value as that value, a long list by its ends."""
     if isinstance(value, tuple):
-        if len(value) == 2 and value[0] == value[1]:
-            return f"{value[0]:.4g}"
         if len(value) == 2:
-            return f"{value[0]:.4g} to {value[1]:.4g}"
-        if not value:
-            return "none"
+            return f"{value[0]:.4g}" if value[0] == value[1] else f"{value[0]:.4g} to {value[1]:.4g}"
         if len(value) > 9:
             return f"{value[0]:.3g} … {value[-1]:.3g} ({len(value)} values)"
-        return ", ".join(f"{item:.3g}" for item in value)
+        return ", ".join(f"{item:.3g}" for item in value) or "none"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value) if value != "" else "none"

@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
-from pipeline.physical.calibration.edges import Edge, mean_mtf50
+from pipeline.physical.calibration.edges import mean_mtf50
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
 from pipeline.physical.printing import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout, chart_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, simulate_photo
@@ -110,7 +110,7 @@ def matched(profile: Profile, wanted: Looks, scene: Scene, start: tuple[float, f
     """
     start = start or (max(0.3, fmean(profile.blur_px)), max(20.0, fmean(profile.iso)))
     places = [math.log(value) for value in start]
-    ranges = [tuple(map(math.log, bounds)) for bounds in (_BLUR_RANGE_PX, _ISO_RANGE)]
+    ranges = [(math.log(low), math.log(high)) for low, high in (_BLUR_RANGE_PX, _ISO_RANGE)]
     slopes, before = list(_FIRST_SLOPES), None
     for _ in range(_N_ROUNDS):
         blur_px, iso = (math.exp(place) for place in places)
@@ -125,9 +125,7 @@ def matched(profile: Profile, wanted: Looks, scene: Scene, start: tuple[float, f
         if max(map(abs, errors)) < _CLOSE:
             break
         before = (list(places), errors)
-        steps = [
-            float(np.clip(error / slope, -_LONGEST_STEP, _LONGEST_STEP)) for error, slope in zip(errors, slopes, strict=True)
-        ]
+        steps = np.clip(np.divide(errors, slopes), -_LONGEST_STEP, _LONGEST_STEP)
         places = [float(np.clip(place + step, *r)) for place, step, r in zip(places, steps, ranges, strict=True)]
         if places == before[0]:
             break
@@ -218,9 +216,3 @@ def _raster(dpi: int) -> np.ndarray:
 def _error(wanted: float | None, seen: float | None) -> float:
     """What is missing of a look, as a difference of logarithms; 0 where it cannot be told."""
     return math.log(wanted / seen) if wanted and seen else 0.0
-
-
-def mtf_by_direction(edges: Sequence[Edge]) -> dict[bool, np.ndarray]:
-    """Returns the mean contrast at FREQUENCIES of the edges that run down (True) and across the photo (False)."""
-    groups = {upright: [edge.mtf for edge in edges if edge.is_upright == upright] for upright in (True, False)}
-    return {upright: np.mean(group, axis=0) for upright, group in groups.items() if group}

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.physical.fiducials.payload import decode_payload
 from pipeline.physical.fiducials.pyramid import Pyramid
-from pipeline.physical.fiducials.refinement import order_corners, refine_corners
+from pipeline.physical.fiducials.recognition import order_corners
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
 FIRST_LONG_SIDE_PX = 2200
@@ -32,22 +32,10 @@ class Detection:
     corners: np.ndarray
     decoder: str
 
-
-def detect(photo: np.ndarray, expected: int = 4) -> list[Detection]:
-    """Returns the QR codes of a photo, ours first with corners aligned to a few hundredths of a pixel, in a fixed order.
-
-    The treatments of `search` follow each other only while fewer than `expected` of our codes are found.
-
-    Args: `photo` uint8, (H, W, 3) RGB or (H, W); `expected` number of our codes that makes the search stop.
-    Returns: an empty list when nothing is found. Codes of other makers keep the decoder's own corners, good to about a pixel.
-    """
-    pyramid = Pyramid(photo)
-    found: tuple[Detection, ...] = ()
-    for found in search(pyramid):
-        if sum(decode_payload(detection.text) is not None for detection in found) >= expected:
-            break
-    refined = [_refined(pyramid.grey, detection) for detection in found]
-    return sorted(refined, key=lambda one: (decode_payload(one.text) is None, one.text, *one.corners[0]))
+    def is_same_as(self, other: "Detection") -> bool:
+        """Returns whether both are one printed code: the same text in the same place."""
+        apart = np.linalg.norm(self.corners.mean(axis=0) - other.corners.mean(axis=0))
+        return bool(self.text == other.text and apart < 0.5 * np.linalg.norm(self.corners[0] - self.corners[2]))
 
 
 def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
@@ -55,7 +43,7 @@ def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
 
     zxing-cpp reads the photo shrunk to about 2000 px, then larger up to its full size, with local contrast evened out (CLAHE,
     clip 2, 8 x 8 tiles), enlarged 1.5 times, and divided by its local background; pyzbar reads it full and halved, where it is
-    installed. Corners are the decoder's own, within about a pixel, those of our codes in the code's own order.
+    installed. Corners are the decoder's own, within about a module, those of our codes in the code's own order.
     """
     found: tuple[Detection, ...] = ()
     for image, scale, decoder in _treatments(pyramid):
@@ -64,7 +52,7 @@ def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
             if decode_payload(text) is not None:
                 corners = order_corners(pyramid.grey, corners, text)
             new = Detection(text, corners, decoder)
-            if not any(_same(new, old) for old in found):
+            if not any(new.is_same_as(old) for old in found):
                 found += (new,)
         yield found
 
@@ -96,7 +84,7 @@ def _without_background(grey: np.ndarray) -> np.ndarray:
     small = cv2.resize(grey, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) if min(grey.shape) >= 64 else grey
     around = cv2.GaussianBlur(small, (0, 0), max(1.0, max(small.shape) / 40))
     around = cv2.resize(around, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.divide(grey, cv2.max(around, 1), scale=160)
+    return cv2.divide(grey, np.maximum(around, 1), scale=160)
 
 
 def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
@@ -125,17 +113,6 @@ def _read_zbar(zbar: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarray
             corners = np.array(code.polygon, dtype=np.float64) - 0.5
             seen.append((code.data.decode("utf-8", errors="replace"), corners))
     return seen
-
-
-def _refined(grey: np.ndarray, detection: Detection) -> Detection:
-    if decode_payload(detection.text) is None:
-        return detection
-    return Detection(detection.text, refine_corners(grey, detection.corners, detection.text), detection.decoder)
-
-
-def _same(one: Detection, other: Detection) -> bool:
-    apart = np.linalg.norm(one.corners.mean(axis=0) - other.corners.mean(axis=0))
-    return one.text == other.text and apart < 0.5 * np.linalg.norm(one.corners[0] - one.corners[2])
 
 
 @cache

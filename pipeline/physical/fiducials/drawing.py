@@ -6,8 +6,12 @@ import numpy as np
 import qrcode
 from qrcode.util import MODE_ALPHA_NUM, QRData
 
+from pipeline.records import Fiducial, Tag
+
 N_MODULES = 21
 QUIET_MODULES = 4
+# The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 # Which of the eight masks scores best differs between encoders; one fixed mask keeps a printed code and the pattern that a
 # later version aligns to it equal. Sixteen characters fill the symbol exactly, so no mask meets a run of padding.
@@ -30,3 +34,8 @@ def modules(payload: str) -> np.ndarray:
     matrix = np.array(code.get_matrix(), dtype=bool)
     matrix.setflags(write=False)
     return matrix
+
+
+def outline_mm(square: Fiducial | Tag) -> np.ndarray:
+    """Returns the corners of a printed code or tag on its page, (4, 2) mm."""
+    return SQUARE * square.size_mm + (square.x_mm, square.y_mm)

@@ -30,7 +30,7 @@ def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
     Args: `photo_grey` uint8 (H, W).
     """
     corners, ids, _ = _detector().detectMarkers(photo_grey)
-    if ids is None:
+    if not corners:
         return []
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(ids.ravel(), corners, strict=True)]
 

@@ -1,11 +1,12 @@
 """What is wrong with a photo and what to do about it, in words for a person who stands beside the printer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from pipeline.physical.fiducials import outline_mm
 from pipeline.physical.geometry import NoHomography, homography_from_points
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.hidden_codes import code_trouble
@@ -14,12 +15,17 @@ from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQu
 from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
-_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 _DARK_8BIT, _CLIPPED_8BIT = 100, 248
 _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
 _MAX_EDGE_WIDTH_PX = 6.0
 
+_FAILURE_ADVICE = {
+    "foreign-code": "only codes of other makers are in the picture: photograph a page of this printout",
+    "calibration": "a calibration page, which has no images: give it to inkproof calibrate",
+    "repeated-page": "the same page is in the picture twice: photograph one copy",
+    "mirrored": "mirrored: switch off the selfie camera's mirroring, or print without mirroring",
+}
 _TROUBLE_ACTIONS = {
     "in glare": "photograph again without flash, lamp from the side",
     "in the dark": "more light, and no shadow on the page",
@@ -102,23 +108,15 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
     match failure.reason:
         case "no-code":
             return _no_code_advice(photo_grey)
-        case "foreign-code":
-            return "only codes of other makers are in the picture: photograph a page of this printout"
         case "other-run":
             made_from = PDF.name if printout.medium == "paper" else "its pages"
             again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
-        case "calibration":
-            return "a calibration page, which has no images: give it to inkproof calibrate"
-        case "repeated-page":
-            return "the same page is in the picture twice: photograph one copy"
-        case "mirrored":
-            return "mirrored: switch off the selfie camera's mirroring, or print without mirroring"
         case "missing-code":
             return _unread_advice(failure, printout)
         case "unregistered":
             return _unregistered_advice(photo_grey, failure, printout)
-    return ""
+    return _FAILURE_ADVICE.get(failure.reason, "")
 
 
 def _no_code_advice(photo_grey: np.ndarray) -> str:
@@ -172,7 +170,7 @@ def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) ->
 
     One code's own perspective says nothing of what is far from it, its size and turn do.
     """
-    page_mm = np.concatenate([_SQUARE * code.size_mm + (code.x_mm, code.y_mm) for code, _ in seen])
+    page_mm = np.concatenate([outline_mm(code) for code, _ in seen])
     photo_px = np.concatenate([corners for _, corners in seen])
     across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
     side_px = float((np.linalg.norm(across) + np.linalg.norm(down)) / np.sqrt(8))
@@ -200,7 +198,7 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
     height, width = photo_grey.shape
     sides: dict[str, None] = {}
     for code in missing:
-        outline = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+        outline = page_map(outline_mm(code))
         (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
         beyond = {
             "on the left": -0.5 - left,
@@ -249,6 +247,6 @@ def _shown(capture: Capture) -> str:
 
 
 def _why(capture: Capture, discards: Sequence[Discard]) -> str:
-    reasons: Iterator[str] = (row.reason for row in discards if row.capture_id == capture.capture_id)
-    words = capture.trouble or DISCARD_REASONS.get(next(reasons, ""), "no image of it could be cropped")
+    reason = next((row.reason for row in discards if row.capture_id == capture.capture_id), "")
+    words = capture.trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
     return f"is not used: {words}"

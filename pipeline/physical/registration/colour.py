@@ -1,7 +1,5 @@
 """Colours as they were sent to the printer: each channel's tone curve, read off the printed strip's greys, undone."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.physical.page_map import PageMap
@@ -15,17 +13,11 @@ _MIN_STEP_8BIT = 1.0
 _MIN_RANGE_8BIT = 60.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Correction:
-    """Tone curves that take a photo's colours to those sent to the printer: `tables` uint8 (256, 3), one column a channel."""
+def strip_correction(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[np.ndarray | None, str]:
+    """Returns the tone curves that make the strip's greys what they were sent as, and "" or, without them, why there are none.
 
-    tables: np.ndarray
-
-
-def strip_correction(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[Correction | None, str]:
-    """Returns the correction that makes the strip's greys what they were sent as, and "" or, without one, why there is none.
-
-    White balance and tone together: per channel straight lines through the grey patches as seen, on beyond the outermost.
+    They are uint8 (256, 3), one column a channel: what was sent for each value seen. White balance and tone together: per channel
+    straight lines through the grey patches as seen, on beyond the outermost.
     Neighbours too alike to be told apart count as one grey.
 
     Args: `photo` uint8 (H, W, 3).
@@ -43,12 +35,12 @@ def strip_correction(photo: np.ndarray, page_map: PageMap, printout: Printout, p
     if any(len(x) < _MIN_GREYS or np.ptp(x) < _MIN_RANGE_8BIT for x, _ in curves):
         return None, "the colour strip's greys cannot be told apart"
     tables = np.column_stack([_curve(x, y) for x, y in curves])
-    return Correction(np.clip(np.rint(tables), 0, 255).astype(np.uint8)), ""
+    return np.clip(np.rint(tables), 0, 255).astype(np.uint8), ""
 
 
-def corrected(pixels: np.ndarray, correction: Correction) -> np.ndarray:
+def corrected(pixels: np.ndarray, curves: np.ndarray) -> np.ndarray:
     """Returns the colours as they were sent to the printer, uint8 (H, W, 3), of `pixels` uint8 (H, W, 3) from the photo."""
-    return np.stack([correction.tables[:, channel][pixels[..., channel]] for channel in range(3)], axis=-1)
+    return curves[pixels, np.arange(3)]
 
 
 def _steps(pairs: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:

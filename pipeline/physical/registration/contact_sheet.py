@@ -16,14 +16,8 @@ _HEIGHT_PX, _MARGIN_PX, _GAP_PX = 2000, 24, 6
 _HEADER_PX, _TITLE_PX, _WORDS_PX, _ROW_GAP_PX = 76, 26, 36, 14
 # Two groups of four beside each other up to this side, one above it; larger images are shrunk.
 _PAIRED_PX, _ALONE_PX = 232, 384
-_PAPER, _BOX, _INK, _FAINT, _AMBER, _GREEN = (
-    (250, 250, 248),
-    (214, 216, 220),
-    (30, 34, 42),
-    (112, 118, 128),
-    (176, 96, 0),
-    (20, 122, 76),
-)
+_PAPER, _BOX, _INK = (250, 250, 248), (214, 216, 220), (30, 34, 42)
+_FAINT, _AMBER, _GREEN = (112, 118, 128), (176, 96, 0), (20, 122, 76)
 
 _Size = tuple[int, int]
 
@@ -47,11 +41,11 @@ def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.nd
     """
     if not rows:
         return
-    shapes = [image.shape[1::-1] for row in rows for image in row.images if image is not None] or [(_PAIRED_PX // 2,) * 2]
-    largest = tuple(max(shape[axis] for shape in shapes) for axis in (0, 1))
+    shapes = [image.shape for row in rows for image in row.images if image is not None] or [(_PAIRED_PX // 2,) * 2]
+    largest = (max(shape[1] for shape in shapes), max(shape[0] for shape in shapes))
     room_px = _PAIRED_PX if max(largest) <= _PAIRED_PX else _ALONE_PX
     n_columns = 2 if room_px == _PAIRED_PX and len(rows) > 1 else 1
-    box = tuple(max(_scaled(side, largest, room_px), 96) for side in largest)
+    box = (max(_scaled(largest[0], largest, room_px), 96), max(_scaled(largest[1], largest, room_px), 96))
     group_px = len(COLUMNS) * box[0] + (len(COLUMNS) - 1) * _GAP_PX
     row_px = _TITLE_PX + box[1] + _WORDS_PX + _ROW_GAP_PX
     n_lines = max(1, (_HEIGHT_PX - _HEADER_PX - _MARGIN_PX) // row_px)
@@ -67,7 +61,7 @@ def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.nd
             left = _MARGIN_PX + j % n_columns * (group_px + _MARGIN_PX)
             if j < n_columns:
                 _draw_names(draw, left, box[0])
-            _draw_row(canvas, draw, row, (left, _HEADER_PX + j // n_columns * row_px), box, largest, room_px)
+            _draw_row(canvas, row, (left, _HEADER_PX + j // n_columns * row_px), box, largest, room_px)
         yield np.asarray(canvas)
 
 
@@ -88,16 +82,8 @@ def _draw_names(draw: ImageDraw.ImageDraw, left: int, box_px: int) -> None:
         draw.text((left + k * (box_px + _GAP_PX), _HEADER_PX - 22), text, font=font(14), fill=_FAINT)
 
 
-def _draw_row(
-    canvas: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    row: ContactRow,
-    corner: tuple[int, int],
-    box: _Size,
-    largest: _Size,
-    room_px: int,
-) -> None:
-    left, top = corner
+def _draw_row(canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box: _Size, largest: _Size, room_px: int) -> None:
+    draw, (left, top) = ImageDraw.Draw(canvas), corner
     group_px = len(COLUMNS) * (box[0] + _GAP_PX)
     draw.line([left, top, left + group_px - _GAP_PX - 1, top], fill=_BOX)
     draw.text((left, top + 4), shortened(row.title, font(16), group_px), font=font(16), fill=_INK)

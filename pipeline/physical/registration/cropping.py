@@ -46,10 +46,13 @@ def registration_error(estimated: PageMap, true: PageMap, placement: Placement) 
     points = np.column_stack([axis.ravel() for axis in np.meshgrid(x, y)])
     page_mm = _page_from_image(placement, points)
     there = true.inverse(estimated(page_mm))
-    pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
-    return float(np.sqrt((((there - page_mm) / pitch_mm) ** 2).sum(axis=1).mean()))
+    return float(np.sqrt((((there - page_mm) / pitch_mm(placement)) ** 2).sum(axis=1).mean()))
+
+
+def pitch_mm(placement: Placement) -> np.ndarray:
+    """Returns the width and height (2,) of one printed image pixel."""
+    return np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
 
 
 def _page_from_image(placement: Placement, points: np.ndarray) -> np.ndarray:
-    pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
-    return (points + 0.5) * pitch_mm + (placement.x_mm, placement.y_mm)
+    return (points + 0.5) * pitch_mm(placement) + (placement.x_mm, placement.y_mm)

@@ -63,11 +63,9 @@ def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag) -
     Returns: 0.5 at most; None where it does not lie wholly in the photo, is hidden or has no contrast.
     """
     profile = _FINDERS if isinstance(fiducial, Fiducial) else _BORDER
-    directions = list(_strips(photo_grey, page_map, fiducial, profile))
-    if len(directions) < 2:
-        return None
-    sigmas = [_sigma_px(strips, profile.edges) for strips in directions]
-    return None if None in sigmas else min(float(GAUSSIAN_MTF50 / np.sqrt(sigmas[0] * sigmas[1])), _NYQUIST)
+    blurs = (_sigma_px(strips, profile.edges) for strips in _strips(photo_grey, page_map, fiducial, profile))
+    sigmas = [sigma for sigma in blurs if sigma is not None]
+    return min(float(GAUSSIAN_MTF50 / np.sqrt(sigmas[0] * sigmas[1])), _NYQUIST) if len(sigmas) == 2 else None
 
 
 def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag, profile: _Profile) -> Iterator[list[_Strip]]:
@@ -76,7 +74,7 @@ def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag,
     module_mm = fiducial.size_mm / profile.n_modules
     low, high = profile.reach[0], max(profile.reach[1], profile.along[1])
     square = np.array([[low, low], [high, low], [high, high], [low, high]])
-    strips: tuple[list, list] = ([], [])
+    strips: tuple[list[_Strip], list[_Strip]] = ([], [])
     corners = np.array(profile.corners)[:, None]
     page_mm = (fiducial.x_mm, fiducial.y_mm) + corners * fiducial.size_mm + square * (1 - 2 * corners) * module_mm
     for outline in page_map(page_mm.reshape(-1, 2)).reshape(-1, 4, 2):

@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import N_MODULES, modules
+from pipeline.physical.fiducials import N_MODULES, SQUARE, modules, outline_mm
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial
 
-_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 _SAMPLES_PER_MODULE = 4
 _MARGIN_MODULES = 3
 _DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT = 50, 200, 248
@@ -28,7 +27,7 @@ def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> s
     Args: `photo_grey` uint8 (H, W).
     """
     height, width = photo_grey.shape
-    outline = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+    outline = page_map(outline_mm(code))
     if (outline < -0.5).any() or (outline > np.array([width, height]) - 0.5).any():
         return "outside the photo"
     seen = _seen_upright(photo_grey, page_map, code)
@@ -57,24 +56,20 @@ def _seen_upright(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> 
     n_modules = N_MODULES + 2 * _MARGIN_MODULES
     module_mm, n = code.size_mm / N_MODULES, n_modules * _SAMPLES_PER_MODULE
     corner_mm = np.array([code.x_mm, code.y_mm]) - _MARGIN_MODULES * module_mm
-    outline = page_map(_SQUARE * n_modules * module_mm + corner_mm)
+    outline = page_map(SQUARE * n_modules * module_mm + corner_mm)
     side_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max()
     finer = max(1, int(np.ceil(side_px / n)))
-    square = (_SQUARE * n * finer - 0.5).astype(np.float32)
+    square = (SQUARE * n * finer - 0.5).astype(np.float32)
     photo_from_samples = cv2.getPerspectiveTransform(square, outline.astype(np.float32))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpPerspective(
-        photo_grey, photo_from_samples, (n * finer, n * finer), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+    size, flags = (n * finer, n * finer), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    fine = cv2.warpPerspective(photo_grey, photo_from_samples, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(fine, (n, n), interpolation=cv2.INTER_AREA)
 
 
 def _likeness(seen: np.ndarray, dark: np.ndarray) -> tuple[float, float, float]:
     """Returns the best correlation of the code's modules with what is seen, at which blur and how far off, both in modules."""
-    light = np.where(dark, 0, 255).astype(np.float32)
-    padded = np.pad(light, _MARGIN_MODULES * _SAMPLES_PER_MODULE, constant_values=255)
-    best = (-1.0, 0.0, 0.0)
-    margin = _MARGIN_MODULES * _SAMPLES_PER_MODULE
+    margin, best = _MARGIN_MODULES * _SAMPLES_PER_MODULE, (-1.0, 0.0, 0.0)
+    padded = np.pad(np.where(dark, 0, 255).astype(np.float32), margin, constant_values=255)
     for blur in _BLURS_MODULES:
         template = cv2.GaussianBlur(padded, (0, 0), blur * _SAMPLES_PER_MODULE)[margin:-margin, margin:-margin]
         scores = cv2.matchTemplate(seen.astype(np.float32), template, cv2.TM_CCOEFF_NORMED)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.physical.fiducials import Detection, decode_payload
+from pipeline.physical.fiducials import SQUARE, Detection, decode_payload
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.advice import code_trouble, grave, photo_advice, quality_words
 from pipeline.physical.registration.lettering import font, shortened, wrapped
@@ -20,12 +20,13 @@ _TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
 _GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
 _DARK, _TABLE = (34, 38, 46), (70, 74, 82)
 _VARIANT_COLOURS = dict(zip(VARIANTS, ((30, 102, 200), (190, 60, 140)), strict=True))
-_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 _EDGE_POINTS = 16
 # OpenCV draws to 1/16 px and counts in 32 bits
 _SHIFT_BITS, _FAR_PX = 4, 1e6
 _FRAME_PX, _PAPER_PX, _DOT_PX, _CROSS_PX = 3, 2, 4, 6
 
+# by (page, pair_id, variant)
+Quality = Mapping[tuple[int, str, str], CropQuality]
 _Colour = tuple[int, int, int]
 _Words = tuple[str, _Colour]
 
@@ -35,7 +36,7 @@ def draw_overlay(
     results: Sequence[Registration | Failure],
     printout: Printout,
     title: str = "",
-    quality: Mapping[tuple[int, str, str], CropQuality] | None = None,
+    quality: Quality | None = None,
 ) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
@@ -49,14 +50,11 @@ def draw_overlay(
         photo: uint8 (H, W, 3).
         results: as `register` gives them for this photo.
         title: a name for the banner, as a rule the file's.
-        quality: of each crop by (page, pair_id, variant); without any, frames say nothing of it.
+        quality: of each crop; without any, frames say nothing of it.
     """
     quality = quality or {}
-    small, small_from_photo = _shrunk(photo)
-    drawing = _Drawing(small, small_from_photo)
-    grey = None
-    if any(isinstance(result, Failure) or len(result.codes) < _n_codes(printout, result.page) for result in results):
-        grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    drawing = _Drawing(*_shrunk(photo))
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     for result in results:
         if isinstance(result, Registration):
             _draw_images(drawing, result, printout, quality)
@@ -83,9 +81,7 @@ def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return small.copy() if small is photo else small, np.array([scale, (scale - 1) / 2])
 
 
-def _draw_images(
-    drawing: "_Drawing", result: Registration, printout: Printout, quality: Mapping[tuple[int, str, str], CropQuality]
-) -> None:
+def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, quality: Quality) -> None:
     images = _images(printout, result.page)
     paper = (0, 0, printout.page_width_mm, printout.page_height_mm)
     edges = _edges(result.page_map, [paper] + [(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in images])
@@ -117,7 +113,7 @@ def _is_used(result: Registration, centres_mm: np.ndarray) -> np.ndarray:
     return (np.abs(centres_mm[:, None] - used_mm[None]).max(axis=2) < 1e-6).any(axis=1)
 
 
-def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray | None) -> None:
+def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray) -> None:
     codes = [code for code in printout.fiducials if code.page == result.page]
     edges = _edges(result.page_map, [(code.x_mm, code.y_mm, code.size_mm, code.size_mm) for code in codes])
     for code, edge in zip(codes, edges, strict=True):
@@ -136,14 +132,9 @@ def _others(results: Sequence[Registration | Failure]) -> Iterator[Detection]:
     """Yields each code once that is not where one of the registered pages has it."""
     shown = [code for result in results if isinstance(result, Registration) for code in result.codes.values()]
     for detection in (code for result in results for code in result.detections):
-        if not any(_same(detection, code) for code in shown):
+        if not any(detection.is_same_as(code) for code in shown):
             shown.append(detection)
             yield detection
-
-
-def _same(one: Detection, other: Detection) -> bool:
-    apart = np.linalg.norm(one.corners.mean(axis=0) - other.corners.mean(axis=0))
-    return one.text == other.text and apart < 0.5 * np.linalg.norm(one.corners[0] - one.corners[2])
 
 
 def _name(detection: Detection, printout: Printout) -> str:
@@ -155,10 +146,7 @@ def _name(detection: Detection, printout: Printout) -> str:
 
 
 def _lines(
-    results: Sequence[Registration | Failure],
-    printout: Printout,
-    quality: Mapping[tuple[int, str, str], CropQuality],
-    grey: np.ndarray | None,
+    results: Sequence[Registration | Failure], printout: Printout, quality: Quality, grey: np.ndarray
 ) -> Iterator[tuple[_Colour, str, str]]:
     """Yields for each page the colour of its line, what was found, and what to do ("" for nothing)."""
     for result in results:
@@ -169,9 +157,8 @@ def _lines(
             continue
         n_codes = _n_codes(printout, result.page)
         rows = [row for (page, _, _), row in quality.items() if page == result.page]
-        expected = [row.predicted_error_px for row in rows] or [
-            result.predicted_error_px(p) for p in _images(printout, result.page)
-        ]
+        expected = [row.predicted_error_px for row in rows]
+        expected = expected or [result.predicted_error_px(p) for p in _images(printout, result.page)]
         parts = [f"page {result.page}", f"{result.n_codes} of {n_codes} codes", f"{result.n_points} of {result.n_targets} points"]
         if expected:
             parts.append(f"expected error {np.sqrt(np.mean(np.square(expected))):.2f} px")
@@ -192,7 +179,7 @@ def _images(printout: Printout, page: int) -> list[Placement]:
 def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]) -> list[np.ndarray]:
     """Returns the borders of boxes (x, y, width, height in mm) in the photo, each (N, 2) px, along the page's surface."""
     share = np.arange(_EDGE_POINTS)[:, None] / _EDGE_POINTS
-    border = np.concatenate([a + share * (b - a) for a, b in zip(_SQUARE, np.roll(_SQUARE, -1, axis=0), strict=True)])
+    border = np.concatenate([a + share * (b - a) for a, b in zip(SQUARE, np.roll(SQUARE, -1, axis=0), strict=True)])
     page_mm = [border * (width, height) + (x, y) for x, y, width, height in boxes]
     return np.split(page_map(np.concatenate(page_mm)), len(boxes)) if boxes else []
 

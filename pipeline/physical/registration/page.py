@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,22 +10,23 @@ from pipeline.physical import geometry
 from pipeline.physical.fiducials import (
     CALIBRATION,
     FIRST_LONG_SIDE_PX,
+    SQUARE,
     Detection,
     Payload,
     Pyramid,
     agreement,
     decode_payload,
     detect_tags,
+    outline_mm,
     photo_from_level,
     search,
 )
 from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.points import Sighting, Target, sight, targets
-from pipeline.physical.registration.surface import Surface, fit_surface
+from pipeline.physical.registration.surface import MIN_POINTS, Surface, fit_surface
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
-# One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
-MIN_POINTS = 8
 _MIN_GROUPS = 2
 _MAX_SCATTER_MM = 0.3
 # A page that is all there is to see ends the search; a small one may have others beside it.
@@ -35,7 +36,6 @@ _REACH_SD = 3.0
 _MAX_ROUNDS = 5
 # Without one decoded code the known modules themselves must agree: codes of other pages and runs agree by 0.6 at most.
 _MIN_CODE_AGREEMENT, _MIN_MEAN_AGREEMENT = 0.65, 0.5
-_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,11 +61,11 @@ class Registration:
 
     def predicted_error_px(self, placement: Placement) -> float:
         """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
-        x, y = np.meshgrid(*(start + side * np.array([0.0, 0.5, 1.0]) for start, side in _extent(placement)))
+        thirds = np.array([0.0, 0.5, 1.0])
+        x, y = np.meshgrid(placement.x_mm + placement.width_mm * thirds, placement.y_mm + placement.height_mm * thirds)
         page_mm = np.column_stack([x.ravel(), y.ravel()])
         sd_px = self.surface.sd_px(page_mm)
-        pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
-        image_from_photo = np.linalg.inv(self.page_map.jacobian(page_mm) * pitch_mm)
+        image_from_photo = np.linalg.inv(self.page_map.jacobian(page_mm) * pitch_mm(placement))
         gain = np.sqrt((image_from_photo**2).sum(axis=(1, 2)) / 2)
         return float(np.sqrt(((sd_px * gain) ** 2).mean()))
 
@@ -78,7 +78,7 @@ class Failure:
     detail: str
     page: int | None = None
     n_codes: int = 0
-    detections: tuple[Detection, ...] = field(default=())
+    detections: tuple[Detection, ...] = ()
 
 
 def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registration | Failure]:
@@ -112,9 +112,7 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
             done |= _registered_by_tags(pyramid, printout, found, done)
             if _explains(done, printout, pyramid, read_at_full_size=False):
                 break
-    if not done:
-        return [_nothing_of_this_run(found, printout)]
-    return [done[page] for page in sorted(done)]
+    return [done[page] for page in sorted(done)] or [_nothing_of_this_run(found, printout)]
 
 
 def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid, read_at_full_size: bool) -> bool:
@@ -156,24 +154,24 @@ def _registered_by_tags(
     for tag in printout.tags:
         for tag_id, corners in seen:
             if tag_id == tag.tag_id and tag.page not in done:
-                by_page[tag.page].append((_SQUARE * tag.size_mm + (tag.x_mm, tag.y_mm), corners))
+                by_page[tag.page].append((outline_mm(tag), corners))
     results: dict[int, Registration | Failure] = {}
     for page, pairs in by_page.items():
         if len(pairs) < _MIN_GROUPS:
             continue
         page_mm, photo_px = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        try:
-            side_px = np.linalg.norm(photo_px[0] - photo_px[1])
-            homography, agrees = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.1 * side_px))
-        except geometry.NoHomography:
+        side_px = float(np.linalg.norm(photo_px[0] - photo_px[1]))
+        whole = _rough_map(printout, page_mm, photo_px, max(4.0, 0.1 * side_px), 4 * _MIN_GROUPS)
+        if whole is None:
             continue
-        if agrees.sum() < 4 * _MIN_GROUPS:
-            continue
-        whole = PageMap(printout.page_width_mm, printout.page_height_mm, homography)
-        result = _registered(pyramid, printout, page, lambda target, whole=whole: whole, {}, found)
-        if isinstance(result, Registration) and _is_recognised(pyramid, result, printout):
+        result = _registered(pyramid, printout, page, _everywhere(whole), {}, found)
+        if isinstance(result, Registration) and _is_recognised(pyramid, result):
             results[page] = result
     return results
+
+
+def _everywhere(page_map: PageMap) -> Callable[[Target], PageMap]:
+    return lambda target: page_map
 
 
 def _registered(
@@ -195,19 +193,17 @@ def _registered(
         surface = _grown(pyramid, printout, known, seen)
     except geometry.NoHomography:
         surface = None
-    if surface is None:
-        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
-    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept]
-    groups = {sighting.target.group for sighting in used}
-    if len(used) < MIN_POINTS or len(groups) < _MIN_GROUPS:
+    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept] if surface else []
+    if surface is None or len(used) < MIN_POINTS or len({sighting.target.group for sighting in used}) < _MIN_GROUPS:
         return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
         trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
+    if trouble == "mirrored":
+        return Failure("mirrored", f"page {page}", page, len(read), found)
     if trouble is not None:
-        reason = "mirrored" if trouble == "mirrored" else "unregistered"
-        return Failure(reason, f"page {page}" if reason == "mirrored" else trouble, page, len(read), found)
+        return Failure("unregistered", trouble, page, len(read), found)
     codes = dict(_codes(printout, page, used, surface.page_map, read))
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
@@ -244,7 +240,7 @@ def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sigh
     page_mm = np.array([known[index].centre_mm for index in seen])
     photo_px = np.array([sighting.photo_px for sighting in seen.values()])
     groups = np.array([known[index].group for index in seen])
-    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, MIN_POINTS, rough)
+    return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
 
 def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:
@@ -265,23 +261,22 @@ def _codes(
     for code in printout.fiducials:
         if code.page == page:
             n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
-            corners = page_map(_SQUARE * code.size_mm + (code.x_mm, code.y_mm))
+            corners = page_map(outline_mm(code))
             if n_quarters >= 3 or (code.corner in read and n_quarters):
                 decoder = read[code.corner].decoder if code.corner in read else "alignment"
                 yield code.corner, Detection(code.payload, corners, decoder)
 
 
-def _is_recognised(pyramid: Pyramid, result: Registration, printout: Printout) -> bool:
+def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:
     """Returns whether the modules of codes that no decoder read agree with what they must say."""
     scores = [agreement(pyramid.grey, code.corners, code.text) for code in result.codes.values() if code.decoder == "alignment"]
-    return bool(scores) and (
-        max(scores) >= _MIN_CODE_AGREEMENT or (len(scores) >= 2 and float(np.mean(scores)) >= _MIN_MEAN_AGREEMENT)
-    )
+    one_agrees = max(scores, default=0.0) >= _MIN_CODE_AGREEMENT
+    return one_agrees or (len(scores) >= 2 and float(np.mean(scores)) >= _MIN_MEAN_AGREEMENT)
 
 
 def _map_of_code(printout: Printout, code: Fiducial, corners: np.ndarray) -> PageMap | None:
     try:
-        homography = geometry.homography_from_points(_SQUARE * code.size_mm + (code.x_mm, code.y_mm), corners)
+        homography = geometry.homography_from_points(outline_mm(code), corners)
     except geometry.NoHomography:
         return None
     return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
@@ -291,14 +286,21 @@ def _map_of_codes(printout: Printout, fiducials: dict[str, Fiducial], codes: dic
     """Returns the homography through the codes read, None where there is only one: it says nothing of what is far from it."""
     if len(codes) < 2:
         return None
-    page_mm = np.concatenate([_SQUARE * fiducials[c].size_mm + (fiducials[c].x_mm, fiducials[c].y_mm) for c in codes])
+    page_mm = np.concatenate([outline_mm(fiducials[c]) for c in codes])
     photo_px = np.concatenate([code.corners for code in codes.values()])
     side_px = float(np.median(np.linalg.norm(photo_px[0::4] - photo_px[1::4], axis=1)))
+    return _rough_map(printout, page_mm, photo_px, max(4.0, 0.15 * side_px))
+
+
+def _rough_map(
+    printout: Printout, page_mm: np.ndarray, photo_px: np.ndarray, tolerance_px: float, least: int = 4
+) -> PageMap | None:
+    """Returns the homography on which at least so many points agree."""
     try:
-        homography, _ = geometry.robust_homography(page_mm, photo_px, max(4.0, 0.15 * side_px))
+        homography, agrees = geometry.robust_homography(page_mm, photo_px, tolerance_px)
     except geometry.NoHomography:
         return None
-    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
+    return PageMap(printout.page_width_mm, printout.page_height_mm, homography) if agrees.sum() >= least else None
 
 
 def _is_mirrored(start: PageMap | None, code: Fiducial) -> bool:
@@ -336,7 +338,7 @@ def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Fa
         return Failure("calibration", "", None, len(ours), found)
     if ours:
         runs = ", ".join(sorted({payload.run_code for payload in ours}))
-        pages = ", ".join(str(page) for page in sorted({payload.page for payload in ours}))
+        pages = ", ".join(map(str, sorted({payload.page for payload in ours})))
         this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
         return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(ours), found)
     if found:
@@ -359,13 +361,9 @@ def _implausible(page_map: PageMap, printout: Printout) -> str | None:
 
 
 def _outline(printout: Printout) -> np.ndarray:
-    return _SQUARE * (printout.page_width_mm, printout.page_height_mm)
+    return SQUARE * (printout.page_width_mm, printout.page_height_mm)
 
 
 def _area(outline: np.ndarray) -> float:
     x, y = outline.T
     return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
-
-
-def _extent(placement: Placement) -> tuple[tuple[float, float], tuple[float, float]]:
-    return (placement.x_mm, placement.width_mm), (placement.y_mm, placement.height_mm)

@@ -13,7 +13,6 @@ from pipeline.physical.fiducials import Pyramid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import (
     GAUSSIAN_MTF50,
-    Correction,
     Failure,
     Registration,
     corrected,
@@ -104,16 +103,11 @@ def read_pages(
             drafts.append(FreshPage(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))
             continue
         fresh = _cropped(pixels, pyramid, result, one, reading, truth, focal_35mm_mm)
-        placements = [placement for placement in printout.placements if placement.page == result.page]
-        rows = {row.view_id: row for row in fresh.page.quality}
-        for placement in placements:
-            row = rows.get(_view_id(placement, one))
-            if row:
-                shown[result.page, placement.pair_id, placement.variant] = row
+        for view, row in zip(fresh.page.views, fresh.page.quality, strict=True):
+            shown[result.page, view.pair_id, view.variant] = row
         drafts.append(fresh)
-    suffix = picture.frame.replace(" ", "")
-    name = "-".join(filter(None, [PurePath(capture.photo).stem[:_NAME_CHARS], suffix, capture.sha256[:6]]))
-    overlay = OVERLAYS.file(name)
+    parts = PurePath(capture.photo).stem[:_NAME_CHARS], picture.frame.replace(" ", ""), capture.sha256[:6]
+    overlay = OVERLAYS.file("-".join(filter(None, parts)))
     title = " · ".join(filter(None, [capture.photo, picture.frame]))
     drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown), _OVERLAY_QUALITY)
     return [FreshPage(replace(fresh.page, overlay=overlay), fresh.files | {overlay: drawn}) for fresh in drafts]
@@ -122,7 +116,7 @@ def read_pages(
 def capture_id(sha256: str, frame: str = "", page: int | None = None) -> str:
     """Returns the id of a capture: of its file, of the frame in a file of several, of the page in a picture of several."""
     parts = [sha256[:_CAPTURE_ID_CHARS], frame.replace(" ", ""), "" if page is None else f"p{page}"]
-    return "-".join(part for part in parts if part)
+    return "-".join(filter(None, parts))
 
 
 def signal_kept(row: CropQuality) -> float:
@@ -155,7 +149,7 @@ def _cropped(
     focal_35mm_mm: float | None,
 ) -> FreshPage:
     printout = reading.printout
-    true_map = truth and PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth)
+    true_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth) if truth else None
     quality = page_quality(pyramid.grey, pixels, found.page_map, printout, found.page, focal_35mm_mm)
     correction, why_not = None, ""
     if reading.settings.colour == "strip":
@@ -168,16 +162,14 @@ def _cropped(
         photo_from_page=homography,
         residual_px=residual,
         tilt_deg=quality.tilt_deg,
-        colour="strip" if correction else "",
+        colour="" if correction is None else "strip",
         trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
     )
     views: list[View] = []
     rows: list[CropQuality] = []
     discards: list[Discard] = []
     files: dict[str, bytes] = {}
-    for placement in printout.placements:
-        if placement.page != found.page:
-            continue
+    for placement in (one for one in printout.placements if one.page == found.page):
         expected = found.predicted_error_px(placement)
         if expected > _MAX_PREDICTED_ERROR_PX:
             discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))
@@ -186,8 +178,9 @@ def _cropped(
         if cut is None:
             discards.append(discarded(capture, "outside", "", placement))
             continue
-        error = true_map and registration_error(found.page_map, true_map, placement)
-        row = crop_quality(_view_id(placement, capture), pixels, found.page_map, placement, quality, expected, error)
+        error = registration_error(found.page_map, true_map, placement) if true_map else None
+        view_id = f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"
+        row = crop_quality(view_id, pixels, found.page_map, placement, quality, expected, error)
         view, png = _view(placement, capture, cut, row, reading.pairs[placement.pair_id], correction)
         files[view.path] = png
         views.append(view)
@@ -196,7 +189,7 @@ def _cropped(
 
 
 def _view(
-    placement: Placement, capture: Capture, pixels: np.ndarray, row: CropQuality, pair: Pair, correction: Correction | None
+    placement: Placement, capture: Capture, pixels: np.ndarray, row: CropQuality, pair: Pair, correction: np.ndarray | None
 ) -> tuple[View, bytes]:
     if correction is not None:
         pixels = corrected(pixels, correction)
@@ -232,7 +225,3 @@ def _strict(result: Registration | Failure) -> Registration | Failure:
         return result
     detail = f"page {result.page}: not read: {', '.join(unread)}"
     return Failure("missing-code", detail, result.page, len(CORNERS) - len(unread), result.detections)
-
-
-def _view_id(placement: Placement, capture: Capture) -> str:
-    return f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from pipeline.physical.fiducials import N_CELLS, N_MODULES, Pyramid, level_from_photo, modules, tag_modules
+from pipeline.physical.geometry import apply_homography
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Mark, Printout, Tag
 
@@ -46,11 +47,10 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """One target seen: where its centre lies in the photo and how well the pattern agrees (a correlation coefficient)."""
+    """One target seen, and where its centre lies in the photo."""
 
     target: Target
     photo_px: np.ndarray
-    agreement: float
 
 
 def targets(printout: Printout, page: int) -> tuple[Target, ...]:
@@ -72,9 +72,11 @@ def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: 
     _, best, _, (left, top) = cv2.minMaxLoc(scores)
     if not best >= _MIN_AGREEMENT[target.kind] - 0.1:
         return None
-    shift = np.array([[1, 0, left], [0, 1, top]], np.float32)
+    start, everywhere = np.array([[1, 0, left], [0, 1, top]], np.float32), np.ones(patch.shape, np.uint8)
     try:
-        agreement, shift = cv2.findTransformECC(target.template, patch, shift, cv2.MOTION_TRANSLATION, _STOP, None, _SMOOTHING_PX)
+        agreement, shift = cv2.findTransformECC(
+            target.template, patch, start, cv2.MOTION_TRANSLATION, _STOP, everywhere, _SMOOTHING_PX
+        )
     except cv2.error:
         return None
     x, y = float(shift[0, 2]), float(shift[1, 2])
@@ -82,7 +84,7 @@ def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: 
         return None
     height, width = target.template.shape
     centre = photo_from_patch @ np.array([x + (width - 1) / 2, y + (height - 1) / 2, 1])
-    return Sighting(target, centre[:2] / centre[2], float(agreement))
+    return Sighting(target, centre[:2] / centre[2])
 
 
 def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_px: int) -> tuple[np.ndarray | None, np.ndarray]:
@@ -91,37 +93,24 @@ def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_
     x, y = np.array(target.origin_mm) - margin_px * target.pitch_mm
     page_from_patch = np.array([[target.pitch_mm, 0, x], [0, target.pitch_mm, y], [0, 0, 1.0]])
     centre = target.centre_mm[None]
-    bend = photo_from_page(centre)[0] - _mapped(photo_from_page.homography, centre[0])
+    bend = (photo_from_page(centre) - apply_homography(photo_from_page.homography, centre))[0]
     photo_from_patch = np.array([[1, 0, bend[0]], [0, 1, bend[1]], [0, 0, 1.0]]) @ photo_from_page.homography @ page_from_patch
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
     depths = corners @ photo_from_patch[2, :2] + photo_from_patch[2, 2]
     if depths.min() * depths.max() <= 0:
         return None, photo_from_patch
-    outline = np.array([_mapped(photo_from_patch, corner) for corner in corners])
-    inside = np.array([_mapped(photo_from_patch, corner) for corner in _inner(corners, margin_px)])
+    outline = apply_homography(photo_from_patch, corners)
+    inside = apply_homography(photo_from_patch, corners + margin_px * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]))
     if (inside < 0).any() or (inside > np.array(pyramid.size) - 1).any():
         return None, photo_from_patch
     px_per_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max() / (max(height, width) - 1)
     level = 0
     while px_per_px > _MAX_PHOTO_PX and min(pyramid.size) >> (level + 1) > 0:
         px_per_px, level = px_per_px / 2, level + 1
-    patch = cv2.warpPerspective(
-        pyramid.level(level),
-        level_from_photo(level) @ photo_from_patch,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    level_from_patch, flags = level_from_photo(level) @ photo_from_patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    photo, size = pyramid.level(level), (width, height)
+    patch = cv2.warpPerspective(photo, level_from_patch, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return patch.astype(np.float32), photo_from_patch
-
-
-def _mapped(homography: np.ndarray, point: np.ndarray) -> np.ndarray:
-    x, y, depth = homography @ np.array([point[0], point[1], 1.0])
-    return np.array([x / depth, y / depth])
-
-
-def _inner(corners: np.ndarray, margin_px: int) -> np.ndarray:
-    return corners + margin_px * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
@@ -147,19 +136,16 @@ def _quarters(code: Fiducial, group: int) -> Iterator[Target]:
     rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
     for top in (0, rest):
         for left in (0, rest):
-            origin = tuple(
-                start - _QUIET_MODULES * module_mm + (offset + 0.5) * pitch
-                for start, offset in ((code.x_mm, left), (code.y_mm, top))
-            )
-            yield Target("code", code.corner, group, whole[top : top + size, left : left + size], origin, pitch)
+            x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
+            y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
+            yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
 
 
 def _tag_target(tag: Tag, group: int) -> Target:
     pitch = tag.size_mm / N_CELLS / _TAG_PX
     start = _QUIET_CELLS * _TAG_PX - 0.5
-    return Target(
-        "tag", tag.corner, group, _tag_template(tag.tag_id), (tag.x_mm - start * pitch, tag.y_mm - start * pitch), pitch
-    )
+    origin = tag.x_mm - start * pitch, tag.y_mm - start * pitch
+    return Target("tag", tag.corner, group, _tag_template(tag.tag_id), origin, pitch)
 
 
 def _mark_target(mark: Mark, group: int) -> Target:

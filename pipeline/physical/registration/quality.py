@@ -1,11 +1,12 @@
 """What a crop is worth, measured on the photo: sharpness, light, cast, noise, clipping and tilt, as numbers and as flags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.physical.fiducials import N_MODULES
 from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.edge_spread import mtf50
 from pipeline.physical.registration.tilt import tilt_deg
 from pipeline.records import CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
@@ -39,7 +40,7 @@ _PATCH_HALF = 0.3
 # A block near white or black has lost the tails of its noise.
 _NOISE_RANGE_8BIT = (8.0, 247.0)
 _CLIP_GRID, _CLIP_CELLS = 96, 8
-_GREY = np.array([0.299, 0.587, 0.114])
+GREY = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,16 +89,16 @@ def page_quality(
     sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
     light, noises = [], []
     centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
-    blocks = _blocks(photo, page_map, np.array(centres).reshape(-1, 2), np.array(halves).ravel())
+    blocks = blocks_at(photo, page_map, np.array(centres).reshape(-1, 2), np.array(halves).ravel())
     n_white, n_each = len(_WHITE_CENTRES), len(_WHITE_CENTRES) + len(_BLACK_CENTRES)
     for code, first in zip(codes, range(0, len(blocks), n_each), strict=True):
         whites = [b for b in blocks[first : first + n_white] if b is not None]
         blacks = [b for b in blocks[first + n_white : first + n_each] if b is not None]
-        noises += [_grey_noise(block) for block in whites if _in_range(block.mean(axis=(0, 1)))]
+        noises += [grey_noise(block) for block in whites if _in_range(block.mean(axis=(0, 1)))]
         if whites and blacks:
             white, black = (np.median([b.mean(axis=(0, 1)) for b in group], axis=0) for group in (whites, blacks))
             # a hidden code has no white beside its black; its light is of whatever hides it
-            if white @ _GREY > black @ _GREY:
+            if white @ GREY > black @ GREY:
                 light.append((_middle(code), white, black))
     patches = see_patches(photo, page_map, printout, page)
     greys = [p.noise_8bit for p in patches if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
@@ -129,26 +130,26 @@ def crop_quality(
     Args: `photo` uint8 (H, W, 3); `quality` of the same photo and page.
     """
     middle = np.array([placement.x_mm + placement.width_mm / 2, placement.y_mm + placement.height_mm / 2])
-    pitch_mm = np.array([placement.width_mm / placement.width_px, placement.height_mm / placement.height_px])
-    photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm, compute_uv=False)[-1])
+    photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm(placement), compute_uv=False)[-1])
     sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
     white = _value_at(middle, quality.light_mm, quality.white_8bit)
     black = _value_at(middle, quality.light_mm, quality.black_8bit)
-    values = {
-        "predicted_error_px": float(predicted_error_px),
-        "registration_error_px": registration_error_px,
-        "mtf50_cycles_per_px": None if sharp is None else float(sharp[0]) * photo_px,
-        "white_8bit": None if white is None else float(white @ _GREY),
-        "black_8bit": None if black is None else float(black @ _GREY),
-        "cast_red_8bit": None if white is None else float(white[0] - white[1]),
-        "cast_blue_8bit": None if white is None else float(white[2] - white[1]),
-        "noise_8bit": quality.noise_8bit,
-        "clipped_rate": _clipped_rate(photo, page_map, placement),
-        "photo_px_per_image_px": photo_px,
-        "tilt_deg": quality.tilt_deg,
-    }
-    unflagged = CropQuality(view_id, **values, flags=())
-    return CropQuality(view_id, **values, flags=flags_of(unflagged))
+    unflagged = CropQuality(
+        view_id=view_id,
+        predicted_error_px=float(predicted_error_px),
+        registration_error_px=registration_error_px,
+        mtf50_cycles_per_px=None if sharp is None else float(sharp[0]) * photo_px,
+        white_8bit=None if white is None else float(white @ GREY),
+        black_8bit=None if black is None else float(black @ GREY),
+        cast_red_8bit=None if white is None else float(white[0] - white[1]),
+        cast_blue_8bit=None if white is None else float(white[2] - white[1]),
+        noise_8bit=quality.noise_8bit,
+        clipped_rate=_clipped_rate(photo, page_map, placement),
+        photo_px_per_image_px=photo_px,
+        tilt_deg=quality.tilt_deg,
+        flags=(),
+    )
+    return replace(unflagged, flags=flags_of(unflagged))
 
 
 def flags_of(crop: CropQuality) -> tuple[str, ...]:
@@ -174,10 +175,10 @@ def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: 
     centres = np.array([(p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2) for p in patches]).reshape(-1, 2)
     halves = np.array([_PATCH_HALF * min(p.width_mm, p.height_mm) for p in patches])
     seen = []
-    for patch, block in zip(patches, _blocks(photo, page_map, centres, halves), strict=True):
+    for patch, block in zip(patches, blocks_at(photo, page_map, centres, halves), strict=True):
         if block is not None:
             clipped = (block == 255).any(axis=2) | (block == 0).all(axis=2)
-            seen.append(PatchSeen(patch, block.mean(axis=(0, 1)), _grey_noise(block), float(clipped.mean())))
+            seen.append(PatchSeen(patch, block.mean(axis=(0, 1)), grey_noise(block), float(clipped.mean())))
     return tuple(seen)
 
 
@@ -192,7 +193,7 @@ def _middle(square: Fiducial | Tag) -> tuple[float, float]:
     return square.x_mm + square.size_mm / 2, square.y_mm + square.size_mm / 2
 
 
-def _blocks(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
+def blocks_at(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
     """Returns around each page point the largest square of photo pixels within `halves_mm` of it along both page axes.
 
     None where it is not wholly in the photo or less than 3 px wide.
@@ -209,9 +210,9 @@ def _blocks(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves
     return blocks
 
 
-def _grey_noise(block: np.ndarray) -> float:
+def grey_noise(block: np.ndarray) -> float:
     """Returns the standard deviation of a block's grey about its plane of best fit: light falls off, noise does not."""
-    grey = block @ _GREY
+    grey = block @ GREY
     side = np.arange(len(grey)) - (len(grey) - 1) / 2
     grey = grey - grey.mean()
     squares = (side**2).sum() * len(side)

@@ -12,6 +12,8 @@ import numpy as np
 from pipeline.physical.geometry import apply_homography, homography_from_points
 from pipeline.physical.page_map import PageMap
 
+# One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
+MIN_POINTS = 8
 # Lengths over which paper bends: a sheet of A4 has half a wave to two waves across. Bend over noise: none to ten millimetres.
 _LENGTHS_MM = (90.0, 130.0, 190.0, 280.0, 400.0)
 _RATIOS = (0.0, 0.5, 1.5, 5.0, 15.0, 50.0, 150.0, 500.0, 1500.0)
@@ -54,13 +56,7 @@ class Surface:
 
 
 def fit_surface(
-    page_mm: np.ndarray,
-    photo_px: np.ndarray,
-    groups: np.ndarray,
-    width_mm: float,
-    height_mm: float,
-    min_points: int = 8,
-    rough: bool = False,
+    page_mm: np.ndarray, photo_px: np.ndarray, groups: np.ndarray, width_mm: float, height_mm: float, rough: bool = False
 ) -> Surface:
     """Returns the surface through printed points, without those that the others contradict.
 
@@ -81,14 +77,14 @@ def fit_surface(
     fits, shares, evidence = _fitted(page_mm, photo_px, *grid)
     while True:
         z = _contradictions(fits[int(np.argmax(shares))], groups[used])
-        suspects = sorted(z, key=z.get, reverse=True)[:_N_SUSPECTS]
+        suspects = sorted(z, key=lambda group: z[group], reverse=True)[:_N_SUSPECTS]
         if not suspects or (z[suspects[0]] <= _MAX_Z and min(fit.noise_px for fit in fits) <= _MAX_NOISE_PX):
             break
         best = None
         for suspect in suspects:
             rest = used & (groups != suspect)
             n_left, n_out = int(rest.sum()), int((used & ~rest).sum())
-            if n_left < min_points or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
+            if n_left < MIN_POINTS or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
                 continue
             tried = _fitted(page_mm[rest], photo_px[rest], *grid)
             gain = tried[2] + _LOG_PER_WRONG_POINT + (n_out - 1) * _LOG_PER_FOLLOWER - evidence
@@ -189,8 +185,7 @@ def _likelihoods(
         n_free = 2 * n - 8 + _PRIOR_WEIGHT
         variance = ((weight * rest) @ rest + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
         spread = n_free * np.log(2 * np.pi * np.e * variance) - np.log(weight).sum() + np.linalg.slogdet(normal)[1]
-        likelihood = -0.5 * spread
-        out.append((float(likelihood), length_mm, ratio, float(np.sqrt(variance))))
+        out.append((float(-0.5 * spread), length_mm, ratio, float(np.sqrt(variance))))
     return out
 
 
@@ -237,13 +232,8 @@ def _basis(homography: np.ndarray, page_mm: np.ndarray) -> np.ndarray:
     x, y = page_mm.T
     one, nil = np.ones_like(x), np.zeros_like(x)
     u, v = apply_homography(homography, page_mm).T
-    rows = np.stack(
-        [
-            np.stack([x, y, one, nil, nil, nil, -u * x, -u * y], axis=1),
-            np.stack([nil, nil, nil, x, y, one, -v * x, -v * y], axis=1),
-        ],
-        axis=1,
-    )
+    across, down = [x, y, one, nil, nil, nil, -u * x, -u * y], [nil, nil, nil, x, y, one, -v * x, -v * y]
+    rows = np.stack([np.stack(across, axis=1), np.stack(down, axis=1)], axis=1)
     depth = homography[2, 0] * x + homography[2, 1] * y + homography[2, 2]
     scale = np.array([1e-2, 1e-2, 1, 1e-2, 1e-2, 1, 1e-5, 1e-5])
     return (rows / depth[:, None, None] * scale).reshape(-1, 8)

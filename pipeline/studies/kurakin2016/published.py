@@ -131,6 +131,5 @@ def in_figure_6(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, i
     Of a run without the average case, or without epsilon 16, those of all its cases or epsilons.
     """
     kept = list(cells)
-    for is_like in (lambda cell: cell[0] == "average", lambda cell: cell[2] == 16):
-        kept = [cell for cell in kept if is_like(cell)] or kept
-    return kept
+    kept = [cell for cell in kept if cell[0] == "average"] or kept
+    return [cell for cell in kept if cell[2] == 16] or kept

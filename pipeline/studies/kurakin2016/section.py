@@ -12,10 +12,11 @@ from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading,
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.tables import Table
 from pipeline.document.theme import INK, QUIET, RULE
-from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow
+from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow, Rate
 from pipeline.report import rate_figures
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
 from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
+from pipeline.report.panels import per_cent
 from pipeline.report.words import CASE_TITLES, attack_style
 from pipeline.studies.kurakin2016.findings import claims_of, told_findings
 from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, published_rates
@@ -70,8 +71,7 @@ def reproduction_section(content: ReportContent) -> tuple[Block, ...]:
         )
         blocks += [Subheading("Tables 1 to 3"), Figure("paper-rates", paper_scatter(rows), caption)]
     blocks += [TableBlock(f"table-{table.number.lower()}", table, _remark(content)) for table in paper_tables(rows)]
-    curves, table = figure_6_rates(content), figure_6_table(content)
-    if curves and table:
+    if (curves := figure_6_rates(content)) and (table := figure_6_table(content)):
         caption = (
             f"The paper's Fig. 6 in this run: destruction rate over each transform's parameter, {_cells_of(curves)}. Solid: "
             "top-1 with 95 % Wilson band; dashed: top-5. Dotted: the paper's bounds for fast and basic iterative (5 %) and for "
@@ -141,10 +141,8 @@ def paper_scatter(rows: Sequence[PaperRow]) -> Plot:
         panel.plot([0, 100], [0, 100], color=RULE, linewidth=0.9, zorder=0)
         for row in (row for row in rows if row.case == case):
             colour, marker = attack_style(row.attack, METHODS)
-            if row.rate is None or row.low is None or row.high is None:
-                continue
-            x, y, low, high = 100 * row.paper, 100 * row.rate, 100 * row.low, 100 * row.high
-            panel.plot([x, x], [low, high], color=colour, linewidth=0.9, alpha=0.7)
+            x, y = 100 * row.paper, per_cent(row.rate)
+            panel.plot([x, x], [per_cent(row.low), per_cent(row.high)], color=colour, linewidth=0.9, alpha=0.7)
             panel.plot(x, y, marker, mec=colour, mfc=colour if row.top_k == 1 else "white", ms=4.6)
             panel.annotate(f"{row.epsilon_8bit}", (x, y), (4, 3), textcoords="offset points", fontsize=5.4, color=QUIET)
         panel.set(title=CASE_TITLES[case].capitalize(), xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
@@ -205,7 +203,7 @@ def _remark(content: ReportContent) -> str:
     return "Simulated photographs." if content.main_origin == SIMULATED else "Real photographs."
 
 
-def _cells_of(rows: Sequence) -> str:
+def _cells_of(rows: Sequence[Rate]) -> str:
     return f"{CASE_TITLES[rows[0].case]}, ε {max(row.epsilon_8bit for row in rows)}"
 
 

@@ -21,8 +21,6 @@ from pipeline.studies.kurakin2016.published import (
 RATE = "destruction_rate"
 _TABLES = {"average": 1, "prefiltered": 2}
 _VARIANTS = {"clean": "clean", "adversarial": "adv."}
-# Table, what is counted, the paper's share, and of how many images.
-_Published = tuple[int, tuple[str, str, int, str, int], float, int | None]
 _WHERE = {PHOTO: "Photos", SOURCE: "Files"}
 
 
@@ -63,37 +61,28 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     Photographs are the camera's where there are any, else the simulator's.
     """
     origin = content.main_origin
-    ours: dict[tuple[str, str, int, str, int], Rate] = {
-        (row.case, row.attack, row.epsilon_8bit, f"{row.transform}_{row.variant}", row.top_k): row
-        for row in content.accuracies
+    ours = {
+        (
+            row.case,
+            row.attack,
+            row.epsilon_8bit,
+            RATE if row.quantity == RATE else f"{row.transform}_{row.variant}",
+            row.top_k,
+        ): row
+        for row in (*content.accuracies, *content.rates)
         if row.transform == SOURCE or (row.transform == PHOTO and row.origin == origin)
-    } | {
-        (row.case, row.attack, row.epsilon_8bit, RATE, row.top_k): row
-        for row in content.rates
-        if row.transform == PHOTO and row.origin == origin
     }
-    accuracies: list[_Published] = [(_TABLES[row[0]], row[:5], row[5], row[6]) for row in published_accuracies()]
-    rates: list[_Published] = [(3, (*row[:3], RATE, row[3]), row[4], None) for row in published_rates()]
+    published: list[tuple[int, str, str, int, str, int, float, int | None]]
+    published = [(_TABLES[row[0]], *row) for row in published_accuracies()]
+    published += [(3, *row[:3], RATE, *row[3:], None) for row in published_rates()]
     return [
         PaperRow(
-            table=table,
-            case=found.case,
-            attack=found.attack,
-            epsilon_8bit=found.epsilon_8bit,
-            quantity=key[3],
-            top_k=found.top_k,
-            origin="" if found.transform == SOURCE else origin,
-            n_hit=found.n_hit,
-            n=found.n_eligible,
-            rate=found.rate,
-            low=found.low,
-            high=found.high,
-            paper=paper,
-            paper_n=paper_n,
-            difference=None if found.rate is None else found.rate - paper,
+            *(table, case, attack, epsilon, quantity, top_k, "" if quantity.startswith(SOURCE) else origin),
+            *(row.n_hit, row.n_eligible, row.rate, row.low, row.high, paper, paper_n),
+            None if row.rate is None else row.rate - paper,
         )
-        for table, key, paper, paper_n in (*accuracies, *rates)
-        if (found := ours.get(key))
+        for table, case, attack, epsilon, quantity, top_k, paper, paper_n in published
+        if (row := ours.get((case, attack, epsilon, quantity, top_k)))
     ]
 
 
@@ -189,7 +178,7 @@ def _beside(rows: Iterable[PaperRow | None]) -> list[Cell]:
 def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
-    row = max(curve, key=lambda row: row.known[0])
+    row = max(curve, key=lambda row: row.rate or 0.0)
     counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
     return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
 

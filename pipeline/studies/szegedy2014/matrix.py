@@ -118,7 +118,8 @@ def _judged(pairs: Sequence[Pair], judges: Sequence[Judge], run: Run, seed: int)
 
 def _first_labels(judge: Judge, images: Sequence[np.ndarray]) -> np.ndarray:
     """Returns the likeliest class of each image, as a class of the row's model."""
-    return judge.mapping[judge.predict(images).argmax(axis=1)]
+    labels: np.ndarray = judge.mapping[judge.predict(images).argmax(axis=1)]
+    return labels
 
 
 def _cell(
