@@ -419,10 +419,10 @@ def test_the_same_seed_makes_the_same_crops_and_another_seed_others():
 def test_draws_follow_the_generator_and_fill_the_page():
     channel = Channel(load_profile("office-phone"), (30, 60), 100.0)
     one, again, other = (channel.draw(40, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    corners = np.array([place.corner_mm for place in one.places])
-    assert np.array_equal(corners, [place.corner_mm for place in again.places])
-    assert [place.shot for place in one.places] == [place.shot for place in again.places]
-    assert [place.shot for place in one.places] != [place.shot for place in other.places]
+    corners = np.array([place.corner_mm for place in one])
+    assert np.array_equal(corners, [place.corner_mm for place in again])
+    assert [place.shot for place in one] == [place.shot for place in again]
+    assert [place.shot for place in one] != [place.shot for place in other]
     assert (corners >= 0).all() and (corners <= (110, 247)).all()
     assert (corners.min(axis=0) < (15, 30)).all() and (corners.max(axis=0) > (95, 215)).all()
 
