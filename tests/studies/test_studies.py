@@ -108,7 +108,7 @@ class TestCommand:
         file = at_work / "kurakin2016-small-signs.toml"
         edited = study_experiment("kurakin2016", True, False)[1].replace("[4, 16]", "[16]  # mine").partition("[transforms]")[0]
         file.write_text(edited, encoding="utf-8")
-        assert main(["reproduce", "kurakin2016", "--small", "--photos", "me", *TINY]) == 0
+        assert main(["reproduce", "kurakin2016", "--small", "--photos", "me", *TINY, *FAST]) == 0
         assert "Waiting for you" in capsys.readouterr().out
         assert file.read_text(encoding="utf-8") == edited
         assert not list(at_work.glob("captures/*/photos/simulated*"))
