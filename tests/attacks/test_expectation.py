@@ -297,7 +297,7 @@ class TestKeptResults:
     def test_the_key_is_of_attack_epsilon_image_label_network_and_options(self, tmp_path):
         candidate, pixels = self.candidate()
         self.crafter(tmp_path, AttackSettings("illc", epsilons_8bit=(8,))).craft("illc", [8], [(candidate, pixels)])
-        options = {"n_steps": 0, "target": "least-likely", "seed": 0}
+        options = {"target": "least-likely", "seed": 0, "n_steps": 0}
         key = content_hash(["illc", 8, candidate.sha256, 3, "blind", options])
         assert sorted(path.name for path in tmp_path.iterdir()) == [f"{key}.json", f"{key}.png"]
 
@@ -419,7 +419,7 @@ class TestOwnProfileAndBackground:
         return copy
 
     def opened(self, workspace):
-        settings = ("photograph.profile=mine.toml", "photograph.background=tables")
+        settings = ("photograph.profile=mine.toml", "photograph.background=tables", "layout.pairs_per_page=1")
         return load_experiment(workspace / "small.toml", settings), Run(workspace, "small")
 
     def state(self, workspace):
@@ -430,7 +430,8 @@ class TestOwnProfileAndBackground:
 
         experiment, run = self.opened(workspace)
         check_names(experiment)
-        run_stage("photograph", experiment, run, Context())
+        for stage in ("layout", "photograph"):
+            run_stage(stage, experiment, run, Context())
         assert self.state(workspace).state == "done"
         tones = set()
         for path in sorted(run.photos.glob("simulated-*.jpg")):
