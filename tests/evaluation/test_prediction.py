@@ -186,8 +186,8 @@ class TestPairing:
 
     def views(self, *photos):
         files = [
-            View("clean", "i", "clean", "", 0, "", "source", None, "", "", ""),
-            View("adv", "i", "adversarial", "bim", 8, "p", "source", None, "", "", ""),
+            View("clean", "i", "clean", "", 0, "", "source", None, "", "", "digital"),
+            View("adv", "i", "adversarial", "bim", 8, "p", "source", None, "", "", "digital"),
         ]
         return files + [
             View(name, "i", "adversarial", "bim", 8, "p", PHOTO, None, "", "", origin, name, predicted_error_px=error)
