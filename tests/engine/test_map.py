@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,16 +94,21 @@ def own_children() -> list[str]:
     return [path.read_text() for path in commands if path.exists() and "spawn_main" in path.read_text()]
 
 
-def busy(number: int) -> int:
-    until = time.process_time() + 3
-    while time.process_time() < until:
-        pass
-    return number
-
-
 def test_a_worker_that_works_for_long_is_left_alone(monkeypatch):
-    monkeypatch.setattr(processes, "SILENT_S", 2.0)
-    assert len(list(engine.map(busy, [1, 2], Context(workers=2), "work"))) == 2
+    """As long as the processor seconds grow that the workers tell, whatever else they do."""
+    monkeypatch.setattr(processes, "SILENT_S", 1.0)
+    monkeypatch.setattr(processes, "_LOOK_EVERY_S", 0.05)
+    workers, future = object.__new__(processes._Workers), Future()
+    workers._beats = [1.0, 0.0]
+
+    def work() -> None:
+        for _ in range(15):
+            time.sleep(0.1)
+            workers._beats[1] += 1
+        future.set_result("done")
+
+    threading.Thread(target=work).start()
+    assert [ended.result() for ended in workers._ended({future: 0})] == ["done"]
 
 
 def sleeping(folder: str) -> None:
