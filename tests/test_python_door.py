@@ -25,8 +25,14 @@ cases = ["average"]
 name = "fgsm"
 [transforms]
 blur = [1]
+[photograph]
+profile = "office-phone-3mp"
+[thresholds]
+n_images = 0
 [explain]
 n_images = 0
+[report]
+n_gallery = 1
 """
 
 
