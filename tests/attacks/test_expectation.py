@@ -419,7 +419,7 @@ class TestOwnProfileAndBackground:
         return copy
 
     def opened(self, workspace):
-        settings = ("photograph.profile=mine.toml", "photograph.background=tables", "layout.pairs_per_page=1")
+        settings = ("photograph.profile=mine.toml", "photograph.background=tables")
         return load_experiment(workspace / "small.toml", settings), Run(workspace, "small")
 
     def state(self, workspace):
@@ -430,8 +430,7 @@ class TestOwnProfileAndBackground:
 
         experiment, run = self.opened(workspace)
         check_names(experiment)
-        for stage in ("layout", "photograph"):
-            run_stage(stage, experiment, run, Context())
+        run_stage("photograph", experiment, run, Context())
         assert self.state(workspace).state == "done"
         tones = []
         for path in sorted(run.photos.glob("simulated-*.jpg")):
