@@ -598,13 +598,15 @@ def write_large_run(workspace: Path) -> None:
     shot |= {"tilt_deg": None, "colour": "", "trouble": "", "counts": True}
     captures = [Capture(capture_id=f"c{n}", photo="", page=n + 1, **shot) for n in range(-(-len(pairs) // 3))]
     write_table(run.printouts / "pairs.parquet", Pair, pairs)
-    model = {"name": "builtin:signs", "fingerprint": "", "input_size": (112, 112), "n_classes": 8}
+    model = {"name": "builtin:signs", "fingerprint": "", "input_size": (112, 112), "n_classes": 8, "differentiable": True}
     selection = {
         "class_names": [f"class {n}" for n in range(8)],
         "fills": [],
         "model": model,
         "n_dataset": n_images,
         "rejected": {},
+        "alike": [],
+        "model_flags": [],
     }
     write_json(run.printouts / "selection.json", selection)
     write_table(run.printouts / "candidates.parquet", Candidate, [])
