@@ -1,5 +1,6 @@
 """Every file of a run, typed and named once: nobody else spells a folder or a file name."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,14 @@ from pipeline.records import (
 )
 from pipeline.store.files import replace_folder
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS, Run
-from pipeline.store.tables import csv_bytes, json_bytes, read_json, read_table, table_bytes
+from pipeline.store.tables import csv_bytes, json_bytes, json_from, table_bytes, table_from
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Artefact(Generic[T]):
+class Artefact(ABC, Generic[T]):
     """One file of a run: in which of its folders it lies, and its name there."""
 
     folder: str
@@ -63,31 +64,31 @@ class Artefact(Generic[T]):
         """Removes the file, where there is one."""
         run.files.remove(self.path(run))
 
-    def read(self, run: Run) -> T:
-        """Returns what the file holds.
+    def stored(self, run: Run) -> bytes:
+        """Returns the file's bytes.
 
         Raises:
-            BadInput: it is missing or damaged.
+            BadInput: it is missing, or cannot be read.
         """
-        raise NotImplementedError
+        try:
+            return run.files.read(self.path(run))
+        except OSError as error:
+            raise BadInput(f"{self.path(run)}: cannot be read ({error.strerror}).") from None
 
     def write(self, run: Run, value: T) -> None:
         """Writes the file, complete or not at all."""
         run.files.write(self.path(run), self.content(value))
 
+    @abstractmethod
     def content(self, value: T) -> bytes:
         """Returns a value as the file's bytes."""
-        raise NotImplementedError
 
 
 class Blob(Artefact[bytes]):
     """A file of any kind."""
 
     def read(self, run: Run) -> bytes:
-        try:
-            return run.files.read(self.path(run))
-        except OSError as error:
-            raise BadInput(f"{self.path(run)}: cannot be read ({error.strerror}).") from None
+        return self.stored(run)
 
     def content(self, value: bytes) -> bytes:
         return value
@@ -100,7 +101,7 @@ class Table(Artefact[list[Row]]):
     kind: type[Row]
 
     def read(self, run: Run) -> list[Row]:
-        return read_table(self.path(run), self.kind)
+        return table_from(self.stored(run), self.kind, self.path(run))
 
     def content(self, value: list[Row]) -> bytes:
         return table_bytes(self.kind, value)
@@ -120,7 +121,7 @@ class Json(Artefact[T]):
     """A JSON file."""
 
     def read(self, run: Run) -> T:
-        value: T = read_json(self.path(run))
+        value: T = json_from(self.stored(run), self.path(run))
         return value
 
     def content(self, value: T) -> bytes:
@@ -131,7 +132,7 @@ class Layout(Json[Printout]):
     """The geometry of a run's printout; it goes by the run's name of today, whatever it was called when it was laid out."""
 
     def read(self, run: Run) -> Printout:
-        tree = read_json(self.path(run))
+        tree = json_from(self.stored(run), self.path(run))
         kinds = {"placements": Placement, "fiducials": Fiducial, "tags": Tag, "marks": Mark, "patches": Patch}
         try:
             parts = {name: tuple(kind(**row) for row in tree.pop(name)) for name, kind in kinds.items()}

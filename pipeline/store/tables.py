@@ -36,18 +36,23 @@ def table_bytes(kind: type[Row], rows: Iterable[Row]) -> bytes:
 
 
 def read_table(path: Path, kind: type[Row]) -> list[Row]:
-    """Returns the records of a Parquet file.
+    """Returns the records of a Parquet file; raises as `table_from`."""
+    return table_from(_bytes(path), kind, path)
+
+
+def table_from(content: bytes, kind: type[Row], path: Path) -> list[Row]:
+    """Returns the records of a Parquet file's bytes; `path` is for messages.
 
     Raises:
-        BadInput: the file is missing, damaged or of another kind.
+        BadInput: they are damaged or of another kind.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        if pq.read_schema(path).names != _schema(kind).names:
+        if pq.read_schema(pa.BufferReader(content)).names != _schema(kind).names:
             raise BadInput(f"{path}: made by another version.", "Make it again: run the stage that wrote it with --force")
-        table = pq.read_table(path, schema=_schema(kind))
+        table = pq.read_table(pa.BufferReader(content), schema=_schema(kind))
         return [record_from(kind, row) for row in table.to_pylist()]
     except (OSError, pa.ArrowException, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
@@ -83,14 +88,19 @@ def json_bytes(value: Any) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Returns the value of a JSON file.
+    """Returns the value of a JSON file; raises as `json_from`."""
+    return json_from(_bytes(path), path)
+
+
+def json_from(content: bytes, path: Path) -> Any:
+    """Returns the value of a JSON file's bytes; `path` is for messages.
 
     Raises:
-        BadInput: the file is missing or damaged.
+        BadInput: they are damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(content.decode("utf-8"))
+    except ValueError as error:
         raise BadInput(f"{path}: cannot be read ({error}).") from None
 
 
@@ -112,6 +122,13 @@ def _records_within(kind: type) -> dict[str, type]:
         hints = get_type_hints(kind).items()
         _WITHIN[kind] = {name: hint for name, hint in hints if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
     return _WITHIN[kind]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error}).") from None
 
 
 def _plain(value: Any) -> Any:
