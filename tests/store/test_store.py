@@ -12,6 +12,7 @@ from pipeline.core.errors import BadInput
 from pipeline.core.version import VERSION
 from pipeline.records import Fiducial, Pair, Placement, Printout, View
 from pipeline.store import (
+    Disk,
     Hashes,
     Items,
     Run,
@@ -330,3 +331,20 @@ def test_every_file_name_of_a_run_is_spelt_once():
         if f'/ "{name}"' in path.read_text(encoding="utf-8")
     }
     assert not spelt
+
+
+def test_an_artefact_is_read_and_written_through_the_runs_own_store(tmp_path):
+    class Elsewhere(Disk):
+        kept: dict = {}
+
+        def read(self, path):
+            return self.kept[path]
+
+        def write(self, path, content):
+            self.kept[path] = content
+
+    run = Run(tmp_path, "r", Elsewhere())
+    for artefact, value in ((artefacts.COUNTED, {"a": 1}), (artefacts.DISCARDS, []), (artefacts.PDF, b"%PDF")):
+        artefact.write(run, value)
+        assert artefact.read(run) == value
+    assert not list(tmp_path.rglob("*.*"))
