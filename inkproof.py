@@ -321,7 +321,7 @@ def destruction_rate(
         top_k: right means that the true label is among so many.
         pages: as in `estimate`, of each image.
     """
-    from pipeline.evaluation.answers import destruction_of
+    from pipeline.evaluation.estimates import destruction_of
 
     return destruction_of(labels, (clean, adversarial, after), top_k, pages)
 

@@ -320,8 +320,8 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
-    from pipeline.records import RUN_FLAGS, FlagRow
-    from pipeline.report.raised_flags import raised_flags
+    from pipeline.records import FlagRow
+    from pipeline.report.raised_flags import RUN_FLAGS, raised_flags
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))

@@ -34,7 +34,7 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def examine(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> tuple[ModelFlag, ...]:
-    """Returns what is suspicious about a network, in the order of MODEL_FLAGS; () where nothing is.
+    """Returns what is suspicious about a network, in the order of `report/flags.toml`; () where nothing is.
 
     The idea is that of AutoAttack's warnings (Croce and Hein 2020): random outputs, probabilities, zero gradients. About 15
     passes of one batch. Neither the network (modes, buffers, gradients) nor any global random state is changed, and the same

@@ -12,12 +12,9 @@ from pipeline.records.flags import (
     FEW_ELIGIBLE,
     LOW_RESOLUTION_PX,
     MANY_DISCARDS,
-    MODEL_FLAGS,
     PRINT_ASPECT,
     PRINT_SCALE,
-    RUN_FLAGS,
     FlagRow,
-    FlagText,
     ModelFlag,
 )
 from pipeline.records.pages import CORNERS, Fiducial, Mark, Patch, Placement, Printout, Tag
@@ -25,13 +22,9 @@ from pipeline.records.photos import CROP_FLAGS, DISCARD_REASONS, Capture, CropQu
 from pipeline.records.rates import (
     ACCURACY_COLUMNS,
     COMPARISON_COLUMNS,
-    COMPARISONS,
-    INTERVALS,
     LEVEL,
-    PAIRINGS,
     PREDICTED,
     PREDICTED_COLUMNS,
-    QUANTITIES,
     RATE_COLUMNS,
     RUN_COMPARISON_COLUMNS,
     RUN_COMPARISONS,

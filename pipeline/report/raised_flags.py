@@ -1,10 +1,41 @@
-"""Which flags a run raised, the worst case of each first; it draws nothing, so that a finished run is summed up at once."""
+"""What flags mean, and which a run raised, the worst case of each first; it draws nothing, so that a run is summed up at once."""
 
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.document.formats import count
-from pipeline.records import RUN_FLAGS, FlagRow
+from pipeline.records import FlagRow, flags
+
+_LIMITS = {
+    "few": flags.FEW_ELIGIBLE,
+    "discards": 100 * flags.MANY_DISCARDS,
+    "drop": 100 * flags.CLEAN_DROP,
+    "aspect": 100 * flags.PRINT_ASPECT,
+    "scale": 100 * flags.PRINT_SCALE,
+    "resolution": flags.LOW_RESOLUTION_PX,
+    "alike": flags.ALIKE_RMS_8BIT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FlagText:
+    """What a flag means to a person, in a title and three sentences; one that `needs_gradient` is never raised on predictions."""
+
+    title: str
+    raised_if: str
+    why: str
+    what_to_do: str
+    needs_gradient: bool = False
+
+
+def _texts(group: str) -> dict[str, FlagText]:
+    entries = tomllib.loads((Path(__file__).parent / "flags.toml").read_text(encoding="utf-8").format(**_LIMITS))[group]
+    return {name: FlagText(**entry) for name, entry in entries.items()}
+
+
+RUN_FLAGS, MODEL_FLAGS = _texts("run"), _texts("model")
 
 
 @dataclass(frozen=True, slots=True)

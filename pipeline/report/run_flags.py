@@ -6,11 +6,10 @@ from dataclasses import replace
 from pipeline.document.blocks import Block, TextTable, plain
 from pipeline.document.formats import count, listed
 from pipeline.document.tables import Cell, Table
-from pipeline.records import MODEL_FLAGS, PHOTO, RUN_FLAGS, FlagRow, FlagText
+from pipeline.records import PHOTO, FlagRow
 from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import ReportContent
-from pipeline.report.raised_flags import RaisedFlag, raised_flags
-from pipeline.report.words import FLAG_TITLES
+from pipeline.report.raised_flags import MODEL_FLAGS, RUN_FLAGS, FlagText, RaisedFlag, raised_flags
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
 MARKS = {
@@ -26,8 +25,8 @@ _N_SHOWN = 4
 
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
     """Returns what the front page says of flags: what those that are raised warn of."""
-    raised = [FLAG_TITLES[flag.name] for flag in raised_flags(content.flags) if flag.name != "model"]
-    of_model = [FLAG_TITLES[flag.name] for flag in content.model_flags]
+    raised = [RUN_FLAGS[flag.name].title for flag in raised_flags(content.flags) if flag.name != "model"]
+    of_model = [MODEL_FLAGS[flag.name].title for flag in content.model_flags]
     blocks = []
     if raised:
         titles = listed(f"**{title}**" for title in raised)
@@ -60,7 +59,7 @@ def _flags(
     key: str, checked: Mapping[str, FlagText], raised: Mapping[str, str], intro: str, ending: str = ""
 ) -> tuple[Block, ...]:
     """Returns what was found of all that was checked, with the meaning of each flag that is raised and what was measured."""
-    quiet = listed(FLAG_TITLES[name] for name in checked if name not in raised)
+    quiet = listed(flag.title for name, flag in checked.items() if name not in raised)
     if not raised:
         return (plain(f"{intro}No problem found. Checked for: {quiet}."),)
     rows = tuple(

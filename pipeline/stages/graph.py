@@ -341,7 +341,7 @@ STAGES = _flow(
         settings=_classify_settings,
         inputs=_judge_files,
         makes=(artefacts.VIEWS, artefacts.PREDICTIONS, artefacts.JUDGED),
-        items=("classify", "judge"),
+        items=("classify",),
     ),
     Stage(
         name="rate",

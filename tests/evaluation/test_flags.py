@@ -25,8 +25,6 @@ from pipeline.records import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,
     LOW_RESOLUTION_PX,
-    MODEL_FLAGS,
-    RUN_FLAGS,
     Capture,
     CellFill,
     Discard,
@@ -38,7 +36,7 @@ from pipeline.records import (
     View,
 )
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.raised_flags import raised_flags
+from pipeline.report.raised_flags import MODEL_FLAGS, RUN_FLAGS, raised_flags
 from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.settings import CaptureSettings

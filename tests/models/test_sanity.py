@@ -17,8 +17,9 @@ from pipeline.models import load_classifier
 from pipeline.models.classifier import Preprocessing
 from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.models.torch_models import TorchClassifier
-from pipeline.records import MODEL_FLAGS, ModelFlag
+from pipeline.records import ModelFlag
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
+from pipeline.report.raised_flags import MODEL_FLAGS
 from pipeline.report.sections import head, sections
 from pipeline.settings import DatasetSettings, ModelSettings
 from pipeline.settings.reading import load_experiment

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.attacks import attack_named, attack_spec
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TargetReached
 from pipeline.models.classifier import Classifier
 from pipeline.settings import NO_EPSILON
 from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels
@@ -102,7 +103,8 @@ class Range:
         saved = np.concatenate([results[epsilon].images for epsilon in epsilons])
         answers = self._classifier.predict(saved).argmax(axis=1).reshape(len(epsilons), len(batch))
         for place, aim in enumerate(batch):
-            hits = answers[:, place] == aim.target if is_targeted else answers[:, place] != aim.label
+            reached = TargetReached(aim.target)
+            hits = np.array([reached.holds((answer,), aim.label) for answer in answers[:, place]])
             epsilon = epsilons[int(hits.argmax())]
             result = results[epsilon]
             rounding = result.rounding[place] if result.rounding else ""
