@@ -75,7 +75,7 @@ def _side(experiment: Experiment, run: Run) -> Side:
 
 def _settings(experiment: Experiment, run: Run) -> dict[str, Any]:
     """Every setting in force under its dotted name; an attack's under its name in the run."""
-    told = tomllib.loads(experiment_text(experiment, run.experiment.parent, comments=False))
+    told = tomllib.loads(experiment_text(experiment, run.printouts, comments=False))
     for kind in ("attacks", "judges"):
         told[kind] = {entry.get("label") or entry["name"]: entry for entry in told.get(kind, ())}
     return dict(_flat({key: value for key, value in told.items() if key not in _NOT_TOLD}))

@@ -79,7 +79,7 @@ class JudgeSettings(ModelSettings):
     label: str = setting("", "What it is called in tables (empty: its name).")
 
     @property
-    def shown_label(self) -> str:
+    def key(self) -> str:
         """What it is called in tables and files."""
         return self.label or self.name
 

@@ -21,32 +21,9 @@ from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
-from pipeline.store import (
-    Hashes,
-    Run,
-    content_hash,
-    file_hash,
-    json_bytes,
-    photo_digest,
-    photo_files,
-    photo_name,
-    photo_trouble,
-    record_from,
-    write_bytes,
-)
-from pipeline.store.artefacts import (
-    CAPTURED,
-    CONTACT_SHEETS,
-    CROPPED,
-    CROPS,
-    DISCARDS,
-    LAYOUT,
-    OVERLAYS,
-    PAIRS,
-    PHOTOS,
-    QUALITY,
-    TRUTH,
-)
+from pipeline.store import Hashes, Run, content_hash, file_hash, json_bytes, record_from, write_bytes
+from pipeline.store.artefacts import CONTACT_SHEETS, CROPS, LAYOUT, OVERLAYS, PAIRS, PHOTOS, TABLES_OF_CROPS, TRUTH
+from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_trouble
 from pipeline.store.stage import Digests, Outcome
 
 _SHEET_QUALITY = 88
@@ -85,10 +62,9 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
     discards += copies
     quality = [row for page in pages for row in page.quality]
-    CAPTURED.write(run, captures)
-    CROPPED.write(run, views)
-    QUALITY.write(run, quality)
-    DISCARDS.write(run, discards)
+    tables: tuple[list[Any], ...] = captures, views, quality, discards
+    for table, rows in zip(TABLES_OF_CROPS, tables, strict=True):
+        table.write(run, rows)
     overlays, crops = sorted({page.overlay for page in pages if page.overlay}), [view.path for view in views]
     CROPS.keep_only(run, crops)
     OVERLAYS.keep_only(run, overlays)
@@ -97,8 +73,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         captures, views, quality, discards = _real(captures, views, quality, discards)
     sheets = _contact_sheets(run, printout, views, quality, discards)
     items.prune()
-    outputs = [CAPTURED.name, CROPPED.name, QUALITY.name, DISCARDS.name]
-    outputs += crops + overlays + sheets
+    outputs = [*(table.name for table in TABLES_OF_CROPS), *crops, *overlays, *sheets]
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
     if predicts:
@@ -110,7 +85,7 @@ def _photos(
     run: Run, by_camera: bool, settings: CaptureSettings, hashes: Hashes
 ) -> tuple[list[PhotoFile], list[Discard], Digests]:
     """Returns the files to read, those that are copies of others, and the hash of each."""
-    truths, layout = {}, file_hash(run.layout)
+    truths, layout = {}, file_hash(LAYOUT.path(run))
     for entry in (true_geometry(run, name) for name in TRUTH.stems(run)):
         if entry is None:
             continue
@@ -138,16 +113,7 @@ def _kept(kept: dict[str, Any] | None, run: Run) -> list[ReadPage] | None:
     """Returns what was read of a photo before, if its crops and overlays are still on disk as they were."""
     if kept is None:
         return None
-    pages = [
-        ReadPage(
-            record_from(Capture, row["capture"]),
-            tuple(record_from(View, view) for view in row["views"]),
-            tuple(record_from(CropQuality, quality) for quality in row["quality"]),
-            tuple(record_from(Discard, discard) for discard in row["discards"]),
-            row["overlay"],
-        )
-        for row in kept["pages"]
-    ]
+    pages = [record_from(ReadPage, row) for row in kept["pages"]]
     try:
         return pages if _files(pages, run) == kept["files"] else None
     except OSError:

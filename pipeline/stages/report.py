@@ -130,7 +130,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         run=run.name,
         title=_title(experiment, run, simulated),
         settings={},
-        experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
+        experiment_toml=experiment_text(experiment, run.printouts, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
         model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"], model["differentiable"]),

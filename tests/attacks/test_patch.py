@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kept_files import read_table
 
 from pipeline.attacks import attack_named
 from pipeline.attacks.attack import NO_EPSILON
@@ -24,7 +25,7 @@ from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.signs.dataset import SignsDataset
 from pipeline.stages.graph import run_stage, status
-from pipeline.store import Run, content_hash, read_table
+from pipeline.store import Run, content_hash
 
 TARGET = 14
 QUICK = {"n_steps": 3, "n_images": 4, "n_samples": 4}

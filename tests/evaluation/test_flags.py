@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from kept_files import read_json
 from PIL import Image
 
 from pipeline.cli import main
@@ -42,7 +43,7 @@ from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
 from pipeline.statistics.likeness import Alike, alike_images
-from pipeline.store import Run, file_hash, read_json, record_from
+from pipeline.store import Run, file_hash, record_from
 from pipeline.studies.kurakin2016.published import PAPER_TABLE_1
 
 DOCS = Path(__file__).parents[2] / "docs" / "flags.md"

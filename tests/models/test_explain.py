@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from kept_files import read_json, read_table
 from torch import nn
 from torch.nn import functional
 
@@ -32,7 +33,7 @@ from pipeline.settings import ExplainSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.graph import run_stage, status
-from pipeline.store import Run, read_json, read_table
+from pipeline.store import Run
 
 TOLERANCE = 1e-4
 SIZE = (12, 12)

@@ -8,6 +8,7 @@ import numpy as np
 import pypdfium2
 import pytest
 import torch
+from kept_files import read_json
 from torch import nn
 
 from pipeline.datasets import open_dataset
@@ -24,7 +25,7 @@ from pipeline.report.sections import head, sections
 from pipeline.settings import DatasetSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage
-from pipeline.store import Run, read_json
+from pipeline.store import Run
 
 torch.set_num_threads(1)
 SIZE, N_CLASSES = 8, 4

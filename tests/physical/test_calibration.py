@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import zxingcpp
+from kept_files import read_json, read_table
 from PIL import Image
 from scipy.optimize import curve_fit
 from scipy.special import ndtr
@@ -49,7 +50,7 @@ from pipeline.physical.simulator.profile_file import profile_text
 from pipeline.records import Discard
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage
-from pipeline.store import Run, read_json, read_table
+from pipeline.store import Run
 
 MM = 25.4
 SHEETS = [(paper, orientation) for paper in CHART_PAPERS for orientation in ORIENTATIONS]
@@ -542,13 +543,16 @@ def test_a_run_prints_photographs_and_lists_its_calibration_page(tmp_path):
     run = Run(tmp_path, "run")
     for stage in ("select", "generate", "layout"):
         run_stage(stage, load_experiment(file), run, Context(), False)
-    plain, page = read_json(run.layout), render_page(run.pdf, 1, 100)
+    plain, page = read_json(run.printouts / "layout.json"), render_page(run.printouts / "printout.pdf", 1, 100)
     experiment = load_experiment(file, ("layout.calibration=true",))
     for stage in ("layout", "photograph", "crop"):
         run_stage(stage, experiment, run, Context(), False)
-    assert read_json(run.layout) | {"pdf_sha256": ""} == plain | {"pdf_sha256": ""}
-    assert (render_page(run.pdf, 1, 100) == page).all()
-    assert (render_page(run.pdf, plain["n_pages"] + 1, 100) == render_page(build_chart_pdf(calibration_chart()), 0, 100)).all()
+    assert read_json(run.printouts / "layout.json") | {"pdf_sha256": ""} == plain | {"pdf_sha256": ""}
+    assert (render_page(run.printouts / "printout.pdf", 1, 100) == page).all()
+    assert (
+        render_page(run.printouts / "printout.pdf", plain["n_pages"] + 1, 100)
+        == render_page(build_chart_pdf(calibration_chart()), 0, 100)
+    ).all()
     discards = read_table(run.captures / "discards.parquet", Discard)
     assert [(row.photo, row.reason) for row in discards] == [("simulated-calibration.jpg", "calibration")]
     assert read_chart_photo(run.photos / "simulated-calibration.jpg").is_simulated

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pypdfium2
 import pytest
+from kept_files import write_table
 
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
@@ -31,7 +32,7 @@ from pipeline.physical.printing import (
 from pipeline.records import CORNERS, Candidate, Pair, Printout
 from pipeline.settings import LayoutSettings
 from pipeline.stages.layout import layout
-from pipeline.store import Run, write_bytes, write_table
+from pipeline.store import Run, write_bytes
 from pipeline.store.artefacts import LAYOUT
 
 SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", (Cell("fgsm", 4, 2), Cell("bim", 16, 1)))
@@ -457,10 +458,10 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
         raster = page_raster(run.printouts, printout, 2, 150)
         if printout.medium == "screen":
             assert set(outputs) == {"screen/page-001.png", "screen/page-002.png", "screen/index.html", "layout.json"}
-            assert not run.pdf.exists()
+            assert not (run.printouts / "printout.pdf").exists()
             _assert_exact(raster, printout, 2, 96 / 25.4, 48, 48)
         else:
             assert set(outputs) == {"printout.pdf", "layout.json"}
             assert not list((run.printouts / "screen").glob("*"))
-            assert (raster == render_page(run.pdf, 2, 150)).all()
+            assert (raster == render_page(run.printouts / "printout.pdf", 2, 150)).all()
     assert len(codes) == 3

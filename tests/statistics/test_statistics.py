@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kept_files import read_json, read_table, write_json, write_table
 from PIL import Image
 from scipy.stats import beta, binom, binomtest, norm, t
 
@@ -49,7 +50,7 @@ from pipeline.statistics import (
     resampled_rates,
     wilson,
 )
-from pipeline.store import Run, read_json, read_table, record_from, write_json, write_table
+from pipeline.store import Run, record_from
 
 
 def clustered(generator: np.random.Generator, rate: float, icc: float, sizes: list[int]) -> tuple[list[bool], list[int]]:
@@ -622,7 +623,9 @@ def write_large_run(workspace: Path) -> None:
     write_table(run.reports / "predictions.parquet", Prediction, predictions)
     write_table(run.captures / "captures.parquet", Capture, captures)
     write_table(run.captures / "discards.parquet", Discard, [])
-    write_json(run.layout, Printout(1, "large", "K7QXM", "A4", "portrait", 210.0, 297.0, 600, 0.8, len(captures), ""))
+    write_json(
+        run.printouts / "layout.json", Printout(1, "large", "K7QXM", "A4", "portrait", 210.0, 297.0, 600, 0.8, len(captures), "")
+    )
 
 
 @pytest.mark.slow

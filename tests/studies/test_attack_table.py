@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kept_files import read_table
 from torch import nn
 
 from pipeline.attacks import attack_named, attack_spec
@@ -21,7 +22,7 @@ from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.specs.attack_spec import NONE
 from pipeline.stages.graph import run_stage
-from pipeline.store import Items, Run, read_table
+from pipeline.store import Items, Run
 from pipeline.studies.carlini2017 import measuring, tables
 from pipeline.studies.carlini2017.measuring import Aim, Range, Shot
 from pipeline.studies.carlini2017.rows import TABLES, table_row, targets_of

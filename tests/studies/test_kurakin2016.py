@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from kept_files import read_json
 from made_up_run import ATTACKS, accuracy, make_content, rate
 
 from pipeline.document.tables import as_text
@@ -11,7 +12,7 @@ from pipeline.records import VERDICTS, FindingRow, Pair, Prediction, Rate, View
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.report.rate_tables import photo_rate_table
-from pipeline.store import Run, read_json, record_from
+from pipeline.store import Run, record_from
 from pipeline.studies import study_named
 from pipeline.studies.claims import verdict
 from pipeline.studies.evidence import Rates

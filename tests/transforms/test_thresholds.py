@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kept_files import read_table
 from scipy.stats import CensoredData, binom, ecdf
 
 from pipeline.core.errors import BadInput, WrongUse
@@ -24,7 +25,7 @@ from pipeline.stages.graph import run_stage, status
 from pipeline.stages.thresholds import survival_curves
 from pipeline.statistics import wilson
 from pipeline.statistics.survival import median_threshold, surviving
-from pipeline.store import Run, read_table, write_bytes
+from pipeline.store import Run, write_bytes
 from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Subject, directions_of, find_thresholds, transformed
 
 ALL = tuple(TRANSFORMS.own)
