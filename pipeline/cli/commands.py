@@ -8,35 +8,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.telling import KINDS, one_screen, stage_facts, stage_line
+from pipeline.cli.parser import KINDS
+from pipeline.cli.telling import one_screen, stage_facts, stage_line
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.core.progress import duration
 
-STAGE_HELP = {
-    "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),
-    "generate": ("attack the drawn images and save the 8-bit results", "inkproof generate my.toml --workers 2"),
-    "layout": ("lay the pairs out with QR codes on printable pages", "inkproof layout my.toml --set layout.paper=Letter"),
-    "photograph": (
-        "photograph the pages with the simulated printer and phone",
-        "inkproof photograph my.toml --set photograph.by=simulator",
-    ),
-    "crop": ("find the pages in the photos and crop every image", "inkproof crop my.toml --set capture.strict=true"),
-    "transform": (
-        "apply blur, noise, JPEG, brightness and contrast",
-        "inkproof transform my.toml --set 'transforms.blur=[1, 2]'",
-    ),
-    "classify": ("ask the model about every file, transform and crop", "inkproof classify my.toml --device cuda"),
-    "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
-    "thresholds": (
-        "find how much of each transform undoes each working attack",
-        "inkproof thresholds my.toml --set thresholds.n_images=50",
-    ),
-    "explain": (
-        "show what the model looks at: occlusion maps and Grad-CAM",
-        "inkproof explain my.toml --set explain.n_images=8 --set explain.target=predicted",
-    ),
-    "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
-}
 MOST_WORKERS = 8
 
 
@@ -64,7 +40,7 @@ def _run_name(stem: str) -> str:
 
 
 def stage(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.stages.graph import run_stage
+    from pipeline.stages.graph import STAGES, run_stage
 
     if options.name == "report" and options.compare:
         return _report_against(options)
@@ -72,7 +48,7 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         return _dry_run(experiment, run, options.name, options.force), 0
     state = run_stage(options.name, experiment, run, context, options.force)
-    following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
+    following = list(STAGES)[list(STAGES).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
     told = {"stages": [stage_facts(state, run)]}
     if options.name == "report":

@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
+from pipeline.cli.parser import KINDS
+
 MOST_NOTES = 12
 SCREEN_LINES, SCREEN_COLUMNS = 24, 100
 _SENTENCE_LINES = 3
