@@ -8,7 +8,7 @@ from pipeline.evaluation.criteria import Criterion, TopK
 from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import CAPTURED
+from pipeline.store.artefacts import CAPTURED, PREDICTIONS
 
 
 class Condition(NamedTuple):
@@ -144,11 +144,11 @@ class Outcomes:
                 yield answer, Trial(pair.image_id, pair.pair_id, is_hit, is_right, answer.page)
 
 
-def pages_of(run: Run, views: Iterable[View]) -> dict[str, int | None]:
-    """Returns the page that each capture shows; nothing where nothing was photographed."""
-    if not any(view.transform == PHOTO for view in views):
-        return {}
-    return {capture.capture_id: capture.page for capture in CAPTURED.read(run)}
+def outcomes_of(run: Run, views: Sequence[View]) -> Outcomes:
+    """Returns what the attacked model said of some of a run's views."""
+    is_photographed = any(view.transform == PHOTO for view in views)
+    pages = {capture.capture_id: capture.page for capture in CAPTURED.read(run)} if is_photographed else {}
+    return Outcomes.of_model(views, {row.view_id: row for row in PREDICTIONS.read(run)}, pages)
 
 
 def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:

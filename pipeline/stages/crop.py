@@ -18,7 +18,7 @@ from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
-from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
+from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
 from pipeline.store import Hashes, Run, content_hash, file_hash, json_bytes, record_from, write_bytes
@@ -27,6 +27,7 @@ from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_t
 from pipeline.store.stage import Digests, Outcome
 
 _SHEET_QUALITY = 88
+_NOT_SHOWN = {"outside": "outside the photo", "unplaced": "not placed"}
 
 
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -85,11 +86,8 @@ def _photos(
     run: Run, by_camera: bool, settings: CaptureSettings, hashes: Hashes
 ) -> tuple[list[PhotoFile], list[Discard], Digests]:
     """Returns the files to read, those that are copies of others, and the hash of each."""
-    truths, layout = {}, file_hash(LAYOUT.path(run))
-    for entry in (true_geometry(run, name) for name in TRUTH.stems(run)):
-        if entry is None:
-            continue
-        truths[entry["photo_sha256"]] = (tuple(entry["photo_from_page"]), tuple(entry["residual_px"]))
+    layout, known = file_hash(LAYOUT.path(run)), [entry for name in TRUTH.stems(run) if (entry := true_geometry(run, name))]
+    truths = {entry["photo_sha256"]: (tuple(entry["photo_from_page"]), tuple(entry["residual_px"])) for entry in known}
     photos: dict[str, PhotoFile] = {}
     copies = []
     saw: Digests = {}
@@ -141,9 +139,7 @@ def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> 
     for key, group in by_page.items():
         same = [page for page in group if page.capture.origin == best[key].capture.origin]
         counting |= {page.capture.capture_id: page for page in (same if count_all else [best[key]])}
-    captures: list[Capture] = []
-    views: list[View] = []
-    discards: list[Discard] = []
+    captures, views, discards = [], [], []
     for page in pages:
         counts = page.capture.capture_id in counting
         captures.append(replace(page.capture, counts=counts))
@@ -161,12 +157,9 @@ def _real(
     simulated = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
     shown = [view for view in views if view.capture_id not in simulated]
     ids = {view.view_id for view in shown}
-    return (
-        [capture for capture in captures if capture.capture_id not in simulated],
-        shown,
-        [row for row in quality if row.view_id in ids],
-        [row for row in discards if row.capture_id not in simulated],
-    )
+    kept = [capture for capture in captures if capture.capture_id not in simulated]
+    lost = [row for row in discards if row.capture_id not in simulated]
+    return kept, shown, [row for row in quality if row.view_id in ids], lost
 
 
 def _rank(page: ReadPage) -> tuple[bool, int, float, str, str]:
@@ -227,29 +220,17 @@ def _contact_sheets(
     counting = {(view.pair_id, view.variant): view for view in views if view.counts}
     rated = {row.view_id: row for row in quality}
     reasons = {(row.pair_id, row.variant): row.reason for row in discards if row.pair_id}
-    by_pair: dict[str, dict[str, Placement]] = {}
-    for placement in printout.placements:
-        by_pair.setdefault(placement.pair_id, {})[placement.variant] = placement
-    rows = [_contact_row(run, pair_id, places, counting, rated, reasons) for pair_id, places in by_pair.items()]
+    printed = {(placement.pair_id, placement.variant): placement.path for placement in printout.placements}
+    rows = []
+    for pair_id in dict.fromkeys(pair_id for pair_id, _ in printed):
+        images: list[np.ndarray | None] = []
+        words: list[str] = []
+        for side in ((pair_id, variant) for variant in VARIANTS):
+            view, why = counting.get(side), _NOT_SHOWN.get(reasons.get(side, ""), "not captured")
+            images += [read_png(run.printouts / printed[side]), read_png(run.captures / view.path) if view else None]
+            words += ["", quality_words(rated[view.view_id]) if view else why]
+        rows.append(ContactRow(pair_id, tuple(images), tuple(words)))
     sheets = enumerate(draw_contact_sheets(rows, run.name), start=1)
     names = [CONTACT_SHEETS.write(run, f"sheet-{number:03d}", jpeg_bytes(sheet, _SHEET_QUALITY)) for number, sheet in sheets]
     CONTACT_SHEETS.keep_only(run, names)
     return names
-
-
-def _contact_row(
-    run: Run,
-    pair_id: str,
-    places: dict[str, Placement],
-    counting: dict[tuple[str, str], View],
-    rated: dict[str, CropQuality],
-    reasons: dict[tuple[str, str], str],
-) -> ContactRow:
-    images: list[np.ndarray | None] = []
-    words: list[str] = []
-    for variant in VARIANTS:
-        view = counting.get((pair_id, variant))
-        images += [read_png(run.printouts / places[variant].path), read_png(run.captures / view.path) if view else None]
-        why = {"outside": "outside the photo", "unplaced": "not placed"}.get(reasons.get((pair_id, variant), ""), "not captured")
-        words += ["", quality_words(rated[view.view_id]) if view else why]
-    return ContactRow(pair_id, tuple(images), tuple(words))

@@ -9,11 +9,11 @@ from pipeline.evaluation.estimates import accuracies, destruction_rates
 from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
-from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
+from pipeline.evaluation.outcomes import Outcomes, outcomes_of, pairs_by_cell
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, Transfer, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import COUNTED, JUDGED, LAYOUT, PAIRS, PREDICTIONS, SELECTION, TABLES_COUNTED, VIEWS
+from pipeline.store.artefacts import COUNTED, JUDGED, LAYOUT, PAIRS, SELECTION, TABLES_COUNTED, VIEWS
 from pipeline.store.stage import Outcome
 from pipeline.studies import study_named
 from pipeline.studies.testing import ImageTests
@@ -31,7 +31,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     pairs = PAIRS.read(run)
     views = [view for view in VIEWS.read(run) if view.counts]
-    outcomes = Outcomes.of_model(views, {row.view_id: row for row in PREDICTIONS.read(run)}, pages_of(run, views))
+    outcomes = outcomes_of(run, views)
     cells = pairs_by_cell(experiment, pairs)
     tables: dict[str, list[Any]] = {"destruction_rates": [], "accuracies": []}
     for cell in context.progress(cells, len(cells), "cells"):
