@@ -1,6 +1,6 @@
 """Asks the model for the five likeliest labels of every saved file, every digital transform of it, and every crop."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ class _Work:
     """Views that are made, judged and kept together, because they come from one file (`source`) or one photograph."""
 
     views: list[View]
+    true_labels: list[int]
     source: SourceFile | None = None
 
 
@@ -46,9 +47,9 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     classifier = load_classifier(model, context.device)
     pairs = PAIRS.read(run)
     labels = {pair.image_id: pair.true_label for pair in pairs}
-    works = [*_digital_works(run, pairs, context), *_photo_works(run)]
+    works = [*_digital_works(run, pairs, labels, context), *_photo_works(run, labels)]
     items = run.items("classify", run.reports)
-    ask = partial(_asked, labels=labels, run=run, seed=experiment.seed, items=items, context=context)
+    ask = partial(_asked, run=run, seed=experiment.seed, items=items, context=context)
     zero = Judge(ATTACKED_MODEL, classifier, np.arange(classifier.n_classes))
     predictions = [
         Prediction(view.view_id, labels[view.image_id], tuple(said["labels"]), tuple(said["probabilities"]), said["of_truth"])
@@ -59,10 +60,10 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     PREDICTIONS.write(run, predictions)
     JUDGED.remove(run)
     files, judged, sources = [VIEWS.name, PREDICTIONS.name], [], classifier.sources
-    shown = [replace(work, views=_files_and_photos(work)) for work in works if _files_and_photos(work)]
+    others = [work for work in map(_without_transforms, works) if work.views]
     for settings, judge in opened_judges(experiment, context, classifier, labels.values()):
         sources += judge.classifier.sources
-        found = ask(judge, settings, shown, f"judge {judge.label}")
+        found = ask(judge, settings, others, f"judge {judge.label}")
         judged += [_judgement(judge.label, view, labels[view.image_id], said) for view, said in found]
     items.prune()
     summary = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
@@ -73,62 +74,53 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(files), summary, read=sources)
 
 
-def _digital_works(run: Run, pairs: list[Pair], context: Context) -> Iterator[_Work]:
+def _digital_works(run: Run, pairs: list[Pair], labels: Mapping[str, int], context: Context) -> Iterator[_Work]:
     by_subject: dict[str, list[View]] = {}
     for view in TRANSFORMED.read(run):
         by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
     sources = source_files(pairs)
     for source in context.progress(sources, len(sources), "reading"):
         sha256 = pixels_sha256(read_png(run.printouts / source.path))
-        yield _Work([digital_view(source, sha256), *by_subject.get(source.subject, [])], source)
+        views = [digital_view(source, sha256), *by_subject.get(source.subject, [])]
+        yield _Work(views, [labels[source.image_id]] * len(views), source)
 
 
-def _photo_works(run: Run) -> Iterator[_Work]:
+def _photo_works(run: Run, labels: Mapping[str, int]) -> Iterator[_Work]:
     by_capture: dict[str, list[View]] = {}
     for view in CROPPED.read(run) if read_stage_record(run.captures, "crop") else ():
         by_capture.setdefault(view.capture_id, []).append(view)
-    yield from map(_Work, by_capture.values())
+    for views in by_capture.values():
+        yield _Work(views, [labels[view.image_id] for view in views])
 
 
-def _files_and_photos(work: _Work) -> list[View]:
-    return [view for view in work.views if view.counts and view.transform in (SOURCE, PHOTO)]
+def _without_transforms(work: _Work) -> _Work:
+    shown = zip(work.views, work.true_labels, strict=True)
+    kept = [(view, label) for view, label in shown if view.counts and view.transform in (SOURCE, PHOTO)]
+    return replace(work, views=[view for view, _ in kept], true_labels=[label for _, label in kept])
 
 
 def _asked(
-    judge: Judge,
-    settings: ModelSettings,
-    works: Sequence[_Work],
-    label: str,
-    labels: Mapping[str, int],
-    run: Run,
-    seed: int,
-    items: Items,
-    context: Context,
+    judge: Judge, settings: ModelSettings, works: list[_Work], label: str, run: Run, seed: int, items: Items, context: Context
 ) -> list[tuple[View, dict[str, Any]]]:
     """Returns every view with what a judge says of it; what is kept is not asked again."""
-    truths = [[labels[view.image_id] for view in work.views] for work in works]
-    identity = judge.identity
-    keys = [
-        content_hash([identity, truth, [(view.view_id, view.sha256) for view in work.views]])
-        for work, truth in zip(works, truths, strict=True)
-    ]
-    kept = [items.get_json(key) for key in keys]
-    todo = [number for number, content in enumerate(kept) if content is None]
-    groups = [[(number, works[number], truths[number]) for number in group] for group in _groups(todo, works)]
+    who = judge.identity
+    keys = [content_hash([who, work.true_labels, [(view.view_id, view.sha256) for view in work.views]]) for work in works]
+    kept = {key: items.get_json(key) for key in keys}
+    todo = [(key, work) for key, work in zip(keys, works, strict=True) if kept[key] is None]
     ask = partial(_answers, label=judge.label, mapping=judge.mapping, run=run, seed=seed)
     shared = Shared(load_classifier, (settings, context.device), judge.classifier)
-    for group, answers in engine.map(ask, groups, context, label, shared):
-        for (number, *_), found in zip(group, answers, strict=True):
-            kept[number] = found
-            items.put(keys[number], json_bytes(found))
-    return [shown for work, found in zip(works, kept, strict=True) for shown in zip(work.views, found, strict=True)]
+    for group, answers in engine.map(ask, list(_groups(todo)), context, label, shared):
+        for (key, _), found in zip(group, answers, strict=True):
+            kept[key] = found
+            items.put(key, json_bytes(found))
+    return [shown for key, work in zip(keys, works, strict=True) for shown in zip(work.views, kept[key], strict=True)]
 
 
-def _groups(todo: list[int], works: Sequence[_Work]) -> Iterator[list[int]]:
-    group: list[int] = []
-    for number in todo:
-        group.append(number)
-        if sum(len(works[member].views) for member in group) >= IMAGES_AT_ONCE:
+def _groups(todo: list[tuple[str, _Work]]) -> Iterator[list[tuple[str, _Work]]]:
+    group: list[tuple[str, _Work]] = []
+    for keyed in todo:
+        group.append(keyed)
+        if sum(len(work.views) for _, work in group) >= IMAGES_AT_ONCE:
             yield group
             group = []
     if group:
@@ -136,12 +128,12 @@ def _groups(todo: list[int], works: Sequence[_Work]) -> Iterator[list[int]]:
 
 
 def _answers(
-    group: list[tuple[int, _Work, list[int]]], classifier: Classifier, label: str, mapping: np.ndarray, run: Run, seed: int
+    group: list[tuple[str, _Work]], classifier: Classifier, label: str, mapping: np.ndarray, run: Run, seed: int
 ) -> list[list[dict[str, Any]]]:
     """Returns what a judge says of every view of each work."""
     judge = Judge(label, classifier, mapping)
-    rows = iter(judge.predict([pixels for _, work, _ in group for pixels in _pixels(work, run, seed)]))
-    return [[judge.answer(next(rows), true_label) for true_label in truth] for _, _, truth in group]
+    rows = iter(judge.predict([pixels for _, work in group for pixels in _pixels(work, run, seed)]))
+    return [[judge.answer(next(rows), true_label) for true_label in work.true_labels] for _, work in group]
 
 
 def _pixels(work: _Work, run: Run, seed: int) -> list[np.ndarray]:
@@ -159,18 +151,13 @@ def _pixels(work: _Work, run: Run, seed: int) -> list[np.ndarray]:
 
 
 def _judgement(judge: str, view: View, true_label: int, said: Mapping[str, Any]) -> Judgement:
+    shown = {name: getattr(view, name) for name in ("view_id", "image_id", "pair_id", "variant", "transform", "origin", "sha256")}
     return Judgement(
         judge=judge,
-        view_id=view.view_id,
-        image_id=view.image_id,
-        pair_id=view.pair_id,
-        variant=view.variant,
-        transform=view.transform,
-        origin=view.origin,
+        **shown,
         true_label=true_label,
         labels=tuple(said["labels"]),
         names=tuple(said["names"]),
         probabilities=tuple(said["probabilities"]),
-        sha256=view.sha256,
         is_imported=False,
     )

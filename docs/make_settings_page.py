@@ -1,4 +1,4 @@
-"""The documentation of everything that an experiment file can say, as Markdown, from the settings themselves."""
+"""Prints docs/experiment-file.md: everything that an experiment file can say, as Markdown, from the settings themselves."""
 
 from pipeline.core.registry import load
 from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described
@@ -48,3 +48,7 @@ def settings_page() -> str:
 
 def _rows(kind: type) -> list[str]:
     return [f"| `{item.name}` | `{toml_value(item.default)}` | {item.text} |" for item in described(kind)]
+
+
+if __name__ == "__main__":
+    print(settings_page(), end="")
