@@ -18,7 +18,8 @@ from pipeline.engine import Context, Shared
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import N_LABELS, Candidate
+from pipeline.records import Candidate
+from pipeline.records.views import N_LABELS
 from pipeline.settings import AttackSettings, Experiment, ModelSettings
 from pipeline.store import Items, content_hash, json_bytes, record_from
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pipeline.engine import Context
 from pipeline.evaluation.run_beside_run import compared_with
-from pipeline.records import RUN_COMPARISON_COLUMNS, SIMULATED
+from pipeline.records import SIMULATED
+from pipeline.records.rates import RUN_COMPARISON_COLUMNS
 from pipeline.report.against import against_sentences
 from pipeline.settings import Experiment
 from pipeline.stages.report import report_content, write_report

@@ -7,7 +7,8 @@ import numpy as np
 
 from pipeline.evaluation.criteria import CRITERIA, TopK
 from pipeline.evaluation.outcomes import Outcomes, Question, Trial
-from pipeline.records import SOURCE, VARIANTS, Cell, Estimate, Pair, Rate, variant_of
+from pipeline.records import SOURCE, VARIANTS, Cell, Estimate, Pair, Rate
+from pipeline.records.rates import variant_of
 from pipeline.statistics import effective_number, wilson
 
 Ways = Sequence[Sequence[Hashable]]

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.evaluation.criteria import Criterion, TopK
-from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
+from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View
+from pipeline.records.rates import variant_of
 from pipeline.settings import Experiment
 from pipeline.store import Run
 from pipeline.store.artefacts import CAPTURED, PREDICTIONS

@@ -17,7 +17,8 @@ from pipeline.evaluation.criteria import TOP_1, TOP_5
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
-from pipeline.records import ALIKE_RMS_8BIT, Candidate, CellFill, ModelFlag, Selected
+from pipeline.records import Candidate, CellFill, ModelFlag, Selected
+from pipeline.records.flags import ALIKE_RMS_8BIT
 from pipeline.report.raised_flags import MODEL_FLAGS
 from pipeline.settings import Experiment
 from pipeline.statistics.likeness import alike_images

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline import records
 from pipeline.core.errors import BadInput
+from pipeline.records import rates
 from pipeline.store.files import replace_folder
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS, Run
 from pipeline.store.tables import csv_bytes, json_bytes, json_from, record_from, table_bytes, table_from
@@ -172,12 +173,12 @@ TRANSFORMED_IMAGES = Folder(CAPTURES, "views/digital", ".png")
 VIEWS = Table(REPORTS, "views.parquet", records.View)
 PREDICTIONS = Table(REPORTS, "predictions.parquet", records.Prediction)
 JUDGED = Table(REPORTS, "judged.parquet", records.Judgement)
-RATES: Csv[records.Rate] = Csv(REPORTS, "rates.csv", records.RATE_COLUMNS)
-ACCURACIES: Csv[records.Rate] = Csv(REPORTS, "accuracies.csv", records.ACCURACY_COLUMNS)
-COMPARISONS: Csv[records.Comparison] = Csv(REPORTS, "comparisons.csv", records.COMPARISON_COLUMNS)
+RATES: Csv[records.Rate] = Csv(REPORTS, "rates.csv", rates.RATE_COLUMNS)
+ACCURACIES: Csv[records.Rate] = Csv(REPORTS, "accuracies.csv", rates.ACCURACY_COLUMNS)
+COMPARISONS: Csv[records.Comparison] = Csv(REPORTS, "comparisons.csv", rates.COMPARISON_COLUMNS)
 FINDINGS = Csv(REPORTS, "findings.csv", records.FindingRow)
-PREDICTED: Csv[records.Comparison] = Csv(REPORTS, "predicted.csv", records.PREDICTED_COLUMNS)
-TRANSFER: Csv[records.Transfer] = Csv(REPORTS, "transfer.csv", records.TRANSFER_COLUMNS)
+PREDICTED: Csv[records.Comparison] = Csv(REPORTS, "predicted.csv", rates.PREDICTED_COLUMNS)
+TRANSFER: Csv[records.Transfer] = Csv(REPORTS, "transfer.csv", rates.TRANSFER_COLUMNS)
 FLAGS = Csv(REPORTS, "flags.csv", records.FlagRow)
 COUNTED: Json[dict[str, Any]] = Json(REPORTS, "rates.json")
 # The tables that are counted, in the order of rates.json, each with its name there.

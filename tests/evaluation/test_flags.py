@@ -23,9 +23,6 @@ from pipeline.physical.registration.page_reading import Reading
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX
 from pipeline.records import (
-    ALIKE_RMS_8BIT,
-    CLEAN_DROP,
-    LOW_RESOLUTION_PX,
     Capture,
     CellFill,
     Discard,
@@ -36,6 +33,7 @@ from pipeline.records import (
     Rate,
     View,
 )
+from pipeline.records.flags import ALIKE_RMS_8BIT, CLEAN_DROP, LOW_RESOLUTION_PX
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.raised_flags import MODEL_FLAGS, RUN_FLAGS, raised_flags
 from pipeline.report.rate_tables import photo_rate_table

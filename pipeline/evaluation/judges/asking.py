@@ -11,7 +11,7 @@ from pipeline.engine import Context
 from pipeline.evaluation.judges.classes import check_every_class, class_map
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import N_LABELS
+from pipeline.records.views import N_LABELS
 from pipeline.settings import Experiment, ModelSettings
 from pipeline.store import content_hash
 

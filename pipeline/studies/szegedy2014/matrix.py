@@ -10,12 +10,13 @@ import numpy as np
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
+from pipeline.evaluation.estimates import estimate
 from pipeline.evaluation.judges.asking import Judge, opened_judge
 from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.records import CASES, MatrixCell, Pair
 from pipeline.settings import Experiment
-from pipeline.statistics import l2_8bit, wilson
+from pipeline.statistics import l2_8bit
 from pipeline.store import Run
 from pipeline.store.artefacts import PAIRS
 
@@ -126,8 +127,7 @@ def _cell(
     case: str, attack: str, epsilon: int, made_on: str, judged_by: str, kind: str, outcomes: Sequence[_Outcome]
 ) -> MatrixCell:
     counted = [outcome for outcome in outcomes if outcome.is_clean_right]
-    n_wrong = sum(outcome.is_wrong for outcome in counted)
-    interval = wilson(n_wrong, len(counted))
+    error = estimate([outcome.is_wrong for outcome in counted])
     return MatrixCell(
         case=case,
         attack=attack,
@@ -135,11 +135,11 @@ def _cell(
         made_on=made_on,
         judged_by=judged_by,
         kind=kind,
-        n_wrong=n_wrong,
-        n_right=len(counted),
+        n_wrong=error.n_hit,
+        n_right=error.n_eligible,
         n_images=len(outcomes),
-        error_rate=n_wrong / len(counted) if counted else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
+        error_rate=error.rate,
+        low=error.low,
+        high=error.high,
         mean_l2_8bit=fmean(outcome.l2 for outcome in counted) if counted else None,
     )
