@@ -181,13 +181,15 @@ def _page_scaled(captures: Iterable[Capture], printout: Printout | None) -> list
         if measured is None:
             continue
         if measured.scale is not None and abs(measured.scale - 1) > flags.PRINT_SCALE:
-            words, value, limit = f"% of its size in a scan of {capture.scan_dpi:.0f} dpi", measured.scale, flags.PRINT_SCALE
+            value, limit = measured.scale, flags.PRINT_SCALE
+            words = f"{100 * value:.1f} % of its size in a scan of {capture.scan_dpi:.0f} dpi"
         elif abs(measured.aspect - 1) > flags.PRINT_ASPECT:
-            words, value, limit = "% of the layout's", measured.aspect, flags.PRINT_ASPECT
+            value, limit = measured.aspect, flags.PRINT_ASPECT
+            words = f"width to height {100 * value:.1f} % of the layout's"
         else:
             continue
-        message = f"{'width to height ' if value == measured.aspect else ''}{100 * value:.1f} {words} ({_photo(capture)})"
-        found.append(_of_page("page-scaled", message, value, float(1 + np.sign(value - 1) * limit), capture))
+        limit = float(1 + np.sign(value - 1) * limit)
+        found.append(_of_page("page-scaled", f"{words} ({_photo(capture)})", value, limit, capture))
     return sorted(found, key=lambda row: -abs((row.measured or 1) - 1))
 
 
