@@ -73,7 +73,7 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     check_done("report", experiment, run)
     check_done("rate", other_experiment, other)
     if options.dry_run:
-        return {"would_run": [{"stage": "report", "because": f"{run.name} and {other.name} would be compared"}]}, 0
+        return would_run("report", f"{run.name} and {other.name} would be compared")
     written, told = write_against(experiment, run, context, other_experiment, other)
     reports = [str(written / f"report.{kind}") for kind in ("pdf", "html")]
     found = {"headline": told, "report": reports[0], "reports": reports}
@@ -99,21 +99,16 @@ def _rate_table(run: Any) -> str:
     return "\n" + "\n\n".join(tables) + "\n" if tables else "\nNo photograph has been judged yet.\n"
 
 
-def run(options: argparse.Namespace) -> tuple[Any, int]:
-    experiment, run, context = opened(options)
-    return _run_experiment(experiment, run, context, options)
-
-
 def demo(options: argparse.Namespace) -> tuple[Any, int]:
     options.experiment = templates() / "demo.toml"
-    experiment, run, context = opened(options)
-    return _run_experiment(experiment, run, context, options)
+    return run(options)
 
 
-def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
+def run(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.planning.human_step import instructions
     from pipeline.stages.graph import DONE, STALE, WAITING, run_all
 
+    experiment, run, context = opened(options)
     if options.dry_run:
         return _dry_run(experiment, run, "", options.force), 0
     states = []
@@ -181,8 +176,7 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     if output.suffix != ".toml":
         raise WrongUse(f"--output {output}: a profile's name ends in .toml.")
     if options.dry_run:
-        because = f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written"
-        return {"would_run": [{"stage": "calibrate", "because": because}]}, 0
+        return would_run("calibrate", f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written")
     places = count(1)
     fitted = calibrate_files(
         [Path(photo) for photo in options.photos],
@@ -204,8 +198,7 @@ def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
     request = TableRequest(options.table, names, options.n_images, options.n_targets, options.max_epsilon)
     if options.dry_run:
         named = ", ".join(attack.key for attack in chosen_attacks(experiment, request))
-        because = f"table {request.table} of {named} was asked for"
-        return {"would_run": [{"stage": "attack-table", "because": because}]}, 0
+        return would_run("attack-table", f"table {request.table} of {named} was asked for")
     output = Path(options.output) if options.output else None
     made = attack_table(experiment, run, context, request, output, options.force)
     if options.json:
@@ -267,6 +260,11 @@ def _check_device(device: str) -> None:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise Unavailable(f"--device {device}: {str(error).splitlines()[0]}.", "Use --device cpu.") from None
+
+
+def would_run(stage: str, because: str) -> tuple[dict[str, Any], int]:
+    """Returns what a command that is no stage says with --dry-run."""
+    return {"would_run": [{"stage": stage, "because": because}]}, 0
 
 
 def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.commands import opened
+from pipeline.cli.commands import opened, would_run
 from pipeline.core.errors import BadInput, WrongUse
 
 
@@ -49,8 +49,7 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
     for experiment, run, _ in found:
         check_done("generate", experiment, run)
     if options.dry_run:
-        because = f"{len(found)} models would judge the files of {len(found)} runs"
-        return {"would_run": [{"stage": "transfer", "because": because}]}, 0
+        return would_run("transfer", f"{len(found)} models would judge the files of {len(found)} runs")
     cells = transfer_matrix([(experiment, run) for experiment, run, _ in found], found[0][2])
     first = found[0][1]
     TRANSFER_MATRIX_CSV.write(first, cells)
