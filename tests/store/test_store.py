@@ -346,3 +346,8 @@ def test_an_artefact_is_read_and_written_through_the_runs_own_store(tmp_path):
         artefact.write(run, value)
         assert artefact.read(run) == value
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_hash_depends_on_values_and_not_on_the_order_of_keys():
+    assert content_hash({"a": 1, "b": {"c": 2, "d": 3}}) == content_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert content_hash({"a": 1, "b": 2}) != content_hash({"a": 2, "b": 1})
