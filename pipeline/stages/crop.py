@@ -139,7 +139,7 @@ def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> 
     for key, group in by_page.items():
         same = [page for page in group if page.capture.origin == best[key].capture.origin]
         counting |= {page.capture.capture_id: page for page in (same if count_all else [best[key]])}
-    captures, views, discards = [], [], []
+    captures, views, discards = [], [], list[Discard]()
     for page in pages:
         counts = page.capture.capture_id in counting
         captures.append(replace(page.capture, counts=counts))

@@ -90,7 +90,8 @@ def json_from(content: bytes, path: Path) -> Any:
 def record_from(kind: type[Row], row: Mapping[str, Any]) -> Row:
     """Returns a record from a plain mapping: lists become the tuples that records hold, mappings the records within it."""
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    for key, within in _records_within(kind).items():
+    hashable: Any = kind
+    for key, within in _records_within(hashable).items():
         value = values.get(key)
         if value is not None:
             is_many = isinstance(value, tuple)
