@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.attacks.targets import check_target
 from pipeline.core.errors import WrongUse, placed
 from pipeline.core.registry import load
-from pipeline.specs.attack_spec import OPTIONAL, AttackSpec
-from pipeline.specs.attacks import ATTACKS, LIBRARIES
+from pipeline.specs.attacks import ATTACKS, LIBRARIES, OPTIONAL, AttackSpec
 
 if TYPE_CHECKING:
     from pipeline.attacks.attack import Attack

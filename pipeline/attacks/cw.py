@@ -1,4 +1,4 @@
-"""What the three attacks of Carlini and Wagner (2017) share: x = (tanh w + 1) / 2, Adam on w, and goals that shrink."""
+"""Carlini and Wagner's L0 and L-infinity attacks (2017, Sec. V), and what all three of theirs share: x = (tanh w + 1) / 2, and Adam."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled
-from pipeline.attacks.problem import Problem, each
+from pipeline.attacks.lattice import SURE, Settled, settle
+from pipeline.attacks.options import FewestPixelsOptions, SmallestLargestChangeOptions
+from pipeline.attacks.problem import Problem, each, sums
 
 # Images that are done leave at every so many steps: looking more often would make a GPU wait.
 _STEPS_BETWEEN_LOOKS = 5
@@ -78,7 +79,7 @@ class ShrinkingAttack(MinimumNormAttack):
             state.leave(active)
             for _ in range(_STEPS_BETWEEN_LOOKS):
                 state.step()
-        return problem.settle(state.best, state.size.isfinite(), self.norm, confidence=self._options.kappa)
+        return settle(problem, state.best, state.size.isfinite(), self.norm, confidence=self._options.kappa)
 
 
 class Descents(ABC):
@@ -155,3 +156,125 @@ class Descents(ABC):
         self.best[here] = torch.where(each(better), seen, self.best[here])
         self.size[here] = torch.where(better, size, self.size[here])
         return fools, better, gradient
+
+
+# An image that no c has fooled yet, all pixels being allowed, gets this many doublings more.
+_N_FIRST_DOUBLINGS = 15
+# The first c is this much above the one that leads a linear network to its boundary: few pixels have to do what all could.
+_C_AHEAD = 16
+
+
+class FewestPixels(ShrinkingAttack):
+    """Runs the L2 attack on a set of allowed pixels that shrinks for as long as it still fools; a pixel is all its channels.
+
+    After a success those pixels are taken from the set that are unchanged or whose part in it, gradient times change, is least:
+    a share of the set. Where the rest no longer fools, with c doubled as often as allowed, the set before is restored and a
+    quarter of the share is taken, until not even one pixel can go. Each descent goes on from the last result. Every image has
+    its own set, share, c and count of steps. The network sees rounded pixels.
+    """
+
+    name = "cw-l0"
+    options_kind = FewestPixelsOptions
+    norm = "l0"
+
+    def begin(self, problem: Problem) -> Descents:
+        return _PixelDescents(problem, self._options)
+
+
+class _PixelDescents(Descents):
+    """A goal is a set of pixels that may be changed."""
+
+    OWN = ("_share", "_is_allowed", "_part")
+
+    def begin(self, value: Tensor, gradient: Tensor) -> Tensor:
+        clean = self._problem.clean
+        self._share = torch.full_like(value, self._options.share)
+        self._is_allowed = torch.ones_like(clean[:, :1], dtype=torch.bool)
+        self._part = torch.zeros_like(clean[:, 0])  # of each pixel in the margin of the best image, -inf where unchanged
+        missing = (self._options.kappa - value).clamp_(min=1e-3)
+        return _C_AHEAD * 2 * missing / sums(gradient.square_()).clamp_(min=1e-12)
+
+    def look(self, clean: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | float]:
+        pixels = torch.where(self._is_allowed, self._variables.pixels(), clean)
+        seen = pixels.round()
+        change = seen - clean
+        _, better, gradient = self.asked(seen, change.ne(0).any(dim=1).sum(dim=(1, 2)).float())
+        part = (gradient * change).sum(dim=1).masked_fill_(change.eq(0).all(dim=1), -torch.inf)
+        self._part = torch.where(better[:, None, None], part, self._part)
+        pull = (pixels - clean).mul_(2 / 255).sub_(gradient.mul_(each(self._c))).mul_(self._is_allowed)
+        return seen, better, pull, torch.full_like(self._c, self._options.learning_rate)
+
+    def most_doublings(self) -> Tensor | float:
+        n_best = self.size[self._here]
+        return torch.where(n_best.isfinite(), float(self._options.n_doublings), float(_N_FIRST_DOUBLINGS))
+
+    def shrink(self, succeeded: Tensor, failed: Tensor, clean: Tensor, seen: Tensor) -> Tensor:
+        n_best = self.size[self._here]
+        n_taken = (self._share * n_best).floor().clamp(min=1)
+        self.is_done[self._here] |= (failed & (~n_best.isfinite() | (n_taken <= 1))) | (succeeded & (n_best <= 1))
+        self._share = torch.where(failed, self._share / 4, self._share)
+        self._is_allowed = torch.where(each(succeeded | failed), self._without_least(n_best), self._is_allowed)
+        return self.best[self._here]
+
+    def _without_least(self, n_best: Tensor) -> Tensor:
+        """Returns the changed pixels of the best images, bool (m, 1, H, W), less the share with the least part."""
+        n_taken = (self._share * n_best).floor().clamp(min=1)
+        n_kept = torch.where(n_best.isfinite(), n_best - n_taken, 0.0).long()
+        order = self._part.flatten(1).argsort(dim=1, descending=True, stable=True)
+        ranks = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        kept = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order, ranks < n_kept[:, None])
+        return kept.view(-1, 1, *self._part.shape[1:])
+
+
+_TAU_FACTOR = 0.9
+
+
+class SmallestLargestChange(ShrinkingAttack):
+    """Minimises c f6(x) + sum_i (|x - x0|_i - tau)+ over w by Adam, with tau falling, and c doubled where it does not fool.
+
+    The network sees rounded pixels, so tau is a whole number of levels: after a success it falls to 0.9 tau or below the largest
+    change that there is, at least by one level; the next descent goes on from there. Every image has its own tau, c and count
+    of steps and goes on to its next tau at once, whatever the others do.
+    """
+
+    name = "cw-linf"
+    options_kind = SmallestLargestChangeOptions
+    norm = "linf"
+
+    def begin(self, problem: Problem) -> Descents:
+        return _LevelDescents(problem, self._options)
+
+
+class _LevelDescents(Descents):
+    """A goal is tau, a largest change; where one is given up before any image fooled, the next tau is twice as large."""
+
+    OWN = ("_tau", "_failed")
+
+    def begin(self, value: Tensor, gradient: Tensor) -> Tensor:
+        options, steepness = self._options, sums(gradient.abs_()).clamp_(min=1e-12)
+        plane = (options.kappa - value).clamp_(min=0) / steepness * 255
+        first_tau = torch.full_like(value, options.initial_tau_8bit) if options.initial_tau_8bit else (2 * plane).ceil()
+        self._tau, self._failed = first_tau.clamp(1, 255), torch.zeros_like(value)
+        # Where c times the gradient is less than 1 a pixel stays within tau: this c makes that an average pixel.
+        return self._problem.clean[0].numel() / steepness
+
+    def look(self, clean: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | float]:
+        pixels = self._variables.pixels()
+        seen = pixels.round()
+        reach = (seen - clean).abs().amax(dim=(1, 2, 3))
+        fools, _, gradient = self.asked(seen, reach)
+        change = pixels - clean
+        over = torch.where(change.abs() > each(self._tau), change.sign(), 0.0)
+        rate = self._options.learning_rate * (1 - self._n_steps / self._options.n_steps)
+        return seen, fools & (reach <= self._tau), over.sub_(gradient.mul_(each(torch.where(fools, 0.0, self._c)))), rate
+
+    def shrink(self, succeeded: Tensor, failed: Tensor, clean: Tensor, seen: Tensor) -> Tensor:
+        """Lowers tau after a success; ends after a failure, or raises tau where nothing has fooled yet."""
+        here, reach, moves = self._here, self.size[self._here], succeeded | failed
+        self._failed = torch.where(failed, self._tau, self._failed)
+        lower = torch.minimum((reach * _TAU_FACTOR).floor(), reach - 1).maximum(self._failed + 1)
+        tau = torch.where(reach.isfinite(), lower, (self._tau * 2).clamp(max=255))
+        self.is_done[here] |= moves & torch.where(reach.isfinite(), lower >= reach, self._tau >= 255)
+        self._tau = torch.where(moves, tau, self._tau)
+        start, limit = torch.where(each(reach.isfinite()), self.best[here], seen), each(self._tau)
+        return torch.clamp(start - clean, -limit, limit) + clean

@@ -7,7 +7,7 @@ from torch import Tensor
 from pipeline.attacks.cw import Variables
 from pipeline.attacks.deepfool import walked
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled
+from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import DeepFoolOptions, SmallestDistanceOptions
 from pipeline.attacks.problem import Problem, each, sums
 from pipeline.core.seeds import generator_for
@@ -194,6 +194,6 @@ class _Best:
             distance = sums((rounded - problem.clean[both]).div_(255).square_())
             undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
         start = torch.where(each(self._whole_distance.isfinite()), self._whole, self._real)
-        found = problem.settle(start, is_found, "l2", confidence=self._kappa)
+        found = settle(problem, start, is_found, "l2", confidence=self._kappa)
         words = zip(found.rounding, undone.tolist(), strict=True)
         return Settled(found.pixels, tuple("repaired" if word == "kept" and mended else word for word, mended in words))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import Settled
+from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.network import Pass
 from pipeline.attacks.options import DeepFoolOptions
 from pipeline.attacks.problem import Problem, each, sums
@@ -33,7 +33,7 @@ class DeepFool(MinimumNormAttack):
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: where the steps lead, on the lattice."""
         pixels, fools = walked(problem, self._options)
-        return problem.settle(pixels, fools, self._options.norm, n_refinements=_N_REFINEMENTS)
+        return settle(problem, pixels, fools, self._options.norm, n_refinements=_N_REFINEMENTS)
 
 
 def walked(problem: Problem, options: DeepFoolOptions) -> tuple[Tensor, Tensor]:

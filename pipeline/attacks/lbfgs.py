@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled
+from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import LBFGSOptions
 from pipeline.attacks.problem import Problem, each, sums
 
@@ -44,7 +44,7 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
             low[active] = torch.where(fooled, low[active], c[active].maximum(low[active]))
             is_bracketed = high.isfinite() & (low > 0)
             c = torch.where(is_bracketed, (low * high).sqrt(), torch.where(high.isfinite(), high / _C_GROWTH, low * _C_GROWTH))
-        return problem.settle(best.pixels, best.is_found, "l2")
+        return settle(problem, best.pixels, best.is_found, "l2")
 
     def _minimise(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor) -> Tensor:
         """Returns which of the active images (m,) fooled on the way to the minimum for their c."""

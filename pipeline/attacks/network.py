@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.attack import Differentiable, Hastened
+from pipeline.attacks.attack import Differentiable
 
 # Kernels are chosen by the shape of a batch. An image gets the same bits in batches of 4, 8 and 16 (seen with ResNet-18 and
 # MobileNetV2 on one and two cores; not with 1, 2, 3, 5 or 7), so images may leave a batch without changing their neighbours.
@@ -25,7 +25,7 @@ class Network:
     """
 
     def __init__(self, classifier: Differentiable, n_images: int) -> None:
-        self.ask = classifier.for_attacks() if isinstance(classifier, Hastened) else classifier.logits
+        self.ask = classifier.for_attacks()
         self.device = classifier.device
         self.n_forward, self.n_backward = np.zeros(n_images, np.int64), np.zeros(n_images, np.int64)
         self._sizes = SIZES.get(self.device.type, SIZES["cuda"])
@@ -38,10 +38,9 @@ class Network:
 
     def logits(self, pixels: Tensor, rows: np.ndarray | None = None) -> Tensor:
         """Returns (n, n_classes) logits, without gradient."""
-        _count(self.n_forward, rows, 1)
+        _count(self.n_forward, rows)
         with torch.no_grad():
-            parts = [self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))]
-        return _joined(parts)
+            return _joined([self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))])
 
     def gradient(self, pixels: Tensor, objective: Objective, rows: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
         """Returns the logits and the gradient (n, 3, H, W) of one objective of each image, per 8-bit level, in one pass.
@@ -49,16 +48,11 @@ class Network:
         Args:
             objective: of the logits (m, n_classes) and of the places (m,) in `pixels` that they belong to, gives (m,) values.
         """
-        _count(self.n_forward, rows, 1)
-        _count(self.n_backward, rows, 1)
+        _count(self.n_backward, rows)
         logits, gradients = [], []
-        for index, n in self._batches(len(pixels)):
-            with torch.enable_grad():
-                inputs = (_taken(pixels, index, n) / 255).requires_grad_()
-                found = self.ask(inputs)
-                (gradient,) = torch.autograd.grad(objective(found, index).sum(), inputs)
-            logits.append(found.detach()[:n])
-            gradients.append(gradient[:n])
+        for one in self.passes(pixels, rows):
+            logits.append(one.logits)
+            gradients.append(one.gradient_of(objective))
         return _joined(logits), _joined(gradients).div_(255)
 
     def passes(self, pixels: Tensor, rows: np.ndarray | None = None) -> Iterator["Pass"]:
@@ -66,11 +60,12 @@ class Network:
 
         Whoever asks for one counts it in `n_backward`.
         """
-        _count(self.n_forward, rows, 1)
+        _count(self.n_forward, rows)
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
                 inputs = (_taken(pixels, index, n) / 255).requires_grad_()
-                yield Pass(index, n, inputs, self.ask(inputs))
+                found = self.ask(inputs)
+            yield Pass(index, n, inputs, found)
 
     def _batches(self, n: int) -> Iterator[tuple[Tensor, int]]:
         """Yields the places of each batch, filled up with its last one, and how many of them are real."""
@@ -92,6 +87,12 @@ class Pass:
     def __init__(self, index: Tensor, n: int, inputs: Tensor, found: Tensor) -> None:
         self._index, self._n, self._inputs, self._found = index, n, inputs, found
         self.places, self.logits = index[:n], found.detach()[:n]
+
+    def gradient_of(self, objective: Objective) -> Tensor:
+        """Returns the gradient (n, 3, H, W) of one objective of each image, for pixels in [0, 1]; nothing else can be asked then."""
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(self._found, self._index).sum(), self._inputs)
+        return gradient[: self._n]
 
     def gradient(self, weights: Tensor) -> Tensor:
         """Returns the gradient (n, 3, H, W), per 8-bit level, of the sum of each image's logits times its weights.
@@ -133,9 +134,9 @@ def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
     return pixels if len(index) == len(pixels) == n else pixels[index]
 
 
-def _count(counts: np.ndarray, rows: np.ndarray | None, n_passes: int) -> None:
-    """Adds passes to images; one that is there several times, as several photographs of it, is counted as often."""
-    np.add.at(counts, np.arange(len(counts)) if rows is None else rows, n_passes)
+def _count(counts: np.ndarray, rows: np.ndarray | None) -> None:
+    """Adds a pass to images; one that is there several times, as several photographs of it, is counted as often."""
+    np.add.at(counts, np.arange(len(counts)) if rows is None else rows, 1)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

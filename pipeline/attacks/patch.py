@@ -17,8 +17,7 @@ from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.network import Network, clean_pixels, saved_images
 from pipeline.attacks.options import PatchOptions
-from pipeline.attacks.patch_placement import Placement, draw_placement, pasted
-from pipeline.attacks.patch_printable import non_printability, printable_colours, total_variation
+from pipeline.attacks.patch_picture import Placement, draw_placement, non_printability, pasted, printable_colours, total_variation
 from pipeline.attacks.problem import Found, Problem
 from pipeline.attacks.targets import RANDOM
 from pipeline.core.errors import WrongUse

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable
-from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.network import Network, Objective, clean_pixels, margin
 
 
@@ -59,12 +57,8 @@ class Problem:
     def of(self, places: Tensor) -> "Problem":
         """Returns the problem of some of the images; their passes are counted in this one's network."""
         other, host = copy.copy(self), places.cpu().numpy()
-        other.images, other.rows, other.clean, other.labels = (
-            self.images[host],
-            self.rows[host],
-            self.clean[places],
-            self.labels[places],
-        )
+        other.images, other.rows = self.images[host], self.rows[host]
+        other.clean, other.labels = self.clean[places], self.labels[places]
         other.aims = None if self.aims is None else self.aims[places]
         return other
 
@@ -102,10 +96,6 @@ class Problem:
         """Returns -f6 (m,) before its cut and the largest logit (m,), for one forward pass."""
         logits = self.network.logits(pixels, rows)
         return self.goal(logits, places), logits.abs().amax(dim=1)
-
-    def settle(self, found: Tensor, is_found: Tensor, norm: str, **more: Any) -> Settled:
-        """Returns the images to save; see `lattice.settle`."""
-        return settle(self.network, self.clean, found, is_found, self.labels, self.aims, norm, **more)
 
 
 def each(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from pipeline.physical.simulator.torch_jpeg import jpeg
 from pipeline.specs.transforms import TRANSFORMS
-from pipeline.transforms.compression import compress_jpeg
+from pipeline.transforms.filters import compress_jpeg
 from pipeline.transforms.ranges import checked_ranges
 
 # JPEG works on blocks of 8 x 8 pixels of colour differences halved in size

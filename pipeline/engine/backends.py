@@ -1,4 +1,4 @@
-"""What a back end of the engine is, and the heavy state that it opens once wherever it works."""
+"""What a back end of the engine is, the heavy state that it opens once wherever it works, and the back end that works here."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,3 +41,15 @@ class Backend(Protocol):
         Where an item raises, those that began before it are ended and yielded first, then the error of the first of them is
         raised: the same one, whichever ends first.
         """
+
+
+class Local:
+    """Works on the items in their order; what is shared is opened when there is a first item."""
+
+    def map(
+        self, function: Callable[..., Any], items: Sequence[Any], shared: Shared[Any] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Yields (place, result): see `Backend`."""
+        beside = () if shared is None or not items else (shared.opened(),)
+        for place, item in enumerate(items):
+            yield place, function(item, *beside)

@@ -1,13 +1,65 @@
-"""The attacks by name. A new one is its class in a file of `attacks/`, and its entry here."""
+"""What an attack says of itself, and the attacks by name. A new one is its class in a file of `attacks/`, and its entry here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.core.registry import Registry, Scheme
-from pipeline.specs.attack_spec import ALWAYS, OWN, AttackSpec
+
+# Who says which class an image is led to: nobody, since it only leads away; whoever asks, or nobody; whoever asks, or else the
+# attack; the attack alone.
+NONE, OPTIONAL, ALWAYS, OWN = "none", "optional", "always", "own"
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """One attack.
+
+    Attributes:
+        title: what tables and figures call it.
+        summary: one line for a person.
+        make: its class, as "module:Class"; imported when it is used.
+        options: the record of its options, as "module:Record", made as those in `attacks/options.py`; "" where it has none.
+        norm: "linf", "l2", "l1" or "l0" that its budget is counted in or that it makes small, "" where it is none of these;
+            an option called `norm` chooses another.
+        takes_epsilon: whether it has a budget; without one, its epsilon is NO_EPSILON.
+        targets: one of the words above.
+        batch_size: how many images it is given at once; 0 for as many as the device likes.
+        check: a function of the options that refuses what no single one tells, as "module:function"; "" for none.
+        style: its colour and marker in figures; such attacks come first. None for one of the spare ones.
+    """
+
+    name: str
+    title: str
+    summary: str
+    make: str
+    options: str = ""
+    norm: str = "linf"
+    takes_epsilon: bool = True
+    targets: str = OPTIONAL
+    batch_size: int = 0
+    check: str = ""
+    style: tuple[str, str] | None = None
+
+    @property
+    def shown(self) -> str:
+        return self.name
+
+    @property
+    def accepts_targets(self) -> bool:
+        """Whether one can say which class each image is led to."""
+        return self.targets in (OPTIONAL, ALWAYS)
+
+    def told(self, options: Mapping[str, Any]) -> "AttackSpec":
+        """Returns what it is with these options."""
+        return replace(self, norm=options.get("norm", self.norm))
+
 
 _OWN = (
     AttackSpec(
         "fgsm",
         title="fast",
-        summary="fast gradient sign, one step of size epsilon (the paper's fast)",
+        summary="one step of size epsilon along the sign of the gradient",
         make="pipeline.attacks.gradient_sign:FastGradientSign",
         options="pipeline.attacks.options:FastOptions",
         style=("#0072b2", "o"),
@@ -45,7 +97,7 @@ _OWN = (
     AttackSpec(
         "cw-l2",
         title="CW L2",
-        summary="Carlini and Wagner: the smallest L2 distance that fools",
+        summary="the smallest L2 distance that fools, by descent on distance and margin",
         make="pipeline.attacks.cw_l2:SmallestDistance",
         options="pipeline.attacks.options:SmallestDistanceOptions",
         norm="l2",
@@ -54,8 +106,8 @@ _OWN = (
     AttackSpec(
         "cw-l0",
         title="CW L0",
-        summary="Carlini and Wagner: as few changed pixels as fool",
-        make="pipeline.attacks.cw_l0:FewestPixels",
+        summary="as few changed pixels as fool, by descents on ever fewer pixels",
+        make="pipeline.attacks.cw:FewestPixels",
         options="pipeline.attacks.options:FewestPixelsOptions",
         norm="l0",
         takes_epsilon=False,
@@ -63,8 +115,8 @@ _OWN = (
     AttackSpec(
         "cw-linf",
         title="CW L∞",
-        summary="Carlini and Wagner: the smallest largest change that fools",
-        make="pipeline.attacks.cw_linf:SmallestLargestChange",
+        summary="the smallest largest change that fools, by descents to ever smaller ones",
+        make="pipeline.attacks.cw:SmallestLargestChange",
         options="pipeline.attacks.options:SmallestLargestChangeOptions",
         takes_epsilon=False,
     ),
@@ -109,7 +161,7 @@ _OWN = (
     AttackSpec(
         "patch",
         title="adversarial patch",
-        summary="one printable patch that leads every image it lies in to one class (Brown et al.)",
+        summary="one printable patch that leads every image it lies in to one class",
         make="pipeline.attacks.patch:AdversarialPatch",
         options="pipeline.attacks.options:PatchOptions",
         norm="l0",

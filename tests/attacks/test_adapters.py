@@ -11,7 +11,7 @@ from pipeline.attacks import attack_named, attack_spec, attacks_listed
 from pipeline.attacks.adapters import OwnOptions
 from pipeline.attacks.adapters.adapted_attack import LibraryAttack, cut_to_ball, radius_of
 from pipeline.attacks.adapters.contract import Family
-from pipeline.attacks.attack import NO_EPSILON
+from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse
 from pipeline.images import to_model
@@ -50,7 +50,7 @@ def installed(name):
     return attack_named(name, options=ALL.get(name, {}))
 
 
-class Toy:
+class Toy(Differentiable):
     """A small smooth network on 12 x 12 images."""
 
     device = torch.device("cpu")
@@ -74,7 +74,7 @@ class Toy:
 class Library:
     """A library that does what a test says."""
 
-    prefix, given = "toy", {}
+    given = {}
 
     def __init__(self, does, family):
         self._does, self._family = does, family

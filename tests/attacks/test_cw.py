@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.cw import Variables
 from pipeline.attacks.cw_l2 import SmallestDistance
 from pipeline.attacks.options import SmallestDistanceOptions
@@ -17,7 +18,7 @@ NAMES = ("cw-l2", "cw-l0", "cw-linf")
 N_CLASSES = 6
 
 
-class Toy:
+class Toy(Differentiable):
     """A small smooth network on 12 x 12 images that counts the images it sees."""
 
     device = torch.device("cpu")
@@ -37,7 +38,7 @@ class Toy:
         return self.net(to_model(images)).argmax(dim=1).numpy()
 
 
-class Linear:
+class Linear(Differentiable):
     """Logits W x + b: the distance to each boundary is known."""
 
     device = torch.device("cpu")

@@ -12,13 +12,13 @@ from pipeline.attacks.adapters.contract import Family, Library, Task
 from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.lattice import SURE
+from pipeline.attacks.lattice import SURE, settle
 from pipeline.attacks.problem import Found, Problem, each
 from pipeline.attacks.targets import NEXT, check_target
 from pipeline.core.errors import InkproofError
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
-from pipeline.specs.attack_spec import ALWAYS, NONE, OPTIONAL, AttackSpec
+from pipeline.specs.attacks import ALWAYS, NONE, OPTIONAL, AttackSpec
 
 _log = logging.getLogger(__name__)
 # What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.
@@ -66,7 +66,7 @@ class LibraryAttack(FramedAttack):
         return AttackSpec(
             self.name,
             title=self.name.replace(":", "-"),
-            summary=f"an attack of {self._library.prefix}",
+            summary=f"an attack of {self.name.partition(':')[0]}",
             make="",
             norm=family.norm,
             takes_epsilon=family.takes_epsilon,
@@ -98,7 +98,7 @@ class LibraryAttack(FramedAttack):
         every = torch.arange(len(problem), device=found.device)
         value, largest = problem.margins(found if norm else found.round(), every, problem.rows)
         if norm:
-            settled = problem.settle(found, is_found & (value > 0), norm, moves_closer=False)
+            settled = settle(problem, found, is_found & (value > 0), norm, moves_closer=False)
             return Found(settled.pixels, problem.network, settled.rounding)
         # nothing to move it along: the rounded image is the result, if it fools
         fools = is_found & (value > SURE * largest)

@@ -26,16 +26,15 @@ _ALWAYS_TARGETED = {"SaliencyMapMethod", "TargetedUniversalPerturbation"}
 class Art:
     """One that has an `eps` takes the budget of each cell; its `eps_step` keeps its proportion to it, unless it is given."""
 
-    prefix = "art"
     given: Mapping[str, str] = {
         "classifier": "", "estimator": "", "eps": "epsilons_8bit", "targeted": "options.target", "verbose": "",
         "summary_writer": "", "estimator_orig": "",
     }  # fmt: skip
 
     def attacks(self) -> dict[str, type]:
-        module = imported("art.attacks.evasion", self.prefix)
-        base = imported("art.attacks.attack", self.prefix).EvasionAttack
-        classifier = imported("art.estimators.classification", self.prefix).PyTorchClassifier
+        module = imported("art.attacks.evasion")
+        base = imported("art.attacks.attack").EvasionAttack
+        classifier = imported("art.estimators.classification").PyTorchClassifier
         return {
             name: kind
             for name, kind in vars(module).items()
@@ -84,7 +83,7 @@ def _attacks_images(name: str, kind: Any, classifier: type) -> bool:
 
 
 def _classifier(module: nn.Module, shape: tuple[int, ...], n_classes: int, device: torch.device) -> Any:
-    found = imported("art.estimators.classification", Art.prefix).PyTorchClassifier
+    found = imported("art.estimators.classification").PyTorchClassifier
     return found(
         model=module,
         loss=nn.CrossEntropyLoss(),

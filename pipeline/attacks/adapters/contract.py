@@ -55,7 +55,6 @@ class Task:
 class Library(Protocol):
     """One attack library; its attacks are its own classes, known by their names."""
 
-    prefix: str
     given: Mapping[str, str]
 
     def attacks(self) -> dict[str, type]:
@@ -72,7 +71,7 @@ class Library(Protocol):
         """Returns what it makes of the images, like them; whatever it raises or returns is judged by the caller."""
 
 
-def imported(module: str, extra: str) -> ModuleType:
+def imported(module: str) -> ModuleType:
     """Returns a module of an optional package.
 
     Raises:
@@ -85,7 +84,8 @@ def imported(module: str, extra: str) -> ModuleType:
         raise
     except Exception as error:  # an old library beside new packages fails with anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Unavailable(f"{module} cannot be imported: {reason}.", f'Install it: pip install "inkproof[{extra}]"') from error
+        hint = f'Install it: pip install "inkproof[{module.partition(".")[0]}]"'
+        raise Unavailable(f"{module} cannot be imported: {reason}.", hint) from error
 
 
 def parameters_of(kind: type) -> dict[str, Any]:

@@ -21,12 +21,11 @@ _BY_DISTANCE_ONLY = "SaltAndPepperNoiseAttack"
 class Foolbox:
     """Fixed-epsilon attacks take the budget of each cell; minimisation attacks run once, without one."""
 
-    prefix = "foolbox"
     given: Mapping[str, str] = {}
 
     def attacks(self) -> dict[str, type]:
-        base = imported("foolbox.attacks.base", self.prefix).Attack
-        found = vars(imported("foolbox.attacks", self.prefix))
+        base = imported("foolbox.attacks.base").Attack
+        found = vars(imported("foolbox.attacks"))
         return {
             name: kind
             for name, kind in found.items()
@@ -48,7 +47,7 @@ class Foolbox:
         )
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:
-        foolbox = imported("foolbox", self.prefix)
+        foolbox = imported("foolbox")
         model = foolbox.PyTorchModel(task.module, bounds=(0, 1), device=task.images.device)
         if task.targets is None:
             criterion = foolbox.criteria.Misclassification(task.labels)
@@ -61,7 +60,7 @@ def _made(kind: type, options: Mapping[str, Any]) -> Any:
     """Returns the attack; a distance that it can be told is a word in an experiment file: "l0", "l1", "l2" or "linf"."""
     if "distance" not in options:
         return kind(**options)
-    distances = imported("foolbox.distances", Foolbox.prefix)
+    distances = imported("foolbox.distances")
     words = {"l0": distances.l0, "l1": distances.l1, "l2": distances.l2, "linf": distances.linf}
     if options["distance"] not in words:
         raise ValueError(f"distance = {options['distance']!r}: expected one of {', '.join(words)}")

@@ -22,11 +22,10 @@ _MOST_BYTES = 8e9
 class Torchattacks:
     """One that has an `eps` takes the budget of each cell; its step `alpha` keeps its proportion to it, unless it is given."""
 
-    prefix = "torchattacks"
     given: Mapping[str, str] = {"model": "", "eps": "epsilons_8bit", "max_epsilon": "epsilons_8bit", "verbose": ""}
 
     def attacks(self) -> dict[str, type]:
-        module = imported("torchattacks", self.prefix)
+        module = imported("torchattacks")
         return {name: kind for name in module.__all__ if inspect.isclass(kind := getattr(module, name)) and name not in _LEFT_OUT}
 
     def family(self, kind: type, options: Mapping[str, Any]) -> Family:
