@@ -1,4 +1,4 @@
-"""Carlini and Wagner's L0 and L-infinity attacks (2017, Sec. V), and what all three of theirs share: x = (tanh w + 1) / 2, and Adam."""
+"""Carlini and Wagner's L0 and L-infinity attacks (2017, Sec. V-A and C), and what they share with the L2 attack: w and Adam."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -97,8 +97,7 @@ class Descents(ABC):
     def __init__(self, problem: Problem, options: Any) -> None:
         self._problem, self._options, clean = problem, options, problem.clean
         self._here = torch.arange(len(problem), device=clean.device)
-        self._rows = problem.rows
-        value, gradient, largest = problem.look(clean, self._here, self._rows)
+        value, gradient, largest = problem.look(clean, self._here)
         self.is_done = value > options.kappa + SURE * largest
         self.best, self.size = clean.clone(), torch.where(self.is_done, 0.0, torch.inf)
         own_c = self.begin(value, gradient)
@@ -127,7 +126,7 @@ class Descents(ABC):
         if len(active) == len(self._here):
             return
         places = (~self.is_done[self._here]).nonzero()[:, 0]
-        self._here, self._rows = active, self._problem.rows[active.cpu().numpy()]
+        self._here = active
         self._variables.keep(places)
         for name in ("_c", "_n_steps", "_n_doublings", *self.OWN):
             setattr(self, name, getattr(self, name)[places])
@@ -150,7 +149,7 @@ class Descents(ABC):
     def asked(self, seen: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns which images fool, which of them are the smallest so far and are kept, and the margin's gradient."""
         here = self._here
-        value, gradient, largest = self._problem.look(seen, here, self._rows)
+        value, gradient, largest = self._problem.look(seen, here)
         fools = value > self._options.kappa + SURE * largest
         better = fools & (size < self.size[here])
         self.best[here] = torch.where(each(better), seen, self.best[here])

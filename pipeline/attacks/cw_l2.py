@@ -61,7 +61,7 @@ class SmallestDistance(MinimumNormAttack):
     def _first_c(self, problem: Problem, best: "_Best") -> Tensor:
         """Returns c for the first search. For a linear network 2 |margin| / |gradient|^2 leads exactly to the boundary."""
         every = torch.arange(len(problem), device=problem.clean.device)
-        value, gradient, largest = problem.look(problem.clean, every, np.arange(len(problem)))
+        value, gradient, largest = problem.look(problem.clean, every)
         best.put(problem.clean, value, largest, torch.zeros_like(value), every, torch.zeros_like(value), is_whole=True)
         if self._options.initial_c:
             return torch.full_like(value, self._options.initial_c)
@@ -76,7 +76,7 @@ class SmallestDistance(MinimumNormAttack):
         pixels, fools = walked(problem, DeepFoolOptions(n_steps=_N_WALKED, n_candidates=_N_CANDIDATES, overshoot=_OVERSHOOT))
         places = (fools & ~best.is_found()).nonzero()[:, 0]
         if len(places):
-            value, gradient, largest = problem.look(pixels[places], places, places.cpu().numpy())
+            value, gradient, largest = problem.look(pixels[places], places)
             distance = sums((pixels[places] - problem.clean[places]).div_(255).square_())
             balanced = 2 * distance.sqrt() / sums(gradient.square_()).sqrt_().clamp_(min=1e-12)
             if not self._options.initial_c:
@@ -112,12 +112,12 @@ class SmallestDistance(MinimumNormAttack):
         variables, clean = Variables(start), problem.clean[active]
         fooled = torch.zeros(len(active), dtype=torch.bool, device=active.device)
         here = torch.arange(len(active), device=active.device)
-        rows, before = active.cpu().numpy(), torch.full_like(c, torch.inf)
+        before = torch.full_like(c, torch.inf)
         for step in range(options.n_steps):
             pixels = variables.pixels()
             is_whole = step >= n_real
             seen = pixels.round() if is_whole else pixels
-            value, gradient, largest = problem.look(seen, active[here], rows)
+            value, gradient, largest = problem.look(seen, active[here])
             distance = sums((seen - clean).div_(255).square_())
             fools = best.put(seen, value, largest, distance, active[here], c, is_whole)
             fooled[here] |= fools
@@ -132,7 +132,6 @@ class SmallestDistance(MinimumNormAttack):
                 if step == n_real:
                     stays = torch.arange(len(here), device=here.device)
                 here, c, clean, before = here[stays], c[stays], clean[stays], objective[stays]
-                rows = active[here].cpu().numpy()
                 variables.keep(stays)
                 if not len(here):
                     break
@@ -190,7 +189,7 @@ class _Best:
         both = (self._real_distance.isfinite() & self._whole_distance.isfinite()).nonzero()[:, 0]
         if len(both):
             rounded = self._real[both].round()
-            value, largest = problem.margins(rounded, both, both.cpu().numpy())
+            value, largest = problem.margins(rounded, both)
             distance = sums((rounded - problem.clean[both]).div_(255).square_())
             undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
         start = torch.where(each(self._whole_distance.isfinite()), self._whole, self._real)

@@ -1,6 +1,5 @@
 """DeepFool (Moosavi-Dezfooli, Fawzi, Frossard 2016, Alg. 2): step by step to the nearest decision boundary, taken as a plane."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,12 +42,10 @@ def walked(problem: Problem, options: DeepFoolOptions) -> tuple[Tensor, Tensor]:
         active = (~walk.is_over).nonzero()[:, 0]
         if not len(active):
             break
-        rows = active.cpu().numpy()
-        for one in problem.network.passes(walk.pixels[active], rows):
-            here = one.places.cpu().numpy()
-            walk.look(one, active[one.places])
+        for one, places in problem.passes(walk.pixels[active], active):
+            walk.look(one, places)
             if n_steps < options.n_steps:
-                walk.move(one, active[one.places], rows[here])
+                walk.move(one, places)
     return walk.pixels, walk.fools
 
 
@@ -67,7 +64,7 @@ class _Walk:
         """Notes which of these images (m,) fool."""
         self.fools[places] = self.is_over[places] = self._problem.goal(one.logits, places) > 0
 
-    def move(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
+    def move(self, one: Pass, places: Tensor) -> None:
         """Moves those of these images (m,) that do not fool to the nearest plane. Whether any has more to ask is a host's look.
 
         A look at the host stands beside a whole backward pass, the first of a step aside.
@@ -86,8 +83,7 @@ class _Walk:
             expected = gaps / torch.where(lengths > 0, lengths, longest.clamp(min=1e-30))
             chosen = torch.where(open_, expected, torch.inf).argmin(dim=1, keepdim=True)
             open_ = open_.scatter(1, chosen, False)
-            gradient = one.gradient(_difference(one.logits, winners.gather(1, chosen), losers.gather(1, chosen)))
-            self._problem.network.n_backward[rows[asks.cpu().numpy()]] += 1
+            gradient = one.gradient(_difference(one.logits, winners.gather(1, chosen), losers.gather(1, chosen)), asks)
             length = sums(gradient.abs()) if options.norm == "linf" else sums(gradient.square()).sqrt_()
             self._lengths[places] = torch.where(asks[:, None], lengths.scatter(1, chosen, length[:, None]), lengths)
             self._longest[places] = torch.where(asks, longest[:, 0].maximum(length), longest[:, 0])

@@ -91,9 +91,8 @@ class ExpectationOverTransformation(FramedAttack):
             with torch.enable_grad():
                 inputs = (pixels / 255).requires_grad_()
                 seen = channel(inputs.expand(n, -1, -1, -1), channel.draw(n, rng), noise)
-            _, gradient = problem.network.gradient(
-                seen.detach() * 255, lambda logits, index: problem.loss(logits, torch.zeros_like(index)), problem.rows.repeat(n)
-            )
+            places = torch.zeros(n, dtype=torch.int64, device=pixels.device)
+            _, gradient = problem.gradient(seen.detach() * 255, problem.loss, places)
             total += torch.autograd.grad(seen, inputs, gradient)[0]
         return total
 

@@ -51,9 +51,7 @@ class FramedAttack(ABC):
             problem.aims = self.choose(problem)
         aims = None if problem.aims is None else problem.aims.cpu().numpy()
         return {
-            epsilon: Perturbed(
-                saved_images(found.pixels), aims, found.network.n_forward.copy(), found.network.n_backward.copy(), found.rounding
-            )
+            epsilon: Perturbed(saved_images(found.pixels), aims, *found.network.counts(), found.rounding)
             for epsilon, found in self.search(problem, epsilons_8bit).items()
         }
 

@@ -34,7 +34,7 @@ class _SignAttack(FramedAttack):
             aims[index] = logits.detach().argmin(dim=1)
             return -cross_entropy(logits, aims[index], reduction="none")
 
-        problem.first_slope = problem.network.gradient(problem.clean, loss)[1]
+        problem.first_slope = problem.gradient(problem.clean, loss)[1]
         return aims
 
     @staticmethod

@@ -90,11 +90,8 @@ class _State:
         """Asks the network about where these images stand; returns which of them fool, and which are also the best so far."""
         if not len(active):
             return active.bool(), active.bool()
-        goal, rows = self._problem.goal, self._problem.rows[active.cpu().numpy()]
-        logits, gradient = self._problem.network.gradient(
-            self._now[active], lambda scores, index: goal(scores, active[index]), rows
-        )
-        value = goal(logits, active)
+        logits, gradient = self._problem.gradient(self._now[active], self._problem.goal, active)
+        value = self._problem.goal(logits, active)
         sure = self._confidence + SURE * logits.abs().amax(dim=1)
         self._here.put(active, value, sure, gradient)
         cost = self._cost(self._now[active] - self._clean[active])

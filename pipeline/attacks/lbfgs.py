@@ -121,16 +121,13 @@ class _Descent:
         """Returns the objective (m,) and its slope (m, 3, H, W), and notes what fools."""
         problem, places, pixels = self._problem, self._places, at * 255
 
-        def loss(scores: Tensor, index: Tensor) -> Tensor:
-            return -problem.loss(scores, places[index])
-
-        logits, slope = problem.network.gradient(pixels, loss, places.cpu().numpy())
+        logits, slope = problem.gradient(pixels, lambda scores, where: -problem.loss(scores, where), places)
         moved = at - self._clean
         distance = sums(moved.square())
         fools = problem.goal(logits, places) > SURE * logits.abs().amax(dim=1)
         self._best.put(places, pixels, distance, fools)
         self.fooled[self._here] |= fools
-        value = distance + self._c * loss(logits, torch.arange(len(places), device=places.device))
+        value = distance + self._c * -problem.loss(logits, places)
         return value, slope.mul_(255 * each(self._c)).add_(2 * moved)
 
     def _remember(self, move: Tensor, turn: Tensor) -> None:

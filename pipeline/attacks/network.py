@@ -19,53 +19,58 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 class Network:
     """One attack's view of the classifier.
 
-    Pixels are float32 (n, 3, H, W) in 0 to 255. `rows` says which of the call's images they are: integers (n,), by which passes
-    are counted in `n_forward` and `n_backward`, each int64 (n_images,); the copies that fill up a batch are not counted. `ask`
-    gives the logits of images in [0, 1] and counts nothing.
+    Pixels are float32 (n, 3, H, W) in 0 to 255. `rows`, int64 (n,), says which of the call's images they are, all without it: by
+    them passes are counted in `n_forward` and `n_backward`, each int64 (n_images,); an image that is there several times, as
+    several photographs of it, is counted as often, copies that fill up a batch are not. `ask` gives the logits of images in
+    [0, 1] and counts nothing.
     """
 
     def __init__(self, classifier: Differentiable, n_images: int) -> None:
-        self.ask = classifier.for_attacks()
-        self.device = classifier.device
-        self.n_forward, self.n_backward = np.zeros(n_images, np.int64), np.zeros(n_images, np.int64)
+        self.ask, self.device = classifier.for_attacks(), classifier.device
+        self.n_forward, self.n_backward = (torch.zeros(n_images, dtype=torch.int64, device=self.device) for _ in range(2))
         self._sizes = SIZES.get(self.device.type, SIZES["cuda"])
 
     def fork(self) -> "Network":
         """Returns the same network with counts of its own that go on from these."""
         other = copy.copy(self)
-        other.n_forward, other.n_backward = self.n_forward.copy(), self.n_backward.copy()
+        other.n_forward, other.n_backward = self.n_forward.clone(), self.n_backward.clone()
         return other
 
-    def logits(self, pixels: Tensor, rows: np.ndarray | None = None) -> Tensor:
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many forward and backward passes each image cost, int64 (n_images,)."""
+        return self.n_forward.numpy(force=True).copy(), self.n_backward.numpy(force=True).copy()
+
+    def logits(self, pixels: Tensor, rows: Tensor | None = None) -> Tensor:
         """Returns (n, n_classes) logits, without gradient."""
-        _count(self.n_forward, rows)
+        self._count_forward(rows)
         with torch.no_grad():
             return _joined([self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))])
 
-    def gradient(self, pixels: Tensor, objective: Objective, rows: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    def gradient(self, pixels: Tensor, objective: Objective, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the logits and the gradient (n, 3, H, W) of one objective of each image, per 8-bit level, in one pass.
 
         Args:
             objective: of the logits (m, n_classes) and of the places (m,) in `pixels` that they belong to, gives (m,) values.
         """
-        _count(self.n_backward, rows)
         logits, gradients = [], []
         for one in self.passes(pixels, rows):
             logits.append(one.logits)
-            gradients.append(one.gradient_of(objective))
+            gradients.append(one.last_gradient(objective))
         return _joined(logits), _joined(gradients).div_(255)
 
-    def passes(self, pixels: Tensor, rows: np.ndarray | None = None) -> Iterator["Pass"]:
-        """Yields one forward pass for each batch; gradients of what it says can be asked of it one after the other.
-
-        Whoever asks for one counts it in `n_backward`.
-        """
-        _count(self.n_forward, rows)
+    def passes(self, pixels: Tensor, rows: Tensor | None = None) -> Iterator["Pass"]:
+        """Yields one forward pass for each batch; gradients of what it says can be asked of it one after the other."""
+        rows = self._count_forward(rows)
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
                 inputs = (_taken(pixels, index, n) / 255).requires_grad_()
                 found = self.ask(inputs)
-            yield Pass(index, n, inputs, found)
+            yield Pass(index, n, inputs, found, rows[index[:n]], self.n_backward)
+
+    def _count_forward(self, rows: Tensor | None) -> Tensor:
+        rows = torch.arange(len(self.n_forward), device=self.device) if rows is None else rows
+        self.n_forward.index_add_(0, rows, torch.ones_like(rows))
+        return rows
 
     def _batches(self, n: int) -> Iterator[tuple[Tensor, int]]:
         """Yields the places of each batch, filled up with its last one, and how many of them are real."""
@@ -84,25 +89,31 @@ class Pass:
         logits: (n, n_classes), without gradient.
     """
 
-    def __init__(self, index: Tensor, n: int, inputs: Tensor, found: Tensor) -> None:
+    def __init__(self, index: Tensor, n: int, inputs: Tensor, found: Tensor, rows: Tensor, n_backward: Tensor) -> None:
         self._index, self._n, self._inputs, self._found = index, n, inputs, found
+        self._rows, self._n_backward = rows, n_backward
         self.places, self.logits = index[:n], found.detach()[:n]
 
-    def gradient_of(self, objective: Objective) -> Tensor:
-        """Returns the gradient (n, 3, H, W) of one objective of each image, for pixels in [0, 1]; nothing else can be asked then."""
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(objective(self._found, self._index).sum(), self._inputs)
-        return gradient[: self._n]
-
-    def gradient(self, weights: Tensor) -> Tensor:
-        """Returns the gradient (n, 3, H, W), per 8-bit level, of the sum of each image's logits times its weights.
+    def gradient(self, weights: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Returns the gradient (n, 3, H, W), per 8-bit level, of the sum of each image's logits times its weights (n, n_classes).
 
         Args:
-            weights: (n, n_classes).
+            asked: bool (n,), the images that the pass is counted for; all without it.
         """
         filled = weights[self._index - self._index[0]]
         (gradient,) = torch.autograd.grad(self._found, self._inputs, filled, retain_graph=True)
+        self._count(asked)
         return gradient[: self._n].div_(255)
+
+    def last_gradient(self, objective: Objective) -> Tensor:
+        """Returns the gradient (n, 3, H, W) of one objective of each image, by pixels on [0, 1], and gives up the pass."""
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(self._found, self._index).sum(), self._inputs)
+        self._count(None)
+        return gradient[: self._n]
+
+    def _count(self, asked: Tensor | None) -> None:
+        self._n_backward.index_add_(0, self._rows, torch.ones_like(self._rows) if asked is None else asked.long())
 
 
 def margin(labels: Tensor, targets: Tensor | None = None) -> Objective:
@@ -132,11 +143,6 @@ def saved_images(pixels: Tensor) -> np.ndarray:
 
 def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
     return pixels if len(index) == len(pixels) == n else pixels[index]
-
-
-def _count(counts: np.ndarray, rows: np.ndarray | None) -> None:
-    """Adds a pass to images; one that is there several times, as several photographs of it, is counted as often."""
-    np.add.at(counts, np.arange(len(counts)) if rows is None else rows, 1)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

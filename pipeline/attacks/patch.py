@@ -164,7 +164,7 @@ class _Training:
             seen = pasted(self._images[chosen], canvas, placements, settings.shape, _FINENESS_IN_TRAINING)
             if self._channel is not None:
                 seen = 255 * self._channel(seen / 255, self._channel.draw(n, rng), noise)
-            _, gradient = self._network.gradient(seen.detach(), self._loss, np.zeros(n, np.int64))
+            _, gradient = self._network.gradient(seen.detach(), self._loss, torch.zeros_like(chosen))
             cost = (seen * (gradient / n)).sum()  # its gradient is the network's, followed back to the patch
             if settings.variation_weight > 0:
                 cost = cost + settings.variation_weight * total_variation(canvas, covered)

@@ -1,6 +1,7 @@
 """What an attack is up against: images, where they are to be led, and the network's answers about them."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable
-from pipeline.attacks.network import Network, Objective, clean_pixels, margin
+from pipeline.attacks.network import Network, Objective, Pass, clean_pixels, margin
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Problem:
         classifier, network: the network under test, as it is and as attacks see it.
         images, clean: the clean images, uint8 (n, H, W, 3), and the same as float32 (n, 3, H, W) whole numbers in 0 to 255.
         labels, aims: int64 (n,); aims is None for an untargeted attack.
-        rows: int64 (n,), which of the call's images these are, by which passes are counted.
+        rows: int64 (n,), which of the call's images these are.
         first_slope: the slope at the clean images, where choosing the aims gave it.
     """
 
@@ -42,7 +43,7 @@ class Problem:
         self.classifier, self.network, self.images = classifier, Network(classifier, len(images)), images
         self.clean, self.labels = clean_pixels(images, device), torch.as_tensor(labels, dtype=torch.int64, device=device)
         self.aims = None if targets is None else torch.as_tensor(targets, dtype=torch.int64, device=device)
-        self.rows = np.arange(len(images))
+        self.rows = torch.arange(len(images), device=device)
         self.first_slope: Tensor | None = None
 
     def __len__(self) -> int:
@@ -56,8 +57,8 @@ class Problem:
 
     def of(self, places: Tensor) -> "Problem":
         """Returns the problem of some of the images; their passes are counted in this one's network."""
-        other, host = copy.copy(self), places.cpu().numpy()
-        other.images, other.rows = self.images[host], self.rows[host]
+        other = copy.copy(self)
+        other.images, other.rows = self.images[places.cpu().numpy()], self.rows[places]
         other.clean, other.labels = self.clean[places], self.labels[places]
         other.aims = None if self.aims is None else self.aims[places]
         return other
@@ -79,22 +80,32 @@ class Problem:
 
     def slope(self, pixels: Tensor) -> Tensor:
         """Returns the gradient (n, 3, H, W) of the loss that is to grow, per 8-bit level."""
-        return self.network.gradient(pixels, self.loss, self.rows)[1]
+        return self.gradient(pixels, self.loss)[1]
 
-    def look(self, pixels: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns -f6 (m,) before its cut, its gradient (m, 3, H, W) by pixels on [0, 1], and the largest logit (m,).
+    def gradient(self, pixels: Tensor, objective: Objective, places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the logits (m, n_classes) and the gradient (m, 3, H, W) of an objective of each image, per 8-bit level.
 
         Args:
-            pixels: float32 (m, 3, H, W) in 0 to 255.
-            places, rows: which of the images these are, on the device and on the host.
+            pixels: float32 (m, 3, H, W) in 0 to 255, of the images at these places (m,), all of them without.
+            objective: of logits and of places.
         """
-        goal = self.goal
-        logits, gradient = self.network.gradient(pixels, lambda scores, index: goal(scores, places[index]), rows)
-        return goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
+        if places is None:
+            return self.network.gradient(pixels, objective, self.rows)
+        return self.network.gradient(pixels, lambda scores, index: objective(scores, places[index]), self.rows[places])
 
-    def margins(self, pixels: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def passes(self, pixels: Tensor, places: Tensor) -> Iterator[tuple[Pass, Tensor]]:
+        """Yields a forward pass for each batch of these images, and which they are."""
+        for one in self.network.passes(pixels, self.rows[places]):
+            yield one, places[one.places]
+
+    def look(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns -f6 (m,) before its cut, its gradient (m, 3, H, W) by pixels on [0, 1], and the largest logit (m,)."""
+        logits, gradient = self.gradient(pixels, self.goal, places)
+        return self.goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
+
+    def margins(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Returns -f6 (m,) before its cut and the largest logit (m,), for one forward pass."""
-        logits = self.network.logits(pixels, rows)
+        logits = self.network.logits(pixels, self.rows[places])
         return self.goal(logits, places), logits.abs().amax(dim=1)
 
 

@@ -2,7 +2,6 @@
 
 from math import floor
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,9 +38,8 @@ class Saliency(MinimumNormAttack):
         """
         walk = _Walk(problem, self._options)
         while len(active := (~walk.is_over).nonzero()[:, 0]):
-            rows = active.cpu().numpy()
-            for one in problem.network.passes(walk.pixels[active], rows):
-                walk.step(one, active[one.places], rows[one.places.cpu().numpy()])
+            for one, places in problem.passes(walk.pixels[active], active):
+                walk.step(one, places)
         if self._options.gives_back:
             walk.give_back()
         words = tuple("kept" if fools else "not-found" for fools in walk.fools.tolist())
@@ -93,7 +91,7 @@ class _Walk:
         self._is_changed = torch.zeros_like(problem.clean, dtype=torch.bool).flatten(1)
         self._most_changed = floor(options.gamma * self._is_changed.shape[1])
 
-    def step(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
+    def step(self, one: Pass, places: Tensor) -> None:
         """Notes which of these images (m,) have got there, and changes values of the others."""
         options, aims = self._options, self._aims[places]
         value = self._problem.goal(one.logits, places)
@@ -102,7 +100,7 @@ class _Walk:
         walks = ~arrived
         if not walks.any():
             return
-        target, others = self._gradients(one, aims, rows[walks.cpu().numpy()])
+        target, others = self._gradients(one, aims, walks)
         flat, is_changed = self.pixels[places].flatten(1), self._is_changed[places]
         is_open = (flat < 255) if options.theta_8bit > 0 else (flat > 0)
         n_left = self._most_changed - is_changed.sum(dim=1, keepdim=True)
@@ -127,29 +125,26 @@ class _Walk:
         if not len(active):
             return
         clean, found = problem.clean[active], self.pixels[active].clone()
-        rows = active.cpu().numpy()
-        gradient = problem.network.gradient(found, lambda scores, index: problem.goal(scores, active[index]), rows)[1]
+        gradient = problem.gradient(found, problem.goal, active)[1]
         help_ = torch.where(found != clean, gradient * (found - clean), torch.inf).flatten(1)
         rank = help_.argsort(dim=1, stable=True).argsort(dim=1).view_as(found)
         low, high = torch.zeros_like(active), (found != clean).flatten(1).sum(dim=1)
         while len(here := (high - low > 1).nonzero()[:, 0]):
             middle = (low[here] + high[here]) // 2
             tried = torch.where(rank[here] < each(middle), clean[here], found[here])
-            value, largest = problem.margins(tried, active[here], rows[here.cpu().numpy()])
+            value, largest = problem.margins(tried, active[here])
             arrived = value > SURE * largest
             low[here], high[here] = torch.where(arrived, middle, low[here]), torch.where(arrived, high[here], middle)
         self.pixels[active] = torch.where(rank < each(low), clean, found)
 
-    def _gradients(self, one: Pass, aims: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _gradients(self, one: Pass, aims: Tensor, walks: Tensor) -> tuple[Tensor, Tensor]:
         """Returns how much a change in the direction of theta helps the target, and hurts the others, each (m, D)."""
-        counts, sign = self._problem.network.n_backward, 1.0 if self._options.theta_8bit > 0 else -1.0
+        sign = 1.0 if self._options.theta_8bit > 0 else -1.0
         of_target = torch.zeros_like(one.logits).scatter_(1, aims[:, None], 1.0)
         if self._options.of == "probabilities":  # the gradient of the target's probability, but for that probability as a factor
-            counts[rows] += 1
-            gradient = one.gradient(of_target - one.logits.softmax(dim=1)).flatten(1).mul_(sign)
+            gradient = one.gradient(of_target - one.logits.softmax(dim=1), walks).flatten(1).mul_(sign)
             return gradient, gradient
-        counts[rows] += 2
-        target, others = (one.gradient(weights).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
+        target, others = (one.gradient(weights, walks).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
         return target, others
 
 

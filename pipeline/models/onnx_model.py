@@ -1,6 +1,7 @@
 """Classifiers from an ONNX file, by onnxruntime: predictions only, no gradients."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from pipeline.models.classifier import (
     normalised,
     preprocessing_for,
 )
-from pipeline.models.onnx_files import external_files
 from pipeline.settings import ModelSettings
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -114,6 +114,18 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
     except Exception as error:  # as above
         raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}") from error
     return OnnxClassifier(session, file, settings, device)
+
+
+def external_files(file: Path) -> tuple[Path, ...]:
+    """Returns the files beside an ONNX file that hold tensors of it, sorted; () where it holds all of them itself.
+
+    They are the values of all entries ("location", name) in the protocol buffer, which are written as field 1 and field 2.
+    """
+    content, names = file.read_bytes(), set()
+    for found in re.finditer(rb"\x0a\x08location\x12([\x80-\xff]*[\x00-\x7f])", content):
+        length = sum((byte & 127) << 7 * place for place, byte in enumerate(found[1]))
+        names.add(content[found.end() : found.end() + length].decode(errors="replace"))
+    return tuple(path for name in sorted(names) if (path := file.absolute().parent / name).is_file())
 
 
 def _sha256(file: Path) -> bytes:

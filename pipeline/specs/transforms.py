@@ -1,4 +1,4 @@
-"""What a digital transform says of itself, and all by name. A new one is its function in a file of `transforms/`, and its entry here."""
+"""What a digital transform says of itself, and all of them by name; a new one is a function in `transforms` and an entry here."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

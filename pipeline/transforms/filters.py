@@ -41,7 +41,7 @@ def _saved(values: np.ndarray) -> np.ndarray:
 def add_noise(pixels: np.ndarray, value: float, generator: np.random.Generator) -> np.ndarray:
     """Returns pixels with independent normal noise of standard deviation `value` (8-bit units), rounded and cut to [0, 255]."""
     noise = generator.standard_normal(pixels.shape, dtype=np.float32)
-    return np.rint(pixels + np.float32(value) * noise).clip(0, 255).astype(np.uint8)
+    return _saved(pixels + np.float32(value) * noise)
 
 
 def noise_on_tensors(images: "Tensor", values: list[float], seeds: list[int]) -> "Tensor":
@@ -64,7 +64,7 @@ def blur(pixels: np.ndarray, value: float, generator: np.random.Generator) -> np
         return pixels.copy()
     size = 2 * ceil(4 * value) + 1
     blurred = cv2.GaussianBlur(pixels.astype(np.float32), (size, size), value, borderType=cv2.BORDER_REFLECT_101)
-    return np.rint(blurred).clip(0, 255).astype(np.uint8)
+    return _saved(blurred)
 
 
 def blur_on_tensors(images: "Tensor", values: list[float], seeds: list[int]) -> "Tensor":

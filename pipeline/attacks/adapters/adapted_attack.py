@@ -1,15 +1,19 @@
 """An attack of another library as one of ours: its result is rounded, cut to the budget and judged as what will be saved."""
 
+import contextlib
+import io
 import logging
-from collections.abc import Mapping, Sequence
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.attacks.adapters.contract import Family, Library, Task
-from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.lattice import SURE, settle
@@ -96,7 +100,7 @@ class LibraryAttack(FramedAttack):
         found, is_found = self._made(problem, None)
         norm = {"l1": "l0"}.get(self.family.norm, self.family.norm)
         every = torch.arange(len(problem), device=found.device)
-        value, largest = problem.margins(found if norm else found.round(), every, problem.rows)
+        value, largest = problem.margins(found if norm else found.round(), every)
         if norm:
             settled = settle(problem, found, is_found & (value > 0), norm, moves_closer=False)
             return Found(settled.pixels, problem.network, settled.rounding)
@@ -122,7 +126,7 @@ class LibraryAttack(FramedAttack):
             network.n_backward[rows] += -(-watched.n_backward // len(rows))
         return found, is_found
 
-    def _attempt(self, some: Problem, watched: Watched, n_classes: int, radius: float | None) -> Tensor | None:
+    def _attempt(self, some: Problem, watched: "Watched", n_classes: int, radius: float | None) -> Tensor | None:
         """Returns the library's images in 0 to 255, None where it returns none."""
         clean = some.clean
         task = Task(watched, clean / 255, some.labels, some.aims, radius, n_classes)
@@ -180,3 +184,61 @@ def _is_image(made: Tensor, clean: Tensor) -> Tensor:
 
 def _is_varied(pixels: Tensor) -> Tensor:
     return (pixels.amax(dim=(2, 3)) > pixels.amin(dim=(2, 3))).any(dim=1)
+
+
+class Watched(nn.Module):
+    """Passes images of [0, 1] to `logits` and counts them, forward and backward; an image asked about twice counts twice.
+
+    The network is held by its function alone: what a library does to modes, hooks or parameters ends here.
+    """
+
+    def __init__(self, logits: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        super().__init__()
+        self.__dict__["_logits"] = logits
+        self.placeholder = nn.Parameter(torch.zeros(1, device=device), requires_grad=False)  # libraries read the device off it
+        self.n_forward, self.n_backward = 0, 0
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.n_forward += len(images)
+        followed = _CountedBackward.apply(images, self) if images.requires_grad and torch.is_grad_enabled() else images
+        return self.__dict__["_logits"](followed.float())
+
+
+class _CountedBackward(torch.autograd.Function):
+    """Changes nothing and tells the network when a gradient has come all the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, watched: Watched) -> Tensor:
+        ctx.watched = watched
+        return images.view_as(images)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        ctx.watched.n_backward += len(gradient)
+        return gradient, None
+
+
+@contextlib.contextmanager
+def kept_quiet_and_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draws inside come from the seed and leave torch's, NumPy's and Python's generators as they were; prints are dropped."""
+    states = np.random.get_state(), random.getstate()
+    devices = [device] if device.type == "cuda" else []
+    sink, level = io.StringIO(), logging.root.manager.disable
+    with (
+        torch.random.fork_rng(devices=devices),
+        contextlib.redirect_stdout(sink),
+        contextlib.redirect_stderr(sink),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            logging.disable(level)
+            np.random.set_state(states[0])
+            random.setstate(states[1])
