@@ -12,8 +12,8 @@ from torch import Tensor
 from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
 from pipeline.attacks.lattice import Settled
 from pipeline.attacks.network import saved_images
+from pipeline.attacks.options import AWAY, LEAST_LIKELY, NEXT, RANDOM, SECOND
 from pipeline.attacks.problem import Found, Problem
-from pipeline.attacks.targets import AWAY, LEAST_LIKELY, NEXT, RANDOM, SECOND
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.options import FastOptions, IterativeOptions, MomentumOptions
+from pipeline.attacks.options import LEAST_LIKELY, FastOptions, IterativeOptions, MomentumOptions
 from pipeline.attacks.problem import Found, Problem
-from pipeline.attacks.targets import LEAST_LIKELY
 
 
 def iterations(epsilon_8bit: int) -> int:

@@ -1,19 +1,21 @@
-"""What an attack can be told beside its epsilons: one frozen record for each attack that has options."""
+"""What an attack can be told beside its epsilons: one frozen record for each attack that has options, and what refuses it."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.core.errors import WrongUse, near_match
 from pipeline.settings import TABLE, Ends, setting
 
+# The words that say which class a targeted attack leads to.
+AWAY, LEAST_LIKELY, SECOND, RANDOM, NEXT = "", "least-likely", "second", "random", "next"
 _Share = Annotated[float, Field(ge=0.02, le=1)]
 _TARGET_DOC = (
     'Where it leads: "" away from the true class; "least-likely" or "second" (likeliest wrong) class of the clean image; '
     '"random" wrong class; "next" to the true one; or a class number in quotes.'
 )
-
-
 _OTHER_CLASS_DOC = _TARGET_DOC.replace('"" away from the true class; ', "")
 
 
@@ -81,18 +83,17 @@ class ExpectationOptions(Aimed):
 
 @dataclass(frozen=True, config=TABLE)
 class SmallestDistanceOptions(Aimed):
-    """Options of `cw-l2`. As published: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
+    """Options of `cw-l2`. The authors': search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
     search: Literal["running", "bisection"] = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (as '
-        "published).",
+        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected.',
     )
     start: Literal["boundary", "clean"] = setting(
         "boundary",
-        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image (as published).',
+        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image.',
     )
     n_searches: int = setting(5, "Descents, at most.", ge=1, le=100)
     n_steps: int = setting(60, "Steps of a descent.", ge=1, le=100_000)
@@ -193,9 +194,7 @@ class PatchOptions(Aimed):
 class SaliencyOptions(Aimed):
     """Options of `jsma`."""
 
-    form: Literal["pair", "single"] = setting(
-        "pair", '"pair": two values at a time, those best together (as published); "single": one.'
-    )
+    form: Literal["pair", "single"] = setting("pair", '"pair": two values at a time, those best together; "single": one.')
     of: Literal["logits", "probabilities"] = setting(
         "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
     )
@@ -216,3 +215,40 @@ class LBFGSOptions(Aimed):
     n_steps: int = setting(60, "Points that one minimisation asks the network about, at most.", ge=1, le=10_000)
     initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", ge=1e-6, le=1e6)
     target: str = setting("random", _OTHER_CLASS_DOC)
+
+
+def check_target(target: str, name: str, may_be_away: bool = True) -> None:
+    """Refuses what is no target.
+
+    Raises:
+        WrongUse: the word is unknown, or empty where the attack needs a target.
+    """
+    known = [AWAY] * may_be_away + [LEAST_LIKELY, SECOND, RANDOM, NEXT]
+    if target not in known and not target.isdigit():
+        hint = f"{near_match(target, filter(None, known))} A class number in quotes is a target too."
+        raise WrongUse(f'attack "{name}": target = "{target}" is no target.', hint)
+
+
+def check_expectation(options: ExpectationOptions) -> None:
+    """Refuses ranges that are none, transforms that are not gone through, and a profile that cannot be read."""
+    from pipeline.physical.simulator import load_profile
+    from pipeline.transforms.ranges import checked_ranges
+
+    ranges = checked_ranges(options.transforms)
+    if (options.over != "camera") != bool(ranges):
+        hint = 'Add transforms, for example { blur = [0.4, 2] }, and over = "transforms" or "both".'
+        raise WrongUse(f'attack "eot": over = "{options.over}" does not go with {len(ranges)} transforms.', hint)
+    load_profile(options.profile)
+
+
+def check_patch(options: PatchOptions) -> None:
+    """Refuses a target that is not one class for all images, a profile that cannot be read, and a folder without pictures."""
+    from pipeline.images import picture_files
+    from pipeline.physical.simulator import load_profile
+
+    if options.target != RANDOM and not options.target.isdigit():
+        hint = f'Choose "{RANDOM}" or a class number in quotes.'
+        raise WrongUse(f'attack "patch": target = "{options.target}" is no target.', hint)
+    load_profile(options.profile)
+    if options.images:
+        picture_files(Path(options.images))

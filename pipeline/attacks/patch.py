@@ -16,10 +16,9 @@ from torch.nn.functional import cross_entropy
 from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.network import Network, clean_pixels, saved_images
-from pipeline.attacks.options import PatchOptions
+from pipeline.attacks.options import RANDOM, PatchOptions
 from pipeline.attacks.patch_picture import Placement, draw_placement, non_printability, pasted, printable_colours, total_variation
 from pipeline.attacks.problem import Found, Problem
-from pipeline.attacks.targets import RANDOM
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for, seed_for
 from pipeline.images import pixels_sha256, resize_shorter_and_crop

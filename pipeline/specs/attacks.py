@@ -1,8 +1,6 @@
 """What an attack says of itself, and the attacks by name. A new one is its class in a file of `attacks/`, and its entry here."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from pipeline.core.registry import Registry, Scheme
 
@@ -49,10 +47,6 @@ class AttackSpec:
     def accepts_targets(self) -> bool:
         """Whether one can say which class each image is led to."""
         return self.targets in (OPTIONAL, ALWAYS)
-
-    def told(self, options: Mapping[str, Any]) -> "AttackSpec":
-        """Returns what it is with these options."""
-        return replace(self, norm=options.get("norm", self.norm))
 
 
 _OWN = (
@@ -156,7 +150,7 @@ _OWN = (
         make="pipeline.attacks.expectation:ExpectationOverTransformation",
         options="pipeline.attacks.options:ExpectationOptions",
         batch_size=1,  # more would gain nothing: each is kept when it is made
-        check="pipeline.attacks.option_checks:check_expectation",
+        check="pipeline.attacks.options:check_expectation",
     ),
     AttackSpec(
         "patch",
@@ -167,7 +161,7 @@ _OWN = (
         norm="l0",
         takes_epsilon=False,
         targets=OWN,
-        check="pipeline.attacks.option_checks:check_patch",
+        check="pipeline.attacks.options:check_patch",
     ),
 )
 

@@ -16,7 +16,7 @@ from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse
 from pipeline.images import to_model
 from pipeline.settings.reading import load_experiment
-from pipeline.specs.attacks import LIBRARIES
+from pipeline.specs.attacks import LIBRARIES, OPTIONAL
 
 N_CLASSES = 6
 # one attack with a budget and one without of each library, with few steps
@@ -87,7 +87,7 @@ class Library:
 
 
 def toy_attack(does, norm="l2", takes_epsilon=False, **own):
-    library = Library(does, Family(norm, takes_epsilon, can_target=True))
+    library = Library(does, Family(norm, takes_epsilon, OPTIONAL))
     return LibraryAttack("toy:Attack", library, object, {}, OwnOptions(**own))
 
 

@@ -6,7 +6,7 @@ import logging
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ from pipeline.attacks.adapters.contract import Family, Library, Task
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.lattice import SURE, settle
+from pipeline.attacks.options import NEXT, check_target
 from pipeline.attacks.problem import Found, Problem, each
-from pipeline.attacks.targets import NEXT, check_target
 from pipeline.core.errors import InkproofError
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
-from pipeline.specs.attacks import ALWAYS, NONE, OPTIONAL, AttackSpec
+from pipeline.specs.attacks import ALWAYS, NONE, AttackSpec
 
 _log = logging.getLogger(__name__)
 # What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.
@@ -56,27 +56,18 @@ class LibraryAttack(FramedAttack):
     def __init__(self, name: str, library: Library, kind: type, options: Mapping[str, Any], own: OwnOptions) -> None:
         self.name, self._library, self._kind, self._passed = name, library, kind, dict(options)
         self.family: Family = library.family(kind, options)
-        if self.family.has_to_target and not own.target:
+        if self.family.targets == ALWAYS and not own.target:
             own = replace(own, target=NEXT)
         check_target(own.target, name)
         super().__init__(own)
-        self.accepts_targets = self.family.can_target
+        self.accepts_targets = self.family.targets != NONE
 
     @property
     def spec(self) -> AttackSpec:
         """What kind of attack it is, with these options."""
-        family = self.family
-        targets = NONE if not family.can_target else ALWAYS if family.has_to_target else OPTIONAL
-        return AttackSpec(
-            self.name,
-            title=self.name.replace(":", "-"),
-            summary=f"an attack of {self.name.partition(':')[0]}",
-            make="",
-            norm=family.norm,
-            takes_epsilon=family.takes_epsilon,
-            targets=targets,
-            batch_size=self._options.images_at_once,
-        )
+        title, summary = self.name.replace(":", "-"), "an attack of " + self.name.partition(":")[0]
+        at_once, (norm, takes_epsilon, targets) = self._options.images_at_once, astuple(self.family)
+        return AttackSpec(self.name, title, summary, "", "", norm, takes_epsilon, targets, at_once)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.attacks.adapters.contract import Example, Family, Task, imported, parameters_of
+from pipeline.specs.attacks import ALWAYS, NONE, OPTIONAL
 
 _NETWORKS = ("classifier", "estimator")
 # Attacks that return no images of the ones given, are written for other tensors, or have a budget that is no norm.
@@ -47,9 +48,8 @@ class Art:
         word = options.get("norm", parameters.get("norm"))
         return Family(
             _NORMS.get(kind.__name__, "") if word is None else _WORDS[word],
-            takes_epsilon="eps" in parameters,
-            can_target="targeted" in parameters or kind.__name__ in _ALWAYS_TARGETED,
-            has_to_target=kind.__name__ in _ALWAYS_TARGETED,
+            "eps" in parameters,
+            ALWAYS if kind.__name__ in _ALWAYS_TARGETED else OPTIONAL if "targeted" in parameters else NONE,
         )
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:

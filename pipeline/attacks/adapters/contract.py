@@ -22,14 +22,12 @@ class Family:
         norm: "linf", "l2", "l1" or "l0" that its budget is counted in or that it makes small; "" where it is none of these, as
             for blurring or turning an image: such a result is rounded and never moved.
         takes_epsilon: whether it has a budget; the others look for the smallest change.
-        can_target: whether it leads to a class that one chooses.
-        has_to_target: whether it does nothing else.
+        targets: NONE, OPTIONAL or ALWAYS: whether it leads to a class that one chooses, and whether it does nothing else.
     """
 
     norm: str
     takes_epsilon: bool
-    can_target: bool
-    has_to_target: bool = False
+    targets: str
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.attacks.adapters.contract import Family, Task, imported
+from pipeline.specs.attacks import ALWAYS, NONE, OPTIONAL
 
 # Attacks that need more than options: a data set to draw from, or adversarial images to start with.
 _NEED_MORE = {"DatasetAttack", "BinarizationRefinementAttack"}
@@ -41,9 +42,8 @@ class Foolbox:
         ancestors = {parent.__name__ for parent in kind.__mro__}
         return Family(
             norm,
-            takes_epsilon="FixedEpsilonAttack" in ancestors,
-            can_target=not ancestors & _UNTARGETED,
-            has_to_target="GenAttack" in ancestors,
+            "FixedEpsilonAttack" in ancestors,
+            ALWAYS if "GenAttack" in ancestors else NONE if ancestors & _UNTARGETED else OPTIONAL,
         )
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.attacks.adapters.contract import Example, Family, Task, imported, parameters_of
 from pipeline.core.errors import WrongUse
+from pipeline.specs.attacks import ALWAYS, NONE, OPTIONAL
 
 # No attacks, or attacks on several networks.
 _LEFT_OUT = {"VANILA", "GN", "MultiAttack", "LGV"}
@@ -34,9 +35,8 @@ class Torchattacks:
         norm = options.get("norm", parameters.get("norm", _NORMS.get(kind.__name__, "linf")))
         return Family(
             norm.lower(),
-            takes_epsilon=any(name in parameters for name in _BUDGETS),
-            can_target="targeted" in attack.supported_mode,
-            has_to_target=kind.__name__ == "JSMA",
+            any(name in parameters for name in _BUDGETS),
+            ALWAYS if kind.__name__ == "JSMA" else OPTIONAL if "targeted" in attack.supported_mode else NONE,
         )
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:
