@@ -5,9 +5,8 @@ from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import Settled, settle
-from pipeline.attacks.network import Pass
 from pipeline.attacks.options import DeepFoolOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Pass, Problem, each, sums
 
 # A step goes this much farther than the plane: beside a boundary steps would else become nothing (1e-4 on [0, 1], as authors do).
 _BEYOND_8BIT = 255e-4

@@ -43,7 +43,6 @@ class ExpectationOverTransformation(FramedAttack):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
         profile = "" if self._options.over == "transforms" else profile_content(self._profile)
         return super().identity | {"transforms": self._ranges, "profile": profile}
 

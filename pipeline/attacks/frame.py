@@ -11,9 +11,8 @@ from torch import Tensor
 
 from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
 from pipeline.attacks.lattice import Settled
-from pipeline.attacks.network import saved_images
 from pipeline.attacks.options import AWAY, LEAST_LIKELY, NEXT, RANDOM, SECOND
-from pipeline.attacks.problem import Found, Problem
+from pipeline.attacks.problem import Found, Problem, saved_images
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
@@ -32,7 +31,6 @@ class FramedAttack(ABC):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
         return asdict(self._options)
 
     def perturb(

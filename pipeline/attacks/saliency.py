@@ -7,9 +7,8 @@ from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled
-from pipeline.attacks.network import Pass
 from pipeline.attacks.options import SaliencyOptions
-from pipeline.attacks.problem import Problem, each
+from pipeline.attacks.problem import Pass, Problem, each
 
 # Features that are tried against each other at once; a bound says whether the best pair is surely among them.
 _N_TRIED = 64

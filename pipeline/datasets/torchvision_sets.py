@@ -23,11 +23,7 @@ class TorchvisionDataset(Listed):
     """A torchvision data set of (image, class) pairs; see `Dataset`."""
 
     def __init__(self, name: str, source: Any, split: str, labels: Labels, n_images: int, seed: int) -> None:
-        """Reads the labels, not the images, where the data set keeps them apart.
-
-        Raises:
-            BadInput: it gives something else than images with a class each, or no class that the model knows.
-        """
+        """Reads the labels, not the images, where the data set keeps them apart."""
         self.name = name
         self.class_names = labels.class_names
         self._source = source
@@ -55,13 +51,7 @@ class TorchvisionDataset(Listed):
 
 
 def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed: int) -> TorchvisionDataset:
-    """Returns `torchvision.datasets.<name>` from `settings.root`; `split` "train" or "test", or a name that the data set knows.
-
-    Raises:
-        WrongUse: no such data set, no root, or a split that it does not have.
-        BadInput: its files are not in the root, or it is no data set of classified images.
-        Unavailable: it needs a package that is not installed.
-    """
+    """Returns `torchvision.datasets.<name>` from `settings.root`; `split` "train", "test" or a name that it knows."""
     known = import_torchvision().datasets
     names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
     if name not in names:
@@ -115,14 +105,13 @@ def _arguments(kind: Any, name: str, settings: DatasetSettings) -> tuple[dict[st
 
 
 def _own_labels(source: Any, name: str) -> list[int]:
-    for attribute in ("targets", "labels", "_labels"):
+    for attribute in ("targets", "labels", "_labels", "samples", "_samples"):
         values = getattr(source, attribute, None)
         if values is not None and len(values) == len(source):
-            return _as_integers(values, name)
-    for attribute in ("samples", "_samples"):
-        values = getattr(source, attribute, None)
-        if values is not None and len(values) == len(source) and all(len(v) == 2 for v in values):
-            return _as_integers((v[1] for v in values), name)
+            if "samples" not in attribute:
+                return _as_integers(values, name)
+            if all(len(value) == 2 for value in values):
+                return _as_integers((value[1] for value in values), name)
     picture, _ = _pair(source, 0, name)
     if not isinstance(picture, Image.Image):
         raise BadInput(f"{name} gives {type(picture).__name__}, no images.", "Use a data set of classified images.")

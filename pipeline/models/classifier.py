@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,21 @@ class Classifier(ABC):
         if x.dtype != torch.float32 or x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.input_size):
             wanted = "float32 (N, 3, {}, {})".format(*self.input_size)
             raise ValueError(f"expected {wanted}, got {x.dtype} {tuple(x.shape)}")
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Lets what draws inside from torch's, NumPy's and Python's own generators draw from a seed, and leaves them as they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 def filled_up(batch: np.ndarray, size: int) -> np.ndarray:

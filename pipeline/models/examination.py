@@ -1,6 +1,5 @@
 """Looks at the network under test before it is attacked: does it answer, and differentiate, as attacks take for granted?"""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
-from pipeline.models.classifier import Classifier, channels
+from pipeline.models.classifier import Classifier, channels, seeded
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16
@@ -263,17 +262,10 @@ def _left_as_found(classifier: Classifier) -> Iterator[None]:
     parts = [part for network in _networks(classifier) for part in network.modules()]
     modes = [part.training for part in parts]
     buffers = [(buffer, buffer.clone()) for part in parts for buffer in part.buffers(recurse=False)]
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = [classifier.device] if classifier.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            random.seed(0)
-            np.random.seed(0)
+        with seeded(0, classifier.device):
             yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
         for part, mode in zip(parts, modes, strict=True):
             part.training = mode
         with torch.no_grad():

@@ -35,12 +35,7 @@ class OnnxClassifier(Classifier):
     differentiable = False
 
     def __init__(self, session: Any, file: Path, settings: ModelSettings, device: str) -> None:
-        """Reads the input's shape and tries the graph on two images.
-
-        Raises:
-            WrongUse: the input size is neither in the file nor in the settings, or contradicts the file.
-            BadInput: the graph is no classifier of RGB images.
-        """
+        """Reads the input's shape and tries the graph on two images."""
         self.name = settings.name
         self.device = device_for(device)
         self._session = session
@@ -92,12 +87,7 @@ class OnnxClassifier(Classifier):
 
 
 def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns the classifier in an ONNX file.
-
-    Raises:
-        Unavailable: onnxruntime is not installed. BadInput: the file is missing, damaged or no image classifier.
-        WrongUse: the input size is not known.
-    """
+    """Returns the classifier in an ONNX file."""
     file = Path(name)
     if not file.is_file():
         raise BadInput(f"There is no ONNX file {shown(name)}.", "Check model.name.")

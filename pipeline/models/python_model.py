@@ -28,10 +28,6 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     keyword arguments, under a fixed random seed. Its modules find each other first, in `settings.python_path` and beside the
     file, whatever is called likewise elsewhere: see `user_modules.py`. What it returns takes float32 (N, 3, H, W), normalised by
     the settings' mean and std (none: plain [0, 1]). The text of the user's modules that were imported is part of the fingerprint.
-
-    Raises:
-        WrongUse: not of that form, or no input size. BadInput: the module, the factory or the weights file fail; the reason and
-            the user's line are given.
     """
     module_name, _, factory_name = name.rpartition(":")
     if not module_name or not factory_name:

@@ -115,12 +115,7 @@ class TorchClassifier(Classifier):
 
 
 def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns the built-in traffic-sign network, with its packaged weights or a file of them.
-
-    Raises:
-        WrongUse: another name, or `weights = "none"`.
-        Unavailable: the package lacks the network's weights.
-    """
+    """Returns the built-in traffic-sign network, with its packaged weights or a file of them."""
     if name != "signs":
         raise WrongUse(f"There is no model builtin:{name}.", "Did you mean builtin:signs?")
     if settings.weights == "none":

@@ -87,16 +87,16 @@ _OWN = (
 # Nothing that an entry names is imported before it is used.
 ATTACKS = Registry("attack", AttackSpec, {spec.name: spec for spec in _OWN}, "inkproof.attacks")
 
-# Other attack libraries, each an extra of its own name; what is loaded is a `Library` of `adapters.contract`.
+# Other attack libraries, each an extra of its own name; what is loaded is a `Library` of `adapters.libraries`.
 LIBRARIES = Registry(
     "attack",
     Scheme,
     {
         name: Scheme(f"{name}:NAME", f"any attack of {name}, e.g. {name}:{example} (extra: {name})", target)
         for name, example, target in (
-            ("foolbox", "LinfPGD", "pipeline.attacks.adapters.foolbox_library:Foolbox"),
-            ("torchattacks", "PGD", "pipeline.attacks.adapters.torchattacks_library:Torchattacks"),
-            ("art", "ProjectedGradientDescent", "pipeline.attacks.adapters.art_library:Art"),
+            ("foolbox", "LinfPGD", "pipeline.attacks.adapters.libraries:Foolbox"),
+            ("torchattacks", "PGD", "pipeline.attacks.adapters.libraries:Torchattacks"),
+            ("art", "ProjectedGradientDescent", "pipeline.attacks.adapters.libraries:Art"),
         )
     },
 )

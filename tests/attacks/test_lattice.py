@@ -8,8 +8,7 @@ import torch
 
 from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.lattice import settle
-from pipeline.attacks.network import clean_pixels
-from pipeline.attacks.problem import Problem
+from pipeline.attacks.problem import Problem, clean_pixels
 
 
 class Plane(Differentiable):

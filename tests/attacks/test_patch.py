@@ -10,8 +10,16 @@ import torch
 from pipeline.attacks import attack_named
 from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.attacks.options import PatchOptions
-from pipeline.attacks.patch import AdversarialPatch, covered_by
-from pipeline.attacks.patch_picture import Placement, draw_placement, non_printability, pasted, printable_colours, total_variation
+from pipeline.attacks.patch import (
+    AdversarialPatch,
+    Placement,
+    covered_by,
+    draw_placement,
+    non_printability,
+    pasted,
+    printable_colours,
+    total_variation,
+)
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context

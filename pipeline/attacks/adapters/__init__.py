@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions
-from pipeline.attacks.adapters.contract import Library, parameters_of
+from pipeline.attacks.adapters.libraries import Library, parameters_of
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
 from pipeline.core.registry import load
 from pipeline.specs.attacks import LIBRARIES

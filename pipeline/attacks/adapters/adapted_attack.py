@@ -3,17 +3,15 @@
 import contextlib
 import io
 import logging
-import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.adapters.contract import Family, Library, Task
+from pipeline.attacks.adapters.libraries import Family, Library, Task
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.lattice import SURE, settle
@@ -22,6 +20,7 @@ from pipeline.attacks.problem import Found, Problem, each
 from pipeline.core.errors import InkproofError
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
+from pipeline.models.classifier import seeded
 from pipeline.specs.attacks import ALWAYS, NONE, AttackSpec
 
 _log = logging.getLogger(__name__)
@@ -71,7 +70,6 @@ class LibraryAttack(FramedAttack):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
         return {"options": self._passed} | asdict(self._options)
 
     def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
@@ -212,24 +210,12 @@ class _CountedBackward(torch.autograd.Function):
 
 @contextlib.contextmanager
 def kept_quiet_and_seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draws inside come from the seed and leave torch's, NumPy's and Python's generators as they were; prints are dropped."""
-    states = np.random.get_state(), random.getstate()
-    devices = [device] if device.type == "cuda" else []
+    """Draws inside come from the seed and leave all generators as they were; what is printed, logged or warned of is dropped."""
     sink, level = io.StringIO(), logging.root.manager.disable
-    with (
-        torch.random.fork_rng(devices=devices),
-        contextlib.redirect_stdout(sink),
-        contextlib.redirect_stderr(sink),
-        warnings.catch_warnings(),
-    ):
+    with seeded(seed, device), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
         try:
             yield
         finally:
             logging.disable(level)
-            np.random.set_state(states[0])
-            random.setstate(states[1])
