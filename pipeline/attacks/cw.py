@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import FewestPixelsOptions, SmallestLargestChangeOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Closest, Problem, each, sums
 
 # Images that are done leave at every so many steps: looking more often would make a GPU wait.
 _STEPS_BETWEEN_LOOKS = 5
@@ -79,7 +79,7 @@ class ShrinkingAttack(MinimumNormAttack):
             state.leave(active)
             for _ in range(_STEPS_BETWEEN_LOOKS):
                 state.step()
-        return settle(problem, state.best, state.size.isfinite(), self.norm, confidence=self._options.kappa)
+        return settle(problem, state.best.pixels, state.best.is_found, self.norm, confidence=self._options.kappa)
 
 
 class Descents(ABC):
@@ -89,7 +89,7 @@ class Descents(ABC):
     a success the goal shrinks; after the last step of a descent c is doubled, and after the last c the goal is given up.
 
     Attributes:
-        best, size, is_done: of every image the smallest change that fools, how large it is, and whether nothing is left to try.
+        best, is_done: of every image the smallest change that fools, and whether nothing is left to try.
     """
 
     OWN: tuple[str, ...] = ()
@@ -99,7 +99,8 @@ class Descents(ABC):
         self._here = torch.arange(len(problem), device=clean.device)
         value, gradient, largest = problem.look(clean, self._here)
         self.is_done = value > options.kappa + SURE * largest
-        self.best, self.size = clean.clone(), torch.where(self.is_done, 0.0, torch.inf)
+        self.best = Closest(clean)
+        self.best.put(self._here, clean, torch.zeros_like(value), self.is_done)
         own_c = self.begin(value, gradient)
         self._c = torch.full_like(value, options.initial_c) if options.initial_c else own_c
         self._n_steps, self._n_doublings = torch.zeros_like(value), torch.zeros_like(value)
@@ -151,10 +152,7 @@ class Descents(ABC):
         here = self._here
         value, gradient, largest = self._problem.look(seen, here)
         fools = value > self._options.kappa + SURE * largest
-        better = fools & (size < self.size[here])
-        self.best[here] = torch.where(each(better), seen, self.best[here])
-        self.size[here] = torch.where(better, size, self.size[here])
-        return fools, better, gradient
+        return fools, self.best.put(here, seen, size, fools), gradient
 
 
 # An image that no c has fooled yet, all pixels being allowed, gets this many doublings more.
@@ -204,16 +202,16 @@ class _PixelDescents(Descents):
         return seen, better, pull, torch.full_like(self._c, self._options.learning_rate)
 
     def most_doublings(self) -> Tensor | float:
-        n_best = self.size[self._here]
+        n_best = self.best.distance[self._here]
         return torch.where(n_best.isfinite(), float(self._options.n_doublings), float(_N_FIRST_DOUBLINGS))
 
     def shrink(self, succeeded: Tensor, failed: Tensor, clean: Tensor, seen: Tensor) -> Tensor:
-        n_best = self.size[self._here]
+        n_best = self.best.distance[self._here]
         n_taken = (self._share * n_best).floor().clamp(min=1)
         self.is_done[self._here] |= (failed & (~n_best.isfinite() | (n_taken <= 1))) | (succeeded & (n_best <= 1))
         self._share = torch.where(failed, self._share / 4, self._share)
         self._is_allowed = torch.where(each(succeeded | failed), self._without_least(n_best), self._is_allowed)
-        return self.best[self._here]
+        return self.best.pixels[self._here]
 
     def _without_least(self, n_best: Tensor) -> Tensor:
         """Returns the changed pixels of the best images, bool (m, 1, H, W), less the share with the least part."""
@@ -269,11 +267,11 @@ class _LevelDescents(Descents):
 
     def shrink(self, succeeded: Tensor, failed: Tensor, clean: Tensor, seen: Tensor) -> Tensor:
         """Lowers tau after a success; ends after a failure, or raises tau where nothing has fooled yet."""
-        here, reach, moves = self._here, self.size[self._here], succeeded | failed
+        here, reach, moves = self._here, self.best.distance[self._here], succeeded | failed
         self._failed = torch.where(failed, self._tau, self._failed)
         lower = torch.minimum((reach * _TAU_FACTOR).floor(), reach - 1).maximum(self._failed + 1)
         tau = torch.where(reach.isfinite(), lower, (self._tau * 2).clamp(max=255))
         self.is_done[here] |= moves & torch.where(reach.isfinite(), lower >= reach, self._tau >= 255)
         self._tau = torch.where(moves, tau, self._tau)
-        start, limit = torch.where(each(reach.isfinite()), self.best[here], seen), each(self._tau)
+        start, limit = torch.where(each(reach.isfinite()), self.best.pixels[here], seen), each(self._tau)
         return torch.clamp(start - clean, -limit, limit) + clean

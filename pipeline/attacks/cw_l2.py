@@ -9,7 +9,7 @@ from pipeline.attacks.deepfool import walked
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import DeepFoolOptions, SmallestDistanceOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Closest, Problem, each, sums
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 
@@ -155,44 +155,39 @@ class _Best:
 
     def __init__(self, problem: Problem, kappa: float) -> None:
         self._problem, self._kappa = problem, kappa
-        n = len(problem)
-        self._real, self._whole = problem.clean.clone(), problem.clean.clone()
-        self._real_distance, self._whole_distance = (problem.clean.new_full((n,), torch.inf) for _ in range(2))
-        self.c = problem.clean.new_zeros(n)
+        self._real, self._whole = Closest(problem.clean), Closest(problem.clean)
+        self.c = problem.clean.new_zeros(len(problem))
 
     @property
     def distance(self) -> Tensor:
-        return self._real_distance.minimum(self._whole_distance)
+        return self._real.distance.minimum(self._whole.distance)
 
     def is_found(self) -> Tensor:
         return self.distance.isfinite()
 
     def closest(self) -> Tensor:
-        return torch.where(each(self._real_distance <= self._whole_distance), self._real, self._whole)
+        return torch.where(each(self._real.distance <= self._whole.distance), self._real.pixels, self._whole.pixels)
 
     def put(
         self, pixels: Tensor, value: Tensor, largest: Tensor, distance: Tensor, places: Tensor, c: Tensor, is_whole: bool
     ) -> Tensor:
         """Keeps what fools and is closer than all before; returns which of the images (m,) fool, surely if whole-numbered."""
         fools = value > self._kappa + (SURE * largest if is_whole else 0.0)
-        images, distances = (self._whole, self._whole_distance) if is_whole else (self._real, self._real_distance)
-        better = fools & (distance < distances[places])
-        images[places] = torch.where(each(better), pixels, images[places])
         self.c[places] = torch.where(fools & (distance < self.distance[places]), c, self.c[places])
-        distances[places] = torch.where(better, distance, distances[places])
+        (self._whole if is_whole else self._real).put(places, pixels, distance, fools)
         return fools
 
     def settled(self) -> Settled:
         """Returns what to save. The word says what rounding did to the closest real-numbered image, where there is one."""
         problem, is_found = self._problem, self.is_found()
         undone = torch.zeros_like(is_found)
-        both = (self._real_distance.isfinite() & self._whole_distance.isfinite()).nonzero()[:, 0]
+        both = (self._real.is_found & self._whole.is_found).nonzero()[:, 0]
         if len(both):
-            rounded = self._real[both].round()
+            rounded = self._real.pixels[both].round()
             value, largest = problem.margins(rounded, both)
             distance = sums((rounded - problem.clean[both]).div_(255).square_())
             undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
-        start = torch.where(each(self._whole_distance.isfinite()), self._whole, self._real)
+        start = torch.where(each(self._whole.is_found), self._whole.pixels, self._real.pixels)
         found = settle(problem, start, is_found, "l2", confidence=self._kappa)
         words = zip(found.rounding, undone.tolist(), strict=True)
         return Settled(found.pixels, tuple("repaired" if word == "kept" and mended else word for word, mended in words))

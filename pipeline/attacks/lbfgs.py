@@ -6,7 +6,7 @@ from torch import Tensor
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import LBFGSOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Closest, Problem, each, sums
 
 _N_PAIRS = 6  # steps whose curvature is remembered
 _ENOUGH_FALL = 1e-4  # Armijo's: the share of the fall that the slope foretells
@@ -31,7 +31,7 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
 
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image that any of the minimisations came across, on the lattice."""
-        best = _Best(problem)
+        best = Closest(problem.clean)
         every = torch.arange(len(problem), device=problem.clean.device)
         c = torch.full((len(problem),), self._options.initial_c, device=problem.clean.device)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
@@ -46,7 +46,7 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
             c = torch.where(is_bracketed, (low * high).sqrt(), torch.where(high.isfinite(), high / _C_GROWTH, low * _C_GROWTH))
         return settle(problem, best.pixels, best.is_found, "l2")
 
-    def _minimise(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor) -> Tensor:
+    def _minimise(self, problem: Problem, best: Closest, active: Tensor, c: Tensor) -> Tensor:
         """Returns which of the active images (m,) fooled on the way to the minimum for their c."""
         start = torch.where(each(best.is_found[active]), best.pixels[active], problem.clean[active]) / 255
         descent = _Descent(problem, best, active, c, start)
@@ -57,30 +57,13 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
         return descent.fooled
 
 
-class _Best:
-    """The closest image so far that fools."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.pixels = problem.clean.clone()
-        self.distance = torch.full((len(problem),), torch.inf, device=problem.clean.device)
-
-    @property
-    def is_found(self) -> Tensor:
-        return self.distance.isfinite()
-
-    def put(self, places: Tensor, pixels: Tensor, distance: Tensor, fools: Tensor) -> None:
-        better = fools & (distance < self.distance[places])
-        self.pixels[places] = torch.where(each(better), pixels, self.pixels[places])
-        self.distance[places] = torch.where(better, distance, self.distance[places])
-
-
 class _Descent:
     """Projected L-BFGS of many images in step: each is somewhere on its own line, and asks the network about one point of it.
 
     Values at a bound that the slope would push out are left out of a direction (gradient projection; Bertsekas 1982).
     """
 
-    def __init__(self, problem: Problem, best: _Best, active: Tensor, c: Tensor, start: Tensor) -> None:
+    def __init__(self, problem: Problem, best: Closest, active: Tensor, c: Tensor, start: Tensor) -> None:
         self._problem, self._best = problem, best
         self._places, self._c, n = active, c, len(active)
         self.fooled = torch.zeros(n, dtype=torch.bool, device=start.device)

@@ -6,7 +6,7 @@ its pixels, on the patch and on nothing else.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,6 @@ class AdversarialPatch(FramedAttack):
 
     @property
     def training_images(self) -> tuple[str, int]:
-        """The folder that training images come from, "" for the experiment's own data set, and how many are wanted."""
         return self._options.images, self._options.n_images
 
     def prepare(self, images: np.ndarray) -> None:
@@ -75,19 +74,16 @@ class AdversarialPatch(FramedAttack):
             raise ValueError(f"expected images of {self._training.shape[1:3]} px, as the patch was trained on, got {image_px}")
         network = Network(classifier, 1)
         images = clean_pixels(self._training, classifier.device)
-        n_classes = network.logits(images[:1]).shape[1]
-        if self._options.target == RANDOM:
-            target = int(generator_for(self._options.seed, "patch-target").integers(n_classes))
-        else:
-            target = int(self._options.target)
+        n_classes, target = network.logits(images[:1]).shape[1], self._options.target
+        target = int(generator_for(self._options.seed, "patch-target").integers(n_classes)) if target == RANDOM else int(target)
         if target >= n_classes:
             raise WrongUse(f"target = {target}: the network has the classes 0 to {n_classes - 1}.")
-        return _Training(self._options, self._trained_scale, self._profile, network, images, target).patch(
-            self._side_px(image_px)
-        ), target
+        # a patch pixel is never smaller than an image pixel's share of it at the largest scale
+        side_px = max(_LEAST_SIDE_PX, math.ceil(min(image_px) * max(self._scale[1], self._trained_scale[1])))
+        training = _Training(self._options, self._trained_scale, self._profile, network, images, target)
+        return training.patch(side_px), target
 
     def use(self, patch: np.ndarray, target: int) -> None:
-        """Takes a patch that was trained before, as `learn` returned it."""
         self._learnt = patch, target
 
     def picture(self, side_px: int) -> np.ndarray:
@@ -118,10 +114,6 @@ class AdversarialPatch(FramedAttack):
         if self._learnt is None:
             raise ValueError("expected a patch that was learnt: call learn and use first")
         return self._learnt[0]
-
-    def _side_px(self, image_px: tuple[int, int]) -> int:
-        """A patch pixel is never smaller than an image pixel's share of it at the largest scale."""
-        return max(_LEAST_SIDE_PX, math.ceil(min(image_px) * max(self._scale[1], self._trained_scale[1])))
 
 
 class _Training:
@@ -261,18 +253,14 @@ def _places(images: Tensor, placements: list[Placement], fineness: int) -> Tenso
         for size in (width, height)
     )
 
-    def column(values: list[float]) -> Tensor:
-        return images.new_tensor(values)[:, None, None]
+    def column(values: Iterable[float]) -> Tensor:
+        return images.new_tensor(list(values))[:, None, None]
 
-    x = across[None, None, :] - column([one.x_px for one in placements])
-    y = down[None, :, None] - column([one.y_px for one in placements])
+    x = across[None, None, :] - column(one.x_px for one in placements)
+    y = down[None, :, None] - column(one.y_px for one in placements)
     turn = [math.radians(one.turn_deg) for one in placements]
-    cos, sin, half = (
-        column([math.cos(t) for t in turn]),
-        column([math.sin(t) for t in turn]),
-        [one.side_px / 2 for one in placements],
-    )
-    return torch.stack([(cos * x + sin * y) / column(half), (cos * y - sin * x) / column(half)], dim=3)
+    cos, sin, half = column(map(math.cos, turn)), column(map(math.sin, turn)), column(one.side_px / 2 for one in placements)
+    return torch.stack([(cos * x + sin * y) / half, (cos * y - sin * x) / half], dim=3)
 
 
 _STEPS, _GREYS = (0, 128, 255), (48, 96, 192)

@@ -247,6 +247,24 @@ class Problem:
         return self.goal(logits, places), logits.abs().amax(dim=1)
 
 
+class Closest:
+    """The closest image so far that fools, of each: `pixels`, and its `distance`, infinite where there is none."""
+
+    def __init__(self, clean: Tensor) -> None:
+        self.pixels, self.distance = clean.clone(), clean.new_full((len(clean),), torch.inf)
+
+    @property
+    def is_found(self) -> Tensor:
+        return self.distance.isfinite()
+
+    def put(self, places: Tensor, pixels: Tensor, distance: Tensor, fools: Tensor) -> Tensor:
+        """Keeps what fools and is closer than all before; returns which of the images (m,) that are."""
+        better = fools & (distance < self.distance[places])
+        self.pixels[places] = torch.where(each(better), pixels, self.pixels[places])
+        self.distance[places] = torch.where(better, distance, self.distance[places])
+        return better
+
+
 def each(values: Tensor) -> Tensor:
     """Returns one value for each image, (n,), in the shape that multiplies images."""
     return values[:, None, None, None]

@@ -18,16 +18,7 @@ _OWN = {item.name: item.default for item in fields(OwnOptions)}
 
 
 def adapted(name: str, options: Mapping[str, Any] | None = None) -> LibraryAttack:
-    """Returns another library's attack.
-
-    Args:
-        name: `library:Attack`, the attack as the library calls its class.
-        options: for the library's constructor, and our own.
-
-    Raises:
-        WrongUse: there is no such library, attack or option, or the library refuses an option's value.
-        Unavailable: the library, or a package that this attack needs, is not installed.
-    """
+    """Returns another library's attack, `library:Attack`, with options for its constructor and our own: see `attack_spec`."""
     library, kind = library_and_class(name)
     own = {key: value for key, value in (options or {}).items() if key in _OWN}
     passed = {key: value for key, value in (options or {}).items() if key not in _OWN}
@@ -39,9 +30,8 @@ def adapted(name: str, options: Mapping[str, Any] | None = None) -> LibraryAttac
     for key in passed:
         if key in library.given and key in parameters:
             place = library.given[key]
-            raise WrongUse(
-                f'attack "{name}": {key} is not an option here.', f"It is set by {place}." if place else "Leave it out."
-            )
+            hint = f"It is set by {place}." if place else "Leave it out."
+            raise WrongUse(f'attack "{name}": {key} is not an option here.', hint)
         if key not in allowed:
             raise WrongUse(f'attack "{name}": unknown option "{key}".', near_match(key, allowed))
     try:
@@ -52,21 +42,15 @@ def adapted(name: str, options: Mapping[str, Any] | None = None) -> LibraryAttac
         advice = f"Install it: pip install {error.name}" if error.name else ""
         raise Unavailable(f'attack "{name}" cannot be used here: {_first_line(error)}.', advice) from error
     except Exception as error:  # what a constructor says of its arguments, as whatever exception
-        raise WrongUse(
-            f'attack "{name}" refuses its options: {_first_line(error)}.', f"Options: {', '.join(allowed)}."
-        ) from error
+        what = f'attack "{name}" refuses its options: {_first_line(error)}.'
+        raise WrongUse(what, f"Options: {', '.join(allowed)}.") from error
     if attack.targeted and not attack.accepts_targets:
         raise WrongUse(f'attack "{name}" cannot be led to a target.', "Leave options.target out.")
     return attack
 
 
 def library_and_class(name: str) -> tuple[Library, type]:
-    """Returns the library of an attack, ready to run it, and the attack's class in it.
-
-    Raises:
-        WrongUse: there is no such library, or no such attack in it.
-        Unavailable: the library is not installed.
-    """
+    """Returns the library of an attack, ready to run it, and the attack's class in it."""
     scheme, word = LIBRARIES.find_scheme(name)
     library: Library = load(scheme.target)()
     attacks = library.attacks()
