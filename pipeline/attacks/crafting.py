@@ -271,20 +271,19 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
     Raises:
         BadInput: there is no picture that can be read.
     """
-    if folder:
-        files = picture_files(Path(folder))
-        read: Callable[[int], np.ndarray] = lambda place: read_image(files[place]).pixels  # noqa: E731
-        n_all = len(files)
-    else:
-        settings = experiment.resolved_dataset()
-        if settings.name.startswith("builtin:"):
-            settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
-        dataset = open_dataset(settings, classifier.class_names, classifier.wordnet_ids, experiment.seed)
-        read, n_all = lambda place: dataset.image(place).pixels, len(dataset)
+    settings = experiment.resolved_dataset()
+    if settings.name.startswith("builtin:"):
+        settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
+    source = (
+        picture_files(Path(folder))
+        if folder
+        else open_dataset(settings, classifier.class_names, classifier.wordnet_ids, experiment.seed)
+    )
     found: list[np.ndarray] = []
-    for place in generator_for(experiment.seed, "training").permutation(n_all):
+    for place in map(int, generator_for(experiment.seed, "training").permutation(len(source))):
         try:
-            found.append(classifier.prepare(read(int(place))))
+            loaded = read_image(source[place]) if isinstance(source, list) else source.image(place)
+            found.append(classifier.prepare(loaded.pixels))
         except BadInput:
             continue
         if len(found) == n_images:

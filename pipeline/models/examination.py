@@ -70,12 +70,12 @@ def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int
     if detail := _not_finite(batch, gradients):
         yield "not-finite", detail
         return
-    difference = float((_asked(classifier, x) - logits).abs().max())
-    is_random = difference > _rounding(logits)
+    difference, largest = float((_asked(classifier, x) - logits).abs().max()), float(logits.abs().max())
+    is_random = difference > ROUNDING * largest
     if is_random:
-        yield "random", f"logits differ by up to {difference:.2g}, the largest is {float(logits.abs().max()):.3g}"
+        yield "random", f"logits differ by up to {difference:.2g}, the largest is {largest:.3g}"
     neighbours = 0.0 if is_random else _by_neighbours(classifier, batch)
-    is_coupled = neighbours > _rounding(logits)
+    is_coupled = neighbours > ROUNDING * largest
     in_training = _parts_in_training(classifier)
     if is_coupled or in_training:
         found = [f"other neighbours change logits by up to {neighbours:.2g}"] if is_coupled else []
@@ -95,10 +95,6 @@ def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int
 def _asked(classifier: Classifier, x: Tensor) -> Tensor:
     with torch.no_grad():
         return classifier.logits(x).detach().float()
-
-
-def _rounding(logits: Tensor) -> float:
-    return ROUNDING * float(logits.abs().max())
 
 
 def _margins(logits: Tensor, labels: Tensor) -> Tensor:
@@ -121,9 +117,7 @@ def _gradients(classifier: Classifier, batch: _Batch) -> tuple[Tensor, Tensor]:
 
 
 def _not_finite(batch: _Batch, gradients: tuple[Tensor, Tensor] | None) -> str:
-    broken = {"logits": batch.logits}
-    if gradients:
-        broken["loss gradient"], broken["margin gradient"] = gradients
+    broken = dict(zip(("logits", "loss gradient", "margin gradient"), (batch.logits, *(gradients or ())), strict=False))
     counts = {what: int((~values[: batch.n].flatten(1).isfinite().all(dim=1)).sum()) for what, values in broken.items()}
     return "; ".join(f"{what} of {count} of {batch.n} images" for what, count in counts.items() if count)
 
@@ -160,8 +154,7 @@ def _vanishing(batch: _Batch, loss: Tensor, margin: Tensor) -> Iterator[tuple[st
     distances = f"median distance of the true logit from the best other {gap:.3g}"
     if n_saturated := int((no_loss & ~no_margin).sum()):
         yield "saturated-softmax", f"{n_saturated} of {n} images; {distances}"
-    n_wrong = int((_loss_errors(batch)[:n][~no_loss] > _LOSS_ERROR).sum())
-    if n_wrong > MANY * n:
+    if (n_wrong := int((_loss_errors(batch)[:n][~no_loss] > _LOSS_ERROR).sum())) > MANY * n:
         yield "large-logits", f"{n_wrong} of {n} images; {distances}"
 
 
@@ -175,9 +168,8 @@ def _loss_errors(batch: _Batch) -> Tensor:
         (rounded,) = torch.autograd.grad(cross_entropy(logits, batch.labels, reduction="sum"), logits)
     others = batch.logits.double().softmax(dim=1).scatter(1, batch.labels[:, None], 0.0)
     exact = others.scatter(1, batch.labels[:, None], -others.sum(dim=1, keepdim=True))
-    error: torch.Tensor = (rounded.double() - exact).norm(dim=1)
-    size: torch.Tensor = exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
-    return error / size
+    error: Tensor = (rounded.double() - exact).norm(dim=1)
+    return error / exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def _dead_levels(classifier: Classifier, batch: _Batch) -> str:

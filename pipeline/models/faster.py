@@ -24,7 +24,8 @@ def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
     """
     if _is_watched(module) or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
         return module
-    for make in (_folded, copy.deepcopy):
+    has_norms = any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    for make in (fuse, copy.deepcopy) if has_norms else (copy.deepcopy,):
         try:
             found: nn.Module = make(module).eval().requires_grad_(False)
             found = found.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs leave it out
@@ -33,13 +34,6 @@ def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
         except Exception:  # a user's network may raise anything when it is traced, copied or run
             continue
     return module
-
-
-def _folded(module: nn.Module) -> nn.Module:
-    if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
-        raise ValueError("there is no batch norm to fold")
-    fused: nn.Module = fuse(module)
-    return fused
 
 
 def _is_watched(module: nn.Module) -> bool:

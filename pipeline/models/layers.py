@@ -98,23 +98,16 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    convolutions = [index for index, (_, is_conv, shape) in enumerate(seen) if is_conv and _n_places(shape) > 1]
+    maps = {index: shape[2:] for index, (_, _, shape) in enumerate(seen) if len(shape) == 4}
+    convolutions = [index for index, (height, width) in maps.items() if seen[index][1] and height * width > 1]
     if not convolutions:
         return ""
-    size = seen[convolutions[-1]][2][2:]
-    last = max(index for index, (_, _, shape) in enumerate(seen) if len(shape) == 4 and shape[2:] == size)
-    if any(not _fits(shape, size) for _, _, shape in seen[last + 1 :]):
-        return ""
+    size = maps[convolutions[-1]]
+    last = max(index for index, shape in maps.items() if shape == size)
+    for index, (_, _, shape) in enumerate(seen[last + 1 :], start=last + 1):
+        if len(shape) > 2 and (index not in maps or maps[index][0] > size[0] or maps[index][1] > size[1]):
+            return ""  # neither a vector nor a map that is no larger
     return seen[last][0]
-
-
-def _n_places(shape: tuple[int, ...]) -> int:
-    return shape[2] * shape[3] if len(shape) == 4 else 1
-
-
-def _fits(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
-    """Whether an output is a vector, or a map that is no larger."""
-    return len(shape) <= 2 or (len(shape) == 4 and shape[2] <= size[0] and shape[3] <= size[1])
 
 
 def _is_float(output: object) -> TypeGuard[Tensor]:

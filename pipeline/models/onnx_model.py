@@ -1,6 +1,5 @@
 """Classifiers from an ONNX file, by onnxruntime: predictions only, no gradients."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pipeline.models.classifier import (
     preprocessing_for,
 )
 from pipeline.settings import ModelSettings
+from pipeline.store import file_hash
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -49,7 +49,7 @@ class OnnxClassifier(Classifier):
         self.n_classes = self._tried_out()
         self._name_classes(settings)
         self._files = external_files(file)
-        parts = [(f"data {data.name}", _sha256(data)) for data in self._files]
+        parts = [(f"data {data.name}", bytes.fromhex(file_hash(data))) for data in self._files]
         self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes()), *parts])
 
     @property
@@ -116,11 +116,6 @@ def external_files(file: Path) -> tuple[Path, ...]:
         length = sum((byte & 127) << 7 * place for place, byte in enumerate(found[1]))
         names.add(content[found.end() : found.end() + length].decode(errors="replace"))
     return tuple(path for name in sorted(names) if (path := file.absolute().parent / name).is_file())
-
-
-def _sha256(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
 
 
 def _input_of(session: Any, name: str) -> tuple[str, type, bool, int, tuple[int, int] | None]:

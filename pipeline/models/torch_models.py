@@ -44,10 +44,6 @@ class TorchClassifier(Classifier):
         Args:
             module: takes normalised float32 (N, 3, H, W), gives (N, n_classes) logits.
             fingerprint_name: the settings' name without a folder.
-
-        Raises:
-            BadInput: the network does not take such images, does not give one row of logits each, or has another number of
-                classes.
         """
         self.name = settings.name
         self.preprocessing = steps
@@ -90,12 +86,10 @@ class TorchClassifier(Classifier):
         return layer_response(self._module, self.logits, x, labels, layer)
 
     def _code_parts(self) -> list[tuple[str, bytes]]:
-        """What the fingerprint is made of beside weights and arguments: the code of a user's own network."""
-        return []
+        return []  # of the fingerprint beside weights and arguments: the code of a user's own network
 
     def _line_of(self, error: Exception) -> str:
-        """The line of a user's own code that an error came from, as " (net.py, line 3)"."""
-        return ""
+        return ""  # of a user's own code that an error came from, as " (net.py, line 3)"
 
     def _tried_out(self) -> tuple[int, bool]:
         height, width = self.input_size

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from pipeline.store import file_hash
+
 _PROJECT = Path(__file__).resolve().parents[1]
 _OURS = ("pipeline", "inkproof")
 _NOT_THE_USERS = (
@@ -73,7 +75,7 @@ class UserModules:
 
     def is_outdated(self) -> bool:
         """Whether a file that was imported is another one by now."""
-        return any(not os.path.isfile(path) or _sha256(path) != sha256 for path, sha256 in self.files.values())
+        return any(not os.path.isfile(path) or file_hash(Path(path)) != sha256 for path, sha256 in self.files.values())
 
     def spec_of(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         """Returns how a module is loaded while these are shown; `path` is its package's."""
@@ -85,7 +87,7 @@ class UserModules:
         self._names.add(name)
         if found.origin and isinstance(found.loader, ExtensionFileLoader):
             found.loader = _ExtensionLoader(name, found.origin)
-            self.files[name] = found.origin, _sha256(found.origin)
+            self.files[name] = found.origin, file_hash(Path(found.origin))
         elif found.origin:
             found.loader = _SourceLoader(name, found.origin, self.files)
         return found
@@ -227,11 +229,6 @@ def _is_users_place(path: Path) -> bool:
         return False
     real = path.resolve()
     return not any(real.is_relative_to(place) for place in _NOT_THE_USERS)
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _short(path: str) -> str:

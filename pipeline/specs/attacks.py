@@ -14,8 +14,7 @@ class AttackSpec:
     """One attack.
 
     Attributes:
-        title: what tables and figures call it.
-        summary: one line for a person.
+        title, summary: what tables and figures call it; one line for a person.
         make: its class, as "module:Class"; imported when it is used.
         options: the record of its options, as "module:Record", made as those in `attacks/options.py`; "" where it has none.
         norm: "linf", "l2", "l1" or "l0" that its budget is counted in or that it makes small, "" where it is none of these;

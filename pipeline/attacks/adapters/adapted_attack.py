@@ -24,8 +24,6 @@ from pipeline.models.classifier import seeded
 from pipeline.specs.attacks import ALWAYS, NONE, AttackSpec
 
 _log = logging.getLogger(__name__)
-# What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.
-_MADE = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class LibraryAttack(FramedAttack):
         """Returns what the library makes of the images within a budget, in whole numbers."""
         norm = self.family.norm
         found, is_found = self._made(problem, radius_of(epsilon_8bit, norm, problem.clean[0].numel()))
-        words = () if is_found.all() else tuple(_MADE if seen else "not-found" for seen in is_found.tolist())
+        words = () if is_found.all() else tuple("" if seen else "not-found" for seen in is_found.tolist())
         return Found(cut_to_ball(problem.clean, found, epsilon_8bit, norm), problem.network, words)
 
     def _smallest(self, problem: Problem) -> Found:
@@ -156,13 +154,12 @@ def cut_to_ball(clean: Tensor, found: Tensor, epsilon_8bit: int, norm: str) -> T
     def fits(some: Tensor) -> Tensor:
         return some.abs().double().pow(power).sum(dim=(1, 2, 3)) <= budget
 
-    low, high = torch.zeros(len(clean), device=clean.device), torch.ones(len(clean), device=clean.device)
-    low = torch.where(fits(change), high, low)
+    low, high = fits(change).to(change.dtype), torch.ones(len(clean), device=clean.device)
     for _ in range(20):
         middle = (low + high) / 2
-        is_inside = fits((change * middle[:, None, None, None]).round())
+        is_inside = fits((change * each(middle)).round())
         low, high = torch.where(is_inside, middle, low), torch.where(is_inside, high, middle)
-    return clean + (change * low[:, None, None, None]).round()
+    return clean + (change * each(low)).round()
 
 
 def _is_image(made: Tensor, clean: Tensor) -> Tensor:
