@@ -1,6 +1,5 @@
 """Data sets of torchvision that already lie on the disk; nothing is downloaded."""
 
-import difflib
 import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse, nearest
 from pipeline.core.torchvision_import import import_torchvision
 from pipeline.datasets.dataset import Listed, Rejected, drawn
 from pipeline.datasets.labels import Labels, model_classes
@@ -56,8 +55,8 @@ def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed:
     names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
     if name not in names:
         by_lower = {n.lower(): n for n in reversed(names)}
-        near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-        hint = f"Did you mean torchvision:{by_lower[near[0]]}?" if near else "Names are those of torchvision.datasets."
+        near = nearest(name.lower(), by_lower)
+        hint = f"Did you mean torchvision:{by_lower[near]}?" if near else "Names are those of torchvision.datasets."
         raise WrongUse(f"There is no data set torchvision:{name}.", hint)
     kind = getattr(known, name)
     arguments, split = _arguments(kind, name, settings)

@@ -1,6 +1,5 @@
 """A user's own network: `python:<module or file>:<factory>`, called with the experiment's arguments."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.core.errors import BadInput, InkproofError, WrongUse
+from pipeline.core.errors import BadInput, InkproofError, WrongUse, nearest
 from pipeline.images import shown
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
@@ -140,8 +139,8 @@ def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., 
     if callable(factory):
         return factory
     known = [key for key, value in vars(source).items() if callable(value) and not key.startswith("_")]
-    near = difflib.get_close_matches(factory_name, known, n=1, cutoff=0.5)
-    raise BadInput(f"{name}: the module has no function {factory_name}.", f"Did you mean {near[0]}?" if near else "")
+    near = nearest(factory_name, known)
+    raise BadInput(f"{name}: the module has no function {factory_name}.", f"Did you mean {near}?" if near else "")
 
 
 @contextmanager
