@@ -10,7 +10,7 @@ from pipeline.core.registry import load
 from pipeline.specs.attacks import ATTACKS, LIBRARIES, OPTIONAL, AttackSpec
 
 if TYPE_CHECKING:
-    from pipeline.attacks.adapters import LibraryAttack
+    from pipeline.attacks.adapters.adapted_attack import LibraryAttack
     from pipeline.attacks.attack import Attack
 
 
@@ -44,7 +44,7 @@ def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None =
 
 
 def _adapted(name: str, options: Mapping[str, Any] | None) -> "LibraryAttack":
-    from pipeline.attacks.adapters import adapted
+    from pipeline.attacks.adapters.adapted_attack import adapted
 
     return adapted(name, options)
 

@@ -77,11 +77,8 @@ class MinimumNormAttack(FramedAttack):
 def chosen_targets(target: str, problem: Problem, seed: int) -> Tensor | None:
     """Returns the class that each image is led to, int64 (n,), None for "away"; a random one depends on seed and image alone.
 
-    Args:
-        target: a word of `targets`, or a class number. The network is asked once, but for "away".
-
     Raises:
-        WrongUse: the network has no such class.
+        WrongUse: the network, which is asked once but for "away", has no such class.
     """
     if target == AWAY:
         return None

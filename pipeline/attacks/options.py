@@ -210,7 +210,7 @@ def check_target(target: str, name: str, may_be_away: bool = True) -> None:
 def check_expectation(options: ExpectationOptions) -> None:
     """Refuses ranges that are none, transforms that are not gone through, and a profile that cannot be read."""
     from pipeline.physical.simulator import load_profile
-    from pipeline.transforms.ranges import checked_ranges
+    from pipeline.specs.transforms import checked_ranges
 
     ranges = checked_ranges(options.transforms)
     if (options.over != "camera") != bool(ranges):

@@ -204,12 +204,7 @@ class Placement:
 def draw_placement(
     options: PatchOptions, image_px: tuple[int, int], scale_rate: tuple[float, float], rng: np.random.Generator
 ) -> Placement:
-    """Returns a draw of scale, turn and place, evenly in their ranges; the whole patch lies in the image where it fits.
-
-    Args:
-        image_px: (H, W).
-        scale_rate: range of the patch's side or diameter, as a share of the image's shorter side.
-    """
+    """Returns a draw of scale, turn and place in (H, W), evenly in their ranges; the whole patch is inside where it fits."""
     height, width = image_px
     side = min(image_px) * rng.uniform(*scale_rate)
     turn = rng.uniform(-options.rotation_deg, options.rotation_deg) if options.rotation_deg else 0.0
@@ -279,15 +274,10 @@ def printable_colours(profile: Profile) -> np.ndarray:
 
 
 def non_printability(patch: Tensor, colours: Tensor, covered: Tensor) -> Tensor:
-    """Returns the mean distance of a patch's pixels to the nearest printable colour, on [0, 1].
+    """Returns the mean distance on [0, 1] of the covered pixels of a patch (3, P, P) to the nearest of colours (K, 3), 0 .. 255.
 
     Sharif et al. (2016, Eq. 4) multiply the distances to all colours; of thirty numbers below 1 that is nothing but the nearest
     one's zero, with a gradient that vanishes everywhere else. The nearest alone is what Thys et al. (2019) take.
-
-    Args:
-        patch: (3, P, P) of 0 .. 255.
-        colours: (K, 3), 0 .. 255.
-        covered: bool (P, P), where the patch's shape is.
     """
     pixels = patch.permute(1, 2, 0)[covered] / 255
     nearest = torch.cdist(pixels.detach(), colours / 255).argmin(dim=1)

@@ -54,8 +54,7 @@ def best_pairs(target: Tensor, others: Tensor, is_open: Tensor, n_pairs: int = 1
     two only raises a product of positive sums. Further pairs, of features not yet taken, come from the same few features.
 
     Args:
-        target: float (n, D), x: how much each feature helps the target.
-        others: float (n, D), y: how much it hurts the other classes.
+        target, others: float (n, D), x and y: how much each feature helps the target, and hurts the other classes.
         is_open: bool (n, D), features that can be changed.
     """
     n_features = target.shape[1]

@@ -10,12 +10,12 @@ from pipeline.settings import DatasetSettings
 # Each is opened by a function of what comes after the colon, the settings, the labels and the seed.
 # fmt: off
 DATASETS = Registry("data set", Scheme, {
-    "builtin": Scheme("builtin:signs", "rendered traffic signs, as many as wanted", "pipeline.datasets.builtin:open_builtin"),
+    "builtin": Scheme("builtin:signs", "rendered traffic signs, as many as wanted", "pipeline.datasets.ready_sets:open_builtin"),
     "folder": Scheme("folder:DIR", "a sub-folder per class, named by class name, WordNet id or index",
                      "pipeline.datasets.files:open_folder"),
     "csv": Scheme("csv:FILE", "a table with an image path and a label in each row", "pipeline.datasets.files:open_csv"),
     "torchvision": Scheme("torchvision:NAME", "a torchvision data set that lies in dataset.root",
-                          "pipeline.datasets.torchvision_sets:open_torchvision"),
+                          "pipeline.datasets.ready_sets:open_torchvision"),
 }, "inkproof.datasets")
 # fmt: on
 

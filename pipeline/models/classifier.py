@@ -212,12 +212,7 @@ def argument_bytes(arguments: Mapping[str, Any]) -> bytes:
 
 
 def device_for(device: str) -> torch.device:
-    """Returns the torch device of that name.
-
-    Raises:
-        WrongUse: there is no such kind of device.
-        Unavailable: this machine has none.
-    """
+    """Returns the torch device of that name; raises WrongUse for no such kind, Unavailable where this machine has none."""
     try:
         chosen = torch.device(device)
     except RuntimeError as error:

@@ -105,15 +105,11 @@ def gradcam_maps(classifier: Classifier, x: Tensor, labels: Tensor, layer: str) 
     """Returns ReLU(sum over k of a_k A^k), a_k the mean of d logit / d A^k over the map, enlarged to the image's size.
 
     A layer of tokens (N, L, C) is read as a square map of its last tokens, as transformers have the class token first. The map is
-    enlarged with bilinear weights between the centres of its cells, and its values keep their unit, logits per cell. Batches have
-    one fixed size, filled up with copies.
+    enlarged with bilinear weights between the centres of its cells, and its values keep their unit, logits per cell: float32
+    (N, H, W), not negative, on the CPU. Batches have one fixed size, filled up with copies.
 
     Args:
         x: float32 (N, 3, H, W) in [0, 1]. labels: int64 (N,), the class explained of each.
-        layer: one of `classifier.layer_names()`.
-
-    Returns:
-        float32 (N, H, W), not negative, on the CPU.
 
     Raises:
         WrongUse: the classifier shows no such layer, or the layer has no map.
@@ -157,8 +153,7 @@ def occlusion_maps(
     all is covered; what sticks out on the right and below is cut off. Batches have one fixed size, filled up with copies.
 
     Args:
-        logits: float32 (M, 3, H, W) in [0, 1] to (M, n_classes).
-        x: float32 (N, 3, H, W). labels: int64 (N,), the class explained of each.
+        x: float32 (N, 3, H, W) in [0, 1]. labels: int64 (N,), the class explained of each.
         fills: float32 (N, 3, H, W), what a covered pixel becomes: see `fill_pictures`.
         patch_px, stride_px: 1 <= stride_px <= patch_px <= min(H, W).
     """
@@ -183,11 +178,7 @@ def occlusion_maps(
 
 
 def default_sizes(height: int, width: int, patch_px: int, stride_px: int) -> tuple[int, int]:
-    """Returns the patch's side and its step in pixels, chosen by the image where they are 0.
-
-    Raises:
-        WrongUse: the patch is larger than the image, or steps over pixels.
-    """
+    """Returns the patch's side and its step in pixels, chosen by the image where they are 0."""
     side = min(height, width)
     patch = patch_px or max(round(side / _PATCHES_PER_SIDE), 1)
     stride = stride_px or max(patch // 2, 1)

@@ -36,8 +36,7 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
     that a function that works in place does not overwrite what is returned.
 
     Args:
-        module: the network. logits: calls it, whatever is done to the pixels before.
-        x: float32 (N, 3, H, W). labels: int64 (N,).
+        logits: calls the network on x, float32 (N, 3, H, W), whatever is done to the pixels before. labels: int64 (N,).
 
     Raises:
         WrongUse: there is no such layer, it does not run exactly once, gives no tensor, or the scores do not depend on it.
@@ -81,10 +80,7 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
     """Returns the last layer with the map of the last convolution, "" where there is none or where tokens follow.
 
     It is `layer4` of a ResNet, `features` of a MobileNet or DenseNet, the ReLU before the last pooling of a VGG. In a
-    transformer the convolution only cuts the patches, and what follows has no map of (height, width).
-
-    Args:
-        forward: runs the network on an image, in any way.
+    transformer the convolution only cuts the patches, and what follows has no map of (height, width). `forward` runs it once.
     """
     seen: list[tuple[str, bool, tuple[int, ...]]] = []
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named, attack_spec, attacks_listed
-from pipeline.attacks.adapters import OwnOptions
-from pipeline.attacks.adapters.adapted_attack import LibraryAttack, cut_to_ball, radius_of
+from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions, cut_to_ball, radius_of
 from pipeline.attacks.adapters.libraries import Family
 from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.cli.catalogue import check_names

@@ -12,9 +12,8 @@ from torch.nn.functional import cross_entropy
 from pipeline.attacks import attack_named, expectation
 from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.crafting import Crafter
-from pipeline.attacks.expectation import ExpectationOverTransformation
+from pipeline.attacks.expectation import ExpectationOverTransformation, TransformChain
 from pipeline.attacks.options import ExpectationOptions
-from pipeline.attacks.transform_chain import TransformChain
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import BadInput, InkproofError, WrongUse
 from pipeline.engine import Context

@@ -1,45 +1,108 @@
-"""An attack of another library as one of ours: its result is rounded, cut to the budget and judged as what will be saved."""
+"""An attack of another library as one of ours: its result is rounded, cut to the budget and judged as what will be saved.
+
+Options of an experiment file go to the library's own constructor, in the library's own units; what they may be called is read
+off it. Three are ours: `target`, `seed` and `images_at_once`.
+"""
 
 import contextlib
 import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.adapters.libraries import Family, Library, Task
+from pipeline.attacks.adapters.libraries import Family, Library, Task, parameters_of
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.lattice import SURE, settle
 from pipeline.attacks.options import NEXT, check_target
 from pipeline.attacks.problem import Found, Problem, each
-from pipeline.core.errors import InkproofError
+from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
+from pipeline.core.registry import load
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
 from pipeline.models.classifier import seeded
-from pipeline.specs.attacks import ALWAYS, NONE, AttackSpec
+from pipeline.specs.attacks import ALWAYS, LIBRARIES, NONE, AttackSpec
+
+
+def adapted(name: str, options: Mapping[str, Any] | None = None) -> "LibraryAttack":
+    """Returns another library's attack, `library:Attack`, with options for its constructor and our own: see `attack_spec`."""
+    library, kind = library_and_class(name)
+    own = {key: value for key, value in (options or {}).items() if key in _OWN}
+    passed = {key: value for key, value in (options or {}).items() if key not in _OWN}
+    _check_own(name, own)
+    parameters = parameters_of(kind)
+    if "seed" in parameters:  # some draw from the clock where they are given none
+        passed["seed"] = own.get("seed", _OWN["seed"])
+    allowed = [*(key for key in parameters if key not in library.given), *_OWN]
+    for key in passed:
+        if key in library.given and key in parameters:
+            place = library.given[key]
+            hint = f"It is set by {place}." if place else "Leave it out."
+            raise WrongUse(f'attack "{name}": {key} is not an option here.', hint)
+        if key not in allowed:
+            raise WrongUse(f'attack "{name}": unknown option "{key}".', near_match(key, allowed))
+    try:
+        attack = LibraryAttack(name, library, kind, passed, OwnOptions(**own))
+    except InkproofError:
+        raise
+    except ImportError as error:  # an attack with a package of its own, such as numba
+        advice = f"Install it: pip install {error.name}" if error.name else ""
+        raise Unavailable(f'attack "{name}" cannot be used here: {_first_line(error)}.', advice) from error
+    except Exception as error:  # what a constructor says of its arguments, as whatever exception
+        what = f'attack "{name}" refuses its options: {_first_line(error)}.'
+        raise WrongUse(what, f"Options: {', '.join(allowed)}.") from error
+    if attack.targeted and not attack.accepts_targets:
+        raise WrongUse(f'attack "{name}" cannot be led to a target.', "Leave options.target out.")
+    return attack
+
+
+def library_and_class(name: str) -> tuple[Library, type]:
+    """Returns the library of an attack, ready to run it, and the attack's class in it."""
+    scheme, word = LIBRARIES.find_scheme(name)
+    library: Library = load(scheme.target)()
+    attacks = library.attacks()
+    if word not in attacks:
+        raise WrongUse(f'unknown attack "{name}".', near_match(word, attacks))
+    return library, attacks[word]
+
+
+def _check_own(name: str, own: Mapping[str, Any]) -> None:
+    for key, value in own.items():
+        kind = type(_OWN[key])
+        if not isinstance(value, kind) or isinstance(value, bool):
+            expected = "text in quotes" if kind is str else "a whole number"
+            raise WrongUse(f'attack "{name}": {key} = {value!r}: expected {expected}.')
+        if isinstance(value, int) and value < (1 if key == "images_at_once" else 0):
+            raise WrongUse(f'attack "{name}": {key} = {value} is out of range.')
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What an adapter itself can be told, beside what it passes on.
+    """What an adapter itself can be told, beside what it passes on: `target` as in `chosen_targets`, the seed of all draws.
 
-    Attributes:
-        target: see `frame.chosen_targets`.
-        seed: of the library's random draws.
-        images_at_once: how many the library gets in one call. With more than one it is faster, but what becomes of an image may
-            depend on its neighbours, and passes are counted as their mean.
+    With more than one of `images_at_once` a library is faster, but what becomes of an image may depend on its neighbours, and
+    passes are counted as their mean.
     """
 
     target: str = ""
     seed: int = 0
     images_at_once: int = 1
+
+
+_OWN = {item.name: item.default for item in fields(OwnOptions)}
 
 
 class LibraryAttack(FramedAttack):
@@ -138,12 +201,9 @@ def radius_of(epsilon_8bit: float, norm: str, n_values: int) -> float:
 
 
 def cut_to_ball(clean: Tensor, found: Tensor, epsilon_8bit: int, norm: str) -> Tensor:
-    """Returns the rounded images, inside [0, 255] and inside the ball in whole numbers; the shorter they are made, the less so.
+    """Returns the images found (n, 3, H, W), rounded, inside [0, 255], and shortened to lie inside the ball in whole numbers.
 
-    Args:
-        clean: float32 (n, 3, H, W), whole numbers.
-        found: float32 (n, 3, H, W).
-        epsilon_8bit: the largest change of a value ("linf"), the root mean square ("l2") or the mean ("l1") over all values.
+    Epsilon is the largest change of a value ("linf"), the root mean square ("l2") or the mean ("l1") over all values.
     """
     change = found.round().clamp(0, 255) - clean
     if norm == "linf":

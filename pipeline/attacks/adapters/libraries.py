@@ -58,11 +58,7 @@ class Library(Protocol):
     given: Mapping[str, str]
 
     def attacks(self) -> dict[str, type]:
-        """Returns its attacks on images by name.
-
-        Raises:
-            Unavailable: it is not installed.
-        """
+        """Returns its attacks on images by name."""
 
     def family(self, kind: type, options: Mapping[str, Any]) -> Family:
         """Returns what kind of attack a class is with these options for its constructor, which raises where they are wrong."""
