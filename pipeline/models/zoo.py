@@ -62,7 +62,12 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
 
 def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
     """Returns a timm classifier, preprocessed as timm says; `weights` is "DEFAULT", "none" or a local file."""
-    timm = _import_timm()
+    import_torchvision()
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise Unavailable("timm is not installed.", "Install it: pip install 'inkproof[timm]'") from error
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise _unknown("timm", name, known)
@@ -112,16 +117,6 @@ def _as_unavailable(name: str) -> Iterator[None]:
         raise Unavailable(f"The published weights of {name} cannot be downloaded: {reason(error)}.", hint) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _import_timm() -> ModuleType:
-    import_torchvision()
-    try:
-        import timm
-        import timm.data
-    except ImportError as error:
-        raise Unavailable("timm is not installed.", "Install it: pip install 'inkproof[timm]'") from error
-    return timm
 
 
 def _timm_class_names(timm: ModuleType, module: torch.nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
