@@ -63,9 +63,7 @@ class Attack(Protocol):
         """Returns the adversarial images for every epsilon.
 
         Args:
-            classifier: the network under test.
-            images: uint8 (N, H, W, 3), clean images at the model's input size.
-            labels: int64 (N,), true labels.
+            images: uint8 (N, H, W, 3), clean images at the model's input size. labels: int64 (N,), true labels.
             epsilons_8bit: largest absolute change of a pixel, each 1 to 255; (NO_EPSILON,) for an attack that has none.
             targets: int64 (N,), classes to lead to instead of the attack's own choice.
 

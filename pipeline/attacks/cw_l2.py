@@ -15,9 +15,9 @@ from pipeline.images import pixels_sha256
 
 # Of a descent that ends on whole numbers, the share that still sees real ones.
 _REAL_SHARE = 0.25
-# The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c.
 # How far DeepFool walks to the boundary that the first descent starts from, and to which classes.
 _N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
+# The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c,
 _C_PACE, _C_GROWTH = 1.15, 10.0
 # and with larger steps: where the boundary is far, small ones that shrink never get there.
 _RATE_GROWTH = 2.0

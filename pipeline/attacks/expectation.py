@@ -24,6 +24,7 @@ from pipeline.transforms.filters import compress_jpeg
 
 # JPEG works on blocks of 8 x 8 pixels of colour differences halved in size
 _BLOCK_PX = 16
+_NO_DRAWS = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,11 @@ class TransformChain:
     """All transforms of some ranges one after another, in the order of `inkproof list transforms`, each rounded to 8 bits.
 
     An image meets the values of `Transform.apply` one by one: the same numbers, and gradients that go straight through rounding.
-    Brightness, contrast and noise agree to the bit, blur within a level in 1 of 30,000 numbers (the order of its sum).
+    Brightness, contrast and noise agree to the bit, blur within a level in 1 of 30,000 numbers (the order of its sum). Values are
+    drawn evenly from their ranges; whole ones where only those mean something.
     """
 
     def __init__(self, ranges: Mapping[str, object]) -> None:
-        """Args:
-        ranges: lowest and highest value by the transform's name, drawn from evenly; whole values where only those mean something.
-        """
         self.ranges = checked_ranges(ranges)
 
     def draw(self, n: int, rng: np.random.Generator) -> ChainDraws:
@@ -98,9 +97,6 @@ def jpeg_on_tensors(images: Tensor, values: list[float], seeds: list[int]) -> Te
     whole_blocks = pad(images, (0, -width % _BLOCK_PX, 0, -height % _BLOCK_PX), mode="replicate")
     smooth = jpeg(whole_blocks, [round(value) for value in values], rounded=False)[:, :, :height, :width]
     return exact + (smooth - smooth.detach())
-
-
-_NO_DRAWS = np.random.default_rng(0)
 
 
 # Simulated photographs that are followed at once: 4 of 299 x 299 pixels, which keeps channel and network below 1.5 GB.

@@ -74,7 +74,7 @@ class _Descent:
         self._is_over = torch.zeros(n, dtype=torch.bool, device=start.device)
         self._moves: list[Tensor] = []
         self._turns: list[Tensor] = []
-        self._direction = self._steepest(self._slope, start)
+        self._direction = _steepest(self._slope, start)
 
     def goes_on(self) -> bool:
         """Lets images that are at their minimum leave; returns whether any is left."""
@@ -121,7 +121,7 @@ class _Descent:
 
     def _quasi_newton(self) -> Tensor:
         """Returns the direction of L-BFGS (Nocedal and Wright, Alg. 7.4) among values that are free to move."""
-        is_free = ~(((self._at <= 0) & (self._slope > 0)) | ((self._at >= 1) & (self._slope < 0)))
+        is_free = _is_free(self._slope, self._at)
         q, weights = torch.where(is_free, self._slope, 0.0), []
         scale = torch.zeros_like(self._value)
         for move, turn in zip(reversed(self._moves), reversed(self._turns), strict=True):
@@ -137,10 +137,13 @@ class _Descent:
             r = r + each(weight - back) * move
         direction = torch.where(is_free, -r, 0.0)
         is_down = (sums(direction * self._slope) < 0) & (scale > 0)
-        return torch.where(each(is_down), direction, self._steepest(self._slope, self._at))
+        return torch.where(each(is_down), direction, _steepest(self._slope, self._at))
 
-    @staticmethod
-    def _steepest(slope: Tensor, at: Tensor) -> Tensor:
-        is_free = ~(((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0)))
-        down = torch.where(is_free, -slope, 0.0)
-        return down * each(_FIRST_STEP / sums(down.square()).sqrt().clamp_(min=1e-20)).clamp(max=1e6)
+
+def _is_free(slope: Tensor, at: Tensor) -> Tensor:
+    return ~(((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0)))
+
+
+def _steepest(slope: Tensor, at: Tensor) -> Tensor:
+    down = torch.where(_is_free(slope, at), -slope, 0.0)
+    return down * each(_FIRST_STEP / sums(down.square()).sqrt().clamp_(min=1e-20)).clamp(max=1e6)

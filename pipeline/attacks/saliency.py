@@ -31,10 +31,7 @@ class Saliency(MinimumNormAttack):
     options_kind = SaliencyOptions
 
     def smallest(self, problem: Problem) -> Settled:
-        """Returns the images that reached their target, and the clean ones for the others.
-
-        A step asks once which images are finished; the three passes of a step take a thousand times as long.
-        """
+        """Returns the images that reached their target, and the clean ones for the others."""
         walk = _Walk(problem, self._options)
         while len(active := (~walk.is_over).nonzero()[:, 0]):
             for one, places in problem.passes(walk.pixels[active], active):

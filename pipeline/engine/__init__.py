@@ -58,10 +58,6 @@ class Local:
             yield place, function(item, *beside)
 
 
-def unannounced(stage: str, place: int, total: int) -> None:
-    """Says nothing of a stage that begins."""
-
-
 @dataclass(frozen=True)
 class Context:
     """The device of networks, how many processes there may be, and who is told how far things are."""
@@ -69,7 +65,7 @@ class Context:
     device: str = "cpu"
     workers: int = 1
     progress: Progress = silent
-    begins: Callable[[str, int, int], None] = unannounced
+    begins: Callable[[str, int, int], None] = lambda stage, place, total: None
 
     @cached_property
     def backend(self) -> Backend:

@@ -161,10 +161,8 @@ def filled_up(batch: np.ndarray, size: int) -> np.ndarray:
 def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:
     """Returns the model's own preprocessing with the settings laid over it.
 
-    Another `input_px` without a `resize_px` keeps the model's own framing: 224 of 256 becomes 112 of 128.
-
-    Raises:
-        WrongUse: no input size is known, or mean and std are not one or three numbers each with std > 0.
+    Another `input_px` without a `resize_px` keeps the model's own framing: 224 of 256 becomes 112 of 128. Where settings
+    contradict themselves, or lack an input size, WrongUse is raised.
     """
     if default is None and not settings.input_px:
         raise WrongUse(f"The input size of {settings.name} is not known.", "Set model.input_px.")

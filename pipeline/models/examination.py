@@ -130,7 +130,7 @@ def _by_neighbours(classifier: Classifier, batch: _Batch) -> float:
 
 
 def _parts_in_training(classifier: Classifier) -> list[str]:
-    kinds = [type(part).__name__ for network in _networks(classifier) for part in network.modules() if part.training]
+    kinds = [type(part).__name__ for part in _parts(classifier) if part.training]
     return [f"{kinds.count(kind)} × {kind}" for kind in sorted(set(kinds))]
 
 
@@ -244,14 +244,15 @@ def _mismatch(classifier: Classifier, batch: _Batch, gradient: Tensor) -> str:
     return f"{n_wrong} of {n_counted} images; median quotient over promised slope, smallest step first: {shares}"
 
 
-def _networks(classifier: Classifier) -> list[torch.nn.Module]:
-    return [value for value in vars(classifier).values() if isinstance(value, torch.nn.Module)]
+def _parts(classifier: Classifier) -> list[torch.nn.Module]:
+    networks = [value for value in vars(classifier).values() if isinstance(value, torch.nn.Module)]
+    return [part for network in networks for part in network.modules()]
 
 
 @contextmanager
 def _left_as_found(classifier: Classifier) -> Iterator[None]:
     """Puts back what passes may change: random states, modes of the network's parts, and its buffers (running statistics)."""
-    parts = [part for network in _networks(classifier) for part in network.modules()]
+    parts = _parts(classifier)
     modes = [part.training for part in parts]
     buffers = [(buffer, buffer.clone()) for part in parts for buffer in part.buffers(recurse=False)]
     try:

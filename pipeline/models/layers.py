@@ -43,7 +43,10 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
     """
     found = dict(module.named_modules()).get(layer) if layer else None
     if found is None:
-        raise _unknown(module, layer)
+        names = layer_names(module)
+        near = difflib.get_close_matches(layer, names, n=_N_NEAR, cutoff=0.3)
+        quoted = ", ".join(f'"{name}"' for name in near or [name for name in names if "." not in name])
+        raise WrongUse(f'The network has no layer "{layer}".', f"{'Near' if near else 'Known'}: {quoted}.")
     outputs: list[object] = []
 
     def begin_here(_: nn.Module, __: object, output: object) -> object:
@@ -108,10 +111,3 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
 
 def _is_float(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.is_floating_point()
-
-
-def _unknown(module: nn.Module, layer: str) -> WrongUse:
-    names = layer_names(module)
-    near = difflib.get_close_matches(layer, names, n=_N_NEAR, cutoff=0.3)
-    quoted = [f'"{name}"' for name in near or [name for name in names if "." not in name]]
-    return WrongUse(f'The network has no layer "{layer}".', f"{'Near' if near else 'Known'}: {', '.join(quoted)}.")

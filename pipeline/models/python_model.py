@@ -90,7 +90,8 @@ class PythonClassifier(TorchClassifier):
             return super().logits(x)
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        function = super().for_attacks()
+        with self._user_code_runs():
+            function = super().for_attacks()
 
         def called(x: torch.Tensor) -> torch.Tensor:
             with self._user_code_runs():

@@ -25,8 +25,11 @@ from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_matc
 from pipeline.core.registry import load
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
+from pipeline.images.formats import reason
 from pipeline.models.classifier import seeded
 from pipeline.specs.attacks import ALWAYS, LIBRARIES, NONE, AttackSpec
+
+_log = logging.getLogger(__name__)
 
 
 def adapted(name: str, options: Mapping[str, Any] | None = None) -> "LibraryAttack":
@@ -52,9 +55,9 @@ def adapted(name: str, options: Mapping[str, Any] | None = None) -> "LibraryAtta
         raise
     except ImportError as error:  # an attack with a package of its own, such as numba
         advice = f"Install it: pip install {error.name}" if error.name else ""
-        raise Unavailable(f'attack "{name}" cannot be used here: {_first_line(error)}.', advice) from error
+        raise Unavailable(f'attack "{name}" cannot be used here: {reason(error)}.', advice) from error
     except Exception as error:  # what a constructor says of its arguments, as whatever exception
-        what = f'attack "{name}" refuses its options: {_first_line(error)}.'
+        what = f'attack "{name}" refuses its options: {reason(error)}.'
         raise WrongUse(what, f"Options: {', '.join(allowed)}.") from error
     if attack.targeted and not attack.accepts_targets:
         raise WrongUse(f'attack "{name}" cannot be led to a target.', "Leave options.target out.")
@@ -79,14 +82,6 @@ def _check_own(name: str, own: Mapping[str, Any]) -> None:
             raise WrongUse(f'attack "{name}": {key} = {value!r}: expected {expected}.')
         if isinstance(value, int) and value < (1 if key == "images_at_once" else 0):
             raise WrongUse(f'attack "{name}": {key} = {value} is out of range.')
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
-
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse
 from pipeline.core.torchvision_import import import_torchvision
+from pipeline.images.formats import reason
 from pipeline.specs.attacks import ALWAYS, NONE, OPTIONAL
 
 
@@ -79,9 +80,8 @@ def imported(module: str) -> ModuleType:
     except InkproofError:
         raise
     except Exception as error:  # an old library beside new packages fails with anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         hint = f'Install it: pip install "inkproof[{module.partition(".")[0]}]"'
-        raise Unavailable(f"{module} cannot be imported: {reason}.", hint) from error
+        raise Unavailable(f"{module} cannot be imported: {reason(error)}.", hint) from error
 
 
 def parameters_of(kind: type) -> dict[str, Any]:
