@@ -106,12 +106,10 @@ class UserModules:
         """Puts these modules in the place of others; `hide` takes them away again."""
         self._path, sys.path = sys.path, [*self._folders, *sys.path]
         listed = (name.partition(".")[0] for folder in self._folders if os.path.isdir(folder) for name in os.listdir(folder))
-        tops = {
-            self.root,
-            *(name for name in set(listed) & sys.modules.keys() if (spec := self._found(name)) and _is_users(spec)),
-        }
-        tops |= self._imported_before
-        self._hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+        names = {name for name in set(listed) & sys.modules.keys() if (spec := self._found(name)) and _is_users(spec)}
+        tops = (names | self._imported_before | ({self.root} if self._file else set())) & sys.modules.keys()
+        hidden = [name for name in sys.modules if name.partition(".")[0] in tops] if tops else []
+        self._hidden = {name: sys.modules.pop(name) for name in hidden}
         sys.modules.update(self._modules)
 
     def hide(self) -> None:
