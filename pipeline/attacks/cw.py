@@ -67,14 +67,11 @@ class ShrinkingAttack(MinimumNormAttack):
     """Descends toward a goal that is made harder after each success; a subclass says how, with its `Descents`."""
 
     norm: str
-
-    @abstractmethod
-    def begin(self, problem: Problem) -> "Descents":
-        """Returns where the images stand before the first step."""
+    descents: type["Descents"]
 
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: of each image the smallest change that fools."""
-        state = self.begin(problem)
+        state = self.descents(problem, self._options)
         while len(active := (~state.is_done).nonzero()[:, 0]):
             state.leave(active)
             for _ in range(_STEPS_BETWEEN_LOOKS):
@@ -161,23 +158,6 @@ _N_FIRST_DOUBLINGS = 15
 _C_AHEAD = 16
 
 
-class FewestPixels(ShrinkingAttack):
-    """Runs the L2 attack on a set of allowed pixels that shrinks for as long as it still fools; a pixel is all its channels.
-
-    After a success those pixels are taken from the set that are unchanged or whose part in it, gradient times change, is least:
-    a share of the set. Where the rest no longer fools, with c doubled as often as allowed, the set before is restored and a
-    quarter of the share is taken, until not even one pixel can go. Each descent goes on from the last result. Every image has
-    its own set, share, c and count of steps. The network sees rounded pixels.
-    """
-
-    name = "cw-l0"
-    options_kind = FewestPixelsOptions
-    norm = "l0"
-
-    def begin(self, problem: Problem) -> Descents:
-        return _PixelDescents(problem, self._options)
-
-
 class _PixelDescents(Descents):
     """A goal is a set of pixels that may be changed."""
 
@@ -223,23 +203,22 @@ class _PixelDescents(Descents):
         return kept.view(-1, 1, *self._part.shape[1:])
 
 
-_TAU_FACTOR = 0.9
+class FewestPixels(ShrinkingAttack):
+    """Runs the L2 attack on a set of allowed pixels that shrinks for as long as it still fools; a pixel is all its channels.
 
-
-class SmallestLargestChange(ShrinkingAttack):
-    """Minimises c f6(x) + sum_i (|x - x0|_i - tau)+ over w by Adam, with tau falling, and c doubled where it does not fool.
-
-    The network sees rounded pixels, so tau is a whole number of levels: after a success it falls to 0.9 tau or below the largest
-    change that there is, at least by one level; the next descent goes on from there. Every image has its own tau, c and count
-    of steps and goes on to its next tau at once, whatever the others do.
+    After a success those pixels are taken from the set that are unchanged or whose part in it, gradient times change, is least:
+    a share of the set. Where the rest no longer fools, with c doubled as often as allowed, the set before is restored and a
+    quarter of the share is taken, until not even one pixel can go. Each descent goes on from the last result. Every image has
+    its own set, share, c and count of steps. The network sees rounded pixels.
     """
 
-    name = "cw-linf"
-    options_kind = SmallestLargestChangeOptions
-    norm = "linf"
+    name = "cw-l0"
+    options_kind = FewestPixelsOptions
+    norm = "l0"
+    descents = _PixelDescents
 
-    def begin(self, problem: Problem) -> Descents:
-        return _LevelDescents(problem, self._options)
+
+_TAU_FACTOR = 0.9
 
 
 class _LevelDescents(Descents):
@@ -275,3 +254,17 @@ class _LevelDescents(Descents):
         self._tau = torch.where(moves, tau, self._tau)
         start, limit = torch.where(each(reach.isfinite()), self.best.pixels[here], seen), each(self._tau)
         return torch.clamp(start - clean, -limit, limit) + clean
+
+
+class SmallestLargestChange(ShrinkingAttack):
+    """Minimises c f6(x) + sum_i (|x - x0|_i - tau)+ over w by Adam, with tau falling, and c doubled where it does not fool.
+
+    The network sees rounded pixels, so tau is a whole number of levels: after a success it falls to 0.9 tau or below the largest
+    change that there is, at least by one level; the next descent goes on from there. Every image has its own tau, c and count
+    of steps and goes on to its next tau at once, whatever the others do.
+    """
+
+    name = "cw-linf"
+    options_kind = SmallestLargestChangeOptions
+    norm = "linf"
+    descents = _LevelDescents

@@ -304,7 +304,8 @@ def test_a_restarted_image_goes_on_as_a_fresh_one_and_the_others_as_before():
 def test_the_descent_to_the_next_goal_starts_where_the_goal_says(name, monkeypatch):
     """At the best image so far, for a largest change cut to the next one: Adam's own place has gone on from there."""
     starts, own_place = [], []
-    state = attack_named(name).begin(Problem(*toy()))
+    attack = attack_named(name)
+    state = attack.descents(Problem(*toy()), attack._options)
     shrink = state.shrink
 
     def noted(succeeded, failed, clean, seen):
