@@ -79,17 +79,17 @@ class ExpectationOptions(Aimed):
 
 @dataclass(frozen=True, config=TABLE)
 class SmallestDistanceOptions(Aimed):
-    """Options of `cw-l2`. The authors': search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
+    """Options of `cw-l2`. As published: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
     search: Literal["running", "bisection"] = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected.',
+        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (as published).',
     )
     start: Literal["boundary", "clean"] = setting(
         "boundary",
-        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image.',
+        '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image (as published).',
     )
     n_searches: int = setting(5, "Descents, at most.", ge=1, le=100)
     n_steps: int = setting(60, "Steps of a descent.", ge=1, le=100_000)
@@ -141,7 +141,9 @@ class FewestPixelsOptions(Aimed):
     n_doublings: int = setting(3, "How often c is doubled where a set does not fool.", ge=0, le=60)
     learning_rate: float = setting(0.05, "Rate of Adam on w.", ge=1e-6, le=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
-    share: float = setting(0.5, "Share of changed pixels taken after a success; a quarter of it after a failure.", ge=0, le=0.95)
+    share: float = setting(
+        0.5, "Share of changed pixels taken away after a success; a quarter of it after a failure.", ge=0, le=0.95
+    )
 
 
 @dataclass(frozen=True, config=TABLE)
@@ -174,7 +176,9 @@ class PatchOptions(Aimed):
 class SaliencyOptions(Aimed):
     """Options of `jsma`."""
 
-    form: Literal["pair", "single"] = setting("pair", '"pair": two values at a time, those best together; "single": one.')
+    form: Literal["pair", "single"] = setting(
+        "pair", '"pair": two values at a time, those best together (as published); "single": one.'
+    )
     of: Literal["logits", "probabilities"] = setting(
         "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
     )
