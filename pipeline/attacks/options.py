@@ -85,7 +85,7 @@ class SmallestDistanceOptions(Aimed):
     search: Literal["running", "bisection"] = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (as published).',
+        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (published).',
     )
     start: Literal["boundary", "clean"] = setting(
         "boundary",
@@ -141,9 +141,7 @@ class FewestPixelsOptions(Aimed):
     n_doublings: int = setting(3, "How often c is doubled where a set does not fool.", ge=0, le=60)
     learning_rate: float = setting(0.05, "Rate of Adam on w.", ge=1e-6, le=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
-    share: float = setting(
-        0.5, "Share of changed pixels taken away after a success; a quarter of it after a failure.", ge=0, le=0.95
-    )
+    share: float = setting(0.5, "Share of changed pixels taken after a success; a quarter of it after a failure.", ge=0, le=0.95)
 
 
 @dataclass(frozen=True, config=TABLE)
