@@ -85,7 +85,7 @@ class SmallestDistanceOptions(Aimed):
     search: Literal["running", "bisection"] = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (published).',
+        'times c at twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (published).',
     )
     start: Literal["boundary", "clean"] = setting(
         "boundary",
