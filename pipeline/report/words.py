@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from pipeline.document.formats import DASH
 from pipeline.records import CAMERA, SIMULATED
 from pipeline.report.content import ReportContent, TransformAxis
-from pipeline.specs.attack_spec import AttackSpec
-from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.attacks import ATTACKS, AttackSpec
 from pipeline.specs.transforms import TRANSFORMS
 
 ORIGIN_TITLES = {CAMERA: "real", SIMULATED: "simulated"}

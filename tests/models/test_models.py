@@ -17,7 +17,7 @@ from pipeline.datasets import open_dataset
 from pipeline.models import MODELS, load_classifier
 from pipeline.models.class_names import read_class_list
 from pipeline.models.classifier import Classifier
-from pipeline.models.onnx_files import external_files
+from pipeline.models.onnx_model import external_files
 from pipeline.models.weights_file import load_into, read_state_dict
 
 torch.set_num_threads(1)
@@ -521,7 +521,10 @@ def test_every_kind_of_tensor_outside_an_onnx_file_is_found(tmp_path: Path) -> N
         onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner),
     ]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [tensor("weights")]))
+    model.metadata_props.add(key="location", value="Berlin")
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    for name in ("constant", "nested", "weights"):
+        (tmp_path / f"{name}.bin").touch()
     names = [path.name for path in external_files(tmp_path / "a.onnx")]
     assert names == ["constant.bin", "nested.bin", "weights.bin"]
 

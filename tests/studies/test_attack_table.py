@@ -20,7 +20,7 @@ from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Candidate, Selected
 from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
-from pipeline.specs.attack_spec import NONE
+from pipeline.specs.attacks import NONE
 from pipeline.stages.graph import run_stage
 from pipeline.store import Items, Run
 from pipeline.studies.carlini2017 import measuring, tables

@@ -1,20 +1,55 @@
-"""Data sets of torchvision that already lie on the disk; nothing is downloaded."""
+"""Data sets with classes of their own: the built-in signs, and those of torchvision that already lie on the disk."""
 
-import difflib
 import inspect
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse, nearest
 from pipeline.core.torchvision_import import import_torchvision
 from pipeline.datasets.dataset import Listed, Rejected, drawn
 from pipeline.datasets.labels import Labels, model_classes
 from pipeline.images import LoadedImage, from_pillow, shown
 from pipeline.images.formats import reason
 from pipeline.settings import DatasetSettings
+
+_N_IMAGES = 500
+_SPLITS = ("train", "validation", "test")
+
+
+class BuiltinDataset(Listed):
+    """Rendered traffic signs; see `Dataset`."""
+
+    def __init__(self, settings: DatasetSettings, labels: Labels, seed: int) -> None:
+        split = settings.split or "test"
+        if split not in _SPLITS:
+            raise WrongUse(f"builtin:signs has no split {split!r}.", f"Use one of {', '.join(_SPLITS)}.")
+        signs = import_module("pipeline.signs.dataset")
+        self.name = settings.name
+        self._source = signs.SignsDataset(n_images=settings.n_images or _N_IMAGES, split=split, seed=seed)
+        self.class_names = labels.class_names
+        class_of, reasons = model_classes(dict(enumerate(self._source.class_names)), labels, self.name)
+        places = range(len(self._source))
+        classes = [class_of.get(self._source.label(i)) for i in places]
+        self._items = [(i, own, self._source.item_id(i)) for i, own in zip(places, classes) if own is not None]
+        self.rejected = [Rejected(self._source.class_names[c], reason) for c, reason in sorted(reasons.items())]
+        if not self._items:
+            hint = "Use it with the model builtin:signs, or set model.classes."
+            raise BadInput("The model knows no class of builtin:signs.", hint)
+
+    def image(self, i: int) -> LoadedImage:
+        return LoadedImage(self._source.image(self._items[i][0]))
+
+
+def open_builtin(name: str, settings: DatasetSettings, labels: Labels, seed: int) -> BuiltinDataset:
+    """Returns the built-in traffic signs: `n_images` (500 by default) of `split`, rendered from the seed."""
+    if name != "signs":
+        raise WrongUse(f"There is no data set builtin:{name}.", "Did you mean builtin:signs?")
+    return BuiltinDataset(settings, labels, seed)
+
 
 _TRAIN_SPLITS = ("train", "training")
 
@@ -23,11 +58,7 @@ class TorchvisionDataset(Listed):
     """A torchvision data set of (image, class) pairs; see `Dataset`."""
 
     def __init__(self, name: str, source: Any, split: str, labels: Labels, n_images: int, seed: int) -> None:
-        """Reads the labels, not the images, where the data set keeps them apart.
-
-        Raises:
-            BadInput: it gives something else than images with a class each, or no class that the model knows.
-        """
+        """Reads the labels, not the images, where the data set keeps them apart."""
         self.name = name
         self.class_names = labels.class_names
         self._source = source
@@ -55,19 +86,13 @@ class TorchvisionDataset(Listed):
 
 
 def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed: int) -> TorchvisionDataset:
-    """Returns `torchvision.datasets.<name>` from `settings.root`; `split` "train" or "test", or a name that the data set knows.
-
-    Raises:
-        WrongUse: no such data set, no root, or a split that it does not have.
-        BadInput: its files are not in the root, or it is no data set of classified images.
-        Unavailable: it needs a package that is not installed.
-    """
+    """Returns `torchvision.datasets.<name>` from `settings.root`; `split` "train", "test" or a name that it knows."""
     known = import_torchvision().datasets
     names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
     if name not in names:
         by_lower = {n.lower(): n for n in reversed(names)}
-        near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-        hint = f"Did you mean torchvision:{by_lower[near[0]]}?" if near else "Names are those of torchvision.datasets."
+        near = nearest(name.lower(), by_lower)
+        hint = f"Did you mean torchvision:{by_lower[near]}?" if near else "Names are those of torchvision.datasets."
         raise WrongUse(f"There is no data set torchvision:{name}.", hint)
     kind = getattr(known, name)
     arguments, split = _arguments(kind, name, settings)
@@ -115,14 +140,13 @@ def _arguments(kind: Any, name: str, settings: DatasetSettings) -> tuple[dict[st
 
 
 def _own_labels(source: Any, name: str) -> list[int]:
-    for attribute in ("targets", "labels", "_labels"):
+    for attribute in ("targets", "labels", "_labels", "samples", "_samples"):
         values = getattr(source, attribute, None)
         if values is not None and len(values) == len(source):
-            return _as_integers(values, name)
-    for attribute in ("samples", "_samples"):
-        values = getattr(source, attribute, None)
-        if values is not None and len(values) == len(source) and all(len(v) == 2 for v in values):
-            return _as_integers((v[1] for v in values), name)
+            if "samples" not in attribute:
+                return _as_integers(values, name)
+            if all(len(value) == 2 for value in values):
+                return _as_integers((value[1] for value in values), name)
     picture, _ = _pair(source, 0, name)
     if not isinstance(picture, Image.Image):
         raise BadInput(f"{name} gives {type(picture).__name__}, no images.", "Use a data set of classified images.")
