@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points, interpolation, jacobian
+from pipeline.physical.geometry import (
+    Floats,
+    apply_homography,
+    chebyshev_nodes,
+    grid,
+    homography_from_points,
+    interpolation,
+    jacobian,
+)
 
 N_NODES = 13
 _NEWTON_STEPS = 30
@@ -29,8 +37,7 @@ class PageMap:
     def fitted(cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float) -> "PageMap":
         """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page."""
         nodes = chebyshev_nodes(N_NODES)
-        x, y = np.meshgrid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
-        page = np.column_stack([x.ravel(), y.ravel()])
+        page = grid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
         photo = photo_from_page(page)
         homography = homography_from_points(page, photo)
         residual = (photo - apply_homography(homography, page)).reshape(N_NODES, N_NODES, 2)

@@ -19,7 +19,6 @@ from pipeline.physical.fiducials import (
     encode_payload,
     level_from_photo,
     modules,
-    order_corners,
     photo_from_level,
     search,
     tag_id,
@@ -86,7 +85,7 @@ def test_a_payload_says_what_was_put_in(subtests: pytest.Subtests) -> None:
             with subtests.test(page=page, corner=corner):
                 text = encode_payload("ABC27", page, corner)
                 assert len(text) == 16 and text.isalnum() and text == text.upper()
-                assert decode_payload(text) == Payload(1, "ABC27", page, corner)
+                assert decode_payload(text) == Payload("ABC27", page, corner)
 
 
 def test_no_single_wrong_character_is_accepted() -> None:
@@ -195,7 +194,7 @@ def test_the_order_of_the_corners_is_found_from_the_modules(turn: int, step: int
     photo, truth = _photo(50)
     text, corners = next(iter(truth.items()))
     shuffled = corners[[(turn + step * k) % 4 for k in range(4)]]
-    assert (order_corners(photo, shuffled, text) == corners).all()
+    assert (detection.order_corners(photo, shuffled, text) == corners).all()
 
 
 def test_another_code_in_the_place_is_not_taken_for_the_one_expected() -> None:

@@ -1,12 +1,13 @@
-"""The dark and light modules of a code, the same on every machine."""
+"""What is drawn at the corners of a page, the same on every machine: the modules of QR codes and the cells of AprilTags."""
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import qrcode
 from qrcode.util import MODE_ALPHA_NUM, QRData
 
-from pipeline.records import Fiducial, Tag
+from pipeline.records import CORNERS, Fiducial, Tag
 
 N_MODULES = 21
 QUIET_MODULES = 4
@@ -16,6 +17,11 @@ SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 # Which of the eight masks scores best differs between encoders; one fixed mask keeps a printed code and the pattern that a
 # later version aligns to it equal. Sixteen characters fill the symbol exactly, so no mask meets a run of padding.
 _MASK = 2
+
+# AprilTags (family 36h11, Olson 2011): large cells that are still found where blur hides the modules of a QR code.
+TAG_FAMILY = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_APRILTAG_36h11)
+N_CELLS = 8
+_N_TAGGED_PAGES = 587 // len(CORNERS)
 
 
 @lru_cache(maxsize=4096)
@@ -39,3 +45,16 @@ def modules(payload: str) -> np.ndarray:
 def outline_mm(square: Fiducial | Tag) -> np.ndarray:
     """Returns the corners of a printed code or tag on its page, (4, 2) mm."""
     return SQUARE * square.size_mm + (square.x_mm, square.y_mm)
+
+
+def tag_id(page: int, corner: str) -> int:
+    """Returns the id of the tag beside one code; the family has ids for 146 pages, so later pages take the same ones again."""
+    return len(CORNERS) * ((page - 1) % _N_TAGGED_PAGES) + CORNERS.index(corner)
+
+
+@lru_cache(maxsize=1024)
+def tag_modules(tag: int) -> np.ndarray:
+    """Returns the tag's cells with its black border, bool (8, 8), True where dark, read-only."""
+    cells = cv2.aruco.generateImageMarker(TAG_FAMILY, tag, N_CELLS) < 128
+    cells.setflags(write=False)
+    return cells

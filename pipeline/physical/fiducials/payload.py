@@ -5,15 +5,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.records import CORNERS
 
-PREFIX = "IP"
-FORMAT_VERSION = 1
 MAX_PAGE = 36**3 - 1
 # Run codes that begin with this belong to the calibration page; the rest tells its paper and orientation.
 CALIBRATION = "CAL"
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RUN_CODE = re.compile(r"[A-Z2-7]{5}")
 _PAYLOAD = re.compile(r"IP1([A-Z2-7]{5})([0-9A-Z]{3})([0-3])([A-Z2-7]{4})")
 
@@ -22,7 +21,6 @@ _PAYLOAD = re.compile(r"IP1([A-Z2-7]{5})([0-9A-Z]{3})([0-3])([A-Z2-7]{4})")
 class Payload:
     """What one code says; `corner` is a name from records.CORNERS."""
 
-    format_version: int
     run_code: str
     page: int
     corner: str
@@ -40,7 +38,7 @@ def encode_payload(run_code: str, page: int, corner: str) -> str:
         raise ValueError(f"page: expected 1 .. {MAX_PAGE}, got {page}")
     if corner not in CORNERS:
         raise ValueError(f"corner: expected one of {CORNERS}, got {corner!r}")
-    body = f"{PREFIX}{FORMAT_VERSION}{run_code}{_base36(page)}{CORNERS.index(corner)}"
+    body = f"IP1{run_code}{np.base_repr(page, 36).zfill(3)}{CORNERS.index(corner)}"
     return body + _checksum(body)
 
 
@@ -50,11 +48,7 @@ def decode_payload(text: str) -> Payload | None:
     if found is None or _checksum(text[:-4]) != found[4]:
         return None
     page = int(found[2], 36)
-    return Payload(FORMAT_VERSION, found[1], page, CORNERS[int(found[3])]) if page else None
-
-
-def _base36(number: int) -> str:
-    return _DIGITS[number // 1296] + _DIGITS[number // 36 % 36] + _DIGITS[number % 36]
+    return Payload(found[1], page, CORNERS[int(found[3])]) if page else None
 
 
 def _checksum(body: str) -> str:

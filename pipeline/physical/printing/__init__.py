@@ -18,8 +18,8 @@ from pipeline.physical.printing.document import (
     caption_text,
     page_raster,
     render_page,
+    screen_html,
     screen_page_name,
 )
 from pipeline.physical.printing.furniture import furniture
 from pipeline.physical.printing.instructions import Cell, Instructions
-from pipeline.physical.printing.screen import screen_html

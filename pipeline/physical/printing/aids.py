@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.physical import geometry
 from pipeline.physical.fiducials import N_CELLS, QUIET_MODULES, tag_id
-from pipeline.physical.printing.furniture import MARGIN_MM, Box, code_box, furniture, tag_box
+from pipeline.physical.printing.furniture import MARGIN_MM, Box, box_of, code_box, furniture, tag_box
 from pipeline.records import Fiducial, Mark, Patch, Printout, Tag
 
 TAG_CELL_MM = 1.25
@@ -33,9 +34,7 @@ def with_aids(printout: Printout, grid_mm: float) -> Printout:
     Args: `grid_mm` the step that every edge is a multiple of.
     """
     planned: dict[tuple[Box, ...], Printout] = {}
-    tags: list[Tag] = []
-    patches: list[Patch] = []
-    marks: list[Mark] = []
+    tags, patches, marks = list[Tag](), list[Patch](), list[Mark]()
     for page in range(1, printout.n_pages + 1):
         images = tuple(_images(printout, page))
         if images not in planned:  # most pages are alike
@@ -51,17 +50,16 @@ def with_aids(printout: Printout, grid_mm: float) -> Printout:
 
 def corner_tags(printout: Printout, page: int, grid_mm: float) -> Iterator[Tag]:
     """Yields a tag beside each code, in the strip between the codes or in their column; all four in the same way, or none."""
-    codes = [code for code in printout.fiducials if code.page == page]
+    codes = printout.of_page(page).fiducials
     size_mm = N_CELLS * _whole(TAG_CELL_MM, grid_mm)
     images = _images(printout, page)
     for beside in (True, False):
         tags = [_tag(printout, code, beside, size_mm, grid_mm) for code in codes]
-        boxes = [tag_box(tag.x_mm, tag.y_mm, tag.size_mm) for tag in tags]
+        boxes = [tag_box(tag) for tag in tags]
         others = [code_box(code, printout.module_mm) for code in codes]
         free = all(not box.overlaps(other) for box in boxes for other in (*images, *others))
         apart = all(not one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
-        trial = replace(printout, tags=tuple(tags))
-        places = furniture(trial, page)
+        places = furniture(replace(printout, tags=tuple(tags)), page)
         texts = (*places.payloads.values(), places.scale_bar, places.header)
         clear = all(not text.overlaps(other) for text in texts for other in (*boxes, *images))
         if free and apart and clear and places.header.width_mm > 40:
@@ -72,13 +70,11 @@ def corner_tags(printout: Printout, page: int, grid_mm: float) -> Iterator[Tag]:
 def _tag(printout: Printout, code: Fiducial, beside: bool, size_mm: float, grid_mm: float) -> Tag:
     gap = QUIET_MODULES * printout.module_mm + size_mm / N_CELLS
     step = _whole(code.size_mm + gap, grid_mm), _whole(size_mm + gap, grid_mm)
-    x = code.x_mm if not beside else code.x_mm + step[0] if code.corner.endswith("L") else code.x_mm - step[1]
-    y = code.y_mm if beside else code.y_mm + step[0] if code.corner.startswith("T") else code.y_mm - step[1]
     rest = _whole(code.size_mm - size_mm, grid_mm)
-    if beside and code.corner.startswith("B"):
-        y += rest
-    if not beside and code.corner.endswith("R"):
-        x += rest
+    outwards = [
+        (step[0], 0.0) if first else (-step[1], rest) for first in (code.corner.endswith("L"), code.corner.startswith("T"))
+    ]
+    x, y = (code.x_mm + outwards[0][not beside], code.y_mm + outwards[1][beside])
     return Tag(code.page, code.corner, tag_id(code.page, code.corner), x, y, size_mm)
 
 
@@ -104,7 +100,8 @@ def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
     side = 2 * half
     free = _free_places(printout, side, side, _MARK_MARGIN_MM, _taken(printout, page), grid_mm) + half
     free = _thinned(free, math.sqrt(printout.page_width_mm * printout.page_height_mm / _N_PLACES))
-    known = np.array([*_middles(printout.fiducials, page), *_middles(printout.tags, page)])
+    sheet = printout.of_page(page)
+    known = np.array([(one.x_mm + one.size_mm / 2, one.y_mm + one.size_mm / 2) for one in (*sheet.fiducials, *sheet.tags)])
     points, weights = _points(printout, page)
     reach = _distances(free, points)
     left = _distances(known, points).min(axis=0)
@@ -126,10 +123,6 @@ def _thinned(places: np.ndarray, cell_mm: float) -> np.ndarray:
     return places[np.sort(first)]
 
 
-def _middles(codes: tuple[Fiducial, ...] | tuple[Tag, ...], page: int) -> list[tuple[float, float]]:
-    return [(code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2) for code in codes if code.page == page]
-
-
 def _points(printout: Printout, page: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns points (N, 2) to be near to and their weights: half for the images, half for the whole page.
 
@@ -141,8 +134,8 @@ def _points(printout: Printout, page: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lattice(box: Box, n_points: int = _N_POINTS) -> np.ndarray:
-    x, y = np.meshgrid(*(np.linspace(0, length, n_points) for length in (box.width_mm, box.height_mm)))
-    return np.column_stack([box.x_mm + x.ravel(), box.y_mm + y.ravel()])
+    x, y = (np.linspace(0, length, n_points) for length in (box.width_mm, box.height_mm))
+    return geometry.grid(box.x_mm + x, box.y_mm + y)
 
 
 def _distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -151,17 +144,14 @@ def _distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _taken(printout: Printout, page: int) -> list[Box]:
     """Returns everything that stands on a page already."""
-    boxes = _images(printout, page) + list(furniture(printout, page).boxes)
-    boxes += [code_box(code, printout.module_mm) for code in printout.fiducials if code.page == page]
-    boxes += [tag_box(tag.x_mm, tag.y_mm, tag.size_mm) for tag in printout.tags if tag.page == page]
-    patches = [Box(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in printout.patches if p.page == page]
-    boxes += [patch.grown(_STRIP_MARGIN_MM) for patch in patches]
-    header = furniture(printout, page).header
-    return [*boxes, Box(header.x_mm, header.y_mm, header.width_mm, header.height_mm + 0.6)]
+    sheet, places = printout.of_page(page), furniture(printout, page)
+    boxes = [*_images(printout, page), *places.boxes, places.header._replace(height_mm=places.header.height_mm + 0.6)]
+    boxes += [code_box(code, printout.module_mm) for code in sheet.fiducials] + [tag_box(tag) for tag in sheet.tags]
+    return boxes + [box_of(patch).grown(_STRIP_MARGIN_MM) for patch in sheet.patches]
 
 
 def _images(printout: Printout, page: int) -> list[Box]:
-    return [Box(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in printout.placements if p.page == page]
+    return [box_of(placement) for placement in printout.of_page(page).placements]
 
 
 def _free_places(

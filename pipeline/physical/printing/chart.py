@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,8 +43,7 @@ _SEED = 4
 Cell = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class SlantedSquare:
+class SlantedSquare(NamedTuple):
     """A black square on white, turned clockwise about its middle; its four sides are the slanted edges of ISO 12233."""
 
     x_mm: float
@@ -59,8 +60,7 @@ class SlantedSquare:
         return np.asarray(unit * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
 
 
-@dataclass(frozen=True, slots=True)
-class Star:
+class Star(NamedTuple):
     """A Siemens star about (x, y): as many black as white spokes."""
 
     x_mm: float
@@ -69,8 +69,7 @@ class Star:
     n_spokes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleBar:
+class ScaleBar(NamedTuple):
     """A bar with a tick every 10 mm, to be held against a ruler; it begins at (x, y) and goes right or down."""
 
     x_mm: float
@@ -79,8 +78,7 @@ class ScaleBar:
     is_vertical: bool
 
 
-@dataclass(frozen=True, slots=True)
-class White:
+class White(NamedTuple):
     """A place of bare paper: nothing is printed within `half_mm` of (x, y) along both axes."""
 
     x_mm: float
@@ -116,12 +114,9 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
     grid = _Grid(printout)
     printout = replace(printout, tags=tuple(corner_tags(printout, 1, grid.step_mm)))
     squares = tuple(_squares(grid))
-    star_x, star_y = grid.block_middle(grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK))
-    large = tuple(_large_greys(grid))
-    bars = tuple(_bars(grid))
-    marks = tuple(_marks(grid))
+    star = Star(*grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK), _STAR_MM, _N_SPOKES)
+    large, bars, marks = tuple(_large_greys(grid)), tuple(_bars(grid)), tuple(_marks(grid))
     patches = (*large, *_patches(grid))
-    star = Star(star_x, star_y, _STAR_MM, _N_SPOKES)
     return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid, squares)))
 
 
@@ -137,11 +132,8 @@ def chart_code(paper: str, orientation: str) -> str:
 
 def chart_of_code(run_code: str) -> Chart | None:
     """Returns the calibration page that a run code stands for, None for a run's own."""
-    for paper in CHART_PAPERS:
-        for orientation in _ORIENTATION_CODES:
-            if run_code == chart_code(paper, orientation):
-                return calibration_chart(paper, orientation)
-    return None
+    kinds = product(CHART_PAPERS, _ORIENTATION_CODES)
+    return next((calibration_chart(*kind) for kind in kinds if run_code == chart_code(*kind)), None)
 
 
 class _Grid:
@@ -156,30 +148,30 @@ class _Grid:
         self.x_mm = self.whole((printout.page_width_mm - self.n_columns * self.cell_mm) / 2)
         self.y_mm = self.whole((printout.page_height_mm - self.n_rows * self.cell_mm) / 2)
         self.taken = np.zeros((self.n_rows, self.n_columns), bool)
-        self.is_patch = np.zeros_like(self.taken)
-        self.is_mark = np.zeros_like(self.taken)
+        self.plain = ~self.taken
         self.middle = ((self.n_rows - _BLOCK) // 2, (self.n_columns - _BLOCK) // 2)
 
     def whole(self, length_mm: float) -> float:
         return round(length_mm / self.step_mm) * self.step_mm
 
-    def take(self, cell: Cell, n_cells: int, n_across: int = 0) -> tuple[Cell, Cell]:
-        """Marks a block of cells as taken, refusing what is taken already; returns its first cell and the one past its last."""
+    def take(self, cell: Cell, n_cells: int = 1, n_across: int = 0, plain: bool = False) -> tuple[float, float]:
+        """Marks a block of cells as taken, refusing what is taken already; returns its middle.
+
+        Args: `plain` where it has white on all sides.
+        """
         row, column = cell
         below, right = row + n_cells, column + (n_across or n_cells)
         block = self.taken[row:below, column:right]
         if row < 0 or column < 0 or below > self.n_rows or right > self.n_columns or block.any():
             raise ValueError("the paper is too small for a calibration page")
         block[:] = True
-        return cell, (below, right)
+        self.plain[row:below, column:right] = plain
+        (x0, y0), (x1, y1) = self.place_mm(cell), self.place_mm((below, right))
+        return (x0 + x1) / 2, (y0 + y1) / 2
 
     def place_mm(self, cell: Cell) -> tuple[float, float]:
         """Returns the upper left corner of a cell."""
         return self.x_mm + cell[1] * self.cell_mm, self.y_mm + cell[0] * self.cell_mm
-
-    def block_middle(self, block: tuple[Cell, Cell]) -> tuple[float, float]:
-        (x0, y0), (x1, y1) = (self.place_mm(cell) for cell in block)
-        return (x0 + x1) / 2, (y0 + y1) / 2
 
     def free_cells(self) -> list[Cell]:
         return [(int(row), int(column)) for row, column in np.argwhere(~self.taken)]
@@ -190,8 +182,7 @@ def _squares(grid: _Grid) -> Iterator[SlantedSquare]:
     # turned either way: a phone held askew by five degrees still sees half of them aslant
     cells = ((0, 0), (0, last_column), (last_row, last_column), (last_row, 0), grid.middle)
     for index, cell in enumerate(cells):
-        x, y = grid.block_middle(grid.take(cell, _BLOCK))
-        yield SlantedSquare(x, y, _SQUARE_MM, _SLANT_DEG if index % 2 == 0 else -_SLANT_DEG)
+        yield SlantedSquare(*grid.take(cell, _BLOCK), _SQUARE_MM, _SLANT_DEG if index % 2 == 0 else -_SLANT_DEG)
 
 
 def _large_greys(grid: _Grid) -> Iterator[Patch]:
@@ -219,8 +210,7 @@ def _marks(grid: _Grid) -> Iterator[Mark]:
     side = 2 * grid.whole(MARK_CELL_MM)
     for row, column in grid.free_cells():
         if row % 3 == 1 and column % 3 == 1:
-            grid.take((row, column), 1)
-            grid.is_mark[row, column] = True
+            grid.take((row, column), plain=True)
             x, y = grid.place_mm((row, column))
             yield Mark(1, x + grid.whole(grid.cell_mm / 2), y + grid.whole(grid.cell_mm / 2), side)
 
@@ -234,8 +224,7 @@ def _patches(grid: _Grid) -> Iterator[Patch]:
     gap, side = grid.whole((CELL_MM - PATCH_MM) / 2), grid.whole(PATCH_MM)
     for index, colour in enumerate(colours * N_COPIES):
         cell = cells[order[index]]
-        grid.take(cell, 1)
-        grid.is_patch[cell] = True
+        grid.take(cell, plain=True)
         x, y = grid.place_mm(cell)
         yield Patch(1, *colour, x + gap, y + gap, side, side)
 
@@ -249,9 +238,8 @@ def _whites(grid: _Grid, squares: tuple[SlantedSquare, ...]) -> Iterator[White]:
     for row, column in grid.free_cells():
         x, y = grid.place_mm((row, column))
         yield White(x + grid.cell_mm / 2, y + grid.cell_mm / 2, 0.35 * grid.cell_mm)
-    plain = grid.is_patch | grid.is_mark | ~grid.taken
     for row in range(1, grid.n_rows):
         for column in range(1, grid.n_columns):
-            if plain[row - 1 : row + 1, column - 1 : column + 1].all():
+            if grid.plain[row - 1 : row + 1, column - 1 : column + 1].all():
                 x, y = grid.place_mm((row, column))
                 yield White(x, y, 0.4 * (CELL_MM - PATCH_MM))

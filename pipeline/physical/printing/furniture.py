@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.physical.fiducials import N_CELLS, QUIET_MODULES
-from pipeline.records import Fiducial, Printout
+from pipeline.records import Fiducial, Patch, Placement, Printout, Tag
 
 MARGIN_MM = 10.0
 CAPTION_MM = 3.8
@@ -23,12 +23,8 @@ class Box(NamedTuple):
 
     def overlaps(self, other: "Box") -> bool:
         """Returns whether two boxes share any area."""
-        return (
-            self.x_mm < other.x_mm + other.width_mm
-            and other.x_mm < self.x_mm + self.width_mm
-            and self.y_mm < other.y_mm + other.height_mm
-            and other.y_mm < self.y_mm + self.height_mm
-        )
+        across = self.x_mm < other.x_mm + other.width_mm and other.x_mm < self.x_mm + self.width_mm
+        return across and self.y_mm < other.y_mm + other.height_mm and other.y_mm < self.y_mm + self.height_mm
 
     def grown(self, by_mm: float) -> "Box":
         """Returns the box with a margin on every side."""
@@ -53,36 +49,37 @@ class Furniture:
 
 def furniture(printout: Printout, page: int) -> Furniture:
     """Returns where the texts of one page and its scale bar go; they follow from the printout alone."""
-    code = printout.fiducials[0]
+    sheet, code = printout.of_page(page), printout.fiducials[0]
     quiet = QUIET_MODULES * printout.module_mm
     left, right = code.x_mm + code.size_mm + quiet, printout.page_width_mm - code.x_mm - code.size_mm - quiet
     header = Box(left + 0.6, code.y_mm, right - left - 1.2, HEADER_MM - 2.0)
     footer = Box(left, printout.page_height_mm - MARGIN_MM - FOOTER_MM + 2.4, right - left, FOOTER_MM - 2.4)
-    tags = [tag_box(tag.x_mm, tag.y_mm, tag.size_mm) for tag in printout.tags if tag.page == page]
+    tags = [tag_box(tag) for tag in sheet.tags]
     header, footer = _between(header, tags), _between(footer, tags)
     bar_mm = next(length for length in (100, 50, 20) if length <= footer.width_mm or length == 20)
-    captions = {
-        (p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9)
-        for p in printout.placements
-        if p.page == page
-    }
     return Furniture(
         header,
         Box(footer.x_mm + (footer.width_mm - bar_mm) / 2, footer.y_mm, bar_mm, footer.height_mm),
         bar_mm,
-        {f.corner: _payload_box(printout, f, quiet, tags) for f in printout.fiducials if f.page == page},
-        captions,
+        {f.corner: _payload_box(printout, f, quiet, tags) for f in sheet.fiducials},
+        {(p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9) for p in sheet.placements},
     )
 
 
-def tag_box(x_mm: float, y_mm: float, size_mm: float) -> Box:
+def box_of(one: Placement | Patch | Fiducial | Tag) -> Box:
+    """Returns what an image, a patch, a code or a tag covers."""
+    size = (one.size_mm, one.size_mm) if isinstance(one, (Fiducial, Tag)) else (one.width_mm, one.height_mm)
+    return Box(one.x_mm, one.y_mm, *size)
+
+
+def tag_box(tag: Tag) -> Box:
     """Returns a tag's box with the white cell that it needs around it."""
-    return Box(x_mm, y_mm, size_mm, size_mm).grown(size_mm / N_CELLS)
+    return box_of(tag).grown(tag.size_mm / N_CELLS)
 
 
 def code_box(code: Fiducial, module_mm: float) -> Box:
     """Returns a code's box with its quiet zone."""
-    return Box(code.x_mm, code.y_mm, code.size_mm, code.size_mm).grown(QUIET_MODULES * module_mm)
+    return box_of(code).grown(QUIET_MODULES * module_mm)
 
 
 def _between(strip: Box, tags: list[Box]) -> Box:
@@ -103,12 +100,9 @@ def _payload_box(printout: Printout, code: Fiducial, quiet: float, tags: list[Bo
     upper, leftmost = code.corner.startswith("T"), code.corner.endswith("L")
     images = [Box(p.x_mm, p.y_mm, p.width_mm, p.height_mm + CAPTION_MM) for p in printout.placements]
     reach = max((tag.height_mm for tag in tags), default=0.0)
-    columns = [
-        Box(code.x_mm, code.y_mm + code.size_mm + quiet + more if upper else code.y_mm - quiet - height - more, width, height)
-        for more in (0.0, reach)
-    ]
+    beneath = code.y_mm + code.size_mm + quiet if upper else code.y_mm - quiet - height
     beside = code.x_mm + code.size_mm + quiet if leftmost else code.x_mm - quiet - width
-    far = beside + (reach if leftmost else -reach)
     y = code.y_mm + code.size_mm - height if upper else code.y_mm
-    boxes = [*columns, Box(beside, y, width, height), Box(far, y, width, height)]
+    boxes = [Box(code.x_mm, beneath + (more if upper else -more), width, height) for more in (0.0, reach)]
+    boxes += [Box(beside + (more if leftmost else -more), y, width, height) for more in (0.0, reach)]
     return next((box for box in boxes if not any(box.overlaps(other) for other in (*images, *tags))), boxes[-1])

@@ -7,9 +7,9 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Paragraph
 
 from pipeline.physical.fiducials import modules
-from pipeline.physical.printing.furniture import Box, furniture
+from pipeline.physical.printing.furniture import Box, Furniture, box_of, furniture
 from pipeline.physical.printing.pen import ACCENT, GREY, INK, PALE, POINTS_PER_MM, Pen
-from pipeline.records import Printout
+from pipeline.records import Fiducial, Placement, Printout
 
 _SHEET_MARGIN_MM = 16.0
 _MAX_TABLE_ROWS, _MAX_TABLE_COLUMNS = 10, 7
@@ -49,24 +49,23 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     side_x, side_width = left + steps_width + gap, width - steps_width - gap
     y = _draw_sketch(sheet, printout, side_x, y + 8 * scale, side_width)
     _draw_table(sheet, instructions, side_x, y + 8 * scale, side_width)
-    places = furniture(printout, 1)
-    draw_scale_bar(pen, places.scale_bar, places.scale_bar_mm)
+    draw_scale_bar(pen, furniture(printout, 1))
 
 
-def draw_scale_bar(pen: Pen, box: Box, length_mm: int) -> None:
+def draw_scale_bar(pen: Pen, places: Furniture) -> None:
     """Draws a bar of black and white centimetres with longer ticks at both ends, and what it is for."""
-    height, tick = 1.4, 2.4
+    box, length_mm, tick = places.scale_bar, places.scale_bar_mm, 2.4
     for centimetre in range(length_mm // 10):
         x = box.x_mm + 10 * centimetre
         if centimetre % 2 == 0:
-            pen.rectangle(Box(x, box.y_mm + (tick - height), 10, height))
+            pen.rectangle(Box(x, box.y_mm + 1.0, 10, 1.4))
         else:
-            pen.rectangle(Box(x, box.y_mm + (tick - height), 10, 0.1))
+            pen.rectangle(Box(x, box.y_mm + 1.0, 10, 0.1))
             pen.rectangle(Box(x, box.y_mm + tick - 0.1, 10, 0.1))
     for x in (box.x_mm, box.x_mm + length_mm - 0.1):
         pen.rectangle(Box(x, box.y_mm, 0.1, tick))
     words = f"print at 100 % (no fit to page): this bar is {length_mm} mm"
-    pen.text(box.x_mm + box.width_mm / 2, box.y_mm + 5.3, words, 6.5, colour=INK, anchor="centre")
+    pen.text(box.x_mm + box.width_mm / 2, box.y_mm + 5.3, words, 6.5, anchor="centre")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +180,18 @@ def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width
     pen.panel(Box(left, y, phone_width, phone_height), INK, radius_mm=4 * s)
     pen.panel(Box(left + 2 * s, y + 2 * s, phone_width - 4 * s, phone_height - 4 * s), "#b9a184", radius_mm=2.5 * s)
     page_x, page_y = left + (phone_width - page_width) / 2, y + (phone_height - page_width * ratio) / 2
-    shrink = page_width / printout.page_width_mm
+    shrink, first = page_width / printout.page_width_mm, printout.of_page(1)
     pen.panel(Box(page_x, page_y, page_width, page_width * ratio), "#ffffff", radius_mm=0)
-    for p in printout.placements:
-        if p.page == 1:
-            box = Box(page_x + p.x_mm * shrink, page_y + p.y_mm * shrink, p.width_mm * shrink, p.height_mm * shrink)
-            pen.panel(box, "#cfd8dc" if p.variant == "clean" else "#9fc3c7", radius_mm=0)
-    for code in printout.fiducials:
-        if code.page == 1:
-            size = code.size_mm * shrink
-            box = Box(page_x + code.x_mm * shrink, page_y + code.y_mm * shrink, size, size)
-            pen.panel(Box(box.x_mm - 0.8 * s, box.y_mm - 0.8 * s, size + 1.6 * s, size + 1.6 * s), None, ACCENT, 0.6 * s, 0.4 * s)
-            _draw_tiny_code(pen, code.payload, box)
+
+    def shrunk(one: Placement | Fiducial) -> Box:
+        box = box_of(one)
+        return Box(page_x + box.x_mm * shrink, page_y + box.y_mm * shrink, box.width_mm * shrink, box.height_mm * shrink)
+
+    for image in first.placements:
+        pen.panel(shrunk(image), "#cfd8dc" if image.variant == "clean" else "#9fc3c7", radius_mm=0)
+    for code in first.fiducials:
+        pen.panel(shrunk(code).grown(0.8 * s), None, ACCENT, 0.6 * s, 0.4 * s)
+        _draw_tiny_code(pen, code.payload, shrunk(code))
     return sheet.paragraph(x, y + phone_height + 2.2 * s, width, "The whole page, all four codes, nothing on top of it.", 8, GREY)
 
 
@@ -201,8 +200,7 @@ def _draw_tiny_code(pen: Pen, payload: str, box: Box) -> None:
     matrix = modules(payload)
     size = box.width_mm / len(matrix)
     for row, column in ((0, 0), (0, 14), (14, 0)):
-        corner = Box(box.x_mm + column * size, box.y_mm + row * size, 7 * size, 7 * size)
-        pen.panel(corner, INK, radius_mm=0)
+        pen.panel(Box(box.x_mm + column * size, box.y_mm + row * size, 7 * size, 7 * size), INK, radius_mm=0)
 
 
 def _draw_table(sheet: _SheetPen, instructions: Instructions, x: float, y: float, width: float) -> None:
