@@ -9,8 +9,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials.drawing import N_MODULES, SQUARE, TAG_FAMILY, modules
-from pipeline.physical.fiducials.payload import decode_payload
+from pipeline.physical.fiducials.codes import N_MODULES, SQUARE, TAG_FAMILY, decode_payload, modules
 from pipeline.physical.fiducials.pyramid import Pyramid
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}

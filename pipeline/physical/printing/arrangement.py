@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from pipeline.core.errors import WrongUse
 from pipeline.physical.fiducials import MAX_PAGE, N_MODULES, QUIET_MODULES, encode_payload
-from pipeline.physical.printing.aids import with_aids
-from pipeline.physical.printing.furniture import CAPTION_MM, FOOTER_MM, HEADER_MM, MARGIN_MM
+from pipeline.physical.printing.furniture import CAPTION_MM, FOOTER_MM, HEADER_MM, MARGIN_MM, with_aids
 from pipeline.records import CORNERS, VARIANTS, Fiducial, Placement, Printout
 
 MM_PER_INCH = 25.4

@@ -10,9 +10,8 @@ import numpy as np
 
 from pipeline.core.errors import WrongUse, near_match
 from pipeline.physical.fiducials import CALIBRATION, N_MODULES, QUIET_MODULES
-from pipeline.physical.printing.aids import MARK_CELL_MM, corner_tags
 from pipeline.physical.printing.arrangement import MM_PER_INCH, bare_printout, grid_dpi
-from pipeline.physical.printing.furniture import MARGIN_MM
+from pipeline.physical.printing.furniture import MARGIN_MM, MARK_CELL_MM, corner_tags
 from pipeline.records import Mark, Patch, Printout
 
 RUN = "calibration"

@@ -6,19 +6,27 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import outline_mm
+from pipeline.physical.fiducials import N_MODULES, SQUARE, modules, outline_mm
+from pipeline.physical.fiducials.detection import straightened
 from pipeline.physical.geometry import NoHomography, homography_from_points
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration.hidden_codes import code_trouble
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
 from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
 
-_DARK_8BIT, _CLIPPED_8BIT = 100, 248
+_DARK_PHOTO_8BIT = 100
 _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
 _MAX_EDGE_WIDTH_PX = 6.0
+_SAMPLES_PER_MODULE = 4
+_MARGIN_MODULES = 3
+_DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT = 50, 200, 248
+_MIN_CLIPPED_RATE = 0.35
+_MIN_MODULE_PX = 2.2
+_BLURS_MODULES = (0.25, 0.6, 1.0, 1.6, 2.4)
+_SHARP_MODULES = 0.6
+_MIN_LIKENESS, _MIN_SHARP_LIKENESS, _MAX_SHIFT_MODULES = 0.6, 0.8, 0.8
 
 _FAILURE_ADVICE = {
     "foreign-code": "only codes of other makers are in the picture: photograph a page of this printout",
@@ -57,7 +65,7 @@ def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printou
     """
     if isinstance(result, Failure):
         return _failure_advice(photo_grey, result, printout)
-    missing = [f for f in printout.fiducials if f.page == result.page and f.corner not in result.codes]
+    missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
     return _codes_advice(photo_grey, result.page_map, missing)
 
 
@@ -113,14 +121,16 @@ def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout
             again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
         case "missing-code":
-            return _unread_advice(failure, printout)
+            read = {one.text for one in failure.detections if one.decoder != "alignment"}
+            missing = [f.corner for f in _codes_of(failure, printout) if f.payload not in read]
+            return f"{_named(missing)} not read: photograph again with all four in the picture, sharp and evenly lit"
         case "unregistered":
             return _unregistered_advice(photo_grey, failure, printout)
     return _FAILURE_ADVICE.get(failure.reason, "")
 
 
 def _no_code_advice(photo_grey: np.ndarray) -> str:
-    if np.percentile(photo_grey[::8, ::8], 99) < _DARK_8BIT:
+    if np.percentile(photo_grey[::8, ::8], 99) < _DARK_PHOTO_8BIT:
         return "too dark: more light, and tap on the paper to set the exposure"
     if (photo_grey[::8, ::8] >= _CLIPPED_8BIT).mean() > 0.6:
         return "overexposed: no flash, and tap on the paper to set the exposure"
@@ -146,14 +156,12 @@ def _is_blurred(photo_grey: np.ndarray) -> bool:
     return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 25) > _MAX_EDGE_WIDTH_PX)
 
 
-def _unread_advice(failure: Failure, printout: Printout) -> str:
-    read = {one.text for one in failure.detections if one.decoder != "alignment"}
-    missing = [f.corner for f in printout.fiducials if f.page == failure.page and f.payload not in read]
-    return f"{_named(missing)} not read: photograph again with all four in the picture, sharp and evenly lit"
+def _codes_of(failure: Failure, printout: Printout) -> Sequence[Fiducial]:
+    return printout.of_page(failure.page).fiducials if failure.page else ()
 
 
 def _unregistered_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
-    codes = {f.payload: f for f in printout.fiducials if f.page == failure.page}
+    codes = {f.payload: f for f in _codes_of(failure, printout)}
     seen = {one.text: one for one in failure.detections if one.text in codes}
     missing = [code for payload, code in codes.items() if payload not in seen]
     if not missing:
@@ -223,7 +231,7 @@ def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     reasons = Counter(row.reason for row in lost)
     found = [f"{count} of {n} crops {_LOST[reason]}" for reason, count in reasons.items() if reason in _LOST] + found
     actions = ["all of the page in the picture"] if "outside" in reasons else []
-    actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
+    actions.append(quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags)))
     return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
 
 
@@ -234,7 +242,9 @@ def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Disca
     """Returns why no photo of a page counts: the last one that shows it, else that there is none."""
     tried = [capture for capture in captures if capture.page == page]
     if tried:
-        return f"{_shown(tried[-1])} {_why(tried[-1], discards)}"
+        reason = next((row.reason for row in discards if row.capture_id == tried[-1].capture_id), "")
+        why = tried[-1].trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
+        return f"{_shown(tried[-1])} is not used: {why}"
     unread = [capture for capture in captures if capture.page is None]
     if not unread:
         return "not in any photo"
@@ -246,7 +256,59 @@ def _shown(capture: Capture) -> str:
     return f"{capture.photo} ({capture.frame})" if capture.frame else capture.photo
 
 
-def _why(capture: Capture, discards: Sequence[Discard]) -> str:
-    reason = next((row.reason for row in discards if row.capture_id == capture.capture_id), "")
-    words = capture.trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
-    return f"is not used: {words}"
+def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> str:
+    """Returns why a code was not found at its known place.
+
+    One of "outside the photo", "in the dark", "in glare" (white where black is printed), "too small" (under 2.2 px a module),
+    "covered" (something else is there), "blurred" (its modules agree once blurred), "out of its place" (they agree beside it)
+    and "faint" (all is as printed, but noise or lack of contrast hides it from decoders).
+
+    Args: `photo_grey` uint8 (H, W).
+    """
+    height, width = photo_grey.shape
+    outline = page_map(outline_mm(code))
+    if (outline < -0.5).any() or (outline > np.array([width, height]) - 0.5).any():
+        return "outside the photo"
+    seen = _seen_upright(photo_grey, page_map, code)
+    margin = _MARGIN_MODULES * _SAMPLES_PER_MODULE
+    inside = seen[margin:-margin, margin:-margin]
+    dark = np.kron(modules(code.payload), np.ones((_SAMPLES_PER_MODULE, _SAMPLES_PER_MODULE), bool))
+    if np.percentile(seen, 95) < _DARK_8BIT:
+        return "in the dark"
+    clipped_rate = float((inside[dark] >= _CLIPPED_8BIT).mean())
+    is_pale = (inside < _BRIGHT_8BIT).mean() < 0.5 * dark.mean()
+    if clipped_rate > _MIN_CLIPPED_RATE and is_pale:
+        return "in glare"
+    if np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).min() < _MIN_MODULE_PX * N_MODULES:
+        return "too small"
+    likeness, blur, shift = _likeness(seen, dark)
+    is_sharp = blur <= _SHARP_MODULES
+    if likeness < (_MIN_SHARP_LIKENESS if is_sharp else _MIN_LIKENESS):
+        return "in glare" if clipped_rate > _MIN_CLIPPED_RATE else "covered"
+    if not is_sharp:
+        return "blurred"
+    return "out of its place" if shift > _MAX_SHIFT_MODULES else "faint"
+
+
+def _seen_upright(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> np.ndarray:
+    """Returns a code with a margin of three modules, upright, four samples a module, uint8; few and large steps are averaged."""
+    n_modules = N_MODULES + 2 * _MARGIN_MODULES
+    module_mm, n = code.size_mm / N_MODULES, n_modules * _SAMPLES_PER_MODULE
+    corner_mm = np.array([code.x_mm, code.y_mm]) - _MARGIN_MODULES * module_mm
+    outline = page_map(SQUARE * n_modules * module_mm + corner_mm)
+    side_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max()
+    fine = straightened(photo_grey, outline, n * max(1, int(np.ceil(side_px / n))))
+    return cv2.resize(fine, (n, n), interpolation=cv2.INTER_AREA)
+
+
+def _likeness(seen: np.ndarray, dark: np.ndarray) -> tuple[float, float, float]:
+    """Returns the best correlation of the code's modules with what is seen, at which blur and how far off, both in modules."""
+    margin, best = _MARGIN_MODULES * _SAMPLES_PER_MODULE, (-1.0, 0.0, 0.0)
+    padded = np.pad(np.where(dark, 0, 255).astype(np.float32), margin, constant_values=255)
+    for blur in _BLURS_MODULES:
+        template = cv2.GaussianBlur(padded, (0, 0), blur * _SAMPLES_PER_MODULE)[margin:-margin, margin:-margin]
+        scores = cv2.matchTemplate(seen.astype(np.float32), template, cv2.TM_CCOEFF_NORMED)
+        _, score, _, place = cv2.minMaxLoc(scores)
+        if score > best[0]:
+            best = (score, blur, float(np.linalg.norm(np.array(place) - margin)) / _SAMPLES_PER_MODULE)
+    return best

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipeline.physical.geometry import image_corners, resample
+from pipeline.physical.geometry import grid, image_corners, resample
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Placement
 
@@ -43,8 +43,7 @@ def registration_error(estimated: PageMap, true: PageMap, placement: Placement) 
     The pixel that the crop took from a place of the photo belongs where the true map has that place.
     """
     x, y = (np.linspace(-0.5, side - 0.5, _ERROR_GRID) for side in (placement.width_px, placement.height_px))
-    points = np.column_stack([axis.ravel() for axis in np.meshgrid(x, y)])
-    page_mm = _page_from_image(placement, points)
+    page_mm = _page_from_image(placement, grid(x, y))
     there = true.inverse(estimated(page_mm))
     return float(np.sqrt((((there - page_mm) / pitch_mm(placement)) ** 2).sum(axis=1).mean()))
 

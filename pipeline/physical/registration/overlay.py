@@ -12,7 +12,7 @@ from pipeline.physical.registration.advice import code_trouble, grave, photo_adv
 from pipeline.physical.registration.lettering import font, shortened, wrapped
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.physical.registration.points import targets
-from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Placement, Printout
+from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Printout
 
 _LONG_SIDE_PX = 1600
 _LEAST_BANNER_PX = 900
@@ -40,17 +40,13 @@ def draw_overlay(
 ) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
-    Codes of the pages are outlined in green where a decoder read them, in blue-green where they were recognised at their place,
-    in red with the reason where they are missing; all others in amber. Of the tags and marks the used ones are green dots, the
-    others red crosses. The paper's edge is a thin green line along the curled sheet, each image a blue (clean) or magenta
-    (adversarial) frame with its pair's name and what its crop is worth. Each page, or the reason why there is none, has its own
-    green, amber or red line in the banner, with advice beneath where something is wrong.
+    Green is what was read or used, blue-green a code that was recognised at its place, red what is missing, with the reason, amber a
+    code of others. The paper's edge follows the curled sheet; images have a blue (clean) or magenta (adversarial) frame with their
+    pair's name and what their crop is worth. In the banner each page, or the reason why there is none, has its own line, with
+    advice beneath where something is wrong.
 
-    Args:
-        photo: uint8 (H, W, 3).
-        results: as `register` gives them for this photo.
-        title: a name for the banner, as a rule the file's.
-        quality: of each crop; without any, frames say nothing of it.
+    Args: `photo` uint8 (H, W, 3); `results` as `register` gives them for it; `title` a name for the banner, as a rule the file's;
+    `quality` of each crop: without any, frames say nothing of it.
     """
     quality = quality or {}
     drawing = _Drawing(*_shrunk(photo))
@@ -82,7 +78,7 @@ def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, quality: Quality) -> None:
-    images = _images(printout, result.page)
+    images = printout.of_page(result.page).placements
     paper = (0, 0, printout.page_width_mm, printout.page_height_mm)
     edges = _edges(result.page_map, [paper] + [(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in images])
     drawing.outline(edges[0], _GREEN, _PAPER_PX)
@@ -92,29 +88,21 @@ def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, 
         drawing.label(edge, (f"{p.pair_id} · {p.variant}", colour), "top")
         if quality:
             row = quality.get((result.page, p.pair_id, p.variant))
-            words = _worth(row) if row else ("not cropped" if drawing.holds(edge) else "outside the photo", _RED)
-            drawing.label(edge, words, "bottom")
-
-
-def _worth(row: CropQuality) -> _Words:
-    return quality_words(row), _GREEN if not row.flags else _RED if grave(row.flags) else _AMBER
+            missing = "not cropped" if drawing.holds(edge) else "outside the photo"
+            worth = _GREEN if row and not row.flags else _RED if not row or grave(row.flags) else _AMBER
+            drawing.label(edge, (quality_words(row) if row else missing, worth), "bottom")
 
 
 def _draw_points(drawing: "_Drawing", result: Registration, printout: Printout) -> None:
-    loose = [target for target in targets(printout, result.page) if target.kind != "code"]
+    loose = [target.centre_mm for target in targets(printout, result.page) if target.kind != "code"]
     if loose:
-        centres = np.array([target.centre_mm for target in loose])
-        for place, is_used in zip(result.page_map(centres), _is_used(result, centres), strict=True):
+        apart_mm = np.abs(np.array(loose)[:, None] - result.surface.points_mm[None]).max(axis=2)
+        for place, is_used in zip(result.page_map(np.array(loose)), (apart_mm < 1e-6).any(axis=1), strict=True):
             drawing.point(place, is_used)
 
 
-def _is_used(result: Registration, centres_mm: np.ndarray) -> np.ndarray:
-    used_mm = result.surface._fits[0].points_mm
-    return (np.abs(centres_mm[:, None] - used_mm[None]).max(axis=2) < 1e-6).any(axis=1)
-
-
 def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray) -> None:
-    codes = [code for code in printout.fiducials if code.page == result.page]
+    codes = printout.of_page(result.page).fiducials
     edges = _edges(result.page_map, [(code.x_mm, code.y_mm, code.size_mm, code.size_mm) for code in codes])
     for code, edge in zip(codes, edges, strict=True):
         seen = result.codes.get(code.corner)
@@ -155,10 +143,11 @@ def _lines(
             detail = f" ({result.detail})" if result.detail and result.detail != f"page {result.page}" else ""
             yield _RED, f"{page} · {DISCARD_REASONS[result.reason]}{detail}", photo_advice(grey, result, printout)
             continue
-        n_codes = _n_codes(printout, result.page)
+        sheet = printout.of_page(result.page)
+        n_codes = len(sheet.fiducials)
         rows = [row for (page, _, _), row in quality.items() if page == result.page]
         expected = [row.predicted_error_px for row in rows]
-        expected = expected or [result.predicted_error_px(p) for p in _images(printout, result.page)]
+        expected = expected or [result.predicted_error_px(p) for p in sheet.placements]
         parts = [f"page {result.page}", f"{result.n_codes} of {n_codes} codes", f"{result.n_points} of {result.n_targets} points"]
         if expected:
             parts.append(f"expected error {np.sqrt(np.mean(np.square(expected))):.2f} px")
@@ -166,14 +155,6 @@ def _lines(
             parts.append(f"{n_flagged} of {len(rows)} crops flagged")
         advice = photo_advice(grey, result, printout) if result.n_codes < n_codes else ""
         yield _AMBER if advice or n_flagged else _GREEN, " · ".join(parts), advice
-
-
-def _n_codes(printout: Printout, page: int) -> int:
-    return sum(code.page == page for code in printout.fiducials)
-
-
-def _images(printout: Printout, page: int) -> list[Placement]:
-    return [placement for placement in printout.placements if placement.page == page]
 
 
 def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]) -> list[np.ndarray]:

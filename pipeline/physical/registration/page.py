@@ -1,9 +1,11 @@
 """A photograph becomes pages: which pages of a printout it shows, and where every point of each lies in it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+import cv2
 import numpy as np
 
 from pipeline.physical import geometry
@@ -62,8 +64,7 @@ class Registration:
     def predicted_error_px(self, placement: Placement) -> float:
         """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
         thirds = np.array([0.0, 0.5, 1.0])
-        x, y = np.meshgrid(placement.x_mm + placement.width_mm * thirds, placement.y_mm + placement.height_mm * thirds)
-        page_mm = np.column_stack([x.ravel(), y.ravel()])
+        page_mm = geometry.grid(placement.x_mm + placement.width_mm * thirds, placement.y_mm + placement.height_mm * thirds)
         sd_px = self.surface.sd_px(page_mm)
         image_from_photo = np.linalg.inv(self.page_map.jacobian(page_mm) * pitch_mm(placement))
         gain = np.sqrt((image_from_photo**2).sum(axis=(1, 2)) / 2)
@@ -84,10 +85,9 @@ class Failure:
 def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registration | Failure]:
     """Returns where each page that a photo shows lies in it, or why that cannot be told: one entry a page, at least one.
 
-    Codes are searched for by ever costlier treatments until what is found explains the picture. From the codes that were read
-    the page's printed points are found one after the other, each where those before it say, and a homography with a smooth
-    bend is fitted to them all; points that the others contradict are left out. Where no code can be read, the corner tags say
-    where the codes are, and their known modules are recognised there.
+    Codes are searched for by ever costlier treatments until what is found explains the picture. From them the page's printed
+    points are found one after the other, each where those before it say, and a homography with a smooth bend is fitted to all.
+    Where no code can be read, the corner tags say where the codes are, and their known modules are recognised there.
 
     Args: `photo` uint8 (H, W, 3) RGB, any orientation, or its pyramid.
     Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "calibration", "repeated-page",
@@ -122,7 +122,7 @@ def _explains(done: dict[int, Registration | Failure], printout: Printout, pyram
         return False
     if read_at_full_size:
         return True
-    seen = sum(_area(one.page_map(_outline(printout))) for one in pages)
+    seen = sum(cv2.contourArea(one.page_map(_outline(printout)).astype(np.float32)) for one in pages)
     return seen >= _WHOLE_PICTURE_RATE * pyramid.size[0] * pyramid.size[1]
 
 
@@ -132,16 +132,11 @@ def _registered_by_codes(
     codes = {corner: copies[corner][0] for corner in CORNERS if corner in copies}
     if any(len(places) > 1 for places in copies.values()):
         return Failure("repeated-page", f"page {page}", page, len(codes), found)
-    fiducials = {code.corner: code for code in printout.fiducials if code.page == page}
+    fiducials = {code.corner: code for code in printout.of_page(page).fiducials}
     starts = {corner: _map_of_code(printout, fiducials[corner], code.corners) for corner, code in codes.items()}
     if any(_is_mirrored(start, fiducials[corner]) for corner, start in starts.items()):
         return Failure("mirrored", f"page {page}", page, len(codes), found)
-    whole = _map_of_codes(printout, fiducials, codes)
-
-    def start(target: Target) -> PageMap | None:
-        return starts.get(target.name, whole) if target.kind == "code" else whole
-
-    return _registered(pyramid, printout, page, start, codes, found)
+    return _registered(pyramid, printout, page, starts, _map_of_codes(printout, fiducials, codes), codes, found)
 
 
 def _registered_by_tags(
@@ -150,60 +145,55 @@ def _registered_by_tags(
     """Returns the pages that two or more corner tags point to and whose codes' modules are where they should be."""
     k = pyramid.level_of(FIRST_LONG_SIDE_PX)
     seen = [(tag, photo_from_level(corners, k)) for tag, corners in detect_tags(pyramid.level(k))]
-    by_page: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-    for tag in printout.tags:
-        for tag_id, corners in seen:
-            if tag_id == tag.tag_id and tag.page not in done:
-                by_page[tag.page].append((outline_mm(tag), corners))
+    of_ours = [
+        (tag, corners) for tag in printout.tags for tag_id, corners in seen if tag_id == tag.tag_id and tag.page not in done
+    ]
     results: dict[int, Registration | Failure] = {}
-    for page, pairs in by_page.items():
+    for page in dict.fromkeys(tag.page for tag, _ in of_ours):
+        pairs = [(outline_mm(tag), corners) for tag, corners in of_ours if tag.page == page]
         if len(pairs) < _MIN_GROUPS:
             continue
         page_mm, photo_px = (np.concatenate(part) for part in zip(*pairs, strict=True))
         side_px = float(np.linalg.norm(photo_px[0] - photo_px[1]))
         whole = _rough_map(printout, page_mm, photo_px, max(4.0, 0.1 * side_px), 4 * _MIN_GROUPS)
-        if whole is None:
-            continue
-        result = _registered(pyramid, printout, page, _everywhere(whole), {}, found)
+        result = _registered(pyramid, printout, page, {}, whole, {}, found) if whole else None
         if isinstance(result, Registration) and _is_recognised(pyramid, result):
             results[page] = result
     return results
-
-
-def _everywhere(page_map: PageMap) -> Callable[[Target], PageMap]:
-    return lambda target: page_map
 
 
 def _registered(
     pyramid: Pyramid,
     printout: Printout,
     page: int,
-    start: Callable[[Target], PageMap | None],
+    starts: dict[str, PageMap | None],
+    whole: PageMap | None,
     read: dict[str, Detection],
     found: tuple[Detection, ...],
 ) -> Registration | Failure:
-    """Returns the page grown from a first guess at where some of its targets are."""
+    """Returns the page grown from a first guess: the map of the whole page, and near a code that was read that of the code."""
     known = targets(printout, page)
     seen: dict[int, Sighting] = {}
     for index, target in enumerate(known):
-        guess = start(target) if target.kind != "mark" else None
-        if guess is not None and (sighting := sight(pyramid, guess, target, _FIRST_REACH_MM)):
+        guess = starts.get(target.name, whole) if target.kind == "code" else whole
+        if target.kind != "mark" and guess and (sighting := sight(pyramid, guess, target, _FIRST_REACH_MM)):
             seen[index] = sighting
     try:
         surface = _grown(pyramid, printout, known, seen)
     except geometry.NoHomography:
         surface = None
     used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept] if surface else []
+    failed = partial(Failure, page=page, n_codes=len(read), detections=found)
     if surface is None or len(used) < MIN_POINTS or len({sighting.target.group for sighting in used}) < _MIN_GROUPS:
-        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
+        points = f"{len(seen)} of {len(known)} printed points"
+        n_codes = len({target.name for target in known if target.kind == "code"})
+        return failed("unregistered", f"{len(read)} of {n_codes} codes and {points} found, too few to place the page")
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
         trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
-    if trouble == "mirrored":
-        return Failure("mirrored", f"page {page}", page, len(read), found)
     if trouble is not None:
-        return Failure("unregistered", trouble, page, len(read), found)
+        return failed("mirrored", f"page {page}") if trouble == "mirrored" else failed("unregistered", trouble)
     codes = dict(_codes(printout, page, used, surface.page_map, read))
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
@@ -258,13 +248,11 @@ def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int
 def _codes(
     printout: Printout, page: int, used: list[Sighting], page_map: PageMap, read: dict[str, Detection]
 ) -> Iterator[tuple[str, Detection]]:
-    for code in printout.fiducials:
-        if code.page == page:
-            n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
-            corners = page_map(outline_mm(code))
-            if n_quarters >= 3 or (code.corner in read and n_quarters):
-                decoder = read[code.corner].decoder if code.corner in read else "alignment"
-                yield code.corner, Detection(code.payload, corners, decoder)
+    for code in printout.of_page(page).fiducials:
+        n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
+        if n_quarters >= 3 or (code.corner in read and n_quarters):
+            decoder = read[code.corner].decoder if code.corner in read else "alignment"
+            yield code.corner, Detection(code.payload, page_map(outline_mm(code)), decoder)
 
 
 def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:
@@ -312,15 +300,9 @@ def _by_page(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> dict[i
     """Returns the printout's codes found: page -> corner -> detections, one for each copy in the photo."""
     by_page: dict[int, dict[str, list[Detection]]] = defaultdict(lambda: defaultdict(list))
     for detection in found:
-        if detection.text in known:
-            code = known[detection.text]
+        if code := known.get(detection.text):
             by_page[code.page][code.corner].append(detection)
     return by_page
-
-
-def _too_little(read: dict[str, Detection], seen: dict[int, Sighting], known: tuple[Target, ...]) -> str:
-    n_codes = len({target.name for target in known if target.kind == "code"})
-    return f"{len(read)} of {n_codes} codes and {len(seen)} of {len(known)} printed points found, too few to place the page"
 
 
 def _payloads(found: tuple[Detection, ...]) -> list[Payload]:
@@ -362,8 +344,3 @@ def _implausible(page_map: PageMap, printout: Printout) -> str | None:
 
 def _outline(printout: Printout) -> np.ndarray:
     return SQUARE * (printout.page_width_mm, printout.page_height_mm)
-
-
-def _area(outline: np.ndarray) -> float:
-    x, y = outline.T
-    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))

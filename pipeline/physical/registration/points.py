@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count, product
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from pipeline.physical.fiducials import N_CELLS, N_MODULES, Pyramid, level_from_photo, modules, tag_modules
 from pipeline.physical.geometry import apply_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.records import Fiducial, Mark, Printout, Tag
+from pipeline.records import Fiducial, Printout
 
 # Pixels of the upright patch: fine enough that a photo of 12 megapixels has about two of its own for each.
 _CODE_PX, _TAG_PX, _MARK_PX = 4, 6, 10
@@ -114,19 +115,17 @@ def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
-    group = 0
-    for code in printout.fiducials:
-        if code.page == page:
-            yield from _quarters(code, group)
-            group += 1
-    for tag in printout.tags:
-        if tag.page == page:
-            yield _tag_target(tag, group)
-            group += 1
-    for mark in printout.marks:
-        if mark.page == page:
-            yield _mark_target(mark, group)
-            group += 1
+    sheet, groups = printout.of_page(page), count()
+    for code in sheet.fiducials:
+        yield from _quarters(code, next(groups))
+    for tag in sheet.tags:
+        pitch, start = tag.size_mm / N_CELLS / _TAG_PX, _QUIET_CELLS * _TAG_PX - 0.5
+        place = tag.x_mm - start * pitch, tag.y_mm - start * pitch
+        yield Target("tag", tag.corner, next(groups), _tag_template(tag.tag_id), place, pitch)
+    for mark in sheet.marks:
+        pitch, start = mark.size_mm / 2 / _MARK_PX, _MARK_PX + _MARK_MARGIN_PX - 0.5
+        place = mark.x_mm - start * pitch, mark.y_mm - start * pitch
+        yield Target("mark", f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm", next(groups), _mark_template(), place, pitch)
 
 
 def _quarters(code: Fiducial, group: int) -> Iterator[Target]:
@@ -134,25 +133,10 @@ def _quarters(code: Fiducial, group: int) -> Iterator[Target]:
     pitch = module_mm / _CODE_PX
     size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
     rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
-    for top in (0, rest):
-        for left in (0, rest):
-            x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
-            y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
-            yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
-
-
-def _tag_target(tag: Tag, group: int) -> Target:
-    pitch = tag.size_mm / N_CELLS / _TAG_PX
-    start = _QUIET_CELLS * _TAG_PX - 0.5
-    origin = tag.x_mm - start * pitch, tag.y_mm - start * pitch
-    return Target("tag", tag.corner, group, _tag_template(tag.tag_id), origin, pitch)
-
-
-def _mark_target(mark: Mark, group: int) -> Target:
-    pitch = mark.size_mm / 2 / _MARK_PX
-    start = _MARK_PX + _MARK_MARGIN_PX - 0.5
-    name = f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm"
-    return Target("mark", name, group, _mark_template(), (mark.x_mm - start * pitch, mark.y_mm - start * pitch), pitch)
+    for top, left in product((0, rest), repeat=2):
+        x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
+        y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
+        yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.physical.geometry import grid
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Capture, Printout
 
@@ -33,8 +34,8 @@ def print_scale(capture: Capture, printout: Printout) -> PrintScale | None:
         return None
     page_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, capture.photo_from_page, capture.residual_px)
     middles = (np.arange(_N_GRID) + 0.5) / _N_GRID
-    x, y = np.meshgrid(middles * printout.page_width_mm, middles * printout.page_height_mm)
-    px_per_mm = np.linalg.norm(page_map.jacobian(np.column_stack([x.ravel(), y.ravel()])), axis=1).mean(axis=0)
+    places = grid(middles * printout.page_width_mm, middles * printout.page_height_mm)
+    px_per_mm = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
     scale = None
     if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
         scale = float(np.sqrt(px_per_mm.prod()) * 25.4 / capture.scan_dpi)

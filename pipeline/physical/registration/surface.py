@@ -46,6 +46,11 @@ class Surface:
     _fits: "tuple[_Fit, ...]"
     _shares: np.ndarray
 
+    @property
+    def points_mm(self) -> np.ndarray:
+        """The points (M, 2) that it rests on."""
+        return self._fits[0].points_mm
+
     def sd_px(self, page_mm: np.ndarray) -> np.ndarray:
         """Returns the expected distance, RMS over both axes in photo px, between map and truth at page points (N, 2)."""
         means, variances = zip(*(fit.predicted(page_mm) for fit in self._fits), strict=True)
