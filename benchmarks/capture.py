@@ -17,10 +17,12 @@ from stress_set import IMAGE_MM, Condition, conditions, make_photo, printed_page
 
 from pipeline import engine
 from pipeline.engine import Context
-from pipeline.physical.fiducials import decode_payload, decoders
+from pipeline.physical.fiducials.codes import decode_payload
+from pipeline.physical.fiducials.detection import decoders
 from pipeline.physical.geometry import homography_from_points
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration import Registration, crop, register, registration_error
+from pipeline.physical.registration.cropping import crop, registration_error
+from pipeline.physical.registration.page import Registration, register
 from pipeline.physical.registration.photo_reading import PhotoFile, Reading, read_file
 from pipeline.physical.simulator import encode_jpeg, load_profile, simulate_photo
 from pipeline.records import Pair, Printout

@@ -15,7 +15,8 @@ from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
+from pipeline.physical.registration.advice import pages_to_do, quality_words
+from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View

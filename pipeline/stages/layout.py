@@ -10,19 +10,11 @@ import numpy as np
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
-from pipeline.physical.fiducials import CALIBRATION
-from pipeline.physical.printing import (
-    Cell,
-    Instructions,
-    PrintPair,
-    arrange,
-    build_pdf,
-    calibration_chart,
-    caption_text,
-    render_page,
-    screen_html,
-    screen_page_name,
-)
+from pipeline.physical.fiducials.codes import CALIBRATION
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.chart import Cell, calibration_chart
+from pipeline.physical.printing.document import build_pdf, caption_text, render_page, screen_html, screen_page_name
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import VARIANTS, Pair, Printout
 from pipeline.settings import Experiment, LayoutSettings
 from pipeline.store import Run, content_hash, file_hash

@@ -31,17 +31,10 @@ from pipeline.physical.calibration.reading import jpeg_quality
 from pipeline.physical.calibration.twin import Scene, photographed
 from pipeline.physical.geometry import box_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import (
-    CHART_PAPERS,
-    ORIENTATIONS,
-    SlantedSquare,
-    build_chart_pdf,
-    calibration_chart,
-    calibration_printout,
-    chart_of_code,
-    chart_raster,
-    render_page,
-)
+from pipeline.physical.printing.arrangement import ORIENTATIONS
+from pipeline.physical.printing.chart import CHART_PAPERS, SlantedSquare, calibration_chart, calibration_printout, chart_of_code
+from pipeline.physical.printing.chart_drawing import chart_raster
+from pipeline.physical.printing.document import build_chart_pdf, render_page
 from pipeline.physical.simulator import Profile, Shot, encode_jpeg, load_profile, simulate_photo
 from pipeline.physical.simulator.camera import camera_matrix
 from pipeline.physical.simulator.printer import gamut, print_table

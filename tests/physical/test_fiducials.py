@@ -7,23 +7,10 @@ import numpy as np
 import pytest
 import zxingcpp
 
-from pipeline.physical.fiducials import (
-    N_MODULES,
-    Payload,
-    Pyramid,
-    agreement,
-    decode_payload,
-    decoders,
-    detect_tags,
-    detection,
-    encode_payload,
-    level_from_photo,
-    modules,
-    photo_from_level,
-    search,
-    tag_id,
-    tag_modules,
-)
+from pipeline.physical.fiducials import detection
+from pipeline.physical.fiducials.codes import N_MODULES, Payload, decode_payload, encode_payload, modules, tag_id, tag_modules
+from pipeline.physical.fiducials.detection import agreement, decoders, detect_tags, search
+from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo, photo_from_level
 from pipeline.records import CORNERS
 
 RUN = "K7QXM"

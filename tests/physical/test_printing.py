@@ -14,20 +14,12 @@ import pytest
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
 from pipeline.images import png_bytes
-from pipeline.physical.fiducials import QUIET_MODULES, decode_payload, modules
-from pipeline.physical.printing import (
-    PAPERS,
-    Cell,
-    Instructions,
-    PrintPair,
-    arrange,
-    build_pdf,
-    caption_text,
-    furniture,
-    page_raster,
-    render_page,
-    screen_html,
-)
+from pipeline.physical.fiducials.codes import QUIET_MODULES, decode_payload, modules
+from pipeline.physical.printing.arrangement import PAPERS, PrintPair, arrange
+from pipeline.physical.printing.chart import Cell
+from pipeline.physical.printing.document import build_pdf, caption_text, page_raster, render_page, screen_html
+from pipeline.physical.printing.furniture import furniture
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import CORNERS, Candidate, Pair, Printout
 from pipeline.settings import LayoutSettings
 from pipeline.stages.layout import layout

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from pipeline.physical.calibration.least_squares import Minimum, minimise
-from pipeline.physical.fiducials import Pyramid
-from pipeline.physical.registration import Registration
+from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.registration.page import Registration
 from pipeline.physical.registration.points import sight, targets
 from pipeline.records import Printout
 

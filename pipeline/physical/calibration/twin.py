@@ -12,7 +12,8 @@ from PIL import Image
 
 from pipeline.physical.calibration.edges import mean_mtf50
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
-from pipeline.physical.printing import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout, chart_raster
+from pipeline.physical.printing.chart import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout
+from pipeline.physical.printing.chart_drawing import chart_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, simulate_photo
 from pipeline.physical.simulator.profile import limits
 from pipeline.records import Patch

@@ -7,7 +7,7 @@ from itertools import count
 from typing import NamedTuple
 
 from pipeline.core.errors import WrongUse
-from pipeline.physical.fiducials import MAX_PAGE, N_MODULES, QUIET_MODULES, encode_payload
+from pipeline.physical.fiducials.codes import MAX_PAGE, N_MODULES, QUIET_MODULES, encode_payload
 from pipeline.physical.printing.furniture import CAPTION_MM, FOOTER_MM, HEADER_MM, MARGIN_MM, with_aids
 from pipeline.records import CORNERS, VARIANTS, Fiducial, Placement, Printout
 

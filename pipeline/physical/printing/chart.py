@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import WrongUse, near_match
-from pipeline.physical.fiducials import CALIBRATION, N_MODULES, QUIET_MODULES
+from pipeline.physical.fiducials.codes import CALIBRATION, N_MODULES, QUIET_MODULES
 from pipeline.physical.printing.arrangement import MM_PER_INCH, bare_printout, grid_dpi
 from pipeline.physical.printing.furniture import MARGIN_MM, MARK_CELL_MM, corner_tags
 from pipeline.records import Mark, Patch, Printout

@@ -11,7 +11,7 @@ import pypdfium2
 from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.images import read_png
-from pipeline.physical.fiducials import modules, tag_modules
+from pipeline.physical.fiducials.codes import modules, tag_modules
 from pipeline.physical.printing.arrangement import MM_PER_INCH, SCREEN
 from pipeline.physical.printing.chart import Chart
 from pipeline.physical.printing.chart_drawing import draw_chart

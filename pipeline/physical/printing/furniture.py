@@ -1,7 +1,7 @@
 """What a page carries besides its images and codes: texts, a scale bar, and aids wherever it has white to spare. Geometry in mm.
 
-The aids are corner tags, registration marks and a colour strip. They never touch an image and never make one smaller. The marks are
-what curled paper is measured by: without points between the images the surface there is a guess.
+The aids are corner tags, registration marks and a colour strip. They never touch an image and never make one smaller. The marks
+are what curled paper is measured by: without points between the images the surface there is a guess.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.physical import geometry
-from pipeline.physical.fiducials import N_CELLS, QUIET_MODULES, tag_id
+from pipeline.physical.fiducials.codes import N_CELLS, QUIET_MODULES, tag_id
 from pipeline.records import Fiducial, Mark, Patch, Placement, Printout, Tag
 
 MARGIN_MM = 10.0

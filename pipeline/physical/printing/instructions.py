@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Paragraph
 
-from pipeline.physical.fiducials import modules
+from pipeline.physical.fiducials.codes import modules
 from pipeline.physical.printing.furniture import Box, Furniture, box_of, furniture
 from pipeline.physical.printing.pen import ACCENT, GREY, INK, PALE, POINTS_PER_MM, Pen
 from pipeline.records import Fiducial, Placement, Printout

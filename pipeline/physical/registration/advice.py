@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import N_MODULES, SQUARE, modules, outline_mm
+from pipeline.physical.fiducials.codes import N_MODULES, SQUARE, modules, outline_mm
 from pipeline.physical.fiducials.detection import straightened
 from pipeline.physical.geometry import NoHomography, homography_from_points
 from pipeline.physical.page_map import PageMap

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from pipeline.images.colour import linear_levels
-from pipeline.physical.fiducials import N_CELLS, N_MODULES
+from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Tag
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.physical.fiducials import SQUARE, Detection, decode_payload
+from pipeline.physical.fiducials.codes import SQUARE, decode_payload
+from pipeline.physical.fiducials.detection import Detection
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.advice import code_trouble, grave, photo_advice, quality_words
 from pipeline.physical.registration.lettering import font, shortened, wrapped
@@ -40,10 +41,10 @@ def draw_overlay(
 ) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
-    Green is what was read or used, blue-green a code that was recognised at its place, red what is missing, with the reason, amber a
-    code of others. The paper's edge follows the curled sheet; images have a blue (clean) or magenta (adversarial) frame with their
-    pair's name and what their crop is worth. In the banner each page, or the reason why there is none, has its own line, with
-    advice beneath where something is wrong.
+    Green is what was read or used, blue-green a code that was recognised at its place, red what is missing, with the reason, and
+    amber a code of others. The paper's edge follows the curled sheet; images have a blue (clean) or magenta (adversarial) frame
+    with their pair's name and what their crop is worth. In the banner each page, or the reason why there is none, has a line,
+    with advice beneath where something is wrong.
 
     Args: `photo` uint8 (H, W, 3); `results` as `register` gives them for it; `title` a name for the banner, as a rule the file's;
     `quality` of each crop: without any, frames say nothing of it.

@@ -9,20 +9,9 @@ import cv2
 import numpy as np
 
 from pipeline.physical import geometry
-from pipeline.physical.fiducials import (
-    CALIBRATION,
-    FIRST_LONG_SIDE_PX,
-    SQUARE,
-    Detection,
-    Payload,
-    Pyramid,
-    agreement,
-    decode_payload,
-    detect_tags,
-    outline_mm,
-    photo_from_level,
-    search,
-)
+from pipeline.physical.fiducials.codes import CALIBRATION, SQUARE, Payload, decode_payload, outline_mm
+from pipeline.physical.fiducials.detection import FIRST_LONG_SIDE_PX, Detection, agreement, detect_tags, search
+from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.points import Sighting, Target, sight, targets

@@ -9,23 +9,15 @@ import numpy as np
 
 from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_png
 from pipeline.images.pictures import Picture
-from pipeline.physical.fiducials import Pyramid
+from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration import (
-    GAUSSIAN_MTF50,
-    Failure,
-    Registration,
-    corrected,
-    crop,
-    crop_quality,
-    draw_overlay,
-    page_quality,
-    photo_advice,
-    register,
-    registration_error,
-    sharpness_of,
-    strip_correction,
-)
+from pipeline.physical.registration.advice import photo_advice
+from pipeline.physical.registration.colour import corrected, strip_correction
+from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
+from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
+from pipeline.physical.registration.overlay import draw_overlay
+from pipeline.physical.registration.page import Failure, Registration, register
+from pipeline.physical.registration.quality import crop_quality, page_quality
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS

@@ -8,7 +8,8 @@ from itertools import count, product
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import N_CELLS, N_MODULES, Pyramid, level_from_photo, modules, tag_modules
+from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES, modules, tag_modules
+from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
 from pipeline.physical.geometry import apply_homography
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Printout

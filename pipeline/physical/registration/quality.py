@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.physical.fiducials import N_MODULES
+from pipeline.physical.fiducials.codes import N_MODULES
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.edge_spread import mtf50
