@@ -47,9 +47,8 @@ def homography_from_points(src: Floats, dst: Floats) -> Floats:
 def robust_homography(src: Floats, dst: Floats, threshold_px: float) -> tuple[Floats, Floats]:
     """Returns `dst_from_src` fitted to the points that agree on it, and the (N,) bool mask of those within `threshold_px`.
 
-    RANSAC (Fischler & Bolles 1981) with a fixed seed finds the agreement; the fit to it is exact least squares.
-
-    Raises: NoHomography when no four points agree on one.
+    RANSAC (Fischler & Bolles 1981) with a fixed seed finds the agreement; the fit to it is exact least squares. NoHomography
+    where no four points agree on one.
     """
     src, dst = _point_pairs(src, dst)
     rough, mask = cv2.findHomography(src, dst, cv2.RANSAC, threshold_px, maxIters=5000, confidence=0.9999)

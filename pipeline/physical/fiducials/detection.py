@@ -64,8 +64,7 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
     """Returns how well the photo's modules agree with those of `payload`, as a correlation coefficient in [-1, 1].
 
     Codes of one run begin with the same letters and so agree by 0.3 on average and by 0.6 at most; a blank sheet scores about 0.
-
-    Args: `photo_grey` uint8 (H, W); `corners` float (4, 2), TL TR BR BL, photo pixels.
+    `photo_grey` is uint8 (H, W), `corners` float (4, 2), TL TR BR BL, in photo pixels.
     """
     seen, known = straightened(photo_grey, corners, N_MODULES)[_DATA].astype(np.float32), ~modules(payload)[_DATA]
     spread = seen.std() * known.std()
@@ -75,9 +74,7 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
 def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> np.ndarray:
     """Returns `corners` turned and, if the photo is mirrored, flipped, so that they are TL TR BR BL of the code itself.
 
-    Of the eight orders of the four corners the one that agrees best with the known modules wins, the given one on a draw.
-
-    Args: `photo_grey` uint8 (H, W); `corners` float (4, 2) in any cyclic order, photo pixels.
+    Of the eight orders of the four corners, float (4, 2), that which agrees best with the known modules wins, on a draw the given.
     """
     corners = np.asarray(corners, dtype=np.float64)
     dark = np.where(modules(payload), -1.0, 1.0)
@@ -98,10 +95,7 @@ def straightened(photo_grey: np.ndarray, outline: np.ndarray, side_px: int) -> n
 
 
 def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Returns (id, corners float64 (4, 2): TL TR BR BL of the tag's own frame, photo px) of each tag, good to about a pixel.
-
-    Args: `photo_grey` uint8 (H, W).
-    """
+    """Returns (id, corners float64 (4, 2): TL TR BR BL of the tag's own frame, photo px) of each tag, good to about a pixel."""
     corners, ids, _ = cv2.aruco.ArucoDetector(TAG_FAMILY).detectMarkers(photo_grey)
     tags = ids.ravel() if corners else ()
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(tags, corners, strict=True)]

@@ -84,10 +84,7 @@ def arrange(
 
 
 def bare_printout(run: str, run_code: str, paper: str, orientation: str, dpi: int) -> Printout:
-    """Returns one page with nothing on it but its four codes, for `chart` to fill.
-
-    Raises: WrongUse when the paper or the orientation is unknown.
-    """
+    """Returns one page with nothing on it but its four codes, for `chart` to fill; WrongUse for a paper that is not known."""
     return _printout(_sheet(paper, orientation, dpi, DEFAULT_MODULE_MM), run, run_code, orientation, 1)
 
 

@@ -99,9 +99,8 @@ class Chart:
 def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int = 600) -> Chart:
     """Returns the calibration page of a paper: the same for everybody, so that its codes alone tell where everything is.
 
-    A grid of cells between the rows of codes: slanted squares near the corners and in the middle, a star, scale bars, two large
-    greys, marks on a lattice, and in the other cells every grey and colour twice, in an order drawn once for all, so that the
-    fall of light and the tone curve are not mistaken for each other.
+    In a grid of cells lie slanted squares, a star, scale bars, two large greys, marks on a lattice, and in the other cells every
+    grey and colour twice, in an order drawn once for all, so that the fall of light is not mistaken for the tone curve.
 
     Raises: WrongUse when there is none on that paper or in that orientation.
     """
@@ -154,10 +153,7 @@ class _Grid:
         return round(length_mm / self.step_mm) * self.step_mm
 
     def take(self, cell: Cell, n_cells: int = 1, n_across: int = 0, plain: bool = False) -> tuple[float, float]:
-        """Marks a block of cells as taken, refusing what is taken already; returns its middle.
-
-        Args: `plain` where it has white on all sides.
-        """
+        """Marks a block of free cells as taken, `plain` where white is left on all sides; returns its middle."""
         row, column = cell
         below, right = row + n_cells, column + (n_across or n_cells)
         block = self.taken[row:below, column:right]

@@ -72,10 +72,8 @@ def _draw_bar(pen: Pen, bar: ScaleBar) -> None:
     for index in range(n_ticks + 1):
         along = index * _TICKS_EVERY_MM - (_BAR_MM if index == n_ticks else 0)
         reach = _TICK_MM if index in (0, n_ticks // 2, n_ticks) else _TICK_MM / 2
-        if bar.is_vertical:
-            pen.rectangle(Box(bar.x_mm, bar.y_mm + along, reach, _BAR_MM))
-        else:
-            pen.rectangle(Box(bar.x_mm + along, bar.y_mm - reach + _BAR_MM, _BAR_MM, reach))
+        across = Box(bar.x_mm + along, bar.y_mm - reach + _BAR_MM, _BAR_MM, reach)
+        pen.rectangle(Box(bar.x_mm, bar.y_mm + along, reach, _BAR_MM) if bar.is_vertical else across)
     words = f"{length:.0f} mm {'down' if bar.is_vertical else 'across'}"
     if not bar.is_vertical:
         pen.text(bar.x_mm + length / 2, bar.y_mm + 3.4, words, 6.5, colour=GREY, anchor="centre")

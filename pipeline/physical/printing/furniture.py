@@ -130,10 +130,7 @@ def _payload_box(printout: Printout, code: Fiducial, quiet: float, tags: list[Bo
 
 
 def with_aids(printout: Printout, grid_mm: float) -> Printout:
-    """Returns the printout with tags, marks and strips on every page that has room for them.
-
-    Args: `grid_mm` the step that every edge is a multiple of.
-    """
+    """Returns the printout with tags, marks and strips on every page that has room, every edge on a grid of `grid_mm`."""
     planned: dict[tuple[Box, ...], Printout] = {}
     tags, patches, marks = list[Tag](), list[Patch](), list[Mark]()
     for page in range(1, printout.n_pages + 1):
@@ -172,11 +169,11 @@ def _tag(printout: Printout, code: Fiducial, beside: bool, size_mm: float, grid_
     gap = QUIET_MODULES * printout.module_mm + size_mm / N_CELLS
     step = _whole(code.size_mm + gap, grid_mm), _whole(size_mm + gap, grid_mm)
     rest = _whole(code.size_mm - size_mm, grid_mm)
-    outwards = [
-        (step[0], 0.0) if first else (-step[1], rest) for first in (code.corner.endswith("L"), code.corner.startswith("T"))
-    ]
-    x, y = (code.x_mm + outwards[0][not beside], code.y_mm + outwards[1][beside])
-    return Tag(code.page, code.corner, tag_id(code.page, code.corner), x, y, size_mm)
+    leftmost, upper = code.corner.endswith("L"), code.corner.startswith("T")
+    x_away, y_away = (step[0] if first else -step[1] for first in (leftmost, upper))
+    x_flush, y_flush = (0.0 if first else rest for first in (leftmost, upper))
+    x, y = (x_away, y_flush) if beside else (x_flush, y_away)
+    return Tag(code.page, code.corner, tag_id(code.page, code.corner), code.x_mm + x, code.y_mm + y, size_mm)
 
 
 def _patches(printout: Printout, page: int, grid_mm: float) -> Iterator[Patch]:
@@ -225,10 +222,7 @@ def _thinned(places: np.ndarray, cell_mm: float) -> np.ndarray:
 
 
 def _points(printout: Printout, page: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns points (N, 2) to be near to and their weights: half for the images, half for the whole page.
-
-    A surface that is measured only where the images are is worse at their own edges.
-    """
+    """Returns points (N, 2) to be near to and their weights: half for the images, half for the page about them."""
     images = np.concatenate([_lattice(box) for box in _images(printout, page)])
     sheet = _lattice(Box(0.0, 0.0, printout.page_width_mm, printout.page_height_mm).grown(-MARGIN_MM), 2 * _N_POINTS)
     return np.concatenate([images, sheet]), np.repeat([1 / len(images), 1 / len(sheet)], [len(images), len(sheet)])

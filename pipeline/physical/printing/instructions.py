@@ -1,6 +1,8 @@
 """The sheet in front of the pages: how to print and to photograph them, and what is on them."""
 
-from dataclasses import dataclass, field
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
 from xml.sax.saxutils import escape
 
 from reportlab.lib.styles import ParagraphStyle
@@ -30,7 +32,7 @@ class Instructions:
 
     photos_folder: str
     command: str
-    cells: tuple[Cell, ...] = field(default=())
+    cells: tuple[Cell, ...] = ()
 
 
 def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) -> None:
@@ -124,7 +126,13 @@ def _draw_steps(
     s = sheet.scale
     size, gap = (9.2, 2.2) if landscape else (11.0, 3.8)
     number = 0
-    for heading, steps in _steps(printout, instructions):
+    words = {
+        "bar_mm": furniture(printout, 1).scale_bar_mm,
+        "photos_folder": escape(instructions.photos_folder),
+        "command": escape(instructions.command),
+    }
+    parts = tomllib.loads((files("pipeline.physical.printing") / "steps.toml").read_text(encoding="utf-8"))
+    for heading, steps in parts.items():
         sheet.text(x, y + 3.2 * s, heading.upper(), 9, font="Helvetica-Bold", colour=ACCENT)
         y += 6.2 * s
         for step in steps:
@@ -132,41 +140,8 @@ def _draw_steps(
             radius, style = 2.7 * s, {"font": "Helvetica-Bold", "colour": "#ffffff", "anchor": "centre"}
             sheet.pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
             sheet.text(x + radius, y + radius + 1.15 * s, str(number), 8.5, **style)
-            y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step, size), y + 2 * radius) + gap * s
+            y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step.format(**words), size), y + 2 * radius) + gap * s
         y += (1.0 if landscape else 2.6) * s
-
-
-def _steps(printout: Printout, instructions: Instructions) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    bar_mm = furniture(printout, 1).scale_bar_mm
-    return (
-        (
-            "Print",
-            (
-                "<b>Print at 100 %.</b> Choose “actual size”, never “fit to page”. Best quality, colour, one side.",
-                "<b>Use matte paper.</b> Glossy paper mirrors lamps and windows.",
-                f"<b>Check with a ruler.</b> The bar at the foot of every page must be {bar_mm} mm long.",
-            ),
-        ),
-        (
-            "Photograph",
-            (
-                "<b>Lay the page flat</b> on a table, in even light, with no shadow across it.",
-                "<b>Hold the camera parallel</b> above the page. The whole page with all four codes must be in the picture; "
-                "let it fill the frame.",
-                "<b>No flash, no zoom, no filter.</b> Tap to focus and hold still.",
-                "<b>One sharp photo of each page</b> is enough. More do no harm: the best one counts.",
-            ),
-        ),
-        (
-            "Hand in",
-            (
-                "<b>Copy the photos</b> as the camera made them to "
-                f'<font name="Courier">{escape(instructions.photos_folder)}</font>. '
-                "Any order, any file name; do not crop, edit or send them through a messenger.",
-                f'<b>Then type</b> <font name="Courier">{escape(instructions.command)}</font>',
-            ),
-        ),
-    )
 
 
 def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:

@@ -59,10 +59,7 @@ _GRAVE_FLAGS = ("uncertain", "soft", "coarse")
 
 
 def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printout: Printout) -> str:
-    """Returns in one line what is wrong with a photo of one page and what to do, "" for nothing.
-
-    Args: `photo_grey` uint8 (H, W); `result` one of those that `register` gives for it.
-    """
+    """Returns in one line what is wrong with a photo, uint8 (H, W), of one page and what to do, "" for nothing."""
     if isinstance(result, Failure):
         return _failure_advice(photo_grey, result, printout)
     missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
@@ -257,13 +254,11 @@ def _shown(capture: Capture) -> str:
 
 
 def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> str:
-    """Returns why a code was not found at its known place.
+    """Returns why a code was not found at its known place in a photo, uint8 (H, W).
 
     One of "outside the photo", "in the dark", "in glare" (white where black is printed), "too small" (under 2.2 px a module),
     "covered" (something else is there), "blurred" (its modules agree once blurred), "out of its place" (they agree beside it)
     and "faint" (all is as printed, but noise or lack of contrast hides it from decoders).
-
-    Args: `photo_grey` uint8 (H, W).
     """
     height, width = photo_grey.shape
     outline = page_map(outline_mm(code))

@@ -25,12 +25,10 @@ def crop(photo: np.ndarray, page_map: PageMap, placement: Placement, linear_ligh
 
 
 def sharpness_of(pixels: np.ndarray) -> float:
-    """Returns the variance of the Laplacian over the variance of the grey values: 20 for white noise, 0 for a flat image.
+    """Returns the variance of the Laplacian over that of the grey values, 20 for white noise; `pixels` uint8 (H, W, 3).
 
     The division makes it blind to contrast and exposure, so photos of one image can be compared; images of different content
     cannot (after Pech-Pacheco et al. 2000).
-
-    Args: `pixels` uint8 (H, W, 3).
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     spread = float(grey.var())

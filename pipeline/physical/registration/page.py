@@ -1,6 +1,6 @@
 """A photograph becomes pages: which pages of a printout it shows, and where every point of each lies in it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from pipeline.physical.fiducials.detection import FIRST_LONG_SIDE_PX, Detection,
 from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
-from pipeline.physical.registration.points import Sighting, Target, sight, targets
+from pipeline.physical.registration.points import Target, sight, targets
 from pipeline.physical.registration.surface import MIN_POINTS, Surface, fit_surface
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
@@ -162,23 +162,23 @@ def _registered(
 ) -> Registration | Failure:
     """Returns the page grown from a first guess: the map of the whole page, and near a code that was read that of the code."""
     known = targets(printout, page)
-    seen: dict[int, Sighting] = {}
+    seen: dict[int, np.ndarray] = {}
     for index, target in enumerate(known):
         guess = starts.get(target.name, whole) if target.kind == "code" else whole
-        if target.kind != "mark" and guess and (sighting := sight(pyramid, guess, target, _FIRST_REACH_MM)):
-            seen[index] = sighting
+        if target.kind != "mark" and guess and (place := sight(pyramid, guess, target, _FIRST_REACH_MM)) is not None:
+            seen[index] = place
     try:
         surface = _grown(pyramid, printout, known, seen)
     except geometry.NoHomography:
         surface = None
-    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept] if surface else []
+    used = [known[index] for index, kept in zip(seen, surface.used, strict=True) if kept] if surface else []
     failed = partial(Failure, page=page, n_codes=len(read), detections=found)
-    if surface is None or len(used) < MIN_POINTS or len({sighting.target.group for sighting in used}) < _MIN_GROUPS:
+    if surface is None or len(used) < MIN_POINTS or len({target.group for target in used}) < _MIN_GROUPS:
         points = f"{len(seen)} of {len(known)} printed points"
         n_codes = len({target.name for target in known if target.kind == "code"})
         return failed("unregistered", f"{len(read)} of {n_codes} codes and {points} found, too few to place the page")
     trouble = _implausible(surface.page_map, printout)
-    scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
+    scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
         trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
     if trouble is not None:
@@ -189,7 +189,7 @@ def _registered(
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
 
 
-def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface | None:
+def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray]) -> Surface | None:
     """Adds to `seen` every target in reach of what is known of the surface, then measures all again where it says they are."""
     for _ in range(_MAX_ROUNDS):
         if len(seen) < 4:
@@ -198,26 +198,24 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
         missing = [index for index in range(len(known)) if index not in seen]
         before = len(seen)
         for index, reach_mm in _within_reach(surface, known, missing):
-            if sighting := sight(pyramid, surface.page_map, known[index], reach_mm):
-                seen[index] = sighting
+            if (place := sight(pyramid, surface.page_map, known[index], reach_mm)) is not None:
+                seen[index] = place
         if len(seen) == before:
             break
     again = {i: sight(pyramid, surface.page_map, known[i], _LAST_REACH_MM) for i in range(len(known))}
+    # one quarter of a code alone may be a fold or a corner of something else
+    n_seen = Counter(known[i].group for i, place in again.items() if place is not None)
+    n_all = Counter(target.group for target in known)
     seen.clear()
-    seen.update({index: sighting for index, sighting in again.items() if sighting and _stands(again, known, index)})
+    for i, place in again.items():
+        if place is not None and 2 * n_seen[known[i].group] > n_all[known[i].group]:
+            seen[i] = place
     return _surface(printout, known, seen) if len(seen) >= 4 else None
 
 
-def _stands(sightings: dict[int, Sighting | None], known: tuple[Target, ...], index: int) -> bool:
-    """Returns whether enough of a code was seen: one quarter alone may be a fold or a corner of something else."""
-    group = known[index].group
-    quarters = [i for i, target in enumerate(known) if target.group == group]
-    return 2 * sum(sightings[i] is not None for i in quarters) > len(quarters)
-
-
-def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting], rough: bool = False) -> Surface:
+def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray], rough: bool = False) -> Surface:
     page_mm = np.array([known[index].centre_mm for index in seen])
-    photo_px = np.array([sighting.photo_px for sighting in seen.values()])
+    photo_px = np.array(list(seen.values()))
     groups = np.array([known[index].group for index in seen])
     return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
@@ -235,10 +233,10 @@ def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int
 
 
 def _codes(
-    printout: Printout, page: int, used: list[Sighting], page_map: PageMap, read: dict[str, Detection]
+    printout: Printout, page: int, used: list[Target], page_map: PageMap, read: dict[str, Detection]
 ) -> Iterator[tuple[str, Detection]]:
     for code in printout.of_page(page).fiducials:
-        n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
+        n_quarters = sum(target.kind == "code" and target.name == code.corner for target in used)
         if n_quarters >= 3 or (code.corner in read and n_quarters):
             decoder = read[code.corner].decoder if code.corner in read else "alignment"
             yield code.corner, Detection(code.payload, page_map(outline_mm(code)), decoder)

@@ -69,10 +69,7 @@ def read_pages(
 ) -> list[FreshPage]:
     """Returns each page that a picture shows, with its crops and their quality, or why it shows none; touches no file.
 
-    Args:
-        capture: the record of the file that the picture comes from.
-        truth: the numbers of the simulator's own page map, where it made the photo.
-        focal_35mm_mm: as the file says, for the tilt.
+    Args: `capture` the record of the picture's file; `truth` the numbers of the simulator's own page map where it made the photo.
     """
     pixels, printout = picture.pixels, reading.printout
     pyramid = Pyramid(pixels)
@@ -114,8 +111,7 @@ def capture_id(sha256: str, frame: str = "", page: int | None = None) -> str:
 def signal_kept(row: CropQuality) -> float:
     """Returns the share of a perturbation's contrast, at half the image's Nyquist frequency, that a crop is expected to keep.
 
-    Blur (a Gaussian with the measured MTF50) and the expected registration error each spread a pixel; nothing measured counts
-    as nothing kept.
+    Blur (a Gaussian with the measured MTF50) and the expected registration error each spread a pixel; not measured is not kept.
     """
     if not row.mtf50_cycles_per_px:
         return 0.0

@@ -42,20 +42,20 @@ class PhotoFile:
 
 def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
     """Returns every page in every picture of a file; of a video only each page's best frame."""
-    blank = _capture(photo, PhotoTags("", ""), is_made_by_simulator=False)
     if photo.trouble:
+        blank = _capture(photo, PhotoTags("", ""), CAMERA)
         return [FreshPage(ReadPage(blank, discards=(discarded(blank, *photo.trouble),)))]
     tags = photo_tags(photo.path)
     kind = capture_kind(photo.path)
     simulated = photo.truth is not None or (kind == PHOTO and is_simulated(photo.path.read_bytes()))
-    capture, is_video = _capture(photo, tags, simulated), kind == VIDEO
+    capture = _capture(photo, tags, SIMULATED if simulated else CAMERA)
     pages: list[FreshPage] = []
     best: dict[int | None, FreshPage] = {}
     try:
         for picture in pictures(photo.path):
             for fresh in read_pages(picture, capture, reading, photo.truth, tags.focal_35mm_mm):
                 number = fresh.page.capture.page
-                if not is_video:
+                if kind != VIDEO:
                     pages.append(fresh)
                 elif number not in best or _worth(fresh.page) > _worth(best[number].page):
                     best[number] = fresh
@@ -69,11 +69,7 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
 
 
 def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
-    """Returns every page in every picture of some files, wherever they lie.
-
-    Raises:
-        BadInput: there is no such file.
-    """
+    """Returns every page in every picture of some files, wherever they lie; BadInput where there is no such file."""
     found: list[FreshPage] = []
     for path in paths:
         if not path.is_file():
@@ -82,29 +78,9 @@ def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
     return found
 
 
-def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:
-    return Capture(
-        capture_id=capture_id(photo.sha256),
-        photo=photo.name,
-        frame="",
-        sha256=photo.sha256,
-        device=tags.device,
-        taken_at=tags.taken_at,
-        origin=SIMULATED if is_made_by_simulator else CAMERA,
-        width_px=0,
-        height_px=0,
-        page=None,
-        n_codes=0,
-        n_points=0,
-        reprojection_rms_px=None,
-        photo_from_page=None,
-        residual_px=(),
-        tilt_deg=None,
-        colour="",
-        trouble="",
-        counts=False,
-        scan_dpi=tags.scan_dpi,
-    )
+def _capture(photo: PhotoFile, tags: PhotoTags, origin: str) -> Capture:
+    of_file = capture_id(photo.sha256), photo.name, "", photo.sha256, tags.device, tags.taken_at, origin
+    return Capture(*of_file, scan_dpi=tags.scan_dpi)
 
 
 def _worth(page: ReadPage) -> tuple[int, float]:

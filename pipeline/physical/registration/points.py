@@ -47,21 +47,13 @@ class Target:
         return np.array(self.origin_mm) + self.pitch_mm * np.array([(width - 1) / 2, (height - 1) / 2])
 
 
-@dataclass(frozen=True, eq=False)
-class Sighting:
-    """One target seen, and where its centre lies in the photo."""
-
-    target: Target
-    photo_px: np.ndarray
-
-
 def targets(printout: Printout, page: int) -> tuple[Target, ...]:
     """Returns every pattern printed on a page: four quarters of each code, the tags, the marks."""
     return tuple(_targets(printout, page))
 
 
-def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: float) -> Sighting | None:
-    """Returns where a target is seen within `reach_mm` of the place that the map gives it, or None.
+def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: float) -> np.ndarray | None:
+    """Returns where a target's centre is seen, (2,) photo px, within `reach_mm` of the place that the map gives it, or None.
 
     The photo is drawn upright on the target's own grid; the best place to a whole pixel of that grid is the maximum of the
     normalised correlation, its fraction an ECC alignment (Evangelidis and Psarakis 2008) by translation.
@@ -86,7 +78,7 @@ def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: 
         return None
     height, width = target.template.shape
     centre = photo_from_patch @ np.array([x + (width - 1) / 2, y + (height - 1) / 2, 1])
-    return Sighting(target, centre[:2] / centre[2])
+    return np.asarray(centre[:2] / centre[2])
 
 
 def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_px: int) -> tuple[np.ndarray | None, np.ndarray]:

@@ -202,10 +202,7 @@ def _middle(square: Fiducial | Tag) -> tuple[float, float]:
 
 
 def blocks_at(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
-    """Returns around each page point the largest square of photo pixels within `halves_mm` of it along both page axes.
-
-    None where it is not wholly in the photo or less than 3 px wide.
-    """
+    """Returns about each page point the largest square of photo pixels within `halves_mm` along both axes, None below 3 px."""
     if not len(centres_mm):
         return []
     height, width = photo.shape[:2]
@@ -262,10 +259,8 @@ def tilt_deg(page_map: PageMap, size: tuple[int, int], focal_35mm_mm: float | No
     """Returns the angle between the camera's axis and the page's normal, 0 .. 90 degrees.
 
     The columns of K^-1 H are the page's axes as the camera sees them (Zhang 2000, section 3.1), with the principal point in the
-    picture's middle. The focal length is `focal_35mm_mm` (millimetres for a picture of 36 x 24 mm, by the diagonal), else the
-    one that makes those axes orthogonal and equally long, else 26 mm.
-
-    Args: `size` (W, H) of the photo in px.
+    picture's middle, its `size` (W, H) px. The focal length is `focal_35mm_mm` (for a picture of 36 x 24 mm, by the diagonal),
+    else the one that makes those axes orthogonal and equally long, else 26 mm.
     """
     width, height = size
     centred_from_photo = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1]])
