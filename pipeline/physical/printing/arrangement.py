@@ -65,7 +65,7 @@ def arrange(
     paper, orientation, dots and modules are those of a full-HD screen.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
-    sheet = _screen() if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
+    sheet = _SCREEN_SHEET if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
     plan = _plan_of_size(sheet, pairs, image_mm) if image_mm > 0 else _plan_of_count(sheet, pairs, pairs_per_page)
@@ -126,6 +126,9 @@ class _Sheet:
         return math.ceil(mm * self.dpi / MM_PER_INCH / self.step - 1e-9) * self.step
 
 
+_SCREEN_SHEET = _Sheet(SCREEN, SCREEN_DPI, 1, *SCREEN_PX, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """Rows and pair columns of equal cells in a region of the page; lengths in printer dots."""
@@ -155,11 +158,6 @@ def _sheet(paper: str, orientation: str, dpi: int, module_mm: float) -> _Sheet:
     if orientation == "landscape":
         width, height = height, width
     return _Sheet(paper, dpi, step, width, height, module, math.ceil(MARGIN_MM * grid / MM_PER_INCH) * step)
-
-
-def _screen() -> _Sheet:
-    width, height = SCREEN_PX
-    return _Sheet(SCREEN, SCREEN_DPI, 1, width, height, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
 
 
 def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan:

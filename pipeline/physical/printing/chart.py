@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import WrongUse, near_match
-from pipeline.physical.fiducials.codes import CALIBRATION, N_MODULES, QUIET_MODULES
+from pipeline.physical.fiducials.codes import CALIBRATION, N_MODULES, QUIET_MODULES, SQUARE
 from pipeline.physical.printing.arrangement import MM_PER_INCH, bare_printout, grid_dpi
 from pipeline.physical.printing.furniture import MARGIN_MM, MARK_CELL_MM, corner_tags
 from pipeline.records import Mark, Patch, Printout
@@ -55,8 +55,7 @@ class SlantedSquare(NamedTuple):
         """The corners (4, 2), clockwise."""
         angle = math.radians(self.angle_deg)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        unit = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-        return np.asarray(unit * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
+        return np.asarray((2 * SQUARE - 1) * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
 
 
 class Star(NamedTuple):
@@ -113,7 +112,9 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
     printout = replace(printout, tags=tuple(corner_tags(printout, 1, grid.step_mm)))
     squares = tuple(_squares(grid))
     star = Star(*grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK), _STAR_MM, _N_SPOKES)
-    large, bars, marks = tuple(_large_greys(grid)), tuple(_bars(grid)), tuple(_marks(grid))
+    beside = grid.middle[1] + _BLOCK + 1
+    large = [grid.patch((g, g, g), (grid.middle[0], beside + i * _NOISE_CELLS), _NOISE_CELLS) for i, g in enumerate(NOISE_GREYS)]
+    bars, marks = tuple(_bars(grid)), tuple(_marks(grid))
     patches = (*large, *_patches(grid))
     return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid, squares)))
 
@@ -168,6 +169,13 @@ class _Grid:
         """Returns the upper left corner of a cell."""
         return self.x_mm + cell[1] * self.cell_mm, self.y_mm + cell[0] * self.cell_mm
 
+    def patch(self, colour: tuple[int, int, int], cell: Cell, n_cells: int = 1) -> Patch:
+        """Takes a block of cells for a patch of one colour."""
+        self.take(cell, n_cells, plain=n_cells == 1)
+        x, y = self.place_mm(cell)
+        gap, side = self.whole((CELL_MM - PATCH_MM) / 2), self.whole(n_cells * CELL_MM - (CELL_MM - PATCH_MM))
+        return Patch(1, *colour, x + gap, y + gap, side, side)
+
     def free_cells(self) -> list[Cell]:
         return [(int(row), int(column)) for row, column in np.argwhere(~self.taken)]
 
@@ -178,16 +186,6 @@ def _squares(grid: _Grid) -> Iterator[SlantedSquare]:
     cells = ((0, 0), (0, last_column), (last_row, last_column), (last_row, 0), grid.middle)
     for index, cell in enumerate(cells):
         yield SlantedSquare(*grid.take(cell, _BLOCK), _SQUARE_MM, _SLANT_DEG if index % 2 == 0 else -_SLANT_DEG)
-
-
-def _large_greys(grid: _Grid) -> Iterator[Patch]:
-    row, column = grid.middle
-    for index, grey in enumerate(NOISE_GREYS):
-        cell = (row, column + _BLOCK + 1 + index * _NOISE_CELLS)
-        grid.take(cell, _NOISE_CELLS)
-        x, y = grid.place_mm(cell)
-        gap, side = grid.whole((CELL_MM - PATCH_MM) / 2), grid.whole(_NOISE_CELLS * CELL_MM - (CELL_MM - PATCH_MM))
-        yield Patch(1, grey, grey, grey, x + gap, y + gap, side, side)
 
 
 def _bars(grid: _Grid) -> Iterator[ScaleBar]:
@@ -211,17 +209,12 @@ def _marks(grid: _Grid) -> Iterator[Mark]:
 
 
 def _patches(grid: _Grid) -> Iterator[Patch]:
-    colours = [*((grey, grey, grey) for grey in GREY_STEPS), *COLOURS]
+    colours = [*((grey, grey, grey) for grey in GREY_STEPS), *COLOURS] * N_COPIES
     cells = grid.free_cells()
-    if len(cells) < N_COPIES * len(colours):
+    if len(cells) < len(colours):
         raise ValueError("the paper is too small for a calibration page")
     order = np.random.Generator(np.random.PCG64(_SEED)).permutation(len(cells))
-    gap, side = grid.whole((CELL_MM - PATCH_MM) / 2), grid.whole(PATCH_MM)
-    for index, colour in enumerate(colours * N_COPIES):
-        cell = cells[order[index]]
-        grid.take(cell, plain=True)
-        x, y = grid.place_mm(cell)
-        yield Patch(1, *colour, x + gap, y + gap, side, side)
+    return (grid.patch(colour, cells[place]) for colour, place in zip(colours, order, strict=False))
 
 
 def _whites(grid: _Grid, squares: tuple[SlantedSquare, ...]) -> Iterator[White]:

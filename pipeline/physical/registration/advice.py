@@ -15,6 +15,7 @@ from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQu
 from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
+_SIDES = ("on the left", "on the right", "at the top", "at the bottom")
 
 _DARK_PHOTO_8BIT = 100
 _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
@@ -54,6 +55,7 @@ _FLAG_ACTIONS = {
     "noisy": ("more light",),
     "tilted": ("photograph from straight above",),
 }
+_LOST = {"outside": "outside the photo", "unplaced": "not placed"}
 # With these a crop does not show what single image pixels became; the others change its light and colour.
 _GRAVE_FLAGS = ("uncertain", "soft", "coarse")
 
@@ -204,14 +206,8 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
     sides: dict[str, None] = {}
     for code in missing:
         outline = page_map(outline_mm(code))
-        (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
-        beyond = {
-            "on the left": -0.5 - left,
-            "on the right": right - width + 0.5,
-            "at the top": -0.5 - top,
-            "at the bottom": bottom - height + 0.5,
-        }
-        sides |= dict.fromkeys(side for side, by_px in beyond.items() if by_px > slack_px)
+        beyond_px = np.column_stack([-0.5 - outline.min(axis=0), outline.max(axis=0) - (width, height) + 0.5]).ravel()
+        sides |= dict.fromkeys(side for side, by_px in zip(_SIDES, beyond_px, strict=True) if by_px > slack_px)
     if not sides:
         return ""
     return f"the page is cut off {' and '.join(sides)}: step back so that all four codes are in the picture"
@@ -230,9 +226,6 @@ def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     actions = ["all of the page in the picture"] if "outside" in reasons else []
     actions.append(quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags)))
     return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
-
-
-_LOST = {"outside": "outside the photo", "unplaced": "not placed"}
 
 
 def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Discard]) -> str:

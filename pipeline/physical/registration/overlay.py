@@ -1,6 +1,6 @@
 """A small picture of a photo with all that was found in it, so that a person sees at a glance what went right or wrong."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -60,7 +60,7 @@ def draw_overlay(
     for detection in _others(results):
         drawing.outline(detection.corners, _AMBER, _FRAME_PX)
         drawing.label(detection.corners, (_name(detection, printout), _AMBER), "above")
-    return _under_banner(drawing.finished(), list(_lines(results, printout, quality, grey)), title)
+    return _under_banner(drawing.finished(), _lines(results, printout, quality, grey), title)
 
 
 def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,8 +147,7 @@ def _lines(
         sheet = printout.of_page(result.page)
         n_codes = len(sheet.fiducials)
         rows = [row for (page, _, _), row in quality.items() if page == result.page]
-        expected = [row.predicted_error_px for row in rows]
-        expected = expected or [result.predicted_error_px(p) for p in sheet.placements]
+        expected = [row.predicted_error_px for row in rows] or [result.predicted_error_px(p) for p in sheet.placements]
         parts = [f"page {result.page}", f"{result.n_codes} of {n_codes} codes", f"{result.n_points} of {result.n_targets} points"]
         if expected:
             parts.append(f"expected error {np.sqrt(np.mean(np.square(expected))):.2f} px")
@@ -166,27 +165,22 @@ def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]
     return np.split(page_map(np.concatenate(page_mm)), len(boxes)) if boxes else []
 
 
-def _under_banner(picture: np.ndarray, lines: list[tuple[_Colour, str, str]], title: str) -> np.ndarray:
-    height, width = picture.shape[:2]
-    canvas_px = max(width, _LEAST_BANNER_PX)
+def _under_banner(picture: Image.Image, lines: Iterable[tuple[_Colour, str, str]], title: str) -> np.ndarray:
+    canvas_px = max(picture.width, _LEAST_BANNER_PX)
     strips = [(_DARK, [title])] if title else []
-    for colour, found, advice in lines:
-        text = wrapped(found, font(_TEXT_PX), canvas_px - 36, _MAX_LINES)
-        strips.append((colour, text + (wrapped(advice, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) if advice else [])))
+    for colour, *parts in lines:
+        texts = [wrapped(part, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) for part in parts if part]
+        strips.append((colour, [line for text in texts for line in text]))
     banner_px = sum(_LINE_PX * len(text) + 12 for _, text in strips)
-    banner = Image.new("RGB", (canvas_px, banner_px))
-    draw, top = ImageDraw.Draw(banner), 0
+    canvas = Image.new("RGB", (canvas_px, banner_px + picture.height), _TABLE)
+    canvas.paste(picture, ((canvas_px - picture.width) // 2, banner_px))
+    draw, top = ImageDraw.Draw(canvas), 0
     for colour, text in strips:
         draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
         for i, line in enumerate(text):
             draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
         top += _LINE_PX * len(text) + 12
-    out = np.empty((banner_px + height, canvas_px, 3), np.uint8)
-    out[:banner_px] = np.asarray(banner)
-    left = (canvas_px - width) // 2
-    out[banner_px:, :left] = out[banner_px:, left + width :] = _TABLE
-    out[banner_px:, left : left + width] = picture
-    return out
+    return np.asarray(canvas)
 
 
 class _Drawing:
@@ -223,7 +217,7 @@ class _Drawing:
         points = self._small(photo_px)
         return bool((points >= -0.5).all() and (points <= np.array(self._pixels.shape[1::-1]) - 0.5).all())
 
-    def finished(self) -> np.ndarray:
+    def finished(self) -> Image.Image:
         """Returns the picture with its labels."""
         canvas = Image.fromarray(self._pixels)
         draw = ImageDraw.Draw(canvas)
@@ -238,16 +232,14 @@ class _Drawing:
                 (left, top), (right, bottom) = (
                     (points.max(axis=0) + points.min(axis=0)) / 2 + sign * share * np.ptp(points, axis=0) / 2 for sign in (-1, 1)
                 )
-            room = 400.0 if place == "above" else right - left - 10
-            text = shortened(text, font(_LABEL_PX), room)
+            text = shortened(text, font(_LABEL_PX), 400.0 if place == "above" else right - left - 10)
             width, height = font(_LABEL_PX).getlength(text) + 8, _LABEL_PX + 5
             x = min(max((left + right - width) / 2, 0), canvas.width - width)
-            y = {"above": top - height - 3, "top": top, "bottom": bottom - height}[place]
-            y = min(max(y, 0), canvas.height - height)
+            y = min(max({"above": top - height - 3, "top": top, "bottom": bottom - height}[place], 0), canvas.height - height)
             if text:
                 draw.rectangle([x, y, x + width, y + height], fill=colour)
                 draw.text((x + 4, y + 1), text, font=font(_LABEL_PX), fill=_WHITE)
-        return np.asarray(canvas)
+        return canvas
 
     def _small(self, photo_px: np.ndarray) -> np.ndarray:
         return photo_px * self._scale + self._shift
