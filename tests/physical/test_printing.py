@@ -209,7 +209,6 @@ def test_a_size_in_mm_replaces_the_number_of_pairs() -> None:
         ({"pairs_per_page": 2}, "placements"),
         ({"image_mm": 30.0}, "placements"),
         ({"dpi": 300}, "placements"),
-        ({"module_mm": 0.85}, "fiducials"),
         ({"aids": False}, "marks"),
         ({"medium": "screen"}, "dpi"),
     ],
@@ -226,8 +225,6 @@ def test_every_setting_changes_the_pages(settings: dict[str, object], differs: s
         ({"pairs_per_page": 0}, "pairs_per_page"),
         ({"image_mm": 120.0}, r"largest that fit are \d+\.\d mm"),
         ({"pairs_per_page": 500}, r"At most \d+ fit"),
-        ({"module_mm": 0.1}, "0.4 mm"),
-        ({"module_mm": 8.0}, "smaller QR modules"),
         ({"dpi": 72}, "600"),
     ],
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -132,27 +133,16 @@ def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
     module = _decoder(decoder)[0]
     if module is None or min(grey.shape) < _LEAST_SIDE_PX or max(grey.shape) > _LARGEST_SIDE_PX:
         return []
-    return _read_zxing(module, grey) if decoder == "zxing-cpp" else _read_zbar(module, grey)
-
-
-def _read_zxing(zxing: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    seen = []
-    for code in zxing.read_barcodes(grey, formats=zxing.BarcodeFormat.QRCode):
-        place = code.position
-        points = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
-        # Its whole-number positions count pixel edges; ours count pixel centres.
-        seen.append((code.text, np.array([(point.x, point.y) for point in points], dtype=np.float64) - 0.5))
-    return seen
-
-
-def _read_zbar(zbar: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    seen = []
-    for code in zbar.decode(grey, symbols=[zbar.ZBarSymbol.QRCODE]):
-        if len(code.polygon) == 4:
-            # The polygon is a convex hull: cyclic, but it starts anywhere and runs either way.
-            corners = np.array(code.polygon, dtype=np.float64) - 0.5
-            seen.append((code.data.decode("utf-8", errors="replace"), corners))
-    return seen
+    seen: list[tuple[str, Any]]
+    if decoder == "zxing-cpp":
+        codes = [(code.text, code.position) for code in module.read_barcodes(grey, formats=module.BarcodeFormat.QRCode)]
+        order = ("top_left", "top_right", "bottom_right", "bottom_left")
+        seen = [(text, [(getattr(at, name).x, getattr(at, name).y) for name in order]) for text, at in codes]
+    else:  # the polygon is a convex hull: cyclic, but it starts anywhere and runs either way
+        hulls = [code for code in module.decode(grey, symbols=[module.ZBarSymbol.QRCODE]) if len(code.polygon) == 4]
+        seen = [(code.data.decode("utf-8", errors="replace"), code.polygon) for code in hulls]
+    # whole-number positions count pixel edges; ours count pixel centres
+    return [(text, np.array(points, dtype=np.float64) - 0.5) for text, points in seen]
 
 
 @cache

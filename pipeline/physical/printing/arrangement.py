@@ -21,13 +21,12 @@ SCREEN, SCREEN_PX, SCREEN_DPI, SCREEN_MODULE_PX = "screen", (1920, 1040), 96, 5
 
 # 16 dots at 600 dpi: a code of 14.2 mm. Three pairs of 224 px images then get eight dots a pixel (75.9 mm) on A4 and on
 # Letter; with codes of 16 mm they would get seven.
-DEFAULT_MODULE_MM = 0.68
+_MODULE_MM = 0.68
 
 _MIN_PAIR_GAP_MM, _MAX_PAIR_GAP_MM = 2.0, 5.0
 _MIN_COLUMN_GAP_MM, _MAX_COLUMN_GAP_MM = 5.0, 14.0
 _MIN_ROW_GAP_MM, _MAX_ROW_GAP_MM = 1.5, 9.0
 _MIN_IMAGE_MM = 12.0
-_MIN_MODULE_MM = 0.4
 
 
 class PrintPair(NamedTuple):
@@ -50,7 +49,6 @@ def arrange(
     pairs_per_page: int = 3,
     image_mm: float = 0.0,
     dpi: int = 600,
-    module_mm: float = DEFAULT_MODULE_MM,
     aids: bool = True,
     medium: str = "paper",
 ) -> Printout:
@@ -60,12 +58,11 @@ def arrange(
     dots at `dpi`, and so is every image pixel wherever the image has fewer pixels than dots.
 
     Args: `pairs_per_page` at least 1: the arrangement with the largest images is chosen. `image_mm` above 0 replaces it:
-    images whose longer side is as close to that as whole dots allow, and as many pairs on a page as fit. `module_mm` is
-    rounded to the grid. `aids` prints tags, marks and a colour strip where there is white to spare. With `medium` "screen"
-    paper, orientation, dots and modules are those of a full-HD screen.
+    images whose longer side is as close to that as whole dots allow, and as many pairs on a page as fit. `aids` prints tags,
+    marks and a colour strip where there is white to spare. With `medium` "screen" paper, orientation and dots are a screen's.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
-    sheet = _SCREEN_SHEET if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
+    sheet = _SCREEN_SHEET if medium == SCREEN else _sheet(paper, orientation, dpi)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
     plan = _plan_of_size(sheet, pairs, image_mm) if image_mm > 0 else _plan_of_count(sheet, pairs, pairs_per_page)
@@ -85,7 +82,7 @@ def arrange(
 
 def bare_printout(run: str, run_code: str, paper: str, orientation: str, dpi: int) -> Printout:
     """Returns one page with nothing on it but its four codes, for `chart` to fill; WrongUse for a paper that is not known."""
-    return _printout(_sheet(paper, orientation, dpi, DEFAULT_MODULE_MM), run, run_code, orientation, 1)
+    return _printout(_sheet(paper, orientation, dpi), run, run_code, orientation, 1)
 
 
 def grid_dpi(dpi: int) -> int:
@@ -143,18 +140,16 @@ class _Plan:
         return max(w for w, _ in self.sizes.values()), max(h for _, h in self.sizes.values())
 
 
-def _sheet(paper: str, orientation: str, dpi: int, module_mm: float) -> _Sheet:
+def _sheet(paper: str, orientation: str, dpi: int) -> _Sheet:
     if paper not in PAPERS:
         raise WrongUse(f"There is no paper {paper!r}.", f"Choose one of {', '.join(PAPERS)}.")
     if orientation not in ORIENTATIONS:
         raise WrongUse(f"There is no orientation {orientation!r}.", f"Choose one of {', '.join(ORIENTATIONS)}.")
     if dpi < 150:
         raise WrongUse(f"{dpi} dots per inch are too coarse to print pixels.", "Use 300, 600 or 1200.")
-    if module_mm < _MIN_MODULE_MM:
-        raise WrongUse(f"QR modules of {module_mm} mm are too small to photograph.", f"Use at least {_MIN_MODULE_MM} mm.")
     grid = grid_dpi(dpi)
     step = dpi // grid
-    width, height, module = (round(length * grid / MM_PER_INCH) * step for length in (*PAPERS[paper], module_mm))
+    width, height, module = (round(length * grid / MM_PER_INCH) * step for length in (*PAPERS[paper], _MODULE_MM))
     if orientation == "landscape":
         width, height = height, width
     return _Sheet(paper, dpi, step, width, height, module, math.ceil(MARGIN_MM * grid / MM_PER_INCH) * step)
@@ -167,7 +162,7 @@ def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _
     if best := _largest_plan(sheet, pairs, n_pairs):
         return best
     most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
-    hint = f"At most {most} fit." if most else "Use larger paper, smaller images or smaller QR modules."
+    hint = f"At most {most} fit." if most else "Use larger paper or smaller images."
     raise WrongUse(f"{n_pairs} pairs do not fit on {sheet.paper}.", hint)
 
 

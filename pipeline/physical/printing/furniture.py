@@ -197,7 +197,10 @@ def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
     half = _whole(MARK_CELL_MM, grid_mm)
     side = 2 * half
     free = _free_places(printout, side, side, _MARK_MARGIN_MM, _taken(printout, page), grid_mm) + half
-    free = _thinned(free, math.sqrt(printout.page_width_mm * printout.page_height_mm / _N_PLACES))
+    # one place of each small cell of the page, narrow gaps included: marks need not stand to the dot
+    cell_mm = math.sqrt(printout.page_width_mm * printout.page_height_mm / _N_PLACES)
+    _, first = np.unique(np.floor(free / cell_mm) @ (1e4, 1.0), return_index=True)
+    free = free[np.sort(first)]
     sheet = printout.of_page(page)
     known = np.array([(one.x_mm + one.size_mm / 2, one.y_mm + one.size_mm / 2) for one in (*sheet.fiducials, *sheet.tags)])
     points, weights = _points(printout, page)
@@ -213,12 +216,6 @@ def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
         yield Mark(page, float(free[best, 0]), float(free[best, 1]), side)
         left = np.minimum(left, reach[best])
         apart = np.minimum(apart, np.linalg.norm(free - free[best], axis=1))
-
-
-def _thinned(places: np.ndarray, cell_mm: float) -> np.ndarray:
-    """Returns one place of each small cell of the page, narrow gaps included: marks need not stand to the dot."""
-    _, first = np.unique(np.floor(places / cell_mm) @ (1e4, 1.0), return_index=True)
-    return places[np.sort(first)]
 
 
 def _points(printout: Printout, page: int) -> tuple[np.ndarray, np.ndarray]:

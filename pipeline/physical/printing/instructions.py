@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Paragraph
 
-from pipeline.physical.fiducials.codes import modules
+from pipeline.physical.fiducials.codes import N_MODULES
 from pipeline.physical.printing.furniture import Box, Furniture, box_of, furniture
 from pipeline.physical.printing.pen import ACCENT, GREY, INK, PALE, POINTS_PER_MM, Pen
 from pipeline.records import Fiducial, Placement, Printout
@@ -43,8 +43,11 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     sheet = _SheetPen(pen, scale)
     left = top = max(10.5, _SHEET_MARGIN_MM * scale)
     width = printout.page_width_mm - 2 * left
-    y = _draw_title(sheet, printout, left, top, width)
-    y = _draw_facts(sheet, printout, left, y + 5 * scale, width)
+    pen.panel(Box(left, top, width, 1.6 * scale), ACCENT, radius_mm=0)
+    sheet.text(left, top + 13 * scale, "Print. Photograph. Drop in a folder.", 23, font="Helvetica-Bold")
+    run = f"inkproof · run {printout.run} · code {printout.run_code}"
+    sheet.text(left, top + 19.5 * scale, run, 10.5, colour=GREY)
+    y = _draw_facts(sheet, printout, left, top + 19.5 * scale + 5 * scale, width)
     gap = 8 * scale
     steps_width = width * (0.6 if landscape else 0.58)
     _draw_steps(sheet, printout, instructions, left, y + 8 * scale, steps_width, landscape)
@@ -89,14 +92,6 @@ class _SheetPen:
         x, y = self.pen.points(x_mm, y_mm)
         block.drawOn(self.pen.canvas, x, y - height)
         return y_mm + float(height) / POINTS_PER_MM
-
-
-def _draw_title(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
-    s = sheet.scale
-    sheet.pen.panel(Box(x, y, width, 1.6 * s), ACCENT, radius_mm=0)
-    sheet.text(x, y + 13 * s, "Print. Photograph. Drop in a folder.", 23, font="Helvetica-Bold")
-    sheet.text(x, y + 19.5 * s, f"inkproof · run {printout.run} · code {printout.run_code}", 10.5, colour=GREY)
-    return y + 19.5 * s
 
 
 def _draw_facts(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
@@ -165,17 +160,13 @@ def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width
     for image in first.placements:
         pen.panel(shrunk(image), "#cfd8dc" if image.variant == "clean" else "#9fc3c7", radius_mm=0)
     for code in first.fiducials:
-        pen.panel(shrunk(code).grown(0.8 * s), None, ACCENT, 0.6 * s, 0.4 * s)
-        _draw_tiny_code(pen, code.payload, shrunk(code))
+        box = shrunk(code)
+        pen.panel(box.grown(0.8 * s), None, ACCENT, 0.6 * s, 0.4 * s)
+        # the three finder patterns only: a whole code in the picture of a page could be read as one
+        size = box.width_mm / N_MODULES
+        for row, column in ((0, 0), (0, 14), (14, 0)):
+            pen.panel(Box(box.x_mm + column * size, box.y_mm + row * size, 7 * size, 7 * size), INK, radius_mm=0)
     return sheet.paragraph(x, y + phone_height + 2.2 * s, width, "The whole page, all four codes, nothing on top of it.", 8, GREY)
-
-
-def _draw_tiny_code(pen: Pen, payload: str, box: Box) -> None:
-    """Draws the three finder patterns only: a whole code in the picture of a page could be read as one."""
-    matrix = modules(payload)
-    size = box.width_mm / len(matrix)
-    for row, column in ((0, 0), (0, 14), (14, 0)):
-        pen.panel(Box(box.x_mm + column * size, box.y_mm + row * size, 7 * size, 7 * size), INK, radius_mm=0)
 
 
 def _draw_table(sheet: _SheetPen, instructions: Instructions, x: float, y: float, width: float) -> None:

@@ -1,13 +1,13 @@
 """What is wrong with a photo and what to do about it, in words for a person who stands beside the printer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES, SQUARE, modules, outline_mm
-from pipeline.physical.fiducials.detection import straightened
+from pipeline.physical.fiducials.detection import Detection, straightened
 from pipeline.physical.geometry import NoHomography, homography_from_points
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.page import Failure, Registration
@@ -57,15 +57,29 @@ _FLAG_ACTIONS = {
 }
 _LOST = {"outside": "outside the photo", "unplaced": "not placed"}
 # With these a crop does not show what single image pixels became; the others change its light and colour.
-_GRAVE_FLAGS = ("uncertain", "soft", "coarse")
+GRAVE_FLAGS = ("uncertain", "soft", "coarse")
 
 
 def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printout: Printout) -> str:
     """Returns in one line what is wrong with a photo, uint8 (H, W), of one page and what to do, "" for nothing."""
-    if isinstance(result, Failure):
-        return _failure_advice(photo_grey, result, printout)
-    missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
-    return _codes_advice(photo_grey, result.page_map, missing)
+    if isinstance(result, Registration):
+        missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
+        return _codes_advice(photo_grey, result.page_map, missing)
+    codes = printout.of_page(result.page or 0).fiducials
+    match result.reason:
+        case "no-code":
+            return _no_code_advice(photo_grey)
+        case "other-run":
+            made_from = PDF.name if printout.medium == "paper" else "its pages"
+            again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
+            return f"the codes are those of another run or an earlier layout: {again}"
+        case "missing-code":
+            read = {one.text for one in result.detections if one.decoder != "alignment"}
+            unread = [f.corner for f in codes if f.payload not in read]
+            return f"{_named(unread)} not read: photograph again with all four in the picture, sharp and evenly lit"
+        case "unregistered":
+            return _unregistered_advice(photo_grey, result.detections, {f.payload: f for f in codes}, printout)
+    return _FAILURE_ADVICE.get(result.reason, "")
 
 
 def quality_words(quality: CropQuality) -> str:
@@ -80,11 +94,6 @@ def quality_advice(flags: Sequence[str]) -> str:
     """Returns what to do about a crop's flags (keys of CROP_FLAGS) at the next photo, "" for none."""
     actions = dict.fromkeys(action for flag in CROP_FLAGS if flag in flags for action in _FLAG_ACTIONS[flag])
     return ", ".join(actions).replace(", or ", " or ")
-
-
-def grave(flags: Sequence[str]) -> bool:
-    """Returns whether flags say that single image pixels did not arrive, not only light and colour."""
-    return any(flag in _GRAVE_FLAGS for flag in flags)
 
 
 def pages_to_do(
@@ -109,23 +118,6 @@ def pages_to_do(
         if words:
             to_do.append((page, words))
     return to_do
-
-
-def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
-    match failure.reason:
-        case "no-code":
-            return _no_code_advice(photo_grey)
-        case "other-run":
-            made_from = PDF.name if printout.medium == "paper" else "its pages"
-            again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
-            return f"the codes are those of another run or an earlier layout: {again}"
-        case "missing-code":
-            read = {one.text for one in failure.detections if one.decoder != "alignment"}
-            missing = [f.corner for f in _codes_of(failure, printout) if f.payload not in read]
-            return f"{_named(missing)} not read: photograph again with all four in the picture, sharp and evenly lit"
-        case "unregistered":
-            return _unregistered_advice(photo_grey, failure, printout)
-    return _FAILURE_ADVICE.get(failure.reason, "")
 
 
 def _no_code_advice(photo_grey: np.ndarray) -> str:
@@ -155,13 +147,10 @@ def _is_blurred(photo_grey: np.ndarray) -> bool:
     return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 25) > _MAX_EDGE_WIDTH_PX)
 
 
-def _codes_of(failure: Failure, printout: Printout) -> Sequence[Fiducial]:
-    return printout.of_page(failure.page).fiducials if failure.page else ()
-
-
-def _unregistered_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
-    codes = {f.payload: f for f in _codes_of(failure, printout)}
-    seen = {one.text: one for one in failure.detections if one.text in codes}
+def _unregistered_advice(
+    photo_grey: np.ndarray, found: Sequence[Detection], codes: Mapping[str, Fiducial], printout: Printout
+) -> str:
+    seen = {one.text: one for one in found if one.text in codes}
     missing = [code for payload, code in codes.items() if payload not in seen]
     if not missing:
         return "the printed points do not lie on one smooth sheet: lay the page flat, uncreased, one page alone"

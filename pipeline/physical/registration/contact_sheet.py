@@ -56,7 +56,10 @@ def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.nd
         width = n_columns * (group_px + _MARGIN_PX) + _MARGIN_PX
         canvas = Image.new("RGB", (width, _HEADER_PX + n_lines * row_px + _MARGIN_PX), _PAPER)
         draw = ImageDraw.Draw(canvas)
-        _draw_header(draw, name, f"sheet {i + 1} of {n_sheets}", width)
+        sheet = f"sheet {i + 1} of {n_sheets}"
+        right = width - _MARGIN_PX - font(18).getlength(sheet)
+        draw.text((_MARGIN_PX, 14), shortened(name, font(24), right - 2 * _MARGIN_PX), font=font(24), fill=_INK)
+        draw.text((right, 19), sheet, font=font(18), fill=_FAINT)
         for j, row in enumerate(rows[i * n_lines * n_columns : (i + 1) * n_lines * n_columns]):
             left = _MARGIN_PX + j % n_columns * (group_px + _MARGIN_PX)
             for k, column in enumerate(COLUMNS if j < n_columns else ()):
@@ -69,12 +72,6 @@ def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.nd
 def _scaled(side: int, largest: _Size, room_px: int) -> int:
     factor = room_px // max(largest)
     return side * factor if factor else math.ceil(side / math.ceil(max(largest) / room_px))
-
-
-def _draw_header(draw: ImageDraw.ImageDraw, name: str, sheet: str, width: int) -> None:
-    sheet_px = font(18).getlength(sheet)
-    draw.text((_MARGIN_PX, 14), shortened(name, font(24), width - sheet_px - 3 * _MARGIN_PX), font=font(24), fill=_INK)
-    draw.text((width - _MARGIN_PX - sheet_px, 19), sheet, font=font(18), fill=_FAINT)
 
 
 def _draw_row(canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box: _Size, largest: _Size, room_px: int) -> None:

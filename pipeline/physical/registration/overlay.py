@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from pipeline.physical.fiducials.codes import SQUARE, decode_payload
 from pipeline.physical.fiducials.detection import Detection
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration.advice import code_trouble, grave, photo_advice, quality_words
+from pipeline.physical.registration.advice import GRAVE_FLAGS, code_trouble, photo_advice, quality_words
 from pipeline.physical.registration.lettering import font, shortened, wrapped
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.physical.registration.points import targets
@@ -90,7 +90,7 @@ def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, 
         if quality:
             row = quality.get((result.page, p.pair_id, p.variant))
             missing = "not cropped" if drawing.holds(edge) else "outside the photo"
-            worth = _GREEN if row and not row.flags else _RED if not row or grave(row.flags) else _AMBER
+            worth = _GREEN if row and not row.flags else _RED if not row or set(GRAVE_FLAGS) & set(row.flags) else _AMBER
             drawing.label(edge, (quality_words(row) if row else missing, worth), "bottom")
 
 

@@ -17,7 +17,7 @@ from pipeline.physical.registration.cropping import crop, registration_error, sh
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
-from pipeline.physical.registration.quality import crop_quality, page_quality
+from pipeline.physical.registration.quality import PageQuality, crop_quality, page_quality
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS
@@ -73,6 +73,7 @@ def read_pages(
     """
     pixels, printout = picture.pixels, reading.printout
     pyramid = Pyramid(pixels)
+    true_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth) if truth else None
     results = [_strict(result) if reading.settings.strict else result for result in register(pyramid, printout)]
     drafts: list[FreshPage] = []
     shown: dict[tuple[int, str, str], CropQuality] = {}
@@ -91,7 +92,8 @@ def read_pages(
         if isinstance(result, Failure):
             drafts.append(FreshPage(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))
             continue
-        fresh = _cropped(pixels, pyramid, result, one, reading, truth, focal_35mm_mm)
+        quality = page_quality(pyramid.grey, pixels, result.page_map, printout, result.page, focal_35mm_mm)
+        fresh = _cropped(pixels, result, quality, one, reading, true_map)
         for view, row in zip(fresh.page.views, fresh.page.quality, strict=True):
             shown[result.page, view.pair_id, view.variant] = row
         drafts.append(fresh)
@@ -128,17 +130,9 @@ def discarded(capture: Capture, reason: str, detail: str, placement: Placement |
 
 
 def _cropped(
-    pixels: np.ndarray,
-    pyramid: Pyramid,
-    found: Registration,
-    capture: Capture,
-    reading: Reading,
-    truth: Truth | None,
-    focal_35mm_mm: float | None,
+    pixels: np.ndarray, found: Registration, quality: PageQuality, capture: Capture, reading: Reading, true_map: PageMap | None
 ) -> FreshPage:
     printout = reading.printout
-    true_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth) if truth else None
-    quality = page_quality(pyramid.grey, pixels, found.page_map, printout, found.page, focal_35mm_mm)
     correction, why_not = None, ""
     if reading.settings.colour == "strip":
         correction, why_not = strip_correction(pixels, found.page_map, printout, found.page)
@@ -157,7 +151,7 @@ def _cropped(
     rows: list[CropQuality] = []
     discards: list[Discard] = []
     files: dict[str, bytes] = {}
-    for placement in (one for one in printout.placements if one.page == found.page):
+    for placement in printout.of_page(found.page).placements:
         expected = found.predicted_error_px(placement)
         if expected > _MAX_PREDICTED_ERROR_PX:
             discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))

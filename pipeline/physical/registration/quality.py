@@ -92,8 +92,8 @@ def page_quality(
 
     Args: `photo_grey` uint8 (H, W), `photo` uint8 (H, W, 3), the same picture; `focal_35mm_mm` what its EXIF says.
     """
-    codes = [f for f in printout.fiducials if f.page == page]
-    squares = codes + [t for t in printout.tags if t.page == page]
+    sheet = printout.of_page(page)
+    codes, squares = sheet.fiducials, (*sheet.fiducials, *sheet.tags)
     sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
     light, noises = [], []
     centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
@@ -179,7 +179,7 @@ def flags_of(crop: CropQuality) -> tuple[str, ...]:
 
 def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[PatchSeen, ...]:
     """Returns the patches of one page's colour strip that lie in the photo, each from its inner third."""
-    patches = [p for p in printout.patches if p.page == page]
+    patches = printout.of_page(page).patches
     centres = np.array([(p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2) for p in patches]).reshape(-1, 2)
     halves = np.array([_PATCH_HALF * min(p.width_mm, p.height_mm) for p in patches])
     seen = []
