@@ -107,7 +107,7 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
         raise WrongUse(f'There is no calibration page on "{paper}".', near_match(paper, CHART_PAPERS))
     if orientation not in _ORIENTATION_CODES:
         raise WrongUse(f'There is no orientation "{orientation}".', near_match(orientation, _ORIENTATION_CODES))
-    printout = bare_printout(RUN, chart_code(paper, orientation), paper, orientation, dpi)
+    printout = bare_printout(RUN, _run_code(paper, orientation), paper, orientation, dpi)
     grid = _Grid(printout)
     printout = replace(printout, tags=tuple(corner_tags(printout, 1, grid.step_mm)))
     squares = tuple(_squares(grid))
@@ -119,20 +119,14 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
     return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid, squares)))
 
 
-def calibration_printout(paper: str = "A4", orientation: str = "portrait", dpi: int = 600) -> Printout:
-    """Returns the calibration page as a printout of one page, for `register`."""
-    return calibration_chart(paper, orientation, dpi).printout
-
-
-def chart_code(paper: str, orientation: str) -> str:
-    """Returns the run code that stands for the calibration page of a paper."""
+def _run_code(paper: str, orientation: str) -> str:
     return CALIBRATION + CHART_PAPERS[paper] + _ORIENTATION_CODES[orientation]
 
 
 def chart_of_code(run_code: str) -> Chart | None:
     """Returns the calibration page that a run code stands for, None for a run's own."""
     kinds = product(CHART_PAPERS, _ORIENTATION_CODES)
-    return next((calibration_chart(*kind) for kind in kinds if run_code == chart_code(*kind)), None)
+    return next((calibration_chart(*kind) for kind in kinds if run_code == _run_code(*kind)), None)
 
 
 class _Grid:

@@ -58,14 +58,8 @@ class Furniture:
 
     header: Box
     scale_bar: Box
-    scale_bar_mm: int
     payloads: dict[str, Box]
     captions: dict[tuple[str, str], Box]
-
-    @property
-    def boxes(self) -> tuple[Box, ...]:
-        """Every box, for whatever else wants a place."""
-        return (self.header, self.scale_bar, *self.payloads.values(), *self.captions.values())
 
 
 def furniture(printout: Printout, page: int) -> Furniture:
@@ -81,7 +75,6 @@ def furniture(printout: Printout, page: int) -> Furniture:
     return Furniture(
         header,
         Box(footer.x_mm + (footer.width_mm - bar_mm) / 2, footer.y_mm, bar_mm, footer.height_mm),
-        bar_mm,
         {f.corner: _payload_box(printout, f, quiet, tags) for f in sheet.fiducials},
         {(p.pair_id, p.variant): Box(p.x_mm, p.y_mm + p.height_mm + 0.6, p.width_mm, CAPTION_MM - 0.9) for p in sheet.placements},
     )
@@ -237,7 +230,8 @@ def _distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _taken(printout: Printout, page: int) -> list[Box]:
     """Returns everything that stands on a page already."""
     sheet, places = printout.of_page(page), furniture(printout, page)
-    boxes = [*_images(printout, page), *places.boxes, places.header._replace(height_mm=places.header.height_mm + 0.6)]
+    boxes = [*_images(printout, page), places.header, places.scale_bar, *places.payloads.values(), *places.captions.values()]
+    boxes.append(places.header._replace(height_mm=places.header.height_mm + 0.6))
     boxes += [code_box(code, printout.module_mm) for code in sheet.fiducials] + [tag_box(tag) for tag in sheet.tags]
     return boxes + [box_of(patch).grown(_STRIP_MARGIN_MM) for patch in sheet.patches]
 

@@ -59,7 +59,7 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
 
 def draw_scale_bar(pen: Pen, places: Furniture) -> None:
     """Draws a bar of black and white centimetres with longer ticks at both ends, and what it is for."""
-    box, length_mm, tick = places.scale_bar, places.scale_bar_mm, 2.4
+    box, length_mm, tick = places.scale_bar, int(places.scale_bar.width_mm), 2.4
     for centimetre in range(length_mm // 10):
         x = box.x_mm + 10 * centimetre
         if centimetre % 2 == 0:
@@ -122,7 +122,7 @@ def _draw_steps(
     size, gap = (9.2, 2.2) if landscape else (11.0, 3.8)
     number = 0
     words = {
-        "bar_mm": furniture(printout, 1).scale_bar_mm,
+        "bar_mm": int(furniture(printout, 1).scale_bar.width_mm),
         "photos_folder": escape(instructions.photos_folder),
         "command": escape(instructions.command),
     }

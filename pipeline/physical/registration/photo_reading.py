@@ -42,20 +42,20 @@ class PhotoFile:
 
 def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
     """Returns every page in every picture of a file; of a video only each page's best frame."""
+    blank = _capture(photo, PhotoTags("", ""), is_made_by_simulator=False)
     if photo.trouble:
-        blank = _capture(photo, PhotoTags("", ""), CAMERA)
         return [FreshPage(ReadPage(blank, discards=(discarded(blank, *photo.trouble),)))]
     tags = photo_tags(photo.path)
     kind = capture_kind(photo.path)
     simulated = photo.truth is not None or (kind == PHOTO and is_simulated(photo.path.read_bytes()))
-    capture = _capture(photo, tags, SIMULATED if simulated else CAMERA)
+    capture, is_video = _capture(photo, tags, simulated), kind == VIDEO
     pages: list[FreshPage] = []
     best: dict[int | None, FreshPage] = {}
     try:
         for picture in pictures(photo.path):
             for fresh in read_pages(picture, capture, reading, photo.truth, tags.focal_35mm_mm):
                 number = fresh.page.capture.page
-                if kind != VIDEO:
+                if not is_video:
                     pages.append(fresh)
                 elif number not in best or _worth(fresh.page) > _worth(best[number].page):
                     best[number] = fresh
@@ -78,7 +78,8 @@ def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
     return found
 
 
-def _capture(photo: PhotoFile, tags: PhotoTags, origin: str) -> Capture:
+def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:
+    origin = SIMULATED if is_made_by_simulator else CAMERA
     of_file = capture_id(photo.sha256), photo.name, "", photo.sha256, tags.device, tags.taken_at, origin
     return Capture(*of_file, scan_dpi=tags.scan_dpi)
 

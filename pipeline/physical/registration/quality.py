@@ -77,7 +77,6 @@ class PageQuality:
     mtf50_cycles_per_photo_px: np.ndarray
     noise_8bit: float | None
     tilt_deg: float
-    patches: tuple[PatchSeen, ...]
 
 
 def page_quality(
@@ -108,10 +107,9 @@ def page_quality(
             # a hidden code has no white beside its black; its light is of whatever hides it
             if white @ GREY > black @ GREY:
                 light.append((_middle(code), white, black))
-    patches = see_patches(photo, page_map, printout, page)
-    greys = [p.noise_8bit for p in patches if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
+    seen = see_patches(photo, page_map, printout, page)
+    greys = [p.noise_8bit for p in seen if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
     levels = [float(np.median(group)) for group in (noises, greys) if group]
-    height, width = photo_grey.shape
     return PageQuality(
         np.array([place for place, _, _ in light]).reshape(-1, 2),
         np.array([white for _, white, _ in light]).reshape(-1, 3),
@@ -119,8 +117,7 @@ def page_quality(
         np.array([place for place, _ in sharp]).reshape(-1, 2),
         np.array([value for _, value in sharp]),
         max(levels) if levels else None,
-        tilt_deg(page_map, (width, height), focal_35mm_mm),
-        patches,
+        tilt_deg(page_map, photo_grey.shape[::-1], focal_35mm_mm),
     )
 
 
