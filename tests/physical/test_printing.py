@@ -16,7 +16,6 @@ from pipeline.engine import Context
 from pipeline.images import png_bytes
 from pipeline.physical.fiducials.codes import QUIET_MODULES, decode_payload, modules
 from pipeline.physical.printing.arrangement import PAPERS, PrintPair, arrange
-from pipeline.physical.printing.chart import Cell
 from pipeline.physical.printing.document import build_pdf, caption_text, page_raster, render_page, screen_html
 from pipeline.physical.printing.furniture import furniture
 from pipeline.physical.printing.instructions import Instructions
@@ -26,7 +25,7 @@ from pipeline.stages.layout import layout
 from pipeline.store import Run, write_bytes, write_table
 from pipeline.store.artefacts import LAYOUT
 
-SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", (Cell("fgsm", 4, 2), Cell("bim", 16, 1)))
+SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", {("fgsm", 4): 2, ("bim", 16): 1})
 
 
 def _pairs(n: int, width_px: int = 96, height_px: int = 96) -> list[PrintPair]:

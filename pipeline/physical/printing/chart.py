@@ -34,7 +34,6 @@ N_COPIES = 2
 CELL_MM, PATCH_MM = 12.0, 10.0
 _BLOCK, _NOISE_CELLS = 3, 2
 _SQUARE_MM, _SLANT_DEG = 20.0, 5.0
-_STAR_MM, _N_SPOKES = 16.0, 36
 _BAR_LENGTHS_MM = (100.0, 50.0)
 _TEXT_MM = 5.6
 _SEED = 4
@@ -58,15 +57,6 @@ class SlantedSquare(NamedTuple):
         return np.asarray((2 * SQUARE - 1) * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
 
 
-class Star(NamedTuple):
-    """A Siemens star about (x, y): as many black as white spokes."""
-
-    x_mm: float
-    y_mm: float
-    radius_mm: float
-    n_spokes: int
-
-
 class ScaleBar(NamedTuple):
     """A bar with a tick every 10 mm, to be held against a ruler; it begins at (x, y) and goes right or down."""
 
@@ -86,11 +76,11 @@ class White(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One calibration page: a printout that `register` finds, and what else is printed on it."""
+    """One calibration page: a printout that `register` finds, and what else is printed on it, a star about `star_mm` too."""
 
     printout: Printout
     squares: tuple[SlantedSquare, ...]
-    star: Star | None
+    star_mm: tuple[float, float] | None
     bars: tuple[ScaleBar, ...]
     whites: tuple[White, ...]
 
@@ -111,12 +101,12 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
     grid = _Grid(printout)
     printout = replace(printout, tags=tuple(corner_tags(printout, 1, grid.step_mm)))
     squares = tuple(_squares(grid))
-    star = Star(*grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK), _STAR_MM, _N_SPOKES)
+    star_mm = grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK)
     beside = grid.middle[1] + _BLOCK + 1
     large = [grid.patch((g, g, g), (grid.middle[0], beside + i * _NOISE_CELLS), _NOISE_CELLS) for i, g in enumerate(NOISE_GREYS)]
     bars, marks = tuple(_bars(grid)), tuple(_marks(grid))
     patches = (*large, *_patches(grid))
-    return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid, squares)))
+    return Chart(replace(printout, marks=marks, patches=patches), squares, star_mm, bars, tuple(_whites(grid, squares)))
 
 
 def _run_code(paper: str, orientation: str) -> str:

@@ -14,7 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 from pipeline.images import read_png
 from pipeline.physical.fiducials.codes import modules, tag_modules
 from pipeline.physical.printing.arrangement import MM_PER_INCH, SCREEN
-from pipeline.physical.printing.chart import Chart, ScaleBar, SlantedSquare, Star
+from pipeline.physical.printing.chart import Chart, ScaleBar, SlantedSquare
 from pipeline.physical.printing.furniture import Box, Furniture, box_of, furniture
 from pipeline.physical.printing.instructions import Instructions, draw_instructions, draw_scale_bar
 from pipeline.physical.printing.pen import BLACK, GREY, INK, Pen, text_width_mm
@@ -22,6 +22,7 @@ from pipeline.records import Fiducial, Pair, Printout
 from pipeline.store import artefacts
 
 _CAPTION_PT, _SMALLEST_CAPTION_PT = 6.5, 5.0
+_STAR_MM, _N_SPOKES = 16.0, 36
 _TICK_MM, _BAR_MM, _TICKS_EVERY_MM = 2.6, 0.25, 10
 _CHART_ADVICE = (
     "Print at 100 %, on one side. Lay the page flat, in even light and out of your own shadow.",
@@ -149,8 +150,8 @@ def _draw_chart_page(pen: Pen, chart: Chart) -> None:
     _draw_page(pen, chart.printout, 1, dict[str, np.ndarray]().__getitem__, {})
     for square in chart.squares:
         _polygon(pen, square.corners_mm)
-    if chart.star is not None:
-        _draw_star(pen, chart.star)
+    if chart.star_mm is not None:
+        _draw_star(pen, *chart.star_mm)
     for bar in chart.bars:
         _draw_bar(pen, bar)
     header = furniture(chart.printout, 1).header
@@ -245,14 +246,15 @@ def _polygon(pen: Pen, corners_mm: np.ndarray) -> None:
     pen.canvas.drawPath(path, stroke=0, fill=1)
 
 
-def _draw_star(pen: Pen, star: Star) -> None:
-    half = math.pi / star.n_spokes / 2
-    for index in range(star.n_spokes):
-        angle = 2 * math.pi * index / star.n_spokes
+def _draw_star(pen: Pen, x_mm: float, y_mm: float) -> None:
+    """Draws a Siemens star: as many black as white spokes."""
+    half = math.pi / _N_SPOKES / 2
+    for index in range(_N_SPOKES):
+        angle = 2 * math.pi * index / _N_SPOKES
         # the arc by five points: off the circle by 1e-3 mm
         rim = [angle + share * half for share in (-1, -0.5, 0, 0.5, 1)]
-        ring = [(star.x_mm + star.radius_mm * math.cos(a), star.y_mm + star.radius_mm * math.sin(a)) for a in rim]
-        _polygon(pen, np.array([(star.x_mm, star.y_mm), *ring]))
+        ring = [(x_mm + _STAR_MM * math.cos(a), y_mm + _STAR_MM * math.sin(a)) for a in rim]
+        _polygon(pen, np.array([(x_mm, y_mm), *ring]))
 
 
 def _draw_bar(pen: Pen, bar: ScaleBar) -> None:

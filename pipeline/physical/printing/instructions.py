@@ -1,7 +1,8 @@
 """The sheet in front of the pages: how to print and to photograph them, and what is on them."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from xml.sax.saxutils import escape
 
@@ -18,21 +19,12 @@ _MAX_TABLE_ROWS, _MAX_TABLE_COLUMNS = 10, 7
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """How many pairs of one attack and epsilon are printed."""
-
-    attack: str
-    epsilon_8bit: int
-    n_pairs: int
-
-
-@dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the sheet says beyond the printout: where photos go, what to type next, and what the pages hold."""
+    """What the sheet says beyond the printout: where photos go, what to type next, how many pairs an (attack, epsilon) has."""
 
     photos_folder: str
     command: str
-    cells: tuple[Cell, ...] = ()
+    n_pairs: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) -> None:
@@ -53,7 +45,7 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     _draw_steps(sheet, printout, instructions, left, y + 8 * scale, steps_width, landscape)
     side_x, side_width = left + steps_width + gap, width - steps_width - gap
     y = _draw_sketch(sheet, printout, side_x, y + 8 * scale, side_width)
-    _draw_table(sheet, instructions, side_x, y + 8 * scale, side_width)
+    _draw_table(sheet, instructions.n_pairs, side_x, y + 8 * scale, side_width)
     draw_scale_bar(pen, furniture(printout, 1))
 
 
@@ -169,14 +161,12 @@ def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width
     return sheet.paragraph(x, y + phone_height + 2.2 * s, width, "The whole page, all four codes, nothing on top of it.", 8, GREY)
 
 
-def _draw_table(sheet: _SheetPen, instructions: Instructions, x: float, y: float, width: float) -> None:
+def _draw_table(sheet: _SheetPen, n_pairs: Mapping[tuple[str, int], int], x: float, y: float, width: float) -> None:
     """Draws how many pairs each attack and epsilon has: a row per attack, a column per epsilon."""
     s = sheet.scale
-    cells = {(cell.attack, cell.epsilon_8bit): cell.n_pairs for cell in instructions.cells}
-    attacks = list(dict.fromkeys(cell.attack for cell in instructions.cells))
-    epsilons = sorted({cell.epsilon_8bit for cell in instructions.cells})
-    if not cells:
+    if not n_pairs:
         return
+    attacks, epsilons = list(dict.fromkeys(attack for attack, _ in n_pairs)), sorted({epsilon for _, epsilon in n_pairs})
     sheet.text(x, y + 3.2 * s, "ON THESE PAGES", 9, font="Helvetica-Bold", colour=ACCENT)
     sheet.text(x, y + 7.6 * s, "pairs for each attack and ε (of 255)", 8, colour=GREY)
     y += 13 * s
@@ -189,7 +179,7 @@ def _draw_table(sheet: _SheetPen, instructions: Instructions, x: float, y: float
         y += 5.6 * s
         sheet.text(x, y, attack, 9)
         for epsilon, column in zip(shown, columns, strict=True):
-            sheet.text(column, y, str(cells.get((attack, epsilon), "–")), 9, anchor="right")
+            sheet.text(column, y, str(n_pairs.get((attack, epsilon), "–")), 9, anchor="right")
         sheet.pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, "#d5dce0")
     left_out = max(0, len(attacks) - _MAX_TABLE_ROWS), max(0, len(epsilons) - _MAX_TABLE_COLUMNS)
     if any(left_out):
