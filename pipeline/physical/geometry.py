@@ -19,6 +19,9 @@ _BAND_SAMPLES = 1 << 20
 _N_NODES = 9
 _SAMPLE_PX = 1.25
 
+# The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+
 Floats = NDArray[np.floating[Any]]
 Mapping = Callable[[Floats], Floats]
 
@@ -92,8 +95,7 @@ def grid(x: Floats, y: Floats) -> Floats:
 
 def image_corners(width_px: int, height_px: int) -> Floats:
     """Returns the outer corners TL, TR, BR, BL of an image, (4, 2) px."""
-    right, bottom = width_px - 0.5, height_px - 0.5
-    return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
+    return SQUARE * (width_px, height_px) - 0.5
 
 
 def scale_at(destination_from_source: Floats, point: Floats) -> float:

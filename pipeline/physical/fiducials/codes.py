@@ -11,6 +11,7 @@ import numpy as np
 import qrcode
 from qrcode.util import MODE_ALPHA_NUM, QRData
 
+from pipeline.physical.geometry import SQUARE
 from pipeline.records import CORNERS, Fiducial, Tag
 
 MAX_PAGE = 36**3 - 1
@@ -22,8 +23,6 @@ _PAYLOAD = re.compile(r"IP1([A-Z2-7]{5})([0-9A-Z]{3})([0-3])([A-Z2-7]{4})")
 
 N_MODULES = 21
 QUIET_MODULES = 4
-# The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
-SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 # Which of the eight masks scores best differs between encoders; one fixed mask keeps a printed code and the pattern that a
 # later version aligns to it equal. Sixteen characters fill the symbol exactly, so no mask meets a run of padding.

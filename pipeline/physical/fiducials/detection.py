@@ -10,16 +10,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials.codes import N_MODULES, SQUARE, TAG_FAMILY, decode_payload, modules
+from pipeline.physical.fiducials.codes import N_MODULES, TAG_FAMILY, decode_payload, modules
 from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.geometry import SQUARE
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
 FIRST_LONG_SIDE_PX = 2200
 _LARGEST_TO_ENLARGE_PX = 6000
-# A code has 21 modules; zxing-cpp refuses longer sides.
-_LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535
-# where codes differ: not in the finder and timing patterns
-_DATA = np.ones((N_MODULES, N_MODULES), dtype=bool)
+_LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535  # a code has 21 modules; zxing-cpp refuses longer sides
+_DATA = np.ones((N_MODULES, N_MODULES), dtype=bool)  # where codes differ: not in the finder and timing patterns
 _DATA[:9, :9] = _DATA[:9, 13:] = _DATA[13:, :9] = _DATA[6] = _DATA[:, 6] = False
 _TURNS = tuple(tuple((start + step * k) % 4 for k in range(4)) for step in (1, -1) for start in range(4))
 

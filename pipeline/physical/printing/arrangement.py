@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from typing import NamedTuple
 
 from pipeline.core.errors import WrongUse
@@ -70,11 +70,8 @@ def arrange(
     n_pages = -(-len(pairs) // capacity)
     if n_pages > MAX_PAGE:
         raise WrongUse(f"{len(pairs)} pairs need {n_pages} pages; a run has at most {MAX_PAGE}.", "Print more pairs on a page.")
-    placements = tuple(
-        placement
-        for index, pair in enumerate(pairs)
-        for placement in _placed(sheet, plan, pair, index // capacity + 1, index % capacity)
-    )
+    slots = ((pair, *divmod(index, capacity)) for index, pair in enumerate(pairs))
+    placements = tuple(chain.from_iterable(_placed(sheet, plan, pair, page + 1, slot) for pair, page, slot in slots))
     printout = _printout(sheet, run, run_code, "landscape" if medium == SCREEN else orientation, n_pages)
     printout = replace(printout, placements=placements, medium=medium)
     return with_aids(printout, sheet.mm(sheet.step)) if aids else printout

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import WrongUse, near_match
-from pipeline.physical.fiducials.codes import CALIBRATION, N_MODULES, QUIET_MODULES, SQUARE
+from pipeline.physical.fiducials.codes import CALIBRATION, N_MODULES, QUIET_MODULES
+from pipeline.physical.geometry import SQUARE
 from pipeline.physical.printing.arrangement import MM_PER_INCH, bare_printout, grid_dpi
 from pipeline.physical.printing.furniture import MARGIN_MM, MARK_CELL_MM, corner_tags
 from pipeline.records import Mark, Patch, Printout
@@ -204,14 +205,11 @@ def _patches(grid: _Grid) -> Iterator[Patch]:
 def _whites(grid: _Grid, squares: tuple[SlantedSquare, ...]) -> Iterator[White]:
     """Yields the corners of the squares' blocks, the empty cells, and where the gaps between cells cross."""
     beside = 0.4 * _BLOCK * grid.cell_mm
-    for square in squares:
-        for x, y in ((-beside, -beside), (beside, -beside), (-beside, beside), (beside, beside)):
-            yield White(square.x_mm + x, square.y_mm + y, 3.0)
+    for square, y, x in product(squares, (-beside, beside), (-beside, beside)):
+        yield White(square.x_mm + x, square.y_mm + y, 3.0)
     for row, column in grid.free_cells():
         x, y = grid.place_mm((row, column))
         yield White(x + grid.cell_mm / 2, y + grid.cell_mm / 2, 0.35 * grid.cell_mm)
-    for row in range(1, grid.n_rows):
-        for column in range(1, grid.n_columns):
-            if grid.plain[row - 1 : row + 1, column - 1 : column + 1].all():
-                x, y = grid.place_mm((row, column))
-                yield White(x, y, 0.4 * (CELL_MM - PATCH_MM))
+    for row, column in product(range(1, grid.n_rows), range(1, grid.n_columns)):
+        if grid.plain[row - 1 : row + 1, column - 1 : column + 1].all():
+            yield White(*grid.place_mm((row, column)), 0.4 * (CELL_MM - PATCH_MM))

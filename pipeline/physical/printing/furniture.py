@@ -15,15 +15,9 @@ from pipeline.physical import geometry
 from pipeline.physical.fiducials.codes import N_CELLS, QUIET_MODULES, tag_id
 from pipeline.records import Fiducial, Mark, Patch, Placement, Printout, Tag
 
-MARGIN_MM = 10.0
-CAPTION_MM = 3.8
-HEADER_MM = 6.0
-FOOTER_MM = 8.6
-_PAYLOAD_MM = 5.0
+MARGIN_MM, CAPTION_MM, HEADER_MM, FOOTER_MM, _PAYLOAD_MM = 10.0, 3.8, 6.0, 8.6, 5.0
 
-TAG_CELL_MM = 1.25
-MARK_CELL_MM = 1.5
-PATCH_MM = 4.5
+TAG_CELL_MM, MARK_CELL_MM, PATCH_MM = 1.25, 1.5, 4.5
 STRIP_COLOURS = (
     *((grey, grey, grey) for grey in (0, 43, 85, 128, 170, 213, 255)),
     *((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 0, 255), (255, 255, 0)),

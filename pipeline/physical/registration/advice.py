@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials.codes import N_MODULES, SQUARE, modules, outline_mm
+from pipeline.physical.fiducials.codes import N_MODULES, modules, outline_mm
 from pipeline.physical.fiducials.detection import Detection, straightened
-from pipeline.physical.geometry import NoHomography, homography_from_points
+from pipeline.physical.geometry import SQUARE, NoHomography, homography_from_points
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
@@ -17,16 +17,10 @@ from pipeline.store.artefacts import PDF
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
 _SIDES = ("on the left", "on the right", "at the top", "at the bottom")
 
-_DARK_PHOTO_8BIT = 100
-_BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
-_MAX_EDGE_WIDTH_PX = 6.0
-_SAMPLES_PER_MODULE = 4
-_MARGIN_MODULES = 3
-_DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT = 50, 200, 248
-_MIN_CLIPPED_RATE = 0.35
-_MIN_MODULE_PX = 2.2
-_BLURS_MODULES = (0.25, 0.6, 1.0, 1.6, 2.4)
-_SHARP_MODULES = 0.6
+_DARK_PHOTO_8BIT, _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT, _MAX_EDGE_WIDTH_PX = 100, 1600, 31, 40, 6.0
+_SAMPLES_PER_MODULE, _MARGIN_MODULES, _MIN_MODULE_PX = 4, 3, 2.2
+_DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT, _MIN_CLIPPED_RATE = 50, 200, 248, 0.35
+_BLURS_MODULES, _SHARP_MODULES = (0.25, 0.6, 1.0, 1.6, 2.4), 0.6
 _MIN_LIKENESS, _MIN_SHARP_LIKENESS, _MAX_SHIFT_MODULES = 0.6, 0.8, 0.8
 
 _FAILURE_ADVICE = {
@@ -64,7 +58,12 @@ def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printou
     """Returns in one line what is wrong with a photo, uint8 (H, W), of one page and what to do, "" for nothing."""
     if isinstance(result, Registration):
         missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
-        return _codes_advice(photo_grey, result.page_map, missing)
+        if cut_off := _cut_off_advice(photo_grey, result.page_map, missing):
+            return cut_off
+        by_trouble: dict[str, list[str]] = defaultdict(list)
+        for code in missing:
+            by_trouble[code_trouble(photo_grey, result.page_map, code)].append(code.corner)
+        return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
     codes = printout.of_page(result.page or 0).fiducials
     match result.reason:
         case "no-code":
@@ -178,15 +177,6 @@ def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) ->
         similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
         h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
     return PageMap(printout.page_width_mm, printout.page_height_mm, h), side_px
-
-
-def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial]) -> str:
-    if cut_off := _cut_off_advice(photo_grey, page_map, missing):
-        return cut_off
-    by_trouble: dict[str, list[str]] = defaultdict(list)
-    for code in missing:
-        by_trouble[code_trouble(photo_grey, page_map, code)].append(code.corner)
-    return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
 
 
 def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], slack_px: float = 0.0) -> str:

@@ -16,10 +16,8 @@ from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Tag
 
-# sqrt(ln 2 / 2) / pi: a Gaussian of sigma px halves the contrast at this over sigma
-GAUSSIAN_MTF50 = 0.18739
-# pixels carry no more, however sharp the edge
-_NYQUIST = 0.5
+GAUSSIAN_MTF50 = 0.18739  # sqrt(ln 2 / 2) / pi: a Gaussian of sigma px halves the contrast at this over sigma
+_NYQUIST = 0.5  # pixels carry no more, however sharp the edge
 _BIN_PX = 0.5
 _FIRST_SIGMA_PX, _LEAST_SIGMA_PX, _MOST_SIGMA_PX = 1.2, 0.1, 12.0
 _N_STEPS, _ENOUGH_GAIN = 30, 1e-4

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.physical.fiducials.codes import SQUARE, decode_payload
+from pipeline.physical.fiducials.codes import decode_payload
 from pipeline.physical.fiducials.detection import Detection
+from pipeline.physical.geometry import SQUARE
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.advice import GRAVE_FLAGS, code_trouble, photo_advice, quality_words
 from pipeline.physical.registration.lettering import font, shortened, wrapped
@@ -22,12 +23,10 @@ _GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44
 _DARK, _TABLE = (34, 38, 46), (70, 74, 82)
 _VARIANT_COLOURS = dict(zip(VARIANTS, ((30, 102, 200), (190, 60, 140)), strict=True))
 _EDGE_POINTS = 16
-# OpenCV draws to 1/16 px and counts in 32 bits
-_SHIFT_BITS, _FAR_PX = 4, 1e6
+_SHIFT_BITS, _FAR_PX = 4, 1e6  # OpenCV draws to 1/16 px and counts in 32 bits
 _FRAME_PX, _PAPER_PX, _DOT_PX, _CROSS_PX = 3, 2, 4, 6
 
-# by (page, pair_id, variant)
-Quality = Mapping[tuple[int, str, str], CropQuality]
+Quality = Mapping[tuple[int, str, str], CropQuality]  # by (page, pair_id, variant)
 _Colour = tuple[int, int, int]
 _Words = tuple[str, _Colour]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.physical import geometry
-from pipeline.physical.fiducials.codes import CALIBRATION, SQUARE, Payload, decode_payload, outline_mm
+from pipeline.physical.fiducials.codes import CALIBRATION, Payload, decode_payload, outline_mm
 from pipeline.physical.fiducials.detection import FIRST_LONG_SIDE_PX, Detection, agreement, detect_tags, search
 from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
 from pipeline.physical.page_map import PageMap
@@ -20,8 +20,7 @@ from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
 _MIN_GROUPS = 2
 _MAX_SCATTER_MM = 0.3
-# A page that is all there is to see ends the search; a small one may have others beside it.
-_WHOLE_PICTURE_RATE = 0.3
+_WHOLE_PICTURE_RATE = 0.3  # a page that is all there is to see ends the search; a small one may have others beside it
 _FIRST_REACH_MM, _LAST_REACH_MM, _MAX_REACH_MM = 1.0, 0.35, 4.0
 _REACH_SD = 3.0
 _MAX_ROUNDS = 5
@@ -95,7 +94,8 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
             done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
         if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
             break
-        if not done and _is_calibration(found):
+        of_chart = [payload for payload in _payloads(found) if payload.run_code.startswith(CALIBRATION)]
+        if not done and len(of_chart) > len(CORNERS) / 2:  # what more the picture may show is not looked for
             break
         if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
             done |= _registered_by_tags(pyramid, printout, found, done)
@@ -123,7 +123,8 @@ def _registered_by_codes(
         return Failure("repeated-page", f"page {page}", page, len(codes), found)
     fiducials = {code.corner: code for code in printout.of_page(page).fiducials}
     starts = {corner: _map_of_code(printout, fiducials[corner], code.corners) for corner, code in codes.items()}
-    if any(_is_mirrored(start, fiducials[corner]) for corner, start in starts.items()):
+    middles = {corner: outline_mm(code).mean(axis=0) for corner, code in fiducials.items()}
+    if any(start and np.linalg.det(start.jacobian(middles[corner][None])[0]) < 0 for corner, start in starts.items()):
         return Failure("mirrored", f"page {page}", page, len(codes), found)
     return _registered(pyramid, printout, page, starts, _map_of_codes(printout, fiducials, codes), codes, found)
 
@@ -278,11 +279,6 @@ def _rough_map(
     return PageMap(printout.page_width_mm, printout.page_height_mm, homography) if agrees.sum() >= least else None
 
 
-def _is_mirrored(start: PageMap | None, code: Fiducial) -> bool:
-    centre = np.array([[code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2]])
-    return start is not None and float(np.linalg.det(start.jacobian(centre)[0])) < 0
-
-
 def _by_page(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> dict[int, dict[str, list[Detection]]]:
     """Returns the printout's codes found: page -> corner -> detections, one for each copy in the photo."""
     by_page: dict[int, dict[str, list[Detection]]] = defaultdict(lambda: defaultdict(list))
@@ -294,11 +290,6 @@ def _by_page(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> dict[i
 
 def _payloads(found: tuple[Detection, ...]) -> list[Payload]:
     return [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
-
-
-def _is_calibration(found: tuple[Detection, ...]) -> bool:
-    """Returns whether most codes of a calibration page were read: what more the picture may show is not looked for."""
-    return sum(payload.run_code.startswith(CALIBRATION) for payload in _payloads(found)) > len(CORNERS) / 2
 
 
 def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
@@ -330,4 +321,4 @@ def _implausible(page_map: PageMap, printout: Printout) -> str | None:
 
 
 def _outline(printout: Printout) -> np.ndarray:
-    return SQUARE * (printout.page_width_mm, printout.page_height_mm)
+    return geometry.SQUARE * (printout.page_width_mm, printout.page_height_mm)

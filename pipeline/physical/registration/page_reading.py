@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from statistics import median
 
 import numpy as np
 
@@ -49,6 +50,11 @@ class ReadPage:
     quality: tuple[CropQuality, ...] = ()
     discards: tuple[Discard, ...] = ()
     overlay: str = ""
+
+    @property
+    def signal_kept(self) -> float:
+        """The median of what its crops keep, 0 without crops."""
+        return median(map(signal_kept, self.quality)) if self.quality else 0.0
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,6 @@ def _strict(result: Registration | Failure) -> Registration | Failure:
     if isinstance(result, Failure):
         return result
     unread = [corner for corner in CORNERS if corner not in result.codes or result.codes[corner].decoder == "alignment"]
-    if not unread:
-        return result
     detail = f"page {result.page}: not read: {', '.join(unread)}"
-    return Failure("missing-code", detail, result.page, len(CORNERS) - len(unread), result.detections)
+    n_read = len(CORNERS) - len(unread)
+    return Failure("missing-code", detail, result.page, n_read, result.detections) if unread else result

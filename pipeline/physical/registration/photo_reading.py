@@ -3,22 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
-from pipeline.physical.registration.page_reading import (
-    FreshPage,
-    Reading,
-    ReadPage,
-    Truth,
-    capture_id,
-    discarded,
-    read_pages,
-    signal_kept,
-)
+from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, Truth, capture_id, discarded, read_pages
 from pipeline.physical.simulator import is_simulated
 from pipeline.records import CAMERA, SIMULATED, Capture
 from pipeline.store import file_hash
@@ -85,4 +75,4 @@ def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> C
 
 
 def _worth(page: ReadPage) -> tuple[int, float]:
-    return len(page.views), median(signal_kept(row) for row in page.quality) if page.quality else 0.0
+    return len(page.views), page.signal_kept

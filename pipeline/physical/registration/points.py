@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES, modules, tag_modules
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
-from pipeline.physical.geometry import apply_homography
+from pipeline.physical.geometry import SQUARE, apply_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.records import Fiducial, Printout
+from pipeline.records import Printout
 
 # Pixels of the upright patch: fine enough that a photo of 12 megapixels has about two of its own for each.
 _CODE_PX, _TAG_PX, _MARK_PX = 4, 6, 10
@@ -89,12 +89,12 @@ def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_
     centre = target.centre_mm[None]
     bend = (photo_from_page(centre) - apply_homography(photo_from_page.homography, centre))[0]
     photo_from_patch = np.array([[1, 0, bend[0]], [0, 1, bend[1]], [0, 0, 1.0]]) @ photo_from_page.homography @ page_from_patch
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+    corners = SQUARE * (width - 1, height - 1)
     depths = corners @ photo_from_patch[2, :2] + photo_from_patch[2, 2]
     if depths.min() * depths.max() <= 0:
         return None, photo_from_patch
     outline = apply_homography(photo_from_patch, corners)
-    inside = apply_homography(photo_from_patch, corners + margin_px * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]))
+    inside = apply_homography(photo_from_patch, corners + margin_px * (1 - 2 * SQUARE))
     if (inside < 0).any() or (inside > np.array(pyramid.size) - 1).any():
         return None, photo_from_patch
     px_per_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max() / (max(height, width) - 1)
@@ -110,7 +110,14 @@ def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
     sheet, groups = printout.of_page(page), count()
     for code in sheet.fiducials:
-        yield from _quarters(code, next(groups))
+        group, whole, module_mm = next(groups), _code_template(code.payload), code.size_mm / N_MODULES
+        pitch = module_mm / _CODE_PX
+        size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
+        rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
+        for top, left in product((0, rest), repeat=2):
+            x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
+            y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
+            yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
     for tag in sheet.tags:
         pitch, start = tag.size_mm / N_CELLS / _TAG_PX, _QUIET_CELLS * _TAG_PX - 0.5
         place = tag.x_mm - start * pitch, tag.y_mm - start * pitch
@@ -119,17 +126,6 @@ def _targets(printout: Printout, page: int) -> Iterator[Target]:
         pitch, start = mark.size_mm / 2 / _MARK_PX, _MARK_PX + _MARK_MARGIN_PX - 0.5
         place = mark.x_mm - start * pitch, mark.y_mm - start * pitch
         yield Target("mark", f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm", next(groups), _mark_template(), place, pitch)
-
-
-def _quarters(code: Fiducial, group: int) -> Iterator[Target]:
-    whole, module_mm = _code_template(code.payload), code.size_mm / N_MODULES
-    pitch = module_mm / _CODE_PX
-    size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
-    rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
-    for top, left in product((0, rest), repeat=2):
-        x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
-        y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
-        yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
 
 
 @lru_cache(maxsize=4096)

@@ -1,8 +1,7 @@
 """How large a page was printed, as far as a picture of it can tell: its width against its height, and a scan's millimetres.
 
-A photo knows no distance: paper that is smaller looks like paper that is farther away, and the codes shrink with the page that
-they are on. What is left is the ratio of its sides, from straight above, where the camera's angle shortens neither; and the
-size in a scan, whose file says how many pixels an inch of paper has.
+A photo knows no distance, and the codes shrink with their page. What is left is the ratio of its sides, from straight above,
+where the camera's angle shortens neither; and the size in a scan, whose file says how many pixels an inch of paper has.
 """
 
 from dataclasses import dataclass

@@ -11,40 +11,30 @@ from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.edge_spread import mtf50
 from pipeline.records import CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
-# Where a limit says "correlation", it is where that between a printed perturbation of +-4 of 255 and what the crop shows of it
-# (grey, simulated phone at 2 to 4.4 photo px an image pixel) falls below one half.
-# Correlation: at an offset of 0.6 pixels.
-MAX_PREDICTED_ERROR_PX = 0.6
-# Correlation: at 0.23 (3 photo px an image pixel) to 0.25 (2 photo px).
-MIN_MTF50_CYCLES_PER_PX = 0.25
-# Correlation: at 1.45, with the blur of a sharp lens.
-MIN_PHOTO_PX_PER_IMAGE_PX = 1.5
-# Correlation: at 75 with noise of 2; the sRGB curve leaves dark differences fewer steps than noise and JPEG take.
-MIN_WHITE_8BIT = 80.0
-# Clipped pixels hold no perturbation and no image: at a tenth the correlation has begun to fall (0.78 to 0.75).
-MAX_CLIPPED_RATE = 0.1
-# Correlation: at 70.
-MIN_CONTRAST_8BIT = 70.0
-# What a phone's white balance leaves of an ordinary light is 3 to 8 % of a channel, 4 to 9 on white; this is tinted light.
-MAX_CAST_8BIT = 20.0
-# Correlation: at 2 (1.6 photo px an image pixel) to 2.7 (2.5 photo px); an image pixel averages its photo pixels' noise.
+# "at" is where the correlation between a printed perturbation of +-4 of 255 and what the crop shows of it (grey, simulated phone
+# at 2 to 4.4 photo px an image pixel) falls below one half.
+MAX_PREDICTED_ERROR_PX = 0.6  # at an offset of 0.6 pixels
+MIN_MTF50_CYCLES_PER_PX = 0.25  # at 0.23 (3 photo px an image pixel) to 0.25 (2 photo px)
+MIN_PHOTO_PX_PER_IMAGE_PX = 1.5  # at 1.45, with the blur of a sharp lens
+MIN_WHITE_8BIT = 80.0  # at 75 with noise of 2; the sRGB curve leaves dark differences fewer steps than noise and JPEG take
+MAX_CLIPPED_RATE = 0.1  # clipped pixels hold no perturbation: at a tenth the correlation has begun to fall (0.78 to 0.75)
+MIN_CONTRAST_8BIT = 70.0  # at 70
+MAX_CAST_8BIT = 20.0  # tinted light: a phone's white balance leaves 3 to 8 % of a channel of an ordinary one, 4 to 9 on white
+# at 2 (1.6 photo px an image pixel) to 2.7 (2.5 photo px); an image pixel averages its photo pixels' noise
 MAX_NOISE_PER_IMAGE_PX_8BIT = 2.5
-# A page at 45 degrees is 0.71 of its width and its far side the more out of focus; gloss begins to mirror the lamp.
-MAX_TILT_DEG = 45.0
+MAX_TILT_DEG = 45.0  # 0.71 of the page's width and its far side the more out of focus; gloss begins to mirror the lamp
 
 # White is seen between a code's dark modules and the end of its quiet zone, black in the middle of its finders (in modules).
 _WHITE_CENTRES = ((-2.0, 10.5), (23.0, 10.5), (10.5, -2.0), (10.5, 23.0))
 _WHITE_HALF, _BLACK_HALF = 1.2, 0.6
 _BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
 _PATCH_HALF = 0.3
-# A block near white or black has lost the tails of its noise.
-_NOISE_RANGE_8BIT = (8.0, 247.0)
+_NOISE_RANGE_8BIT = (8.0, 247.0)  # a block near white or black has lost the tails of its noise
 _CLIP_GRID, _CLIP_CELLS = 96, 8
 GREY = np.array([0.299, 0.587, 0.114])
 
 _DIAGONAL_35MM_MM = math.hypot(36, 24)
-# the main camera of nearly every phone: 24 to 28 mm
-_USUAL_FOCAL_35MM_MM = 26.0
+_USUAL_FOCAL_35MM_MM = 26.0  # the main camera of nearly every phone: 24 to 28 mm
 _FOCAL_RANGE_35MM_MM = (13.0, 130.0)
 # Below this fall of depth across the page the perspective says little of the focal length: a registration error of a tenth
 # of a pixel, or a lens that bends lines, would decide.
@@ -111,9 +101,7 @@ def page_quality(
     greys = [p.noise_8bit for p in seen if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
     levels = [float(np.median(group)) for group in (noises, greys) if group]
     return PageQuality(
-        np.array([place for place, _, _ in light]).reshape(-1, 2),
-        np.array([white for _, white, _ in light]).reshape(-1, 3),
-        np.array([black for _, _, black in light]).reshape(-1, 3),
+        *(np.array([of_code[i] for of_code in light]).reshape(-1, n) for i, n in enumerate((2, 3, 3))),
         np.array([place for place, _ in sharp]).reshape(-1, 2),
         np.array([value for _, value in sharp]),
         max(levels) if levels else None,
@@ -134,7 +122,7 @@ def crop_quality(
 
     Args: `photo` uint8 (H, W, 3); `quality` of the same photo and page.
     """
-    middle = np.array([placement.x_mm + placement.width_mm / 2, placement.y_mm + placement.height_mm / 2])
+    middle = np.array(_middle(placement))
     photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm(placement), compute_uv=False)[-1])
     sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
     white = _value_at(middle, quality.light_mm, quality.white_8bit)
@@ -177,7 +165,7 @@ def flags_of(crop: CropQuality) -> tuple[str, ...]:
 def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[PatchSeen, ...]:
     """Returns the patches of one page's colour strip that lie in the photo, each from its inner third."""
     patches = printout.of_page(page).patches
-    centres = np.array([(p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2) for p in patches]).reshape(-1, 2)
+    centres = np.array([_middle(patch) for patch in patches]).reshape(-1, 2)
     halves = np.array([_PATCH_HALF * min(p.width_mm, p.height_mm) for p in patches])
     seen = []
     for patch, block in zip(patches, blocks_at(photo, page_map, centres, halves), strict=True):
@@ -194,8 +182,9 @@ def _light_places(code: Fiducial) -> tuple[np.ndarray, list[float]]:
     return (code.x_mm, code.y_mm) + np.array(_WHITE_CENTRES + _BLACK_CENTRES) * module_mm, halves
 
 
-def _middle(square: Fiducial | Tag) -> tuple[float, float]:
-    return square.x_mm + square.size_mm / 2, square.y_mm + square.size_mm / 2
+def _middle(one: Fiducial | Tag | Placement | Patch) -> tuple[float, float]:
+    width, height = (one.size_mm, one.size_mm) if isinstance(one, Fiducial | Tag) else (one.width_mm, one.height_mm)
+    return one.x_mm + width / 2, one.y_mm + height / 2
 
 
 def blocks_at(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
