@@ -162,7 +162,7 @@ def chebyshev_nodes(n: int) -> Floats:
 
 
 def interpolation(n: int, x: Floats) -> Floats:
-    """Returns the (len(x), n) matrix that takes values at `chebyshev_nodes(n)` to values at `x` (N,) in [-1, 1].
+    """Returns the (N, n) matrix from values at `chebyshev_nodes(n)` to values at `x` (N,) in [-1, 1].
 
     Barycentric form (Berrut and Trefethen 2004, Eq. 4.2).
     """

@@ -76,9 +76,8 @@ def _checksum(body: str) -> str:
 def modules(payload: str) -> np.ndarray:
     """Returns the code's modules, bool (21, 21), True where dark, read-only, without the quiet zone.
 
-    QR version 1, error correction level Q, alphanumeric mode, mask 2 (ISO/IEC 18004).
-
-    Raises: ValueError when `payload` is not sixteen characters of the alphanumeric set.
+    QR version 1, error correction level Q, alphanumeric mode, mask 2 (ISO/IEC 18004). ValueError when `payload` is not sixteen
+    characters of the alphanumeric set.
     """
     if len(payload) != 16 or not payload.isascii() or not payload.isalnum() or payload != payload.upper():
         raise ValueError(f"payload: expected sixteen upper-case letters and digits, got {payload!r}")

@@ -72,10 +72,7 @@ def caption_text(pair: Pair, variant: str, true_name: str) -> str:
 
 
 def page_raster(folder: Path, printout: Printout, page: int, dpi: int = 300) -> np.ndarray:
-    """Returns one page as it is printed, or shown on the screen pixel by pixel, uint8 (H, W, 3).
-
-    Args: `folder` of the printout's files; `dpi` of a printed page, of no meaning for a screen.
-    """
+    """Returns one page as printed at `dpi`, or as a screen shows it, uint8 (H, W, 3), from the printout's `folder`."""
     if printout.medium == SCREEN:
         return read_png(folder / screen_page_name(page))
     dots = [p.width_mm * dpi / MM_PER_INCH / p.width_px for p in printout.placements if p.page == page]
@@ -88,10 +85,7 @@ def screen_page_name(page: int) -> str:
 
 
 def screen_html(printout: Printout) -> str:
-    """Returns the HTML page that shows the pages of a printout for the screen, one at a time; it lies beside their pictures.
-
-    One picture pixel is one screen pixel, whatever the system's scaling.
-    """
+    """Returns the HTML page that shows the pages on a screen, a picture pixel on a screen pixel; it lies beside them."""
     scale = printout.dpi / MM_PER_INCH
     page = Template((files("pipeline.physical.printing") / "screen.html").read_text(encoding="utf-8"))
     return page.substitute(

@@ -13,8 +13,7 @@ _ERROR_GRID = 9
 def crop(photo: np.ndarray, page_map: PageMap, placement: Placement, linear_light: bool = False) -> np.ndarray | None:
     """Returns one image cut out of a photo at its source size, uint8 (height_px, width_px, 3), in a single anti-aliased warp.
 
-    Args: `photo` uint8 (H, W, 3); `linear_light` averages in linear light instead of in sRGB values.
-    Returns: None when part of the image lies beyond the photo's edge.
+    None when part of it lies beyond the edge of the photo, uint8 (H, W, 3); `linear_light` averages light instead of sRGB values.
     """
     size = placement.width_px, placement.height_px
     outline = page_map(_page_from_image(placement, image_corners(*size)))

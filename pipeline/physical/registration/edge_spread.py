@@ -52,13 +52,11 @@ _BORDER = _Profile(((0, 0), (1, 1)), N_CELLS, ((0, -1),), (-0.9, 0.55), (2.0, 6.
 
 
 def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag) -> float | None:
-    """Returns the frequency at which a code's or tag's edges keep half their contrast, in cycles per photo px.
+    """Returns the frequency at which a code's or tag's edges keep half their contrast, in cycles per photo px, 0.5 at most.
 
     In linear light, as if the photo's tone curve were sRGB's; the geometric mean over the two printed directions. Dark squares
-    may be larger than drawn, as ink spreads.
-
-    Args: `photo_grey` uint8 (H, W).
-    Returns: 0.5 at most; None where it does not lie wholly in the photo, is hidden or has no contrast.
+    may be larger than drawn, as ink spreads. None where it does not lie wholly in the photo, uint8 (H, W), is hidden or has no
+    contrast.
     """
     profile = _FINDERS if isinstance(fiducial, Fiducial) else _BORDER
     blurs = (_sigma_px(strips, profile.edges) for strips in _strips(photo_grey, page_map, fiducial, profile))

@@ -160,9 +160,8 @@ def _fitted(
     scores = np.array([entry[0] for entry in tried])
     shares = np.exp(scores - scores.max())
     kept = shares >= _LEAST_SHARE * shares.sum()
-    fits = tuple(
-        _posterior(homography, page_mm, residual, basis, *entry[1:]) for entry, keep in zip(tried, kept, strict=True) if keep
-    )
+    bends = [entry[1:] for entry, keep in zip(tried, kept, strict=True) if keep]
+    fits = tuple(_posterior(homography, page_mm, residual, basis, bend) for bend in bends)
     return fits, shares[kept] / shares[kept].sum(), float(scores.max() + np.log(shares.mean()))
 
 
@@ -188,14 +187,9 @@ def _likelihoods(
 
 
 def _posterior(
-    homography: np.ndarray,
-    page_mm: np.ndarray,
-    residual: np.ndarray,
-    basis: np.ndarray,
-    length_mm: float,
-    ratio: float,
-    noise_px: float,
+    homography: np.ndarray, page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, bend: tuple[float, float, float]
 ) -> _Fit:
+    length_mm, ratio, noise_px = bend
     n = len(page_mm)
     inverse = np.linalg.inv(ratio**2 * _similarity(page_mm, page_mm, length_mm) + np.eye(n))
     pulled = (inverse @ basis.reshape(n, 16)).reshape(2 * n, 8)
