@@ -18,7 +18,6 @@ from stress_set import IMAGE_MM, Condition, conditions, make_photo, printed_page
 from pipeline import engine
 from pipeline.engine import Context
 from pipeline.physical.fiducials.codes import decode_payload
-from pipeline.physical.fiducials.detection import decoders
 from pipeline.physical.geometry import homography_from_points
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import crop, registration_error
@@ -109,9 +108,10 @@ def _one_homography(true: PageMap, printout: Printout) -> PageMap:
 
 
 def _naive(pixels: np.ndarray, printout: Printout) -> tuple[PageMap | None, int]:
-    if decoders()["pyzbar"]:
+    try:
+        from pyzbar import pyzbar
+    except ImportError:
         return None, 0  # not installed here
-    from pyzbar import pyzbar
 
     known = {code.payload: code for code in printout.fiducials}
     page_mm, photo_px = [], []

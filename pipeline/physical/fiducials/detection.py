@@ -101,11 +101,6 @@ def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(tags, corners, strict=True)]
 
 
-def decoders() -> dict[str, str | None]:
-    """Returns the decoders in the order of use: None where one works on this machine, else why not and what to install."""
-    return {name: reason or None for name in _MODULES for reason in [_decoder(name)[1]]}
-
-
 def _treatments(pyramid: Pyramid) -> Iterator[tuple[np.ndarray, float, str]]:
     """Yields (image, its scale, decoder); each image is made only when the search gets there."""
     smallest = pyramid.level_of(FIRST_LONG_SIDE_PX)
@@ -129,7 +124,7 @@ def _without_background(grey: np.ndarray) -> np.ndarray:
 
 def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
     """Returns (text, corners float64 (4, 2) at pixel centres of `grey`) of each code, nothing where the decoder is missing."""
-    module = _decoder(decoder)[0]
+    module = _decoder(decoder)
     if module is None or min(grey.shape) < _LEAST_SIDE_PX or max(grey.shape) > _LARGEST_SIDE_PX:
         return []
     seen: list[tuple[str, Any]]
@@ -145,11 +140,9 @@ def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
 
 
 @cache
-def _decoder(name: str) -> tuple[ModuleType | None, str]:
-    """Returns the decoder's module and "", or None and the reason in one line."""
+def _decoder(name: str) -> ModuleType | None:
+    """Returns the decoder's module, None where it cannot be loaded: pyzbar needs a system library."""
     try:
-        return import_module(_MODULES[name]), ""
-    except (ImportError, OSError) as error:
-        if "zbar shared library" in str(error):
-            return None, "the system library libzbar is missing (Debian, Ubuntu: apt install libzbar0; macOS: brew install zbar)"
-        return None, f"it cannot be loaded ({error}); pip install {name}"
+        return import_module(_MODULES[name])
+    except (ImportError, OSError):
+        return None

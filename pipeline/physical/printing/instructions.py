@@ -32,20 +32,19 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     landscape = printout.page_width_mm > printout.page_height_mm
     across, down = (297, 210) if landscape else (210, 297)
     scale = min(printout.page_width_mm / across, printout.page_height_mm / down)
-    sheet = _SheetPen(pen, scale)
     left = top = max(10.5, _SHEET_MARGIN_MM * scale)
     width = printout.page_width_mm - 2 * left
     pen.panel(Box(left, top, width, 1.6 * scale), ACCENT, radius_mm=0)
-    sheet.text(left, top + 13 * scale, "Print. Photograph. Drop in a folder.", 23, font="Helvetica-Bold")
+    pen.text(left, top + 13 * scale, "Print. Photograph. Drop in a folder.", 23 * scale, font="Helvetica-Bold")
     run = f"inkproof · run {printout.run} · code {printout.run_code}"
-    sheet.text(left, top + 19.5 * scale, run, 10.5, colour=GREY)
-    y = _draw_facts(sheet, printout, left, top + 19.5 * scale + 5 * scale, width)
+    pen.text(left, top + 19.5 * scale, run, 10.5 * scale, colour=GREY)
+    y = _draw_facts(pen, scale, printout, left, top + 19.5 * scale + 5 * scale, width)
     gap = 8 * scale
     steps_width = width * (0.6 if landscape else 0.58)
-    _draw_steps(sheet, printout, instructions, left, y + 8 * scale, steps_width, landscape)
+    _draw_steps(pen, scale, printout, instructions, left, y + 8 * scale, steps_width, landscape)
     side_x, side_width = left + steps_width + gap, width - steps_width - gap
-    y = _draw_sketch(sheet, printout, side_x, y + 8 * scale, side_width)
-    _draw_table(sheet, instructions.n_pairs, side_x, y + 8 * scale, side_width)
+    y = _draw_sketch(pen, scale, printout, side_x, y + 8 * scale, side_width)
+    _draw_table(pen, scale, instructions.n_pairs, side_x, y + 8 * scale, side_width)
     draw_scale_bar(pen, furniture(printout, 1))
 
 
@@ -65,29 +64,17 @@ def draw_scale_bar(pen: Pen, places: Furniture) -> None:
     pen.text(box.x_mm + box.width_mm / 2, box.y_mm + 5.3, words, 6.5, anchor="centre")
 
 
-@dataclass(frozen=True, slots=True)
-class _SheetPen:
-    """A pen whose type and boxes are scaled to the paper."""
-
-    pen: Pen
-    scale: float
-
-    def text(self, x_mm: float, y_mm: float, text: str, size_pt: float, **style: str) -> float:
-        return self.pen.text(x_mm, y_mm, text, size_pt * self.scale, **style)
-
-    def paragraph(self, x_mm: float, y_mm: float, width_mm: float, markup: str, size_pt: float, colour: str = INK) -> float:
-        """Writes wrapped text from `y_mm` down; returns where it ends."""
-        size = size_pt * self.scale
-        style = ParagraphStyle("sheet", fontName="Helvetica", fontSize=size, leading=1.32 * size, textColor=colour)
-        block = Paragraph(markup, style)
-        _, height = block.wrap(width_mm * POINTS_PER_MM, 10_000)
-        x, y = self.pen.points(x_mm, y_mm)
-        block.drawOn(self.pen.canvas, x, y - height)
-        return y_mm + float(height) / POINTS_PER_MM
+def _paragraph(pen: Pen, x_mm: float, y_mm: float, width_mm: float, markup: str, size_pt: float, colour: str = INK) -> float:
+    """Writes wrapped text from `y_mm` down; returns where it ends."""
+    style = ParagraphStyle("sheet", fontName="Helvetica", fontSize=size_pt, leading=1.32 * size_pt, textColor=colour)
+    block = Paragraph(markup, style)
+    _, height = block.wrap(width_mm * POINTS_PER_MM, 10_000)
+    x, y = pen.points(x_mm, y_mm)
+    block.drawOn(pen.canvas, x, y - height)
+    return y_mm + float(height) / POINTS_PER_MM
 
 
-def _draw_facts(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
-    s = sheet.scale
+def _draw_facts(pen: Pen, s: float, printout: Printout, x: float, y: float, width: float) -> float:
     longest = sorted({round(max(p.width_mm, p.height_mm), 1) for p in printout.placements}) or [0.0]
     image = f"{longest[0]:g} mm" if len(longest) == 1 else f"{longest[0]:g}–{longest[-1]:g} mm"
     n_pairs = len({p.pair_id for p in printout.placements})
@@ -101,16 +88,15 @@ def _draw_facts(sheet: _SheetPen, printout: Printout, x: float, y: float, width:
     box_width = (width - gap * (len(facts) - 1)) / len(facts)
     for index, (figure, label) in enumerate(facts):
         left = x + index * (box_width + gap)
-        sheet.pen.panel(Box(left, y, box_width, height), PALE, radius_mm=1.5 * s)
-        sheet.text(left + 4 * s, y + 8.2 * s, figure, 16, font="Helvetica-Bold", colour=ACCENT)
-        sheet.text(left + 4 * s, y + 13.4 * s, label, 8.5, colour=GREY)
+        pen.panel(Box(left, y, box_width, height), PALE, radius_mm=1.5 * s)
+        pen.text(left + 4 * s, y + 8.2 * s, figure, 16 * s, font="Helvetica-Bold", colour=ACCENT)
+        pen.text(left + 4 * s, y + 13.4 * s, label, 8.5 * s, colour=GREY)
     return y + height
 
 
 def _draw_steps(
-    sheet: _SheetPen, printout: Printout, instructions: Instructions, x: float, y: float, width: float, landscape: bool
+    pen: Pen, s: float, printout: Printout, instructions: Instructions, x: float, y: float, width: float, landscape: bool
 ) -> None:
-    s = sheet.scale
     size, gap = (9.2, 2.2) if landscape else (11.0, 3.8)
     number = 0
     words = {
@@ -120,20 +106,22 @@ def _draw_steps(
     }
     parts = tomllib.loads((files("pipeline.physical.printing") / "steps.toml").read_text(encoding="utf-8"))
     for heading, steps in parts.items():
-        sheet.text(x, y + 3.2 * s, heading.upper(), 9, font="Helvetica-Bold", colour=ACCENT)
+        pen.text(x, y + 3.2 * s, heading.upper(), 9 * s, font="Helvetica-Bold", colour=ACCENT)
         y += 6.2 * s
         for step in steps:
             number += 1
             radius, style = 2.7 * s, {"font": "Helvetica-Bold", "colour": "#ffffff", "anchor": "centre"}
-            sheet.pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
-            sheet.text(x + radius, y + radius + 1.15 * s, str(number), 8.5, **style)
-            y = max(sheet.paragraph(x + 9 * s, y + 0.4 * s, width - 9 * s, step.format(**words), size), y + 2 * radius) + gap * s
+            pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
+            pen.text(x + radius, y + radius + 1.15 * s, str(number), 8.5 * s, **style)
+            y = (
+                max(_paragraph(pen, x + 9 * s, y + 0.4 * s, width - 9 * s, step.format(**words), size * s), y + 2 * radius)
+                + gap * s
+            )
         y += (1.0 if landscape else 2.6) * s
 
 
-def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width: float) -> float:
+def _draw_sketch(pen: Pen, s: float, printout: Printout, x: float, y: float, width: float) -> float:
     """Draws a phone that sees a whole page, from the printout's own geometry."""
-    pen, s = sheet.pen, sheet.scale
     ratio = printout.page_height_mm / printout.page_width_mm
     phone_width = min(width, 58 * s) if ratio > 1 else width
     page_width = phone_width - 16 * s if ratio > 1 else phone_width - 22 * s
@@ -158,29 +146,29 @@ def _draw_sketch(sheet: _SheetPen, printout: Printout, x: float, y: float, width
         size = box.width_mm / N_MODULES
         for row, column in ((0, 0), (0, 14), (14, 0)):
             pen.panel(Box(box.x_mm + column * size, box.y_mm + row * size, 7 * size, 7 * size), INK, radius_mm=0)
-    return sheet.paragraph(x, y + phone_height + 2.2 * s, width, "The whole page, all four codes, nothing on top of it.", 8, GREY)
+    words = "The whole page, all four codes, nothing on top of it."
+    return _paragraph(pen, x, y + phone_height + 2.2 * s, width, words, 8 * s, GREY)
 
 
-def _draw_table(sheet: _SheetPen, n_pairs: Mapping[tuple[str, int], int], x: float, y: float, width: float) -> None:
+def _draw_table(pen: Pen, s: float, n_pairs: Mapping[tuple[str, int], int], x: float, y: float, width: float) -> None:
     """Draws how many pairs each attack and epsilon has: a row per attack, a column per epsilon."""
-    s = sheet.scale
     if not n_pairs:
         return
     attacks, epsilons = list(dict.fromkeys(attack for attack, _ in n_pairs)), sorted({epsilon for _, epsilon in n_pairs})
-    sheet.text(x, y + 3.2 * s, "ON THESE PAGES", 9, font="Helvetica-Bold", colour=ACCENT)
-    sheet.text(x, y + 7.6 * s, "pairs for each attack and ε (of 255)", 8, colour=GREY)
+    pen.text(x, y + 3.2 * s, "ON THESE PAGES", 9 * s, font="Helvetica-Bold", colour=ACCENT)
+    pen.text(x, y + 7.6 * s, "pairs for each attack and ε (of 255)", 8 * s, colour=GREY)
     y += 13 * s
     shown = epsilons[:_MAX_TABLE_COLUMNS]
     columns = [x + width - (len(shown) - 1 - index) * min(11 * s, 0.62 * width / len(shown)) for index in range(len(shown))]
     for epsilon, column in zip(shown, columns, strict=True):
-        sheet.text(column, y, f"ε {epsilon}" if epsilon else "no ε", 8.5, font="Helvetica-Bold", anchor="right")
-    sheet.pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, INK, 0.2)
+        pen.text(column, y, f"ε {epsilon}" if epsilon else "no ε", 8.5 * s, font="Helvetica-Bold", anchor="right")
+    pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, INK, 0.2)
     for attack in attacks[:_MAX_TABLE_ROWS]:
         y += 5.6 * s
-        sheet.text(x, y, attack, 9)
+        pen.text(x, y, attack, 9 * s)
         for epsilon, column in zip(shown, columns, strict=True):
-            sheet.text(column, y, str(n_pairs.get((attack, epsilon), "–")), 9, anchor="right")
-        sheet.pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, "#d5dce0")
+            pen.text(column, y, str(n_pairs.get((attack, epsilon), "–")), 9 * s, anchor="right")
+        pen.line(x, y + 1.6 * s, x + width, y + 1.6 * s, "#d5dce0")
     left_out = max(0, len(attacks) - _MAX_TABLE_ROWS), max(0, len(epsilons) - _MAX_TABLE_COLUMNS)
     if any(left_out):
-        sheet.text(x, y + 5.6 * s, f"and {left_out[0]} more attacks, {left_out[1]} more ε", 8, colour=GREY)
+        pen.text(x, y + 5.6 * s, f"and {left_out[0]} more attacks, {left_out[1]} more ε", 8 * s, colour=GREY)
