@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES, modules, outline_mm
 from pipeline.physical.fiducials.detection import Detection, straightened
-from pipeline.physical.geometry import SQUARE, NoHomography, homography_from_points
+from pipeline.physical.geometry import SQUARE
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
@@ -169,14 +169,12 @@ def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) ->
     photo_px = np.concatenate([corners for _, corners in seen])
     across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
     side_px = float((np.linalg.norm(across) + np.linalg.norm(down)) / np.sqrt(8))
-    try:
-        h = homography_from_points(page_mm, photo_px) if len(seen) > 1 else None
-    except NoHomography:
-        h = None
-    if h is None:
-        similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
-        h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
-    return PageMap(printout.page_width_mm, printout.page_height_mm, h), side_px
+    size_mm = printout.page_width_mm, printout.page_height_mm
+    if len(seen) > 1 and (flat := PageMap.through(page_mm, photo_px, *size_mm)):
+        return flat, side_px
+    similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
+    h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
+    return PageMap(*size_mm, h), side_px
 
 
 def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], slack_px: float = 0.0) -> str:

@@ -122,7 +122,8 @@ def _registered_by_codes(
     if any(len(places) > 1 for places in copies.values()):
         return Failure("repeated-page", f"page {page}", page, len(codes), found)
     fiducials = {code.corner: code for code in printout.of_page(page).fiducials}
-    starts = {corner: _map_of_code(printout, fiducials[corner], code.corners) for corner, code in codes.items()}
+    size_mm = printout.page_width_mm, printout.page_height_mm
+    starts = {c: PageMap.through(outline_mm(fiducials[c]), code.corners, *size_mm) for c, code in codes.items()}
     middles = {corner: outline_mm(code).mean(axis=0) for corner, code in fiducials.items()}
     if any(start and np.linalg.det(start.jacobian(middles[corner][None])[0]) < 0 for corner, start in starts.items()):
         return Failure("mirrored", f"page {page}", page, len(codes), found)
@@ -248,14 +249,6 @@ def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:
     scores = [agreement(pyramid.grey, code.corners, code.text) for code in result.codes.values() if code.decoder == "alignment"]
     one_agrees = max(scores, default=0.0) >= _MIN_CODE_AGREEMENT
     return one_agrees or (len(scores) >= 2 and float(np.mean(scores)) >= _MIN_MEAN_AGREEMENT)
-
-
-def _map_of_code(printout: Printout, code: Fiducial, corners: np.ndarray) -> PageMap | None:
-    try:
-        homography = geometry.homography_from_points(outline_mm(code), corners)
-    except geometry.NoHomography:
-        return None
-    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
 
 
 def _map_of_codes(printout: Printout, fiducials: dict[str, Fiducial], codes: dict[str, Detection]) -> PageMap | None:

@@ -153,9 +153,7 @@ def _cropped(
         colour="" if correction is None else "strip",
         trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
     )
-    views: list[View] = []
-    rows: list[CropQuality] = []
-    discards: list[Discard] = []
+    views, rows, discards = list[View](), list[CropQuality](), list[Discard]()
     files: dict[str, bytes] = {}
     for placement in printout.of_page(found.page).placements:
         expected = found.predicted_error_px(placement)
