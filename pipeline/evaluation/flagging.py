@@ -12,7 +12,7 @@ from pipeline.document.formats import count, listed, percent
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes, Question
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration.print_scale import print_scale
+from pipeline.physical.registration.quality import print_scale
 from pipeline.records import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,

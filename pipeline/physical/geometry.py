@@ -6,6 +6,7 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import cv2
@@ -14,10 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.images.colour import linear_levels, srgb_from_linear
 
-_REFINEMENTS = 20
-_BAND_SAMPLES = 1 << 20
-_N_NODES = 9
-_SAMPLE_PX = 1.25
+_REFINEMENTS, _N_NODES = 20, 9
+_BAND_SAMPLES, _SAMPLE_PX = 1 << 20, 1.25
 
 # The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
@@ -162,10 +161,7 @@ def chebyshev_nodes(n: int) -> Floats:
 
 
 def interpolation(n: int, x: Floats) -> Floats:
-    """Returns the (N, n) matrix from values at `chebyshev_nodes(n)` to values at `x` (N,) in [-1, 1].
-
-    Barycentric form (Berrut and Trefethen 2004, Eq. 4.2).
-    """
+    """Returns the (N, n) matrix from values at `chebyshev_nodes(n)` to `x` in [-1, 1] (Berrut and Trefethen 2004, Eq. 4.2)."""
     k = np.arange(n)
     weights: Floats = (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
     apart = np.asarray(x, np.float64)[:, None] - chebyshev_nodes(n)
@@ -277,9 +273,8 @@ def _cubic(part: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     columns, lines = (np.clip(whole[:, axis, None] + np.arange(-1, 3), 0, part.shape[1 - axis] - 1) for axis in (0, 1))
     pixels = part.reshape(*part.shape[:2], -1)
     total = np.zeros((len(points), pixels.shape[2]))
-    for j in range(4):
-        for i in range(4):
-            total += (weights_y[j] * weights_x[i])[:, None] * pixels[lines[:, j], columns[:, i]]
+    for j, i in product(range(4), repeat=2):
+        total += (weights_y[j] * weights_x[i])[:, None] * pixels[lines[:, j], columns[:, i]]
     return total.reshape(*x.shape, *part.shape[2:])
 
 

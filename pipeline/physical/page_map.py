@@ -8,8 +8,7 @@ import numpy as np
 from pipeline.physical import geometry
 from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points
 
-N_NODES = 13
-_NEWTON_STEPS = 30
+N_NODES, _NEWTON_STEPS = 13, 30
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,7 @@ from pipeline.physical.printing.document import build_pdf, render_page
 from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.page_reading import Reading
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
-from pipeline.physical.registration.print_scale import print_scale
-from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX
+from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX, print_scale
 from pipeline.records import (
     ALIKE_RMS_8BIT,
     CLEAN_DROP,

@@ -3,8 +3,8 @@
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,8 +21,7 @@ CALIBRATION = "CAL"
 _RUN_CODE = re.compile(r"[A-Z2-7]{5}")
 _PAYLOAD = re.compile(r"IP1([A-Z2-7]{5})([0-9A-Z]{3})([0-3])([A-Z2-7]{4})")
 
-N_MODULES = 21
-QUIET_MODULES = 4
+N_MODULES, QUIET_MODULES = 21, 4
 
 # Which of the eight masks scores best differs between encoders; one fixed mask keeps a printed code and the pattern that a
 # later version aligns to it equal. Sixteen characters fill the symbol exactly, so no mask meets a run of padding.
@@ -34,8 +33,7 @@ N_CELLS = 8
 _N_TAGGED_PAGES = 587 // len(CORNERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """What one code says; `corner` is a name from records.CORNERS."""
 
     run_code: str

@@ -104,11 +104,6 @@ class _Sheet:
         return N_MODULES * self.module
 
     @property
-    def pixel_exact(self) -> bool:
-        """Whether every image pixel must have whole dots: a screen has too few to show it otherwise."""
-        return self.paper == SCREEN
-
-    @property
     def inset(self) -> int:
         """From the paper's edge to where the quiet zone of a code ends."""
         return self.margin + self.code + QUIET_MODULES * self.module
@@ -215,15 +210,16 @@ def _room(sheet: _Sheet, region: tuple[int, int, int, int], n_rows: int, n_colum
     return (right - left - gaps_x) // (2 * n_columns), (bottom - top - gaps_y) // n_rows
 
 
+# On a screen every image pixel must have whole dots: it has too few to show it otherwise.
 def _largest_size(sheet: _Sheet, width_px: int, height_px: int, room: tuple[int, int]) -> tuple[int, int]:
     fit = min(room[0] / width_px, room[1] / height_px)
-    dots_per_pixel = int(fit) if fit >= 1 or sheet.pixel_exact else fit
+    dots_per_pixel = int(fit) if fit >= 1 or sheet.paper == SCREEN else fit
     return int(width_px * dots_per_pixel), int(height_px * dots_per_pixel)
 
 
 def _nearest_size(sheet: _Sheet, width_px: int, height_px: int, image_mm: float) -> tuple[int, int]:
     wanted = image_mm * sheet.dpi / MM_PER_INCH / max(width_px, height_px)
-    dots_per_pixel = max(1, round(wanted)) if wanted >= 1 or sheet.pixel_exact else wanted
+    dots_per_pixel = max(1, round(wanted)) if wanted >= 1 or sheet.paper == SCREEN else wanted
     return round(width_px * dots_per_pixel), round(height_px * dots_per_pixel)
 
 

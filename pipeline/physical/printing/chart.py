@@ -36,8 +36,7 @@ CELL_MM, PATCH_MM = 12.0, 10.0
 _BLOCK, _NOISE_CELLS = 3, 2
 _SQUARE_MM, _SLANT_DEG = 20.0, 5.0
 _BAR_LENGTHS_MM = (100.0, 50.0)
-_TEXT_MM = 5.6
-_SEED = 4
+_TEXT_MM, _SEED = 5.6, 4
 
 Cell = tuple[int, int]
 

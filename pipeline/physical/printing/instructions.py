@@ -41,7 +41,7 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     y = _draw_facts(pen, scale, printout, left, top + 19.5 * scale + 5 * scale, width)
     gap = 8 * scale
     steps_width = width * (0.6 if landscape else 0.58)
-    _draw_steps(pen, scale, printout, instructions, left, y + 8 * scale, steps_width, landscape)
+    _draw_steps(pen, scale, printout, instructions, left, y + 8 * scale, steps_width)
     side_x, side_width = left + steps_width + gap, width - steps_width - gap
     y = _draw_sketch(pen, scale, printout, side_x, y + 8 * scale, side_width)
     _draw_table(pen, scale, instructions.n_pairs, side_x, y + 8 * scale, side_width)
@@ -94,9 +94,8 @@ def _draw_facts(pen: Pen, s: float, printout: Printout, x: float, y: float, widt
     return y + height
 
 
-def _draw_steps(
-    pen: Pen, s: float, printout: Printout, instructions: Instructions, x: float, y: float, width: float, landscape: bool
-) -> None:
+def _draw_steps(pen: Pen, s: float, printout: Printout, instructions: Instructions, x: float, y: float, width: float) -> None:
+    landscape = printout.page_width_mm > printout.page_height_mm
     size, gap = (9.2, 2.2) if landscape else (11.0, 3.8)
     number = 0
     words = {
@@ -113,10 +112,8 @@ def _draw_steps(
             radius, style = 2.7 * s, {"font": "Helvetica-Bold", "colour": "#ffffff", "anchor": "centre"}
             pen.panel(Box(x, y, 2 * radius, 2 * radius), ACCENT, radius_mm=radius)
             pen.text(x + radius, y + radius + 1.15 * s, str(number), 8.5 * s, **style)
-            y = (
-                max(_paragraph(pen, x + 9 * s, y + 0.4 * s, width - 9 * s, step.format(**words), size * s), y + 2 * radius)
-                + gap * s
-            )
+            foot = _paragraph(pen, x + 9 * s, y + 0.4 * s, width - 9 * s, step.format(**words), size * s)
+            y = max(foot, y + 2 * radius) + gap * s
         y += (1.0 if landscape else 2.6) * s
 
 

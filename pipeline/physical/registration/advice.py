@@ -146,25 +146,20 @@ def _is_blurred(photo_grey: np.ndarray) -> bool:
     return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 25) > _MAX_EDGE_WIDTH_PX)
 
 
-def _unregistered_advice(
-    photo_grey: np.ndarray, found: Sequence[Detection], codes: Mapping[str, Fiducial], printout: Printout
-) -> str:
+def _unregistered_advice(grey: np.ndarray, found: Sequence[Detection], codes: Mapping[str, Fiducial], printout: Printout) -> str:
     seen = {one.text: one for one in found if one.text in codes}
     missing = [code for payload, code in codes.items() if payload not in seen]
     if not missing:
         return "the printed points do not lie on one smooth sheet: lay the page flat, uncreased, one page alone"
     if seen:
         guess, side_px = _guessed(printout, [(codes[text], one.corners) for text, one in seen.items()])
-        if cut_off := _cut_off_advice(photo_grey, guess, missing, slack_px=1.5 * side_px):
+        if cut_off := _cut_off_advice(grey, guess, missing, slack_px=1.5 * side_px):
             return cut_off
     return f"{_named([code.corner for code in missing])} not found: all four codes in the picture, sharp and evenly lit"
 
 
 def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) -> tuple[PageMap, float]:
-    """Returns on which side of the photo the rest of the page lies, not where to a millimetre, and the side of a code in px.
-
-    One code's own perspective says nothing of what is far from it, its size and turn do.
-    """
+    """Returns on which side of the photo the rest of the page lies, by one code's size and turn alone, and its side in px."""
     page_mm = np.concatenate([outline_mm(code) for code, _ in seen])
     photo_px = np.concatenate([corners for _, corners in seen])
     across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
@@ -201,7 +196,7 @@ def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     reasons = Counter(row.reason for row in lost)
     found = [f"{count} of {n} crops {_LOST[reason]}" for reason, count in reasons.items() if reason in _LOST] + found
     actions = ["all of the page in the picture"] if "outside" in reasons else []
-    actions.append(quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags)))
+    actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
     return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
 
 

@@ -19,8 +19,6 @@ _PAIRED_PX, _ALONE_PX = 232, 384
 _PAPER, _BOX, _INK = (250, 250, 248), (214, 216, 220), (30, 34, 42)
 _FAINT, _AMBER, _GREEN = (112, 118, 128), (176, 96, 0), (20, 122, 76)
 
-_Size = tuple[int, int]
-
 
 @dataclass(frozen=True, eq=False)
 class ContactRow:
@@ -69,12 +67,14 @@ def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.nd
         yield np.asarray(canvas)
 
 
-def _scaled(side: int, largest: _Size, room_px: int) -> int:
+def _scaled(side: int, largest: tuple[int, int], room_px: int) -> int:
     factor = room_px // max(largest)
     return side * factor if factor else math.ceil(side / math.ceil(max(largest) / room_px))
 
 
-def _draw_row(canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box: _Size, largest: _Size, room_px: int) -> None:
+def _draw_row(
+    canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box: tuple[int, int], largest: tuple[int, int], room_px: int
+) -> None:
     draw, (left, top) = ImageDraw.Draw(canvas), corner
     group_px = len(COLUMNS) * (box[0] + _GAP_PX)
     draw.line([left, top, left + group_px - _GAP_PX - 1, top], fill=_BOX)

@@ -16,27 +16,22 @@ from pipeline.physical.registration.page import Failure, Registration
 from pipeline.physical.registration.points import targets
 from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Printout
 
-_LONG_SIDE_PX = 1600
-_LEAST_BANNER_PX = 900
+_LONG_SIDE_PX, _LEAST_BANNER_PX, _EDGE_POINTS = 1600, 900, 16
 _TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
 _GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
 _DARK, _TABLE = (34, 38, 46), (70, 74, 82)
 _VARIANT_COLOURS = dict(zip(VARIANTS, ((30, 102, 200), (190, 60, 140)), strict=True))
-_EDGE_POINTS = 16
 _SHIFT_BITS, _FAR_PX = 4, 1e6  # OpenCV draws to 1/16 px and counts in 32 bits
 _FRAME_PX, _PAPER_PX, _DOT_PX, _CROSS_PX = 3, 2, 4, 6
 
 Quality = Mapping[tuple[int, str, str], CropQuality]  # by (page, pair_id, variant)
 _Colour = tuple[int, int, int]
 _Words = tuple[str, _Colour]
+_Found = Registration | Failure
 
 
 def draw_overlay(
-    photo: np.ndarray,
-    results: Sequence[Registration | Failure],
-    printout: Printout,
-    title: str = "",
-    quality: Quality | None = None,
+    photo: np.ndarray, results: Sequence[_Found], printout: Printout, title: str = "", quality: Quality | None = None
 ) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
@@ -116,7 +111,7 @@ def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, g
         drawing.label(edge, words, "above")
 
 
-def _others(results: Sequence[Registration | Failure]) -> Iterator[Detection]:
+def _others(results: Sequence[_Found]) -> Iterator[Detection]:
     """Yields each code once that is not where one of the registered pages has it."""
     shown = [code for result in results if isinstance(result, Registration) for code in result.codes.values()]
     for detection in (code for result in results for code in result.detections):
@@ -134,7 +129,7 @@ def _name(detection: Detection, printout: Printout) -> str:
 
 
 def _lines(
-    results: Sequence[Registration | Failure], printout: Printout, quality: Quality, grey: np.ndarray
+    results: Sequence[_Found], printout: Printout, quality: Quality, grey: np.ndarray
 ) -> Iterator[tuple[_Colour, str, str]]:
     """Yields for each page the colour of its line, what was found, and what to do ("" for nothing)."""
     for result in results:

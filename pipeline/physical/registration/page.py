@@ -1,7 +1,6 @@
 """A photograph becomes pages: which pages of a printout it shows, and where every point of each lies in it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,12 +17,10 @@ from pipeline.physical.registration.points import Target, sight, targets
 from pipeline.physical.registration.surface import MIN_POINTS, Surface, fit_surface
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
-_MIN_GROUPS = 2
-_MAX_SCATTER_MM = 0.3
+_MIN_GROUPS, _MAX_SCATTER_MM = 2, 0.3
 _WHOLE_PICTURE_RATE = 0.3  # a page that is all there is to see ends the search; a small one may have others beside it
 _FIRST_REACH_MM, _LAST_REACH_MM, _MAX_REACH_MM = 1.0, 0.35, 4.0
-_REACH_SD = 3.0
-_MAX_ROUNDS = 5
+_REACH_SD, _MAX_ROUNDS = 3.0, 5
 # Without one decoded code the known modules themselves must agree: codes of other pages and runs agree by 0.6 at most.
 _MIN_CODE_AGREEMENT, _MIN_MEAN_AGREEMENT = 0.65, 0.5
 
@@ -185,7 +182,12 @@ def _registered(
         trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
     if trouble is not None:
         return failed("mirrored", f"page {page}") if trouble == "mirrored" else failed("unregistered", trouble)
-    codes = dict(_codes(printout, page, used, surface.page_map, read))
+    codes: dict[str, Detection] = {}
+    for code in printout.of_page(page).fiducials:
+        n_quarters = sum(target.kind == "code" and target.name == code.corner for target in used)
+        if n_quarters >= 3 or (code.corner in read and n_quarters):
+            decoder = read[code.corner].decoder if code.corner in read else "alignment"
+            codes[code.corner] = Detection(code.payload, surface.page_map(outline_mm(code)), decoder)
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
@@ -197,10 +199,10 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
         if len(seen) < 4:
             return None
         surface = _surface(printout, known, seen, rough=True)
-        missing = [index for index in range(len(known)) if index not in seen]
-        before = len(seen)
-        for index, reach_mm in _within_reach(surface, known, missing):
-            if (place := sight(pyramid, surface.page_map, known[index], reach_mm)) is not None:
+        missing, before = [index for index in range(len(known)) if index not in seen], len(seen)
+        for index, reach_mm in zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True):
+            place = sight(pyramid, surface.page_map, known[index], reach_mm) if reach_mm <= _MAX_REACH_MM else None
+            if place is not None:
                 seen[index] = place
         if len(seen) == before:
             break
@@ -222,26 +224,12 @@ def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, np.n
     return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
 
-def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:
-    """Yields those of the missing targets whose place is known to a few millimetres, and how far around it to look."""
-    if not missing:
-        return
-    centres = np.array([known[index].centre_mm for index in missing])
+def _reaches_mm(surface: Surface, missing: list[Target]) -> list[float]:
+    """Returns how far around its place to look for each of some targets."""
+    centres = np.array([target.centre_mm for target in missing]).reshape(-1, 2)
     scale = np.sqrt(np.abs(np.linalg.det(surface.page_map.jacobian(centres))))
-    reach_mm = _REACH_SD * surface.sd_px(centres) / np.maximum(scale, 1e-6) + _LAST_REACH_MM
-    for index, reach in zip(missing, reach_mm, strict=True):
-        if reach <= _MAX_REACH_MM:
-            yield index, float(reach)
-
-
-def _codes(
-    printout: Printout, page: int, used: list[Target], page_map: PageMap, read: dict[str, Detection]
-) -> Iterator[tuple[str, Detection]]:
-    for code in printout.of_page(page).fiducials:
-        n_quarters = sum(target.kind == "code" and target.name == code.corner for target in used)
-        if n_quarters >= 3 or (code.corner in read and n_quarters):
-            decoder = read[code.corner].decoder if code.corner in read else "alignment"
-            yield code.corner, Detection(code.payload, page_map(outline_mm(code)), decoder)
+    reaches: list[float] = (_REACH_SD * surface.sd_px(centres) / np.maximum(scale, 1e-6) + _LAST_REACH_MM).tolist()
+    return reaches
 
 
 def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:

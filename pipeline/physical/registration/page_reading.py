@@ -24,9 +24,7 @@ from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS
 
 Truth = tuple[tuple[float, ...], tuple[float, ...]]
-_CAPTURE_ID_CHARS = 12
-_OVERLAY_QUALITY = 85
-_NAME_CHARS = 60
+_CAPTURE_ID_CHARS, _NAME_CHARS, _OVERLAY_QUALITY = 12, 60, 85
 _SIGNAL_CYCLES_PER_PX = 0.25
 # Beyond this a crop shows other pixels of the image, not shifted ones; nothing about an attack could be read from it.
 _MAX_PREDICTED_ERROR_PX = 3.0

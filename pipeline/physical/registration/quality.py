@@ -1,15 +1,17 @@
-"""What a crop is worth, measured on the photo: sharpness, light, cast, noise, clipping and tilt, as numbers and as flags."""
+"""What a crop is worth, measured on the photo, as numbers and as flags; and how large its page was printed."""
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES
+from pipeline.physical.geometry import grid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.edge_spread import mtf50
-from pipeline.records import CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
+from pipeline.records import CROP_FLAGS, Capture, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
 # "at" is where the correlation between a printed perturbation of +-4 of 255 and what the crop shows of it (grey, simulated phone
 # at 2 to 4.4 photo px an image pixel) falls below one half.
@@ -39,6 +41,11 @@ _FOCAL_RANGE_35MM_MM = (13.0, 130.0)
 # Below this fall of depth across the page the perspective says little of the focal length: a registration error of a tenth
 # of a pixel, or a lens that bends lines, would decide.
 _MIN_DEPTH_FALL_RATE = 0.25
+# The cosine of 3 degrees is 0.9986, and 1 of 0.9998: what an angle can pass off as a shorter side.
+MAX_PHOTO_TILT_DEG, MAX_SCAN_TILT_DEG = 3.0, 1.0
+# A0 on A1 to A5 on A4 and back, the outermost scales that a print dialogue offers; beyond, the file was resized after the scan.
+_CREDIBLE_SCALES = (0.65, 1.55)
+_N_GRID = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,8 +238,8 @@ def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) ->
     """Returns the share of clipped pixels among up to 96 x 96 of the photo's, spread evenly over the crop."""
     height, width = photo.shape[:2]
     coarse = (np.arange(_CLIP_CELLS + 1)) / _CLIP_CELLS
-    x, y = np.meshgrid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
-    corners = page_map(np.column_stack([x.ravel(), y.ravel()])).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
+    page_mm = grid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
+    corners = page_map(page_mm).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
     # bilinear between a few mapped points: a pixel's error in where to look changes no share
     share = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
     weights = np.maximum(0, 1 - np.abs(share[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
@@ -275,3 +282,29 @@ def _solved_focal_px(h: np.ndarray, page_map: PageMap, px_per_35mm: float) -> fl
     focal_px = 1 / math.sqrt(inverse_square)
     low, high = (focal * px_per_35mm for focal in _FOCAL_RANGE_35MM_MM)
     return focal_px if low <= focal_px <= high else None
+
+
+class PrintScale(NamedTuple):
+    """Printed width to height, relative to the layout's, and printed size to the layout's; None where it cannot be told."""
+
+    aspect: float
+    scale: float | None
+
+
+def print_scale(capture: Capture, printout: Printout) -> PrintScale | None:
+    """Returns how the page in a picture was scaled when it was printed, None where the picture was taken at an angle.
+
+    A photo knows no distance, and the codes shrink with their page: what is left is the ratio of its sides from straight above,
+    where the camera's angle shortens neither, and the size in a scan, whose file says how many pixels an inch of paper has.
+    """
+    if capture.photo_from_page is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+        return None
+    page_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, capture.photo_from_page, capture.residual_px)
+    middles = (np.arange(_N_GRID) + 0.5) / _N_GRID
+    places = grid(middles * printout.page_width_mm, middles * printout.page_height_mm)
+    px_per_mm = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
+    scale = None
+    if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
+        scale = float(np.sqrt(px_per_mm.prod()) * 25.4 / capture.scan_dpi)
+        scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
+    return PrintScale(float(px_per_mm[0] / px_per_mm[1]), scale)
