@@ -56,7 +56,8 @@ def robust_homography(src: Floats, dst: Floats, threshold_px: float) -> tuple[Fl
     rough, mask = cv2.findHomography(src, dst, cv2.RANSAC, threshold_px, maxIters=5000, confidence=0.9999)
     if rough is None or mask.sum() < 4:
         raise NoHomography(f"no 4 of {len(src)} points agree within {threshold_px} px")
-    h, inliers = rough, mask.ravel().astype(bool)
+    h: Floats = np.asarray(rough, np.float64)
+    inliers = mask.ravel().astype(bool)
     for _ in range(_REFINEMENTS):
         h = homography_from_points(src[inliers], dst[inliers])
         closer = np.linalg.norm(apply_homography(h, src) - dst, axis=1) <= threshold_px
