@@ -189,7 +189,8 @@ def _marks(printout: Printout, page: int, grid_mm: float) -> Iterator[Mark]:
     _, first = np.unique(np.floor(free / cell_mm) @ (1e4, 1.0), return_index=True)
     free = free[np.sort(first)]
     sheet = printout.of_page(page)
-    known = np.array([(one.x_mm + one.size_mm / 2, one.y_mm + one.size_mm / 2) for one in (*sheet.fiducials, *sheet.tags)])
+    squares: list[Fiducial | Tag] = [*sheet.fiducials, *sheet.tags]
+    known = np.array([(one.x_mm + one.size_mm / 2, one.y_mm + one.size_mm / 2) for one in squares])
     points, weights = _points(printout, page)
     reach = _distances(free, points)
     left = _distances(known, points).min(axis=0)
