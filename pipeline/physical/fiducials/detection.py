@@ -74,7 +74,7 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
 def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> np.ndarray:
     """Returns `corners` turned and, if the photo is mirrored, flipped, so that they are TL TR BR BL of the code itself.
 
-    Of the eight orders of the four corners, float (4, 2), that which agrees best with the known modules; on a draw the first.
+    Of the eight orders of the four corners, float (4, 2), the one that agrees best with the known modules; the first on a draw.
     """
     corners = np.asarray(corners, dtype=np.float64)
     dark = np.where(modules(payload), -1.0, 1.0)

@@ -198,7 +198,7 @@ def _middle(one: Fiducial | Tag | Placement | Patch) -> tuple[float, float]:
 
 
 def blocks_at(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
-    """Returns about each page point the largest square of photo pixels within `halves_mm` along both axes, None below 3 px."""
+    """Returns the largest square of photo pixels within `halves_mm` of each page point, None below 3 px or beyond the photo."""
     if not len(centres_mm):
         return []
     height, width = photo.shape[:2]
