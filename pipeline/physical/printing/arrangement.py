@@ -127,10 +127,6 @@ class _Plan:
     n_columns: int
     sizes: dict[tuple[int, int], tuple[int, int]]
 
-    @property
-    def cell(self) -> tuple[int, int]:
-        return max(w for w, _ in self.sizes.values()), max(h for _, h in self.sizes.values())
-
 
 def _sheet(paper: str, orientation: str, dpi: int) -> _Sheet:
     if paper not in PAPERS:
@@ -176,7 +172,7 @@ def _largest_plan(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _P
 def _plan_of_size(sheet: _Sheet, pairs: Sequence[PrintPair], image_mm: float) -> _Plan:
     """Returns the plan for images of `image_mm` with the most pairs on a page."""
     sizes = {(p.width_px, p.height_px): _nearest_size(sheet, p.width_px, p.height_px, image_mm) for p in pairs}
-    wide, high = max(w for w, _ in sizes.values()), max(h for _, h in sizes.values())
+    wide, high = map(max, zip(*sizes.values(), strict=True))
     plans = []
     for region in _regions(sheet):
         n_columns = next(n for n in count() if _room(sheet, region, 1, n + 1)[0] < wide)
@@ -226,7 +222,7 @@ def _nearest_size(sheet: _Sheet, width_px: int, height_px: int, image_mm: float)
 def _placed(sheet: _Sheet, plan: _Plan, pair: PrintPair, page: int, slot: int) -> Iterator[Placement]:
     """Yields the clean and the adversarial image of one pair, centred in their cells of row-by-row slot `slot`."""
     left, top, right, bottom = plan.region
-    wide, high = plan.cell
+    wide, high = map(max, zip(*plan.sizes.values(), strict=True))
     spare_x, spare_y = right - left - 2 * plan.n_columns * wide, bottom - top - plan.n_rows * (high + sheet.dots(CAPTION_MM))
     # The space left over goes first to the pairs' own gaps, so that the two images of a pair stay closest.
     for_pairs = spare_x - (plan.n_columns - 1) * sheet.dots(_MIN_COLUMN_GAP_MM)

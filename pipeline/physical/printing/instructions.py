@@ -14,8 +14,7 @@ from pipeline.physical.printing.furniture import Box, Furniture, box_of, furnitu
 from pipeline.physical.printing.pen import ACCENT, GREY, INK, PALE, POINTS_PER_MM, Pen
 from pipeline.records import Fiducial, Placement, Printout
 
-_SHEET_MARGIN_MM = 16.0
-_MAX_TABLE_ROWS, _MAX_TABLE_COLUMNS = 10, 7
+_SHEET_MARGIN_MM, _MAX_TABLE_ROWS, _MAX_TABLE_COLUMNS = 16.0, 10, 7
 
 
 @dataclass(frozen=True, slots=True)

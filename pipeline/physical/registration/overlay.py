@@ -91,7 +91,7 @@ def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, 
 def _draw_points(drawing: "_Drawing", result: Registration, printout: Printout) -> None:
     loose = [target.centre_mm for target in targets(printout, result.page) if target.kind != "code"]
     if loose:
-        apart_mm = np.abs(np.array(loose)[:, None] - result.surface.points_mm[None]).max(axis=2)
+        apart_mm = np.abs(np.array(loose)[:, None] - result.surface.fits[0].points_mm[None]).max(axis=2)
         for place, is_used in zip(result.page_map(np.array(loose)), (apart_mm < 1e-6).any(axis=1), strict=True):
             drawing.point(place, is_used)
 

@@ -107,11 +107,10 @@ def page_quality(
     seen = see_patches(photo, page_map, printout, page)
     greys = [p.noise_8bit for p in seen if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
     levels = [float(np.median(group)) for group in (noises, greys) if group]
-    light_mm, white, black = (np.array([of_code[i] for of_code in light]).reshape(-1, n) for i, n in enumerate((2, 3, 3)))
     return PageQuality(
-        light_mm,
-        white,
-        black,
+        np.array([place for place, _, _ in light]).reshape(-1, 2),
+        np.array([white for _, white, _ in light]).reshape(-1, 3),
+        np.array([black for _, _, black in light]).reshape(-1, 3),
         np.array([place for place, _ in sharp]).reshape(-1, 2),
         np.array([value for _, value in sharp]),
         max(levels) if levels else None,

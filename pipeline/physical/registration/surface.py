@@ -36,26 +36,22 @@ _LOG_PER_WRONG_POINT, _LOG_PER_FOLLOWER = -2 * np.log(60.0), -2 * (np.log(_PRIOR
 class Surface:
     """A page's surface in a photo: `page_map` its best estimate, `noise_px` the scatter of a point per axis.
 
-    `used` (N,) bool tells which of the points given it rests on; `residual_px` (N, 2) how far each lies from the map.
+    `used` (N,) bool tells which of the points given it rests on; `residual_px` (N, 2) how far each lies from the map. It is the
+    mean of `fits`, each believed by its share.
     """
 
     page_map: PageMap
     noise_px: float
     used: np.ndarray
     residual_px: np.ndarray
-    _fits: "tuple[_Fit, ...]"
+    fits: "tuple[_Fit, ...]"
     _shares: np.ndarray
-
-    @property
-    def points_mm(self) -> np.ndarray:
-        """The points (M, 2) that it rests on."""
-        return self._fits[0].points_mm
 
     def sd_px(self, page_mm: np.ndarray) -> np.ndarray:
         """Returns the expected distance, RMS over both axes in photo px, between map and truth at page points (N, 2)."""
-        means, variances = zip(*(fit.predicted(page_mm) for fit in self._fits), strict=True)
+        means, variances = zip(*(fit.predicted(page_mm) for fit in self.fits), strict=True)
         share = self._shares[:, None, None]
-        mean = self.page_map(page_mm) - apply_homography(self._fits[0].homography, page_mm)
+        mean = self.page_map(page_mm) - apply_homography(self.fits[0].homography, page_mm)
         # uncertainty within each length and strength of the bend, and of which of them is true
         total = (share * (np.array(variances) + (np.array(means) - mean) ** 2)).sum(axis=0)
         return np.sqrt(total.sum(axis=1))
