@@ -89,7 +89,8 @@ def page_quality(
     Args: `photo_grey` uint8 (H, W), `photo` uint8 (H, W, 3), the same picture; `focal_35mm_mm` what its EXIF says.
     """
     sheet = printout.of_page(page)
-    codes, squares = sheet.fiducials, (*sheet.fiducials, *sheet.tags)
+    codes = sheet.fiducials
+    squares: list[Fiducial | Tag] = [*codes, *sheet.tags]
     sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
     light, noises = [], []
     centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
