@@ -222,7 +222,7 @@ def page(results: Results, number: int = 1, dpi: int = 300) -> np.ndarray:
     Raises:
         BadInput: the pages are not laid out yet. WrongUse: there is no such page.
     """
-    from pipeline.physical.printing import page_raster
+    from pipeline.physical.printing.document import page_raster
     from pipeline.store.artefacts import LAYOUT
 
     printout = LAYOUT.read(results.files)

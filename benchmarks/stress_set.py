@@ -14,7 +14,9 @@ import numpy as np
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import read_image
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.simulator import SimulatedPhoto, load_profile, simulate_photo
 from pipeline.records import Printout
 

@@ -13,7 +13,7 @@ from pipeline.document.formats import count, listed, percent
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes, Question
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration import print_scale
+from pipeline.physical.registration.quality import print_scale
 from pipeline.records import PHOTO, SIMULATED, SOURCE, Capture, Cell, CellFill, Discard, Pair, Printout, Rate, View, flags
 from pipeline.records.flags import FlagRow, ModelFlag
 from pipeline.report.raised_flags import RUN_FLAGS

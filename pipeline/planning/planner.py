@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.core.errors import WrongUse
 from pipeline.document.formats import count
-from pipeline.physical.fiducials import MAX_PAGE
-from pipeline.physical.printing import PrintPair, arrange
+from pipeline.physical.fiducials.codes import MAX_PAGE
+from pipeline.physical.printing.arrangement import PrintPair, arrange
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout

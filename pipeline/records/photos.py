@@ -21,18 +21,18 @@ class Capture:
     device: str
     taken_at: str
     origin: str
-    width_px: int
-    height_px: int
-    page: int | None
-    n_codes: int
-    n_points: int
-    reprojection_rms_px: float | None
-    photo_from_page: tuple[float, ...] | None
-    residual_px: tuple[float, ...]
-    tilt_deg: float | None
-    colour: str
-    trouble: str
-    counts: bool
+    width_px: int = 0
+    height_px: int = 0
+    page: int | None = None
+    n_codes: int = 0
+    n_points: int = 0
+    reprojection_rms_px: float | None = None
+    photo_from_page: tuple[float, ...] | None = None
+    residual_px: tuple[float, ...] = ()
+    tilt_deg: float | None = None
+    colour: str = ""
+    trouble: str = ""
+    counts: bool = False
     scan_dpi: float | None = None
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
-from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
+from pipeline.physical.registration.advice import pages_to_do, quality_words
+from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
+from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
@@ -163,8 +163,8 @@ def _real(
 
 
 def _rank(page: ReadPage) -> tuple[bool, int, float, str, str]:
-    kept = median(signal_kept(row) for row in page.quality)
-    return (page.capture.origin == SIMULATED, -len(page.views), -round(kept, 6), page.capture.photo, page.capture.capture_id)
+    kept = -round(page.signal_kept, 6)
+    return (page.capture.origin == SIMULATED, -len(page.views), kept, page.capture.photo, page.capture.capture_id)
 
 
 def _shown(capture: Capture) -> str:

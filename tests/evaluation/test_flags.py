@@ -17,11 +17,12 @@ from pipeline.document.tables import as_text
 from pipeline.evaluation.flagging import Evidence, run_flags
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
-from pipeline.physical.registration import print_scale
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.page_reading import Reading
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
-from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX
+from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX, print_scale
 from pipeline.records import (
     Capture,
     CellFill,

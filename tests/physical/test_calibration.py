@@ -32,17 +32,9 @@ from pipeline.physical.calibration.reading import jpeg_quality
 from pipeline.physical.calibration.twin import Scene, photographed
 from pipeline.physical.geometry import box_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import (
-    CHART_PAPERS,
-    ORIENTATIONS,
-    SlantedSquare,
-    build_chart_pdf,
-    calibration_chart,
-    calibration_printout,
-    chart_of_code,
-    chart_raster,
-    render_page,
-)
+from pipeline.physical.printing.arrangement import ORIENTATIONS
+from pipeline.physical.printing.chart import CHART_PAPERS, SlantedSquare, calibration_chart, chart_of_code
+from pipeline.physical.printing.document import build_chart_pdf, chart_raster, render_page
 from pipeline.physical.simulator import Profile, Shot, encode_jpeg, load_profile, simulate_photo
 from pipeline.physical.simulator.camera import camera_matrix
 from pipeline.physical.simulator.printer import gamut, print_table
@@ -99,7 +91,7 @@ def test_the_codes_alone_tell_the_whole_page(paper, orientation):
 
 def test_a_run_of_ones_own_is_no_calibration_page():
     assert chart_of_code("ABCDE") is None
-    assert len({calibration_printout(*sheet).run_code for sheet in SHEETS}) == len(SHEETS)
+    assert len({calibration_chart(*sheet).printout.run_code for sheet in SHEETS}) == len(SHEETS)
 
 
 @pytest.mark.parametrize(("paper", "orientation"), SHEETS)

@@ -15,27 +15,18 @@ from kept_files import write_table
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
 from pipeline.images import png_bytes
-from pipeline.physical.fiducials import QUIET_MODULES, decode_payload, modules
-from pipeline.physical.printing import (
-    PAPERS,
-    Cell,
-    Instructions,
-    PrintPair,
-    arrange,
-    build_pdf,
-    caption_text,
-    furniture,
-    page_raster,
-    render_page,
-    screen_html,
-)
+from pipeline.physical.fiducials.codes import QUIET_MODULES, decode_payload, modules
+from pipeline.physical.printing.arrangement import PAPERS, PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, caption_text, page_raster, render_page, screen_html
+from pipeline.physical.printing.furniture import furniture
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import CORNERS, Candidate, Pair, Printout
 from pipeline.settings import LayoutSettings
 from pipeline.stages.layout import layout
 from pipeline.store import Run, write_bytes
 from pipeline.store.artefacts import LAYOUT
 
-SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", (Cell("fgsm", 4, 2), Cell("bim", 16, 1)))
+SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", {("fgsm", 4): 2, ("bim", 16): 1})
 
 
 def _pairs(n: int, width_px: int = 96, height_px: int = 96) -> list[PrintPair]:
@@ -218,7 +209,6 @@ def test_a_size_in_mm_replaces_the_number_of_pairs() -> None:
         ({"pairs_per_page": 2}, "placements"),
         ({"image_mm": 30.0}, "placements"),
         ({"dpi": 300}, "placements"),
-        ({"module_mm": 0.85}, "fiducials"),
         ({"aids": False}, "marks"),
         ({"medium": "screen"}, "dpi"),
     ],
@@ -235,8 +225,6 @@ def test_every_setting_changes_the_pages(settings: dict[str, object], differs: s
         ({"pairs_per_page": 0}, "pairs_per_page"),
         ({"image_mm": 120.0}, r"largest that fit are \d+\.\d mm"),
         ({"pairs_per_page": 500}, r"At most \d+ fit"),
-        ({"module_mm": 0.1}, "0.4 mm"),
-        ({"module_mm": 8.0}, "smaller QR modules"),
         ({"dpi": 72}, "600"),
     ],
 )

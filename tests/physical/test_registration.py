@@ -8,11 +8,16 @@ import pytest
 import qrcode
 
 from pipeline.core.seeds import generator_for
-from pipeline.physical.fiducials import Pyramid, encode_payload, search
+from pipeline.physical.fiducials.codes import encode_payload
+from pipeline.physical.fiducials.detection import search
+from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.geometry import box_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
-from pipeline.physical.registration import Failure, Registration, crop, register, registration_error, sharpness_of
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
+from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
+from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.physical.simulator import SimulatedPhoto, load_profile, simulate_photo
 from pipeline.records import DISCARD_REASONS, Placement, Printout
 

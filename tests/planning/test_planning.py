@@ -15,7 +15,7 @@ from kept_files import read_table, write_table
 from pipeline.cli import main
 from pipeline.core.errors import WrongUse
 from pipeline.images import read_png
-from pipeline.physical.printing import render_page
+from pipeline.physical.printing.document import render_page
 from pipeline.planning import Assumptions, plan, plan_text
 from pipeline.records import Candidate, Pair
 from pipeline.settings.reading import load_experiment

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.physical.calibration.least_squares import minimise
 from pipeline.physical.calibration.measuring import Spot
-from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator import Profile
 from pipeline.physical.simulator.camera import camera_matrix
 from pipeline.physical.simulator.printer import gamut, print_table

@@ -8,7 +8,8 @@ from pipeline.core.errors import BadInput
 from pipeline.physical.calibration.fit import Calibration, Parameter, fit_profile
 from pipeline.physical.calibration.reading import read_chart_photo
 from pipeline.physical.calibration.report import build_calibration_report, rounded, shown
-from pipeline.physical.printing import build_chart_pdf, calibration_chart
+from pipeline.physical.printing.chart import calibration_chart
+from pipeline.physical.printing.document import build_chart_pdf
 from pipeline.physical.simulator import load_profile
 from pipeline.physical.simulator.profile_file import profile_text
 from pipeline.store import write_bytes

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from pipeline.physical.calibration.least_squares import Minimum, minimise
-from pipeline.physical.fiducials import Pyramid
-from pipeline.physical.registration import Registration
+from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.registration.page import Registration
 from pipeline.physical.registration.points import sight, targets
 from pipeline.records import Printout
 
@@ -47,9 +47,9 @@ def fit_lens(pyramid: Pyramid, found: Registration, printout: Printout, focal_35
     A curled sheet and a lens bend points alike in one direction, but only the lens in all: the sheet is a cylinder with a
     parabola's and a cubic's height, its direction tried from six starts. Focal length and curl have priors (see above).
     """
-    seen = [sight(pyramid, found.page_map, target, _REACH_MM) for target in targets(printout, found.page)]
-    page = np.array([s.target.centre_mm for s in seen if s is not None])
-    photo = np.array([s.photo_px for s in seen if s is not None])
+    seen = [(target.centre_mm, sight(pyramid, found.page_map, target, _REACH_MM)) for target in targets(printout, found.page)]
+    page = np.array([centre for centre, place in seen if place is not None])
+    photo = np.array([place for _, place in seen if place is not None])
     if len(page) < _MIN_POINTS:
         return None
     size_mm = np.array([printout.page_width_mm, printout.page_height_mm])

@@ -15,7 +15,7 @@ from pipeline.physical.calibration.light import LightField, fit_light
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
 from pipeline.physical.calibration.reading import ChartPhoto
 from pipeline.physical.calibration.twin import Looks, Match, Scene, looks_of, matched
-from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator import Profile
 from pipeline.physical.simulator.profile import limits
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.images.colour import srgb_from_linear, with_s_curve
 from pipeline.physical.calibration.edges import Edge, edges_of
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import Chart
+from pipeline.physical.printing.chart import Chart
 from pipeline.physical.registration.quality import GREY, blocks_at, grey_noise
 from pipeline.records import Patch
 

@@ -9,9 +9,11 @@ from PIL import Image
 from pipeline.core.errors import BadInput
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
-from pipeline.physical.fiducials import CALIBRATION, Pyramid, decode_payload, search
-from pipeline.physical.printing import Chart, chart_of_code
-from pipeline.physical.registration import Failure, Registration, register
+from pipeline.physical.fiducials.codes import CALIBRATION, decode_payload
+from pipeline.physical.fiducials.detection import search
+from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.printing.chart import Chart, chart_of_code
+from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.physical.simulator import is_simulated
 
 _PRINT_ONE = "Print one: inkproof calibrate --page calibration.pdf"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from pipeline.physical.calibration.edges import mean_mtf50
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
-from pipeline.physical.printing import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout, chart_raster
+from pipeline.physical.printing.chart import GREY_STEPS, Chart, SlantedSquare, White, calibration_chart
+from pipeline.physical.printing.document import chart_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, simulate_photo
 from pipeline.physical.simulator.profile import limits
 from pipeline.records import Patch
@@ -197,7 +198,7 @@ def twin_chart() -> Chart:
         row, column = divmod(index, _N_COLUMNS)
         whites.append(White(_MARGIN_MM + (column + 0.5) * _CELL_MM, top + (n_rows + row + 0.5) * _CELL_MM, 0.5 * _CELL_MM))
     sheet = replace(
-        calibration_printout(),
+        calibration_chart().printout,
         page_width_mm=2 * _MARGIN_MM + _N_COLUMNS * _CELL_MM,
         page_height_mm=2 * _MARGIN_MM + _BLOCK_MM + (n_rows + _N_WHITE_ROWS) * _CELL_MM,
         fiducials=(),

@@ -3,22 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
-from pipeline.physical.registration.page_reading import (
-    FreshPage,
-    Reading,
-    ReadPage,
-    Truth,
-    capture_id,
-    discarded,
-    read_pages,
-    signal_kept,
-)
+from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, Truth, capture_id, discarded, read_pages
 from pipeline.physical.simulator import is_simulated
 from pipeline.records import CAMERA, SIMULATED, Capture
 from pipeline.store import file_hash
@@ -69,11 +59,7 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
 
 
 def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
-    """Returns every page in every picture of some files, wherever they lie.
-
-    Raises:
-        BadInput: there is no such file.
-    """
+    """Returns every page in every picture of some files, wherever they lie; BadInput where there is no such file."""
     found: list[FreshPage] = []
     for path in paths:
         if not path.is_file():
@@ -83,29 +69,10 @@ def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:
-    return Capture(
-        capture_id=capture_id(photo.sha256),
-        photo=photo.name,
-        frame="",
-        sha256=photo.sha256,
-        device=tags.device,
-        taken_at=tags.taken_at,
-        origin=SIMULATED if is_made_by_simulator else CAMERA,
-        width_px=0,
-        height_px=0,
-        page=None,
-        n_codes=0,
-        n_points=0,
-        reprojection_rms_px=None,
-        photo_from_page=None,
-        residual_px=(),
-        tilt_deg=None,
-        colour="",
-        trouble="",
-        counts=False,
-        scan_dpi=tags.scan_dpi,
-    )
+    origin = SIMULATED if is_made_by_simulator else CAMERA
+    of_file = capture_id(photo.sha256), photo.name, "", photo.sha256, tags.device, tags.taken_at, origin
+    return Capture(*of_file, scan_dpi=tags.scan_dpi)
 
 
 def _worth(page: ReadPage) -> tuple[int, float]:
-    return len(page.views), median(signal_kept(row) for row in page.quality) if page.quality else 0.0
+    return len(page.views), page.signal_kept
