@@ -25,7 +25,8 @@ _MAX_SCATTER_LEFT, _MIN_SHADOW_RATE, _MIN_SHADOW_Z = 0.8, 0.01, 8.0
 class LightField:
     """The light of one photo, as a share of that at a place that loses nothing.
 
-    `shadow_rate` is 0 where no shadow is seen; `*_sd` are their standard errors. `values` (N,) are the light measured at `photo_px` (N, 2), `fitted` what the rates say of it.
+    `shadow_rate` is 0 where no shadow is seen; `*_sd` are standard errors. `values` (N,) are the light measured at `photo_px`
+    (N, 2), `fitted` what the rates say of it.
     """
 
     light_fall_rate: float
