@@ -16,7 +16,7 @@ from pipeline.physical.calibration.measuring import ChartPhoto, Measured, Spot, 
 from pipeline.physical.calibration.twin import Looks, Match, Scene, looks_of, matched
 from pipeline.physical.printing import GREY_STEPS
 from pipeline.physical.simulator import Profile
-from pipeline.physical.simulator.profile import limits, parameters as described
+from pipeline.physical.simulator.profile import limits, meanings
 
 _USUAL_FOCAL_35MM_MM = 26.0
 # a place of bare paper this large also counts as a white patch
@@ -41,7 +41,7 @@ class Parameter:
 
     @classmethod
     def fitted(cls, base: Profile, key: str, value: Any, sd: float | None, source: str) -> "Parameter":
-        return cls(key, value, sd, described()[key].unit, source, getattr(base, key))
+        return cls(key, value, sd, meanings()[key].unit, source, getattr(base, key))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,11 +136,11 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
         return matches, []
     shift = float(np.average(shifts, weights=weights))
     value = _possible_denoise(float(f"{base * math.exp(shift):.4g}"))
-    printed = replace(printed, luma_denoise_8bit=value)
+    smoothed = replace(printed, luma_denoise_8bit=value)
     starts = [(match.blur_px, match.iso) for match in matches]
-    matches = [matched(printed, *each) for each in zip(wanted, scenes, starts, strict=True)]
-    told = replace(printed, luma_denoise_8bit=base), "luma_denoise_8bit", value, value / math.sqrt(sum(weights))
-    return matches, [Parameter.fitted(*told, "noise of bare paper against solid black")]
+    matches = [matched(smoothed, *each) for each in zip(wanted, scenes, starts, strict=True)]
+    sd = value / math.sqrt(sum(weights))
+    return matches, [Parameter.fitted(printed, "luma_denoise_8bit", value, sd, "noise of bare paper against solid black")]
 
 
 def _possible_denoise(value: float) -> float:
@@ -211,10 +211,10 @@ def _light_parameters(fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
     shadow_sd = _root_mean_square([light.shadow_sd for light in lights if light.shadow_rate]) if any(shadows) else None
     exposures, falls = [fit.exposure for fit in fits], [max(0.0, light.light_fall_rate) for light in lights]
     vignettes = [max(0.0, light.vignette_rate) for light in lights]
-    whites = "white_balance_error_rate", _rounded(min(balances), max(balances)), _root_mean_square(balance_sd)
+    whites, whites_sd = _rounded(min(balances), max(balances)), _root_mean_square(balance_sd)
     return [
         _ranged(base, "exposure", exposures, [float(sd[1]) for sd in colour.balance_sd], "bare paper"),
-        Parameter.fitted(base, *whites, "red and blue against green on greys"),
+        Parameter.fitted(base, "white_balance_error_rate", whites, whites_sd, "red and blue against green on greys"),
         _ranged(base, "light_fall_rate", falls, [light.light_fall_sd for light in lights], paper),
         _ranged(base, "vignette_rate", vignettes, [light.vignette_sd for light in lights], paper),
         Parameter.fitted(base, "cast_shadow_rate", _rounded(min(shadows), max(shadows)), shadow_sd, paper),

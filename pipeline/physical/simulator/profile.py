@@ -134,11 +134,11 @@ class Profile:
 
 def limits(parameter: str) -> tuple[float, float] | None:
     """Returns the least and the largest value that a parameter's numbers can have, None of a parameter without numbers."""
-    return parameters()[parameter].limits
+    return meanings()[parameter].limits
 
 
 @cache
-def parameters() -> dict[str, Described]:
+def meanings() -> dict[str, Described]:
     """Returns what each parameter is, by its name."""
     return {item.name: item for item in described(Profile)}
 
