@@ -174,15 +174,13 @@ def twin_chart() -> Chart:
         for i, turn in enumerate((_SLANT_DEG, -_SLANT_DEG))
     )
     gap, top = (_CELL_MM - _PATCH_MM) / 2, _MARGIN_MM + _BLOCK_MM
-    patches, whites = [], []
-    for index, grey in enumerate(GREY_STEPS):
-        row, column = divmod(index, _N_COLUMNS)
-        x, y = _MARGIN_MM + column * _CELL_MM, top + row * _CELL_MM
-        patches.append(Patch(1, grey, grey, grey, x + gap, y + gap, _PATCH_MM, _PATCH_MM))
     n_rows = -(-len(GREY_STEPS) // _N_COLUMNS)
-    for index in range(_N_WHITE_ROWS * _N_COLUMNS):
-        row, column = divmod(index, _N_COLUMNS)
-        whites.append(White(_MARGIN_MM + (column + 0.5) * _CELL_MM, top + (n_rows + row + 0.5) * _CELL_MM, 0.5 * _CELL_MM))
+    rows = range(n_rows + _N_WHITE_ROWS)
+    cells = [(_MARGIN_MM + column * _CELL_MM, top + row * _CELL_MM) for row in rows for column in range(_N_COLUMNS)]
+    patches = [
+        Patch(1, *(grey,) * 3, x + gap, y + gap, _PATCH_MM, _PATCH_MM) for grey, (x, y) in zip(GREY_STEPS, cells, strict=False)
+    ]
+    whites = [White(x + _CELL_MM / 2, y + _CELL_MM / 2, _CELL_MM / 2) for x, y in cells[n_rows * _N_COLUMNS :]]
     sheet = replace(
         calibration_printout(),
         page_width_mm=2 * _MARGIN_MM + _N_COLUMNS * _CELL_MM,
