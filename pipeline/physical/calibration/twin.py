@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -142,7 +143,7 @@ def photographed(profile: Profile, blur_px: float, iso: float, scene: Scene, see
     width_mm, height_mm = chart.printout.page_width_mm, chart.printout.page_height_mm
     width, height = (round(side * scene.px_per_mm / _FILL_RATE) for side in (width_mm, height_mm))
     light = float(np.clip(scene.light, *(limits("exposure") or (0, 1))))
-    alike = {
+    alike = dict.fromkeys(_LEFT_OUT, 0.0) | {
         "misregistration_um": fmean(profile.misregistration_um),
         "illuminant_k": math.sqrt(math.prod(profile.illuminant_k)),
         "page_fill_rate": _FILL_RATE,
@@ -150,10 +151,11 @@ def photographed(profile: Profile, blur_px: float, iso: float, scene: Scene, see
         "exposure": light,
         "iso": iso,
         "jpeg_quality": scene.jpeg_quality,
-    } | dict.fromkeys(_LEFT_OUT, 0.0)
+    }
+    ranges: dict[str, Any] = {key: (value, value) for key, value in alike.items()}
     still = replace(
         profile,
-        **{key: (value, value) for key, value in alike.items()},
+        **ranges,
         edge_shadow_rate=0.0,
         quarter_turn_rate=0.0,
         frame_long_px=max(width, height),

@@ -8,6 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.physical.geometry import apply_homography, box_homography
 from pipeline.physical.page_map import PageMap
@@ -84,8 +85,9 @@ def quantisation(quality: int) -> tuple[list[int], list[int]]:
     """Returns libjpeg's steps (64 each, row by row) of brightness and of colour differences for a quality of 1 to 100."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
-    with Image.open(file) as image:
-        return image.quantization[0], image.quantization[1]
+    file.seek(0)
+    tables = JpegImageFile(file).quantization
+    return tables[0], tables[1]
 
 
 def is_simulated(photo: bytes) -> bool:
