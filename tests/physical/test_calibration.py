@@ -21,14 +21,13 @@ from pipeline.cli import main
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.engine import Context
 from pipeline.physical.calibration import Calibration, calibrate_files, fit_profile, read_chart_photo
-from pipeline.physical.calibration.charts import colour_errors
 from pipeline.physical.calibration.command import parameters_text, told
 from pipeline.physical.calibration.edges import FREQUENCIES, edges_of, half_contrast, mean_mtf50
-from pipeline.physical.calibration.fit import Parameter, monotone, spread, within_limits
+from pipeline.physical.calibration.fit import Parameter, spread, within_limits
 from pipeline.physical.calibration.least_squares import minimise
 from pipeline.physical.calibration.light import fit_light
-from pipeline.physical.calibration.measuring import Measured, Spot, light_table
-from pipeline.physical.calibration.reading import jpeg_quality
+from pipeline.physical.calibration.measuring import Measured, Spot, jpeg_quality, light_table
+from pipeline.physical.calibration.report import colour_errors
 from pipeline.physical.calibration.twin import Scene, photographed
 from pipeline.physical.geometry import box_homography
 from pipeline.physical.page_map import PageMap
@@ -251,14 +250,7 @@ def test_fall_vignette_and_shadow_are_told_apart(shadow_rate):
     found = fit_light(measured, tuple(page_size))
     assert found.light_fall_rate == pytest.approx(0.2, abs=0.01) and found.vignette_rate == pytest.approx(0.1, abs=0.02)
     assert found.shadow_rate == pytest.approx(shadow_rate, abs=0.01)
-    assert found.direction_deg == pytest.approx(math.degrees(0.6), abs=4)
     assert found.at(page, photo) == pytest.approx(light / 0.7, rel=0.02)
-
-
-def test_curves_never_fall_and_move_as_little_as_that_takes():
-    assert monotone(np.array([1.0, 3.0, 2.0, 4.0])).tolist() == [1.0, 2.5, 2.5, 4.0]
-    assert monotone(np.array([3.0, 2.0, 1.0])).tolist() == [2.0, 2.0, 2.0]
-    assert monotone(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
 def test_what_no_profile_holds_is_cut_and_told():

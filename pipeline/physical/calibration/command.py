@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.core.errors import BadInput
 from pipeline.physical.calibration.fit import Calibration, Parameter, fit_profile
-from pipeline.physical.calibration.reading import read_chart_photo
+from pipeline.physical.calibration.measuring import read_chart_photo
 from pipeline.physical.calibration.report import build_calibration_report, rounded, shown
 from pipeline.physical.printing.chart import calibration_chart
 from pipeline.physical.printing.document import build_chart_pdf
@@ -33,7 +33,8 @@ def calibrate_files(
         read.append(read_chart_photo(path))
     fitted = fit_profile(read, profile, progress)
     progress("writing the report")
-    write_bytes(output, _text(fitted, _base_from(base, output)).encode())
+    base_from = Path(os.path.relpath(base, output.parent)).as_posix() if base.endswith(".toml") else base
+    write_bytes(output, _text(fitted, base_from).encode())
     # what is used later is what the file says
     load_profile(output)
     write_bytes(output.with_suffix(".pdf"), build_calibration_report(fitted, output.name))
@@ -83,8 +84,3 @@ def _text(fitted: Calibration, base: str) -> str:
     )
     values = {p.key: p.value for p in fitted.parameters}
     return profile_text(opening, base, values, {p.key: told(p, len(fitted.photos)) for p in fitted.parameters})
-
-
-def _base_from(base: str, output: Path) -> str:
-    """Returns a base's name, or its file's path from the output's folder."""
-    return Path(os.path.relpath(base, output.parent)).as_posix() if base.endswith(".toml") else base
