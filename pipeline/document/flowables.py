@@ -197,10 +197,7 @@ def _page_table(table: Table) -> PageTable:
         for start, stop, group in group_spans(table.columns):
             if group:
                 row[start] = Paragraph(f"<b>{escape(group)}</b>", _cell_style(False).clone("group", alignment=1))
-                commands += [
-                    ("SPAN", (start, 0), (stop - 1, 0)),
-                    ("LINEBELOW", (start, 0), (stop - 1, 0), 0.4, rule),
-                ]
+                commands += [("SPAN", (start, 0), (stop - 1, 0)), ("LINEBELOW", (start, 0), (stop - 1, 0), 0.4, rule)]
         head.insert(0, row)
     commands += [("LINEABOVE", (0, 0), (-1, 0), 0.8, ink), ("LINEBELOW", (0, n_head - 1), (-1, n_head - 1), 0.6, ink)]
     commands.append(("LINEBELOW", (0, -1), (-1, -1), 0.8, ink))

@@ -11,12 +11,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
 SANS, BOLD, ITALIC, MONO = "InkproofSans", "InkproofSans-Bold", "InkproofSans-Italic", "InkproofMono"
-FONT_FILES = {
-    SANS: "DejaVuSans.ttf",
-    BOLD: "DejaVuSans-Bold.ttf",
-    ITALIC: "DejaVuSans-Oblique.ttf",
-    MONO: "DejaVuSansMono.ttf",
-}
+FONT_FILES = {SANS: "DejaVuSans.ttf", BOLD: "DejaVuSans-Bold.ttf", ITALIC: "DejaVuSans-Oblique.ttf", MONO: "DejaVuSansMono.ttf"}
 
 INK = "#1d2733"
 QUIET = "#5d6875"

@@ -108,13 +108,7 @@ def _furniture_cm2(printout: Printout) -> float:
     return (codes + strip) / 100
 
 
-def _cells(
-    experiment: Experiment,
-    known: Known,
-    blocks: _Blocks,
-    per_page: int,
-    assumed: Assumptions,
-) -> list[PlannedCell]:
+def _cells(experiment: Experiment, known: Known, blocks: _Blocks, per_page: int, assumed: Assumptions) -> list[PlannedCell]:
     cells = []
     for case in experiment.selection.cases:
         for block, (images, upper) in blocks.items():

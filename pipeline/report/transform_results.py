@@ -14,12 +14,7 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
     if not content.digital_rates:
         return (Prose("This run has no digital transforms."),)
     tables = transform_tables(content)
-    return (
-        *_curves(content),
-        *content.study.observed.get("digital", ()),
-        Subheading("Tables"),
-        *numbered(tables),
-    )
+    return (*_curves(content), *content.study.observed.get("digital", ()), Subheading("Tables"), *numbered(tables))
 
 
 def _curves(content: ReportContent) -> list[Figure]:

@@ -43,10 +43,7 @@ def cluster_interval(
 
 
 def effective_number(
-    values: Sequence[float],
-    memberships: Sequence[Sequence[Hashable]],
-    confidence: float = 0.95,
-    n_different: int | None = None,
+    values: Sequence[float], memberships: Sequence[Sequence[Hashable]], confidence: float = 0.95, n_different: int | None = None
 ) -> EffectiveNumber | None:
     """Returns the effective number of images behind the mean of `values`; None without values.
 

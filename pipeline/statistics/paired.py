@@ -27,9 +27,7 @@ class PairedResult:
 
 
 def compare_paired(
-    outcomes: Sequence[tuple[bool, bool]],
-    memberships: Sequence[Sequence[Hashable]] | None = None,
-    confidence: float = 0.95,
+    outcomes: Sequence[tuple[bool, bool]], memberships: Sequence[Sequence[Hashable]] | None = None, confidence: float = 0.95
 ) -> PairedResult:
     """Returns the comparison of two outcomes of each image: McNemar's exact test and Newcombe's interval of the difference.
 
