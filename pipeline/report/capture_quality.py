@@ -1,14 +1,15 @@
 """The section about how the photographs came out: how many were used, how well they were registered, what was discarded."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, plain
 from pipeline.document.formats import DASH, count, middle_cut, percent
-from pipeline.records import DISCARD_REASONS, Discard
+from pipeline.document.tables import Column, Table, filled, stub
+from pipeline.records import CORNERS, DISCARD_REASONS, Discard
 from pipeline.report import rate_figures
-from pipeline.report.content import ReportContent
-from pipeline.report.run_tables import quality_table
+from pipeline.report.cell_tables import RowKey
+from pipeline.report.content import CaptureQuality, ReportContent
 from pipeline.report.summary import photo_count
 
 _N_DISCARDS_LISTED = 60
@@ -30,6 +31,33 @@ def capture_quality_section(content: ReportContent) -> tuple[Block, ...]:
     return *blocks, Subheading("Discards"), *_discards(content.discards)
 
 
+def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
+    """Returns how well each photograph was registered; of more than `n_rows` those with the largest reprojection error."""
+    quality = tuple(quality)
+    worst_first = sorted(range(len(quality)), key=lambda place: -(quality[place].reprojection_rms_px or 0.0))
+    shown = tuple(quality[place] for place in sorted(worst_first[:n_rows]))
+    columns, rows = filled(
+        [
+            (stub("Photo"), lambda photo: middle_cut(photo.photo, 34)),
+            (Column("page"), lambda photo: DASH if photo.page is None else str(photo.page)),
+            (Column("codes"), lambda photo: f"{photo.n_codes}/{len(CORNERS)}"),
+            (Column("reprojection", "Error, px"), lambda photo: _decimal(photo.reprojection_rms_px, 2)),
+            (Column("registration", "Error, px"), lambda photo: _decimal(photo.registration_error_px, 3)),
+            (Column("sharpness"), lambda photo: _decimal(photo.sharpness, 3)),
+            (Column("px per px"), lambda photo: _decimal(photo.photo_px_per_image_px, 2)),
+        ],
+        shown,
+    )
+    note = (
+        "Reprojection is the RMS distance of the codes' corners, in photo pixels; registration, in crop pixels, is known in "
+        "simulation only. px per px: photo pixels per image pixel."
+    )
+    if len(quality) > n_rows:
+        note += f" Listed are the {n_rows} of {len(quality)} with the largest reprojection error; captures.parquet has all."
+    keys = tuple(RowKey(photo=photo.photo) for photo in shown)
+    return Table("Q1", "Photographs and how well they were registered", columns, rows, note, keys=keys)
+
+
 def _discards(discards: Sequence[Discard]) -> list[Block]:
     if not discards:
         return [Prose("Nothing was discarded.")]
@@ -44,10 +72,14 @@ def _discards(discards: Sequence[Discard]) -> list[Block]:
         )
         for discard in discards[:_N_DISCARDS_LISTED]
     )
-    blocks: list[Block] = [
-        plain(f"{counted}."),
-        TextTable("discards", ("Photo", "Page", "What", "Reason"), rows, (0.26, 0.07, 0.25, 0.42)),
-    ]
+    table = TextTable("discards", ("Photo", "Page", "What", "Reason"), rows, (0.26, 0.07, 0.25, 0.42))
+    blocks: list[Block] = [plain(f"{counted}."), table]
     if len(discards) > len(rows):
         blocks.append(Prose(f"{len(discards) - len(rows)} further discards are not listed.", "note"))
     return blocks
+
+
+def _decimal(value: float | None, digits: int) -> str:
+    if value is None:
+        return DASH
+    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"

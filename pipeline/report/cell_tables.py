@@ -1,6 +1,7 @@
 """Tables with a row for each cell of a run: its method and ε in front, and what the row is about, so that flags can mark it."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, percent, points
@@ -23,6 +24,9 @@ class RowKey(NamedTuple):
     photo: str = ""
 
 
+cell_of = attrgetter("case", "attack", "epsilon_8bit")
+
+
 def cell_table(
     table_number: str,
     title: str,
@@ -33,7 +37,7 @@ def cell_table(
     transform: str = "file",
     top_ks: Sequence[int] = (0,),
 ) -> Table:
-    """Returns a table with method and ε in front of each row; the method is named once per run of rows, where a rule opens it.
+    """Returns a table with method and ε in front of each row, both named once; a rule stands above each new method.
 
     `transform` and `top_ks`, which take turns, are those of the rows' keys; there are no keys without a transform.
     """
@@ -43,13 +47,12 @@ def cell_table(
         is_new_attack = cell[:2] != previous[:2]
         if is_new_attack and rows:
             rules.add(len(rows))
-        method = attack_title(cell[1]) if is_new_attack else ""
-        epsilon = epsilon_title(cell[2]) if cell != previous else ""
-        rows.append((Cell(method), Cell(epsilon), *values))
+        front = Cell(attack_title(cell[1]) if is_new_attack else ""), Cell(epsilon_title(cell[2]) if cell != previous else "")
+        rows.append((*front, *values))
         previous = cell
-    front = (stub("Method"), stub("ε", is_number=True))
     keys = tuple(RowKey(*cell, transform, top_ks[place % len(top_ks)]) for place, cell in enumerate(cells) if transform)
-    return Table(table_number, title, (*front, *columns), tuple(rows), note, frozenset(rules), keys)
+    stubs = (stub("Method"), stub("ε", is_number=True))
+    return Table(table_number, title, (*stubs, *columns), tuple(rows), note, frozenset(rules), keys)
 
 
 def estimate_cell(found: Estimate | None, nothing: str = "0 eligible", has_interval: bool = True) -> Cell:
@@ -69,6 +72,7 @@ def difference_cell(row: Comparison) -> Cell:
 
 
 def ordered_cells(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    cells = set(cells)
-    order = attack_order(cell[1] for cell in cells)
-    return sorted(cells, key=lambda cell: (cell[0], order.index(cell[1]), -cell[2]))
+    """Returns cells (case, attack, epsilon) once each, in the order of tables."""
+    found = set(cells)
+    order = attack_order(cell[1] for cell in found)
+    return sorted(found, key=lambda cell: (cell[0], order.index(cell[1]), -cell[2]))

@@ -37,12 +37,11 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
         "photographed together and are correlated; eff. n is the effective number of images. A large p means that there are not "
         "enough images to tell the two apart, not that they are the same."
     )
-    told = list(filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES)))
+    told = [comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES]
     top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
     if top_5:
         told.append(f"At top-5 {n_sure(top_5)} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
-    tables = comparison_tables(content.comparisons)
-    return plain(text), *map(plain, told), *numbered(tables)
+    return plain(text), *map(plain, filter(None, told)), *numbered(comparison_tables(content.comparisons))
 
 
 def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
@@ -94,8 +93,12 @@ def table_of(
     if len(kept) < len(made):
         note += f" {len(made) - len(kept)} with larger p are in {in_full}."
     ending = map(Column, ("one alone", "difference", "p (Holm)"))
-    body = tuple((*cells(row), *_outcome_cells(row)) for row in kept)
-    return Table(*title, (*columns, *ending), body, note, rules)
+    body = []
+    for row in kept:
+        alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
+        p = Cell(p_value(row.p_holm) + ("*" if is_sure(row) else ""), f"p {p_value(row.p)}")
+        body.append((*cells(row), Cell(alone), difference_cell(row), p))
+    return Table(*title, (*columns, *ending), tuple(body), note, rules)
 
 
 def effective_n(row: Comparison) -> str:
@@ -111,12 +114,6 @@ def is_sure(row: Comparison) -> bool:
 def n_sure(rows: Iterable[Comparison]) -> int:
     """Returns how many comparisons differ at the 5 % level after correction."""
     return sum(map(is_sure, rows))
-
-
-def _outcome_cells(row: Comparison) -> tuple[Cell, Cell, Cell]:
-    alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
-    p = Cell(p_value(row.p_holm) + ("*" if is_sure(row) else ""), f"p {p_value(row.p)}")
-    return Cell(alone), difference_cell(row), p
 
 
 def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
@@ -138,8 +135,7 @@ def _cells(row: Comparison) -> tuple[Cell, ...]:
         Cell(_pair(row), CASE_TITLES.get(row.case, row.case)),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
         Cell(str(row.n), effective_n(row)),
-        estimate_cell(row.first, has_interval=False),
-        estimate_cell(row.second, has_interval=False),
+        *(estimate_cell(side, has_interval=False) for side in (row.first, row.second)),
     )
 
 
@@ -148,14 +144,12 @@ def _pair(row: Comparison) -> str:
         return f"{attack_title(row.first.attack)}, ε {row.first.epsilon_8bit} : {row.second.epsilon_8bit}"
     if row.kind == "condition":
         return cell_title(row.first.attack, row.first.epsilon_8bit)
-    strength = f", ε {row.first.epsilon_8bit}" if row.first.epsilon_8bit else ""
-    return f"{attack_title(row.first.attack)} : {attack_title(row.second.attack)}{strength}"
+    return f"{attack_title(row.first.attack)} : {cell_title(row.second.attack, row.first.epsilon_8bit)}"
 
 
 def _where(row: Comparison) -> str:
-    sides = (row.first, row.second)
-    where = (f"{ORIGIN_TITLES.get(side.origin, side.origin)} photo" if side.transform == PHOTO else "file" for side in sides)
-    return " : ".join(dict.fromkeys(where))
+    sides = ((side.transform, ORIGIN_TITLES.get(side.origin, side.origin)) for side in (row.first, row.second))
+    return " : ".join(dict.fromkeys(f"{origin} photo" if transform == PHOTO else "file" for transform, origin in sides))
 
 
 def _told(row: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -131,16 +130,6 @@ class Explanations:
 
 
 @dataclass(frozen=True, slots=True)
-class TransformAxis:
-    """How a digital transform is named and its parameter labelled; `neutral` is the value that changes nothing, if any."""
-
-    name: str
-    title: str
-    label: str
-    neutral: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ReferenceRate:
     """A published destruction rate, in [0, 1], shown beside the run's own."""
 
@@ -186,10 +175,9 @@ class AgainstContent:
 class ReportContent:
     """Everything in a report. The same content gives the same bytes, so it holds no time, duration or host.
 
-    `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
-    the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
-    `reproduces` names the study that the run sets out to reproduce,
-    `study` is what that one says, or the one that runs are read against.
+    `experiment_toml` is the experiment with every default filled in, `seed` the run's; the gallery is limited by the caller.
+    `reproduces` names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read
+    against.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -197,7 +185,6 @@ class ReportContent:
 
     run: str
     title: str
-    settings: Mapping[str, Any]
     experiment_toml: str
     versions: Mapping[str, str]
     seed: int
@@ -212,8 +199,6 @@ class ReportContent:
     discards: tuple[Discard, ...] = ()
     quality: tuple[CaptureQuality, ...] = ()
     gallery: tuple[GalleryItem, ...] = ()
-    class_names: tuple[str, ...] = ()
-    axes: tuple[TransformAxis, ...] = ()
     compared: tuple[Comparison, ...] = ()
     model_flags: tuple[ModelFlag, ...] = ()
     transfer: tuple[Transfer, ...] = ()

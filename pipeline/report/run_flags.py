@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from pipeline.document.blocks import Block, TextTable, plain
 from pipeline.document.formats import count, listed
-from pipeline.document.tables import Cell, Table
+from pipeline.document.tables import Table
 from pipeline.records import MODEL_FLAGS, PHOTO, RUN_FLAGS, FlagRow, FlagText
 from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import ReportContent
-from pipeline.report.raised_flags import RaisedFlag, raised_flags
+from pipeline.report.raised_flags import raised_flags
 from pipeline.report.words import FLAG_TITLES
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
@@ -26,18 +26,11 @@ _N_SHOWN = 4
 
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
     """Returns what the front page says of flags: what those that are raised warn of."""
-    raised = [FLAG_TITLES[flag.name] for flag in raised_flags(content.flags) if flag.name != "model"]
-    of_model = [FLAG_TITLES[flag.name] for flag in content.model_flags]
-    blocks = []
-    if raised:
-        titles = listed(f"**{title}**" for title in raised)
-        blocks.append(
-            plain(f"Read with care: {titles}. The section Flags says what was measured, why it matters and what to do.")
-        )
-    if of_model:
-        titles = listed(f"**{title}**" for title in of_model)
-        blocks.append(plain(f"The model was flagged: {titles}. The section About the model says why."))
-    return tuple(blocks)
+    raised = listed(f"**{FLAG_TITLES[flag.name]}**" for flag in raised_flags(content.flags) if flag.name != "model")
+    of_model = listed(f"**{FLAG_TITLES[flag.name]}**" for flag in content.model_flags)
+    warning = f"Read with care: {raised}. The section Flags says what was measured, why it matters and what to do."
+    on_model = f"The model was flagged: {of_model}. The section About the model says why."
+    return tuple(plain(text) for text, titles in ((warning, raised), (on_model, of_model)) if titles)
 
 
 def flags_section(content: ReportContent) -> tuple[Block, ...]:
@@ -83,10 +76,11 @@ def marked(table: Table, rows: Iterable[FlagRow]) -> Table:
         return table
     said = dict.fromkeys(row for found in concerned for row in found)
     notes = (f"{MARKS[flag.name]} {flag.name}: {flag.words}." for flag in raised_flags(row for row in candidates if row in said))
-    body = (
-        _with_marks(table, cells, raised_flags(found)) if found else cells
-        for cells, found in zip(table.rows, concerned, strict=True)
-    )
+    place = next((number for number, column in enumerate(table.columns) if column.header == "ε"), 0)
+    body = []
+    for cells, found in zip(table.rows, concerned, strict=True):
+        marks = " ".join(MARKS[flag.name] for flag in raised_flags(found))
+        body.append((*cells[:place], replace(cells[place], note=marks), *cells[place + 1 :]) if found else cells)
     return replace(table, rows=tuple(body), note=" ".join(filter(None, (table.note, *notes))))
 
 
@@ -100,12 +94,6 @@ def _concerns(row: FlagRow, key: RowKey) -> bool:
     if row.flag == "many-discards" and key.transform not in (PHOTO, "accuracy"):
         return False
     return all(not one or not other or one == other for one, other in ((row.case, key.case), (row.top_k, key.top_k)))
-
-
-def _with_marks(table: Table, cells: tuple[Cell, ...], raised: Sequence[RaisedFlag]) -> tuple[Cell, ...]:
-    place = next((number for number, column in enumerate(table.columns) if column.header == "ε"), 0)
-    marks = " ".join(MARKS[flag.name] for flag in raised)
-    return (*cells[:place], replace(cells[place], note=marks), *cells[place + 1 :])
 
 
 def _measured(rows: Sequence[FlagRow]) -> str:

@@ -5,13 +5,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.document.blocks import Tile
+from pipeline.document.blocks import Block, Tile, Tiles, plain
 from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, percent
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, Capture, Discard, Rate
 from pipeline.report.content import ReportContent
+from pipeline.report.run_flags import front_page_flags
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title
 
 _NOT_LOST = ("calibration", "duplicate", "superseded")
+
+
+def front_page(content: ReportContent) -> tuple[Block, ...]:
+    """Returns what stands beneath the report's title; every number in it is computed from the counts."""
+    said = sentences(content)
+    remarks = (_on_cells(content, headline_case(content)), on_photographs(content))
+    return (
+        plain(f"Run {content.run} · model {content.model.name} · images {content.dataset.name}", "subtitle"),
+        plain(lead(content), "lead"),
+        Tiles(tuple(tiles(content))),
+        *(plain(sentence, "bullet") for sentence in (*said, *(text for text in remarks if text and text not in said))),
+        *front_page_flags(content),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +71,6 @@ def sentences(content: ReportContent) -> tuple[str, str, str]:
         third = on_predictions(content) or _on_cells(content, case) or on_photographs(content)
         return _on_file(content, case), _on_photos(content, case), third
     return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
-
-
-def remarks(content: ReportContent) -> list[str]:
-    """Returns what else belongs on the front page: which cells differ most, and how many photographs were used."""
-    found = (_on_cells(content, headline_case(content)), on_photographs(content))
-    return [sentence for sentence in found if sentence and sentence not in sentences(content)]
 
 
 def tiles(content: ReportContent) -> list[Tile]:
@@ -175,7 +183,7 @@ def _on_transforms(content: ReportContent, case: str) -> str:
         points.setdefault((row.transform, row.parameter), []).append(row)
     pooled = {point: _pooled_rate(rows) for point, rows in points.items()}
     (transform, parameter), (n_hit, n_eligible) = max(pooled.items(), key=lambda item: item[1][0] / item[1][1])
-    axis = axis_of(transform, content.axes)
+    axis = axis_of(transform)
     at = "" if parameter is None else f" at {number(parameter)} ({axis.label})"
     return (
         f"Of the digital transforms, **{axis.title}{at}** destroys the most attacks: {n_hit} of {n_eligible}, "

@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from pipeline.statistics.clusters import effective_of
-from pipeline.statistics.intervals import paired_interval
+from pipeline.statistics.clusters import effective_number
+from pipeline.statistics.intervals import paired_difference
 
 # A confidence so near to one that no interval of it is of use.
 _SUREST = 1 - 1e-12
@@ -46,7 +46,7 @@ def paired_less(outcomes: Sequence[tuple[bool, bool]], memberships: Memberships)
         return None
     n_for = sum(second and not first for first, second in outcomes)
     n_against = sum(first and not second for first, second in outcomes)
-    worth = effective_of([float(second) - float(first) for first, second in outcomes], memberships)
+    worth = effective_number([float(second) - float(first) for first, second in outcomes], memberships)
     share = worth.n_effective / worth.n
     p, p_against = (sign_tail(one * share, other * share) for one, other in ((n_for, n_against), (n_against, n_for)))
     return OneSided(worth.n, worth.n_effective, n_for, n_against, (n_for - n_against) / worth.n, p, p_against)
@@ -82,7 +82,7 @@ def stratified_less(
             weight += n_second * (n - n_second) / n
     if not kept:
         return None
-    worth = effective_of(scores, [[way[place] for place in kept] for way in memberships])
+    worth = effective_number(scores, [[way[place] for place in kept] for way in memberships])
     score, share = float(sum(scores)), worth.n_effective / worth.n
     p, p_against = (_normal_tail(side * score - 0.5, variance / share) for side in (1, -1))
     return OneSided(worth.n, worth.n_effective, None, None, score / weight, p, p_against)
@@ -102,7 +102,7 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     """
     if not outcomes:
         return None
-    worth = effective_of([float(first) - float(second) for first, second in outcomes], memberships)
+    worth = effective_number([float(first) - float(second) for first, second in outcomes], memberships)
     n_lost = sum(first and not second for first, second in outcomes)
     n_won = sum(second and not first for first, second in outcomes)
     n_both = sum(first and second for first, second in outcomes)
@@ -142,7 +142,7 @@ def _exceeds(counts: Sequence[float], bound: float) -> float:
     end, side = (0, 1) if (first - second) / sum(counts) > bound else (1, -1)
 
     def room(confidence: float) -> float:
-        return side * (paired_interval(both, first, second, neither, confidence)[end] - bound)
+        return side * (paired_difference(both, first, second, neither, confidence)[end] - bound)
 
     reached = 0.0 if room(0.0) <= 0 else _SUREST if room(_SUREST) > 0 else brentq(room, 0.0, _SUREST)
     return (1 - side * reached) / 2

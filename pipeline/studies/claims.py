@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.records import LEVEL, VERDICTS, FindingRow
 from pipeline.report.findings import Check
-from pipeline.statistics.paired import holm
+from pipeline.statistics import holm
 from pipeline.studies.evidence import Rates
 from pipeline.studies.testing import ImageTests, Part, Tested
 

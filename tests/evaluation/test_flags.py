@@ -289,7 +289,7 @@ class TestWhereFlagsAreShown:
 
     def test_the_section_says_what_is_raised_with_its_numbers_and_what_is_not(self):
         facts = ModelFacts("toy", "0" * 64, (32, 32), 10), DatasetFacts("folder:x", 4, 10)
-        content = ReportContent("r", "R", {}, "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
+        content = ReportContent("r", "R", "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
         said, table, rest = flags_section(content)
         assert said.markup.startswith(f"1 flag of {len(RUN_FLAGS)} is raised.")
         assert table.rows[0][0] == "few-eligible †" and "3 working attacks" in table.rows[0][1]

@@ -250,9 +250,7 @@ class TestPairedDifference:
             covered += chance * (low <= truth <= high)
         assert 0.94 <= covered <= 0.995
 
-    def test_nothing_compared_has_no_interval(self):
-        assert paired_difference(0, 0, 0, 0) is None
-
-    def test_negative_counts_are_refused(self):
+    @pytest.mark.parametrize("counts", [(1, -1, 0, 0), (0, 0, 0, 0)], ids=["negative", "none"])
+    def test_negative_counts_and_no_count_are_refused(self, counts):
         with pytest.raises(ValueError, match="counts"):
-            paired_difference(1, -1, 0, 0)
+            paired_difference(*counts)

@@ -226,7 +226,6 @@ def content_of(finished, **changes) -> ReportContent:
         ReportContent(
             run="small",
             title="A small run",
-            settings={},
             experiment_toml="",
             versions={},
             seed=5,

@@ -109,20 +109,10 @@ class Range:
             if not hits.any():
                 yield place, Shot(is_success=False, rounding=rounding)
                 continue
-            image = result.images[place]
-            yield (
-                place,
-                Shot(
-                    True,
-                    epsilon,
-                    n_changed_pixels(aim.pixels, image),
-                    l2_8bit(aim.pixels, image),
-                    linf_8bit(aim.pixels, image),
-                    int(result.n_forward[place]),
-                    int(result.n_backward[place]),
-                    rounding,
-                ),
-            )
+            both = aim.pixels, result.images[place]
+            distances = n_changed_pixels(*both), l2_8bit(*both), linf_8bit(*both)
+            passes = int(result.n_forward[place]), int(result.n_backward[place])
+            yield place, Shot(True, epsilon, *distances, *passes, rounding)
 
     def _kept(self, aim: Aim) -> Shot | None:
         kept = self._items.get_json(self._key(aim))
