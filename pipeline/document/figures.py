@@ -3,7 +3,8 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 from weakref import WeakKeyDictionary
 
@@ -17,35 +18,13 @@ _P = ParamSpec("_P")
 _DRAWN: WeakKeyDictionary[Figure, dict[bool, bytes]] = WeakKeyDictionary()
 WIDTH_IN = 6.7
 DPI = 200
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.titlesize": 7.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
-    "legend.frameon": False,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e6eaee",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.4,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 0,
-    "mathtext.fontset": "dejavusans",
-}
+_LOOK = Path(__file__).with_suffix(".mplstyle")
+_COLOURS = {"axes.edgecolor": RULE, "axes.labelcolor": INK, "text.color": INK, "xtick.color": QUIET, "ytick.color": QUIET}
+
+
+@cache
+def _look() -> dict[Any, Any]:
+    return dict(matplotlib.rc_params_from_file(_LOOK, use_default_template=False)) | _COLOURS
 
 
 @contextmanager
@@ -53,7 +32,7 @@ def style() -> Iterator[None]:
     """The project's look on top of matplotlib's own defaults, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_look())
         yield
 
 
@@ -63,22 +42,18 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
     @wraps(build)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with style():
-            return _laid_out(build(*args, **kwargs))
+            figure = build(*args, **kwargs)
+            if figure.get_layout_engine() is not None:
+                # Laid out once and for all: the solver moves panels a little each time, in last bits from one run to the next.
+                FigureCanvasAgg(figure)
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")
+                for panel in figure.axes:
+                    left, bottom, width, height = (round(float(end), 6) for end in panel.get_position(original=True).bounds)
+                    panel.set_position((left, bottom, width, height))
+            return figure
 
     return wrapped
-
-
-def _laid_out(figure: Figure) -> Figure:
-    """Lays a figure out once and for all: the solver moves panels a little each time, in last bits from one run to the next."""
-    if figure.get_layout_engine() is None:
-        return figure
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for panel in figure.axes:
-        left, bottom, width, height = (round(float(value), 6) for value in panel.get_position(original=True).bounds)
-        panel.set_position((left, bottom, width, height))
-    return figure
 
 
 @styled

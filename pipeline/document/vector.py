@@ -126,15 +126,7 @@ class _Renderer(RendererBase):
         self._picture(gc, pixels[::-1], left, bottom, right - left, top - bottom)
 
     def draw_text(
-        self,
-        gc: GraphicsContextBase,
-        x: float,
-        y: float,
-        s: str,
-        prop: FontProperties,
-        angle: float,
-        ismath: bool | str = False,
-        mtext: Any = None,
+        self, gc: Any, x: float, y: float, s: str, prop: Any, angle: float, ismath: bool | str = False, mtext: Any = None
     ) -> None:
         self._open(gc)
         self.canvas.setFillColorRGB(*gc.get_rgb()[:3], alpha=gc.get_rgb()[3])

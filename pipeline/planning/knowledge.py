@@ -67,14 +67,12 @@ class Known:
     def blocks(self, experiment: Experiment) -> dict[Block, tuple[frozenset[str] | None, int]]:
         """Returns of each attack and epsilon the images of all cases, which are printed once, or None and how many at most."""
         cases = experiment.selection.cases
-        if self.selected is not None:
-            drawn = self.selected
-            return {
-                block: (frozenset[str]().union(*(drawn.get((case, *block), frozenset()) for case in cases)), 0)
-                for block in experiment.cells()
-            }
+        if self.selected is None:
+            most = min(experiment.selection.n_images * len(cases), n_available(experiment))
+            return dict.fromkeys(experiment.cells(), (None, most))
+        drawn = {cell: images for cell, images in self.selected.items() if cell[0] in cases}
         return {
-            block: (None, min(experiment.selection.n_images * len(cases), n_available(experiment)))
+            block: (frozenset[str]().union(*(images for cell, images in drawn.items() if cell[1:] == block)), 0)
             for block in experiment.cells()
         }
 

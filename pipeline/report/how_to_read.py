@@ -1,6 +1,6 @@
-"""How to read a report: the destruction rate, its denominator, the cases and the units."""
+"""What frames the results of every report: how to read them, and what the run was made with."""
 
-from pipeline.document.blocks import Block, Formula, Prose
+from pipeline.document.blocks import Block, Code, Formula, Prose, Subheading, TextTable
 from pipeline.document.formats import listed
 from pipeline.report.content import ReportContent
 from pipeline.report.words import styled_attacks
@@ -15,7 +15,7 @@ EQUATION_1 = Formula(
 
 
 def how_to_read(content: ReportContent) -> tuple[Block, ...]:
-    """Returns the same paragraphs for every run."""
+    """Returns the same paragraphs for every run: the destruction rate, its denominator, the cases and the units."""
     names = [f"{spec.title} ({spec.name})" for spec in styled_attacks().values()]
     paragraphs = (
         "The <b>destruction rate</b> d of a transformation T is the share of working attacks that T undoes "
@@ -36,3 +36,20 @@ def how_to_read(content: ReportContent) -> tuple[Block, ...]:
     )
     first, *others = map(Prose, paragraphs)
     return first, EQUATION_1, *others
+
+
+def settings_section(content: ReportContent) -> tuple[Block, ...]:
+    """Returns names, versions and settings: enough to make the run again."""
+    facts = (
+        ("run", content.run),
+        ("seed", str(content.seed)),
+        ("model", content.model.name),
+        ("model fingerprint", content.model.fingerprint),
+        ("input size", f"{content.model.input_size_px[0]} × {content.model.input_size_px[1]} pixels"),
+        ("classes of the model", f"{content.model.n_classes:,}"),
+        ("images", content.dataset.name),
+        *((f"version of {name}", version) for name, version in content.versions.items()),
+    )
+    versions = TextTable("versions", (), facts, (0.3, 0.7))
+    has_file = content.experiment_toml.strip()
+    return versions, *((Subheading("Experiment file"), Code(content.experiment_toml)) if has_file else ())

@@ -12,12 +12,11 @@ from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
 from pipeline.report.explanations import explanations_section
 from pipeline.report.gallery import gallery_section
-from pipeline.report.how_to_read import how_to_read
+from pipeline.report.how_to_read import how_to_read, settings_section
 from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import photo_results, predicted_section
 from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
-from pipeline.report.settings_section import settings_section
 from pipeline.report.summary import front_page
 from pipeline.report.transform_results import survival_section, transform_results
 

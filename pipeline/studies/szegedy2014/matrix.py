@@ -127,19 +127,7 @@ def _cell(
 ) -> MatrixCell:
     counted = [outcome for outcome in outcomes if outcome.is_clean_right]
     n_wrong = sum(outcome.is_wrong for outcome in counted)
-    interval = wilson(n_wrong, len(counted))
-    return MatrixCell(
-        case=case,
-        attack=attack,
-        epsilon_8bit=epsilon,
-        made_on=made_on,
-        judged_by=judged_by,
-        kind=kind,
-        n_wrong=n_wrong,
-        n_right=len(counted),
-        n_images=len(outcomes),
-        error_rate=n_wrong / len(counted) if counted else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
-        mean_l2_8bit=fmean(outcome.l2 for outcome in counted) if counted else None,
-    )
+    low, high = wilson(n_wrong, len(counted)) or (None, None)
+    rate, l2 = (n_wrong / len(counted), fmean(outcome.l2 for outcome in counted)) if counted else (None, None)
+    counts = n_wrong, len(counted), len(outcomes)
+    return MatrixCell(case, attack, epsilon, made_on, judged_by, kind, *counts, rate, low, high, l2)
