@@ -3,47 +3,15 @@
 import csv
 import io
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
 
 from pipeline.document.blocks import Section, TableBlock, TextTable
 from pipeline.document.tables import Cell, Column, group_spans
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{char: f"\\{char}" for char in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"{\ttfamily\char34}",  # the command for it is one of encoding T1 alone
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",  # after the end of a row it would open an option
-    "*": "{*}",
-    "\n": " ",
-    "\u00a0": "~",
-    "–": r"\textendash{}",
-    "—": r"\textemdash{}",
-    "…": r"\ldots{}",
-    "·": r"\textperiodcentered{}",
-    "−": "$-$",
-    "×": r"$\times$",
-    "±": r"$\pm$",
-    "ε": r"$\varepsilon$",
-    "σ": r"$\sigma$",
-    "Δ": r"$\Delta$",
-    "∞": r"$\infty$",
-    "→": r"$\rightarrow$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "✗": r"$\times$",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-}
+_LATEX: dict[str, str] = tomllib.loads(files(__package__).joinpath("latex.toml").read_text(encoding="utf-8"))
 # Grave, acute, circumflex, tilde, macron, breve, dot, diaeresis, ring, double acute, caron, cedilla.
 _ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
 

@@ -16,7 +16,7 @@ from pipeline.report.cell_tables import estimate_cell
 from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, n_sure, table_of
 from pipeline.report.content import AgainstContent, ReportContent
 from pipeline.report.rate_figures import cell_panels, counts_beside, interval_dot
-from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_order, axis_of, cell_title
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_order, axis_of, cell_title
 
 _SHOWN_TOP_K = 1
 _LONGEST_NAME = 22
@@ -39,18 +39,11 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
     against = content.against
     if against is None:
         return ()
-    method = (
-        "Where both runs have an image it is compared with itself, only images that are eligible in both take part, and p is "
-        "McNemar's exact one; where they have different images it is Fisher's. Images on one page were printed and photographed "
-        "together, and all attacks on one image meet the same image: they are correlated, and eff. n is the effective number of "
-        "images. p (Holm) is corrected over all comparisons of its table. A large p means that there are not enough images to "
-        "tell the runs apart, not that they are the same."
-    )
     first, *others = against_sentences(against)
     blocks: list[Block] = [plain(first, "lead"), *(plain(sentence, "bullet") for sentence in others)]
     differing = [*against.facts, *((f"{name} (setting)", first, second) for name, first, second in against.differences)]
     blocks.append(TextTable("what-differs", ("", against.first, against.second), tuple(differing), (0.3, 0.35, 0.35)))
-    blocks += [*map(plain, against.notes), plain(method)]
+    blocks += [*map(plain, against.notes), plain(TEXTS["against"])]
     shown = [row for row in against.rows if row.top_k == _SHOWN_TOP_K]
     for case in CASES:
         if rows := [row for row in shown if row.case == case]:
@@ -181,12 +174,7 @@ def _block(table_number: str, rows: Sequence[Comparison], against: AgainstConten
         name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in (against.first, against.second)
     )
     columns = (stub("Cell"), stub("counted"), *map(Column, (first, second, "shared n")))
-    note = (
-        "Each run's own rate over all that is eligible there, with k/n and the 95 % interval in per cent. Shared n: images "
-        "eligible in both, from which one alone, difference and p are; a dash where the images are different. One alone: images "
-        "that count in the first run alone : in the second alone. Difference: first minus second in points, with Newcombe's 95 % "
-        f"interval. p (Holm): with p itself beneath, * where it is below {LEVEL}."
-    )
+    note = TEXTS["against-table"].format(LEVEL=LEVEL)
     title = table_number, f"{first} against {second}, {what} (top-{rows[0].top_k})"
     table = table_of(title, rows, columns, _cells, _cell, note, "no image to compare", "comparison.csv")
     return TableBlock(f"table-{table_number.lower()}", table)

@@ -11,6 +11,7 @@ from pipeline.report import rate_figures
 from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import CaptureQuality, ReportContent
 from pipeline.report.summary import photo_count
+from pipeline.report.words import TEXTS
 
 _N_DISCARDS_LISTED = 60
 
@@ -48,10 +49,7 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
         ],
         shown,
     )
-    note = (
-        "Reprojection is the RMS distance of the codes' corners, in photo pixels; registration, in crop pixels, is known in "
-        "simulation only. px per px: photo pixels per image pixel."
-    )
+    note = TEXTS["capture-quality"]
     if len(quality) > n_rows:
         note += f" Listed are the {n_rows} of {len(quality)} with the largest reprojection error; captures.parquet has all."
     keys = tuple(RowKey(photo=photo.photo) for photo in shown)

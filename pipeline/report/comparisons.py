@@ -8,7 +8,7 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, LEVEL, PHOTO, Comparison
 from pipeline.report.cell_tables import difference_cell, estimate_cell
 from pipeline.report.content import ReportContent
-from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_title, cell_title
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_title, cell_title
 
 KIND_TITLES = {
     "method": "methods at the same ε",
@@ -30,18 +30,11 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
     """Returns how images are compared with themselves, what differs surely, and a table for each kind; () without any pair."""
     if not any(row.n for row in content.comparisons):
         return ()
-    text = (
-        "Each image is compared with itself: only images that are eligible on both sides take part, so a difference is not one "
-        "of the images drawn. p is McNemar's, from the images that count on one side alone; p (Holm) is corrected over all "
-        "comparisons of its table, so that the chance of any false alarm in it is 5 %. Images on one page were printed and "
-        "photographed together and are correlated; eff. n is the effective number of images. A large p means that there are not "
-        "enough images to tell the two apart, not that they are the same."
-    )
     told = [comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES]
     top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
     if top_5:
         told.append(f"At top-5 {n_sure(top_5)} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
-    return plain(text), *map(plain, filter(None, told)), *numbered(comparison_tables(content.comparisons))
+    return plain(TEXTS["comparisons"]), *map(plain, filter(None, told)), *numbered(comparison_tables(content.comparisons))
 
 
 def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
@@ -119,10 +112,7 @@ def n_sure(rows: Iterable[Comparison]) -> int:
 def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
     rows = sorted(rows, key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
     columns = (stub("Compared"), stub("counted"), *map(Column, ("n", "first", "second")))
-    note = (
-        "Difference: first minus second in points, with Newcombe's 95 % interval of paired rates beneath. One alone: images that "
-        f"count for the first alone : for the second alone. p (Holm): with p itself beneath, * where it is below {LEVEL}."
-    )
+    note = TEXTS["comparisons-table"].format(LEVEL=LEVEL)
     if any(row.interval == "cluster" for row in rows):
         note += " Eff. n: the effective number of images, since images on one page are correlated; interval and p use it."
     title = table_number, f"Paired comparisons, {KIND_TITLES[rows[0].kind]} (top-{rows[0].top_k})"

@@ -15,12 +15,6 @@ TEST_TITLES = {
     "tost": "equivalence test",
     "binomial": "exact binomial test",
 }
-FINDINGS_INTRO = (
-    "Held: a one-sided test speaks for the statement, p below 0.05 after Holm's correction over the statements of this list. Not "
-    "held: the same test speaks for the opposite. Not enough images to tell: neither, which with few images is what to expect of "
-    "a true statement too. Tests compare an image with itself where they can; images that share a page or come several times "
-    "count for fewer. The lines below show the cells' own rates, those that go against the statement first and marked."
-)
 _MARKS: dict[str, Mark] = {"held": "right", "not_held": "wrong", "not_enough": "open"}
 
 

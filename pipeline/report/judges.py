@@ -15,7 +15,7 @@ from pipeline.report.cell_tables import cell_of, estimate_cell, ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_figures import case_panels, interval_dot
 from pipeline.report.rate_tables import interval_words
-from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_title, cell_title, epsilon_title, subject
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
 _MARKERS = "osD^vPX*"
@@ -144,10 +144,7 @@ def _judge_table(table_number: str, rows: Sequence[Transfer]) -> Table:
     words = interval_words(row.fooled for row in rows)
     note = f"k/n and the {words} in per cent beneath. Fooled: n is what the judge gets right when clean."
     if of_photos:
-        note += (
-            " Clean photo: of these, the clean photographs that it still gets right (top-1); what is missing was lost to print "
-            "and camera, not to the attack. Destroyed: n is the files that fool the judge and were photographed."
-        )
+        note += f" {TEXTS['judges-table']}"
     what = f"{ORIGIN_TITLES[rows[0].origin]} photographs" if of_photos else "saved files"
     title = f"Who else is fooled by the {what}, {CASE_TITLES.get(rows[0].case, rows[0].case)}"
     return Table(table_number, title, tuple(columns), tuple(body), note, frozenset(range(len(judges), len(body), len(judges))))

@@ -7,7 +7,7 @@ from pipeline.report import rate_figures
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.report.summary import has_photos, on_predictions
-from pipeline.report.words import ORIGIN_TITLES, subject
+from pipeline.report.words import ORIGIN_TITLES, TEXTS, subject
 
 
 def photo_results(content: ReportContent) -> tuple[Block, ...]:
@@ -34,14 +34,7 @@ def predicted_section(content: ReportContent) -> tuple[Block, ...]:
         return ()
     rows = [row for row in content.compared if row.quantity == "destruction_rate" and row.n]
     n_alike = sum((row.low or 0) <= 0 <= (row.high or 0) for row in rows)
-    blocks: list[Block] = [
-        Prose(
-            "The same pages were photographed by a camera and by the simulator with the profile of this run. Each pair is "
-            "compared with itself, so both rates have the same n, which is that of the pairs photographed both ways. Simulated "
-            "photographs enter no measured rate. With few attacks intervals are wide and agreement is easy: the interval of the "
-            "difference says how far off a prediction may be."
-        )
-    ]
+    blocks: list[Block] = [Prose(TEXTS["predicted"])]
     if rows:
         alike = f"In {n_alike} of {count(len(rows), 'comparison')} the interval of the difference holds 0."
         caption = (

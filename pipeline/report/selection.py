@@ -10,7 +10,7 @@ from pipeline.document.tables import Column, Table, filled, stub
 from pipeline.records import ROUNDING, CellFill, Pair
 from pipeline.report.cell_tables import cell_of, cell_table, ordered_cells
 from pipeline.report.content import ReportContent
-from pipeline.report.words import CASE_TITLES
+from pipeline.report.words import CASE_TITLES, TEXTS
 
 
 def selection_section(content: ReportContent) -> tuple[Block, ...]:
@@ -65,10 +65,7 @@ def perturbation_table(pairs: Iterable[Pair]) -> Table:
         ],
         by_cell.values(),
     )
-    note = (
-        "Distances of the saved files in 8-bit units; pixels: how many differ in any channel (L0). SSIM is 1 where two images "
-        "are equal (Wang et al. 2004)."
-    )
+    note = TEXTS["distances"]
     return cell_table("S2", "Adversarial files and their distance from the clean ones", columns, list(by_cell), body, note)
 
 
@@ -80,11 +77,7 @@ def rounding_table(pairs: Iterable[Pair]) -> Table | None:
     words = {cell: [pair.rounding for pair in group] for cell, group in by_cell.items()}
     counted = [(Column(word.replace("-", " ")), lambda said, word=word: str(said.count(word))) for word in ROUNDING]
     columns, body = filled([(Column("pairs"), lambda said: str(len(said))), *counted], words.values())
-    note = (
-        "Attacks that look for the smallest change end just behind the decision boundary, where rounding to whole levels can "
-        "undo them. Kept: the rounded image fools. Repaired: rounding undid the attack, and a search over neighbouring 8-bit "
-        "values mended it. Lost, not found: the clean image is saved, which never counts as an attack."
-    )
+    note = TEXTS["rounding"]
     return cell_table("S3", "Minimum-norm attacks after rounding to 8 bits", columns, list(by_cell), body, note)
 
 

@@ -17,7 +17,7 @@ from pipeline.report.cell_tables import cell_of, cell_table, ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_figures import panel_grid, transform_curves
 from pipeline.report.rate_tables import transform_tables
-from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, subject
+from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_style, attack_title, axis_of, subject
 from pipeline.specs.transforms import TRANSFORMS
 
 _N_COLUMNS = 4
@@ -51,13 +51,7 @@ def survival_section(content: ReportContent) -> tuple[Block, ...]:
     curves = content.survival
     if not curves:
         return ()
-    text = (
-        "Each working attack (clean file right, adversarial file wrong, top-1) has its own threshold in each transform: the "
-        "mildest value that was found at which its true class comes back. It is looked for outward from the unchanged file, then "
-        "by bisection. A curve shows the share of a cell's attacks that are not yet destroyed; where it ends above 0 %, the rest "
-        "outlast the range. Most curves fall once; an attack that comes back at a stronger value still counts as destroyed."
-    )
-    blocks: list[Block] = [plain(text)]
+    blocks: list[Block] = [plain(TEXTS["thresholds"])]
     for name, told, shown in by_strength(curves):
         caption = (
             f"Attacks that are not yet destroyed as a transform grows stronger (to the right), {told}; "

@@ -1,6 +1,8 @@
 """The names of attacks, cases and transforms that a reader sees, the same in tables, figures and prose."""
 
+import tomllib
 from collections.abc import Iterable
+from importlib.resources import files
 from typing import NamedTuple
 
 from pipeline.document.formats import DASH
@@ -10,30 +12,8 @@ from pipeline.specs.attack_spec import AttackSpec
 from pipeline.specs.attacks import ATTACKS
 from pipeline.specs.transforms import TRANSFORMS
 
-FLAG_TITLES = {
-    "simulated": "simulated photographs",
-    "few-eligible": "few eligible attacks",
-    "not-filled": "cells without enough images",
-    "many-discards": "many discarded photographs",
-    "clean-drop": "clean images lost in photographs",
-    "page-scaled": "pages printed at another scale",
-    "low-resolution": "photographs of low resolution",
-    "epsilon-exceeded": "files beyond their ε",
-    "mixed-devices": "more than one camera",
-    "duplicates": "images that are alike",
-    "model": "flags about the model",
-    "not-finite": "outputs that are not finite",
-    "random": "random outputs",
-    "train-mode": "training mode",
-    "probabilities": "probabilities in place of logits",
-    "log-probabilities": "log-probabilities in place of logits",
-    "zero-gradient": "zero gradients",
-    "saturated-softmax": "a saturated softmax",
-    "large-logits": "large logits",
-    "saturating": "changes that vanish in rounding",
-    "input-range": "another input range",
-    "gradient-mismatch": "gradients that are not those of the outputs",
-}
+TEXTS: dict[str, str] = tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
+FLAG_TITLES: dict[str, str] = tomllib.loads(files(__package__).joinpath("flags.toml").read_text(encoding="utf-8"))
 ORIGIN_TITLES = {CAMERA: "real", SIMULATED: "simulated"}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
 # Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.

@@ -13,9 +13,9 @@ from pipeline.document.formats import count, p_value, span
 from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
-from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
+from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.report.rate_figures import per_cent, transform_curves
-from pipeline.report.words import CASE_TITLES, attack_style
+from pipeline.report.words import CASE_TITLES, TEXTS, attack_style
 from pipeline.studies.kurakin2016.findings import claims_of, told_findings
 from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
@@ -31,7 +31,7 @@ def study_part(content: ReportContent, reference: str) -> StudyPart:
     observed: dict[str, tuple[Block, ...]] = {
         origin: (
             Subheading(_OBSERVED_DIGITAL if origin == DIGITAL else _OBSERVED),
-            Prose(FINDINGS_INTRO),
+            Prose(TEXTS["findings"]),
             Findings(told_findings(content, origin)),
         )
         for origin in (*content.photo_origins, DIGITAL)
