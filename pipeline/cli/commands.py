@@ -321,11 +321,11 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
     from pipeline.records import RUN_FLAGS, FlagRow
-    from pipeline.report.raised_flags import raised_flags
+    from pipeline.report.raised_flags import raised_flags, told_flag
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))
-    flags = [(flag.name, flag.words, RUN_FLAGS[flag.name].what_to_do) for flag in raised]
+    flags = [(name, told_flag(rows), RUN_FLAGS[name].what_to_do) for name, rows in raised.items()]
     ending = [f"Report: {path}" for path in result.get("reports", ())] + result.get("came_later", [])
     if "todo" in result:
         ending += ["Waiting for you:", *result["todo"].splitlines()]

@@ -7,14 +7,13 @@ from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
 from pipeline.records import PHOTO, SIMULATED
 from pipeline.report.against import against_section
-from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
 from pipeline.report.explanations import explanations_section
 from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read, settings_section
 from pipeline.report.judges import judges_section
-from pipeline.report.photo_results import photo_results, predicted_section
+from pipeline.report.photo_results import capture_quality_section, photo_results, predicted_section
 from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
 from pipeline.report.summary import front_page

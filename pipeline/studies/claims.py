@@ -1,13 +1,82 @@
-"""What a paper claims of destruction rates: its statement, the test on images, and the rates that show it, for one run."""
+"""What a paper claims of destruction rates: its statement, the test on images, and the rates of a run that show it."""
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from pipeline.records import LEVEL, VERDICTS, FindingRow
+from pipeline.document.formats import number, percent
+from pipeline.evaluation.outcomes import Condition
+from pipeline.records import LEVEL, SOURCE, VERDICTS, Cell, FindingRow, Rate
 from pipeline.report.findings import Check
 from pipeline.statistics import holm
-from pipeline.studies.evidence import Rates
-from pipeline.studies.testing import ImageTests, Part, Tested
+from pipeline.studies.testing import ImageTests, Part, Side, Tested
+
+_HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
+
+
+class Rates:
+    """The destruction rates and clean accuracies of a run; a cell without eligible attacks takes part in no comparison.
+
+    A comparison without rates to compare is None.
+    """
+
+    def __init__(self, rates: Iterable[Rate], accuracies: Iterable[Rate] = ()) -> None:
+        self._rates = {
+            Side((row.case, row.attack, row.epsilon_8bit), Condition(row.transform, row.parameter, row.origin), row.top_k): row
+            for row in rates
+            if row.rate is not None
+        }
+        self._clean = {
+            ((row.case, row.attack, row.epsilon_8bit), row.transform, "" if row.transform == SOURCE else row.origin): row
+            for row in accuracies
+            if row.variant == "clean" and row.top_k == 1 and row.rate is not None
+        }
+
+    def ordered(self, where: str, sides: Iterable[Side], sign: str) -> Check | None:
+        """Compares neighbours among those of the sides that have a rate; None where there are fewer than two."""
+        chain = [self._rates[side] for side in sides if side in self._rates]
+        if len(chain) < 2:
+            return None
+        ends = [(row.low or 0.0, row.high or 0.0) for row in chain]
+        is_held = all(_HOLDS[sign](a.rate or 0.0, b.rate or 0.0) for a, b in pairwise(chain))
+        is_clear = all(a[1] < b[0] or b[1] < a[0] for a, b in pairwise(ends))
+        joint = f" {sign} " if is_held else ", "
+        return Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear)
+
+    def tallied(self, where: str, chains: Iterable[Sequence[float | None]], of_what: str) -> Check | None:
+        """Counts the chains that do not fall, in one line, since those at every parameter would fill pages."""
+        present = [[rate for rate in chain if rate is not None] for chain in chains]
+        held = [all(a <= b for a, b in pairwise(chain)) for chain in present if len(chain) > 1]
+        return Check(where, f"{sum(held)} of {len(held)} {of_what}", sum(held), len(held)) if held else None
+
+    def highest(self, sides: Iterable[Side], by_size: bool = False) -> Rate | None:
+        """Returns the highest rate; `by_size`: of equal ones that of the most attacks, else the first."""
+        rows = [self._rates[side] for side in sides if side in self._rates]
+        return max(rows, key=lambda row: (row.rate or 0.0, row.n_eligible * by_size), default=None)
+
+    def rate(self, side: Side) -> float | None:
+        """Returns one rate, None where nothing is eligible."""
+        return self._rates[side].rate if side in self._rates else None
+
+    def mean(self, sides: Iterable[Side]) -> float | None:
+        """Returns the mean of those that have a rate, None without any."""
+        found = [rate for side in sides if (rate := self.rate(side)) is not None]
+        return sum(found) / len(found) if found else None
+
+    def clean_loss(self, where: str, cell: Cell, photo: Condition, least: int, most: int) -> Check | None:
+        """Returns how many points of top-1 accuracy a cell's clean images lose in photographs, held between the two bounds."""
+        source, after = self._clean.get((cell, SOURCE, "")), self._clean.get((cell, photo[0], photo[2]))
+        if not source or not after:
+            return None
+        lost = round(100 * ((source.rate or 0.0) - (after.rate or 0.0)), 1)
+        counts = f"{told_rate(source)} to {told_rate(after)}: {number(lost)} points lost"
+        return Check(where, counts, int(least <= lost <= most))
+
+
+def told_rate(row: Rate) -> str:
+    """Returns a rate with its counts."""
+    return f"{percent(row.rate)} ({row.n_hit}/{row.n_eligible})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +141,7 @@ def _rows(finding: str, origin: str, tested: Tested) -> list[FindingRow]:
 def _row(finding: str, origin: str, test: str, part: Part) -> FindingRow:
     found = part.found
     if found is None:
-        return FindingRow(finding, part.key, origin, test, 0, 0, None, None, None, None, None, None)
+        return FindingRow(finding, part.key, origin, test, 0, 0, *[None] * 6)
     return FindingRow(
         *(finding, part.key, origin, test, found.n, len(part.images), found.n_effective, found.n_for, found.n_against),
         *(found.difference, found.p, found.p_against),

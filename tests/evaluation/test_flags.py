@@ -300,7 +300,7 @@ class TestWhereFlagsAreShown:
 
     def test_they_stand_in_the_json_of_the_rates_and_of_the_command_line(self, finished, capsys):
         rows = [record_from(FlagRow, row) for row in read_json(Run(finished, "small").reports / "rates.json")["flags"]]
-        names = [flag.name for flag in raised_flags(rows)]
+        names = list(raised_flags(rows))
         assert names[:2] == ["simulated", "few-eligible"]
         assert main(["run", "small", "--workspace", str(finished), "--json"]) == 0
         told = json.loads(capsys.readouterr().out)

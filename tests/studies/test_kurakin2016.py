@@ -13,8 +13,7 @@ from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.report.rate_tables import photo_rate_table
 from pipeline.store import Run, read_json, record_from
 from pipeline.studies import study_named
-from pipeline.studies.claims import verdict
-from pipeline.studies.evidence import Rates
+from pipeline.studies.claims import Rates, verdict
 from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
 from pipeline.studies.kurakin2016.published import (
     PAPER_TABLE_1,

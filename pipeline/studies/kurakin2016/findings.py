@@ -1,6 +1,8 @@
 """The paper's observations (Sec. 3.3 and 4): each is one function with its statement, its test and the rates that show it."""
 
+import tomllib
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from itertools import pairwise
 
 from pipeline.document.blocks import Finding
@@ -11,11 +13,12 @@ from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
 from pipeline.report.words import attack_title, axis_of, cell_title
-from pipeline.studies.claims import Claim, tested
-from pipeline.studies.evidence import Rates, told_rate
+from pipeline.studies.claims import Claim, Rates, tested, told_rate
 from pipeline.studies.kurakin2016.published import ITERATIVE, METHOD_TITLES, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.studies.testing import ImageTests, Side, Step, Tested
 
+_FILE = files(__package__).joinpath("observations.toml")
+_OBSERVED = {key: (told["title"], told["statement"]) for key, told in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()}
 # Points of top-1 accuracy that photographs cost the clean images.
 LEAST_LOSS, MOST_LOSS = 1, 11
 _METHOD_PARTS = {f"{a}-{b}": f"{METHOD_TITLES[a]} below {METHOD_TITLES[b]}" for a, b in pairwise(METHODS)}
@@ -64,9 +67,7 @@ def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
     places = sorted({(case, -epsilon, k) for case, _, epsilon in cells for k in (1, 5)})
     return Claim(
         "order",
-        "fast < basic iterative < least-likely class, photographs",
-        "Fast attacks survive photographs best and least-likely-class attacks worst: the destruction rate rises from fast to "
-        "basic iterative to least-likely class.",
+        *_OBSERVED["order"],
         lambda images: images.compared(_method_steps(cells, [photo])),
         lambda rates: [
             rates.ordered(f"{case}, ε {-less}, top-{k}", [Side((case, a, -less), photo, k) for a in METHODS], "<")
@@ -79,8 +80,7 @@ def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
 def _top5(cells: Sequence[Cell], photo: Condition) -> Claim:
     return Claim(
         "top5",
-        "top-5 destroyed at least as often as top-1, photographs",
-        "Photographs destroy at least as many attacks on the top-5 as on the top-1.",
+        *_OBSERVED["top5"],
         lambda images: images.compared({"": [_both_tops(cell, photo) for cell in cells]}, by_image=False),
         lambda rates: [
             rates.ordered(f"{cell_title(*cell[1:])}, {cell[0]}", _both_tops(cell, photo), "≤") for cell in ordered_cells(cells)
@@ -103,8 +103,7 @@ def _epsilon(cells: Sequence[Cell], photo: Condition) -> Claim:
 
     return Claim(
         "epsilon",
-        "destroyed less often as ε grows, photographs",
-        "The destruction rate (top-1) falls as ε grows (in 17 of the paper's 18 steps).",
+        *_OBSERVED["epsilon"],
         lambda images: images.compared({"": ladder(cells)}),
         lambda rates: [rates.ordered(where(step), reversed(step), ">") for step in ladder(ordered_cells(cells))],
     )
@@ -128,8 +127,7 @@ def _prefiltering(cells: Sequence[Cell], photo: Condition) -> Claim:
 
     return Claim(
         "prefiltering",
-        "prefiltering: iterative attacks more fragile, fast sturdier, photographs",
-        "Prefiltering raises the destruction rate (top-1) of the iterative attacks and lowers that of the fast attack.",
+        *_OBSERVED["prefiltering"],
         lambda images: images.compared({key: steps(key) for key in parts}, by_image=False),
         show,
         {"iterative": "iterative attacks rise", "fast": "fast attacks fall"},
@@ -141,9 +139,7 @@ def _clean_loss(cells: Sequence[Cell], photo: Condition) -> Claim:
     bounds = LEAST_LOSS / 100, MOST_LOSS / 100
     return Claim(
         "clean-loss",
-        "clean images lose 1 to 11 points, photographs",
-        "Photographs cost the clean images 1 to 11 points of accuracy (top-1, average case). A larger loss points at the "
-        "printing, the light or the camera, not at the attack.",
+        *_OBSERVED["clean-loss"],
         lambda images: Tested("tost", [images.clean_loss(random, photo, *bounds)]),
         lambda rates: [
             rates.clean_loss(f"{cell_title(*cell[1:])}, average", cell, photo, LEAST_LOSS, MOST_LOSS)
@@ -164,9 +160,7 @@ def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim
 
     return Claim(
         "digital-order",
-        "fast ≤ basic iterative ≤ least-likely class, transforms",
-        "Over a transform's whole range, fast attacks are destroyed no more often than basic iterative ones, and these no more "
-        "often than least-likely-class ones.",
+        *_OBSERVED["digital-order"],
         lambda images: images.compared(_method_steps(cells, digital)),
         show,
         _METHOD_PARTS,
@@ -176,8 +170,7 @@ def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim
 def _digital_top5(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
     return Claim(
         "digital-top5",
-        "top-5 destroyed at least as often as top-1, transforms",
-        "Attacks on the top-5 are destroyed at least as often as attacks on the top-1.",
+        *_OBSERVED["digital-top5"],
         lambda images: images.compared({"": [_both_tops(cell, at) for at in digital for cell in cells]}, by_image=False),
         lambda rates: [
             rates.tallied(
@@ -210,9 +203,7 @@ def _photometric(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
 
     return Claim(
         "photometric",
-        "brightness and contrast: below 5 % (fast, basic), 20 % (least-likely)",
-        "Brightness and contrast destroy less than 5 % of the fast and basic iterative and less than 20 % of the "
-        "least-likely-class attacks.",
+        *_OBSERVED["photometric"],
         lambda images: Tested(
             "binomial", [images.below("-".join(key), of_part, PHOTOMETRIC_BOUNDS[key[1]]) for key, of_part in sides.items()]
         ),
@@ -235,8 +226,7 @@ def _survivors(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         parts = [images.survived(transform, of_part) for transform, of_part in sides.items()]
         return Tested("binomial", [part for part in parts if part.found is not None])
 
-    title = "no transform destroys every attack"
-    return Claim("survivors", title, "No transform destroys every attack.", test, show, titles)
+    return Claim("survivors", *_OBSERVED["survivors"], test, show, titles)
 
 
 def _method_steps(cells: Sequence[Cell], conditions: Sequence[Condition]) -> dict[str, list[Step]]:
