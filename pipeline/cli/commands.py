@@ -108,7 +108,7 @@ def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs as a table, or several."""
     from pipeline.document.tables import as_text
     from pipeline.records import FlagRow, Rate
-    from pipeline.report.rate_tables import photo_rate_table
+    from pipeline.report.cell_tables import photo_rate_table
     from pipeline.report.run_flags import marked
     from pipeline.store import record_from
     from pipeline.store.artefacts import COUNTED

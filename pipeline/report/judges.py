@@ -11,10 +11,9 @@ from pipeline.document.figures import styled
 from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, MatrixCell, Transfer
-from pipeline.report.cell_tables import cell_of, estimate_cell, ordered_cells
+from pipeline.report.cell_tables import cell_of, estimate_cell, interval_words, ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_figures import case_panels, interval_dot
-from pipeline.report.rate_tables import interval_words
 from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")

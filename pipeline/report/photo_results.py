@@ -8,9 +8,8 @@ from pipeline.document.formats import DASH, count, middle_cut, percent, span
 from pipeline.document.tables import Column, Table, filled, stub
 from pipeline.records import CORNERS, DISCARD_REASONS, PHOTO, SOURCE, Discard
 from pipeline.report import rate_figures
-from pipeline.report.cell_tables import RowKey
+from pipeline.report.cell_tables import RowKey, compared_tables, interval_words, photo_tables
 from pipeline.report.content import CaptureQuality, ReportContent
-from pipeline.report.rate_tables import compared_tables, interval_words, photo_tables
 from pipeline.report.summary import has_photos, on_predictions, photo_count
 from pipeline.report.words import ORIGIN_TITLES, TEXTS, subject
 

@@ -13,10 +13,9 @@ from pipeline.document.figures import styled
 from pipeline.document.formats import number, span
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, Rate, SurvivalCurve
-from pipeline.report.cell_tables import cell_of, cell_table, ordered_cells
+from pipeline.report.cell_tables import cell_of, cell_table, ordered_cells, transform_tables
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_figures import panel_grid, transform_curves
-from pipeline.report.rate_tables import transform_tables
 from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_style, attack_title, axis_of, subject
 from pipeline.specs.transforms import TRANSFORMS
 

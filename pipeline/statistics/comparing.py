@@ -76,7 +76,6 @@ def compare_independent(first: Sample, second: Sample, confidence: float = 0.95)
     Args:
         first, second: whether each image counts, and for each way of clustering the cluster of every image; None for the latter
             where the images are independent.
-        confidence: coverage, in (0, 1).
     """
     if not first[0] or not second[0]:
         return IndependentResult(None, None, None, None)

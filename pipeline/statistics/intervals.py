@@ -46,7 +46,6 @@ def paired_difference(
     Args:
         n_both, n_neither: items that are successes of both, and of neither.
         n_first, n_second: items that are successes of the one alone.
-        confidence: coverage, in (0, 1).
     """
     n = n_both + n_first + n_second + n_neither
     if min(n_both, n_first, n_second, n_neither) < 0 or not n:
@@ -78,7 +77,6 @@ def independent_difference(
     Args:
         n_hit, n: successes and trials of the first, which need not be whole.
         other_hit, other_n: of the second.
-        confidence: coverage, in (0, 1).
     """
     ends, other_ends = score_interval(n_hit, n, confidence), score_interval(other_hit, other_n, confidence)
     first, second = n_hit / n, other_hit / other_n

@@ -37,9 +37,9 @@ from pipeline.records import (
     Rate,
     View,
 )
+from pipeline.report.cell_tables import photo_rate_table
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.raised_flags import raised_flags
-from pipeline.report.rate_tables import photo_rate_table
 from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired

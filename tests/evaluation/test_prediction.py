@@ -15,7 +15,7 @@ from pipeline.evaluation.comparing import paired, predictions
 from pipeline.evaluation.criteria import TOP_1, TopK
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import PHOTO, Capture, Comparison, Pair, Prediction, View
-from pipeline.report.rate_tables import compared_tables
+from pipeline.report.cell_tables import compared_tables
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all, run_stage, status
 from pipeline.statistics import paired_difference, wilson

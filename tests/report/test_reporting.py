@@ -17,9 +17,9 @@ from pipeline.document.pictures import picture_reader
 from pipeline.document.tables import as_text
 from pipeline.records import CellFill, Pair
 from pipeline.report import rate_figures
+from pipeline.report.cell_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
 from pipeline.report.gallery import difference_picture
 from pipeline.report.photo_results import quality_table
-from pipeline.report.rate_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
 from pipeline.report.selection import perturbation_table, selection_table
 from pipeline.report.summary import lead, photo_count, sentences, tiles
 

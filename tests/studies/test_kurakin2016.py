@@ -8,9 +8,9 @@ from made_up_run import ATTACKS, accuracy, make_content, rate
 from pipeline.document.tables import as_text
 from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import VERDICTS, FindingRow, Pair, Prediction, Rate, View
+from pipeline.report.cell_tables import photo_rate_table
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
 from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
-from pipeline.report.rate_tables import photo_rate_table
 from pipeline.store import Run, read_json, record_from
 from pipeline.studies import study_named
 from pipeline.studies.claims import Rates, verdict

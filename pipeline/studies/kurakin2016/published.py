@@ -5,9 +5,10 @@ Ricoh MP C5503 at 600 dpi, Nexus 5x, 102 images per cell. Percentages are as pri
 """
 
 import csv
+from collections import namedtuple
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import NamedTuple, TypeVar, get_type_hints
+from typing import Any
 
 N_SELECTED = 102
 # Of its photographs, by cell: from the n that Tables 1 and 2 let infer.
@@ -23,46 +24,22 @@ FIGURE_6_TEXT = {
     "brightness and contrast": "below 5 % for fast and basic iterative, below 20 % for the least-likely class",
     "blur, noise and JPEG": "more; for the iterative methods up to 80 to 90 %, for none 100 %",
 }
-_Row = TypeVar("_Row", bound=NamedTuple)
 
 
-class PaperAccuracy(NamedTuple):
-    """One row of Table 1 or 2, in per cent; `n_photographed` is inferred, the one n in 84..102 that fits all four columns."""
+def _printed(name: str) -> tuple[Any, ...]:
+    """Returns a table's rows, named tuples of what its header says, in per cent.
 
-    attack: str
-    epsilon_8bit: int
-    photo_clean_top1: float
-    photo_clean_top5: float
-    photo_adversarial_top1: float
-    photo_adversarial_top5: float
-    source_clean_top1: float
-    source_clean_top5: float
-    source_adversarial_top1: float
-    source_adversarial_top5: float
-    n_photographed: int
+    `n_photographed` of Tables 1 and 2 is inferred: the one n in 84..102 that fits all four columns of photographs.
+    """
+    header, *lines = csv.reader(files(__package__).joinpath(name).read_text(encoding="utf-8").splitlines())
+    make: Any = namedtuple
+    kind = make("Row", header)
+    return tuple(kind(attack, *(float(text) if "." in text else int(text) for text in numbers)) for attack, *numbers in lines)
 
 
-class PaperRates(NamedTuple):
-    """One row of Table 3, in per cent."""
-
-    attack: str
-    epsilon_8bit: int
-    average_top1: float
-    average_top5: float
-    prefiltered_top1: float
-    prefiltered_top5: float
-
-
-def _printed(name: str, kind: type[_Row]) -> tuple[_Row, ...]:
-    """Returns the rows of a table, from the file beside this one."""
-    _, *lines = csv.reader(files(__package__).joinpath(name).read_text(encoding="utf-8").splitlines())
-    types = get_type_hints(kind).values()
-    return tuple(kind(*(read(text) for read, text in zip(types, line, strict=True))) for line in lines)
-
-
-PAPER_TABLE_1 = _printed("table-1.csv", PaperAccuracy)
-PAPER_TABLE_2 = _printed("table-2.csv", PaperAccuracy)
-PAPER_TABLE_3 = _printed("table-3.csv", PaperRates)
+PAPER_TABLE_1 = _printed("table-1.csv")
+PAPER_TABLE_2 = _printed("table-2.csv")
+PAPER_TABLE_3 = _printed("table-3.csv")
 
 
 def published_rates() -> tuple[tuple[str, str, int, int, float], ...]:
