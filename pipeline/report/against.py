@@ -84,11 +84,7 @@ def against_sentences(against: AgainstContent) -> list[str]:
 
 @styled
 def against_figure(rows: Sequence[Comparison], first: str, second: str) -> Plot:
-    """Returns both runs' rates of one case as dumbbells, a panel for each rate of photographs (of files, without any).
-
-    Args:
-        rows: of one case and top k.
-    """
+    """Returns both runs' rates of one case and top k as dumbbells, a panel for each rate of photographs (of files, without)."""
     table = "photo" if any(row.kind == "photo" for row in rows) else "file"
     of_cells = [row for row in rows if row.kind == table]
     transform = of_cells[0].first.transform if of_cells else ""

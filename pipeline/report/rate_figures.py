@@ -58,11 +58,7 @@ def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int) -> Figu
 
 @styled
 def photo_rates(rows: Iterable[Rate], published: Iterable[ReferenceRate] = (), reference: str = "") -> Figure:
-    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside published ones (hollow).
-
-    Args:
-        reference: who published them.
-    """
+    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside those that `reference` published."""
     known = {(*cell_of(row), row.top_k): row.destruction_rate for row in published}
     found = {(*cell_of(row), row.top_k): row for row in rows if row.transform == PHOTO}
     counts = {key: row.n_eligible for key, row in found.items()}
@@ -157,11 +153,7 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
 def case_panels(
     found: Iterable[Cell], line_in: float, xlabel: str, n_lines: int = 1
 ) -> tuple[Figure, dict[str, Axes], list[tuple[str, int]]]:
-    """Returns a figure with a panel for each case that is found, and the (attack, epsilon) that have a line in each.
-
-    Args:
-        n_lines: how many lines a cell is given; cells of several are all set apart alike.
-    """
+    """Returns a figure with a panel for each case that is found, and the (attack, epsilon) that have `n_lines` lines in each."""
     kept = set(found)
     cells = [cell[1:] for cell in ordered_cells(("", *cell[1:]) for cell in kept)]
     titles = {case: title.capitalize() for case, title in CASE_TITLES.items() if any(cell[0] == case for cell in kept)}
@@ -172,7 +164,10 @@ def case_panels(
 def cell_panels(
     titles: Mapping[str, str], cells: Sequence[tuple[str, int]], height_in: float, xlabel: str, n_lines: int = 1
 ) -> tuple[Figure, dict[str, Axes]]:
-    """Returns a figure with a panel for each key of `titles`, in which the cells stand beneath each other over per cent."""
+    """Returns a figure with a panel for each key of `titles`, in which the cells stand beneath each other over per cent.
+
+    Cells of several lines are all set apart alike, others where the attack changes.
+    """
     figure = Figure(figsize=(WIDTH_IN, min(_TALLEST_IN + 0.9, height_in)), layout="constrained")
     panels = list(figure.subplots(1, max(1, len(titles)), squeeze=False)[0])
     names = [cell_title(*cell) if cell[0] else "all cells together" for cell in cells]
@@ -212,10 +207,9 @@ def counts_beside(panel: Axes, place: int, text: str, x: float = 1.015) -> None:
 def panel_grid(
     axes: Sequence[tuple[str, str]], n_columns: int, row_in: float, ylabel: str, handles: Sequence[Line2D], n_beside: int
 ) -> tuple[Figure, list[Axes]]:
-    """Returns a figure with a panel for each (title, label of x) over per cent; its legend stands in a spare panel, or below.
+    """Returns a figure with a panel for each (title, label of x) over per cent.
 
-    Args:
-        n_beside: how many of the legend's entries stand side by side below, three at most.
+    Its legend stands in a spare panel, or below with `n_beside` entries side by side, three at most.
     """
     n_columns = min(n_columns, max(1, len(axes)))
     n_rows = max(1, -(-len(axes) // n_columns))

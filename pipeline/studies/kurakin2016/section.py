@@ -1,7 +1,9 @@
 """The paper beside a run: its Tables 1 to 3 and Fig. 6, and which of its observations hold, as a section and as a text."""
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.resources import files
 
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
@@ -21,6 +23,7 @@ from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, M
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.studies.study import Reproduction
 
+_TEXTS: dict[str, str] = tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 _OBSERVED = "What the paper observed, tested on these photographs"
 _OBSERVED_DIGITAL = "What the paper observed at ε 16 on random images, tested on these transforms"
 _HEADER = ("Observation", "Verdict", "n", "p (corrected)", "Test")
@@ -63,20 +66,13 @@ def reproduction_section(content: ReportContent) -> tuple[Block, ...]:
     blocks += [Subheading("Which of its observations hold"), plain(_tally(content)), findings_block(content)]
     if any(row.table == 3 and row.n for row in rows):
         n = span(row.n for row in rows if row.table == 3 and row.n)
-        caption = (
-            "Each destruction rate of the paper's Table 3 against this run's with its 95 % interval; on the line both are equal. "
-            f"Filled: top-1, hollow: top-5. {n} eligible attacks a point."
-        )
+        caption = _TEXTS["scatter"].format(n=n)
         blocks += [Subheading("Tables 1 to 3"), Figure("paper-rates", paper_scatter(rows), caption)]
     remark = "Simulated photographs." if content.main_origin == SIMULATED else "Real photographs."
     blocks += numbered(paper_tables(rows), remark)
     if (curves := figure_6_rates(content)) and (table := figure_6_table(content)):
         case, epsilon = curves[0].case, max(row.epsilon_8bit for row in curves)
-        caption = (
-            f"The paper's Fig. 6 in this run: destruction rate over each transform's parameter, {CASE_TITLES[case]}, "
-            f"ε {epsilon}. Solid: top-1 with 95 % Wilson band; dashed: top-5. Dotted: the paper's bounds for fast and basic "
-            "iterative (5 %) and for least-likely-class attacks (20 %)."
-        )
+        caption = _TEXTS["figure-6"].format(case=CASE_TITLES[case], epsilon=epsilon)
         plot = transform_curves(curves, case, epsilon)
         for panel in plot.axes:
             if panel.get_title(loc="left") in ("Brightness", "Contrast"):
@@ -90,24 +86,12 @@ def what_differs(content: ReportContent) -> list[str]:
     """Returns the sentences that say what this run is beside the paper's experiment, simulated or stand-in first."""
     told = []
     if content.main_origin == SIMULATED and content.photo_origins:
-        told.append(
-            "The photographs of this run are simulated: they show what a model of a printer and a phone does to the attacks, and "
-            "are no evidence about real prints."
-        )
+        told.append(_TEXTS["simulated"])
     elif not content.photo_origins:
         told.append("No photograph has been judged yet, so there are no photographs to compare.")
     if content.dataset.name.startswith("builtin:"):
-        told.append(
-            f"Images and network are the built-in ones ({content.dataset.name}, {content.dataset.n_classes} classes), not "
-            "ImageNet: only orderings can be compared, and top-5 means little among so few classes."
-        )
-    width, height = content.model.input_size_px
-    told.append(
-        "Kurakin, Goodfellow and Bengio (2016) attacked Inception v3 on ImageNet at 299 × 299 pixels, printed with a Ricoh MP "
-        f"C5503 at 600 dpi and photographed with a Nexus 5x, 102 images a cell. Here it is {content.model.name} at {width} × "
-        f"{height} pixels on {content.dataset.name}."
-    )
-    return told
+        told.append(_TEXTS["builtin"].format(content=content))
+    return [*told, _TEXTS["paper"].format(content=content)]
 
 
 def findings_block(content: ReportContent) -> TextTable:
