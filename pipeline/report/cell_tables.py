@@ -11,7 +11,7 @@ from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, pe
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, CellFill, Comparison, Estimate, Rate
 from pipeline.report.content import ReportContent
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, epsilon_title
+from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_title, axis_of, epsilon_title
 
 
 class RowKey(NamedTuple):
@@ -178,11 +178,7 @@ def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
         is_within = Cell(DASH if not row.n else "yes" if row.is_within else "no")
         body.append([Cell(f"top-{k}"), Cell(str(row.n)), *rates, difference_cell(row), is_within])
     columns = (stub(""), *map(Column, ("n", "measured", "predicted", "difference, points", "within")))
-    note = (
-        f"Over the n pairs that were photographed both ways: k/n and the {interval_words(rows)} in per cent beneath. Difference: "
-        "predicted minus measured with Newcombe's 95 % interval of paired rates. Within: the predicted rate lies in the measured "
-        "one's interval."
-    )
+    note = TEXTS["predicted-table"].format(interval=interval_words(rows))
     title = f"Predicted and measured {PREDICTED[rows[0].quantity]}, {CASE_TITLES[rows[0].case]}"
     return cell_table(table_number, title, columns, cells, body, note)
 

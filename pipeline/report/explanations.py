@@ -14,7 +14,7 @@ from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.formats import count, listed, percent, short_class_name
 from pipeline.document.theme import INK, QUIET
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations, ReportContent
-from pipeline.report.words import cell_title
+from pipeline.report.words import TEXTS, cell_title
 
 _TITLES = {"clean": "clean file", "adversarial": "adversarial file", "photo": "photo of adversarial"}
 _METHODS = {
@@ -52,16 +52,9 @@ def _how(found: Explanations) -> str:
     ]
     if "occlusion" in found.methods:
         filling = {"mean": "the picture's mean colour", "random": "noise"}.get(found.patch_value, found.patch_value)
-        parts.append(
-            f"Occlusion covers the picture with a patch of {found.patch_px} px ({filling}) every "
-            f"{found.stride_px} px; a place's value is the mean fall of the class's logit over the patches that covered it. "
-            "Orange speaks for the class, purple against it."
-        )
+        parts.append(TEXTS["occlusion"].format(found=found, filling=filling))
     if "gradcam" in found.methods:
-        parts.append(
-            f"Grad-CAM (Selvaraju et al. 2017) sums the channels of layer {found.layer}, each weighted with the mean gradient of "
-            "the class's logit, and keeps what is positive; an empty map means that nothing at this layer speaks for the class."
-        )
+        parts.append(TEXTS["gradcam"].format(found=found))
     parts.append("The pictures of a pair share one scale for each method. Lines: a third of the scale, dashed where negative.")
     return " ".join(parts)
 

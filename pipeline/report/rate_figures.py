@@ -58,7 +58,7 @@ def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int) -> Figu
 
 @styled
 def photo_rates(rows: Iterable[Rate], published: Iterable[ReferenceRate] = (), reference: str = "") -> Figure:
-    """Returns the photographs' destruction rates with 95 % intervals, one panel a case, beside those that `reference` published."""
+    """Returns the photographs' destruction rates with 95 % intervals, a panel a case, beside those that `reference` published."""
     known = {(*cell_of(row), row.top_k): row.destruction_rate for row in published}
     found = {(*cell_of(row), row.top_k): row for row in rows if row.transform == PHOTO}
     counts = {key: row.n_eligible for key, row in found.items()}

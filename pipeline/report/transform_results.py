@@ -111,10 +111,7 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     body = [(Cell(str(of_cell[0].n)), *map(_median_cell, of_cell)) for of_cell in shown]
     axes = map(axis_of, dict.fromkeys(transform for transform, _ in directions))
     units = "; ".join(f"{axis.title}: {axis.label}" for axis in axes)
-    note = (
-        f"{units}. Beneath: the 95 % interval by order statistics, open where it ends beyond the range (none for fewer than "
-        "6 attacks), and after the dot how many attacks outlast the range. > and <: beyond the end of the range."
-    )
+    note = TEXTS["medians"].format(units=units)
     title = f"Median threshold, {CASE_TITLES.get(curves[0].case, curves[0].case)}"
     return cell_table(table_number, title, columns, cells, body, note, transform="")
 

@@ -5,6 +5,7 @@ Ricoh MP C5503 at 600 dpi, Nexus 5x, 102 images per cell. Percentages are as pri
 """
 
 import csv
+import tomllib
 from collections import namedtuple
 from collections.abc import Iterable
 from importlib.resources import files
@@ -20,10 +21,7 @@ ITERATIVE = METHODS[1:]
 PHOTOMETRIC_BOUNDS = {"fgsm": 0.05, "bim": 0.05, "illc": 0.20}
 # The transforms of Fig. 6. Its curves are drawn, not tabulated: of their heights the paper's text says only this.
 FIGURE_6 = ("brightness", "contrast", "blur", "noise", "jpeg")
-FIGURE_6_TEXT = {
-    "brightness and contrast": "below 5 % for fast and basic iterative, below 20 % for the least-likely class",
-    "blur, noise and JPEG": "more; for the iterative methods up to 80 to 90 %, for none 100 %",
-}
+TEXTS: dict[str, str] = tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 
 
 def _printed(name: str) -> tuple[Any, ...]:

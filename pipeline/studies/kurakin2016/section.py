@@ -1,9 +1,7 @@
 """The paper beside a run: its Tables 1 to 3 and Fig. 6, and which of its observations hold, as a section and as a text."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
 
 from matplotlib.figure import Figure as Plot
 from matplotlib.lines import Line2D
@@ -14,16 +12,16 @@ from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading,
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow
+from pipeline.report import words
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
 from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.report.rate_figures import per_cent, transform_curves
-from pipeline.report.words import CASE_TITLES, TEXTS, attack_style
+from pipeline.report.words import CASE_TITLES, attack_style
 from pipeline.studies.kurakin2016.findings import claims_of, told_findings
-from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, published_rates
+from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, TEXTS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.studies.study import Reproduction
 
-_TEXTS: dict[str, str] = tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 _OBSERVED = "What the paper observed, tested on these photographs"
 _OBSERVED_DIGITAL = "What the paper observed at ε 16 on random images, tested on these transforms"
 _HEADER = ("Observation", "Verdict", "n", "p (corrected)", "Test")
@@ -34,7 +32,7 @@ def study_part(content: ReportContent, reference: str) -> StudyPart:
     observed: dict[str, tuple[Block, ...]] = {
         origin: (
             Subheading(_OBSERVED_DIGITAL if origin == DIGITAL else _OBSERVED),
-            Prose(TEXTS["findings"]),
+            Prose(words.TEXTS["findings"]),
             Findings(told_findings(content, origin)),
         )
         for origin in (*content.photo_origins, DIGITAL)
@@ -66,13 +64,13 @@ def reproduction_section(content: ReportContent) -> tuple[Block, ...]:
     blocks += [Subheading("Which of its observations hold"), plain(_tally(content)), findings_block(content)]
     if any(row.table == 3 and row.n for row in rows):
         n = span(row.n for row in rows if row.table == 3 and row.n)
-        caption = _TEXTS["scatter"].format(n=n)
+        caption = TEXTS["scatter"].format(n=n)
         blocks += [Subheading("Tables 1 to 3"), Figure("paper-rates", paper_scatter(rows), caption)]
     remark = "Simulated photographs." if content.main_origin == SIMULATED else "Real photographs."
     blocks += numbered(paper_tables(rows), remark)
     if (curves := figure_6_rates(content)) and (table := figure_6_table(content)):
         case, epsilon = curves[0].case, max(row.epsilon_8bit for row in curves)
-        caption = _TEXTS["figure-6"].format(case=CASE_TITLES[case], epsilon=epsilon)
+        caption = TEXTS["figure-6"].format(case=CASE_TITLES[case], epsilon=epsilon)
         plot = transform_curves(curves, case, epsilon)
         for panel in plot.axes:
             if panel.get_title(loc="left") in ("Brightness", "Contrast"):
@@ -86,12 +84,12 @@ def what_differs(content: ReportContent) -> list[str]:
     """Returns the sentences that say what this run is beside the paper's experiment, simulated or stand-in first."""
     told = []
     if content.main_origin == SIMULATED and content.photo_origins:
-        told.append(_TEXTS["simulated"])
+        told.append(TEXTS["simulated"])
     elif not content.photo_origins:
         told.append("No photograph has been judged yet, so there are no photographs to compare.")
     if content.dataset.name.startswith("builtin:"):
-        told.append(_TEXTS["builtin"].format(content=content))
-    return [*told, _TEXTS["paper"].format(content=content)]
+        told.append(TEXTS["builtin"].format(content=content))
+    return [*told, TEXTS["paper"].format(content=content)]
 
 
 def findings_block(content: ReportContent) -> TextTable:

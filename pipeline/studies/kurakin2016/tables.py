@@ -1,9 +1,7 @@
 """The paper's numbers beside those of a run: as records, and as tables in the form of the paper's."""
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 from pipeline.document.formats import interval, number, percent, points
 from pipeline.document.tables import Cell, Column, Table, stub
@@ -13,7 +11,6 @@ from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of
 from pipeline.studies.kurakin2016 import published
 
-_TEXTS: dict[str, str] = tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 RATE = "destruction_rate"
 _TABLES = {"average": 1, "prefiltered": 2}
 _VARIANTS = {"clean": "clean", "adversarial": "adv."}
@@ -99,8 +96,7 @@ def figure_6_table(content: ReportContent) -> Table | None:
             body.append((*front, *(cell for curve in curves for cell in _highest(curve))))
     columns = (Column(header, f"top-{k}") for k in (1, 5) for header in ("highest rate", "at"))
     stubs = stub("Transform"), stub("Method")
-    said = "; ".join(f"{words}: {text}" for words, text in published.FIGURE_6_TEXT.items())
-    note = _TEXTS["figure-6-table"].format(scope=_scope(rows), said=said)
+    note = published.TEXTS["figure-6-table"].format(scope=_scope(rows))
     title = "How high each curve rises, beside the paper's Fig. 6"
     return Table("R6", title, (*stubs, *columns), tuple(body), note, frozenset(rules)) if body else None
 
@@ -127,7 +123,7 @@ def _accuracy_table(case: str, rows: Sequence[PaperRow]) -> Table:
     ]
     columns = [stub("")]
     columns += [Column(side, f"{_WHERE[where]}, top-{top_k}") for where, top_k in keys for side in ("this run", "paper")]
-    note = _TEXTS["accuracy-table"]
+    note = published.TEXTS["accuracy-table"]
     title = f"Accuracy, {CASE_TITLES[case]}, beside the paper's Table {_TABLES[case]}"
     twice = [cell for cell in cells for _ in _VARIANTS]
     return cell_table(f"R{_TABLES[case]}", title, columns, twice, body, note, transform="")
@@ -139,7 +135,7 @@ def _rate_table(case: str, rows: Sequence[PaperRow]) -> Table:
     body = [_beside([found.get((*cell, top_k)) for top_k in (1, 5)]) for cell in cells]
     columns = [Column(side, f"top-{top_k}") for top_k in (1, 5) for side in ("this run", "paper")]
     n_within = sum(row.is_within for row in rows)
-    note = _TEXTS["rate-table"].format(n_within=n_within, n=len(rows))
+    note = published.TEXTS["rate-table"].format(n_within=n_within, n=len(rows))
     title = f"Destruction rate by photographs, {CASE_TITLES[case]}, beside the paper's Table 3"
     return cell_table("R3" if case == "average" else "R4", title, columns, cells, body, note, transform="")
 
