@@ -37,7 +37,8 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
     known = Known.of(experiment, run, done)
     blocks = known.blocks(experiment)
     printout, per_page = _pages(experiment, known.image_px)
-    n_pairs = sum(len(images) if images is not None else n for images, n in blocks.values())
+    n_of = {block: most if images is None else len(images) for block, (images, most) in blocks.items()}
+    n_pairs = sum(n_of.values())
     n_pages = -(-n_pairs // per_page)
     cells = _cells(experiment, known, blocks, per_page, assumed)
     darkness, darkness_from = known.darkness() or (assumed.darkness, "assumed")
@@ -62,11 +63,7 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
         darkness_from=darkness_from,
         photographing_s=n_pages * assumed.seconds_per_page,
         cells=tuple(cells),
-        costs=tuple(
-            Cost(attack, epsilon, n, n / per_page)
-            for (attack, epsilon), (images, upper) in blocks.items()
-            for n in [upper if images is None else len(images)]
-        ),
+        costs=tuple(Cost(*block, n, n / per_page) for block, n in n_of.items()),
         proposals=tuple(_proposals(experiment, known, assumed, n_pages)),
         n_images_for_wish=_n_images_for(experiment, cells, assumed, per_page),
         warnings=tuple(_warnings(experiment, cells, n_pages, per_page)),

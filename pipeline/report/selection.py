@@ -25,7 +25,12 @@ def selection_section(content: ReportContent) -> tuple[Block, ...]:
     )
     blocks: list[Block] = [plain(text)]
     if content.fills:
-        blocks += [_filled(content), TableBlock("table-s1", selection_table(content.fills))]
+        short = [fill for fill in content.fills if fill.n_found < fill.n_wanted]
+        empty = sum(fill.n_found == 0 for fill in short)
+        none = f" {count(empty, 'cell')} found none at all and {'is' if empty == 1 else 'are'} shown as n/a or a dash."
+        unfilled = f"<b>{len(short)} of {count(len(content.fills), 'cell')} could not be filled</b>: the table says how far."
+        told = unfilled + (none if empty else "") if short else "Every cell was filled."
+        blocks += [Prose(told), TableBlock("table-s1", selection_table(content.fills))]
     if content.pairs:
         blocks.append(TableBlock("table-s2", perturbation_table(content.pairs)))
         if rounded := rounding_table(content.pairs):
@@ -87,15 +92,3 @@ def _by_cell(pairs: Iterable[Pair]) -> dict[tuple[str, str, int], list[Pair]]:
     for pair in pairs:
         found["", pair.attack, pair.epsilon_8bit].append(pair)
     return {cell: found[cell] for cell in ordered_cells(found)}
-
-
-def _filled(content: ReportContent) -> Prose:
-    short = [fill for fill in content.fills if fill.n_found < fill.n_wanted]
-    if not short:
-        return Prose("Every cell was filled.")
-    empty = sum(fill.n_found == 0 for fill in short)
-    none_found = f" {count(empty, 'cell')} found none at all and {'is' if empty == 1 else 'are'} shown as n/a or a dash."
-    return Prose(
-        f"<b>{len(short)} of {count(len(content.fills), 'cell')} could not be filled</b>: the table says how far."
-        f"{none_found if empty else ''}"
-    )
