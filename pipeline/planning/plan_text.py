@@ -4,7 +4,7 @@ from pipeline.document.formats import count
 from pipeline.document.tables import Column, Table, as_text, filled, stub
 from pipeline.planning.plan_records import Plan, Proposal
 from pipeline.records import FEW_ELIGIBLE
-from pipeline.report.words import attack_title, epsilon_title
+from pipeline.report.words import TEXTS, attack_title, epsilon_title
 
 
 def plan_text(found: Plan) -> str:
@@ -54,14 +54,8 @@ def _cell_table(found: Plan) -> Table:
         found.cells,
     )
     assumed = found.assumptions
-    note = (
-        f"Eligible: attacks that work as files (top-1); ! fewer than {FEW_ELIGIBLE}. Where nothing is known "
-        f"{100 * assumed.clean_accuracy:g} % of clean images are taken to be right and {100 * assumed.fooled_rate:g} % of these "
-        "fooled. Pages: those with such an image. Worth: independent images that they count for, two on a page correlating by "
-        f"{assumed.page_correlation:g}. Rate: assumed, or of earlier photographs. ±: half the 95 % interval of that destruction "
-        "rate, in points. Sees: the least difference, in points, from another method on the same images that is found four times "
-        "in five at the 5 % level, one image in three being undone for one of the two alone; n/a where none is."
-    )
+    shares = {"right": 100 * assumed.clean_accuracy, "fooled": 100 * assumed.fooled_rate, "correlation": assumed.page_correlation}
+    note = TEXTS["plan"].format(few=FEW_ELIGIBLE, **shares)
     return Table("1", "What each cell will tell", columns, rows, note)
 
 

@@ -47,7 +47,12 @@ def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
     start = f"{KIND_TITLES[kind].capitalize()}: {len(sure)} of {count(len(tested), 'comparison')} {verb} at the 5 % level"
     if not sure:
         return f"{start}."
-    return f"{start}{', the surest' if len(sure) > _MOST_NAMED else ''}: {'; '.join(map(_told, sure[:_MOST_NAMED]))}."
+    told = []
+    for row in sure[:_MOST_NAMED]:
+        rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
+        compared = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
+        told.append(f"{compared}, {rates}, corrected p {p_value(row.p_holm)}")
+    return f"{start}{', the surest' if len(sure) > _MOST_NAMED else ''}: {'; '.join(told)}."
 
 
 def comparison_tables(rows: Iterable[Comparison], top_k: int = _SHOWN_TOP_K) -> list[Table]:
@@ -140,9 +145,3 @@ def _pair(row: Comparison) -> str:
 def _where(row: Comparison) -> str:
     sides = ((side.transform, ORIGIN_TITLES.get(side.origin, side.origin)) for side in (row.first, row.second))
     return " : ".join(dict.fromkeys(f"{origin} photo" if transform == PHOTO else "file" for transform, origin in sides))
-
-
-def _told(row: Comparison) -> str:
-    rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
-    told = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
-    return f"{told}, {rates}, corrected p {p_value(row.p_holm)}"

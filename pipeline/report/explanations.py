@@ -41,10 +41,6 @@ def explanations_section(content: ReportContent) -> tuple[Block, ...]:
         Figure(f"explanation-{place}", explanation_figure(found, pair), _caption(found, pair), _spoken(found, pair))
         for place, pair in enumerate(found.pairs, start=1)
     )
-    return plain(_how(found)), *figures
-
-
-def _how(found: Explanations) -> str:
     explained = _TARGETS.get(found.target, f"“{short_class_name(found.pairs[0].explained_name, 40)}”")
     parts = [
         f"Each map shows what speaks for one class, {explained}, in all pictures of a pair. They are examples and no statistics: "
@@ -56,7 +52,7 @@ def _how(found: Explanations) -> str:
     if "gradcam" in found.methods:
         parts.append(TEXTS["gradcam"].format(found=found))
     parts.append("The pictures of a pair share one scale for each method. Lines: a third of the scale, dashed where negative.")
-    return " ".join(parts)
+    return plain(" ".join(parts)), *figures
 
 
 @styled

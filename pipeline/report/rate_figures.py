@@ -1,6 +1,7 @@
 """The figures of rates, accuracies and capture quality, each a function of records, and the panels that they share."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from math import nan
 from statistics import median
 from typing import Any
@@ -35,9 +36,13 @@ def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int) -> Figu
     rows = [row for row in rows if row.transform not in (PHOTO, SOURCE)]
     shown = [axis_of(name) for name in dict.fromkeys(row.transform for row in rows)]
     attacks = tuple(attack_order(row.attack for row in rows))
-    lines = [(attack, k, _curve_look(attack, attacks, k)) for attack in attacks for k in (1, 5)]
+    lines: list[tuple[str, int, dict[str, Any]]] = []
     handles = []
-    for attack, k, look in lines:
+    for attack, k in product(attacks, (1, 5)):
+        colour, marker = attack_style(attack, attacks)
+        face = colour if k == 1 else "white"
+        look = {"color": colour, "marker": marker, "linestyle": _TOP_LINES[k], "mfc": face, "mew": 0.8}
+        lines.append((attack, k, look))
         if eligible := [row.n_eligible for row in rows if (row.attack, row.top_k) == (attack, k)]:
             handles.append(Line2D([], [], label=f"{attack_title(attack)}, top-{k} (n = {span(eligible)})", **look))
     titles = [(axis.title, axis.label) for axis in shown]
@@ -257,12 +262,6 @@ def _curve(panel: Axes, rows: Sequence[Rate], look: Mapping[str, Any]) -> None:
     if rows[0].top_k == 1:
         low, high = [per_cent(row.low) for row in rows], [per_cent(row.high) for row in rows]
         panel.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0, zorder=1)
-
-
-def _curve_look(attack: str, attacks: tuple[str, ...], top_k: int) -> dict[str, Any]:
-    colour, marker = attack_style(attack, attacks)
-    face = colour if top_k == 1 else "white"
-    return {"color": colour, "marker": marker, "linestyle": _TOP_LINES[top_k], "mfc": face, "mew": 0.8}
 
 
 def _histogram(panel: Axes, values: Sequence[float]) -> None:

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pipeline.document.formats import number, percent
@@ -79,6 +79,10 @@ def told_rate(row: Rate) -> str:
     return f"{percent(row.rate)} ({row.n_hit}/{row.n_eligible})"
 
 
+Test = Callable[[ImageTests], Tested]
+Show = Callable[[Rates], Iterable[Check | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One observation of a paper, as it applies to the cells and conditions of one run.
@@ -90,9 +94,9 @@ class Claim:
     key: str
     title: str
     statement: str
-    test: Callable[[ImageTests], Tested]
-    show: Callable[[Rates], Iterable[Check | None]]
-    parts: Mapping[str, str] = field(default_factory=dict)
+    test: Test
+    show: Show
+    parts: Mapping[str, str]
 
 
 def tested(claims: Sequence[Claim], origin: str, images: ImageTests) -> list[FindingRow]:

@@ -1,7 +1,7 @@
 """The paper's observations (Sec. 3.3 and 4): each is one function with its statement, its test and the rates that show it."""
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import pairwise
 
@@ -13,12 +13,12 @@ from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.findings import Check, told_finding
 from pipeline.report.words import attack_title, axis_of, cell_title
-from pipeline.studies.claims import Claim, Rates, tested, told_rate
+from pipeline.studies.claims import Claim, Rates, Show, Test, tested, told_rate
 from pipeline.studies.kurakin2016.published import ITERATIVE, METHOD_TITLES, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.studies.testing import ImageTests, Side, Step, Tested
 
 _FILE = files(__package__).joinpath("observations.toml")
-_OBSERVED = {key: (told["title"], told["statement"]) for key, told in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()}
+_OBSERVED: dict[str, dict[str, str]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))
 # Points of top-1 accuracy that photographs cost the clean images.
 LEAST_LOSS, MOST_LOSS = 1, 11
 _METHOD_PARTS = {f"{a}-{b}": f"{METHOD_TITLES[a]} below {METHOD_TITLES[b]}" for a, b in pairwise(METHODS)}
@@ -65,9 +65,8 @@ def claims_on_transforms(cells: Sequence[Cell], digital: Sequence[Condition]) ->
 
 def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
     places = sorted({(case, -epsilon, k) for case, _, epsilon in cells for k in (1, 5)})
-    return Claim(
+    return _claim(
         "order",
-        *_OBSERVED["order"],
         lambda images: images.compared(_method_steps(cells, [photo])),
         lambda rates: [
             rates.ordered(f"{case}, ε {-less}, top-{k}", [Side((case, a, -less), photo, k) for a in METHODS], "<")
@@ -78,9 +77,8 @@ def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
 
 
 def _top5(cells: Sequence[Cell], photo: Condition) -> Claim:
-    return Claim(
+    return _claim(
         "top5",
-        *_OBSERVED["top5"],
         lambda images: images.compared({"": [_both_tops(cell, photo) for cell in cells]}, by_image=False),
         lambda rates: [
             rates.ordered(f"{cell_title(*cell[1:])}, {cell[0]}", _both_tops(cell, photo), "≤") for cell in ordered_cells(cells)
@@ -101,9 +99,8 @@ def _epsilon(cells: Sequence[Cell], photo: Condition) -> Claim:
         case, attack, strong = step.lower.cell
         return f"{attack_title(attack)}, {case}, ε {step.higher.cell[2]} to {strong}"
 
-    return Claim(
+    return _claim(
         "epsilon",
-        *_OBSERVED["epsilon"],
         lambda images: images.compared({"": ladder(cells)}),
         lambda rates: [rates.ordered(where(step), reversed(step), ">") for step in ladder(ordered_cells(cells))],
     )
@@ -125,9 +122,8 @@ def _prefiltering(cells: Sequence[Cell], photo: Condition) -> Claim:
             where = f"{cell_title(attack, epsilon)}, average and prefiltered"
             yield rates.ordered(where, pair, "<" if attack in ITERATIVE else ">")
 
-    return Claim(
+    return _claim(
         "prefiltering",
-        *_OBSERVED["prefiltering"],
         lambda images: images.compared({key: steps(key) for key in parts}, by_image=False),
         show,
         {"iterative": "iterative attacks rise", "fast": "fast attacks fall"},
@@ -137,9 +133,8 @@ def _prefiltering(cells: Sequence[Cell], photo: Condition) -> Claim:
 def _clean_loss(cells: Sequence[Cell], photo: Condition) -> Claim:
     random = [cell for cell in cells if cell[0] == "average"]
     bounds = LEAST_LOSS / 100, MOST_LOSS / 100
-    return Claim(
+    return _claim(
         "clean-loss",
-        *_OBSERVED["clean-loss"],
         lambda images: Tested("tost", [images.clean_loss(random, photo, *bounds)]),
         lambda rates: [
             rates.clean_loss(f"{cell_title(*cell[1:])}, average", cell, photo, LEAST_LOSS, MOST_LOSS)
@@ -158,9 +153,8 @@ def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim
             ]
             yield rates.tallied(axis_of(name).title, curves, "combinations of case, ε and top-k")
 
-    return Claim(
+    return _claim(
         "digital-order",
-        *_OBSERVED["digital-order"],
         lambda images: images.compared(_method_steps(cells, digital)),
         show,
         _METHOD_PARTS,
@@ -168,9 +162,8 @@ def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim
 
 
 def _digital_top5(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
-    return Claim(
+    return _claim(
         "digital-top5",
-        *_OBSERVED["digital-top5"],
         lambda images: images.compared({"": [_both_tops(cell, at) for at in digital for cell in cells]}, by_image=False),
         lambda rates: [
             rates.tallied(
@@ -201,9 +194,8 @@ def _photometric(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
                 counts = f"highest {told_rate(worst)}, {worst.case}, top-{worst.top_k}, at {number(worst.parameter or 0)}"
                 yield Check(titles[key], counts, int((worst.rate or 0.0) < PHOTOMETRIC_BOUNDS[key[1]]))
 
-    return Claim(
+    return _claim(
         "photometric",
-        *_OBSERVED["photometric"],
         lambda images: Tested(
             "binomial", [images.below("-".join(key), of_part, PHOTOMETRIC_BOUNDS[key[1]]) for key, of_part in sides.items()]
         ),
@@ -226,7 +218,11 @@ def _survivors(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         parts = [images.survived(transform, of_part) for transform, of_part in sides.items()]
         return Tested("binomial", [part for part in parts if part.found is not None])
 
-    return Claim("survivors", *_OBSERVED["survivors"], test, show, titles)
+    return _claim("survivors", test, show, titles)
+
+
+def _claim(key: str, test: Test, show: Show, parts: Mapping[str, str] | None = None) -> Claim:
+    return Claim(key, _OBSERVED[key]["title"], _OBSERVED[key]["statement"], test, show, parts or {})
 
 
 def _method_steps(cells: Sequence[Cell], conditions: Sequence[Condition]) -> dict[str, list[Step]]:
