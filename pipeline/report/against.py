@@ -155,11 +155,7 @@ def _verdict(row: Comparison, against: AgainstContent) -> str:
 def _caption(case: str, against: AgainstContent) -> str:
     photos = {side.origin for row in against.rows for side in (row.first, row.second) if side.transform == PHOTO}
     what = "files" if not photos else "simulated photographs" if photos == {SIMULATED} else "photographs"
-    return (
-        f"{CASE_TITLES[case].capitalize()}, top-1, {what}: {against.first} (filled circles) and {against.second} (hollow "
-        "squares), each with its 95 % interval; n of the one and of the other at the right. A star marks a difference that is "
-        "significant at the 5 % level after Holm's correction."
-    )
+    return TEXTS["against-figure"].format(case=CASE_TITLES[case].capitalize(), what=what, against=against)
 
 
 def _block(table_number: str, rows: Sequence[Comparison], against: AgainstContent) -> Block:

@@ -26,12 +26,9 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
         return ()
     rows = content.transfer
     others = [judge for judge in dict.fromkeys(row.judge for row in rows) if judge != ATTACKED_MODEL]
-    text = (
-        f"The attacks were made on {content.model.name}, here called the {ATTACKED_MODEL}. Beside it "
-        f"{listed(others)} {'judges' if len(others) == 1 else 'judge'} the same saved files or photographs of them. "
-        "Fooled: of the images that a judge gets right when clean, those whose adversarial image it gets wrong. Destroyed "
-        "is Eq. 1 with this judge's own answers: of the files that fool it, those that no longer do so in the photograph."
-    )
+    judging = "judges" if len(others) == 1 else "judge"
+    told = {"model": content.model.name, "attacked": ATTACKED_MODEL, "others": listed(others), "judging": judging}
+    text = TEXTS["judges"].format(**told)
     outside = sorted({row.judge for row in rows if row.is_imported})
     if outside:
         text += f" The answers of {listed(outside)} were made outside and brought in."

@@ -48,7 +48,8 @@ def paired_less(outcomes: Sequence[tuple[bool, bool]], memberships: Memberships)
     n_against = sum(first and not second for first, second in outcomes)
     worth = effective_number([float(second) - float(first) for first, second in outcomes], memberships)
     share = worth.n_effective / worth.n
-    p, p_against = (sign_tail(one * share, other * share) for one, other in ((n_for, n_against), (n_against, n_for)))
+    scaled = n_for * share, n_against * share
+    p, p_against = (at_least(each, sum(scaled), 0.5) for each in scaled)
     return OneSided(worth.n, worth.n_effective, n_for, n_against, (n_for - n_against) / worth.n, p, p_against)
 
 
@@ -67,6 +68,8 @@ def stratified_less(
         strata: within which sides are compared; a stratum with one side alone takes no part.
         memberships: for each way of clustering the cluster of every item.
     """
+    from scipy.special import ndtr
+
     members: dict[Hashable, list[int]] = defaultdict(list)
     for place, stratum in enumerate(strata):
         members[stratum].append(place)
@@ -84,7 +87,8 @@ def stratified_less(
         return None
     worth = effective_number(scores, [[way[place] for place in kept] for way in memberships])
     score, share = float(sum(scores)), worth.n_effective / worth.n
-    p, p_against = (_normal_tail(side * score - 0.5, variance / share) for side in (1, -1))
+    excess = (side * score - 0.5 for side in (1, -1))
+    p, p_against = (1.0 if variance <= 0 else float(ndtr(-each / sqrt(variance / share))) for each in excess)
     return OneSided(worth.n, worth.n_effective, None, None, score / weight, p, p_against)
 
 
@@ -111,11 +115,6 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     above, below = _exceeds(counts, low), 1 - _exceeds(counts, high)
     p, p_against = min(1.0, 2 * max(above, below)), min(1.0, 2 * min(1 - above, 1 - below))
     return OneSided(n, worth.n_effective, None, None, (n_lost - n_won) / n, p, p_against)
-
-
-def sign_tail(n_for: float, n_against: float) -> float:
-    """Returns the chance of `n_for` or more of n_for + n_against where each is as likely as its opposite; 1 where n_for is 0."""
-    return at_least(n_for, n_for + n_against, 0.5)
 
 
 def at_least(n_hit: float, n: float, rate: float) -> float:
@@ -146,9 +145,3 @@ def _exceeds(counts: Sequence[float], bound: float) -> float:
 
     reached = 0.0 if room(0.0) <= 0 else _SUREST if room(_SUREST) > 0 else brentq(room, 0.0, _SUREST)
     return (1 - side * reached) / 2
-
-
-def _normal_tail(score: float, variance: float) -> float:
-    from scipy.special import ndtr
-
-    return 1.0 if variance <= 0 else float(ndtr(-score / sqrt(variance)))
