@@ -1,6 +1,7 @@
-"""The look of the report's figures, and a figure as PNG or SVG: the same bytes for the same content."""
+"""The look of figures, one as PNG or SVG, the same bytes for the same content, and pictures as a document embeds them."""
 
 import io
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -9,8 +10,11 @@ from typing import Any, ParamSpec
 from weakref import WeakKeyDictionary
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image as PillowImage
+from reportlab.lib.utils import ImageReader
 
 from pipeline.document.theme import INK, QUIET, RULE
 
@@ -18,6 +22,11 @@ _P = ParamSpec("_P")
 _DRAWN: WeakKeyDictionary[Figure, dict[bool, bytes]] = WeakKeyDictionary()
 WIDTH_IN = 6.7
 DPI = 200
+JPEG_QUALITY = 90
+LOSSLESS_BELOW_PX = 65
+_LARGEST_PX = 320
+# Noise takes up to 1.2 bytes a pixel in the HTML page, so that these are at most 12 MB.
+_MOST_PIXELS = 9_500_000
 _LOOK = Path(__file__).with_suffix(".mplstyle")
 _COLOURS = {"axes.edgecolor": RULE, "axes.labelcolor": INK, "text.color": INK, "xtick.color": QUIET, "ytick.color": QUIET}
 
@@ -86,3 +95,27 @@ def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         drawn[text_as_paths] = buffer.getvalue()
     return drawn[text_as_paths]
+
+
+def embedded_px(n_pictures: int) -> int:
+    """Returns how long the longer side of an embedded picture may be: 320, and less where there are many, for the file's sake."""
+    return min(_LARGEST_PX, math.isqrt(_MOST_PIXELS // max(1, n_pictures)))
+
+
+def picture_reader(pixels: np.ndarray, largest_px: int = _LARGEST_PX) -> ImageReader:
+    """Returns pixels, uint8 (H, W, 3), ready to be embedded: small ones lossless with hard pixels, others as JPEG 4:4:4."""
+    picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
+    longest = max(picture.size)
+    if longest < LOSSLESS_BELOW_PX:
+        factor = -(-_LARGEST_PX // (2 * longest))
+        enlarged = picture.resize((picture.width * factor, picture.height * factor), PillowImage.Resampling.NEAREST)
+        return ImageReader(enlarged)
+    return ImageReader(io.BytesIO(reduced_jpeg(picture, largest_px)))
+
+
+def reduced_jpeg(picture: PillowImage.Image, largest_px: int) -> bytes:
+    """Returns a picture as JPEG 4:4:4, reduced where its longer side is longer than `largest_px`."""
+    picture.thumbnail((largest_px, largest_px), PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()

@@ -15,8 +15,8 @@ from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph,
 
 from pipeline.document import theme
 from pipeline.document.blocks import Finding, Gallery, Picture, PictureRow, Tile
+from pipeline.document.figures import picture_reader
 from pipeline.document.formats import percent, short_class_name, tied
-from pipeline.document.pictures import picture_reader
 from pipeline.document.tables import Cell, Table, group_spans, split_columns
 from pipeline.document.vector import Plot
 

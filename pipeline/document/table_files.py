@@ -26,7 +26,10 @@ def table_files(sections: Iterable[Section]) -> Iterator[tuple[str, bytes]]:
             elif isinstance(block, TextTable):
                 columns = [Column(header, is_number=False) for header in block.header or ("",) * len(block.widths)]
                 yield f"{block.name}.csv", _csv(columns, [[Cell(text) for text in row] for row in block.rows])
-                yield f"{block.name}.tex", _text_tex(block).encode()
+                head = [_row(map(latex, block.header)), "\\midrule"] if block.header else []
+                widths = "".join(f"p{{{0.86 * share:.3f}\\linewidth}}" for share in block.widths)
+                text = _float(block.name, "", widths, [*head, *(_row(map(latex, row)) for row in block.rows)], "")
+                yield f"{block.name}.tex", text.encode()
 
 
 def latex(text: str) -> str:
@@ -81,12 +84,6 @@ def _tex(block: TableBlock) -> str:
             rows.append(_row(f"{{\\scriptsize {latex(cell.note)}}}" if cell.note else "" for cell in row))
     caption = f"{table.title}.{' ' + block.remark if block.remark else ''}"
     return _float(block.name, caption, "".join("r" if c.is_number else "l" for c in table.columns), rows, table.note)
-
-
-def _text_tex(block: TextTable) -> str:
-    head = [_row(map(latex, block.header)), "\\midrule"] if block.header else []
-    widths = "".join(f"p{{{0.86 * share:.3f}\\linewidth}}" for share in block.widths)
-    return _float(block.name, "", widths, [*head, *(_row(map(latex, row)) for row in block.rows)], "")
 
 
 def _float(name: str, caption: str, columns: str, rows: Sequence[str], note: str) -> str:

@@ -21,8 +21,7 @@ from reportlab.pdfgen.pathobject import PDFPathObject
 from reportlab.platypus import Flowable
 
 from pipeline.document import theme
-from pipeline.document.figures import style
-from pipeline.document.pictures import reduced_jpeg
+from pipeline.document.figures import reduced_jpeg, style
 
 PICTURE_DPI = 200
 _CAPS = {"butt": 0, "round": 1, "projecting": 2}

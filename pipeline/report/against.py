@@ -13,7 +13,7 @@ from pipeline.document.tables import Cell, Column, stub
 from pipeline.document.theme import INK, QUIET
 from pipeline.records import CASES, LEVEL, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
 from pipeline.report.cell_tables import estimate_cell
-from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, n_sure, table_of
+from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, table_of
 from pipeline.report.content import AgainstContent, ReportContent
 from pipeline.report.rate_figures import cell_panels, counts_beside, interval_dot
 from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_order, axis_of, cell_title
@@ -53,7 +53,7 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
         if any(row.p is not None for row in rows):
             blocks.append(_block(f"A{place}", rows, against))
     top_5 = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
-    differ = f"{n_sure(top_5)} of {count(len(top_5), 'comparison')} differ at the 5 % level after correction, each in its table."
+    differ = f"{sum(map(is_sure, top_5))} of {count(len(top_5), 'comparison')} differ at the 5 % level after correction, each in its table."
     blocks.append(plain(f"At top-5 {differ} comparison.csv beside this report has every comparison of top-1 and top-5."))
     return tuple(blocks)
 
@@ -76,7 +76,7 @@ def against_sentences(against: AgainstContent) -> list[str]:
     by_cell = []
     for table in ("photo", "file", "transform"):
         if rows := [row for row in tested if row.kind == table]:
-            by_cell.append(f"{n_sure(rows)} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}")
+            by_cell.append(f"{sum(map(is_sure, rows))} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}")
     if by_cell:
         found.append(f"Cell by cell, differences at the 5 % level after correction: {listed(by_cell)}.")
     return found

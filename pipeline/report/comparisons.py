@@ -33,7 +33,9 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
     told = [comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES]
     top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
     if top_5:
-        told.append(f"At top-5 {n_sure(top_5)} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
+        told.append(
+            f"At top-5 {sum(map(is_sure, top_5))} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all."
+        )
     return plain(TEXTS["comparisons"]), *map(plain, filter(None, told)), *numbered(comparison_tables(content.comparisons))
 
 
@@ -107,11 +109,6 @@ def effective_n(row: Comparison) -> str:
 def is_sure(row: Comparison) -> bool:
     """Returns whether two rates differ at the 5 % level after correction."""
     return row.p_holm is not None and row.p_holm < LEVEL
-
-
-def n_sure(rows: Iterable[Comparison]) -> int:
-    """Returns how many comparisons differ at the 5 % level after correction."""
-    return sum(map(is_sure, rows))
 
 
 def _table(table_number: str, rows: Sequence[Comparison]) -> Table:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.document.blocks import Block, Choice, Gallery, Mark, Picture, PictureRow, Prose
-from pipeline.document.pictures import JPEG_QUALITY, embedded_px
+from pipeline.document.figures import JPEG_QUALITY, embedded_px
 from pipeline.report.content import GalleryItem, GalleryView, ReportContent
 from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_title, cell_title, epsilon_title
 

@@ -8,9 +8,9 @@ from matplotlib.lines import Line2D
 
 from pipeline.document.blocks import Block, Figure, numbered, plain
 from pipeline.document.figures import styled
-from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
+from pipeline.document.formats import DASH, listed
 from pipeline.document.tables import Cell, Column, Table, stub
-from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, MatrixCell, Transfer
+from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, Estimate, MatrixCell, Transfer
 from pipeline.report.cell_tables import cell_of, estimate_cell, interval_words, ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_figures import case_panels, interval_dot
@@ -83,7 +83,8 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
-            body.append((Cell(title), Cell(mean), *(_matrix_cell(cell) for cell in row)))
+            rates = (cell and Estimate(cell.n_wrong, cell.n_right, cell.error_rate, cell.low, cell.high) for cell in row)
+            body.append((Cell(title), Cell(mean), *(estimate_cell(rate, "0 right") for rate in rates)))
         title = f"Transfer, {cell_title(*key[1:])}, {CASE_TITLES.get(key[0], key[0])}"
         note = (
             "Wrong / right when clean, and the 95 % Wilson interval in per cent beneath: the saved files of the row's run, "
@@ -144,11 +145,3 @@ def _judge_table(table_number: str, rows: Sequence[Transfer]) -> Table:
     what = f"{ORIGIN_TITLES[rows[0].origin]} photographs" if of_photos else "saved files"
     title = f"Who else is fooled by the {what}, {CASE_TITLES.get(rows[0].case, rows[0].case)}"
     return Table(table_number, title, tuple(columns), tuple(body), note, frozenset(range(len(judges), len(body), len(judges))))
-
-
-def _matrix_cell(cell: MatrixCell | None) -> Cell:
-    if cell is None:
-        return Cell(DASH)
-    if cell.error_rate is None:
-        return Cell(NOT_APPLICABLE, "0 right")
-    return Cell(percent(cell.error_rate), f"{cell.n_wrong}/{cell.n_right} · {interval(cell.low, cell.high)}")

@@ -106,7 +106,11 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     found = {(*cell_of(curve), curve.transform, curve.direction): curve for curve in curves}
     cells = ordered_cells(map(cell_of, curves))
     directions = [key[3:] for key in found if key[:3] == cells[0]]
-    columns = [stub("n", is_number=True), *(_column(*direction) for direction in directions)]
+    columns = [stub("n", is_number=True)]
+    for transform, direction in directions:  # only what goes both ways says which: the table is as broad as the page
+        spec, title = TRANSFORMS.get(transform), axis_of(transform).title
+        named = Column(_WAYS[direction], title) if _goes_both_ways(transform) else Column((spec and spec.short) or title)
+        columns.append(named)
     shown = [[found[(*cell, *direction)] for direction in directions] for cell in cells]
     body = [(Cell(str(of_cell[0].n)), *map(_median_cell, of_cell)) for of_cell in shown]
     axes = map(axis_of, dict.fromkeys(transform for transform, _ in directions))
@@ -114,12 +118,6 @@ def _median_table(table_number: str, curves: Sequence[SurvivalCurve]) -> Table:
     note = TEXTS["medians"].format(units=units)
     title = f"Median threshold, {CASE_TITLES.get(curves[0].case, curves[0].case)}"
     return cell_table(table_number, title, columns, cells, body, note, transform="")
-
-
-def _column(transform: str, direction: str) -> Column:
-    """Only what goes both ways says which: the table is as broad as the page."""
-    spec, title = TRANSFORMS.get(transform), axis_of(transform).title
-    return Column(_WAYS[direction], title) if _goes_both_ways(transform) else Column((spec and spec.short) or title)
 
 
 def _goes_both_ways(transform: str) -> bool:

@@ -1,4 +1,8 @@
-"""One-sided tests of statements like "this is destroyed less often than that", each with the p of its opposite."""
+"""One-sided tests of statements like "this is destroyed less often than that", each with the p of its opposite.
+
+Of paired `outcomes` each says whether the first and whether the second is a success; `memberships` holds for each way of
+clustering the cluster of every item (see `effective_number`).
+"""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -37,10 +41,6 @@ def paired_less(outcomes: Sequence[tuple[bool, bool]], memberships: Memberships)
 
     McNemar's exact test (1947): given the items that are successes of one side alone, each is of the second with probability one
     half. Where items share clusters the counts are scaled down together, as in `compare_paired`.
-
-    Args:
-        outcomes: for each item whether the first and whether the second is a success.
-        memberships: for each way of clustering the cluster of every item (see `effective_number`).
     """
     if not outcomes:
         return None
@@ -66,7 +66,6 @@ def stratified_less(
         is_second: the side of each item.
         outcomes: whether each is a success.
         strata: within which sides are compared; a stratum with one side alone takes no part.
-        memberships: for each way of clustering the cluster of every item.
     """
     from scipy.special import ndtr
 
@@ -100,9 +99,7 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     with the 90 % interval, which calls losses at the bound within it too often (docs/statistics.md). `difference` is the loss.
 
     Args:
-        outcomes: for each item whether the first and whether the second is a success.
         low, high: bounds of the loss, as shares.
-        memberships: for each way of clustering the cluster of every item.
     """
     if not outcomes:
         return None

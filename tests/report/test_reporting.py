@@ -11,9 +11,9 @@ import pytest
 from made_up_run import ATTACKS, GRIDS, NAMES, gallery_item, make_content, pages, pdf_of, picture, rate
 
 from pipeline.document import figures
+from pipeline.document.figures import picture_reader
 from pipeline.document.formats import number, percent, short_class_name
 from pipeline.document.pages import SIMULATED_BAND
-from pipeline.document.pictures import picture_reader
 from pipeline.document.tables import as_text
 from pipeline.records import CellFill, Pair
 from pipeline.report import rate_figures

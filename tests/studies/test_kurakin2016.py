@@ -10,10 +10,9 @@ from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import VERDICTS, FindingRow, Pair, Prediction, Rate, View
 from pipeline.report.cell_tables import photo_rate_table
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.store import Run, read_json, record_from
 from pipeline.studies import study_named
-from pipeline.studies.claims import Rates, verdict
+from pipeline.studies.claims import TEST_TITLES, VERDICT_TITLES, Rates, verdict
 from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
 from pipeline.studies.kurakin2016.published import (
     PAPER_TABLE_1,

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 
 from pipeline.document import blocks, figures, formats, theme
 from pipeline.document.blocks import Block, Head, Section
-from pipeline.document.pictures import LOSSLESS_BELOW_PX, reduced_jpeg
+from pipeline.document.figures import LOSSLESS_BELOW_PX, reduced_jpeg
 from pipeline.document.tables import Cell, Column, Table, group_spans
 
 _NAMES = ("INK", "QUIET", "RULE", "PALE", "ACCENT", "RIGHT", "WRONG", "BAND", "BAND_INK")

@@ -11,9 +11,8 @@ from pipeline.evaluation.outcomes import Condition
 from pipeline.records import DIGITAL, PHOTO, SOURCE, Cell, FindingRow
 from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
-from pipeline.report.findings import Check, told_finding
 from pipeline.report.words import attack_title, axis_of, cell_title
-from pipeline.studies.claims import Claim, Rates, Show, Test, tested, told_rate
+from pipeline.studies.claims import Check, Claim, Rates, Show, Test, tested, told_finding, told_rate
 from pipeline.studies.kurakin2016.published import ITERATIVE, METHOD_TITLES, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.studies.testing import ImageTests, Side, Step, Tested
 

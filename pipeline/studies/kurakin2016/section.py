@@ -14,9 +14,9 @@ from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow
 from pipeline.report import words
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
-from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
 from pipeline.report.rate_figures import per_cent, transform_curves
 from pipeline.report.words import CASE_TITLES, attack_style
+from pipeline.studies.claims import TEST_TITLES, VERDICT_TITLES
 from pipeline.studies.kurakin2016.findings import claims_of, told_findings
 from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, TEXTS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables

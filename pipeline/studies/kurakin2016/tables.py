@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.document.formats import interval, number, percent, points
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, PHOTO, SOURCE, Rate
-from pipeline.report.cell_tables import cell_of, cell_table
+from pipeline.report.cell_tables import cell_of, cell_table, estimate_cell
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of
 from pipeline.studies.kurakin2016 import published
@@ -158,8 +158,7 @@ def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
     row = max(curve, key=lambda row: row.rate or 0.0)
-    counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
-    return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
+    return estimate_cell(row), Cell(number(row.parameter or 0) if row.n_hit else "–")
 
 
 def _scope(rows: Iterable[Rate]) -> str:
