@@ -17,7 +17,7 @@ from pipeline.document import theme
 from pipeline.document.blocks import Finding, Gallery, Picture, PictureRow, Tile
 from pipeline.document.figures import picture_reader
 from pipeline.document.formats import percent, short_class_name, tied
-from pipeline.document.tables import Cell, Table, group_spans, split_columns
+from pipeline.document.tables import Table, group_spans, split_columns
 from pipeline.document.vector import Plot
 
 FRAME_WIDTH = 170 * mm
@@ -280,15 +280,13 @@ def _page_table(table: Table) -> PageTable:
     commands += [("LINEABOVE", (0, 0), (-1, 0), 0.8, ink), ("LINEBELOW", (0, n_head - 1), (-1, n_head - 1), 0.6, ink)]
     commands.append(("LINEBELOW", (0, -1), (-1, -1), 0.8, ink))
     commands += [("LINEABOVE", (0, n_head + row), (-1, n_head + row), 0.4, rule) for row in sorted(table.rules)]
-    body = [[_cell_paragraph(cell, style) for cell, style in zip(row, styles, strict=True)] for row in table.rows]
+    body: list[list[Paragraph | str]] = []
+    for cells in table.rows:
+        body.append([])
+        for cell, style in zip(cells, styles, strict=True):
+            note = f"<br/><font size={_NOTE_SIZE} color='{theme.QUIET}'>{escape(cell.note)}</font>" if cell.note else ""
+            body[-1].append(Paragraph(escape(cell.text) + note, style) if cell.text or note else "")
     return PageTable(head + body, colWidths=_page_widths(table), style=commands, repeatRows=n_head, hAlign="LEFT")
-
-
-def _cell_paragraph(cell: Cell, style: ParagraphStyle) -> Paragraph | str:
-    if not cell.text and not cell.note:
-        return ""
-    note = f"<br/><font size={_NOTE_SIZE} color='{theme.QUIET}'>{escape(cell.note)}</font>" if cell.note else ""
-    return Paragraph(escape(cell.text) + note, style)
 
 
 def _cell_style(is_number: bool) -> ParagraphStyle:

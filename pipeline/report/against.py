@@ -53,7 +53,8 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
         if any(row.p is not None for row in rows):
             blocks.append(_block(f"A{place}", rows, against))
     top_5 = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
-    differ = f"{sum(map(is_sure, top_5))} of {count(len(top_5), 'comparison')} differ at the 5 % level after correction, each in its table."
+    n_sure = sum(map(is_sure, top_5))
+    differ = f"{n_sure} of {count(len(top_5), 'comparison')} differ at the 5 % level after correction, each in its table."
     blocks.append(plain(f"At top-5 {differ} comparison.csv beside this report has every comparison of top-1 and top-5."))
     return tuple(blocks)
 

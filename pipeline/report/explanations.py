@@ -37,10 +37,12 @@ def explanations_section(content: ReportContent) -> tuple[Block, ...]:
     found = content.explanations
     if found is None:
         return ()
-    figures = (
-        Figure(f"explanation-{place}", explanation_figure(found, pair), _caption(found, pair), _spoken(found, pair))
-        for place, pair in enumerate(found.pairs, start=1)
-    )
+    figures = []
+    for place, pair in enumerate(found.pairs, start=1):
+        shown = listed(_TITLES[picture.variant] for picture in pair.pictures)
+        scores = listed(f"logit {_two_digits(picture.logit)}" for picture in pair.pictures)
+        spoken = f"{shown} of {pair.image_id} with {listed(_METHODS[method][0] for method in found.methods)} maps: {scores}."
+        figures.append(Figure(f"explanation-{place}", explanation_figure(found, pair), _caption(found, pair), spoken))
     explained = _TARGETS.get(found.target, f"“{short_class_name(found.pairs[0].explained_name, 40)}”")
     parts = [
         f"Each map shows what speaks for one class, {explained}, in all pictures of a pair. They are examples and no statistics: "
@@ -152,9 +154,3 @@ def _caption(found: Explanations, pair: ExplainedPair) -> str:
     words = {"occlusion": f"patch {found.patch_px} px, step {found.stride_px} px", "gradcam": f"layer {found.layer}"}
     settings = "; ".join(words[method] for method in found.methods)
     return f"What speaks for “{explained}” in {pair.image_id} ({cell}; true class “{true}”), n = 1 pair; {settings}."
-
-
-def _spoken(found: Explanations, pair: ExplainedPair) -> str:
-    shown = listed(_TITLES[picture.variant] for picture in pair.pictures)
-    scores = listed(f"logit {_two_digits(picture.logit)}" for picture in pair.pictures)
-    return f"{shown} of {pair.image_id} with {listed(_METHODS[method][0] for method in found.methods)} maps: {scores}."

@@ -148,8 +148,20 @@ def capture_quality(quality: Iterable[CaptureQuality]) -> Figure:
     figure = Figure(figsize=(WIDTH_IN, 1.9), layout="constrained")
     panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
     for panel, (name, title, unit) in zip(panels, shown, strict=False):
-        _histogram(panel, known[name])
-        panel.set(title=title, xlabel=f"{unit}\n(n = {len(known[name])})")
+        # Bars with the single photographs as ticks beneath: with a dozen photos the bars alone would hide too much.
+        values, n = known[name], len(known[name])
+        least, most, middle = min(values), max(values), sum(values) / n
+        half, centre = max((most - least) / 2, 0.05 * abs(middle), 1e-3) * 1.15, (most + least) / 2
+        bars: dict[str, Any] = {"color": "#9fc5de", "edgecolor": "white", "linewidth": 0.6, "zorder": 2}
+        panel.hist(values, min(20, max(6, round(n**0.5) * 2)), range=(centre - half, centre + half), **bars)
+        ticks: dict[str, Any] = {"color": "#0072b2", "ms": 4.5, "mew": 0.8, "clip_on": False, "zorder": 3}
+        panel.plot(values, [-0.045] * n, "|", transform=panel.get_xaxis_transform(), **ticks)
+        panel.axvline(median(values), color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=4)
+        panel.tick_params(axis="x", pad=5)
+        panel.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(3))
+        panel.grid(axis="x", visible=False)
+        panel.set(title=title, xlabel=f"{unit}\n(n = {n})")
         if panel is panels[0]:
             panel.set_ylabel("photographs")
     return figure
@@ -262,20 +274,3 @@ def _curve(panel: Axes, rows: Sequence[Rate], look: Mapping[str, Any]) -> None:
     if rows[0].top_k == 1:
         low, high = [per_cent(row.low) for row in rows], [per_cent(row.high) for row in rows]
         panel.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0, zorder=1)
-
-
-def _histogram(panel: Axes, values: Sequence[float]) -> None:
-    """Bars with the single photographs as ticks beneath: with a dozen photos the bars alone would hide too much."""
-    least, most, middle = min(values), max(values), sum(values) / len(values)
-    half = max((most - least) / 2, 0.05 * abs(middle), 1e-3) * 1.15
-    centre = (most + least) / 2
-    n_bins = min(20, max(6, round(len(values) ** 0.5) * 2))
-    ends = (centre - half, centre + half)
-    panel.hist(values, n_bins, range=ends, color="#9fc5de", edgecolor="white", linewidth=0.6, zorder=2)
-    ticks: dict[str, Any] = {"color": "#0072b2", "ms": 4.5, "mew": 0.8, "clip_on": False, "zorder": 3}
-    panel.plot(values, [-0.045] * len(values), "|", transform=panel.get_xaxis_transform(), **ticks)
-    panel.axvline(median(values), color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=4)
-    panel.tick_params(axis="x", pad=5)
-    panel.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    panel.xaxis.set_major_locator(MaxNLocator(3))
-    panel.grid(axis="x", visible=False)

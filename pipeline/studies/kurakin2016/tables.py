@@ -96,7 +96,9 @@ def figure_6_table(content: ReportContent) -> Table | None:
             body.append((*front, *(cell for curve in curves for cell in _highest(curve))))
     columns = (Column(header, f"top-{k}") for k in (1, 5) for header in ("highest rate", "at"))
     stubs = stub("Transform"), stub("Method")
-    note = published.TEXTS["figure-6-table"].format(scope=_scope(rows))
+    cases = " and ".join(CASE_TITLES[case] for case in CASES if any(row.case == case for row in rows))
+    epsilons = " and ".join(str(epsilon) for epsilon in sorted({row.epsilon_8bit for row in rows}))
+    note = published.TEXTS["figure-6-table"].format(scope=f"{cases}, ε {epsilons}")
     title = "How high each curve rises, beside the paper's Fig. 6"
     return Table("R6", title, (*stubs, *columns), tuple(body), note, frozenset(rules)) if body else None
 
@@ -159,9 +161,3 @@ def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
         return Cell("–"), Cell("–")
     row = max(curve, key=lambda row: row.rate or 0.0)
     return estimate_cell(row), Cell(number(row.parameter or 0) if row.n_hit else "–")
-
-
-def _scope(rows: Iterable[Rate]) -> str:
-    cells = [(row.case, row.epsilon_8bit) for row in rows]
-    cases = " and ".join(CASE_TITLES[case] for case in CASES if any(cell[0] == case for cell in cells))
-    return f"{cases}, ε {' and '.join(str(epsilon) for epsilon in sorted({cell[1] for cell in cells}))}"
