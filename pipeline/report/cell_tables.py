@@ -1,7 +1,4 @@
-"""Tables with a row for each cell of a run, of accuracies and rates above all: method and ε stand in front.
-
-What a row is about is kept beside it, so that flags can mark it.
-"""
+"""Tables with a row for each cell of a run, rates above all, and what each row is about, so that flags can mark it."""
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
