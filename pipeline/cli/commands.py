@@ -84,7 +84,7 @@ def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs as a table, or several."""
     from pipeline.document.tables import as_text
     from pipeline.records import FlagRow, Rate
-    from pipeline.report.rate_tables import photo_rate_table
+    from pipeline.report.cell_tables import photo_rate_table
     from pipeline.report.run_flags import marked
     from pipeline.store import record_from
     from pipeline.store.artefacts import COUNTED
@@ -295,11 +295,11 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
     from pipeline.records import FlagRow
-    from pipeline.report.raised_flags import RUN_FLAGS, raised_flags
+    from pipeline.report.raised_flags import RUN_FLAGS, raised_flags, told_flag
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))
-    flags = [(flag.name, flag.words, RUN_FLAGS[flag.name].what_to_do) for flag in raised]
+    flags = [(name, told_flag(rows), RUN_FLAGS[name].what_to_do) for name, rows in raised.items()]
     ending = [f"Report: {path}" for path in result.get("reports", ())] + result.get("came_later", [])
     if "todo" in result:
         ending += ["Waiting for you:", *result["todo"].splitlines()]

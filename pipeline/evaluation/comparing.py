@@ -8,8 +8,7 @@ from pipeline.evaluation.criteria import CRITERIA, TopK
 from pipeline.evaluation.estimates import Ways, estimate, page_ways, rate_of
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import CAMERA, PREDICTED, SIMULATED, Cell, Comparison, Pair, Rate
-from pipeline.statistics import compare_independent, compare_paired, holm
-from pipeline.statistics.independent import Sample
+from pipeline.statistics import Sample, compare_independent, compare_paired, holm
 
 Cells = Mapping[Cell, Sequence[Pair]]
 Rates = tuple[Rate, Rate]

@@ -26,7 +26,7 @@ def estimate(
         correlated: the outcomes whose correlation within clusters is measured, if not the hits.
     """
     n, n_hit = len(hits), sum(hits)
-    number = effective_number(correlated or hits, ways, n_different=n_different) if ways else None
+    number = effective_number(correlated or hits, ways, n_different=n_different) if n and ways else None
     ends = wilson(n_hit / n * number.n_effective, number.n_effective) if number else wilson(n_hit, n)
     low, high = ends or (None, None)
     return Estimate(

@@ -1,7 +1,7 @@
 """What flags mean, and which a run raised, the worst case of each first; it draws nothing, so that a run is summed up at once."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,23 +38,13 @@ def _texts(group: str) -> dict[str, FlagText]:
 RUN_FLAGS, MODEL_FLAGS = _texts("run"), _texts("model")
 
 
-@dataclass(frozen=True, slots=True)
-class RaisedFlag:
-    """One raised flag, with all that it concerns; the first is the worst."""
-
-    name: str
-    rows: tuple[FlagRow, ...]
-
-    @property
-    def words(self) -> str:
-        """The worst case, and how many others there are."""
-        more = len(self.rows) - 1
-        return self.rows[0].message + (f"; and {count(more, 'other')}" if more else "")
+def raised_flags(rows: Iterable[FlagRow]) -> dict[str, list[FlagRow]]:
+    """Returns what each raised flag concerns, in the order of RUN_FLAGS."""
+    kept = list(rows)
+    found = {name: [row for row in kept if row.flag == name] for name in RUN_FLAGS}
+    return {name: concerned for name, concerned in found.items() if concerned}
 
 
-def raised_flags(rows: Iterable[FlagRow]) -> list[RaisedFlag]:
-    """Returns the flags that are raised, in the order of RUN_FLAGS."""
-    by_flag: dict[str, list[FlagRow]] = {}
-    for row in rows:
-        by_flag.setdefault(row.flag, []).append(row)
-    return [RaisedFlag(name, tuple(by_flag[name])) for name in RUN_FLAGS if name in by_flag]
+def told_flag(rows: Sequence[FlagRow]) -> str:
+    """Returns the worst case of one flag, and how many others there are."""
+    return rows[0].message + (f"; and {count(len(rows) - 1, 'other')}" if len(rows) > 1 else "")

@@ -22,7 +22,7 @@ from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
 from pipeline.records import SIMULATED, ExplainedView, Pair, Prediction, View
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
-from pipeline.report.heat import heat_picture, scale_of
+from pipeline.report.explanations import heat_picture, scale_of
 from pipeline.settings import Experiment
 from pipeline.store import Run, content_hash, record_from
 from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS, PREDICTIONS, VIEWS

@@ -99,7 +99,6 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     content = ReportContent(
         run=run.name,
         title=_title(experiment, run, simulated),
-        settings={},
         experiment_toml=experiment_text(experiment, run.printouts, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
@@ -114,7 +113,6 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         discards=discards,
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
-        class_names=class_names,
         transfer=transfer,
         compared=of(records.Comparison, rates.get("predicted", ())),
         model_flags=of(records.ModelFlag, selection["model_flags"]),

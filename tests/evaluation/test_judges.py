@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kept_files import read_json, read_table
+from made_up_run import cluster_interval
 
 from pipeline.cli import main
 from pipeline.core.errors import BadInput, WrongUse
@@ -22,7 +23,7 @@ from pipeline.settings.reading import load_experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.signs.network import CLASS_NAMES
 from pipeline.stages.graph import run_stage, status
-from pipeline.statistics import cluster_interval, l2_8bit, wilson
+from pipeline.statistics import l2_8bit, wilson
 from pipeline.store import Run, artefacts, record_from
 from pipeline.store.artefacts import LAYOUT
 from pipeline.studies.szegedy2014.matrix import gaussian_of_norm

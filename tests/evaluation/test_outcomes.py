@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from made_up_run import cluster_interval
 
 from pipeline.evaluation.comparing import comparisons
 from pipeline.evaluation.criteria import TOP_1, TOP_5, TargetReached, TopK
@@ -21,10 +22,8 @@ from pipeline.records import (
     Rate,
     View,
 )
-from pipeline.records.rates import (
-    COMPARISON_COLUMNS,
-)
-from pipeline.statistics import cluster_interval, wilson
+from pipeline.records.rates import COMPARISON_COLUMNS
+from pipeline.statistics import wilson
 from pipeline.store import csv_bytes, json_bytes, record_from
 from pipeline.studies.kurakin2016.published import PAPER_TABLE_2, PAPER_TABLE_3
 

@@ -16,7 +16,7 @@ from pipeline.evaluation.comparing import paired, predictions
 from pipeline.evaluation.criteria import TOP_1, TopK
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import PHOTO, Capture, Comparison, Pair, Prediction, View
-from pipeline.report.rate_tables import compared_tables
+from pipeline.report.cell_tables import compared_tables
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all, run_stage, status
 from pipeline.statistics import paired_difference, wilson
@@ -251,9 +251,7 @@ class TestPairedDifference:
             covered += chance * (low <= truth <= high)
         assert 0.94 <= covered <= 0.995
 
-    def test_nothing_compared_has_no_interval(self):
-        assert paired_difference(0, 0, 0, 0) is None
-
-    def test_negative_counts_are_refused(self):
+    @pytest.mark.parametrize("counts", [(1, -1, 0, 0), (0, 0, 0, 0)], ids=["negative", "none"])
+    def test_negative_counts_and_no_count_are_refused(self, counts):
         with pytest.raises(ValueError, match="counts"):
-            paired_difference(1, -1, 0, 0)
+            paired_difference(*counts)

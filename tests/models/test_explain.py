@@ -33,8 +33,7 @@ from pipeline.models.explaining import (
 from pipeline.models.layers import last_map_layer
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Pair, Prediction, View
-from pipeline.report.explanations import explanations_section
-from pipeline.report.heat import heat_picture, scale_of
+from pipeline.report.explanations import explanations_section, heat_picture, scale_of
 from pipeline.settings import ExplainSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.explain import read_explanations

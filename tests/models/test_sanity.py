@@ -339,7 +339,7 @@ def test_it_costs_about_a_dozen_passes():
 def test_the_report_says_what_was_found_of_the_model(flags, said):
     facts = ModelFacts("python:toys:toy", "0" * 64, (SIZE, SIZE), N_CLASSES)
     content = ReportContent(
-        "toy", "Toy", {}, "", {}, 0, facts, DatasetFacts("folder:x", 4, N_CLASSES), simulated=False, model_flags=flags
+        "toy", "Toy", "", {}, 0, facts, DatasetFacts("folder:x", 4, N_CLASSES), simulated=False, model_flags=flags
     )
     text = " ".join(
         page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(build_pdf(head(content), sections(content)))

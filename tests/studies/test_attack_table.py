@@ -25,9 +25,8 @@ from pipeline.stages.graph import run_stage
 from pipeline.store import Items, Run
 from pipeline.studies.carlini2017 import measuring, tables
 from pipeline.studies.carlini2017.measuring import Aim, Range, Shot
-from pipeline.studies.carlini2017.rows import TABLES, table_row, targets_of
+from pipeline.studies.carlini2017.rows import TABLES, as_csv, as_latex, as_plain_text, table_row, targets_of
 from pipeline.studies.carlini2017.tables import TableRequest, attack_table
-from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
 
 torch.set_num_threads(1)
 SIZE, N_CLASSES = 6, 3

@@ -17,7 +17,7 @@ from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, SurvivalCurve, ThresholdRow
-from pipeline.report.survival import median_tables, survival_figure, survival_section
+from pipeline.report.transform_results import median_tables, survival_figure, survival_section
 from pipeline.settings import ThresholdSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.specs.transforms import TRANSFORMS

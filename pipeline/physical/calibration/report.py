@@ -24,7 +24,7 @@ from pipeline.physical.calibration.edges import FREQUENCIES, half_contrast, mtf_
 from pipeline.physical.calibration.fit import Calibration
 from pipeline.physical.calibration.measuring import Measured
 from pipeline.physical.calibration.twin import MIN_NOISE_PIXELS
-from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator.printer import gamut, print_table
 
 _WIDTHS_MM = (38.0, 42.0, 14.0, 16.0, 26.0, 34.0)

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -22,6 +21,8 @@ from pipeline.store.artefacts import PAIRS
 
 KINDS = ("adversarial", "noise")
 PAIRS_AT_ONCE = 48
+# Whether a judge got one clean image right and the changed one wrong, and how far the change is (L2, 8-bit units).
+_Outcome = tuple[bool, bool, float]
 N_HALVINGS = 24
 
 
@@ -89,15 +90,6 @@ def gaussian_of_norm(clean: np.ndarray, l2: float, generator: np.random.Generato
     return min((saved(low), saved(high)), key=lambda image: abs(l2_8bit(clean, image) - l2))
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """Whether a judge got one clean image right and the changed one wrong, and how far the change is (L2, 8-bit units)."""
-
-    is_clean_right: bool
-    is_wrong: bool
-    l2: float
-
-
 def _judged(pairs: Sequence[Pair], judges: Sequence[Judge], run: Run, seed: int) -> Iterator[tuple[Pair, str, str, _Outcome]]:
     clean = [read_png(run.printouts / pair.clean_path) for pair in pairs]
     changed = {
@@ -114,7 +106,7 @@ def _judged(pairs: Sequence[Pair], judges: Sequence[Judge], run: Run, seed: int)
             is_wrong = _first_labels(judge, images) != truth
             for row, pair in enumerate(pairs):
                 distance = l2_8bit(clean[row], images[row])
-                yield pair, judge.label, kind, _Outcome(bool(is_right[row]), bool(is_wrong[row]), distance)
+                yield pair, judge.label, kind, (bool(is_right[row]), bool(is_wrong[row]), distance)
 
 
 def _first_labels(judge: Judge, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -126,20 +118,8 @@ def _first_labels(judge: Judge, images: Sequence[np.ndarray]) -> np.ndarray:
 def _cell(
     case: str, attack: str, epsilon: int, made_on: str, judged_by: str, kind: str, outcomes: Sequence[_Outcome]
 ) -> MatrixCell:
-    counted = [outcome for outcome in outcomes if outcome.is_clean_right]
-    error = estimate([outcome.is_wrong for outcome in counted])
-    return MatrixCell(
-        case=case,
-        attack=attack,
-        epsilon_8bit=epsilon,
-        made_on=made_on,
-        judged_by=judged_by,
-        kind=kind,
-        n_wrong=error.n_hit,
-        n_right=error.n_eligible,
-        n_images=len(outcomes),
-        error_rate=error.rate,
-        low=error.low,
-        high=error.high,
-        mean_l2_8bit=fmean(outcome.l2 for outcome in counted) if counted else None,
-    )
+    counted = [(is_wrong, l2) for is_clean_right, is_wrong, l2 in outcomes if is_clean_right]
+    error = estimate([is_wrong for is_wrong, _ in counted])
+    l2 = fmean(l2 for _, l2 in counted) if counted else None
+    counts = error.n_hit, error.n_eligible, len(outcomes)
+    return MatrixCell(case, attack, epsilon, made_on, judged_by, kind, *counts, error.rate, error.low, error.high, l2)

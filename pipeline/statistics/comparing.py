@@ -1,10 +1,13 @@
-"""Tests of two rates over the same images, and the correction for asking many such questions at once."""
+"""Tests of two rates over the same images or over different ones, and the correction for asking many such questions at once."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from math import comb
 
-from pipeline.statistics.clusters import effective_of
-from pipeline.statistics.intervals import paired_interval
+from pipeline.statistics.clusters import effective_number
+from pipeline.statistics.intervals import independent_difference, paired_difference
+
+Sample = tuple[Sequence[bool], Sequence[Sequence[Hashable]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,7 @@ class PairedResult:
 
 
 def compare_paired(
-    outcomes: Sequence[tuple[bool, bool]],
-    memberships: Sequence[Sequence[Hashable]] | None = None,
-    confidence: float = 0.95,
+    outcomes: Sequence[tuple[bool, bool]], memberships: Sequence[Sequence[Hashable]] | None = None, confidence: float = 0.95
 ) -> PairedResult:
     """Returns the comparison of two outcomes of each image: McNemar's exact test and Newcombe's interval of the difference.
 
@@ -47,13 +48,61 @@ def compare_paired(
     if not n:
         return PairedResult(0, 0, 0, 0, 0, None, None, None, None, None)
     differences = [float(first) - float(second) for first, second in outcomes]
-    number = effective_of(differences, memberships or [range(n)], confidence)
-    share = number.n_effective / n
-    counts = [count * share for count in (n_both, n_first, n_second, n - n_both - n_first - n_second)]
-    low, high = paired_interval(*(counts if share < 1 else (n_both, n_first, n_second, n - n_both - n_first - n_second)))
-    p = mcnemar(counts[1], counts[2]) if share < 1 else mcnemar(n_first, n_second)
+    number = effective_number(differences, memberships or [range(n)], confidence)
+    share, counts = number.n_effective / n, [n_both, n_first, n_second, n - n_both - n_first - n_second]
+    scaled = [count * share for count in counts] if share < 1 else counts
+    low, high = paired_difference(*scaled)
+    p = mcnemar(scaled[1], scaled[2])
     difference = (n_first - n_second) / n
     return PairedResult(n, n_both, n_first, n_second, number.n_clusters, number.n_effective, difference, low, high, p)
+
+
+@dataclass(frozen=True, slots=True)
+class IndependentResult:
+    """The first rate minus the second, its interval and p; all are None where either side has no image."""
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+def compare_independent(first: Sample, second: Sample, confidence: float = 0.95) -> IndependentResult:
+    """Returns the comparison of two independent samples: Fisher's exact test and Newcombe's interval of the difference.
+
+    Where images share clusters each side counts as its effective number of images, for Fisher's test rounded down to a whole one
+    (the hits to the nearest).
+
+    Args:
+        first, second: whether each image counts, and for each way of clustering the cluster of every image; None for the latter
+            where the images are independent.
+    """
+    if not first[0] or not second[0]:
+        return IndependentResult(None, None, None, None)
+    (rate, n), (other_rate, other_n) = (
+        (sum(hits) / len(hits), effective_number(hits, ways or [range(len(hits))], confidence).n_effective)
+        for hits, ways in (first, second)
+    )
+    low, high = independent_difference(rate * n, n, other_rate * other_n, other_n, confidence)
+    p = fisher(round(rate * int(n)), int(n), round(other_rate * int(other_n)), int(other_n))
+    return IndependentResult(rate - other_rate, low, high, p)
+
+
+def fisher(n_hit: int, n: int, other_hit: int, other_n: int) -> float:
+    """Returns the two-sided p of Fisher's exact test (1935): the chance, all margins given, of a table no likelier than this one.
+
+    In whole numbers, so that tables that are equally likely are told to be: no rounding, and no scipy.stats to wait for.
+
+    Args:
+        n_hit, n: successes and trials of the one sample.
+        other_hit, other_n: of the other.
+    """
+    if not (0 <= n_hit <= n and 0 <= other_hit <= other_n):
+        raise ValueError(f"expected 0 <= n_hit <= n, got {n_hit} of {n} and {other_hit} of {other_n}")
+    hits = n_hit + other_hit
+    ways = [comb(n, k) * comb(other_n, hits - k) for k in range(max(0, hits - other_n), min(hits, n) + 1)]
+    observed = comb(n, n_hit) * comb(other_n, other_hit)
+    return sum(way for way in ways if way <= observed) / sum(ways)
 
 
 def mcnemar(n_first: float, n_second: float) -> float:
