@@ -83,8 +83,7 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
-            rates = (cell and Estimate(cell.n_wrong, cell.n_right, cell.error_rate, cell.low, cell.high) for cell in row)
-            body.append((Cell(title), Cell(mean), *(estimate_cell(rate, "0 right") for rate in rates)))
+            body.append((Cell(title), Cell(mean), *(estimate_cell(_error(cell), "0 right") for cell in row)))
         title = f"Transfer, {cell_title(*key[1:])}, {CASE_TITLES.get(key[0], key[0])}"
         note = (
             "Wrong / right when clean, and the 95 % Wilson interval in per cent beneath: the saved files of the row's run, "
@@ -93,6 +92,12 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
         rules = frozenset(place for place, (_, kind) in enumerate(lines) if place and kind == "adversarial")
         tables.append(Table(f"X{number}", title, columns, tuple(body), note if number == len(keys) else "", rules))
     return tables
+
+
+def _error(cell: MatrixCell | None) -> Estimate | None:
+    if cell is None:
+        return None
+    return Estimate(n_hit=cell.n_wrong, n_eligible=cell.n_right, rate=cell.error_rate, low=cell.low, high=cell.high)
 
 
 @styled

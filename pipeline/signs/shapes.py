@@ -34,7 +34,7 @@ def draw_plate(class_name: str) -> NDArray[np.uint8]:
         raise ValueError(f"expected one of {sorted(_FACES)}, got {class_name!r}")
     fine = np.zeros((_FINE_PX, _FINE_PX, 4), np.uint8)
     for shape in _FACES[class_name]:
-        colour = bytes.fromhex((shape.get("fill") or shape.get("stroke", ""))[1:])
+        colour = bytes.fromhex((shape.get("fill") or shape.get("stroke") or "")[1:])
         for points in _polygons(shape):
             places = ((points * _REACH + 1) * _FINE_PX / 2 - 0.5) * (1 << _SHIFT_BITS)
             cv2.fillPoly(fine, [np.rint(places).astype(np.int32)], (*colour, 255), lineType=cv2.LINE_8, shift=_SHIFT_BITS)
