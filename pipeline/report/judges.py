@@ -86,10 +86,7 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             rates = (estimate_cell(cell and _error_of(cell), "0 right") for cell in row)
             body.append((Cell(title), Cell(mean), *rates))
         title = f"Transfer, {cell_title(*key[1:])}, {CASE_TITLES.get(key[0], key[0])}"
-        note = (
-            "Wrong / right when clean, and the 95 % Wilson interval in per cent beneath: the saved files of the row's run, "
-            "judged by the column's model, over the images that this model gets right when clean. L2 in 8-bit units."
-        )
+        note = TEXTS["matrix"]
         rules = frozenset(place for place, (_, kind) in enumerate(lines) if place and kind == "adversarial")
         tables.append(Table(f"X{number}", title, columns, tuple(body), note if number == len(keys) else "", rules))
     return tables
