@@ -17,8 +17,7 @@ EQUATION_1 = Formula(
 def how_to_read(content: ReportContent) -> tuple[Block, ...]:
     """Returns the same paragraphs for every run: the destruction rate, its denominator, the cases and the units."""
     names = [f"{spec.title} ({spec.name})" for spec in styled_attacks().values()]
-    paragraphs = TEXTS["how-to-read"].format(methods=listed(names)).split("\n\n")
-    first, *others = map(Prose, paragraphs)
+    first, *others = map(Prose, TEXTS["how-to-read"].format(methods=listed(names)).split("\n\n"))
     return first, EQUATION_1, *others
 
 

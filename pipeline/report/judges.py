@@ -83,21 +83,13 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
-            body.append((Cell(title), Cell(mean), *(estimate_cell(_error(cell), "0 right") for cell in row)))
+            rates = (estimate_cell(cell and _error_of(cell), "0 right") for cell in row)
+            body.append((Cell(title), Cell(mean), *rates))
         title = f"Transfer, {cell_title(*key[1:])}, {CASE_TITLES.get(key[0], key[0])}"
-        note = (
-            "Wrong / right when clean, and the 95 % Wilson interval in per cent beneath: the saved files of the row's run, "
-            "judged by the column's model, over the images that this model gets right when clean. L2 in 8-bit units."
-        )
+        note = TEXTS["matrix"]
         rules = frozenset(place for place, (_, kind) in enumerate(lines) if place and kind == "adversarial")
         tables.append(Table(f"X{number}", title, columns, tuple(body), note if number == len(keys) else "", rules))
     return tables
-
-
-def _error(cell: MatrixCell | None) -> Estimate | None:
-    if cell is None:
-        return None
-    return Estimate(n_hit=cell.n_wrong, n_eligible=cell.n_right, rate=cell.error_rate, low=cell.low, high=cell.high)
 
 
 @styled
@@ -150,3 +142,7 @@ def _judge_table(table_number: str, rows: Sequence[Transfer]) -> Table:
     what = f"{ORIGIN_TITLES[rows[0].origin]} photographs" if of_photos else "saved files"
     title = f"Who else is fooled by the {what}, {CASE_TITLES.get(rows[0].case, rows[0].case)}"
     return Table(table_number, title, tuple(columns), tuple(body), note, frozenset(range(len(judges), len(body), len(judges))))
+
+
+def _error_of(cell: MatrixCell) -> Estimate:
+    return Estimate(n_hit=cell.n_wrong, n_eligible=cell.n_right, rate=cell.error_rate, low=cell.low, high=cell.high)
