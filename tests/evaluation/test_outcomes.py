@@ -22,7 +22,14 @@ from pipeline.records import (
     Rate,
     View,
 )
-from pipeline.records.rates import COMPARISON_COLUMNS
+from pipeline.records.rates import (
+    ACCURACY_COLUMNS,
+    COMPARISON_COLUMNS,
+    PREDICTED_COLUMNS,
+    RATE_COLUMNS,
+    RUN_COMPARISON_COLUMNS,
+    TRANSFER_COLUMNS,
+)
 from pipeline.statistics import wilson
 from pipeline.store import csv_bytes, json_bytes, record_from
 from pipeline.studies.kurakin2016.published import PAPER_TABLE_2, PAPER_TABLE_3
@@ -174,29 +181,35 @@ def test_independent_images_have_wilsons_interval():
 
 COLUMNS = {
     "rates": (
+        RATE_COLUMNS,
         "case,attack,epsilon_8bit,transform,parameter,origin,top_k,n_hit,n_eligible,n_images,n_discarded,destruction_rate,"
         "low,high,interval,n_clusters,n_effective",
     ),
     "accuracies": (
+        ACCURACY_COLUMNS,
         "case,attack,epsilon_8bit,variant,transform,parameter,origin,top_k,n_correct,n_images,n_discarded,accuracy,"
         "low,high,interval,n_clusters,n_effective",
     ),
     "comparisons": (
+        COMPARISON_COLUMNS,
         "kind,quantity,case,top_k,first_attack,first_epsilon_8bit,first_transform,first_origin,second_attack,"
         "second_epsilon_8bit,second_transform,second_origin,n,n_both,n_first,n_second,first_rate,second_rate,difference,"
         "low,high,interval,n_clusters,n_effective,p,p_holm,n_family",
     ),
     "predicted": (
+        PREDICTED_COLUMNS,
         "case,attack,epsilon_8bit,quantity,top_k,n,n_measured,n_predicted,n_both,measured,measured_low,measured_high,"
         "predicted,predicted_low,predicted_high,difference,difference_low,difference_high,interval,n_clusters,n_effective",
     ),
     "comparison": (
+        RUN_COMPARISON_COLUMNS,
         "table,quantity,case,attack,epsilon_8bit,transform,parameter,top_k,first_origin,first_hit,first_of,first_rate,"
         "first_low,first_high,first_n_effective,second_origin,second_hit,second_of,second_rate,second_low,second_high,"
         "second_n_effective,pairing,n,n_both,n_first,n_second,difference,low,high,interval,n_clusters,n_effective,p,p_holm,"
         "n_family",
     ),
     "transfer": (
+        TRANSFER_COLUMNS,
         "case,attack,epsilon_8bit,judge,is_imported,transform,origin,top_k,clean_from,n_images,n_clean_right,n_fooled,"
         "fooled_rate,fooled_low,fooled_high,n_control,n_control_right,n_hit,n_eligible,destruction_rate,low,high,interval,"
         "n_clusters,fooled_n_effective,n_effective",
