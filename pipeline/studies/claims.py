@@ -173,7 +173,7 @@ def _rows(finding: str, origin: str, tested: Tested) -> list[FindingRow]:
 def _row(finding: str, origin: str, test: str, part: Part) -> FindingRow:
     found = part.found
     if found is None:
-        return FindingRow(finding, part.key, origin, test, 0, 0, *[None] * 6)
+        return FindingRow(finding, part.key, origin, test, 0, 0, None, None, None, None, None, None)
     return FindingRow(
         *(finding, part.key, origin, test, found.n, len(part.images), found.n_effective, found.n_for, found.n_against),
         *(found.difference, found.p, found.p_against),
