@@ -83,7 +83,7 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
-            rates = (estimate_cell(cell and _error_of(cell), "0 right") for cell in row)
+            rates = (estimate_cell(_error_of(cell) if cell else None, "0 right") for cell in row)
             body.append((Cell(title), Cell(mean), *rates))
         title = f"Transfer, {cell_title(*key[1:])}, {CASE_TITLES.get(key[0], key[0])}"
         note = TEXTS["matrix"]
