@@ -67,6 +67,7 @@ _NEEDED = {
 _OPTIONAL = {
     "timm": ("timm", "timm"),
     "onnxruntime": ("onnxruntime", "onnx"),
+    "efficientnet-lite-pytorch": ("efficientnet_lite_pytorch", "imagenet"),
     "pillow-heif": ("pillow_heif", "heif"),
     "foolbox": ("foolbox", "foolbox"),
     "torchattacks": ("torchattacks", "torchattacks"),

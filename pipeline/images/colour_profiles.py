@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from pipeline.images.colour import srgb_from_linear
+from pipeline.images.colour import linear_from_srgb, srgb_from_linear
 
 # Primaries and white (x, y) by their code in ITU-T H.273; all others are taken for sRGB's, as browsers do.
 _D65 = (0.3127, 0.3290)
@@ -26,7 +26,7 @@ _ADOBE_RGB = ((0.640, 0.330), (0.210, 0.710), (0.150, 0.060))
 _SRGB_GAMMA = 1 / 2.2
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50_XYZ = np.array([0.9642, 1.0, 0.8249])
-_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_CURVE_POINTS = 4096
 _HEAD_BYTES = 1 << 16
 _LATTICE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -77,26 +77,32 @@ def to_srgb(image: Image.Image, path: Path | None = None) -> tuple[ToSrgb | None
 def matrix_profile(
     name: str, primaries: tuple[tuple[float, float], ...], white: tuple[float, float] = _D65, gamma: float | None = None
 ) -> bytes:
-    """Returns an ICC profile (version 4) of a display: red, green and blue primaries (x, y), white, and one curve.
+    """Returns an ICC profile (version 2) of a display: red, green and blue primaries (x, y), white, and one curve.
 
     Args:
         gamma: of the curve value^gamma; None for sRGB's curve.
     """
-    columns = _d50_from_linear(primaries, white).T
-    curve = _parametric(0, (gamma,)) if gamma else _parametric(3, _SRGB_CURVE)
-    text = name.encode("utf-16-be")
-    words = b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, len(text), 28) + text
-    tags = {b"desc": words, b"cprt": words, b"wtpt": _xyz(_D50_XYZ)}
-    for letter, column in zip("rgb", columns, strict=True):
-        tags |= {f"{letter}XYZ".encode(): _xyz(column), f"{letter}TRC".encode(): curve}
-    table, data, offset = b"", b"", 128 + 4 + 12 * len(tags)
-    for tag, content in tags.items():
-        content += b"\0" * (-len(content) % 4)
-        table += tag + struct.pack(">II", offset + len(data), len(content))
-        data += content
-    size = struct.pack(">I", offset + len(data))
-    head = size + b"\0\0\0\0\x04\0\0\0mntrRGB XYZ " + b"\0" * 12 + b"acsp" + b"\0" * 28 + _fixed(_D50_XYZ)
-    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
+    values = np.linspace(0, 1, _CURVE_POINTS)
+    light = values**gamma if gamma else linear_from_srgb(values)
+    curve = b"curv" + struct.pack(">II", 0, _CURVE_POINTS) + np.rint(65535 * light).astype(">u2").tobytes()
+    text = name.encode("ascii", "replace") + b"\0"
+    words = b"desc" + struct.pack(">II", 0, len(text)) + text + b"\0" * 78
+    tags = {b"desc": words, b"cprt": b"text\0\0\0\0No copyright\0", b"wtpt": _xyz(_D50_XYZ)}
+    tags |= {f"{c}XYZ".encode(): _xyz(column) for c, column in zip("rgb", _d50_from_linear(primaries, white).T, strict=True)}
+    places, data, start = {}, b"", 132 + 12 * (len(tags) + 3)
+    for tag, content in {**tags, b"rTRC": curve}.items():
+        places[tag] = struct.pack(">II", start + len(data), len(content))
+        data += content + b"\0" * (-len(content) % 4)
+    places |= dict.fromkeys((b"gTRC", b"bTRC"), places[b"rTRC"])
+    table = b"".join(tag + place for tag, place in places.items())
+    head = struct.pack(">I", start + len(data)) + b"\0\0\0\0\x02\x10\0\0mntrRGB XYZ " + b"\0" * 12 + b"acsp"
+    head = head.ljust(68, b"\0") + _fixed(_D50_XYZ)
+    return head.ljust(128, b"\0") + struct.pack(">I", len(places)) + table + data
+
+
+def srgb_profile() -> bytes:
+    """Returns an ICC profile of sRGB."""
+    return matrix_profile("sRGB", _BT709)
 
 
 def code_points(path: Path) -> tuple[int, int] | None:
@@ -203,10 +209,6 @@ def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
 @cache
 def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-def _parametric(kind: int, numbers: tuple[float, ...]) -> bytes:
-    return b"para" + struct.pack(">IHH", 0, kind, 0) + _fixed(np.array(numbers))
 
 
 def _xyz(values: np.ndarray) -> bytes:

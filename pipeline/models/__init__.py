@@ -27,6 +27,11 @@ MODELS = Registry(
         "timm": Scheme(
             "timm:NAME", "any timm classifier, e.g. timm:convnext_tiny (extra: timm)", "pipeline.models.zoo:load_timm"
         ),
+        "imagenet": Scheme(
+            "imagenet:efficientnet-lite0",
+            "an ImageNet network that comes as a package, without a download (extra: imagenet)",
+            "pipeline.models.packaged:load_imagenet",
+        ),
         "python": Scheme(
             "python:MODULE:FACTORY",
             "your own network: a module or a .py file, and a function in it",
