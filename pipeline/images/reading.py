@@ -1,4 +1,4 @@
-"""Reads the picture in a file as 8-bit RGB, upright."""
+"""Reads the picture in a file as 8-bit sRGB, upright."""
 
 import stat
 import warnings
@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError
 from pipeline.images.formats import image_format, readable_formats, reason, shown, unreadable
-from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_deep, rgb_from_pillow
+from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_array, rgb_from_deep, rgb_from_pillow
 
 _ORIENTATION = 0x0112
 # EXIF orientation: whether rows and columns are exchanged, and OpenCV's code of the flip after it (1 columns, 0 rows, -1 both).
@@ -18,10 +18,11 @@ _MAX_JPEG_SCANS = 100
 
 
 def read_image(path: str | Path, page: int | None = None, max_pixels: int | None = None) -> LoadedImage:
-    """Returns the picture in a file as 8-bit RGB, turned upright by its EXIF tag.
+    """Returns the picture in a file as 8-bit sRGB, turned upright by its EXIF tag.
 
-    Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an
-    animation or a file of several pages the first is taken. Each such step adds a note.
+    Colours are converted from those that the file names (see `colour_profiles`). Grayscale, palette, CMYK and YCCK become RGB;
+    16-bit values v become round(v / 257); transparency is laid on white; of an animation or a file of several pages the first is
+    taken. Each such step adds a note.
 
     Args:
         page: which picture of a file of several, from 0.
@@ -68,13 +69,14 @@ def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
     notes = list(frame_note(image)) if is_first else []
     turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
     pixels = _plain_jpeg(image, path)
-    colour_notes: tuple[str, ...] = ()
-    if pixels is None:
+    if pixels is not None:
+        pixels, colour_notes = rgb_from_array(pixels, image, path)
+    else:
         is_deep = _is_deep_colour(image, path)
         image.load()
         still_to_turn = image.getexif().get(_ORIENTATION, 1)  # Pillow turns a TIFF by itself while loading it
         deep = _deep_colour(path, np.asarray(image), turn) if is_deep else None
-        pixels, colour_notes = rgb_from_pillow(image) if deep is None else rgb_from_deep(deep)
+        pixels, colour_notes = rgb_from_pillow(image, path) if deep is None else rgb_from_deep(deep, image, path)
         image.close()  # gives its memory back before the turned copy is made
     if turn in _TURNS:
         notes.append(f"turned upright (EXIF orientation {turn})")

@@ -11,7 +11,8 @@ class Capture:
     `residual_px` are the numbers of a `PageMap` from page mm to photo pixels (None and () where nothing was registered).
     `reprojection_rms_px` is how far the printed points lie from where that map puts them. `colour` is "strip" where crops were
     normalised to the printed strip, else "". `trouble` says what was wrong with the picture and what to do. `scan_dpi` is the
-    resolution that a scanner wrote into the file, None where there is none or a camera took the picture.
+    resolution that a scanner wrote into the file, None where there is none or a camera took the picture. `notes` tell what was
+    converted when the file was read.
     """
 
     capture_id: str
@@ -34,6 +35,7 @@ class Capture:
     trouble: str = ""
     counts: bool = False
     scan_dpi: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class ModelSettings:
 
     name: str = setting(
         "builtin:signs",
-        '"builtin:signs", "torchvision:NAME", "timm:NAME", "python:MODULE:FACTORY" or "onnx:FILE" (predictions only).',
+        '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "python:MODULE:FACTORY", "onnx:FILE".',
     )
     weights: str = setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
     input_px: int = setting(0, "Side of the square model input (0: the model's own).", ge=0, le=4096, unit="px")

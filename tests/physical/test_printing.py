@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import numpy as np
 import pypdfium2
 import pytest
 from kept_files import write_table
+from PIL import Image, ImageCms
 
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
@@ -45,6 +47,18 @@ def _image(path: str, width_px: int = 96, height_px: int = 96) -> np.ndarray:
 def _pdf(printout: Printout, width_px: int = 96, height_px: int = 96) -> bytes:
     captions = {(p.pair_id, p.variant): f"{p.variant} · stop · {p.pair_id}" for p in printout.placements}
     return build_pdf(printout, lambda path: _image(path, width_px, height_px), captions, SHEET)
+
+
+def test_the_pdf_says_that_its_colours_are_srgb() -> None:
+    content = _pdf(_printout(1))
+    intent = re.search(rb"/OutputIntents \[ <<\s*/DestOutputProfile (\d+) 0 R", content)
+    assert intent
+    stored = re.search(rb"\n%s 0 obj.*?stream\r?\n(.*?)endstream" % intent[1], content, re.DOTALL)
+    assert stored
+    colours = np.random.default_rng(1).integers(0, 256, (30, 30, 3), dtype=np.uint8)
+    srgb = ImageCms.createProfile("sRGB")
+    shown = ImageCms.profileToProfile(Image.fromarray(colours), io.BytesIO(zlib.decompress(stored[1])), srgb)
+    assert np.abs(np.asarray(shown, int) - colours).max() <= 1
 
 
 def _boxes(printout: Printout, page: int) -> dict[str, tuple[float, float, float, float, float]]:

@@ -9,9 +9,11 @@ from string import Template
 
 import numpy as np
 import pypdfium2
+from reportlab.pdfbase.pdfdoc import PDFArray, PDFDictionary, PDFName, PDFStream, PDFString, PDFZCompress
 from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.images import read_png
+from pipeline.images.colour_profiles import srgb_profile
 from pipeline.physical.fiducials.codes import modules, tag_modules
 from pipeline.physical.printing.arrangement import MM_PER_INCH, SCREEN
 from pipeline.physical.printing.chart import Chart, ScaleBar, SlantedSquare
@@ -41,7 +43,8 @@ def build_pdf(
     """Returns the PDF: the instruction sheet, `printout.n_pages` pages and a calibration page where a `chart` is given.
 
     The same input gives the same bytes. Images are embedded at their own pixels, losslessly and without an interpolation flag;
-    all else is vectors. Viewers are told not to scale and to print on one side (PDF 32000-1, 12.2).
+    all else is vectors. Viewers are told not to scale and to print on one side
+    (PDF 32000-1, 12.2), and that colours are sRGB.
 
     Args: `load_image` gives uint8 (H, W, 3) for a placement's path; `captions` maps (pair id, variant) to one line of text, whose
     part before the first " · " is set in bold; missing ones stay empty.
@@ -137,7 +140,20 @@ def _opened(printout: Printout, subject: str) -> Pen:
     canvas.setSubject(subject)
     canvas.setViewerPreference("PrintScaling", "None")
     canvas.setViewerPreference("Duplex", "Simplex")
+    _name_colours(canvas)
     return Pen(canvas, printout.page_height_mm, printout.dpi)
+
+
+def _name_colours(canvas: Canvas) -> None:
+    """Says that the document's RGB is sRGB: an output intent (PDF 32000-1, 14.11.5), which reportlab does not write by itself."""
+    profile = PDFStream(PDFDictionary({"N": 3}), srgb_profile())
+    profile.filters = [PDFZCompress]
+    words = {"OutputConditionIdentifier": PDFString("sRGB"), "Info": PDFString("sRGB IEC61966-2.1")}
+    intent = {"Type": PDFName("OutputIntent"), "S": PDFName("GTS_PDFA1"), **words}
+    document, catalog = canvas._doc, canvas._doc.Catalog
+    intent["DestOutputProfile"] = document.Reference(profile, "colours")
+    catalog.OutputIntents = PDFArray([PDFDictionary(intent)])
+    catalog.__NoDefault__ = [*catalog.__NoDefault__, "OutputIntents"]
 
 
 def _draw_chart_page(pen: Pen, chart: Chart) -> None:

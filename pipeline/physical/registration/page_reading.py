@@ -92,6 +92,7 @@ def read_pages(
             n_codes=result.n_codes,
             trouble=photo_advice(pyramid.grey, result, printout),
             scan_dpi=picture.scan_dpi or capture.scan_dpi,
+            notes=picture.notes,
         )
         if isinstance(result, Failure):
             drafts.append(FreshPage(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))
