@@ -54,8 +54,12 @@ def examine(workspace: Path) -> list[Check]:
 
 _NEEDED = "torch opencv-python qrcode zxing-cpp reportlab scikit-image pypdfium2 pyarrow matplotlib scipy rich"
 # What is installed by an extra of the program, and the extra.
-_OPTIONAL = "timm:timm onnxruntime:onnx efficientnet-lite-pytorch:imagenet pillow-heif:heif foolbox:foolbox torchattacks:torchattacks art:art"
+_OPTIONAL = (
+    "timm:timm onnxruntime:onnx efficientnet-lite-pytorch:imagenet pillow-heif:heif foolbox:foolbox "
+    "torchattacks:torchattacks art:art"
+)
 _MODULES = {"opencv-python": "cv2", "zxing-cpp": "zxingcpp", "scikit-image": "skimage", "pillow-heif": "pillow_heif"}
+_MODULES["efficientnet-lite-pytorch"] = "efficientnet_lite_pytorch"
 # Where a package is called otherwise on the package index.
 _DISTRIBUTIONS = {"art": "adversarial-robustness-toolbox"}
 
