@@ -132,7 +132,8 @@ def test_other_settings_are_measured_afresh(classifier, tmp_path, change):
     before.shots([aim], Context(), "")
     options, most = {"n_steps": 3} if change == "options" else {}, 25 if change == "limit" else 24
     after = Range("bim", options, classifier, Items(tmp_path), most)
-    assert after._kept(replace(aim, label=aim.target) if change == "label" else aim) is None and before._kept(aim)
+    other = replace(aim, label=aim.target) if change == "label" else aim
+    assert Items(tmp_path).get_json(after._key(other)) is None and Items(tmp_path).get_json(before._key(aim))
 
 
 def near(distance):
