@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from pipeline.core.seeds import generator_for, seed_for
 from pipeline.images import pixels_sha256, resize_shorter_and_crop
 from pipeline.images.colour import srgb_from_linear
 from pipeline.physical.simulator import load_profile, profile_content
-from pipeline.physical.simulator.printer import gamut, icc_proof, print_table
+from pipeline.physical.simulator.driver import driven
+from pipeline.physical.simulator.printer import gamut, grown, print_table
 from pipeline.physical.simulator.profile import Profile
 from pipeline.store import content_hash
 
@@ -267,10 +269,10 @@ def printable_colours(profile: Profile) -> np.ndarray:
     27 of a lattice of asked-for colours and three greys, spread over the gamut, as Sharif et al. (2016) spread theirs.
     """
     asked = np.array([*itertools.product(_STEPS, repeat=3), *((grey,) * 3 for grey in _GREYS)], np.uint8)
-    if profile.icc_profile:
-        return icc_proof(asked[None], profile.icc_profile)[0].astype(np.float32)
-    reflectance = np.take_along_axis(print_table(profile), asked.astype(np.int64), axis=0) @ gamut(profile).T
-    return (255 * srgb_from_linear(reflectance / profile.paper_reflectance)).astype(np.float32)
+    asked = driven(asked[None], profile)[0]
+    reflectance = np.take_along_axis(print_table(profile), asked.astype(np.int64), axis=0)
+    printed = grown(reflectance, profile, np.float32(fmean(profile.dot_gain_rate))) @ gamut(profile).T
+    return (255 * srgb_from_linear(printed / profile.paper_reflectance)).astype(np.float32)
 
 
 def non_printability(patch: Tensor, colours: Tensor, covered: Tensor) -> Tensor:

@@ -125,10 +125,10 @@ class TestPrintable:
         colours = printable_colours(load_profile("office-phone"))
         assert colours.shape == (30, 3) and len(np.unique(colours.round(), axis=0)) == 30
         assert colours[26] == pytest.approx([255] * 3, abs=0.5), "paper is white"
-        # black ink reflects 0.04 of paper's 0.86: sRGB of 0.0465
-        assert colours[0] == pytest.approx([60.6] * 3, abs=1)
-        red = colours[18]  # asked for 255, 0, 0: a saturation of 0.85 leaves some of it in green and blue
-        assert red[0] > 230 and 61 < red[1] < 110
+        # black ink reflects 0.017 of paper's 0.86: sRGB of 0.0198
+        assert colours[0] == pytest.approx([38.3] * 3, abs=1)
+        red = colours[18]  # asked for 255, 0, 0: L* 55, a* 64, b* 48
+        assert red == pytest.approx([226, 67, 58], abs=8)
 
     def test_non_printability_is_the_mean_distance_to_the_nearest_colour(self):
         colours = torch.tensor([[0.0, 0, 0], [255, 255, 255]])

@@ -33,7 +33,9 @@ PLAIN = replace(
     load_profile("office-phone"),
     printer_dpi=DPI,
     halftone="none",
-    dot_gain_rate=0.0,
+    dot_gain_rate=NOTHING,
+    primaries_lab=(),
+    gloss_reflectance=0.0,
     paper_reflectance=0.8,
     ink_reflectance=0.05,
     print_saturation_rate=1.0,
@@ -60,7 +62,7 @@ PLAIN = replace(
     **dict.fromkeys(
         (
             *("misregistration_um", "curl_mm", "light_fall_rate", "cast_shadow_rate", "glare_rate", "n_occluders"),
-            *("white_balance_error_rate", "tilt_deg", "roll_deg", "defocus_px", "motion_px", "lens_k1", "lens_k2"),
+            *("red_error_rate", "blue_error_rate", "tilt_deg", "roll_deg", "defocus_px", "motion_px", "lens_k1", "lens_k2"),
             *("lens_p1", "lens_p2", "chromatic_px", "vignette_rate"),
         ),
         NOTHING,
@@ -69,7 +71,8 @@ PLAIN = replace(
 # what is turned on, how far that is from the simulator at most, and how much it changes at least
 EFFECTS = {
     "nothing": ({}, 1.0, 0),
-    "dot gain": ({"dot_gain_rate": 0.15, "yule_nielsen_n": 1.7}, 1.1, 5),
+    "dot gain": ({"dot_gain_rate": (0.15, 0.15), "yule_nielsen_n": 1.7}, 1.1, 5),
+    "as much of it as there can be": ({"dot_gain_rate": (0.4, 0.4), "banding_rate": 0.1, "banding_mm": 3.0}, 1.3, 5),
     "gamut": ({"print_saturation_rate": 0.7}, 1.0, 5),
     "print curves": (
         {
@@ -81,6 +84,8 @@ EFFECTS = {
         5,
     ),
     "banding": ({"banding_rate": 0.1, "banding_mm": 3.0}, 1.1, 3),
+    "primaries": ({"primaries_lab": load_profile("office-phone").primaries_lab}, 1.2, 3),
+    "gloss": ({"gloss_reflectance": 0.3, "tilt_deg": (25.0, 25.0)}, 1.6, 5),
     "ICC profile": ({"icc_profile": "small gamut"}, 1.3, 5),
     "ink spread": ({"ink_spread_um": 90.0}, 1.0, 3),
     "misregistration": ({"misregistration_um": (150.0, 150.0)}, 1.1, 5),
@@ -92,7 +97,11 @@ EFFECTS = {
     "vignette": ({"vignette_rate": (0.4, 0.4)}, 1.0, 1),
     "fall of light": ({"light_fall_rate": (0.5, 0.5), "cast_shadow_rate": (0.4, 0.4)}, 1.0, 5),
     "glare": ({"glare_rate": (0.2, 0.2)}, 1.0, 5),
-    "exposure and white balance": ({"exposure": (0.7, 0.7), "white_balance_error_rate": (-0.1, 0.1)}, 1.0, 5),
+    "exposure and white balance": (
+        {"exposure": (0.7, 0.7), "red_error_rate": (-0.1, 0.0), "blue_error_rate": (0.1, 0.1)},
+        1.0,
+        5,
+    ),
     "clipped highlights": ({"exposure": (1.4, 1.4)}, 1.1, 5),
     "colour filter": ({"bayer": True}, 1.0, 1),
     "colour matrix": ({"colour_matrix": (1.5, -0.4, -0.1, -0.2, 1.4, -0.2, 0.0, -0.5, 1.5)}, 1.3, 5),
@@ -107,8 +116,10 @@ EFFECTS = {
     "diffused errors": ({"halftone": "error-diffusion"}, 2.6, 5),
 }
 PHONE = {
-    "dot_gain_rate": 0.13,
+    "dot_gain_rate": (0.13, 0.13),
     "print_saturation_rate": 0.85,
+    "primaries_lab": load_profile("office-phone").primaries_lab,
+    "gloss_reflectance": 0.03,
     "banding_rate": 0.03,
     "banding_mm": 3.0,
     "ink_spread_um": 35.0,
@@ -119,7 +130,8 @@ PHONE = {
     "light_fall_rate": (0.2, 0.2),
     "glare_rate": (0.05, 0.05),
     "exposure": (0.9, 0.9),
-    "white_balance_error_rate": (-0.05, 0.05),
+    "red_error_rate": (-0.05, 0.05),
+    "blue_error_rate": (-0.05, 0.05),
     "bayer": True,
     "saturation": 1.1,
     "tone_contrast_rate": 0.15,

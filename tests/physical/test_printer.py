@@ -1,33 +1,36 @@
-"""The printer against closed forms: tone, dots whose mean is the tone, spread, misregistration, banding, ICC profiles."""
+"""The printer against closed forms: tone, dots whose mean is the tone, spread, misregistration, banding."""
 
-import io
 import math
-import struct
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from PIL import ImageCms
 
-from pipeline.core.errors import BadInput
 from pipeline.images.colour import linear_from_srgb
 from pipeline.physical.simulator import draw_shot, load_profile, simulate_photo
 from pipeline.physical.simulator.kernels import gaussian_kernel
 from pipeline.physical.simulator.printer import (
     gamut,
     halftoned,
-    icc_cube,
-    icc_proof,
     print_table,
     printed_reflectance,
     row_tables,
     screen_tile,
+    veil_rate,
 )
 
 IDEAL = load_profile("ideal")
 OFFICE = replace(
-    load_profile("office-phone"), paper_grain_rate=0.0, banding_rate=0.0, misregistration_um=(0, 0), ink_spread_um=0.0
+    load_profile("office-phone"),
+    halftone="am",
+    primaries_lab=(),
+    dot_gain_rate=(0, 0),
+    gloss_reflectance=0.0,
+    paper_grain_rate=0.0,
+    banding_rate=0.0,
+    misregistration_um=(0, 0),
+    ink_spread_um=0.0,
 )
 GREY = 188
 DPI = 600
@@ -48,15 +51,19 @@ def flat(value, size=(340, 340)):
 
 @pytest.mark.parametrize("halftone", ["none", "am", "error-diffusion"])
 def test_a_half_tint_darkens_by_the_murray_davies_figure(halftone, subtests):
-    for gain, n in [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.15, 1.7)]:
+    for gain, n in [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (-0.1, 1.0), (0.0, 1.7)]:
         with subtests.test(gain=gain, n=n):
             profile = replace(
-                OFFICE, dot_gain_rate=gain, yule_nielsen_n=n, paper_reflectance=0.86, ink_reflectance=0.04, halftone=halftone
+                OFFICE,
+                dot_gain_rate=(gain, gain),
+                yule_nielsen_n=n,
+                paper_reflectance=0.86,
+                ink_reflectance=0.04,
+                halftone=halftone,
             )
             nominal = 1 - linear_from_srgb(np.array(GREY / 255))
             grown = nominal + 4 * gain * nominal * (1 - nominal)
             expected = (grown * 0.04 ** (1 / n) + (1 - grown) * 0.86 ** (1 / n)) ** n
-            assert print_table(profile)[GREY] == pytest.approx(expected, rel=1e-5)
             assert printed(flat(GREY), profile).mean() == pytest.approx(expected, abs=0.006)
             if n == 1:
                 effective = (0.86 - expected) / (0.86 - 0.04)
@@ -67,6 +74,24 @@ def test_paper_and_ink_are_the_ends_of_the_tone_curve():
     table = print_table(OFFICE)
     assert (np.diff(table, axis=0) >= 0).all()
     assert table[[0, 255], 1] == pytest.approx([OFFICE.ink_reflectance, OFFICE.paper_reflectance])
+
+
+@pytest.mark.parametrize("gain", [-0.2, 0.25, 0.4])
+def test_ink_never_grows_beyond_all_nor_below_none(gain):
+    profile = replace(OFFICE, dot_gain_rate=(gain, gain), halftone="none")
+    row_table = row_tables(profile, draw_shot(profile, np.random.default_rng(0)), np.zeros(1))[0, :, 1]
+    assert row_table[[0, 255]] == pytest.approx([profile.ink_reflectance, profile.paper_reflectance], abs=1e-6)
+    assert (np.diff(row_table) >= -1e-6).all()
+
+
+def test_gloss_lightens_ink_by_its_figure_at_45_degrees_and_leaves_paper_alone():
+    profile = replace(OFFICE, gloss_reflectance=0.05, halftone="none")
+    page = np.concatenate([flat(255, (40, 40)), flat(0, (40, 40))])
+    for tilt_deg, lift in ((0.0, 0.0), (30.0, 0.05 * (1 - math.cos(math.pi / 6)) / (1 - math.sqrt(0.5))), (45.0, 0.05)):
+        seen = printed(page, profile, tilt_deg=tilt_deg)[..., 1]
+        assert seen[10, 10] == pytest.approx(profile.paper_reflectance, abs=1e-5)
+        assert seen[70, 10] - profile.ink_reflectance == pytest.approx(lift, abs=1e-5)
+    assert veil_rate(replace(profile, gloss_reflectance=0.3), draw_shot(profile, np.random.default_rng(0))) <= 1
 
 
 def test_a_measured_curve_goes_through_its_points_and_never_turns_back():
@@ -234,76 +259,6 @@ def test_a_page_of_any_resolution_is_printed_in_the_printers_dots():
     """The same page at 150 and at 600 dpi: a pixel becomes four dots a side, and the photos are the same."""
     page = np.random.default_rng(0).integers(0, 256, (1754, 1240, 3), dtype=np.uint8)
     fine = cv2.resize(page, (4960, 7016), interpolation=cv2.INTER_NEAREST_EXACT)
-    profile = replace(load_profile("office-phone"), frame_long_px=806, frame_short_px=604)
+    profile = replace(load_profile("office-phone"), halftone="am", frame_long_px=806, frame_short_px=604)
     one, other = (simulate_photo(p, 210.0, 296.99, profile, np.random.default_rng(2)).image.astype(int) for p in (page, fine))
     assert np.abs(one - other).mean() < 0.1
-
-
-# --- ICC -------------------------------------------------------------------------------------------------------------------
-
-
-def small_gamut(saturation):
-    """An ICC profile (version 2, matrix and curves, gamma 2.2) whose primaries lie between sRGB's and grey."""
-    srgb = np.array([[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])
-    white = srgb.sum(axis=1)
-    primaries = saturation * srgb + (1 - saturation) * white[:, None] / 3
-
-    def xyz(values):
-        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
-
-    text = b"inkproof test\0"
-    tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(12 + 67),
-        b"cprt": b"text\0\0\0\0none\0",
-        b"wtpt": xyz(white),
-        **{name + b"XYZ": xyz(primaries[:, i]) for i, name in enumerate((b"r", b"g", b"b"))},
-        **{name + b"TRC": b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) for name in (b"r", b"g", b"b")},
-    }
-    offset, table, body = 128 + 4 + 12 * len(tags), b"", b""
-    for name, data in tags.items():
-        data += bytes(-len(data) % 4)
-        table += name + struct.pack(">II", offset + len(body), len(data))
-        body += data
-    size = offset + len(body)
-    d50 = b"".join(struct.pack(">i", round(v * 65536)) for v in (0.9642, 1.0, 0.8249))
-    header = struct.pack(">I4sI4s4s4s", size, b"\0\0\0\0", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
-    header += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + d50 + bytes(48)
-    return header + struct.pack(">I", len(tags)) + table + body
-
-
-@pytest.fixture
-def icc_file(tmp_path):
-    path = tmp_path / "dull.icc"
-    path.write_bytes(small_gamut(0.6))
-    ImageCms.getOpenProfile(io.BytesIO(path.read_bytes()))
-    return str(path)
-
-
-def test_an_icc_profile_keeps_colours_that_can_be_printed_and_dulls_those_that_cannot(icc_file):
-    colours = np.uint8([[[255, 255, 255], [128, 128, 128], [0, 0, 0], [150, 130, 120], [255, 0, 0], [0, 0, 255]]])
-    proof = icc_proof(colours, icc_file).astype(int)
-    assert np.abs(proof[0, :4] - colours[0, :4]).max() <= 2
-    red, blue = linear_from_srgb(proof[0, 4:] / 255)
-    # the small gamut's own red: 0.6 of sRGB's and 0.4 of a third of white
-    assert red == pytest.approx([0.6 + 0.4 / 3, 0.4 / 3, 0.4 / 3], abs=0.02)
-    assert blue == pytest.approx([0.4 / 3, 0.4 / 3, 0.6 + 0.4 / 3], abs=0.02)
-
-
-def test_a_page_is_printed_through_its_icc_profile_and_torch_gets_the_same_table(icc_file):
-    profile = replace(OFFICE, icc_profile=icc_file, halftone="none", dot_gain_rate=0.3, print_saturation_rate=0.1)
-    colour = np.uint8([230, 40, 90])
-    expected = profile.paper_reflectance * linear_from_srgb(icc_proof(colour[None, None], icc_file)[0, 0] / 255)
-    assert printed(np.tile(colour, (40, 40, 1)), profile).mean(axis=(0, 1)) == pytest.approx(expected, abs=2e-3)
-    cube = icc_cube(icc_file)
-    lattice = np.uint8([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]])
-    assert cube[32, 0, 0] == pytest.approx(icc_proof(lattice, icc_file)[0, 0] / 255, abs=1e-6)
-    assert cube[0, 0, 32] == pytest.approx(icc_proof(lattice, icc_file)[0, 2] / 255, abs=1e-6)
-
-
-def test_a_file_that_is_no_icc_profile_is_refused(tmp_path):
-    path = tmp_path / "no.icc"
-    path.write_bytes(b"nothing")
-    with pytest.raises(BadInput, match="not an ICC profile"):
-        icc_proof(flat(0), str(path))
-    with pytest.raises(BadInput, match="not an ICC profile"):
-        icc_proof(flat(0), str(tmp_path / "missing.icc"))

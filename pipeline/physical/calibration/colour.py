@@ -1,23 +1,26 @@
 """Print curves and the camera's colour matrix, from the greys and colours of one or several photos at once.
 
-Under even light a patch is seen as y = M D G t: t holds what each channel of the colour sent asks the printer for (the print
-curves), G is the printer's gamut, D exposure and white balance of the photo, M the camera's matrix. A photo alone cannot tell a
-printer that loses saturation from a camera that does: G stays the base profile's, and M takes all of the rest. Nor can it tell
-bright paper from a long exposure: the paper stays as bright as the base profile's. M's rows add up to 1, so that white balance is
-D's alone.
+Under even light a patch is seen as y = M D G t: t holds what each channel of the colour sent, as the base's driver makes it, asks
+the printer for (the print curves), G is the printer's gamut, D exposure and white balance of the photo, M the camera's matrix. A
+photo alone cannot tell a printer that loses saturation from a camera that does: driver and G stay the base profile's, and M takes
+all of the rest. Nor can it tell bright paper from a long exposure: the paper stays as bright as the base profile's. M's rows add
+up to 1, so that white balance is D's alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.images.colour import linear_levels
 from pipeline.physical.calibration.least_squares import minimise
 from pipeline.physical.calibration.measuring import Spot
 from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator import Profile
 from pipeline.physical.simulator.camera import camera_matrix
+from pipeline.physical.simulator.driver import driven, driver_cube
 from pipeline.physical.simulator.printer import gamut, print_table
+from pipeline.physical.simulator.profile import limits
 
 _N = len(GREY_STEPS)
 _STEP = GREY_STEPS[1]
@@ -50,18 +53,29 @@ class ColourFit:
 def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) -> ColourFit:
     """Returns curves, matrix and balances that explain all patches best, by least squares.
 
+    A driver goes by how dark black is, which is only known afterwards: with one it is done twice.
+
     Args: `photos`, for each the patches that were seen and the light that falls on each.
     """
+    found = _fitted(photos, base)
+    if driver_cube(base) is None:
+        return found
+    ink = float(np.clip(found.curves[0].min(), *(limits("ink_reflectance") or (0, 1))))
+    return _fitted(photos, replace(base, ink_reflectance=ink))
+
+
+def _fitted(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) -> ColourFit:
     owners = np.array([index for index, patches in enumerate(photos) for _ in patches])
     spots = [spot for patches in photos for spot, _ in patches]
     seen = np.array([spot.light / light for patches in photos for spot, light in patches])
-    steps = np.array([spot.sent for spot in spots]) // _STEP
+    sent = np.array([spot.sent for spot in spots], np.uint8)
+    steps, beyond = _between_greys(driven(sent[None], base)[0])
     weights = 1 / np.maximum(seen, _FLOOR) ** 0.6
     used = np.array([spot.clipped_rate <= _MAX_CLIPPED_RATE for spot in spots])
     mixing = gamut(base).astype(np.float64)
     paper = base.paper_reflectance
     curves = print_table(base)[list(GREY_STEPS)].astype(np.float64)
-    is_white = (steps == _N - 1).all(axis=1)
+    is_white = (sent == 255).all(axis=1)
     whites = np.array([np.mean(seen[is_white & (owners == index)], axis=0) for index in range(len(photos))])
     matrix = camera_matrix(base)
     matrix = matrix / matrix.sum(axis=1, keepdims=True)
@@ -75,7 +89,8 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
     def light_of(p: np.ndarray) -> np.ndarray:
         """What the patches should show (N, 3)."""
         curves, matrix, balance = unpack(p)
-        return (np.take_along_axis(curves, steps, axis=0) @ mixing.T * balance[owners]) @ matrix.T
+        below, above = (np.take_along_axis(curves, at, axis=0) for at in (steps, steps + 1))
+        return (((1 - beyond) * below + beyond * above) @ mixing.T * balance[owners]) @ matrix.T
 
     def residual_of(p: np.ndarray) -> np.ndarray:
         return np.asarray((weights * (light_of(p) - seen))[used]).ravel()
@@ -92,6 +107,13 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
     curves_sd = np.vstack([inner_sd, np.zeros(3)])
     matrix_sd = np.column_stack([sides_sd[:, 0], np.hypot(*sides_sd.T), sides_sd[:, 1]])
     return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light_of(p))
+
+
+def _between_greys(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which of GREY_STEPS lies at or below 8-bit values, and how far beyond it each is, as sRGB's light goes."""
+    levels, steps = linear_levels(), np.minimum(values // _STEP, _N - 2).astype(np.int64)
+    below, above = levels[steps * _STEP], levels[(steps + 1) * _STEP]
+    return steps, (levels[values] - below) / (above - below)
 
 
 def _parts(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -193,8 +193,8 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
     parameters.append(Parameter.fitted(base, "ink_reflectance", ink, sd, "the darkest of the curves"))
     matrix, sd = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel()), _root_mean_square(colour.matrix_sd)
     parameters.append(Parameter.fitted(base, "colour_matrix", matrix, sd, f"{n_colour} colour patches"))
-    if base.icc_profile:
-        parameters.append(Parameter.fitted(base, "icc_profile", "", None, "the curves above replace it"))
+    if any(base.dot_gain_rate):
+        parameters.append(Parameter.fitted(base, "dot_gain_rate", (0.0, 0.0), None, "part of the curves above"))
     n_clipped = sum(spot.clipped_rate > 0.05 for spot in colour.spots)
     if n_clipped:
         notes.append(f"{n_clipped} of {len(colour.spots)} patches were clipped in a photo and left out")
@@ -203,18 +203,20 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
 
 
 def _light_parameters(fits: Sequence[PhotoFit], colour: ColourFit, base: Profile) -> list[Parameter]:
-    balances = [float(side / b[1] - 1) for b in colour.balance for side in (b[0], b[2])]
-    balance_sd = [float(np.hypot(*(sd[[1, 0]] / b[1]))) for sd, b in zip(colour.balance_sd, colour.balance, strict=True)]
+    errors = colour.balance[:, [0, 2]] / colour.balance[:, 1:2] - 1
+    error_sd = np.hypot(colour.balance_sd[:, [0, 2]], colour.balance_sd[:, 1:2]) / colour.balance[:, 1:2]
     lights = [fit.light for fit in fits]
     paper = f"{sum(len(light.values) for light in lights)} places of bare paper"
     shadows = [light.shadow_rate for light in lights]
     shadow_sd = _root_mean_square([light.shadow_sd for light in lights if light.shadow_rate]) if any(shadows) else None
     exposures, falls = [fit.exposure for fit in fits], [max(0.0, light.light_fall_rate) for light in lights]
     vignettes = [max(0.0, light.vignette_rate) for light in lights]
-    whites, whites_sd = _rounded(min(balances), max(balances)), _root_mean_square(balance_sd)
     return [
         _ranged(base, "exposure", exposures, [float(sd[1]) for sd in colour.balance_sd], "bare paper"),
-        Parameter.fitted(base, "white_balance_error_rate", whites, whites_sd, "red and blue against green on greys"),
+        *(
+            _ranged(base, f"{name}_error_rate", *map(list, (errors[:, i], error_sd[:, i])), f"{name} against green on greys")
+            for i, name in enumerate(("red", "blue"))
+        ),
         _ranged(base, "light_fall_rate", falls, [light.light_fall_sd for light in lights], paper),
         _ranged(base, "vignette_rate", vignettes, [light.vignette_sd for light in lights], paper),
         Parameter.fitted(base, "cast_shadow_rate", _rounded(min(shadows), max(shadows)), shadow_sd, paper),

@@ -33,8 +33,19 @@ _FIRST_SLOPES = (-0.7, 0.6)
 _SLOPE_RANGES = ((-2.5, -0.15), (0.15, 3.0))
 _LONGEST_STEP = 0.7
 _LEFT_OUT = (
-    *("curl_mm", "light_fall_rate", "cast_shadow_rate", "glare_rate", "n_occluders", "white_balance_error_rate", "tilt_deg"),
-    *("roll_deg", "defocus_px", "motion_px", "lens_k1", "lens_k2", "lens_p1", "lens_p2", "chromatic_px", "vignette_rate"),
+    *("curl_mm", "light_fall_rate", "cast_shadow_rate", "glare_rate", "n_occluders", "red_error_rate", "blue_error_rate"),
+    *(
+        "tilt_deg",
+        "roll_deg",
+        "defocus_px",
+        "motion_px",
+        "lens_k1",
+        "lens_k2",
+        "lens_p1",
+        "lens_p2",
+        "chromatic_px",
+        "vignette_rate",
+    ),
 )
 _BLUR_RANGE_PX, _ISO_RANGE = (0.05, 20.0), (1.0, 25600.0)
 

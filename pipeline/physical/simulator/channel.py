@@ -25,18 +25,18 @@ from torch.nn.functional import conv2d, grid_sample, pad, pixel_unshuffle
 
 from pipeline.physical.simulator.bands import resampled
 from pipeline.physical.simulator.camera import MOSAIC
+from pipeline.physical.simulator.driver import driven, driver_cube
 from pipeline.physical.simulator.photo_grid import PhotoGrid, Place, Sites, photo_side, place_of
 from pipeline.physical.simulator.printer import (
     CUBIC_POWER,
     asked_for,
-    banded,
     banding_wave,
     gamut,
+    grown,
     halftoned,
-    icc_cube,
-    icc_proof,
     print_table,
     row_tables,
+    veil_rate,
 )
 from pipeline.physical.simulator.profile import Profile, Shot, draw_shot
 from pipeline.physical.simulator.torch_camera import BRIGHTEST, DARKEST, demosaiced, developed, eight_bit, looked_up, mixed
@@ -156,7 +156,7 @@ class Channel:
         """Linear light (N, 3, H, W) as the sensor gives it, white-balanced."""
         profile, sites = self._profile, MOSAIC if self._profile.bayer else _ALL
         white = self._reflectance(images.new_ones(1, 3, 1, 1), None)
-        ink = self._reflectance(images, grid.places) - white
+        ink = (self._reflectance(images, grid.places) - white) * self._unveiled(grid.places, images)
         path = grid.path()
         if path is None:
             seen = self._seen(images, ink, white, grid, sites)
@@ -172,24 +172,30 @@ class Channel:
         return demosaiced(light) if profile.bayer else light
 
     def _reflectance(self, images: Tensor, places: tuple[Place, ...] | None) -> Tensor:
-        """The mean reflectance (N, 3, H, W) of the ink that images (N, 3, H, W) ask for; None: of a place without banding."""
-        profile = self._profile
-        if profile.icc_profile:
-            images = _proof(images, profile.icc_profile)
+        """The mean reflectance (N, 3, H, W) of the ink that images (N, 3, H, W) ask for; None: of a place without dot gain."""
+        profile, cube = self._profile, driver_cube(self._profile)
+        if cube is not None:
+            images = _driven(images, cube)
         tables = torch.from_numpy(print_table(profile).T.copy()).to(images.device, images.dtype)
         asked = looked_up(images * 255, tables)
-        if profile.banding_rate > 0 and places is not None:
-            asked = banded(asked, profile, self._wave(places).to(images.device, images.dtype))
+        if places is not None and (profile.banding_rate > 0 or any(place.shot.dot_gain_rate for place in places)):
+            asked = grown(asked, profile, self._gain(places).to(images.device, images.dtype))
         if profile.halftone != "none":
             asked = asked.clamp(profile.ink_reflectance, profile.paper_reflectance)
         return mixed(asked, tuple(map(tuple, gamut(profile).tolist())))
 
-    def _wave(self, places: tuple[Place, ...]) -> Tensor:
-        """The banding's mean over each row of image pixels, (N, 1, H, 1)."""
+    def _gain(self, places: tuple[Place, ...]) -> Tensor:
+        """The dot gain, with the banding's mean over each row of image pixels, (N, 1, H, 1)."""
         height, mm = self._image_px[0], self._image_mm[1] / self._image_px[0]
         rows = (np.arange(height) + 0.5) * mm
         waves = [banding_wave(self._profile, place.shot, place.corner_mm[1] + rows) for place in places]
-        return torch.from_numpy(np.sinc(mm / self._profile.banding_mm) * np.stack(waves))[:, None, :, None]
+        swing = self._profile.banding_rate * np.sinc(mm / self._profile.banding_mm)
+        gains = np.array([place.shot.dot_gain_rate for place in places])[:, None] + swing * np.stack(waves)
+        return torch.from_numpy(gains)[:, None, :, None]
+
+    def _unveiled(self, places: tuple[Place, ...], like: Tensor) -> Tensor:
+        """What gloss leaves of the ink's contrast to the paper, (N, 1, 1, 1)."""
+        return like.new_tensor([1 - veil_rate(self._profile, place.shot) for place in places])[:, None, None, None]
 
     def _seen(self, images: Tensor, ink: Tensor, white: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
         """What the lens shows of the image's reflectance beyond the paper's, a plane for each of the sites."""
@@ -267,12 +273,11 @@ class Channel:
         columns, rows = (np.clip(x, 0, n - 1).astype(int) for x, n in zip(px, self._image_px[::-1], strict=True))
         inside = ((rows == px[1])[:, None] & (columns == px[0]))[..., None]
         raster = np.where(inside, pixels[rows[:, None], columns], 255).astype(np.uint8)
-        if profile.icc_profile:
-            raster = icc_proof(raster, profile.icc_profile)
+        raster = driven(raster, profile)
         tables = row_tables(profile, place.shot, middles_mm[1])
         inked = halftoned(asked_for(raster, tables, profile), profile, first[1], first[0])
-        paper, ink = profile.paper_reflectance, profile.ink_reflectance
-        return np.where(inside, paper - (paper - ink) / 255 * inked - means[rows[:, None], columns], 0)
+        paper, left = profile.paper_reflectance, 1 - veil_rate(profile, place.shot)
+        return np.where(inside, paper - left * (paper - profile.ink_reflectance) / 255 * inked - means[rows[:, None], columns], 0)
 
 
 def _normal(shape: tuple[int, ...], like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
@@ -280,9 +285,9 @@ def _normal(shape: tuple[int, ...], like: Tensor, draw_noise: list[torch.Generat
     return torch.stack(drawn)
 
 
-def _proof(images: Tensor, profile_file: str) -> Tensor:
-    """Colours through an ICC profile, linear between the points of its cube."""
-    cube = torch.from_numpy(icc_cube(profile_file)).to(images.device, images.dtype).permute(3, 0, 1, 2)[None]
+def _driven(images: Tensor, lattice: np.ndarray) -> Tensor:
+    """Colours through a driver, linear between the points of its cube."""
+    cube = torch.from_numpy(lattice).to(images.device, images.dtype).permute(3, 0, 1, 2)[None]
     n, _, height, width = images.shape
     # the cube's last axis is blue, and grid_sample's first coordinate is the last axis
     places = (2 * images - 1).flip(1).permute(0, 2, 3, 1).reshape(1, n, height, width, 3)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
-from pipeline.core.errors import BadInput
 from pipeline.images.colour import linear_levels
+from pipeline.physical.simulator.driver import driven
 from pipeline.physical.simulator.kernels import gaussian_kernel
 from pipeline.physical.simulator.profile import Profile, Shot
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _Array = TypeVar("_Array", np.ndarray, "Tensor")
 _BAND_ROWS = 512
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
-_CUBE = 33
-_ICC_MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
 # what cv2's cubic (a = -0.75) leaves of the variance of white noise, an axis, on average over the places between two samples
 CUBIC_POWER = 6 / 7
 # Cyan, magenta, yellow and black, degrees: 30 apart where it shows, yellow between (ISO 12647-2, 4.2.2.3)
@@ -34,17 +32,16 @@ def printed_reflectance(
 ) -> np.ndarray:
     """Returns the reflectance of the printed page, float32 (H / shrink, W / shrink, 3), sides rounded up.
 
-    Each colour asks for a reflectance (`row_tables`, `gamut`), which continuous tone or dots of ink give (`halftoned`); blocks of
-    `shrink` x `shrink` dots are averaged, so that the camera's warp has no detail to alias; then the cyan and the yellow
-    separation are moved, ink and light spread by a Gaussian, and the paper's grain multiplies all. Work goes band by band: a page
-    at 600 dpi is 400 MB in float.
+    Each colour that the driver makes of the page's (`driven`) asks for a reflectance (`row_tables`, `gamut`), which continuous
+    tone or dots of ink give (`halftoned`); blocks of `shrink` x `shrink` dots are averaged, so that the camera's warp has no
+    detail to alias; then the cyan and the yellow separation are moved, ink and light spread by a Gaussian, gloss veils the ink,
+    and the paper's grain multiplies all. Work goes band by band: a page at 600 dpi is 400 MB in float.
 
     Args:
         page: uint8 (H, W, 3) sRGB raster of the whole page, a pixel for each printer dot where there is a halftone.
     """
     height, width = page.shape[:2]
-    if profile.icc_profile:
-        page = icc_proof(page, profile.icc_profile)
+    page = driven(page, profile)
     paper, reach = profile.paper_reflectance, profile.paper_reflectance - profile.ink_reflectance
     printed = np.empty((-(-height // shrink), -(-width // shrink), 3), np.float32)
     # diffused errors go down the whole page
@@ -62,23 +59,22 @@ def printed_reflectance(
             out += np.float32(paper)
     px_per_mm = width / page_width_mm / shrink
     printed = _spread(printed, px_per_mm, profile, shot)
+    if veil := veil_rate(profile, shot):
+        printed *= np.float32(1 - veil)
+        printed += veil * (gamut(profile) @ print_table(profile)[255])
     if profile.paper_grain_rate > 0:
         _add_grain(printed, px_per_mm, profile, rng)
     return printed
 
 
 def print_table(profile: Profile) -> np.ndarray:
-    """Returns the reflectance, float32 (256, 3), that each 8-bit value of red, green and blue asks for.
+    """Returns the reflectance, float32 (256, 3), that each 8-bit value of red, green and blue asks for, before any dot gain.
 
     Without a measured curve the driver asks for the area of ink a that would give the value its sRGB luminance between paper
-    white and black; the ink covers a + 4 g a (1 - a), where the dot gain g is the growth of a 50 % tint; Murray-Davies (n = 1)
-    or Yule-Nielsen (n > 1) adds up: R^(1/n) = a R_ink^(1/n) + (1 - a) R_paper^(1/n). A measured curve is interpolated by
-    monotone cubics (Fritsch and Carlson 1980). With an ICC profile, colours are what it says, on this paper.
+    white and black; Murray-Davies (n = 1) or Yule-Nielsen (n > 1) adds up: R^(1/n) = a R_ink^(1/n) + (1 - a) R_paper^(1/n). A
+    measured curve is interpolated by monotone cubics (Fritsch and Carlson 1980).
     """
-    if profile.icc_profile:
-        return np.repeat(profile.paper_reflectance * linear_levels()[:, None], 3, axis=1).astype(np.float32)
     area = 1 - linear_levels()
-    area = np.clip(area + 4 * profile.dot_gain_rate * area * (1 - area), 0, 1)
     power = 1 / profile.yule_nielsen_n
     mixed = (area * profile.ink_reflectance**power + (1 - area) * profile.paper_reflectance**power) ** profile.yule_nielsen_n
     measured = (profile.print_curve_red, profile.print_curve_green, profile.print_curve_blue)
@@ -87,7 +83,7 @@ def print_table(profile: Profile) -> np.ndarray:
 
 def gamut(profile: Profile) -> np.ndarray:
     """Returns the matrix, float32 (3, 3), that takes the reflectance asked for to what the inks give."""
-    s = 1.0 if profile.icc_profile else profile.print_saturation_rate
+    s = profile.print_saturation_rate
     return (s * np.eye(3) + (1 - s) * _LUMA).astype(np.float32)
 
 
@@ -96,9 +92,11 @@ def row_tables(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
 
     Reflectance, float32, for continuous tone; for a halftone, which prints areas, the inked area in 255ths, uint8.
     """
-    table = print_table(profile)[None]
+    table, gain = print_table(profile)[None], np.full(1, shot.dot_gain_rate)
     if profile.banding_rate > 0:
-        table = banded(table, profile, banding_wave(profile, shot, y_mm).astype(np.float32)[:, None, None])
+        gain = gain + profile.banding_rate * banding_wave(profile, shot, y_mm)
+    if gain.any():
+        table = grown(table, profile, gain.astype(np.float32)[:, None, None])
     if profile.halftone == "none":
         return np.ascontiguousarray(table, np.float32)
     paper, ink = profile.paper_reflectance, profile.ink_reflectance
@@ -111,49 +109,28 @@ def asked_for(part: np.ndarray, tables: np.ndarray, profile: Profile) -> np.ndar
     return cv2.transform(_looked_up(part, tables), gamut(profile))
 
 
-def banded(reflectance: _Array, profile: Profile, wave: _Array) -> _Array:
-    """Returns reflectances, arrays or tensors, where the dot gain waxes and wanes: most in middle tones, not on bare paper."""
+def grown(reflectance: _Array, profile: Profile, gain: _Array) -> _Array:
+    """Returns reflectances, arrays or tensors, with the ink's area a grown to a + 4 g a (1 - a), between none and all.
+
+    The dot gain g is the growth of a 50 % tint: most in middle tones, none on bare paper or in solid black.
+    """
     paper, ink = profile.paper_reflectance, profile.ink_reflectance
-    return reflectance - wave * (4 * profile.banding_rate / max(paper - ink, 1e-6)) * (paper - reflectance) * (reflectance - ink)
+    out = reflectance - gain * (4 / max(paper - ink, 1e-6)) * (paper - reflectance) * (reflectance - ink)
+    return out.clip(reflectance.clip(max=ink), reflectance.clip(min=paper))
 
 
 def banding_wave(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
-    """Returns the wave of `banded` at places down the page, -1 to 1, positive where there is more ink."""
+    """Returns the wave of the banding at places down the page, -1 to 1, positive where there is more ink."""
     return np.sin(2 * np.pi * (y_mm / profile.banding_mm + shot.banding_phase))
 
 
-def icc_proof(page: np.ndarray, profile_file: str) -> np.ndarray:
-    """Returns the page's colours as the printer of an ICC profile gives them, relative to its paper, uint8 (H, W, 3) sRGB.
+def veil_rate(profile: Profile, shot: Shot) -> float:
+    """Returns which share of the ink's contrast to the paper its gloss takes: solid black by `gloss_reflectance` at 45 degrees.
 
-    To the printer's own 8-bit colours and back, both by relative colorimetry.
-
-    Raises: BadInput when the file is not an ICC profile of a device that can be printed on.
+    It grows with 1 - cos of the tilt, as what a rough surface mirrors of a lit room does at angles below that.
     """
-    picture = Image.fromarray(page)
-    for transform in _there_and_back(profile_file):
-        picture = transform.apply(picture)
-    return np.asarray(picture)
-
-
-@lru_cache(maxsize=4)
-def icc_cube(profile_file: str) -> np.ndarray:
-    """Returns `icc_proof` of a lattice of colours, float32 (33, 33, 33, 3) in [0, 1], by red, green and blue."""
-    steps = np.rint(np.linspace(0, 255, _CUBE)).astype(np.uint8)
-    lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
-    proof = icc_proof(np.ascontiguousarray(lattice.reshape(_CUBE, -1, 3)), profile_file)
-    return (proof.reshape(_CUBE, _CUBE, _CUBE, 3) / 255).astype(np.float32)
-
-
-@lru_cache(maxsize=4)
-def _there_and_back(profile_file: str) -> tuple[ImageCms.ImageCmsTransform, ImageCms.ImageCmsTransform]:
-    try:
-        screen, printer = ImageCms.createProfile("sRGB"), ImageCms.getOpenProfile(profile_file)
-        mode = _ICC_MODES[printer.profile.xcolor_space.strip()]
-        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        there = ImageCms.buildTransform(screen, printer, "RGB", mode, intent)
-        return there, ImageCms.buildTransform(printer, screen, mode, "RGB", intent)
-    except (OSError, KeyError, ImageCms.PyCMSError) as error:
-        raise BadInput(f"{profile_file}: not an ICC profile of a printer that can be used ({error}).") from None
+    lift = profile.gloss_reflectance * (1 - math.cos(math.radians(shot.tilt_deg))) / (1 - math.sqrt(0.5))
+    return min(1.0, lift / max(profile.paper_reflectance - profile.ink_reflectance, 1e-6))
 
 
 def halftoned(area: np.ndarray, profile: Profile, row: int = 0, column: int = 0) -> np.ndarray:

@@ -23,9 +23,16 @@ def _none_or_nine(numbers: tuple[float, ...]) -> tuple[float, ...]:
     return numbers
 
 
+def _none_or_eighteen(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if len(numbers) not in (0, 18):
+        raise ValueError("expected eighteen numbers, or none.")
+    return numbers
+
+
 Range = Ends[float]
 Curve = Annotated[tuple[float, ...], AfterValidator(_none_or_several)]
 Matrix = Annotated[tuple[float, ...], AfterValidator(_none_or_nine)]
+Primaries = Annotated[tuple[float, ...], AfterValidator(_none_or_eighteen)]
 _BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
@@ -51,16 +58,25 @@ class Profile:
         "lines per inch", 30, 300, "Ruling of the clustered-dot screens (cyan 15, magenta 75, yellow 0, black 45 degrees)."
     )
     black_generation_rate: float = _parameter("share", 0, 1, "Share of the grey in a colour that black ink prints.")
-    dot_gain_rate: float = _parameter("share", 0, 0.4, "Growth of a 50 % tint.")
+    dot_gain_rate: Range = _parameter(
+        "share", -0.2, 0.4, "Growth of a 50 % tint beyond what the driver makes up for; all of it where the printer has none."
+    )
     yule_nielsen_n: float = _parameter("", 1, 4, "Light spread in the paper; 1 is Murray-Davies.")
     paper_reflectance: float = _parameter("share", 0.3, 1, "Reflectance of the bare paper.")
-    ink_reflectance: float = _parameter("share", 0, 0.3, "Reflectance of solid black.")
+    ink_reflectance: float = _parameter("share", 0, 0.3, "Reflectance of solid black, seen from straight above.")
+    gloss_reflectance: float = _parameter("share", 0, 0.3, "By how much black is lighter at a tilt of 45 degrees.")
     print_curve_red: Curve = _parameter(
-        "share", 0, 1, "Measured reflectance at evenly spaced 8-bit values, instead of dot gain and n."
+        "share", 0, 1, "Measured reflectance at evenly spaced 8-bit values, instead of ink's areas and n."
     )
     print_curve_green: Curve = _parameter("share", 0, 1, "The same for green.")
     print_curve_blue: Curve = _parameter("share", 0, 1, "The same for blue.")
     print_saturation_rate: float = _parameter("share", 0, 1, "Saturation that the inks keep, about the luminance.")
+    primaries_lab: Primaries = _parameter(
+        "CIELAB",
+        -150,
+        150,
+        "Red, yellow, green, cyan, blue and magenta as they are printed, relative to the paper: L*, a*, b* each.",
+    )
     ink_spread_um: float = _parameter("um", 0, 200, "Gaussian spread of ink and of light in the paper, standard deviation.")
     misregistration_um: Range = _parameter("um", 0, 300, "Distance of the cyan and of the yellow separation from magenta's.")
     banding_rate: float = _parameter(
@@ -70,7 +86,10 @@ class Profile:
         "Amplitude of the ink's waxing and waning along the feed, of the range from paper to black, at a middle tone.",
     )
     banding_mm: float = _parameter("mm", 0.2, 300, "Period of the banding.")
-    icc_profile: str = _parameter("", None, None, "ICC profile of the printer, a file: replaces tone, gamut and dot gain.")
+    icc_profile: str = _parameter("", None, None, "ICC profile of the printer, a file, instead of the primaries.")
+    icc_intent: Literal["perceptual", "relative"] = _parameter(
+        "", None, None, "How the driver goes to the printer's colours: perceptual, or relative colorimetric."
+    )
     paper_grain_rate: float = _parameter("share", 0, 0.05, "Standard deviation of the paper's reflectance.")
     paper_grain_mm: float = _parameter("mm", 0.05, 2, "Distance of the paper's fibres.")
     curl_mm: Range = _parameter("mm", 0, 30, "From the sheet's lowest to its highest point.")
@@ -86,9 +105,8 @@ class Profile:
     glare_rate: Range = _parameter("share", 0, 2, "Peak of a lamp mirrored in the page.")
     n_occluders: Range = _parameter("count", 0, 20, "Fingers over the page's edge and coins on the page.")
     occluder_mm: Range = _parameter("mm", 1, 80, "Width of a finger or coin.")
-    white_balance_error_rate: Range = _parameter(
-        "share", -0.5, 0.5, "What the white balance leaves, of red and of blue against green."
-    )
+    red_error_rate: Range = _parameter("share", -0.5, 0.5, "What the white balance leaves, of red against green.")
+    blue_error_rate: Range = _parameter("share", -0.5, 0.5, "What the white balance leaves, of blue against green.")
     tilt_deg: Range = _parameter("deg", 0, 75, "Between the camera's axis and the page's normal, in any direction.")
     roll_deg: Range = _parameter("deg", -180, 180, "Turn of the phone about its axis.")
     quarter_turn_rate: float = _parameter("share", 0, 1, "Share of photos turned by 90, 180 or 270 degrees.")
@@ -202,6 +220,7 @@ class Shot:
     lens_p2: float
     chromatic_px: float
     defocus_px: float
+    dot_gain_rate: float
     iso: float
 
     @property
@@ -250,7 +269,7 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
     read_spread = float(rng.normal())
     read_noise = float(np.exp(2.18 * np.log(shot_noise) + 1.20 + profile.read_noise_log_sd * read_spread)) if shot_noise else 0.0
     drawn |= evenly("page_fill_rate", "vignette_rate")
-    red_light, blue_light = (1 + between(profile.white_balance_error_rate) for _ in range(2))
+    red_light, blue_light = (1 + between(error) for error in (profile.red_error_rate, profile.blue_error_rate))
     drawn |= evenly("exposure", "blur_px") | evenly("curl_mm", "glare_mm")
     drawn |= {"n_occluders": round(between(profile.n_occluders)), "occluder_seed": int(rng.integers(2**31))}
     drawn |= {"occluder_mm": between(profile.occluder_mm), "jpeg_quality": round(between(profile.jpeg_quality))}
@@ -269,7 +288,7 @@ def draw_shot(profile: Profile, rng: np.random.Generator) -> Shot:
         red_gain=profile.red_gain / red,
         blue_gain=profile.blue_gain / blue,
         iso=iso,
-        **drawn | evenly("lens_k2", "defocus_px"),
+        **drawn | evenly("lens_k2", "dot_gain_rate"),
     )
 
 
