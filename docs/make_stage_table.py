@@ -25,21 +25,22 @@ STILL, N_AT_ONCE = (0.0, 0.0), 16
 WITHOUT = {
     "nothing": {},
     "the dots": {},
-    "dots, dot gain, grey of black and of paper": {"dot_gain_rate": 0.0, "paper_reflectance": 1.0, "ink_reflectance": 0.0},
+    "dots, dot gain, grey of black and of paper": {"dot_gain_rate": STILL, "paper_reflectance": 1.0, "ink_reflectance": 0.0},
     "dots, underexposure": {"exposure": (1.0, 1.0)},
-    "dots, fading of the inks": {"print_saturation_rate": 1.0},
+    "dots, colours that no ink reaches": {"primaries_lab": (), "print_saturation_rate": 1.0},
     "dots, uneven or tinted light": dict.fromkeys(
-        ("light_fall_rate", "cast_shadow_rate", "vignette_rate", "white_balance_error_rate"), STILL
+        ("light_fall_rate", "cast_shadow_rate", "vignette_rate", "red_error_rate", "blue_error_rate"), STILL
     ),
     "dots, blur of ink, lens and hand": {"blur_px": STILL, "motion_px": STILL, "f_number": 0.0, "ink_spread_um": 0.0},
     "dots, noise, grain, banding": {"iso": STILL, "paper_grain_rate": 0.0, "banding_rate": 0.0},
     "dots, denoising and sharpening": {"luma_denoise_8bit": 0.0, "chroma_denoise_px": 0.0, "sharpen_rate": 0.0},
     "dots, S-curve and camera's saturation": {"tone_contrast_rate": 0.0, "saturation": 1.0},
     "dots, all of tone, light and colour": {
-        **dict.fromkeys(("light_fall_rate", "cast_shadow_rate", "vignette_rate", "white_balance_error_rate"), STILL),
-        "dot_gain_rate": 0.0,
+        **dict.fromkeys(("light_fall_rate", "cast_shadow_rate", "vignette_rate", "red_error_rate", "blue_error_rate"), STILL),
+        "dot_gain_rate": STILL,
         "paper_reflectance": 1.0,
         "ink_reflectance": 0.0,
+        "primaries_lab": (),
         "print_saturation_rate": 1.0,
         "exposure": (1.0, 1.0),
         "tone_contrast_rate": 0.0,
