@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFilter
-from skimage.color import lab2rgb, rgb2lab
 
 from pipeline.core.errors import BadInput
 from pipeline.images.colour import linear_from_srgb, srgb_from_linear
@@ -49,6 +48,8 @@ def driver_cube(profile: Profile) -> np.ndarray | None:
 
 @lru_cache(maxsize=4)
 def _towards(primaries_lab: tuple[float, ...], black: float) -> np.ndarray:
+    from skimage.color import lab2rgb, rgb2lab
+
     light = linear_from_srgb(lab2rgb(np.array(primaries_lab).reshape(1, 6, 3))[0])
     reached = rgb2lab(srgb_from_linear((light - black) / (1 - black)))
     moved = reached - rgb2lab(_CORNERS.astype(float))
