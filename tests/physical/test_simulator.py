@@ -34,7 +34,7 @@ IDEAL = replace(load_profile("ideal"), **SMALL)
 OFFICE = replace(load_profile("office-phone"), printer_dpi=150, screen_lpi=40.0, halftone="am", **SMALL)
 GREY = 188
 GREY_BOX, WHITE_BOX, BLACK_BOX, RED_BOX = (20, 20, 40, 40), (150, 20, 40, 40), (20, 120, 40, 40), (150, 120, 40, 40)
-SOURCES = r"assumed|Stage \d|Kurakin|Brooks|Google|CIE|PIMoG|neutral|none|drivers|device colours|iPhone 13 Pro"
+SOURCES = r"assumed|Stage \d+|Kurakin|Brooks|Google|CIE|PIMoG|neutral|none|drivers|device colours|iPhone 13 Pro"
 PAPER_BOX = (85, 20, 40, 40)
 
 
