@@ -52,7 +52,10 @@ MAX_TONE_RMS, MAX_MTF50_RATE, MAX_NOISE_RATE, MAX_MEAN_DELTA_E = 0.01, 0.05, 0.1
 OFFICE_LIKE = {
     "dot_gain_rate": (0.20, 0.20),
     "ink_reflectance": 0.06,
-    "print_saturation_rate": 0.70,
+    "print_saturation_rate": 0.85,
+    # a tint and a printer that fades are told apart only as far as the tint is small
+    "red_error_rate": (-0.05, 0.05),
+    "blue_error_rate": (-0.05, 0.05),
     "saturation": 1.15,
     "blur_px": (1.2, 1.6),
     "iso": (200.0, 800.0),
