@@ -1,6 +1,6 @@
 """How well pages are registered on paper as it really lies: a page of ours multiplied into photographs of real sheets.
 
-Outline, bends, shading, noise and blur are those of the photograph, the print is ours; what was printed there is taken away first.
+Outline, bends, shading, noise and blur are those of the photograph, the print is ours; what was printed there is taken away.
 A sheet's inside is not seen, only its sides: bends run from side to side as a Coons patch.
 """
 
@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -34,7 +34,7 @@ from pipeline.records import Printout
 SIZES_PX = (0, 1600, 1000)
 _PROFILE = "office-phone"
 _PRINTED_SHARE, _QUALITY = 0.93, 92
-_CLOSING_RATE = 0.03
+_CLOSING_RATE, _LEAST_BLUR_PX = 0.03, 0.3
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ def composed(photo: np.ndarray, outline: Outline, printout: Printout, raster: np
     inside = mask_within(outline.photo_from_unit(edge), photo.shape[1::-1])
     blank = _without_print(photo, inside, np.ptp(outline.corners, axis=0).max())
     print_seen = _reflectance(truth, inside > 0, raster, printout.page_width_mm)
-    sigma = float(np.hypot(outline.blur_px, 0))
-    print_seen = cv2.GaussianBlur(print_seen, (0, 0), sigma) if sigma > 0.2 else print_seen
+    print_seen = cv2.GaussianBlur(print_seen, (0, 0), max(outline.blur_px, _LEAST_BLUR_PX))
     share = inside[..., None].astype(np.float32) / 255
     light = blank * (1 - share + share * print_seen)
     file = io.BytesIO()
@@ -133,12 +132,14 @@ def main() -> None:
     outcomes = [one for _, one in engine.map(measure, tasks, Context(workers=options.workers), "pages")]
     known = [one for one in outcomes if one is not None]
     print("pages composed into photographs of real sheets; registration in px of 299 px images of 60 mm")
-    print(f"{'photograph':24} {'side px':>7} {'aids':>4} {'found':>5} {'codes':>5} {'points':>6} {'RMS':>7} {'predicted':>9} {'one H':>6}")
+    heads = f"{'aids':>4} {'found':>5} {'codes':>5} {'points':>6} {'RMS':>7} predicted  one H"
+    print(f"{'photograph':24} {'side px':>7} {heads}")
     for one in known:
         print(_line(one))
     for aids in (True, False):
         for size in options.size or SIZES_PX:
-            _print_sum(f"{'with' if aids else 'without'} aids, {size or 'full'}", [o for o in known if o.task.aids == aids and o.task.long_px == size])
+            rows = [one for one in known if one.task.aids == aids and one.task.long_px == size]
+            _print_sum(f"{'with' if aids else 'without'} aids, {size or 'full'}", rows)
     missing = sorted({task.photo.name for task in tasks} - {one.task.photo.name for one in known})
     print(f"no sides found in: {', '.join(missing) or 'none'}")
 
@@ -162,7 +163,8 @@ def _without_print(photo: np.ndarray, inside: np.ndarray, sheet_px: float) -> np
     core = cv2.erode(inside, np.ones((5, 5), np.uint8)) == 255
     level = light.copy()
     level[~core] = 0
-    shade = cv2.morphologyEx(cv2.GaussianBlur(level, (0, 0), 1.5), cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    shade = cv2.morphologyEx(cv2.GaussianBlur(level, (0, 0), 1.5), cv2.MORPH_CLOSE, disc)
     shade = _smooth_within(shade, core, size / 2)
     ratio = light / np.maximum(shade, 1e-4)
     ink = core & (cv2.GaussianBlur(ratio.min(axis=2), (0, 0), 1.0) < _PRINTED_SHARE)

@@ -1,7 +1,7 @@
 """The shape of a sheet of paper in a real photograph: its four sides as curves, found without anything of ours on it.
 
-A sheet on a darker or more colourful table is told by its whiteness. A book's page, which has no outline of its own, is told by its
-lines of print: the first and the last are its top and bottom, their ends its sides.
+A sheet on a darker or more colourful table is told by its whiteness. A book's page, which has no outline of its own, is
+told by its lines of print: the first and the last are its top and bottom, their ends its sides.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,12 @@ import numpy as np
 from pipeline.physical.geometry import Floats, apply_homography, homography_from_points
 
 _WORK_PX = 1000
-_N_PLACES, _DEGREE = 240, 4
+_N_PLACES, _DEGREE = 240, 3
 _MIN_AREA_RATE = 0.05
 _OPENINGS = (21, 61, 101, 141, 181)
 _MAX_SCATTER_PX = 3.0
+_ROUNDS = ((0.025, 1), (0.012, 1), (0.012, 3), (0.006, 3))
+_N_OUTLIER_ROUNDS, _LEAST_OUTLIER_PX = 6, 2.0
 _MARGIN_PX = 15
 _UNKNOWN_BLUR_PX, _LINES_BEYOND_RATE = 1.2, 0.08
 _UNIT = np.array([[0.0, 0.0], [1, 0], [1, 1], [0, 1]])
@@ -62,17 +64,19 @@ def _of_sheet(photo: np.ndarray) -> Outline | None:
     if corners is None:
         return None
     grey = cv2.GaussianBlur(photo.min(axis=2).astype(np.float32), (0, 0), 1.0)
-    reach = 0.012 * float(np.hypot(*photo.shape[:2]))
-    sides, scatter = [], []
-    for _ in range(2):
-        points = [_edge_points(grey, corners[k], corners[(k + 1) % 4], reach) for k in range(4)]
-        sides = [_curve(p, corners[k], corners[(k + 1) % 4]) for k, p in enumerate(points)]
-        corners = _corners(corners, [one[0] for one in sides])
-        scatter = [one[1] for one in sides]
-        reach /= 2
+    diagonal = float(np.hypot(*photo.shape[:2]))
+    curves = [np.zeros(1)] * 4
+    # straight lines find the corners that opening cut off; bends are sought near by
+    for reach_rate, degree in _ROUNDS:
+        reach = reach_rate * diagonal
+        points = [_edge_points(grey, corners[k], corners[(k + 1) % 4], curves[k], reach) for k in range(4)]
+        fits = [_fit_from_chord(points[k], corners[k], corners[(k + 1) % 4], degree) for k in range(4)]
+        corners = _corners(corners, [fit[0] for fit in fits])
+        kept = [points[k][fits[k][2]] for k in range(4)]
+        curves = [_from_chord(kept[k], corners[k], corners[(k + 1) % 4], degree) for k in range(4)]
+    scatter, fitted = [fit[1] for fit in fits], tuple(curves)
     if max(scatter) > _MAX_SCATTER_PX:
         return None
-    fitted = tuple(_from_chord(sides[k][2], corners[k], corners[(k + 1) % 4]) for k in range(4))
     return Outline(corners, fitted, _blur(photo, corners, fitted), float(np.median(scatter)))
 
 
@@ -131,9 +135,7 @@ def _of_lines(photo: np.ndarray) -> Outline | None:
     left = _robust_line(np.array([(line[2](line[0]), line[0]) for line in lines]), low=True)
     right = _robust_line(np.array([(line[2](line[1]), line[1]) for line in lines]), low=False)
     full = [
-        one
-        for one in lines
-        if all(abs(x - side(one[2](x))) < _MARGIN_PX for x, side in zip(one[:2], (left, right), strict=True))
+        one for one in lines if all(abs(x - side(one[2](x))) < _MARGIN_PX for x, side in zip(one[:2], (left, right), strict=True))
     ]
     if len(full) < 2:
         return None
@@ -178,11 +180,12 @@ def _normal(chord: Floats) -> Floats:
     return np.array([chord[1], -chord[0]]) / np.linalg.norm(chord)
 
 
-def _edge_points(grey: np.ndarray, a: Floats, b: Floats, reach: float) -> Floats:
-    """Where grey falls most steeply across a side, (N, 2) px, at places along it that keep away from its ends."""
+def _edge_points(grey: np.ndarray, a: Floats, b: Floats, curve: np.ndarray, reach: float) -> Floats:
+    """Where grey falls most steeply across a side, (N, 2) px, at places along it: within reach of its curve so far."""
     along = np.linspace(0.03, 0.97, _N_PLACES)
     offsets = np.arange(-reach, reach + 0.25, 0.5)
-    places = (a + along[:, None] * (b - a))[:, None] + offsets[None, :, None] * _normal(b - a)
+    line = a + along[:, None] * (b - a) + np.polynomial.polynomial.polyval(along, curve)[:, None] * _normal(b - a)
+    places = line[:, None] + offsets[None, :, None] * _normal(b - a)
     x, y = places[..., 0].astype(np.float32), places[..., 1].astype(np.float32)
     seen = cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     steep = -np.gradient(cv2.GaussianBlur(seen, (0, 0), sigmaX=2.0, sigmaY=0.01), axis=1)
@@ -191,24 +194,18 @@ def _edge_points(grey: np.ndarray, a: Floats, b: Floats, reach: float) -> Floats
     before, peak, after = (steep[rows, k + shift] for shift in (-1, 0, 1))
     offset = offsets[k] + 0.25 * (before - after) / np.minimum(before - 2 * peak + after, -1e-6)
     good = peak > 0.25 * np.median(peak)
-    return (a + along[:, None] * (b - a) + offset[:, None] * _normal(b - a))[good]
+    return (line + offset[:, None] * _normal(b - a))[good]
 
 
-def _curve(points: Floats, a: Floats, b: Floats) -> tuple[np.ndarray, float, Floats]:
-    """A side's polynomial over its present chord, the scatter that it leaves, and the points that it keeps."""
-    coefficients, scatter, kept = _fit_from_chord(points, a, b)
-    return coefficients, scatter, points[kept]
-
-
-def _fit_from_chord(points: Floats, a: Floats, b: Floats) -> tuple[np.ndarray, float, np.ndarray]:
+def _fit_from_chord(points: Floats, a: Floats, b: Floats, degree: int = _DEGREE) -> tuple[np.ndarray, float, np.ndarray]:
     chord = b - a
     along, aside = (points - a) @ chord / (chord @ chord), (points - a) @ _normal(chord)
     kept = np.ones(len(points), bool)
-    for _ in range(6):
-        fit = np.polynomial.polynomial.polyfit(along[kept], aside[kept], _DEGREE)
+    for _ in range(_N_OUTLIER_ROUNDS):
+        fit = np.polynomial.polynomial.polyfit(along[kept], aside[kept], degree)
         off = np.abs(aside - np.polynomial.polynomial.polyval(along, fit))
         scatter = 1.48 * float(np.median(off[kept]))
-        kept = off < max(1.0, 3 * scatter)
+        kept = off < max(_LEAST_OUTLIER_PX, 4 * scatter)
     return fit, scatter, kept
 
 
@@ -227,10 +224,10 @@ def _corners(corners: Floats, curves: list[np.ndarray]) -> Floats:
     return found
 
 
-def _from_chord(points: Floats, a: Floats, b: Floats) -> np.ndarray:
+def _from_chord(points: Floats, a: Floats, b: Floats, degree: int) -> np.ndarray:
     """The side over the chord between its final corners, brought to 0 at both ends."""
     ends = np.repeat([a, b], 40, axis=0)
-    return _fit_from_chord(np.concatenate([points, ends]), a, b)[0]
+    return _fit_from_chord(np.concatenate([points, ends]), a, b, degree)[0]
 
 
 def _blur(photo: np.ndarray, corners: Floats, sides: tuple[np.ndarray, ...]) -> float:

@@ -1,8 +1,8 @@
 """What a photograph shows of a printed picture of flat cells: the light of each cell, its noise, and how sharp its edges are.
 
 A folder of photographs holds the digital originals and `homographies.json`: for each photograph its `original` and
-`photo_from_original` (3, 3), which takes the original's pixel edges (0 .. W, 0 .. H) to places in the photo, counted from its edge
-as EXIF turns it. The print's width is `width_mm`, or is told by "<n>in" in the file's name.
+`photo_from_original` (3, 3), which takes the original's pixel edges (0 .. W, 0 .. H) to places in the photo, counted from its
+edge as EXIF turns it. The print's width is `width_mm`, or is told by "<n>in" in the file's name.
 """
 
 import dataclasses

@@ -27,11 +27,11 @@ from pipeline.engine import Context
 from pipeline.physical.simulator import load_profile
 
 PROFILES = ("office-phone", "nexus5x-ricoh600", "daylight", "dim-handheld", "harsh", "ideal")
-REAL, FILE = "photographs", "the file itself"
+REAL, OTHER, FILE = "photographs", "another photograph", "the file itself"
 _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-_TONES, _TONE_REACH = (35, 51, 65, 81), 6.0
-_FLOOR = 0.004
-_MIN_CELLS = 4
+# greys are few in such pictures: colours of little chroma tell the tone, too
+_TONES, _TONE_REACH, _TONE_CHROMA = (35, 51, 65, 81), 6.0, 40.0
+_MIN_CELLS, _MAX_OTHERS = 4, 2
 _CHROMA = (10.0, 50.0)
 _MIDDLE_8BIT = (60, 200)
 _INTENTS = {"perceptual": ImageCms.Intent.PERCEPTUAL, "relative": ImageCms.Intent.RELATIVE_COLORIMETRIC}
@@ -43,8 +43,8 @@ class Row:
 
     Error names: `cie76` and `ciede2000` of colours relative to the print's own white; `balanced_*` after the light that falls
     across the print and the gain of each channel were fitted to the real photograph; `toned_*` after an offset and a power of
-    each channel were, too. `l_<n>` is L* relative to white where the file has L* n, `chroma_rate` the chroma that is kept of
-    colours with 10 to 50 in the file. NaN is what could not be measured.
+    each channel were, too. `l_<n>` is L* relative to white where the file has L* n and little chroma, `chroma_rate` the chroma
+    that is kept of colours with 10 to 50 in the file. NaN is what could not be measured.
     """
 
     source: str
@@ -116,7 +116,8 @@ def measured(source: str, one: Print, cells: Cells, real: Cells) -> Row:
     ours, theirs = relative(cells.light, original), relative(real.light, original)
     sent, shown = lab(linear(original)), lab(ours)
     chroma = np.hypot(sent[..., 1], sent[..., 2])
-    tones = [_mean(shown[np.abs(sent[..., 0] - tone) < _TONE_REACH, 0]) for tone in _TONES]
+    is_grey = chroma < _TONE_CHROMA
+    tones = [_mean(shown[is_grey & (np.abs(sent[..., 0] - tone) < _TONE_REACH), 0]) for tone in _TONES]
     is_black, is_white = (original == 0).all(axis=2), (original == 255).all(axis=2)
     grey = original @ np.array([0.299, 0.587, 0.114])
     is_middle = (grey > _MIDDLE_8BIT[0]) & (grey < _MIDDLE_8BIT[1])
@@ -160,15 +161,23 @@ def icc_cells(original: np.ndarray, profile_file: Path, intent: str) -> np.ndarr
     return _linear_of_lab(np.stack([lightness, a, b], axis=-1))
 
 
-def rows_of(task: tuple[str, str, int], folder: Path, draws: int) -> Row:
-    """Returns one row: a source's photograph of the print of that name in the folder, draw `number` of it."""
+def row_of(task: tuple[str, str, int], folder: Path) -> Row | None:
+    """Returns one row: what a source makes of the photograph of that name in the folder, draw `number` of it.
+
+    None where the source is another photograph of the same group and original, and there is none.
+    """
     source, name, number = task
     cv2.setNumThreads(1)
     one, real = _real(folder)[name]
     if source == REAL:
         return measured(source, one, real, real)
-    if source == FILE or source.endswith(tuple(_INTENTS)):
-        cells = linear(one.original) if source == FILE else icc_cells(one.original, Path(source.split(", ")[0]), source.split(", ")[1])
+    if source == OTHER:
+        like = [it for it in _real(folder).values() if it[0].group == one.group and np.array_equal(it[0].original, one.original)]
+        others = [cells for other, cells in like if other.name != name]
+        return measured(source, one, others[number], real) if number < len(others) else None
+    if source == FILE or ", " in source:
+        file, _, intent = source.partition(", ")
+        cells = linear(one.original) if source == FILE else icc_cells(one.original, Path(file), intent)
         return measured(source, one, Cells(cells, np.full(cells.shape[:2], np.nan), None), real)
     photo = photographed(one, load_profile(source), generator_for(0, "real prints", f"{name}/{number}"))
     return measured(source, one, seen_cells(photo, one, np.zeros_like(one.bend)), real)
@@ -190,11 +199,12 @@ def main() -> None:
         return
     files = sorted(options.icc.iterdir()) if options.icc else []
     profiled = [f"{file}, {intent}" for file in files if file.suffix in (".icc", ".icm") for intent in _INTENTS]
-    sources = [REAL, FILE, *profiled, *(options.profile or PROFILES)]
-    drawn = set(options.profile or PROFILES)
-    tasks = [(s, name, k) for s in sources for name in _real(folder) for k in range(options.draws if s in drawn else 1)]
-    work = partial(rows_of, folder=folder, draws=options.draws)
-    rows = [row for _, row in engine.map(work, tasks, Context(workers=options.workers), "prints")]
+    profiles = options.profile or list(PROFILES)
+    draws = {OTHER: _MAX_OTHERS} | dict.fromkeys(profiles, options.draws)
+    sources = [REAL, OTHER, FILE, *profiled, *profiles]
+    tasks = [(source, name, number) for source in sources for name in _real(folder) for number in range(draws.get(source, 1))]
+    found = engine.map(partial(row_of, folder=folder), tasks, Context(workers=options.workers), "prints")
+    rows = [row for _, row in found if row is not None]
     if options.csv:
         _write(options.csv, rows)
     for group in dict.fromkeys(row.group for row in rows):
@@ -229,9 +239,16 @@ def _print_table(group: str, rows: list[Row]) -> None:
     print(" ".join([f"{'':28}", *(f"{title:>{width}}" for title, width, _ in _COLUMNS)]))
     for source in dict.fromkeys(row.source for row in rows):
         chosen = [dataclasses.asdict(row) for row in rows if row.source == source]
-        means = {key: _mean(np.array([one[key] for one in chosen])) for key in chosen[0] if key not in ("source", "photo", "group")}
+        means = {
+            key: _mean(np.array([one[key] for one in chosen])) for key in chosen[0] if key not in ("source", "photo", "group")
+        }
         cells = [f"{said(means):>{width}}".replace("nan", "  -") for _, width, said in _COLUMNS]
-        print(" ".join([f"{Path(source).name[:28]:28}", *cells]))
+        print(" ".join([f"{_short(source):28}", *cells]))
+
+
+def _short(source: str) -> str:
+    file, _, intent = source.partition(", ")
+    return f"{Path(file).stem[:16]}, {intent}" if intent else Path(source).stem[:28]
 
 
 def _write(file: Path, rows: Iterable[Row]) -> None:
