@@ -31,7 +31,7 @@ from pipeline.physical.simulator.scene import mask_within
 from pipeline.physical.simulator.warp import Tiles, shrink_for
 from pipeline.records import Printout
 
-SIZES_PX = (0, 1600, 1000)
+SIZES_PX = (0, 1600)
 _PROFILE = "office-phone"
 _PRINTED_SHARE, _QUALITY = 0.93, 92
 _CLOSING_RATE, _LEAST_BLUR_PX = 0.03, 0.3
@@ -129,13 +129,14 @@ def main() -> None:
         print("no composed pages: there are no photographs of real pages (set INKPROOF_DATA)")
         return
     tasks = [Task(photo, size, aids) for aids in (True, False) for size in options.size or SIZES_PX for photo in photos]
-    outcomes = [one for _, one in engine.map(measure, tasks, Context(workers=options.workers), "pages")]
-    known = [one for one in outcomes if one is not None]
     print("pages composed into photographs of real sheets; registration in px of 299 px images of 60 mm")
     heads = f"{'aids':>4} {'found':>5} {'codes':>5} {'points':>6} {'RMS':>7} predicted  one H"
     print(f"{'photograph':24} {'side px':>7} {heads}")
-    for one in known:
-        print(_line(one))
+    known = []
+    for _, one in engine.map(measure, tasks, Context(workers=options.workers), "pages"):
+        if one is not None:
+            known.append(one)
+            print(_line(one), flush=True)
     for aids in (True, False):
         for size in options.size or SIZES_PX:
             rows = [one for one in known if one.task.aids == aids and one.task.long_px == size]
