@@ -106,7 +106,7 @@ def fitted(light: np.ndarray, real: np.ndarray, with_tone: bool) -> np.ndarray:
         return np.asarray(toned * p[:3] * (1 + p[3] * x + p[4] * y)[..., None])
 
     start = np.array([1.0, 1, 1, 0, 0] + [0.0, 0, 0, 1, 1, 1] * with_tone)
-    found = least_squares(lambda p: (lab(lit(p)[seen]) - target).ravel(), start, loss="soft_l1", f_scale=5.0, max_nfev=20)
+    found = least_squares(lambda p: (lab(lit(p)[seen]) - target).ravel(), start, loss="soft_l1", f_scale=5.0, max_nfev=40)
     return lit(found.x)
 
 
