@@ -57,8 +57,9 @@ def read_chart_photo(path: Path) -> ChartPhoto:
                 "Photograph again: the whole page, all four codes, flat, from straight above.",
             )
             continue
-        simulated, focal_mm = is_simulated(path.read_bytes()), photo_tags(path).focal_35mm_mm
-        return ChartPhoto(path.name, picture.pixels, pyramid, chart, found, focal_mm, jpeg_quality(path), simulated)
+        tags = photo_tags(path)
+        simulated, quality = is_simulated({"Make": tags.maker, "Software": tags.software}), jpeg_quality(path)
+        return ChartPhoto(path.name, picture.pixels, pyramid, chart, found, tags.focal_35mm_mm, quality, simulated)
     raise trouble or BadInput(
         f"{path}: no code of a calibration page can be read in it.",
         f"Photograph the whole calibration page, flat and sharp. {_PRINT_ONE}",

@@ -47,7 +47,7 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
         return [FreshPage(ReadPage(blank, discards=(discarded(blank, *photo.trouble),)))]
     tags = photo_tags(photo.path)
     kind = capture_kind(photo.path)
-    simulated = photo.truth is not None or (kind == PHOTO and is_simulated(photo.path.read_bytes()))
+    simulated = photo.truth is not None or (kind == PHOTO and is_simulated({"Make": tags.maker, "Software": tags.software}))
     capture, is_video = _capture(photo, tags, simulated), kind == VIDEO
     pages: list[FreshPage] = []
     best: dict[int | None, FreshPage] = {}

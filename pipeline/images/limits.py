@@ -1,0 +1,262 @@
+"""Reads files in a child process whose memory and time are limited, and whose libraries cannot write to the terminal.
+
+What a file's header does not tell (how many strokes a PDF draws, what a decoder takes for a pixel) costs the child, not the run:
+where it takes too much or crashes, the file is refused, and the next one gets a new child.
+"""
+
+import atexit
+import contextlib
+import importlib
+import os
+import pickle
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import BadInput, InkproofError
+from pipeline.core.memory import keep_freed_memory
+from pipeline.images.formats import NoReader, reason, shown, wants_memory
+
+# What one picture may take: memory beside what the child has anyway (on Linux), and seconds of the processor.
+MAX_READ_MB, MAX_READ_CPU_S = 600, 20
+# By the clock, where a machine has other things to do too.
+_MAX_WAIT_S, _MAX_START_S = 3.0 * MAX_READ_CPU_S, 120.0
+# Of what decoders write to the terminal so much is read; their words and the shared pixels may not fill a disk.
+_MAX_TOLD_BYTES, _MAX_FILE_BYTES = 2**20, 2**30
+_INSTEAD = "Export it as an ordinary JPEG or PNG."
+# Everything is read by one thread.
+_SETTINGS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Memory that is used again, by one ordinary photo after the other, is faster than new memory.
+_KEPT_BYTES = 2**26
+_DONE: tuple[Any, ...] = ()
+_lock = threading.RLock()
+
+
+def limited(function: str, path: Path, *arguments: Any) -> Iterator[Any]:
+    """Yields what `function(path, *arguments)` yields in the child process; each item is made when it is asked for.
+
+    Args:
+        function: "module:name" of a generator function.
+
+    Raises:
+        InkproofError: what the function raises.
+        BadInput: an item takes more than MAX_READ_MB or MAX_READ_CPU_S, or its decoder crashes, or raises anything else.
+        NoReader: no child process can be started.
+    """
+    child, name = _child(path), os.urandom(8)
+    child.ask(path, ("begin", name, path, os.getcwd(), function, arguments))
+    try:
+        while item := child.ask(path, ("next", name)):
+            yield item[0]
+    finally:
+        if child.is_alive:
+            with contextlib.suppress(InkproofError):
+                child.ask(path, ("end", name))
+
+
+class _Child:
+    """A process that reads one file after the other; it ends when its line to this one is cut."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        shared = _shared_memory()
+        numbers = theirs.fileno(), shared
+        code = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.images.limits import serve; serve{numbers}"
+        with theirs, tempfile.TemporaryFile("a+b") as told:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=told,
+                env=os.environ | _SETTINGS,
+                pass_fds=numbers,
+                start_new_session=True,  # an interruption is the parent's affair
+            )
+        self._line, self.is_alive = _Line(Connection(ours.detach()), shared), True
+
+    def ask(self, path: Path, request: tuple[Any, ...], wait_s: float = _MAX_WAIT_S) -> Any:
+        """Returns the answer to a request; raises what was raised there, or says why no answer comes."""
+        with _lock:
+            if not self.is_alive:
+                raise NoReader(f"{shown(path)} cannot be read now: the process that reads it was ended.")
+            try:
+                self._line.send(request)
+                answer = self._line.received(wait_s)
+            except (OSError, EOFError):
+                answer = None
+            except BaseException:  # an interruption: what comes later would be taken for another answer
+                self.end()
+                raise
+            if answer is None:
+                raise self._ended(path)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def end(self) -> int:
+        """Ends the process and returns its exit status: as it ended itself, or -9."""
+        self.is_alive = False
+        self._line.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(0.5)
+        self._process.kill()
+        return self._process.wait()
+
+    def _ended(self, path: Path) -> BadInput:
+        if self.end() in (-signal.SIGXCPU, -signal.SIGKILL):
+            return BadInput(f"{shown(path)} takes more than {MAX_READ_CPU_S} s to be read.", _INSTEAD)
+        return BadInput(f"{shown(path)} ends its decoder: it is damaged, or wants more than {MAX_READ_MB} MB.", _INSTEAD)
+
+
+_children: dict[int, _Child] = {}  # by process: one that was forked off does not share the line
+
+
+def _child(path: Path) -> _Child:
+    with _lock:
+        child = _children.get(os.getpid())
+        if child is None or not child.is_alive:
+            try:
+                child = _children[os.getpid()] = _Child()
+                child.ask(path, ("hello", b""), _MAX_START_S)
+            except (OSError, BadInput) as error:
+                raise NoReader(f"{shown(path)} cannot be read now: no process can be started that reads it.") from error
+        return child
+
+
+@atexit.register
+def _end() -> None:
+    child = _children.pop(os.getpid(), None)
+    if child is not None and child.is_alive:
+        child.end()
+
+
+class _Line:
+    """Objects that go both ways, one at a time; their arrays by way of memory that both ends share."""
+
+    def __init__(self, connection: Connection, shared: int) -> None:
+        self._connection, self._shared = connection, shared
+
+    def send(self, what: Any) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        content, at = pickle.dumps(what, 5, buffer_callback=buffers.append), 0
+        arrays = [buffer.raw() for buffer in buffers]
+        for array in arrays:
+            done = 0
+            while done < array.nbytes:
+                done += os.pwrite(self._shared, array[done:], at + done)
+            at += done
+        self._connection.send((content, [array.nbytes for array in arrays]))
+
+    def received(self, wait_s: float | None = None) -> Any:
+        """Returns what came; None where nothing came in time."""
+        if not self._connection.poll(wait_s):
+            return None
+        content, sizes = self._connection.recv()
+        arrays, at = [np.empty(size, np.uint8) for size in sizes], 0
+        for array in arrays:
+            done = 0
+            while done < array.nbytes:
+                done += os.preadv(self._shared, [array[done:]], at + done)
+            at += done
+        if at > _KEPT_BYTES:
+            os.ftruncate(self._shared, 0)
+        return pickle.loads(content, buffers=arrays)
+
+    def close(self) -> None:
+        self._connection.close()
+        os.close(self._shared)
+
+
+def _shared_memory() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("pictures")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class _Server:
+    """What answers in the child process."""
+
+    def __init__(self) -> None:
+        self._own_bytes = _held_bytes()
+        self._running: dict[bytes, tuple[Path, Iterator[Any]]] = {}
+
+    def answer(self, what: str, name: bytes, *more: Any) -> Any:
+        """Returns (item,), _DONE or the error that was raised."""
+        path = more[0] if more else self._running[name][0] if name in self._running else Path()
+        try:
+            match what:
+                case "begin":
+                    _, folder, function, arguments = more
+                    os.chdir(folder)
+                    # what the pictures before left may be used again, but not add up
+                    own_bytes = min(_held_bytes(), self._own_bytes + 2 * _KEPT_BYTES)
+                    _limit(resource.RLIMIT_DATA, own_bytes + MAX_READ_MB * 2**20)
+                    module, _, attribute = function.partition(":")
+                    self._running[name] = path, getattr(importlib.import_module(module), attribute)(path, *arguments)
+                case "next":
+                    _limit_time()
+                    os.ftruncate(2, 0)
+                    return next(((item,) for item in self._running[name][1]), _DONE)
+                case "end":
+                    del self._running[name]
+        except InkproofError as error:
+            if isinstance(error, NoReader) and error.__cause__ is not None and wants_memory(error.__cause__):
+                return BadInput(f"{shown(path)} wants more than {MAX_READ_MB} MB of memory to be read.", _INSTEAD)
+            return type(error)(error.message, error.hint)  # without what cannot be sent
+        except Exception as error:  # decoders raise anything on hostile bytes
+            return BadInput(f"{shown(path)} cannot be read: {reason(error)}.", _INSTEAD)
+        return _DONE
+
+
+def serve(number: int, shared: int) -> None:
+    """Answers the requests that come in on an open socket until it is closed: what the child process does."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    keep_freed_memory(_KEPT_BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
+    global _is_child
+    _is_child = True
+    line, server = _Line(Connection(number), shared), _Server()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            line.send(server.answer(*line.received()))
+
+
+_is_child = False
+
+
+def told() -> str:
+    """Returns what decoders wrote to standard error since this picture was asked for; "" outside the child process."""
+    return os.pread(2, _MAX_TOLD_BYTES, 0).decode("utf-8", "replace") if _is_child else ""
+
+
+def _held_bytes() -> int:
+    """The memory of this process that files do not back: what the limit is set on."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as sizes:
+            return int(sizes.read().split()[5]) * resource.getpagesize()
+    except OSError:  # not on Linux, where the limit would hold
+        return 2**40
+
+
+def _limit_time() -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + MAX_READ_CPU_S)
+
+
+def _limit(what: int, most: int) -> None:
+    hard = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
