@@ -42,6 +42,7 @@ def examine(workspace: Path) -> list[Check]:
     checks += [
         _try("torchvision", _torchvision, True, "pip install torchvision"),
         _try("built-in model", _builtin_model, True, "reinstall inkproof"),
+        _try("AVIF", _avif, True, 'pip install --upgrade "pillow>=11.3"'),
     ]
     checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
     checks += [_package(name, module, False, f'pip install "inkproof[{extra}]"') for name, (module, extra) in _OPTIONAL.items()]
@@ -54,6 +55,7 @@ def examine(workspace: Path) -> list[Check]:
 _NEEDED = {
     "torch": "torch",
     "opencv-python": "cv2",
+    "pillow-heif": "pillow_heif",
     "qrcode": "qrcode",
     "zxing-cpp": "zxingcpp",
     "reportlab": "reportlab",
@@ -67,7 +69,7 @@ _NEEDED = {
 _OPTIONAL = {
     "timm": ("timm", "timm"),
     "onnxruntime": ("onnxruntime", "onnx"),
-    "pillow-heif": ("pillow_heif", "heif"),
+    "rawpy": ("rawpy", "raw"),
     "foolbox": ("foolbox", "foolbox"),
     "torchattacks": ("torchattacks", "torchattacks"),
     "art": ("art", "art"),
@@ -110,6 +112,14 @@ def _builtin_model() -> str:
     from pipeline.settings import ModelSettings
 
     return f"{load_classifier(ModelSettings()).n_classes} classes"
+
+
+def _avif() -> str:
+    from PIL import features
+
+    if not features.check("avif"):
+        raise RuntimeError("this Pillow reads no AVIF pictures")
+    return f"read by Pillow {_version('pillow')}"
 
 
 def _zbar() -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _PASSING = (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 class NoReader(BadInput):
     """This machine cannot read a file now, for want of a plug-in, of memory or of rights; the file itself may be sound."""
+
+    exit_code = 4
 
 
 def image_format(path: str | Path) -> str:
@@ -127,3 +130,10 @@ def reason(error: BaseException) -> str:
         return error.strerror.lower()
     words = str(error).strip().splitlines()
     return shown(words[0].rstrip(".")) if words else type(error).__name__
+
+
+def fault(error: BaseException) -> str:
+    """Returns in one line what was raised that nobody expected, and where: for whoever will mend it."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in place)
+    return f"{type(error).__name__}: {reason(error)}{where}"

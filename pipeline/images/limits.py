@@ -7,6 +7,7 @@ where it takes too much or crashes, the file is refused, and the next one gets a
 import atexit
 import contextlib
 import importlib
+import math
 import os
 import pickle
 import resource
@@ -29,8 +30,9 @@ from pipeline.images.formats import NoReader, reason, shown, wants_memory
 
 # What one picture may take: memory beside what the child has anyway (on Linux), and seconds of the processor.
 MAX_READ_MB, MAX_READ_CPU_S = 600, 20
-# By the clock, where a machine has other things to do too.
-_MAX_WAIT_S, _MAX_START_S = 3.0 * MAX_READ_CPU_S, 120.0
+# So many times as long by the clock, where a machine has other things to do too.
+_PATIENCE = 3
+_MAX_START_S = 120
 # Of what decoders write to the terminal so much is read; their words and the shared pixels may not fill a disk.
 _MAX_TOLD_BYTES, _MAX_FILE_BYTES = 2**20, 2**30
 _INSTEAD = "Export it as an ordinary JPEG or PNG."
@@ -54,7 +56,7 @@ def limited(function: str, path: Path, *arguments: Any) -> Iterator[Any]:
         NoReader: no child process can be started.
     """
     child, name = _child(path), os.urandom(8)
-    child.ask(path, ("begin", name, path, os.getcwd(), function, arguments))
+    child.ask(path, ("begin", name, path, os.getcwd(), function, arguments, (MAX_READ_MB, MAX_READ_CPU_S)))
     try:
         while item := child.ask(path, ("next", name)):
             yield item[0]
@@ -84,14 +86,14 @@ class _Child:
             )
         self._line, self.is_alive = _Line(Connection(ours.detach()), shared), True
 
-    def ask(self, path: Path, request: tuple[Any, ...], wait_s: float = _MAX_WAIT_S) -> Any:
+    def ask(self, path: Path, request: tuple[Any, ...], wait_s: float | None = None) -> Any:
         """Returns the answer to a request; raises what was raised there, or says why no answer comes."""
         with _lock:
             if not self.is_alive:
                 raise NoReader(f"{shown(path)} cannot be read now: the process that reads it was ended.")
             try:
                 self._line.send(request)
-                answer = self._line.received(wait_s)
+                answer = self._line.received(wait_s or _PATIENCE * MAX_READ_CPU_S)
             except (OSError, EOFError):
                 answer = None
             except BaseException:  # an interruption: what comes later would be taken for another answer
@@ -189,34 +191,46 @@ class _Server:
 
     def __init__(self) -> None:
         self._own_bytes = _held_bytes()
-        self._running: dict[bytes, tuple[Path, Iterator[Any]]] = {}
+        self._running: dict[bytes, tuple[Path, Iterator[Any], int, int]] = {}
 
     def answer(self, what: str, name: bytes, *more: Any) -> Any:
         """Returns (item,), _DONE or the error that was raised."""
-        path = more[0] if more else self._running[name][0] if name in self._running else Path()
+        path, max_mb = more[0] if more else Path(), MAX_READ_MB
         try:
             match what:
                 case "begin":
-                    _, folder, function, arguments = more
+                    _, folder, function, arguments, (max_mb, max_s) = more
                     os.chdir(folder)
-                    # what the pictures before left may be used again, but not add up
-                    own_bytes = min(_held_bytes(), self._own_bytes + 2 * _KEPT_BYTES)
-                    _limit(resource.RLIMIT_DATA, own_bytes + MAX_READ_MB * 2**20)
                     module, _, attribute = function.partition(":")
-                    self._running[name] = path, getattr(importlib.import_module(module), attribute)(path, *arguments)
+                    items = getattr(importlib.import_module(module), attribute)(path, *arguments)
+                    self._running[name] = path, items, max_mb, max_s
                 case "next":
-                    _limit_time()
+                    path, items, max_mb, max_s = self._running[name]
+                    self._limit_taking(max_mb, max_s)
                     os.ftruncate(2, 0)
-                    return next(((item,) for item in self._running[name][1]), _DONE)
+                    return next(((item,) for item in items), _DONE)
                 case "end":
                     del self._running[name]
+        except MemoryError:
+            return _too_large(path, max_mb)
         except InkproofError as error:
             if isinstance(error, NoReader) and error.__cause__ is not None and wants_memory(error.__cause__):
-                return BadInput(f"{shown(path)} wants more than {MAX_READ_MB} MB of memory to be read.", _INSTEAD)
+                return _too_large(path, max_mb)
             return type(error)(error.message, error.hint)  # without what cannot be sent
         except Exception as error:  # decoders raise anything on hostile bytes
             return BadInput(f"{shown(path)} cannot be read: {reason(error)}.", _INSTEAD)
         return _DONE
+
+    def _limit_taking(self, max_mb: int, max_s: int) -> None:
+        # what the pictures before left may be used again, but does not add up
+        own_bytes = min(_held_bytes(), self._own_bytes + 2 * _KEPT_BYTES)
+        _limit(resource.RLIMIT_DATA, own_bytes + max_mb * 2**20)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + max_s)
+
+
+def _too_large(path: Path, max_mb: int) -> BadInput:
+    return BadInput(f"{shown(path)} wants more than {max_mb} MB of memory to be read.", _INSTEAD)
 
 
 def serve(number: int, shared: int) -> None:
@@ -250,11 +264,6 @@ def _held_bytes() -> int:
             return int(sizes.read().split()[5]) * resource.getpagesize()
     except OSError:  # not on Linux, where the limit would hold
         return 2**40
-
-
-def _limit_time() -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + MAX_READ_CPU_S)
 
 
 def _limit(what: int, most: int) -> None:

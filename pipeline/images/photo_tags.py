@@ -16,7 +16,8 @@ from pipeline.images.limits import limited
 class PhotoTags:
     """What a photo's EXIF says of the device and of the moment, "" where nothing; `focal_35mm_mm` None where nothing sane.
 
-    `maker` and `software` are what is told of those that wrote the file. `scan_dpi` is the resolution in the file's header; None where the file has none, or a focal length: a camera's is made up.
+    `maker` and `software` are those that wrote the file. `scan_dpi` is the resolution in the file's header; None where the file
+    has none, or a focal length: a camera's is made up.
     """
 
     device: str

@@ -106,8 +106,12 @@ def _read_zxing(zxing: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarr
 
 
 def _read_zbar(zbar: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    try:
+        codes = zbar.decode(grey, symbols=[zbar.ZBarSymbol.QRCODE])
+    except ValueError:  # of a code in several parts zbar does not tell the orientation, which pyzbar does not expect
+        return []
     seen = []
-    for code in zbar.decode(grey, symbols=[zbar.ZBarSymbol.QRCODE]):
+    for code in codes:
         if len(code.polygon) == 4:
             # The polygon is a convex hull: cyclic, but it starts anywhere and runs either way.
             corners = np.array(code.polygon, dtype=np.float64) - 0.5

@@ -7,6 +7,7 @@ from statistics import median
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader
+from pipeline.images.formats import fault
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
 from pipeline.physical.registration.page_reading import (
@@ -63,6 +64,8 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
         detail = str(error).replace(str(photo.path), photo.name)
         reason = "no-reader" if isinstance(error, NoReader) else "unreadable"
         pages.append(FreshPage(ReadPage(capture, discards=(discarded(capture, reason, detail),))))
+    except Exception as error:  # whatever a library does not expect in one photo must not cost the others
+        pages.append(FreshPage(ReadPage(capture, discards=(discarded(capture, "failed", fault(error)),))))
     if any(fresh.page.views for fresh in best.values()):
         best.pop(None, None)  # frames between two pages show none, which is nothing to tell
     return pages + [best[page] for page in sorted(best, key=lambda page: page or 0)]
