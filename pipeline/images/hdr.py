@@ -18,7 +18,7 @@ def hdr_curve(path: Path) -> str:
                 return _curve_of_png(file)
             if head[4:8] == b"ftyp":
                 return _curve_of_heif(_meta(file))
-    except (OSError, struct.error, LookupError, ValueError):  # damaged: its decoder will say how
+    except (OSError, struct.error, LookupError, ValueError, OverflowError):  # damaged: its decoder will say how
         pass
     return ""
 
@@ -46,7 +46,7 @@ def _meta(file: BinaryIO) -> bytes:
         if size == 1:
             (size,), header = struct.unpack(">Q", file.read(8)), 16
         if kind == b"meta":
-            return file.read(min(size - header if size else _MAX_META_BYTES, _MAX_META_BYTES))[4:]
+            return file.read(min(max(size - header, 0), _MAX_META_BYTES) if size else _MAX_META_BYTES)[4:]
         if size < header:
             break
         at += size

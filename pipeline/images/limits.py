@@ -74,7 +74,7 @@ class _Child:
         shared = _shared_memory()
         numbers = theirs.fileno(), shared
         code = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.images.limits import serve; serve{numbers}"
-        with theirs, tempfile.TemporaryFile("a+b") as told:
+        with theirs, tempfile.TemporaryFile() as told:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
@@ -105,6 +105,11 @@ class _Child:
             raise answer
         return answer
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended between two files, whatever ended it."""
+        return self._process.poll() is not None
+
     def end(self) -> int:
         """Ends the process and returns its exit status: as it ended itself, or -9."""
         self.is_alive = False
@@ -126,7 +131,7 @@ _children: dict[int, _Child] = {}  # by process: one that was forked off does no
 def _child(path: Path) -> _Child:
     with _lock:
         child = _children.get(os.getpid())
-        if child is None or not child.is_alive:
+        if child is None or not child.is_alive or child.has_ended:
             try:
                 child = _children[os.getpid()] = _Child()
                 child.ask(path, ("hello", b""), _MAX_START_S)
@@ -208,6 +213,7 @@ class _Server:
                     path, items, max_mb, max_s = self._running[name]
                     self._limit_taking(max_mb, max_s)
                     os.ftruncate(2, 0)
+                    os.lseek(2, 0, os.SEEK_SET)
                     return next(((item,) for item in items), _DONE)
                 case "end":
                     del self._running[name]

@@ -263,7 +263,7 @@ def _refused(captures: list[Capture], views: list[View], discards: list[Discard]
     rows = {row.photo: row for row in discards if not row.pair_id and row.reason not in _NO_FAULT and row.photo not in used}
     n_photos = len(set(photo_of.values()))
     for reason, n in Counter(row.reason for row in rows.values()).most_common(1):
-        details = Counter(row.detail.removeprefix(row.photo).strip() for row in rows.values() if row.reason == reason)
+        details = Counter(row.detail.replace(row.photo, "it", 1) for row in rows.values() if row.reason == reason)
         ((detail, n_alike),) = details.most_common(1)
         more = f" ({'for example: ' * (n_alike < n)}{detail})" if detail else ""
         if 2 * n >= n_photos:

@@ -169,7 +169,13 @@ def test_what_belongs_to_another_picture_in_the_file_makes_none_an_hdr_picture(t
     assert len(list(pictures(tmp_path / "photo"))) == 1
 
 
-CUTS = {"end-mark": b"\xff\xd9", "zeros": bytes(3000), "zeros-end-mark": bytes(3000) + b"\xff\xd9", "another": b""}
+CUTS = {
+    "end-mark": b"\xff\xd9",
+    "zeros": bytes(3000),
+    "many-zeros": bytes(300_000),
+    "zeros-end-mark": bytes(3000) + b"\xff\xd9",
+    "another": b"",
+}
 
 
 @pytest.mark.parametrize("tail", CUTS)
