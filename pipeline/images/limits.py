@@ -40,6 +40,7 @@ _INSTEAD = "Export it as an ordinary JPEG or PNG."
 _SETTINGS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Memory that is used again, by one ordinary photo after the other, is faster than new memory.
 _KEPT_BYTES = 2**26
+_ROOT = str(Path(__file__).resolve().parents[2])
 _DONE: tuple[Any, ...] = ()
 _lock = threading.RLock()
 
@@ -73,7 +74,8 @@ class _Child:
         ours, theirs = socket.socketpair()
         shared = _shared_memory()
         numbers = theirs.fileno(), shared
-        code = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.images.limits import serve; serve{numbers}"
+        first = f"import sys; sys.path[:] = {[_ROOT, *sys.path]!r}; import pipeline"  # this one, whatever else is called so
+        code = f"{first}; del sys.path[0]; from pipeline.images.limits import serve; serve{numbers}"
         with theirs, tempfile.TemporaryFile() as told:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
@@ -91,16 +93,18 @@ class _Child:
         with _lock:
             if not self.is_alive:
                 raise NoReader(f"{shown(path)} cannot be read now: the process that reads it was ended.")
+            is_late = False
             try:
                 self._line.send(request)
                 answer = self._line.received(wait_s or _PATIENCE * MAX_READ_CPU_S)
+                is_late = answer is None
             except (OSError, EOFError):
                 answer = None
             except BaseException:  # an interruption: what comes later would be taken for another answer
                 self.end()
                 raise
             if answer is None:
-                raise self._ended(path)
+                raise self._ended(path, is_late)
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -119,8 +123,8 @@ class _Child:
         self._process.kill()
         return self._process.wait()
 
-    def _ended(self, path: Path) -> BadInput:
-        if self.end() in (-signal.SIGXCPU, -signal.SIGKILL):
+    def _ended(self, path: Path, is_late: bool) -> BadInput:
+        if self.end() == -signal.SIGXCPU or is_late:
             return BadInput(f"{shown(path)} takes more than {MAX_READ_CPU_S} s to be read.", _INSTEAD)
         return BadInput(f"{shown(path)} ends its decoder: it is damaged, or wants more than {MAX_READ_MB} MB.", _INSTEAD)
 
@@ -131,7 +135,9 @@ _children: dict[int, _Child] = {}  # by process: one that was forked off does no
 def _child(path: Path) -> _Child:
     with _lock:
         child = _children.get(os.getpid())
-        if child is None or not child.is_alive or child.has_ended:
+        if child is not None and child.is_alive and child.has_ended:
+            child.end()
+        if child is None or not child.is_alive:
             try:
                 child = _children[os.getpid()] = _Child()
                 child.ask(path, ("hello", b""), _MAX_START_S)
