@@ -57,8 +57,8 @@ def _read(photos: Sequence[Path], progress: Callable[[str], None]) -> tuple[list
         except Exception as error:  # whatever a library does not expect in one photo must not cost the others
             refused.append((path, BadInput(f"{path}: reading it failed: {fault(error)}.", "Please report it.")))
     if not read:
-        error = refused[0][1]
-        raise type(error)(f"{f'None of {len(photos)} photos can be used. ' * (len(photos) > 1)}{error.message}", error.hint)
+        first, all_of_them = refused[0][1], f"None of {len(photos)} photos can be used. " * (len(photos) > 1)
+        raise type(first)(all_of_them + first.message, first.hint)
     return read, refused
 
 
