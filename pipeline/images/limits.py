@@ -73,6 +73,7 @@ class _Child:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         shared = _shared_memory()
+        self._line, self.is_alive = _Line(Connection(ours.detach()), shared), True
         numbers = theirs.fileno(), shared
         first = f"import sys; sys.path[:] = {[_ROOT, *sys.path]!r}; import pipeline"  # this one, whatever else is called so
         code = f"{first}; del sys.path[0]; from pipeline.images.limits import serve; serve{numbers}"
@@ -86,7 +87,6 @@ class _Child:
                 pass_fds=numbers,
                 start_new_session=True,  # an interruption is the parent's affair
             )
-        self._line, self.is_alive = _Line(Connection(ours.detach()), shared), True
 
     def ask(self, path: Path, request: tuple[Any, ...], wait_s: float | None = None) -> Any:
         """Returns the answer to a request; raises what was raised there, or says why no answer comes."""
@@ -186,8 +186,11 @@ class _Line:
         return pickle.loads(content, buffers=arrays)
 
     def close(self) -> None:
-        self._connection.close()
-        os.close(self._shared)
+        if not self._connection.closed:
+            self._connection.close()
+            os.close(self._shared)
+
+    __del__ = close
 
 
 def _shared_memory() -> int:
@@ -264,9 +267,9 @@ def serve(number: int, shared: int) -> None:
 _is_child = False
 
 
-def told() -> str:
-    """Returns what decoders wrote to standard error since this picture was asked for; "" outside the child process."""
-    return os.pread(2, _MAX_TOLD_BYTES, 0).decode("utf-8", "replace") if _is_child else ""
+def told() -> str | None:
+    """Returns what decoders wrote to standard error since this picture was asked for; None outside the child process."""
+    return os.pread(2, _MAX_TOLD_BYTES, 0).decode("utf-8", "replace") if _is_child else None
 
 
 def _held_bytes() -> int:

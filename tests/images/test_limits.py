@@ -143,6 +143,7 @@ def test_sixty_million_strokes_take_at_most_what_a_photo_may(tmp_path: Path) -> 
     assert "many.pdf" in done.stderr and seconds < 70 and taken_mb < 800
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "heic", "avif", "jp2"])
 def test_a_large_photo_is_read_within_the_limits(tmp_path: Path, suffix: str) -> None:
     import pillow_heif

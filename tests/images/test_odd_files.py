@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader, image_format, missing_reader
+from pipeline.images.hdr import hdr_curve
 from pipeline.images.pictures import capture_kind, pictures
 
 tifffile = pytest.importorskip("tifffile")
@@ -25,7 +26,7 @@ GAIN = np.array([0.5, 1.0, 0.6])  # of red, green and blue in the sensor, for li
 @pytest.fixture(scope="module")
 def detail() -> np.ndarray:
     rng = np.random.default_rng(1)
-    return cv2.resize(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
 
 
 def dng_bytes(rgb: np.ndarray) -> bytes:
@@ -160,13 +161,24 @@ def test_an_hdr_picture_is_refused_by_name(tmp_path: Path, detail: np.ndarray, s
         list(pictures(tmp_path / "photo"))
 
 
-def test_what_belongs_to_another_picture_in_the_file_makes_none_an_hdr_picture(tmp_path: Path, detail: np.ndarray) -> None:
-    """As in photos that hold their HDR rendition beside the ordinary one."""
-    pair = encoded(Image.fromarray(detail), "HEIF", save_all=True, append_images=[Image.fromarray(detail[:, ::-1].copy())])
-    last = pair.rindex(b"colrnclx")
-    assert last != pair.index(b"colrnclx")
-    (tmp_path / "photo").write_bytes(pair[:last] + with_curve(pair[last:], 16))
-    assert len(list(pictures(tmp_path / "photo"))) == 1
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@pytest.mark.parametrize(("main", "curve"), [(1, ""), (2, "PQ"), (3, "HLG"), (4, "")])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_only_the_main_pictures_curve_counts(tmp_path: Path, main: int, curve: str, is_wide: bool) -> None:
+    """As in photos that hold their HDR rendition beside the ordinary one; one and two follow their own properties."""
+    colours = b"".join(box(b"colr", b"nclx" + struct.pack(">HHHB", 9, value, 9, 128)) for value in (13, 16, 18))
+    properties = box(b"ispe", bytes(12)) + colours
+    numbers = {1: [1, 2], 2: [1, 3], 3: [1, 4], 4: [1, 99]}
+    kind = ">IB2H" if is_wide else ">HB2B"
+    table = b"".join(struct.pack(kind, item, 2, *own) for item, own in numbers.items())
+    head = bytes([1, 0, 0, 1]) if is_wide else bytes(4)
+    pairs = box(b"ipma", head + struct.pack(">I", len(numbers)) + table)
+    meta = box(b"pitm", bytes(4) + struct.pack(">H", main)) + box(b"iprp", box(b"ipco", properties) + pairs)
+    (tmp_path / "photo").write_bytes(box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", bytes(4) + meta))
+    assert hdr_curve(tmp_path / "photo") == curve
 
 
 CUTS = {
@@ -193,11 +205,16 @@ def test_a_cut_jpeg_is_refused_whatever_follows_the_cut(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_progressive_jpeg_cut_before_its_end_mark_is_refused(tmp_path: Path, detail: np.ndarray) -> None:
-    whole = encoded(Image.fromarray(detail), "JPEG", quality=95, progressive=True)
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
-    with pytest.raises(BadInput, match="truncated"):
-        list(pictures(tmp_path / "cut.jpg"))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_progressive_jpeg_without_its_last_scans_is_refused(tmp_path: Path, detail: np.ndarray, mode: str) -> None:
+    """A decoder says nothing where the cut lies between two scans, or where the rest of a scan would have been zeros."""
+    whole = encoded(Image.fromarray(detail).convert(mode), "JPEG", quality=95, progressive=True)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    assert len(list(pictures(tmp_path / "whole.jpg"))) == 1
+    for size in (len(whole) // 2, whole.rindex(b"\xff\xda")):
+        (tmp_path / "cut.jpg").write_bytes(whole[:size] + b"\xff\xd9")
+        with pytest.raises(BadInput, match="truncated"):
+            list(pictures(tmp_path / "cut.jpg"))
 
 
 def test_padding_before_the_end_mark_is_no_damage(tmp_path: Path, detail: np.ndarray) -> None:
