@@ -19,6 +19,7 @@ from pipeline.images.pictures import pictures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path("a file")
+OPTIONS = {"avif": {"quality": 30, "speed": 10}, "heic": {"quality": 30, "enc_params": {"preset": "ultrafast"}}}
 
 
 def numbers(path: Path, n: int) -> Iterator[np.ndarray]:
@@ -152,6 +153,6 @@ def test_a_large_photo_is_read_within_the_limits(tmp_path: Path, suffix: str) ->
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
     path = tmp_path / f"a.{suffix}"
-    small.resize((6000, 4000)).save(path, **({"quality": 30, "speed": 10} if suffix == "avif" else {}))
+    small.resize((6000, 4000)).save(path, **OPTIONS.get(suffix, {}))
     (picture,) = pictures(path)
     assert picture.pixels.shape == (4000, 6000, 3)
