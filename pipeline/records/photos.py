@@ -54,6 +54,7 @@ class Discard:
 DISCARD_REASONS = {
     "unreadable": "the file is not an image that can be read",
     "no-reader": "this machine lacks what reads the file",
+    "failed": "a fault of this program or of a library it uses: please report it",
     "no-code": "no QR code of any kind was found",
     "foreign-code": "QR codes were found, but none is from this tool",
     "other-run": "the codes belong to another run or to an earlier layout of this run",

@@ -28,6 +28,10 @@ from pipeline.store.stage import Digests, Outcome
 
 _SHEET_QUALITY = 88
 _NOT_SHOWN = {"outside": "outside the photo", "unplaced": "not placed"}
+# The next time there may be a reader, or a version that is mended.
+_NOT_KEPT = ("no-reader", "failed")
+# These say nothing of what is wrong with a photo.
+_NO_FAULT = ("superseded", "duplicate", "linked")
 
 
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -56,7 +60,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
         kept[photo.key] = pages = [each.page for each in fresh]
-        is_refused = any(row.reason == "no-reader" for page in pages for row in page.discards)  # the next time there may be one
+        is_refused = any(row.reason in _NOT_KEPT for page in pages for row in page.discards)
         if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
             items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
     pages = [page for photo in photos for page in kept[photo.key] or ()]
@@ -199,6 +203,8 @@ def _told(
         f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "")
         for row in sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
     ]
+    if summary["missing_pages"] and (refused := _refused(captures, views, discards)):
+        summary["refused"] = refused
     if rows:
         expected = summary["predicted_error_rms_px"] = _rms([row.predicted_error_px for row in rows])
         notes.append(f"expected registration error {expected:.3f} px RMS")
@@ -207,6 +213,21 @@ def _told(
         summary["registration_p95_px"] = round(float(np.percentile(errors, 95)), 4)
         notes.append(f"registration error {summary['registration_rms_px']:.3f} px RMS against the simulator's truth")
     return summary, (*(f"page {page}: {advice}" for page, advice in to_do), *notes)
+
+
+def _refused(captures: list[Capture], views: list[View], discards: list[Discard]) -> dict[str, str]:
+    """Returns the reason why no less than half of all photos gave nothing: its key, and words for a person; {} without one."""
+    photo_of = {capture.capture_id: capture.photo for capture in captures}
+    used = {photo_of[view.capture_id] for view in views}
+    rows = {row.photo: row for row in discards if not row.pair_id and row.reason not in _NO_FAULT and row.photo not in used}
+    n_photos = len(set(photo_of.values()))
+    for reason, n in Counter(row.reason for row in rows.values()).most_common(1):
+        details = Counter(row.detail.replace(row.photo, "it", 1) for row in rows.values() if row.reason == reason)
+        ((detail, n_alike),) = details.most_common(1)
+        more = f" ({'for example: ' * (n_alike < n)}{detail})" if detail else ""
+        if 2 * n >= n_photos:
+            return {"reason": reason, "words": f"{n} of {n_photos} photos gave nothing: {DISCARD_REASONS[reason]}{more}"}
+    return {}
 
 
 def _rms(values: list[float]) -> float:

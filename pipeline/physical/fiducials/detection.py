@@ -133,8 +133,11 @@ def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
         order = ("top_left", "top_right", "bottom_right", "bottom_left")
         seen = [(text, [(getattr(at, name).x, getattr(at, name).y) for name in order]) for text, at in codes]
     else:  # the polygon is a convex hull: cyclic, but it starts anywhere and runs either way
-        hulls = [code for code in module.decode(grey, symbols=[module.ZBarSymbol.QRCODE]) if len(code.polygon) == 4]
-        seen = [(code.data.decode("utf-8", errors="replace"), code.polygon) for code in hulls]
+        try:
+            found = module.decode(grey, symbols=[module.ZBarSymbol.QRCODE])
+        except ValueError:  # of a code in several parts zbar does not tell the orientation, which pyzbar does not expect
+            return []
+        seen = [(code.data.decode("utf-8", errors="replace"), code.polygon) for code in found if len(code.polygon) == 4]
     # whole-number positions count pixel edges; ours count pixel centres
     return [(text, np.array(points, dtype=np.float64) - 0.5) for text, points in seen]
 
