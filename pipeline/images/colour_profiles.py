@@ -131,8 +131,8 @@ def _described(image: Image.Image, path: Path | None) -> bytes | None:
         numbers = image.info.get("chromaticity") or (*_D65, *chain(*_BT709))
         if abs(told - _SRGB_GAMMA) < 0.01 and np.allclose(numbers, (*_D65, *chain(*_BT709)), atol=0.01):
             return None
-        white, *primaries = ((numbers[i], numbers[i + 1]) for i in (0, 2, 4, 6))
-        return matrix_profile("the gamma and chromaticities of the file", tuple(primaries), white, 1 / told)
+        white, *corners = ((numbers[i], numbers[i + 1]) for i in (0, 2, 4, 6))
+        return matrix_profile("the gamma and chromaticities of the file", tuple(corners), white, 1 / told)
     interoperability = image.getexif().get_ifd(ExifTags.IFD.Interop).get(1)
     return matrix_profile("Adobe RGB", _ADOBE_RGB, gamma=563 / 256) if interoperability == "R03" else None
 
