@@ -175,7 +175,7 @@ class _Line:
         if not self._connection.poll(wait_s):
             return None
         content, sizes = self._connection.recv()
-        arrays, at = [memoryview(np.empty(size, np.uint8)) for size in sizes], 0
+        arrays, at = [np.empty(size, np.uint8).data for size in sizes], 0
         for array in arrays:
             done = 0
             while done < array.nbytes:
