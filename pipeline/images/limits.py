@@ -31,7 +31,7 @@ from pipeline.images.formats import NoReader, reason, shown, wants_memory
 # What one picture may take: memory beside what the child has anyway (on Linux), and seconds of the processor.
 MAX_READ_MB, MAX_READ_CPU_S = 600, 20
 # So many times as long by the clock, where a machine has other things to do too.
-_PATIENCE = 3
+_PATIENCE = 6
 _MAX_START_S = 120
 # Of what decoders write to the terminal so much is read; their words and the shared pixels may not fill a disk.
 _MAX_TOLD_BYTES, _MAX_FILE_BYTES = 2**20, 2**30
