@@ -17,7 +17,7 @@ from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
-from pipeline.physical.registration.photo_reading import PhotoFile, read_file
+from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
@@ -73,7 +73,8 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     known = context.progress(photos, len(photos), "read before")
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
+    reading = Reading(printout, pairs, experiment.capture, partial(printed_image, run.printouts))
+    work = partial(read_file, reading=reading)
     for photo, fresh in engine.map(work, todo, context, "photos"):
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
@@ -284,6 +285,6 @@ def _contact_row(
     for variant in VARIANTS:
         view = counting.get((pair_id, variant))
         images += [read_png(run.printouts / places[variant].path), read_png(run.captures / view.path) if view else None]
-        why = {"outside": "outside the photo", "unplaced": "not placed"}.get(reasons.get((pair_id, variant), ""), "not captured")
+        why = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}.get(reasons.get((pair_id, variant), ""), "not captured")
         words += ["", quality_words(rated[view.view_id]) if view else why]
     return ContactRow(pair_id, tuple(images), tuple(words))

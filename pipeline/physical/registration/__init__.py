@@ -3,6 +3,7 @@
 from pipeline.physical.registration.advice import pages_to_do, photo_advice, quality_words
 from pipeline.physical.registration.colour import corrected, strip_correction
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
+from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
 from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay

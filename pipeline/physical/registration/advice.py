@@ -223,11 +223,12 @@ def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     reasons = Counter(row.reason for row in lost)
     found = [f"{count} of {n} crops {_LOST[reason]}" for reason, count in reasons.items() if reason in _LOST] + found
     actions = ["all of the page in the picture"] if "outside" in reasons else []
+    actions += [_TROUBLE_ACTIONS["covered"]] if "covered" in reasons else []
     actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
     return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
 
 
-_LOST = {"outside": "outside the photo", "unplaced": "not placed"}
+_LOST = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}
 
 
 def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Discard]) -> str:

@@ -112,7 +112,10 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
             done |= _registered_by_tags(pyramid, printout, found, done)
             if _explains(done, printout, pyramid, read_at_full_size=False):
                 break
-    return [done[page] for page in sorted(done)] or [_nothing_of_this_run(found, printout)]
+    ours: list[Registration | Failure] = [done[page] for page in sorted(done)]
+    if not ours:
+        return [_nothing_of_this_run(found, printout)]
+    return ours + ([_of_another_run(strange, printout, found)] if (strange := _strange(found, known)) else [])
 
 
 def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid, read_at_full_size: bool) -> bool:
@@ -333,17 +336,25 @@ def _is_calibration(found: tuple[Detection, ...]) -> bool:
 
 
 def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
-    ours = _payloads(found)
-    if ours and all(payload.run_code.startswith(CALIBRATION) for payload in ours):
-        return Failure("calibration", "", None, len(ours), found)
-    if ours:
-        runs = ", ".join(sorted({payload.run_code for payload in ours}))
-        pages = ", ".join(map(str, sorted({payload.page for payload in ours})))
-        this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
-        return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(ours), found)
+    if ours := _payloads(found):
+        return _of_another_run(ours, printout, found)
     if found:
         return Failure("foreign-code", f"reads {found[0].text[:60]!r}", None, 0, found)
     return Failure("no-code", "", None, 0, found)
+
+
+def _strange(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> list[Payload]:
+    """Returns what codes of this tool say that are not of this printout."""
+    return _payloads(tuple(detection for detection in found if detection.text not in known))
+
+
+def _of_another_run(payloads: list[Payload], printout: Printout, found: tuple[Detection, ...]) -> Failure:
+    if all(payload.run_code.startswith(CALIBRATION) for payload in payloads):
+        return Failure("calibration", "", None, len(payloads), found)
+    runs = ", ".join(sorted({payload.run_code for payload in payloads}))
+    pages = ", ".join(map(str, sorted({payload.page for payload in payloads})))
+    this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
+    return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(payloads), found)
 
 
 def _implausible(page_map: PageMap, printout: Printout) -> str | None:

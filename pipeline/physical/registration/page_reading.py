@@ -1,7 +1,7 @@
 """From one picture to the pages it shows: crops, quality and an overlay, as records and bytes; no file, no folder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
@@ -13,12 +13,14 @@ from pipeline.physical.fiducials import Pyramid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import (
     GAUSSIAN_MTF50,
+    MIN_LIKENESS,
     Failure,
     Registration,
     corrected,
     crop,
     crop_quality,
     draw_overlay,
+    likeness,
     page_quality,
     photo_advice,
     register,
@@ -41,11 +43,15 @@ _MAX_PREDICTED_ERROR_PX = 3.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading a picture depends on besides the picture."""
+    """What reading a picture depends on besides the picture.
+
+    `printed` gives an image as it was printed, uint8 (H, W, 3), by its placement's path; without it crops are not compared with it.
+    """
 
     printout: Printout
     pairs: Mapping[str, Pair]
     settings: CaptureSettings
+    printed: Callable[[str], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,11 @@ def _cropped(
         cut = crop(pixels, found.page_map, placement, reading.settings.linear_light)
         if cut is None:
             discards.append(discarded(capture, "outside", "", placement))
+            continue
+        alike = likeness(cut, reading.printed(placement.path)) if reading.printed else 1.0
+        if alike < MIN_LIKENESS:
+            detail = f"it resembles what was printed there by {alike:.2f}, and what is right by {MIN_LIKENESS} at least"
+            discards.append(discarded(capture, "covered", detail, placement))
             continue
         error = registration_error(found.page_map, true_map, placement) if true_map else None
         view_id = f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"
