@@ -15,7 +15,7 @@ from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration import ContactRow, draw_contact_sheets, pages_to_do, quality_words
+from pipeline.physical.registration import LOST, ContactRow, draw_contact_sheets, pages_to_do, quality_words
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
 from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
@@ -285,6 +285,6 @@ def _contact_row(
     for variant in VARIANTS:
         view = counting.get((pair_id, variant))
         images += [read_png(run.printouts / places[variant].path), read_png(run.captures / view.path) if view else None]
-        why = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}.get(reasons.get((pair_id, variant), ""), "not captured")
+        why = LOST.get(reasons.get((pair_id, variant), ""), "not captured")
         words += ["", quality_words(rated[view.view_id]) if view else why]
     return ContactRow(pair_id, tuple(images), tuple(words))

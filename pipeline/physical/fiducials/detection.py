@@ -6,16 +6,14 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-import cv2
 import numpy as np
 
 from pipeline.physical.fiducials.payload import decode_payload
 from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.fiducials.recognition import order_corners
+from pipeline.physical.fiducials.treatments import Treatment, treatments
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
-FIRST_LONG_SIDE_PX = 2200
-_LARGEST_TO_ENLARGE_PX = 6000
 # A code has 21 modules; zxing-cpp refuses longer sides.
 _LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535
 
@@ -39,52 +37,33 @@ class Detection:
 
 
 def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
-    """Yields all codes found so far after each treatment of the photo, the cheapest first; stop when it is enough.
+    """Yields all codes found so far after each treatment of the photo (see `treatments`); stop when it is enough.
 
-    zxing-cpp reads the photo shrunk to about 2000 px, then larger up to its full size, with local contrast evened out (CLAHE,
-    clip 2, 8 x 8 tiles), enlarged 1.5 times, and divided by its local background; pyzbar reads it full and halved, where it is
-    installed. Corners are the decoder's own, within about a module, those of our codes in the code's own order.
+    Corners are the decoder's own, within about a module, those of our codes in the code's own order.
     """
     found: tuple[Detection, ...] = ()
-    for image, scale, decoder in _treatments(pyramid):
-        for text, corners in _read(image, decoder):
-            corners = (corners + 0.5) / scale - 0.5
-            if decode_payload(text) is not None:
-                corners = order_corners(pyramid.grey, corners, text)
-            new = Detection(text, corners, decoder)
+    for treatment in treatments(pyramid):
+        for new in read_treated(pyramid, treatment):
             if not any(new.is_same_as(old) for old in found):
                 found += (new,)
         yield found
 
 
+def read_treated(pyramid: Pyramid, treatment: Treatment) -> list[Detection]:
+    """Returns the codes that one treatment of a photo shows; nothing where its decoder is missing."""
+    image = treatment.image(pyramid) if _decoder(treatment.decoder)[0] else None
+    codes = []
+    for text, corners in _read(image, treatment.decoder) if image is not None else ():
+        corners = (corners + 0.5) / treatment.scale - 0.5
+        if decode_payload(text) is not None:
+            corners = order_corners(pyramid.grey, corners, text)
+        codes.append(Detection(text, corners, treatment.decoder))
+    return codes
+
+
 def decoders() -> dict[str, str | None]:
     """Returns the decoders in the order of use: None where one works on this machine, else why not and what to install."""
     return {name: reason or None for name in _MODULES for reason in [_decoder(name)[1]]}
-
-
-def _treatments(pyramid: Pyramid) -> Iterator[tuple[np.ndarray, float, str]]:
-    """Yields (image, its scale, decoder); each image is made only when the search gets there."""
-    smallest = pyramid.level_of(FIRST_LONG_SIDE_PX)
-    for k in range(smallest, -1, -1):
-        yield pyramid.level(k), 0.5**k, "zxing-cpp"
-    yield _evened(pyramid.grey), 1.0, "zxing-cpp"
-    if max(pyramid.size) <= _LARGEST_TO_ENLARGE_PX:
-        yield cv2.resize(pyramid.grey, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR), 1.5, "zxing-cpp"
-    yield _without_background(pyramid.grey), 1.0, "zxing-cpp"
-    yield pyramid.grey, 1.0, "pyzbar"
-    yield pyramid.level(1), 0.5, "pyzbar"
-
-
-def _evened(grey: np.ndarray) -> np.ndarray:
-    return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
-
-
-def _without_background(grey: np.ndarray) -> np.ndarray:
-    """Returns the photo over its surroundings' brightness, which lifts codes out of shadow and glare."""
-    small = cv2.resize(grey, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) if min(grey.shape) >= 64 else grey
-    around = cv2.GaussianBlur(small, (0, 0), max(1.0, max(small.shape) / 40))
-    around = cv2.resize(around, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.divide(grey, np.maximum(around, 1), scale=160)
 
 
 def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
@@ -111,8 +90,19 @@ def _read_zbar(zbar: ModuleType, grey: np.ndarray) -> list[tuple[str, np.ndarray
         if len(code.polygon) == 4:
             # The polygon is a convex hull: cyclic, but it starts anywhere and runs either way.
             corners = np.array(code.polygon, dtype=np.float64) - 0.5
-            seen.append((code.data.decode("utf-8", errors="replace"), corners))
+            seen.append((_text_of(code.data), corners))
     return seen
+
+
+def _text_of(data: bytes) -> str:
+    """Returns what a code says: zbar takes UTF-8 for Shift-JIS or Big5, so its text is written so again and read as UTF-8."""
+    text = data.decode("utf-8", errors="replace")
+    for guess in ("cp932", "big5"):
+        try:
+            return text.encode(guess).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
 
 
 @cache

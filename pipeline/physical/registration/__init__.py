@@ -1,6 +1,6 @@
 """From a photograph to its pages and crops, what they are worth, and pictures of what was found."""
 
-from pipeline.physical.registration.advice import pages_to_do, photo_advice, quality_words
+from pipeline.physical.registration.advice import LOST, pages_to_do, photo_advice, quality_words
 from pipeline.physical.registration.colour import corrected, strip_correction
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.covering import MIN_LIKENESS, likeness

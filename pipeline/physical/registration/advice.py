@@ -46,6 +46,8 @@ _FLAG_ACTIONS = {
     "noisy": ("more light",),
     "tilted": ("photograph from straight above",),
 }
+# Why a crop of a page that was found is not there.
+LOST = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}
 # With these a crop does not show what single image pixels became; the others change its light and colour.
 _GRAVE_FLAGS = ("uncertain", "soft", "coarse")
 
@@ -58,7 +60,7 @@ def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printou
     if isinstance(result, Failure):
         return _failure_advice(photo_grey, result, printout)
     missing = [f for f in printout.fiducials if f.page == result.page and f.corner not in result.codes]
-    return _codes_advice(photo_grey, result.page_map, missing)
+    return _codes_advice(photo_grey, result.page_map, missing, _read(result))
 
 
 def quality_words(quality: CropQuality) -> str:
@@ -147,7 +149,7 @@ def _is_blurred(photo_grey: np.ndarray) -> bool:
 
 
 def _unread_advice(failure: Failure, printout: Printout) -> str:
-    read = {one.text for one in failure.detections if one.decoder != "alignment"}
+    read = _read(failure)
     missing = [f.corner for f in printout.fiducials if f.page == failure.page and f.payload not in read]
     return f"{_named(missing)} not read: photograph again with all four in the picture, sharp and evenly lit"
 
@@ -184,12 +186,19 @@ def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) ->
     return PageMap(printout.page_width_mm, printout.page_height_mm, h), side_px
 
 
-def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial]) -> str:
-    if cut_off := _cut_off_advice(photo_grey, page_map, missing):
+def _read(result: Registration | Failure) -> set[str]:
+    """Returns what decoders read in the picture."""
+    return {one.text for one in result.detections if one.decoder != "alignment"}
+
+
+def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], read: set[str]) -> str:
+    if cut_off := _cut_off_advice(photo_grey, page_map, [code for code in missing if code.payload not in read]):
         return cut_off
     by_trouble: dict[str, list[str]] = defaultdict(list)
     for code in missing:
-        by_trouble[code_trouble(photo_grey, page_map, code)].append(code.corner)
+        # one that a decoder read is there and clear: the rest of the page says that it should be elsewhere
+        trouble = "out of its place" if code.payload in read else code_trouble(photo_grey, page_map, code)
+        by_trouble[trouble].append(code.corner)
     return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
 
 
@@ -221,14 +230,11 @@ def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     flags = Counter(flag for row in crops for flag in row.flags)
     found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
     reasons = Counter(row.reason for row in lost)
-    found = [f"{count} of {n} crops {_LOST[reason]}" for reason, count in reasons.items() if reason in _LOST] + found
+    found = [f"{count} of {n} crops {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
     actions = ["all of the page in the picture"] if "outside" in reasons else []
     actions += [_TROUBLE_ACTIONS["covered"]] if "covered" in reasons else []
     actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
     return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
-
-
-_LOST = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}
 
 
 def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Discard]) -> str:
@@ -236,7 +242,8 @@ def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Disca
     tried = [capture for capture in captures if capture.page == page]
     if tried:
         return f"{_shown(tried[-1])} {_why(tried[-1], discards)}"
-    unread = [capture for capture in captures if capture.page is None]
+    of_pages = {_shown(capture) for capture in captures if capture.page is not None}
+    unread = [capture for capture in captures if capture.page is None and _shown(capture) not in of_pages]
     if not unread:
         return "not in any photo"
     more = f", {len(unread)} photos show" if len(unread) > 1 else f", {_shown(unread[0])} shows"

@@ -59,6 +59,11 @@ class Registration:
     def n_codes(self) -> int:
         return len(self.codes)
 
+    def is_beyond(self, placement: Placement) -> bool:
+        """Returns whether all printed points found lie on one side of an image's centre: no point beyond it holds the map."""
+        centre = np.array([placement.x_mm + placement.width_mm / 2, placement.y_mm + placement.height_mm / 2])
+        return not self.surface.has_points_around(centre)
+
     def predicted_error_px(self, placement: Placement) -> float:
         """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
         thirds = np.array([0.0, 0.5, 1.0])
@@ -184,9 +189,10 @@ def _registered(
     start: Callable[[Target], PageMap | None],
     read: dict[str, Detection],
     found: tuple[Detection, ...],
+    covered: frozenset[str] = frozenset(),
 ) -> Registration | Failure:
-    """Returns the page grown from a first guess at where some of its targets are."""
-    known = targets(printout, page)
+    """Returns the page grown from a first guess at where some targets are; nothing at the `covered` corners is looked for."""
+    known = tuple(target for target in targets(printout, page) if target.name not in covered)
     seen: dict[int, Sighting] = {}
     for index, target in enumerate(known):
         guess = start(target) if target.kind != "mark" else None
@@ -199,6 +205,9 @@ def _registered(
     used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept] if surface else []
     if surface is None or len(used) < MIN_POINTS or len({sighting.target.group for sighting in used}) < _MIN_GROUPS:
         return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
+    names = {sighting.target.name for sighting in used}
+    if taken := names & {code.corner for code in printout.fiducials if code.page == page and _is_under(code, surface, found)}:
+        return _registered(pyramid, printout, page, start, read, found, covered | taken)
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
@@ -211,6 +220,15 @@ def _registered(
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
+
+
+def _is_under(code: Fiducial, surface: Surface, found: tuple[Detection, ...]) -> bool:
+    """Returns whether another code was read at a code's place: a page that lies on this one."""
+    corners = surface.page_map(outline_mm(code))
+    reach_px = 0.25 * np.linalg.norm(corners[0] - corners[2])
+    return any(
+        one.text != code.payload and np.linalg.norm(one.corners.mean(axis=0) - corners.mean(axis=0)) < reach_px for one in found
+    )
 
 
 def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface | None:

@@ -45,7 +45,7 @@ _MAX_PREDICTED_ERROR_PX = 3.0
 class Reading:
     """What reading a picture depends on besides the picture.
 
-    `printed` gives an image as it was printed, uint8 (H, W, 3), by its placement's path; without it crops are not compared with it.
+    `printed` gives an image as it was printed, uint8 (H, W, 3), by its placement's path; without it nothing is compared.
     """
 
     printout: Printout
@@ -90,7 +90,7 @@ def read_pages(
     """
     pixels, printout = picture.pixels, reading.printout
     pyramid = Pyramid(pixels)
-    results = [_strict(result) if reading.settings.strict else result for result in register(pyramid, printout)]
+    results = [_strict(result, printout) if reading.settings.strict else result for result in register(pyramid, printout)]
     drafts: list[FreshPage] = []
     shown: dict[tuple[int, str, str], CropQuality] = {}
     for result in results:
@@ -180,6 +180,9 @@ def _cropped(
         if expected > _MAX_PREDICTED_ERROR_PX:
             discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))
             continue
+        if found.is_beyond(placement):
+            discards.append(discarded(capture, "unplaced", "all printed points found lie on one side of it", placement))
+            continue
         cut = crop(pixels, found.page_map, placement, reading.settings.linear_light)
         if cut is None:
             discards.append(discarded(capture, "outside", "", placement))
@@ -227,11 +230,12 @@ def _view(
     return view, png_bytes(pixels, compress_level=1)
 
 
-def _strict(result: Registration | Failure) -> Registration | Failure:
+def _strict(result: Registration | Failure, printout: Printout) -> Registration | Failure:
     """Returns a failure where one of the four codes could not be read, as the paper discarded such photos."""
     if isinstance(result, Failure):
         return result
-    unread = [corner for corner in CORNERS if corner not in result.codes or result.codes[corner].decoder == "alignment"]
+    read = {code.text for code in result.detections if code.decoder != "alignment"}
+    unread = [code.corner for code in printout.fiducials if code.page == result.page and code.payload not in read]
     if not unread:
         return result
     detail = f"page {result.page}: not read: {', '.join(unread)}"
