@@ -32,6 +32,7 @@ _MIN_GROUPS_TO_BEND = 4
 # by some tenths of a millimetre, over such lengths; where a bend is as short at the corners, it does not reach the middle.
 _MAX_GROUPS_IN_CORNERS = 8
 _UNSEEN_MM, _UNSEEN_LENGTH_MM, _UNSEEN_NOISE = 0.35, 90.0, 0.02
+_BENT_RATIO = 15.0
 _SHORT_MM, _SHARE_OF_BEND = 100.0, 0.8
 # A wrong point may lie anywhere within some tens of pixels; the rest of its group goes with it as exactly as points do.
 _LOG_PER_WRONG_POINT, _LOG_PER_FOLLOWER = -2 * np.log(60.0), -2 * (np.log(_PRIOR_NOISE_PX) + 0.5 * np.log(2 * np.pi * np.e))
@@ -145,7 +146,8 @@ def fit_surface(
 
 
 def _bent_share(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> float:
-    return float(sum(share for share, fit in zip(shares, fits, strict=True) if fit.ratio > 0))
+    """Returns the belief that the sheet bends by many times what points scatter."""
+    return float(sum(share for share, fit in zip(shares, fits, strict=True) if fit.ratio >= _BENT_RATIO))
 
 
 def _is_refused(fits: "tuple[_Fit, ...]", shares: np.ndarray, groups: np.ndarray) -> bool:
