@@ -49,10 +49,9 @@ def _evened(grey: np.ndarray, clip: float) -> np.ndarray:
 
 def _without_background(grey: np.ndarray, width: float) -> np.ndarray:
     """Returns the photo over its surroundings' brightness, which lifts codes out of shadow and glare."""
-    shrink = 8 if width == _WIDE else 2
-    small = grey
-    if min(grey.shape) >= 8 * shrink:
-        small = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    # a blur of three pixels of a smaller photo is as smooth and costs little
+    shrink = int(np.clip(width * max(grey.shape) / 3, 1, 8))
+    small = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA) if min(grey.shape) >= 64 else grey
     around = cv2.GaussianBlur(small, (0, 0), max(1.0, max(small.shape) * width))
     around = cv2.resize(around, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return cv2.divide(grey, np.maximum(around, 1), scale=160)
