@@ -102,7 +102,8 @@ def main() -> None:
             images = {f"{i}/clean": image for i, image in enumerate(pictures(options.data, kind, _N_PAIRS))}
             images |= {f"{i}/adversarial": changed(images[f"{i}/clean"], i) for i in range(len(images))}
             sizes = {i: images[f"{i}/clean"].shape[1::-1] for i in range(len(images) // 2)}
-            printout = arrange([PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", *sizes[i]) for i in sizes], run="r", run_code="COVER")
+            pairs = [PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", *size) for i, size in sizes.items()]
+            printout = arrange(pairs, run="r", run_code="COVER")
             for is_right, value in measured(name, kind, images, printout):
                 values[is_right].append(value)
         right, wrong = np.array(values[True]), np.array(values[False])
