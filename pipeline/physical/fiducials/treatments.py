@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ def treatments(pyramid: Pyramid) -> Iterator[Treatment]:
     """
     for k in range(pyramid.level_of(FIRST_LONG_SIDE_PX), -1, -1):
         name = "as it is" if k == 0 else f"shrunk {2**k} times"
-        yield Treatment(name, "zxing-cpp", lambda photo, k=k: photo.level(k), (0.5**k, 0.5**k))
+        yield Treatment(name, "zxing-cpp", partial(Pyramid.level, k=k), (0.5**k, 0.5**k))
     yield from _TREATMENTS
 
 
