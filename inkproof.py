@@ -222,7 +222,7 @@ def page(results: Results, number: int = 1, dpi: int = 300) -> np.ndarray:
     Raises:
         BadInput: the pages are not laid out yet. WrongUse: there is no such page.
     """
-    from pipeline.physical.printing import page_raster
+    from pipeline.physical.printing.document import page_raster
     from pipeline.store.artefacts import LAYOUT
 
     printout = LAYOUT.read(results.files)
@@ -322,7 +322,7 @@ def destruction_rate(
         top_k: right means that the true label is among so many.
         pages: as in `estimate`, of each image.
     """
-    from pipeline.evaluation.answers import destruction_of
+    from pipeline.evaluation.estimates import destruction_of
 
     return destruction_of(labels, (clean, adversarial, after), top_k, pages)
 

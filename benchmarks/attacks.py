@@ -21,9 +21,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import attack_named
-from pipeline.attacks.adapters import library_and_class
-from pipeline.attacks.adapters.contract import Task
-from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
+from pipeline.attacks.adapters.adapted_attack import Watched, kept_quiet_and_seeded, library_and_class
+from pipeline.attacks.adapters.libraries import Task
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.core.errors import InkproofError, Unavailable
 from pipeline.images import to_model

@@ -17,10 +17,11 @@ from stress_set import IMAGE_MM, Condition, conditions, make_photo, printed_page
 
 from pipeline import engine
 from pipeline.engine import Context
-from pipeline.physical.fiducials import decode_payload, decoders
+from pipeline.physical.fiducials.codes import decode_payload
 from pipeline.physical.geometry import homography_from_points
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration import Registration, crop, register, registration_error
+from pipeline.physical.registration.cropping import crop, registration_error
+from pipeline.physical.registration.page import Registration, register
 from pipeline.physical.registration.photo_reading import PhotoFile, Reading, read_file
 from pipeline.physical.simulator import encode_jpeg, load_profile, simulate_photo
 from pipeline.records import Pair, Printout
@@ -65,7 +66,7 @@ def measure(condition: Condition) -> Outcome:
         started = time.perf_counter()
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
         decode_s = time.perf_counter() - started
-        reading = Reading(Path(folder), printout, _pairs(printout), CaptureSettings())
+        reading = Reading(printout, _pairs(printout), CaptureSettings())
         started = time.perf_counter()
         read_file(PhotoFile(path, path.name, "0" * 64, "", photo.page_map.numbers, None), reading)
         stage_s = time.perf_counter() - started
@@ -107,9 +108,10 @@ def _one_homography(true: PageMap, printout: Printout) -> PageMap:
 
 
 def _naive(pixels: np.ndarray, printout: Printout) -> tuple[PageMap | None, int]:
-    if decoders()["pyzbar"]:
+    try:
+        from pyzbar import pyzbar
+    except ImportError:
         return None, 0  # not installed here
-    from pyzbar import pyzbar
 
     known = {code.payload: code for code in printout.fiducials}
     page_mm, photo_px = [], []

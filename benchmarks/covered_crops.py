@@ -15,8 +15,11 @@ import numpy as np
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import read_image
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
-from pipeline.physical.registration import MIN_LIKENESS, crop, likeness
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
+from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
+from pipeline.physical.registration.cropping import crop
 from pipeline.physical.simulator import load_profile, profile_names, simulate_photo
 from pipeline.records import Placement, Printout
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import Pyramid, read_treated, treatments
+from pipeline.physical.fiducials.detection import read_treated
+from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.fiducials.treatments import treatments
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
 _NOISE_8BIT = 1.5

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.statistics import cluster_interval, compare_paired, resampled_rates, wilson
+from pipeline.statistics import compare_paired, effective_number, wilson
 
 RATES, CORRELATIONS = (0.05, 0.1, 0.3, 0.5), (0.0, 0.1, 0.3)
 PAGES = {
@@ -31,7 +31,7 @@ def main(n_draws: int) -> None:
     methods: dict[str, Callable] = {
         "Wilson, pages ignored": _plain,
         "bootstrap of pages": _bootstrap,
-        "used here": cluster_interval,
+        "used here": _clustered,
     }
     print("| pages × images | " + " | ".join(f"{name}: mean (least–most)" for name in methods) + " | half-width |")
     print("|---|" + "---|" * (len(methods) + 1))
@@ -68,10 +68,16 @@ def _plain(outcomes: list[bool], pages: list[int]) -> Interval:
     return wilson(sum(outcomes), len(outcomes))
 
 
+def _clustered(outcomes: list[bool], pages: list[int]) -> Interval:
+    number = effective_number(outcomes, [pages])
+    return wilson(sum(outcomes) / number.n * number.n_effective, number.n_effective)
+
+
 def _bootstrap(outcomes: list[bool], pages: list[int]) -> Interval:
     """The percentile bootstrap: 2.5 and 97.5 per cent of the rates of resampled pages."""
     hits, images = np.bincount(pages, weights=outcomes), np.bincount(pages)
-    return tuple(np.quantile(resampled_rates(hits, images, N_RESAMPLES, np.random.default_rng(len(outcomes))), (0.025, 0.975)))
+    weights = np.random.default_rng(len(outcomes)).multinomial(len(images), np.full(len(images), 1 / len(images)), N_RESAMPLES)
+    return tuple(np.quantile((weights @ hits) / (weights @ images), (0.025, 0.975)))
 
 
 def _alarms(sizes: list[int], correlation: float, seed: int) -> tuple[bool, bool]:

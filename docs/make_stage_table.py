@@ -51,7 +51,7 @@ WITHOUT = {
 def main(run_name: str, workspace: str = ".", epsilon: str = "16") -> None:
     """For each variant: clean top-1 accuracy of the average case, and destruction rates of every attack at one epsilon."""
     run = Run(Path(workspace), run_name)
-    experiment = load_experiment(run.experiment)
+    experiment = load_experiment(run.printouts / "experiment.toml")
     classifier = load_classifier(experiment.resolved_model())
     profile = load_profile(experiment.photograph.profile)
     image_mm = LAYOUT.read(run).placements[0].width_mm

@@ -14,17 +14,16 @@ import numpy as np
 from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.settings.reading import load_experiment
-from pipeline.stages.thresholds import searched_directions
 from pipeline.store import Run
 from pipeline.store.artefacts import PAIRS, THRESHOLDS
-from pipeline.transforms.thresholds import Subject, transformed
+from pipeline.transforms.thresholds import Subject, directions_of, transformed
 
 
 def main(file: str, n_images: int) -> None:
     """Prints for each direction how many searches missed a milder flip, and by how many steps."""
     experiment = load_experiment(Path(file))
     run = Run(Path(file).resolve().parent, experiment.name)
-    directions = searched_directions(experiment.thresholds)
+    directions = directions_of(experiment.thresholds.transforms, experiment.thresholds.resolutions)
     classifier = load_classifier(experiment.resolved_model(), "cpu")
     pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
     found: dict[str, dict[tuple[str, str], float | None]] = defaultdict(dict)

@@ -21,6 +21,7 @@ from pipeline.report.content import (
     ReportContent,
 )
 from pipeline.report.sections import head, sections
+from pipeline.statistics import effective_number, wilson
 from pipeline.studies import study_named
 
 ATTACKS = ("fgsm", "bim", "illc")
@@ -194,7 +195,6 @@ def make_content(
     content = ReportContent(
         run="small-run",
         title="Do adversarial signs survive paper?",
-        settings={"model": {"name": "builtin:signs"}, "grid": [1, 2]},
         experiment_toml=TOML,
         versions={"inkproof": "0.1.0", "torch": "2.13"},
         seed=7,
@@ -209,10 +209,17 @@ def make_content(
         discards=tuple(discards),
         quality=tuple(quality),
         gallery=tuple(gallery),
-        class_names=NAMES,
     )
     content = replace(content, **changes)
     return replace(content, study=study_named(content.reproduces).part(content))
+
+
+def cluster_interval(outcomes, clusters):
+    """Wilson's interval with the effective number of images in place of their number; None without images."""
+    if not outcomes:
+        return None
+    number = effective_number(outcomes, [clusters])
+    return wilson(sum(outcomes) / number.n * number.n_effective, number.n_effective)
 
 
 def pages(pdf):

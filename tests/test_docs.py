@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from make_settings_page import settings_page
 
 from pipeline.cli import main
-from pipeline.cli.settings_page import settings_page
 from pipeline.records import DISCARD_REASONS
 from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
 from pipeline.specs.attacks import ATTACKS

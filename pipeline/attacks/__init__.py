@@ -1,15 +1,16 @@
 """Attacks, each a class in a file of its family; what they say of themselves is in `specs`, and here they are made by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.attacks.targets import check_target
+from pipeline.attacks.options import check_target
 from pipeline.core.errors import WrongUse, placed
 from pipeline.core.registry import load
-from pipeline.specs.attack_spec import OPTIONAL, AttackSpec
-from pipeline.specs.attacks import ATTACKS, LIBRARIES
+from pipeline.specs.attacks import ATTACKS, LIBRARIES, OPTIONAL, AttackSpec
 
 if TYPE_CHECKING:
+    from pipeline.attacks.adapters.adapted_attack import LibraryAttack
     from pipeline.attacks.attack import Attack
 
 
@@ -27,23 +28,25 @@ def attack_spec(name: str, where: str = "", options: Mapping[str, Any] | None = 
     """
     with placed(where):
         if is_adapted(name):
-            from pipeline.attacks.adapters import adapted
-
-            return adapted(name, options).spec
+            return _adapted(name, options).spec
         spec = ATTACKS.find(name)
         checked_options(spec, options)
-        return spec.told(options or {})
+        return replace(spec, norm=(options or {}).get("norm", spec.norm))
 
 
 def attack_named(name: str, where: str = "", options: Mapping[str, Any] | None = None) -> "Attack":
     """Returns a new attack; arguments and errors are those of `attack_spec`."""
     with placed(where):
         if is_adapted(name):
-            from pipeline.attacks.adapters import adapted
-
-            return adapted(name, options)
+            return _adapted(name, options)
         spec = ATTACKS.find(name)
         return load(spec.make)(checked_options(spec, options))
+
+
+def _adapted(name: str, options: Mapping[str, Any] | None) -> "LibraryAttack":
+    from pipeline.attacks.adapters.adapted_attack import adapted
+
+    return adapted(name, options)
 
 
 def attacks_listed() -> list[tuple[str, str]]:

@@ -19,13 +19,9 @@ class Differentiable(Protocol):
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns (N, n_classes) scores of float32 (N, 3, H, W) images in [0, 1]."""
 
-
-@runtime_checkable
-class Hastened(Protocol):
-    """A network that has a faster form of itself for attacks."""
-
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Returns what gives the logits, or nearly those, faster than `logits` does."""
+        """Returns what gives the logits, or nearly those, faster where there is a faster way."""
+        return self.logits
 
 
 @dataclass(frozen=True)
@@ -61,19 +57,13 @@ class Attack(Protocol):
         """Plain values: everything that its result depends on besides image, label, epsilon and network."""
 
     def perturb(
-        self,
-        classifier: Differentiable,
-        images: np.ndarray,
-        labels: np.ndarray,
-        epsilons_8bit: Sequence[int],
+        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, epsilons_8bit: Sequence[int],
         targets: np.ndarray | None = None,
-    ) -> dict[int, Perturbed]:
+    ) -> dict[int, Perturbed]:  # fmt: skip
         """Returns the adversarial images for every epsilon.
 
         Args:
-            classifier: the network under test.
-            images: uint8 (N, H, W, 3), clean images at the model's input size.
-            labels: int64 (N,), true labels.
+            images: uint8 (N, H, W, 3), clean images at the model's input size. labels: int64 (N,), true labels.
             epsilons_8bit: largest absolute change of a pixel, each 1 to 255; (NO_EPSILON,) for an attack that has none.
             targets: int64 (N,), classes to lead to instead of the attack's own choice.
 

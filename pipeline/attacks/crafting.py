@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from pipeline.engine import Context, Shared
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import N_LABELS, Candidate
+from pipeline.records import Candidate
+from pipeline.records.views import N_LABELS
 from pipeline.settings import AttackSettings, Experiment, ModelSettings
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
@@ -74,9 +76,8 @@ class CandidatePool:
             name = self._classifier.class_names[label]
             identity = [self._dataset.item_id(index), label, name, pixels_sha256(pixels), self._classifier.fingerprint]
             key = content_hash(identity)
-            kept, png = self._items.get_json(key), self._items.get(key, ".png")
-            if kept is not None and png is not None:
-                self._known[index] = record_from(Candidate, kept)
+            if kept := _kept(self._items, key):
+                self._known[index] = record_from(Candidate, kept[0])
             else:
                 fresh.append((index, key, pixels))
         self._predict(fresh)
@@ -110,8 +111,7 @@ class CandidatePool:
                 top_labels=labels,
                 top_probabilities=values,
             )
-            self._items.put(key, png_bytes(pixels), ".png")
-            self._items.put(key, json_bytes(candidate))
+            _keep(self._items, key, candidate, png_bytes(pixels))
             self._known[index] = candidate
 
 
@@ -151,26 +151,24 @@ class Crafter:
         found: dict[tuple[int, str], Crafted] = {}
         missing: list[tuple[Candidate, np.ndarray]] = []
         for candidate, pixels in images:
-            kept = {epsilon: self._kept(attack_key, epsilon, candidate) for epsilon in epsilons_8bit}
+            kept = {epsilon: _kept(self._items, self._key(attack_key, epsilon, candidate)) for epsilon in epsilons_8bit}
             if None in kept.values():
                 missing.append((candidate, pixels))
             else:
-                found |= {(epsilon, candidate.image_id): crafted for epsilon, crafted in kept.items() if crafted}
+                found |= {(epsilon, candidate.image_id): Crafted(one[1], **one[0]) for epsilon, one in kept.items() if one}
         size = self._specs[attack_key].batch_size or (BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)
-        for batch, made in engine.map(work, batches, self._context, label or attack_key, self._shared(attack_key)):
+        # what makes images elsewhere: the model and the attack, with what it learnt
+        recipe = self._model, str(self._classifier.device), self._settings[attack_key], self._learnt.get(attack_key)
+        shared = Shared(_attacker, recipe, (self._attacks[attack_key], self._classifier))
+        for batch, made in engine.map(work, batches, self._context, label or attack_key, shared):
             for epsilon, row, crafted in made:
                 candidate, _ = batch[row]
-                self._keep(attack_key, epsilon, candidate, crafted)
+                cost = {name: value for name, value in asdict(crafted).items() if name != "png"}
+                _keep(self._items, self._key(attack_key, epsilon, candidate), cost, crafted.png)
                 found[epsilon, candidate.image_id] = crafted
         return found
-
-    def _shared(self, attack_key: str) -> Shared[tuple[Attack, Classifier]]:
-        """What makes images elsewhere: the model and the attack, with what it learnt."""
-        settings = self._settings[attack_key]
-        recipe = self._model, str(self._classifier.device), settings, self._learnt.get(attack_key)
-        return Shared(_attacker, recipe, (self._attacks[attack_key], self._classifier))
 
     def learnt(self, attack_key: str, side_px: int) -> np.ndarray | None:
         """Returns the picture, uint8 (side_px, side_px, 3), that an attack learnt to put into images, None for all others."""
@@ -186,29 +184,29 @@ class Crafter:
         if self._training is not None:
             attack.prepare(self._training(*attack.training_images))
         key = content_hash([self._specs[attack_key].name, "learnt", self._classifier.fingerprint, attack.identity])
-        kept, png = self._items.get_json(key), self._items.get(key, ".png")
-        if kept is None or png is None:
+        kept = _kept(self._items, key)
+        if kept is None:
             for _ in self._context.progress(range(1), 1, f"{attack_key}: training"):
                 picture, target = attack.learn(self._classifier, self._classifier.input_size)
-            png, kept = png_bytes(picture), {"target": target}
-            self._items.put(key, png, ".png")
-            self._items.put(key, json_bytes(kept))
-        attack.use(read_png(png), kept["target"])
-        self._learnt[attack_key] = png, kept["target"]
-
-    def _kept(self, attack: str, epsilon: int, candidate: Candidate) -> Crafted | None:
-        key = self._key(attack, epsilon, candidate)
-        cost, png = self._items.get_json(key), self._items.get(key, ".png")
-        return Crafted(png, **cost) if cost is not None and png is not None else None
-
-    def _keep(self, attack: str, epsilon: int, candidate: Candidate, crafted: Crafted) -> None:
-        key = self._key(attack, epsilon, candidate)
-        self._items.put(key, crafted.png, ".png")
-        self._items.put(key, json_bytes({name: value for name, value in asdict(crafted).items() if name != "png"}))
+            kept = {"target": target}, png_bytes(picture)
+            _keep(self._items, key, *kept)
+        attack.use(read_png(kept[1]), kept[0]["target"])
+        self._learnt[attack_key] = kept[1], kept[0]["target"]
 
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
         name, identity = self._specs[attack].name, self._attacks[attack].identity
         return content_hash([name, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint, identity])
+
+
+def _kept(items: Items, key: str) -> tuple[dict[str, Any], bytes] | None:
+    """Returns a result's record and picture, None where either is not there."""
+    record, png = items.get_json(key), items.get(key, ".png")
+    return None if record is None or png is None else (record, png)
+
+
+def _keep(items: Items, key: str, record: Any, png: bytes) -> None:
+    items.put(key, png, ".png")
+    items.put(key, json_bytes(record))
 
 
 def craft_images(classifier: Classifier, attack: AttackSettings, images: np.ndarray, labels: Sequence[int]) -> list[np.ndarray]:
@@ -271,20 +269,19 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
     Raises:
         BadInput: there is no picture that can be read.
     """
-    if folder:
-        files = picture_files(Path(folder))
-        read: Callable[[int], np.ndarray] = lambda place: read_image(files[place]).pixels  # noqa: E731
-        n_all = len(files)
-    else:
-        settings = experiment.resolved_dataset()
-        if settings.name.startswith("builtin:"):
-            settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
-        dataset = open_dataset(settings, classifier.class_names, classifier.wordnet_ids, experiment.seed)
-        read, n_all = lambda place: dataset.image(place).pixels, len(dataset)
+    settings = experiment.resolved_dataset()
+    if settings.name.startswith("builtin:"):
+        settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
+    source = (
+        picture_files(Path(folder))
+        if folder
+        else open_dataset(settings, classifier.class_names, classifier.wordnet_ids, experiment.seed)
+    )
     found: list[np.ndarray] = []
-    for place in generator_for(experiment.seed, "training").permutation(n_all):
+    for place in map(int, generator_for(experiment.seed, "training").permutation(len(source))):
         try:
-            found.append(classifier.prepare(read(int(place))))
+            loaded = read_image(source[place]) if isinstance(source, list) else source.image(place)
+            found.append(classifier.prepare(loaded.pixels))
         except BadInput:
             continue
         if len(found) == n_images:

@@ -7,17 +7,17 @@ from torch import Tensor
 from pipeline.attacks.cw import Variables
 from pipeline.attacks.deepfool import walked
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled
+from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import DeepFoolOptions, SmallestDistanceOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Closest, Problem, each, sums
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 
 # Of a descent that ends on whole numbers, the share that still sees real ones.
 _REAL_SHARE = 0.25
-# The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c.
 # How far DeepFool walks to the boundary that the first descent starts from, and to which classes.
 _N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
+# The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c,
 _C_PACE, _C_GROWTH = 1.15, 10.0
 # and with larger steps: where the boundary is far, small ones that shrink never get there.
 _RATE_GROWTH = 2.0
@@ -61,7 +61,7 @@ class SmallestDistance(MinimumNormAttack):
     def _first_c(self, problem: Problem, best: "_Best") -> Tensor:
         """Returns c for the first search. For a linear network 2 |margin| / |gradient|^2 leads exactly to the boundary."""
         every = torch.arange(len(problem), device=problem.clean.device)
-        value, gradient, largest = problem.look(problem.clean, every, np.arange(len(problem)))
+        value, gradient, largest = problem.look(problem.clean, every)
         best.put(problem.clean, value, largest, torch.zeros_like(value), every, torch.zeros_like(value), is_whole=True)
         if self._options.initial_c:
             return torch.full_like(value, self._options.initial_c)
@@ -76,7 +76,7 @@ class SmallestDistance(MinimumNormAttack):
         pixels, fools = walked(problem, DeepFoolOptions(n_steps=_N_WALKED, n_candidates=_N_CANDIDATES, overshoot=_OVERSHOOT))
         places = (fools & ~best.is_found()).nonzero()[:, 0]
         if len(places):
-            value, gradient, largest = problem.look(pixels[places], places, places.cpu().numpy())
+            value, gradient, largest = problem.look(pixels[places], places)
             distance = sums((pixels[places] - problem.clean[places]).div_(255).square_())
             balanced = 2 * distance.sqrt() / sums(gradient.square_()).sqrt_().clamp_(min=1e-12)
             if not self._options.initial_c:
@@ -112,12 +112,12 @@ class SmallestDistance(MinimumNormAttack):
         variables, clean = Variables(start), problem.clean[active]
         fooled = torch.zeros(len(active), dtype=torch.bool, device=active.device)
         here = torch.arange(len(active), device=active.device)
-        rows, before = active.cpu().numpy(), torch.full_like(c, torch.inf)
+        before = torch.full_like(c, torch.inf)
         for step in range(options.n_steps):
             pixels = variables.pixels()
             is_whole = step >= n_real
             seen = pixels.round() if is_whole else pixels
-            value, gradient, largest = problem.look(seen, active[here], rows)
+            value, gradient, largest = problem.look(seen, active[here])
             distance = sums((seen - clean).div_(255).square_())
             fools = best.put(seen, value, largest, distance, active[here], c, is_whole)
             fooled[here] |= fools
@@ -132,7 +132,6 @@ class SmallestDistance(MinimumNormAttack):
                 if step == n_real:
                     stays = torch.arange(len(here), device=here.device)
                 here, c, clean, before = here[stays], c[stays], clean[stays], objective[stays]
-                rows = active[here].cpu().numpy()
                 variables.keep(stays)
                 if not len(here):
                     break
@@ -156,44 +155,39 @@ class _Best:
 
     def __init__(self, problem: Problem, kappa: float) -> None:
         self._problem, self._kappa = problem, kappa
-        n = len(problem)
-        self._real, self._whole = problem.clean.clone(), problem.clean.clone()
-        self._real_distance, self._whole_distance = (problem.clean.new_full((n,), torch.inf) for _ in range(2))
-        self.c = problem.clean.new_zeros(n)
+        self._real, self._whole = Closest(problem.clean), Closest(problem.clean)
+        self.c = problem.clean.new_zeros(len(problem))
 
     @property
     def distance(self) -> Tensor:
-        return self._real_distance.minimum(self._whole_distance)
+        return self._real.distance.minimum(self._whole.distance)
 
     def is_found(self) -> Tensor:
         return self.distance.isfinite()
 
     def closest(self) -> Tensor:
-        return torch.where(each(self._real_distance <= self._whole_distance), self._real, self._whole)
+        return torch.where(each(self._real.distance <= self._whole.distance), self._real.pixels, self._whole.pixels)
 
     def put(
         self, pixels: Tensor, value: Tensor, largest: Tensor, distance: Tensor, places: Tensor, c: Tensor, is_whole: bool
     ) -> Tensor:
         """Keeps what fools and is closer than all before; returns which of the images (m,) fool, surely if whole-numbered."""
         fools = value > self._kappa + (SURE * largest if is_whole else 0.0)
-        images, distances = (self._whole, self._whole_distance) if is_whole else (self._real, self._real_distance)
-        better = fools & (distance < distances[places])
-        images[places] = torch.where(each(better), pixels, images[places])
         self.c[places] = torch.where(fools & (distance < self.distance[places]), c, self.c[places])
-        distances[places] = torch.where(better, distance, distances[places])
+        (self._whole if is_whole else self._real).put(places, pixels, distance, fools)
         return fools
 
     def settled(self) -> Settled:
         """Returns what to save. The word says what rounding did to the closest real-numbered image, where there is one."""
         problem, is_found = self._problem, self.is_found()
         undone = torch.zeros_like(is_found)
-        both = (self._real_distance.isfinite() & self._whole_distance.isfinite()).nonzero()[:, 0]
+        both = (self._real.is_found & self._whole.is_found).nonzero()[:, 0]
         if len(both):
-            rounded = self._real[both].round()
-            value, largest = problem.margins(rounded, both, both.cpu().numpy())
+            rounded = self._real.pixels[both].round()
+            value, largest = problem.margins(rounded, both)
             distance = sums((rounded - problem.clean[both]).div_(255).square_())
             undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
-        start = torch.where(each(self._whole_distance.isfinite()), self._whole, self._real)
-        found = problem.settle(start, is_found, "l2", confidence=self._kappa)
+        start = torch.where(each(self._whole.is_found), self._whole.pixels, self._real.pixels)
+        found = settle(problem, start, is_found, "l2", confidence=self._kappa)
         words = zip(found.rounding, undone.tolist(), strict=True)
         return Settled(found.pixels, tuple("repaired" if word == "kept" and mended else word for word, mended in words))

@@ -1,14 +1,12 @@
 """DeepFool (Moosavi-Dezfooli, Fawzi, Frossard 2016, Alg. 2): step by step to the nearest decision boundary, taken as a plane."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import Settled
-from pipeline.attacks.network import Pass
+from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.options import DeepFoolOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Pass, Problem, each, sums
 
 # A step goes this much farther than the plane: beside a boundary steps would else become nothing (1e-4 on [0, 1], as authors do).
 _BEYOND_8BIT = 255e-4
@@ -33,7 +31,7 @@ class DeepFool(MinimumNormAttack):
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: where the steps lead, on the lattice."""
         pixels, fools = walked(problem, self._options)
-        return problem.settle(pixels, fools, self._options.norm, n_refinements=_N_REFINEMENTS)
+        return settle(problem, pixels, fools, self._options.norm, n_refinements=_N_REFINEMENTS)
 
 
 def walked(problem: Problem, options: DeepFoolOptions) -> tuple[Tensor, Tensor]:
@@ -43,12 +41,10 @@ def walked(problem: Problem, options: DeepFoolOptions) -> tuple[Tensor, Tensor]:
         active = (~walk.is_over).nonzero()[:, 0]
         if not len(active):
             break
-        rows = active.cpu().numpy()
-        for one in problem.network.passes(walk.pixels[active], rows):
-            here = one.places.cpu().numpy()
-            walk.look(one, active[one.places])
+        for one, places in problem.passes(walk.pixels[active], active):
+            walk.look(one, places)
             if n_steps < options.n_steps:
-                walk.move(one, active[one.places], rows[here])
+                walk.move(one, places)
     return walk.pixels, walk.fools
 
 
@@ -67,11 +63,8 @@ class _Walk:
         """Notes which of these images (m,) fool."""
         self.fools[places] = self.is_over[places] = self._problem.goal(one.logits, places) > 0
 
-    def move(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
-        """Moves those of these images (m,) that do not fool to the nearest plane. Whether any has more to ask is a host's look.
-
-        A look at the host stands beside a whole backward pass, the first of a step aside.
-        """
+    def move(self, one: Pass, places: Tensor) -> None:
+        """Moves those of these images (m,) that do not fool to the nearest plane; a backward pass costs a look at the host."""
         options, (winners, losers) = self._options, self._planes(one.logits, places)
         gaps = (one.logits.gather(1, losers) - one.logits.gather(1, winners)).clamp_(min=0)
         open_ = (~self.is_over[places])[:, None].repeat(1, gaps.shape[1])
@@ -86,8 +79,9 @@ class _Walk:
             expected = gaps / torch.where(lengths > 0, lengths, longest.clamp(min=1e-30))
             chosen = torch.where(open_, expected, torch.inf).argmin(dim=1, keepdim=True)
             open_ = open_.scatter(1, chosen, False)
-            gradient = one.gradient(_difference(one.logits, winners.gather(1, chosen), losers.gather(1, chosen)))
-            self._problem.network.n_backward[rows[asks.cpu().numpy()]] += 1
+            minus_one = torch.full_like(one.logits[:, :1], -1.0)
+            weights = torch.zeros_like(one.logits).scatter(1, winners.gather(1, chosen), 1.0)
+            gradient = one.gradient(weights.scatter_add(1, losers.gather(1, chosen), minus_one), asks)
             length = sums(gradient.abs()) if options.norm == "linf" else sums(gradient.square()).sqrt_()
             self._lengths[places] = torch.where(asks[:, None], lengths.scatter(1, chosen, length[:, None]), lengths)
             self._longest[places] = torch.where(asks, longest[:, 0].maximum(length), longest[:, 0])
@@ -122,9 +116,3 @@ class _Walk:
             self._lengths = self._longest.new_zeros(self._classes.shape)
         first = self._classes[places, :1] < 0
         self._classes[places] = torch.where(first, classes, self._classes[places])
-
-
-def _difference(logits: Tensor, winners: Tensor, losers: Tensor) -> Tensor:
-    """Returns the weights (m, n_classes) by which the logits sum up to each winner (m, 1) minus its loser (m, 1)."""
-    zeros = torch.zeros_like(logits)
-    return zeros.scatter(1, winners, 1.0).scatter_add(1, losers, -torch.ones_like(losers, dtype=zeros.dtype))

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from pipeline.attacks.attack import NO_EPSILON, Differentiable, Perturbed
 from pipeline.attacks.lattice import Settled
-from pipeline.attacks.network import saved_images
-from pipeline.attacks.problem import Found, Problem
-from pipeline.attacks.targets import AWAY, LEAST_LIKELY, NEXT, RANDOM, SECOND
+from pipeline.attacks.options import AWAY, LEAST_LIKELY, NEXT, RANDOM, SECOND
+from pipeline.attacks.problem import Found, Problem, saved_images
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
@@ -32,7 +31,6 @@ class FramedAttack(ABC):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
         return asdict(self._options)
 
     def perturb(
@@ -51,9 +49,7 @@ class FramedAttack(ABC):
             problem.aims = self.choose(problem)
         aims = None if problem.aims is None else problem.aims.cpu().numpy()
         return {
-            epsilon: Perturbed(
-                saved_images(found.pixels), aims, found.network.n_forward.copy(), found.network.n_backward.copy(), found.rounding
-            )
+            epsilon: Perturbed(saved_images(found.pixels), aims, *found.network.counts(), found.rounding)
             for epsilon, found in self.search(problem, epsilons_8bit).items()
         }
 
@@ -81,11 +77,8 @@ class MinimumNormAttack(FramedAttack):
 def chosen_targets(target: str, problem: Problem, seed: int) -> Tensor | None:
     """Returns the class that each image is led to, int64 (n,), None for "away"; a random one depends on seed and image alone.
 
-    Args:
-        target: a word of `targets`, or a class number. The network is asked once, but for "away".
-
     Raises:
-        WrongUse: the network has no such class.
+        WrongUse: the network, which is asked once but for "away", has no such class.
     """
     if target == AWAY:
         return None

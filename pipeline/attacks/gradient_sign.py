@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.options import FastOptions, IterativeOptions, MomentumOptions
+from pipeline.attacks.options import LEAST_LIKELY, FastOptions, IterativeOptions, MomentumOptions
 from pipeline.attacks.problem import Found, Problem
-from pipeline.attacks.targets import LEAST_LIKELY
 
 
 def iterations(epsilon_8bit: int) -> int:
@@ -34,7 +33,7 @@ class _SignAttack(FramedAttack):
             aims[index] = logits.detach().argmin(dim=1)
             return -cross_entropy(logits, aims[index], reduction="none")
 
-        problem.first_slope = problem.network.gradient(problem.clean, loss)[1]
+        problem.first_slope = problem.gradient(problem.clean, loss)[1]
         return aims
 
     @staticmethod

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.network import Network, margin
+from pipeline.attacks.problem import Problem, each
 
 # An image counts as fooling when its margin is this part of its largest logit: more than what kernels of another batch shape or
 # a folded copy of the network change, so that the verdict on the saved file is the same.
@@ -29,14 +29,10 @@ class Settled:
 
 
 def settle(
-    network: Network,
-    clean: Tensor,
+    problem: Problem,
     found: Tensor,
     is_found: Tensor,
-    labels: Tensor,
-    targets: Tensor | None = None,
     norm: str = "l2",
-    rows: np.ndarray | None = None,
     moves_closer: bool = True,
     confidence: float = 0.0,
     n_refinements: int = _N_REFINE,
@@ -44,23 +40,17 @@ def settle(
     """Returns the images to save: rounded, mended where rounding undid the attack, and moved closer where that can be had.
 
     Args:
-        network: counts the passes under `rows`.
-        clean: float32 (n, 3, H, W), whole numbers in 0 to 255.
         found: float32 (n, 3, H, W) in 0 to 255, the attack's results.
         is_found: bool (n,), where there is a result at all; elsewhere the clean image is saved.
-        labels: int64 (n,), true labels.
-        targets: int64 (n,), None for an untargeted attack.
         norm: what is kept small: "l2" the squared distance; "linf" the largest change first; "l0" no pixel is changed that
             `found` does not change.
-        rows: which of the call's images these are, for counting.
         moves_closer: False leaves an image that fools where it is: what another library found is not improved on.
         confidence: the margin in logits by which an image has to fool.
         n_refinements: passes, at most, in which an image is moved closer.
     """
     if norm not in ("l2", "linf", "l0"):
         raise ValueError(f'expected norm "l2", "linf" or "l0", got {norm!r}')
-    rows = np.arange(len(clean)) if rows is None else rows
-    state = _State(network, clean, found, labels, targets, norm, rows, confidence)
+    state = _State(problem, found, norm, confidence)
     state.look(is_found.nonzero()[:, 0])
     first = state.fools.clone()
     for _ in range(_N_REPAIR):
@@ -76,25 +66,15 @@ def settle(
         state.project(active)
     verdicts = np.where(first.cpu(), "kept", np.where(state.fools.cpu(), "repaired", "lost"))
     rounding = tuple(str(word) if seen else "not-found" for word, seen in zip(verdicts, is_found.tolist(), strict=True))
-    return Settled(torch.where((is_found & state.fools)[:, None, None, None], state.best, clean), rounding)
+    return Settled(torch.where(each(is_found & state.fools), state.best, problem.clean), rounding)
 
 
 class _State:
     """The images in work: where each stands, the margin and its gradient there, and the best that fools so far."""
 
-    def __init__(
-        self,
-        network: Network,
-        clean: Tensor,
-        found: Tensor,
-        labels: Tensor,
-        targets: Tensor | None,
-        norm: str,
-        rows: np.ndarray,
-        confidence: float,
-    ) -> None:
-        self._network, self._clean, self._labels, self._targets, self._rows = network, clean, labels, targets, rows
-        self._norm, self._confidence, n = norm, confidence, len(clean)
+    def __init__(self, problem: Problem, found: Tensor, norm: str, confidence: float) -> None:
+        self._problem, self._clean, self._norm, self._confidence = problem, problem.clean, norm, confidence
+        clean, n = problem.clean, len(problem)
         self._now = found.clamp(0, 255).round_()
         self._here = _Plane.empty(clean)
         self.best, self._behind_best = self._now.clone(), _Plane.empty(clean)
@@ -110,9 +90,8 @@ class _State:
         """Asks the network about where these images stand; returns which of them fool, and which are also the best so far."""
         if not len(active):
             return active.bool(), active.bool()
-        goal = margin(self._labels[active], None if self._targets is None else self._targets[active])
-        logits, gradient = self._network.gradient(self._now[active], goal, self._rows[active.cpu().numpy()])
-        value = goal(logits, torch.arange(len(active), device=logits.device))
+        logits, gradient = self._problem.gradient(self._now[active], self._problem.goal, active)
+        value = self._problem.goal(logits, active)
         sure = self._confidence + SURE * logits.abs().amax(dim=1)
         self._here.put(active, value, sure, gradient)
         cost = self._cost(self._now[active] - self._clean[active])
@@ -132,7 +111,7 @@ class _State:
         plane, now, clean = self._here.of(active), self._now[active], self._clean[active]
         step = plane.gradient.sign()
         moved = now + step
-        allowed = (moved >= 0) & (moved <= 255) & ((moved - clean).abs() <= self._radius[active][:, None, None, None])
+        allowed = (moved >= 0) & (moved <= 255) & ((moved - clean).abs() <= each(self._radius[active]))
         if self._may_change is not None:
             allowed &= self._may_change[active]
         cost = (2 * step * (now - clean) + 1).clamp_(min=0.1)  # of the squared distance; a step back to the clean image is free
@@ -218,16 +197,16 @@ def _least_change(gradient: Tensor, clean: Tensor, needed: Tensor, radius: Tenso
         low, high = torch.zeros_like(radius), radius
         for _ in range(8):
             middle = torch.floor((low + high) / 2)
-            is_enough = (gradient.abs() * room.minimum(middle[:, None, None, None])).sum(dim=(1, 2, 3)) >= needed
+            is_enough = (gradient.abs() * room.minimum(each(middle))).sum(dim=(1, 2, 3)) >= needed
             low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
         radius = high
-    limit = radius[:, None, None, None]
+    limit = each(radius)
     lowest, highest = torch.maximum(-clean, -limit), torch.minimum(255 - clean, limit)
     steepest = gradient.abs().amax(dim=(1, 2, 3)).clamp_(min=1e-30)
 
     def change(exponent: Tensor) -> Tensor:
         multiple = 0.5 * torch.exp(exponent) / steepest
-        return (gradient * multiple[:, None, None, None]).round().clamp(lowest, highest)
+        return (gradient * each(multiple)).round().clamp(lowest, highest)
 
     low, high = torch.full_like(needed, -0.01), torch.full_like(needed, 20.0)
     for _ in range(_N_BISECTIONS):

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled
+from pipeline.attacks.lattice import SURE, Settled, settle
 from pipeline.attacks.options import LBFGSOptions
-from pipeline.attacks.problem import Problem, each, sums
+from pipeline.attacks.problem import Closest, Problem, each, sums
 
 _N_PAIRS = 6  # steps whose curvature is remembered
 _ENOUGH_FALL = 1e-4  # Armijo's: the share of the fall that the slope foretells
@@ -31,7 +31,7 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
 
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image that any of the minimisations came across, on the lattice."""
-        best = _Best(problem)
+        best = Closest(problem.clean)
         every = torch.arange(len(problem), device=problem.clean.device)
         c = torch.full((len(problem),), self._options.initial_c, device=problem.clean.device)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
@@ -44,9 +44,9 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
             low[active] = torch.where(fooled, low[active], c[active].maximum(low[active]))
             is_bracketed = high.isfinite() & (low > 0)
             c = torch.where(is_bracketed, (low * high).sqrt(), torch.where(high.isfinite(), high / _C_GROWTH, low * _C_GROWTH))
-        return problem.settle(best.pixels, best.is_found, "l2")
+        return settle(problem, best.pixels, best.is_found, "l2")
 
-    def _minimise(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor) -> Tensor:
+    def _minimise(self, problem: Problem, best: Closest, active: Tensor, c: Tensor) -> Tensor:
         """Returns which of the active images (m,) fooled on the way to the minimum for their c."""
         start = torch.where(each(best.is_found[active]), best.pixels[active], problem.clean[active]) / 255
         descent = _Descent(problem, best, active, c, start)
@@ -57,30 +57,13 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
         return descent.fooled
 
 
-class _Best:
-    """The closest image so far that fools."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.pixels = problem.clean.clone()
-        self.distance = torch.full((len(problem),), torch.inf, device=problem.clean.device)
-
-    @property
-    def is_found(self) -> Tensor:
-        return self.distance.isfinite()
-
-    def put(self, places: Tensor, pixels: Tensor, distance: Tensor, fools: Tensor) -> None:
-        better = fools & (distance < self.distance[places])
-        self.pixels[places] = torch.where(each(better), pixels, self.pixels[places])
-        self.distance[places] = torch.where(better, distance, self.distance[places])
-
-
 class _Descent:
     """Projected L-BFGS of many images in step: each is somewhere on its own line, and asks the network about one point of it.
 
     Values at a bound that the slope would push out are left out of a direction (gradient projection; Bertsekas 1982).
     """
 
-    def __init__(self, problem: Problem, best: _Best, active: Tensor, c: Tensor, start: Tensor) -> None:
+    def __init__(self, problem: Problem, best: Closest, active: Tensor, c: Tensor, start: Tensor) -> None:
         self._problem, self._best = problem, best
         self._places, self._c, n = active, c, len(active)
         self.fooled = torch.zeros(n, dtype=torch.bool, device=start.device)
@@ -91,7 +74,7 @@ class _Descent:
         self._is_over = torch.zeros(n, dtype=torch.bool, device=start.device)
         self._moves: list[Tensor] = []
         self._turns: list[Tensor] = []
-        self._direction = self._steepest(self._slope, start)
+        self._direction = _steepest(self._slope, start)
 
     def goes_on(self) -> bool:
         """Lets images that are at their minimum leave; returns whether any is left."""
@@ -121,16 +104,13 @@ class _Descent:
         """Returns the objective (m,) and its slope (m, 3, H, W), and notes what fools."""
         problem, places, pixels = self._problem, self._places, at * 255
 
-        def loss(scores: Tensor, index: Tensor) -> Tensor:
-            return -problem.loss(scores, places[index])
-
-        logits, slope = problem.network.gradient(pixels, loss, places.cpu().numpy())
+        logits, slope = problem.gradient(pixels, lambda scores, where: -problem.loss(scores, where), places)
         moved = at - self._clean
         distance = sums(moved.square())
         fools = problem.goal(logits, places) > SURE * logits.abs().amax(dim=1)
         self._best.put(places, pixels, distance, fools)
         self.fooled[self._here] |= fools
-        value = distance + self._c * loss(logits, torch.arange(len(places), device=places.device))
+        value = distance + self._c * -problem.loss(logits, places)
         return value, slope.mul_(255 * each(self._c)).add_(2 * moved)
 
     def _remember(self, move: Tensor, turn: Tensor) -> None:
@@ -141,7 +121,7 @@ class _Descent:
 
     def _quasi_newton(self) -> Tensor:
         """Returns the direction of L-BFGS (Nocedal and Wright, Alg. 7.4) among values that are free to move."""
-        is_free = ~(((self._at <= 0) & (self._slope > 0)) | ((self._at >= 1) & (self._slope < 0)))
+        is_free = _is_free(self._slope, self._at)
         q, weights = torch.where(is_free, self._slope, 0.0), []
         scale = torch.zeros_like(self._value)
         for move, turn in zip(reversed(self._moves), reversed(self._turns), strict=True):
@@ -157,10 +137,13 @@ class _Descent:
             r = r + each(weight - back) * move
         direction = torch.where(is_free, -r, 0.0)
         is_down = (sums(direction * self._slope) < 0) & (scale > 0)
-        return torch.where(each(is_down), direction, self._steepest(self._slope, self._at))
+        return torch.where(each(is_down), direction, _steepest(self._slope, self._at))
 
-    @staticmethod
-    def _steepest(slope: Tensor, at: Tensor) -> Tensor:
-        is_free = ~(((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0)))
-        down = torch.where(is_free, -slope, 0.0)
-        return down * each(_FIRST_STEP / sums(down.square()).sqrt().clamp_(min=1e-20)).clamp(max=1e6)
+
+def _is_free(slope: Tensor, at: Tensor) -> Tensor:
+    return ~(((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0)))
+
+
+def _steepest(slope: Tensor, at: Tensor) -> Tensor:
+    down = torch.where(_is_free(slope, at), -slope, 0.0)
+    return down * each(_FIRST_STEP / sums(down.square()).sqrt().clamp_(min=1e-20)).clamp(max=1e6)

@@ -1,19 +1,21 @@
-"""What an attack can be told beside its epsilons: one frozen record for each attack that has options."""
+"""What an attack can be told beside its epsilons: one frozen record for each attack that has options, and what refuses it."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.core.errors import WrongUse, near_match
 from pipeline.settings import TABLE, Ends, setting
 
+# The words that say which class a targeted attack leads to.
+AWAY, LEAST_LIKELY, SECOND, RANDOM, NEXT = "", "least-likely", "second", "random", "next"
 _Share = Annotated[float, Field(ge=0.02, le=1)]
 _TARGET_DOC = (
     'Where it leads: "" away from the true class; "least-likely" or "second" (likeliest wrong) class of the clean image; '
     '"random" wrong class; "next" to the true one; or a class number in quotes.'
 )
-
-
 _OTHER_CLASS_DOC = _TARGET_DOC.replace('"" away from the true class; ', "")
 
 
@@ -63,16 +65,12 @@ class ProjectedOptions(Aimed):
 class ExpectationOptions(Aimed):
     """Options of `eot`."""
 
-    profile: str = setting(
-        "office-phone", "Simulated printer and camera that it expects: a name (see `inkproof list profiles`) or a .toml file."
-    )
+    profile: str = setting("office-phone", "Simulated printer and camera: a name (`inkproof list profiles`) or a .toml file.")
     over: Literal["camera", "transforms", "both"] = setting(
         "camera",
         'What it expects: "camera" print and photograph, "transforms" digital transforms, "both" the one after the other.',
     )
-    transforms: dict[str, Any] = setting(
-        dict, "Lowest and highest value of each digital transform, as { blur = [0.4, 2], jpeg = [30, 95] }."
-    )
+    transforms: dict[str, Any] = setting(dict, "Lowest and highest value of each, as { blur = [0.4, 2], jpeg = [30, 95] }.")
     n_steps: int = setting(40, "Steps.", ge=1, le=10_000)
     n_samples: int = setting(4, "Draws of photographs or transforms that each step's gradient is the mean of.", ge=1, le=1000)
     step_8bit: int = setting(1, "Length of a step.", ge=1, le=255, unit="8-bit")
@@ -87,8 +85,7 @@ class SmallestDistanceOptions(Aimed):
     search: Literal["running", "bisection"] = setting(
         "running",
         '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c with twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (as '
-        "published).",
+        'times c at twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (published).',
     )
     start: Literal["boundary", "clean"] = setting(
         "boundary",
@@ -97,9 +94,7 @@ class SmallestDistanceOptions(Aimed):
     n_searches: int = setting(5, "Descents, at most.", ge=1, le=100)
     n_steps: int = setting(60, "Steps of a descent.", ge=1, le=100_000)
     learning_rate: float = setting(0.01, "Rate of Adam on w; in a running search it falls to 0.", ge=1e-6, le=10)
-    initial_c: float = setting(
-        0.0, "First c of |x - x0|² + c f6, distances on [0, 1] (0: each image's own, from its gradient).", ge=0, le=1e6
-    )
+    initial_c: float = setting(0.0, "First c of |x - x0|² + c f6 on [0, 1] (0: each image's, by its gradient).", ge=0, le=1e6)
     whole_numbers: bool = setting(True, "In its last three quarters a descent sees the image as it would be saved, rounded.")
     warm_start: bool = setting(False, "A bisection's descents start at the closest result so far, not at the clean image.")
     abort_early: bool = setting(True, "In a bisection an image leaves a descent that no longer gets better.")
@@ -127,9 +122,7 @@ class DeepFoolOptions(Aimed):
     norm: Literal["l2", "linf"] = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).')
     n_steps: int = setting(50, "Steps, at most.", ge=1, le=10_000)
     overshoot: float = setting(0.02, "How much farther than the plane, as a part of the way.", ge=0, le=10)
-    n_candidates: int = setting(
-        10, "Classes looked at, the likeliest of the clean image with the true one among them (0: all).", ge=0
-    )
+    n_candidates: int = setting(10, "Classes looked at: the true one, and the likeliest of the clean image (0: all).", ge=0)
     prune: float = setting(
         2.0,
         "A class is left out of a step where its plane is nearest only if its gradient were this many times longer than any "
@@ -148,9 +141,7 @@ class FewestPixelsOptions(Aimed):
     n_doublings: int = setting(3, "How often c is doubled where a set does not fool.", ge=0, le=60)
     learning_rate: float = setting(0.05, "Rate of Adam on w.", ge=1e-6, le=10)
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
-    share: float = setting(
-        0.5, "Share of the changed pixels taken away after a success; a quarter of it after each failure.", ge=0, le=0.95
-    )
+    share: float = setting(0.5, "Share of changed pixels taken after a success; a quarter of it after a failure.", ge=0, le=0.95)
 
 
 @dataclass(frozen=True, config=TABLE)
@@ -159,9 +150,7 @@ class PatchOptions(Aimed):
 
     target: str = setting("random", '"random": one class for all images, drawn from the seed; or a class number in quotes.')
     shape: Literal["circle", "square"] = setting("circle", "Outline of the patch.")
-    scale_rate: Ends[_Share] = setting(
-        (0.5, 0.5), "Its diameter or side in the images, lowest and highest, as a share of the image's shorter side."
-    )
+    scale_rate: Ends[_Share] = setting((0.5, 0.5), "Its diameter or side, lowest and highest, as a share of the shorter side.")
     trained_scale_rate: Ends[_Share] = setting((0.3, 0.65), "The same in training.")
     rotation_deg: float = setting(22.5, "How far it is turned at most, either way.", ge=0, le=180, unit="deg")
     location: Literal["anywhere", "off-centre"] = setting(
@@ -170,18 +159,10 @@ class PatchOptions(Aimed):
     over: Literal["file", "camera"] = setting(
         "file", 'What it is trained through: "file", the pasted image alone, or "camera", simulated print and photograph of it.'
     )
-    profile: str = setting(
-        "office-phone",
-        "Simulated printer, and camera, that it is made for: a name (see `inkproof list profiles`) or a .toml file.",
-    )
+    profile: str = setting("office-phone", "Simulated printer and camera: a name (`inkproof list profiles`) or a .toml file.")
     image_mm: float = setting(70.0, "Side of the printed image that it expects.", ge=5, le=200, unit="mm")
     variation_weight: float = setting(1.0, "Weight of the total variation, per pixel on [0, 1].", ge=0, le=1000)
-    printable_weight: float = setting(
-        2.0,
-        "Weight of the non-printability: mean distance on [0, 1] to the nearest of 30 colours that the printer has.",
-        ge=0,
-        le=1000,
-    )
+    printable_weight: float = setting(2.0, "Weight of the mean distance to the nearest of 30 printable colours.", ge=0, le=1000)
     n_steps: int = setting(300, "Steps of the training.", ge=1, le=1_000_000)
     n_samples: int = setting(16, "Images with the patch that each step's gradient is the mean of.", ge=1, le=1024)
     learning_rate: float = setting(0.05, "Rate of Adam on [0, 1]; it falls to 0 along a cosine.", ge=1e-6, le=10)
@@ -199,9 +180,7 @@ class SaliencyOptions(Aimed):
     of: Literal["logits", "probabilities"] = setting(
         "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
     )
-    theta_8bit: int = setting(
-        255, "What a step adds to a value; negative takes away (255: to the largest at once).", ge=-255, le=255, unit="8-bit"
-    )
+    theta_8bit: int = setting(255, "What a step adds to a value, or, negative, takes away.", ge=-255, le=255, unit="8-bit")
     gamma: float = setting(0.145, "Largest share of all values (pixels times channels) that may be changed.", ge=0.0, le=1.0)
     n_per_step: int = setting(1, "Pairs, or single values, changed in a step.", ge=1, le=200)
     gives_back: bool = setting(True, "In the end the values that the target does not need after all get their clean value back.")
@@ -216,3 +195,40 @@ class LBFGSOptions(Aimed):
     n_steps: int = setting(60, "Points that one minimisation asks the network about, at most.", ge=1, le=10_000)
     initial_c: float = setting(1.0, "First c of |x' - x|² + c J, distances on [0, 1].", ge=1e-6, le=1e6)
     target: str = setting("random", _OTHER_CLASS_DOC)
+
+
+def check_target(target: str, name: str, may_be_away: bool = True) -> None:
+    """Refuses what is no target.
+
+    Raises:
+        WrongUse: the word is unknown, or empty where the attack needs a target.
+    """
+    known = [AWAY] * may_be_away + [LEAST_LIKELY, SECOND, RANDOM, NEXT]
+    if target not in known and not target.isdigit():
+        hint = f"{near_match(target, filter(None, known))} A class number in quotes is a target too."
+        raise WrongUse(f'attack "{name}": target = "{target}" is no target.', hint)
+
+
+def check_expectation(options: ExpectationOptions) -> None:
+    """Refuses ranges that are none, transforms that are not gone through, and a profile that cannot be read."""
+    from pipeline.physical.simulator import load_profile
+    from pipeline.specs.transforms import checked_ranges
+
+    ranges = checked_ranges(options.transforms)
+    if (options.over != "camera") != bool(ranges):
+        hint = 'Add transforms, for example { blur = [0.4, 2] }, and over = "transforms" or "both".'
+        raise WrongUse(f'attack "eot": over = "{options.over}" does not go with {len(ranges)} transforms.', hint)
+    load_profile(options.profile)
+
+
+def check_patch(options: PatchOptions) -> None:
+    """Refuses a target that is not one class for all images, a profile that cannot be read, and a folder without pictures."""
+    from pipeline.images import picture_files
+    from pipeline.physical.simulator import load_profile
+
+    if options.target != RANDOM and not options.target.isdigit():
+        hint = f'Choose "{RANDOM}" or a class number in quotes.'
+        raise WrongUse(f'attack "patch": target = "{options.target}" is no target.', hint)
+    load_profile(options.profile)
+    if options.images:
+        picture_files(Path(options.images))

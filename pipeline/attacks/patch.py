@@ -4,27 +4,28 @@ It is trained once, on images of its own, and then pasted into each image at tha
 its pixels, on the patch and on nothing else.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import avg_pool2d, cross_entropy, grid_sample
 
 from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.network import Network, clean_pixels, saved_images
-from pipeline.attacks.options import PatchOptions
-from pipeline.attacks.patch_placement import Placement, draw_placement, pasted
-from pipeline.attacks.patch_printable import non_printability, printable_colours, total_variation
-from pipeline.attacks.problem import Found, Problem
-from pipeline.attacks.targets import RANDOM
+from pipeline.attacks.options import RANDOM, PatchOptions
+from pipeline.attacks.problem import Found, Network, Problem, clean_pixels, saved_images
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for, seed_for
 from pipeline.images import pixels_sha256, resize_shorter_and_crop
+from pipeline.images.colour import srgb_from_linear
 from pipeline.physical.simulator import load_profile, profile_content
+from pipeline.physical.simulator.printer import gamut, icc_proof, print_table
+from pipeline.physical.simulator.profile import Profile
 from pipeline.store import content_hash
 
 # places in each pixel that are averaged: fewer in training, where thousands of images are made
@@ -59,7 +60,6 @@ class AdversarialPatch(FramedAttack):
 
     @property
     def training_images(self) -> tuple[str, int]:
-        """The folder that training images come from, "" for the experiment's own data set, and how many are wanted."""
         return self._options.images, self._options.n_images
 
     def prepare(self, images: np.ndarray) -> None:
@@ -74,19 +74,16 @@ class AdversarialPatch(FramedAttack):
             raise ValueError(f"expected images of {self._training.shape[1:3]} px, as the patch was trained on, got {image_px}")
         network = Network(classifier, 1)
         images = clean_pixels(self._training, classifier.device)
-        n_classes = network.logits(images[:1]).shape[1]
-        if self._options.target == RANDOM:
-            target = int(generator_for(self._options.seed, "patch-target").integers(n_classes))
-        else:
-            target = int(self._options.target)
+        n_classes, target = network.logits(images[:1]).shape[1], self._options.target
+        target = int(generator_for(self._options.seed, "patch-target").integers(n_classes)) if target == RANDOM else int(target)
         if target >= n_classes:
             raise WrongUse(f"target = {target}: the network has the classes 0 to {n_classes - 1}.")
-        return _Training(self._options, self._trained_scale, self._profile, network, images, target).patch(
-            self._side_px(image_px)
-        ), target
+        # a patch pixel is never smaller than an image pixel's share of it at the largest scale
+        side_px = max(_LEAST_SIDE_PX, math.ceil(min(image_px) * max(self._scale[1], self._trained_scale[1])))
+        training = _Training(self._options, self._trained_scale, self._profile, network, images, target)
+        return training.patch(side_px), target
 
     def use(self, patch: np.ndarray, target: int) -> None:
-        """Takes a patch that was trained before, as `learn` returned it."""
         self._learnt = patch, target
 
     def picture(self, side_px: int) -> np.ndarray:
@@ -117,10 +114,6 @@ class AdversarialPatch(FramedAttack):
         if self._learnt is None:
             raise ValueError("expected a patch that was learnt: call learn and use first")
         return self._learnt[0]
-
-    def _side_px(self, image_px: tuple[int, int]) -> int:
-        """A patch pixel is never smaller than an image pixel's share of it at the largest scale."""
-        return max(_LEAST_SIDE_PX, math.ceil(min(image_px) * max(self._scale[1], self._trained_scale[1])))
 
 
 class _Training:
@@ -165,7 +158,7 @@ class _Training:
             seen = pasted(self._images[chosen], canvas, placements, settings.shape, _FINENESS_IN_TRAINING)
             if self._channel is not None:
                 seen = 255 * self._channel(seen / 255, self._channel.draw(n, rng), noise)
-            _, gradient = self._network.gradient(seen.detach(), self._loss, np.zeros(n, np.int64))
+            _, gradient = self._network.gradient(seen.detach(), self._loss, torch.zeros_like(chosen))
             cost = (seen * (gradient / n)).sum()  # its gradient is the network's, followed back to the patch
             if settings.variation_weight > 0:
                 cost = cost + settings.variation_weight * total_variation(canvas, covered)
@@ -192,3 +185,108 @@ def _built_in_images(n: int, image_px: tuple[int, int]) -> np.ndarray:
 
     signs = SignsDataset(n, split="train")
     return np.stack([resize_shorter_and_crop(signs.image(i), max(image_px), image_px) for i in range(n)])
+
+
+# places that are tried for a patch that must not cover the middle of the image
+_N_TRIED = 64
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A patch's middle in pixels (pixel centres are whole numbers), its side or diameter in pixels, and its turn, clockwise."""
+
+    x_px: float
+    y_px: float
+    side_px: float
+    turn_deg: float
+
+
+def draw_placement(
+    options: PatchOptions, image_px: tuple[int, int], scale_rate: tuple[float, float], rng: np.random.Generator
+) -> Placement:
+    """Returns a draw of scale, turn and place in (H, W), evenly in their ranges; the whole patch is inside where it fits."""
+    height, width = image_px
+    side = min(image_px) * rng.uniform(*scale_rate)
+    turn = rng.uniform(-options.rotation_deg, options.rotation_deg) if options.rotation_deg else 0.0
+    radians = math.radians(turn)
+    reach = side / 2 * (abs(math.cos(radians)) + abs(math.sin(radians)) if options.shape == "square" else 1)
+    room = np.array([max(width / 2 - reach, 0), max(height / 2 - reach, 0)])
+    places = rng.uniform(-1, 1, (_N_TRIED, 2)) * room
+    if options.location == "off-centre":
+        distance = np.abs(places).max(axis=1)
+        is_off = distance > reach + 1
+        place = places[is_off.argmax() if is_off.any() else distance.argmax()]
+    else:
+        place = places[0]
+    return Placement(float(place[0] + (width - 1) / 2), float(place[1] + (height - 1) / 2), side, turn)
+
+
+def pasted(images: Tensor, patch: Tensor, placements: list[Placement], shape: str, fineness: int) -> Tensor:
+    """Returns images (N, 3, H, W) of 0 .. 255 with the patch in each at its own place; gradients lead to the patch.
+
+    Each pixel is the mean over `fineness` x `fineness` places in it, of which the patch covers some: its edge is soft. Where it
+    covers none, the image is left as it is, to the bit.
+
+    Args:
+        patch: (3, P, P) of 0 .. 255, read between its pixels by bilinear interpolation.
+        shape: "circle" or "square".
+    """
+    n = len(images)
+    places = _places(images, placements, fineness)
+    is_inside = places.square().sum(dim=3) <= 1 if shape == "circle" else places.abs().amax(dim=3) <= 1
+    covered = is_inside.to(images.dtype)[:, None]
+    colours = grid_sample(patch.expand(n, -1, -1, -1), places, padding_mode="border", align_corners=False)
+    share, ink = avg_pool2d(covered, fineness), avg_pool2d(colours * covered, fineness)
+    return images * (1 - share) + ink
+
+
+def _places(images: Tensor, placements: list[Placement], fineness: int) -> Tensor:
+    """Each sub-pixel's place on the patch, (N, fineness H, fineness W, 2), -1 to 1 from edge to edge."""
+    height, width = images.shape[2:]
+    across, down = (
+        (torch.arange(size * fineness, dtype=images.dtype, device=images.device) + 0.5) / fineness - 0.5
+        for size in (width, height)
+    )
+
+    def column(values: Iterable[float]) -> Tensor:
+        return images.new_tensor(list(values))[:, None, None]
+
+    x = across[None, None, :] - column(one.x_px for one in placements)
+    y = down[None, :, None] - column(one.y_px for one in placements)
+    turn = [math.radians(one.turn_deg) for one in placements]
+    cos, sin, half = column(map(math.cos, turn)), column(map(math.sin, turn)), column(one.side_px / 2 for one in placements)
+    return torch.stack([(cos * x + sin * y) / half, (cos * y - sin * x) / half], dim=3)
+
+
+_STEPS, _GREYS = (0, 128, 255), (48, 96, 192)
+
+
+def printable_colours(profile: Profile) -> np.ndarray:
+    """Returns thirty colours as a profile's printer prints them, float32 (30, 3), sRGB of 0 .. 255 relative to its paper.
+
+    27 of a lattice of asked-for colours and three greys, spread over the gamut, as Sharif et al. (2016) spread theirs.
+    """
+    asked = np.array([*itertools.product(_STEPS, repeat=3), *((grey,) * 3 for grey in _GREYS)], np.uint8)
+    if profile.icc_profile:
+        return icc_proof(asked[None], profile.icc_profile)[0].astype(np.float32)
+    reflectance = np.take_along_axis(print_table(profile), asked.astype(np.int64), axis=0) @ gamut(profile).T
+    return (255 * srgb_from_linear(reflectance / profile.paper_reflectance)).astype(np.float32)
+
+
+def non_printability(patch: Tensor, colours: Tensor, covered: Tensor) -> Tensor:
+    """Returns the mean distance on [0, 1] of the covered pixels of a patch (3, P, P) to the nearest of colours (K, 3), 0 .. 255.
+
+    Sharif et al. (2016, Eq. 4) multiply the distances to all colours; of thirty numbers below 1 that is nothing but the nearest
+    one's zero, with a gradient that vanishes everywhere else. The nearest alone is what Thys et al. (2019) take.
+    """
+    pixels = patch.permute(1, 2, 0)[covered] / 255
+    nearest = torch.cdist(pixels.detach(), colours / 255).argmin(dim=1)
+    square = (pixels - colours[nearest] / 255).square().sum(dim=1)
+    return (square + 1e-8).sqrt().mean()
+
+
+def total_variation(patch: Tensor, covered: Tensor) -> Tensor:
+    """Returns the mean change from a patch's pixel to the next, right and below, on [0, 1]; only within its shape."""
+    along = (patch[:, :, 1:] - patch[:, :, :-1])[:, covered[:, 1:] & covered[:, :-1]]
+    down = (patch[:, 1:] - patch[:, :-1])[:, covered[1:] & covered[:-1]]
+    return (along.abs().mean() + down.abs().mean()) / 255

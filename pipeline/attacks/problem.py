@@ -1,8 +1,8 @@
-"""What an attack is up against: images, where they are to be led, and the network's answers about them."""
+"""What an attack is up against: images, where they are to be led, and the network, every pass of it counted."""
 
 import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +10,145 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable
-from pipeline.attacks.lattice import Settled, settle
-from pipeline.attacks.network import Network, Objective, clean_pixels, margin
+
+# Kernels are chosen by the shape of a batch. An image gets the same bits in batches of 4, 8 and 16 (seen with ResNet-18 and
+# MobileNetV2 on one and two cores; not with 1, 2, 3, 5 or 7), so images may leave a batch without changing their neighbours.
+SIZES = {"cpu": (4, 8, 16), "cuda": (16, 32, 64, 128)}
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+class Network:
+    """One attack's view of the classifier.
+
+    Pixels are float32 (n, 3, H, W) in 0 to 255. `rows`, int64 (n,), says which of the call's images they are, all without it: by
+    them passes are counted in `n_forward` and `n_backward`, each int64 (n_images,); an image that is there several times, as
+    several photographs of it, is counted as often, copies that fill up a batch are not. `ask` gives the logits of images in
+    [0, 1] and counts nothing.
+    """
+
+    def __init__(self, classifier: Differentiable, n_images: int) -> None:
+        self.ask, self.device = classifier.for_attacks(), classifier.device
+        self.n_forward, self.n_backward = (torch.zeros(n_images, dtype=torch.int64, device=self.device) for _ in range(2))
+        self._sizes = SIZES.get(self.device.type, SIZES["cuda"])
+
+    def fork(self) -> "Network":
+        """Returns the same network with counts of its own that go on from these."""
+        other = copy.copy(self)
+        other.n_forward, other.n_backward = self.n_forward.clone(), self.n_backward.clone()
+        return other
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many forward and backward passes each image cost, int64 (n_images,)."""
+        return self.n_forward.numpy(force=True).copy(), self.n_backward.numpy(force=True).copy()
+
+    def logits(self, pixels: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Returns (n, n_classes) logits, without gradient."""
+        self._count_forward(rows)
+        with torch.no_grad():
+            return _joined([self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))])
+
+    def gradient(self, pixels: Tensor, objective: Objective, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the logits and the gradient (n, 3, H, W) of one objective of each image, per 8-bit level, in one pass.
+
+        Args:
+            objective: of the logits (m, n_classes) and of the places (m,) in `pixels` that they belong to, gives (m,) values.
+        """
+        logits, gradients = [], []
+        for one in self.passes(pixels, rows):
+            logits.append(one.logits)
+            gradients.append(one.last_gradient(objective))
+        return _joined(logits), _joined(gradients).div_(255)
+
+    def passes(self, pixels: Tensor, rows: Tensor | None = None) -> Iterator["Pass"]:
+        """Yields one forward pass for each batch; gradients of what it says can be asked of it one after the other."""
+        rows = self._count_forward(rows)
+        for index, n in self._batches(len(pixels)):
+            with torch.enable_grad():
+                inputs = (_taken(pixels, index, n) / 255).requires_grad_()
+                found = self.ask(inputs)
+            yield Pass(index, n, inputs, found, rows[index[:n]], self.n_backward)
+
+    def _count_forward(self, rows: Tensor | None) -> Tensor:
+        rows = torch.arange(len(self.n_forward), device=self.device) if rows is None else rows
+        self.n_forward.index_add_(0, rows, torch.ones_like(rows))
+        return rows
+
+    def _batches(self, n: int) -> Iterator[tuple[Tensor, int]]:
+        """Yields the places of each batch, filled up with its last one, and how many of them are real."""
+        most = self._sizes[-1]
+        for start in range(0, n, most):
+            real = min(n - start, most)
+            size = next(size for size in self._sizes if size >= real)
+            yield torch.arange(start, start + size, device=self.device).clamp_(max=start + real - 1), real
+
+
+class Pass:
+    """A forward pass of some images, kept for several backward passes.
+
+    Attributes:
+        places: int64 (n,), the places of its images in the pixels that were given.
+        logits: (n, n_classes), without gradient.
+    """
+
+    def __init__(self, index: Tensor, n: int, inputs: Tensor, found: Tensor, rows: Tensor, n_backward: Tensor) -> None:
+        self._index, self._n, self._inputs, self._found = index, n, inputs, found
+        self._rows, self._n_backward = rows, n_backward
+        self.places, self.logits = index[:n], found.detach()[:n]
+
+    def gradient(self, weights: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Returns the gradient (n, 3, H, W), per 8-bit level, of the sum of each image's logits times its weights (n, n_classes).
+
+        Args:
+            asked: bool (n,), the images that the pass is counted for; all without it.
+        """
+        filled = weights[self._index - self._index[0]]
+        (gradient,) = torch.autograd.grad(self._found, self._inputs, filled, retain_graph=True)
+        self._count(asked)
+        return gradient[: self._n].div_(255)
+
+    def last_gradient(self, objective: Objective) -> Tensor:
+        """Returns the gradient (n, 3, H, W) of one objective of each image, by pixels on [0, 1], and gives up the pass."""
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(self._found, self._index).sum(), self._inputs)
+        self._count(None)
+        return gradient[: self._n]
+
+    def _count(self, asked: Tensor | None) -> None:
+        self._n_backward.index_add_(0, self._rows, torch.ones_like(self._rows) if asked is None else asked.long())
+
+
+def margin(labels: Tensor, targets: Tensor | None = None) -> Objective:
+    """Returns the objective that is positive where an image fools the network, in logits.
+
+    Untargeted: best other class minus the true one; targeted: the target minus the best other class (Carlini and Wagner's -f6).
+    """
+
+    def value(logits: Tensor, index: Tensor) -> Tensor:
+        aim = (labels if targets is None else targets)[index][:, None]
+        chosen = logits.gather(1, aim)[:, 0]
+        others = logits.scatter(1, aim, -torch.inf).amax(dim=1)
+        return others - chosen if targets is None else chosen - others
+
+    return value
+
+
+def clean_pixels(images: np.ndarray, device: torch.device) -> Tensor:
+    """Returns uint8 (N, H, W, 3) images as float32 (N, 3, H, W) whole numbers in 0 to 255."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device, torch.float32)
+
+
+def saved_images(pixels: Tensor) -> np.ndarray:
+    """Returns whole-numbered pixels in 0 to 255 as the uint8 (N, H, W, 3) images that are saved."""
+    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
+    return pixels if len(index) == len(pixels) == n else pixels[index]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @dataclass(frozen=True)
@@ -33,7 +170,7 @@ class Problem:
         classifier, network: the network under test, as it is and as attacks see it.
         images, clean: the clean images, uint8 (n, H, W, 3), and the same as float32 (n, 3, H, W) whole numbers in 0 to 255.
         labels, aims: int64 (n,); aims is None for an untargeted attack.
-        rows: int64 (n,), which of the call's images these are, by which passes are counted.
+        rows: int64 (n,), which of the call's images these are.
         first_slope: the slope at the clean images, where choosing the aims gave it.
     """
 
@@ -44,7 +181,7 @@ class Problem:
         self.classifier, self.network, self.images = classifier, Network(classifier, len(images)), images
         self.clean, self.labels = clean_pixels(images, device), torch.as_tensor(labels, dtype=torch.int64, device=device)
         self.aims = None if targets is None else torch.as_tensor(targets, dtype=torch.int64, device=device)
-        self.rows = np.arange(len(images))
+        self.rows = torch.arange(len(images), device=device)
         self.first_slope: Tensor | None = None
 
     def __len__(self) -> int:
@@ -58,13 +195,9 @@ class Problem:
 
     def of(self, places: Tensor) -> "Problem":
         """Returns the problem of some of the images; their passes are counted in this one's network."""
-        other, host = copy.copy(self), places.cpu().numpy()
-        other.images, other.rows, other.clean, other.labels = (
-            self.images[host],
-            self.rows[host],
-            self.clean[places],
-            self.labels[places],
-        )
+        other = copy.copy(self)
+        other.images, other.rows = self.images[places.cpu().numpy()], self.rows[places]
+        other.clean, other.labels = self.clean[places], self.labels[places]
         other.aims = None if self.aims is None else self.aims[places]
         return other
 
@@ -74,7 +207,7 @@ class Problem:
 
     @property
     def goal(self) -> Objective:
-        """The margin by which an image fools; see `network.margin`."""
+        """The margin by which an image fools; see `margin`."""
         return margin(self.labels, self.aims)
 
     def loss(self, logits: Tensor, places: Tensor) -> Tensor:
@@ -85,27 +218,51 @@ class Problem:
 
     def slope(self, pixels: Tensor) -> Tensor:
         """Returns the gradient (n, 3, H, W) of the loss that is to grow, per 8-bit level."""
-        return self.network.gradient(pixels, self.loss, self.rows)[1]
+        return self.gradient(pixels, self.loss)[1]
 
-    def look(self, pixels: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns -f6 (m,) before its cut, its gradient (m, 3, H, W) by pixels on [0, 1], and the largest logit (m,).
+    def gradient(self, pixels: Tensor, objective: Objective, places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the logits (m, n_classes) and the gradient (m, 3, H, W) of an objective of each image, per 8-bit level.
 
         Args:
-            pixels: float32 (m, 3, H, W) in 0 to 255.
-            places, rows: which of the images these are, on the device and on the host.
+            pixels: float32 (m, 3, H, W) in 0 to 255, of the images at these places (m,), all of them without.
+            objective: of logits and of places.
         """
-        goal = self.goal
-        logits, gradient = self.network.gradient(pixels, lambda scores, index: goal(scores, places[index]), rows)
-        return goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
+        if places is None:
+            return self.network.gradient(pixels, objective, self.rows)
+        return self.network.gradient(pixels, lambda scores, index: objective(scores, places[index]), self.rows[places])
 
-    def margins(self, pixels: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def passes(self, pixels: Tensor, places: Tensor) -> Iterator[tuple[Pass, Tensor]]:
+        """Yields a forward pass for each batch of these images, and which they are."""
+        for one in self.network.passes(pixels, self.rows[places]):
+            yield one, places[one.places]
+
+    def look(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns -f6 (m,) before its cut, its gradient (m, 3, H, W) by pixels on [0, 1], and the largest logit (m,)."""
+        logits, gradient = self.gradient(pixels, self.goal, places)
+        return self.goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
+
+    def margins(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Returns -f6 (m,) before its cut and the largest logit (m,), for one forward pass."""
-        logits = self.network.logits(pixels, rows)
+        logits = self.network.logits(pixels, self.rows[places])
         return self.goal(logits, places), logits.abs().amax(dim=1)
 
-    def settle(self, found: Tensor, is_found: Tensor, norm: str, **more: Any) -> Settled:
-        """Returns the images to save; see `lattice.settle`."""
-        return settle(self.network, self.clean, found, is_found, self.labels, self.aims, norm, **more)
+
+class Closest:
+    """The closest image so far that fools, of each: `pixels`, and its `distance`, infinite where there is none."""
+
+    def __init__(self, clean: Tensor) -> None:
+        self.pixels, self.distance = clean.clone(), clean.new_full((len(clean),), torch.inf)
+
+    @property
+    def is_found(self) -> Tensor:
+        return self.distance.isfinite()
+
+    def put(self, places: Tensor, pixels: Tensor, distance: Tensor, fools: Tensor) -> Tensor:
+        """Keeps what fools and is closer than all before; returns which of the images (m,) that are."""
+        better = fools & (distance < self.distance[places])
+        self.pixels[places] = torch.where(each(better), pixels, self.pixels[places])
+        self.distance[places] = torch.where(better, distance, self.distance[places])
+        return better
 
 
 def each(values: Tensor) -> Tensor:

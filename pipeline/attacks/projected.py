@@ -42,14 +42,14 @@ class ProjectedGradient(FramedAttack):
         if self._options.n_restarts == 1:
             return best
         every = torch.arange(len(best), device=best.device)
-        value = problem.margins(best, every, problem.rows)[0]
+        value = problem.margins(best, every)[0]
         for start in range(1, self._options.n_restarts):
             active = (value <= 0).nonzero()[:, 0]
             if not len(active):
                 break
             some = problem.of(active)
             again = self._walk(some, ball.of(active), start)
-            reached = problem.margins(again, active, some.rows)[0]
+            reached = problem.margins(again, active)[0]
             better = reached > value[active]
             best[active] = torch.where(each(better), again, best[active])
             value[active] = torch.where(better, reached, value[active])
@@ -67,11 +67,7 @@ class ProjectedGradient(FramedAttack):
         is_out = torch.zeros(len(current), dtype=torch.bool, device=current.device)
         for step in range(settings.n_steps):
             here = ball.of(active).rounded(current) if settings.stop_early else current
-            logits, gradient = problem.network.gradient(
-                here,
-                lambda scores, index: problem.loss(scores, active[index]),  # noqa: B023
-                problem.rows[active.cpu().numpy()],
-            )
+            logits, gradient = problem.gradient(here, problem.loss, active)
             if settings.stop_early:
                 fools = problem.goal(logits, active) > SURE * logits.abs().amax(dim=1)
                 found[active] = torch.where(each(fools & ~is_out[active]), here, found[active])

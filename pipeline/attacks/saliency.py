@@ -2,15 +2,13 @@
 
 from math import floor
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import SURE, Settled
-from pipeline.attacks.network import Pass
 from pipeline.attacks.options import SaliencyOptions
-from pipeline.attacks.problem import Problem, each
+from pipeline.attacks.problem import Pass, Problem, each
 
 # Features that are tried against each other at once; a bound says whether the best pair is surely among them.
 _N_TRIED = 64
@@ -33,15 +31,11 @@ class Saliency(MinimumNormAttack):
     options_kind = SaliencyOptions
 
     def smallest(self, problem: Problem) -> Settled:
-        """Returns the images that reached their target, and the clean ones for the others.
-
-        A step asks once which images are finished; the three passes of a step take a thousand times as long.
-        """
+        """Returns the images that reached their target, and the clean ones for the others."""
         walk = _Walk(problem, self._options)
         while len(active := (~walk.is_over).nonzero()[:, 0]):
-            rows = active.cpu().numpy()
-            for one in problem.network.passes(walk.pixels[active], rows):
-                walk.step(one, active[one.places], rows[one.places.cpu().numpy()])
+            for one, places in problem.passes(walk.pixels[active], active):
+                walk.step(one, places)
         if self._options.gives_back:
             walk.give_back()
         words = tuple("kept" if fools else "not-found" for fools in walk.fools.tolist())
@@ -57,8 +51,7 @@ def best_pairs(target: Tensor, others: Tensor, is_open: Tensor, n_pairs: int = 1
     two only raises a product of positive sums. Further pairs, of features not yet taken, come from the same few features.
 
     Args:
-        target: float (n, D), x: how much each feature helps the target.
-        others: float (n, D), y: how much it hurts the other classes.
+        target, others: float (n, D), x and y: how much each feature helps the target, and hurts the other classes.
         is_open: bool (n, D), features that can be changed.
     """
     n_features = target.shape[1]
@@ -93,7 +86,7 @@ class _Walk:
         self._is_changed = torch.zeros_like(problem.clean, dtype=torch.bool).flatten(1)
         self._most_changed = floor(options.gamma * self._is_changed.shape[1])
 
-    def step(self, one: Pass, places: Tensor, rows: np.ndarray) -> None:
+    def step(self, one: Pass, places: Tensor) -> None:
         """Notes which of these images (m,) have got there, and changes values of the others."""
         options, aims = self._options, self._aims[places]
         value = self._problem.goal(one.logits, places)
@@ -102,7 +95,7 @@ class _Walk:
         walks = ~arrived
         if not walks.any():
             return
-        target, others = self._gradients(one, aims, rows[walks.cpu().numpy()])
+        target, others = self._gradients(one, aims, walks)
         flat, is_changed = self.pixels[places].flatten(1), self._is_changed[places]
         is_open = (flat < 255) if options.theta_8bit > 0 else (flat > 0)
         n_left = self._most_changed - is_changed.sum(dim=1, keepdim=True)
@@ -127,29 +120,26 @@ class _Walk:
         if not len(active):
             return
         clean, found = problem.clean[active], self.pixels[active].clone()
-        rows = active.cpu().numpy()
-        gradient = problem.network.gradient(found, lambda scores, index: problem.goal(scores, active[index]), rows)[1]
+        gradient = problem.gradient(found, problem.goal, active)[1]
         help_ = torch.where(found != clean, gradient * (found - clean), torch.inf).flatten(1)
         rank = help_.argsort(dim=1, stable=True).argsort(dim=1).view_as(found)
         low, high = torch.zeros_like(active), (found != clean).flatten(1).sum(dim=1)
         while len(here := (high - low > 1).nonzero()[:, 0]):
             middle = (low[here] + high[here]) // 2
             tried = torch.where(rank[here] < each(middle), clean[here], found[here])
-            value, largest = problem.margins(tried, active[here], rows[here.cpu().numpy()])
+            value, largest = problem.margins(tried, active[here])
             arrived = value > SURE * largest
             low[here], high[here] = torch.where(arrived, middle, low[here]), torch.where(arrived, high[here], middle)
         self.pixels[active] = torch.where(rank < each(low), clean, found)
 
-    def _gradients(self, one: Pass, aims: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _gradients(self, one: Pass, aims: Tensor, walks: Tensor) -> tuple[Tensor, Tensor]:
         """Returns how much a change in the direction of theta helps the target, and hurts the others, each (m, D)."""
-        counts, sign = self._problem.network.n_backward, 1.0 if self._options.theta_8bit > 0 else -1.0
+        sign = 1.0 if self._options.theta_8bit > 0 else -1.0
         of_target = torch.zeros_like(one.logits).scatter_(1, aims[:, None], 1.0)
         if self._options.of == "probabilities":  # the gradient of the target's probability, but for that probability as a factor
-            counts[rows] += 1
-            gradient = one.gradient(of_target - one.logits.softmax(dim=1)).flatten(1).mul_(sign)
+            gradient = one.gradient(of_target - one.logits.softmax(dim=1), walks).flatten(1).mul_(sign)
             return gradient, gradient
-        counts[rows] += 2
-        target, others = (one.gradient(weights).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
+        target, others = (one.gradient(weights, walks).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
         return target, others
 
 

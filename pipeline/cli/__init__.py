@@ -10,6 +10,7 @@ from pipeline.cli.telling import print_json, print_text
 from pipeline.core.errors import BadInput, InkproofError, Unavailable
 from pipeline.core.memory import keep_freed_memory
 from pipeline.core.progress import Display
+from pipeline.core.registry import load
 from pipeline.engine import BLAS_THREADS
 
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = command_parser().parse_args(arguments)
         with Display(sys.stderr, shows=not (options.quiet or as_json)) as options.display:
-            result, code = options.command(options)
+            result, code = load(options.command)(options)
         print_json(result) if as_json else print_text(result, options.quiet)
         return code
     except InkproofError as error:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from pipeline.engine import Context
 from pipeline.evaluation.run_beside_run import compared_with
-from pipeline.records import RUN_COMPARISON_COLUMNS, SIMULATED
+from pipeline.records import SIMULATED
+from pipeline.records.rates import RUN_COMPARISON_COLUMNS
 from pipeline.report.against import against_sentences
 from pipeline.settings import Experiment
 from pipeline.stages.report import report_content, write_report
-from pipeline.store import Run, csv_bytes, locked, write_bytes, write_json
+from pipeline.store import Run, csv_bytes, json_bytes, locked, write_bytes
 
 
 def write_against(
@@ -34,5 +35,5 @@ def write_against(
     with locked(run):
         write_report(content, folder, context)
         write_bytes(folder / "comparison.csv", csv_bytes(RUN_COMPARISON_COLUMNS, against.rows))
-        write_json(folder / "comparison.json", {**table, "sentences": told, "rows": against.rows})
+        write_bytes(folder / "comparison.json", json_bytes({**table, "sentences": told, "rows": against.rows}))
     return folder, told

@@ -4,40 +4,19 @@ import argparse
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.telling import KINDS, one_screen, stage_facts, stage_line
-from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.cli.parser import KINDS
+from pipeline.cli.telling import one_screen, stage_facts, stage_line
+from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
 from pipeline.core.progress import duration
 
-STAGE_HELP = {
-    "select": ("draw the images of every cell", "inkproof select my.toml --set selection.n_images=12"),
-    "generate": ("attack the drawn images and save the 8-bit results", "inkproof generate my.toml --workers 2"),
-    "layout": ("lay the pairs out with QR codes on printable pages", "inkproof layout my.toml --set layout.paper=Letter"),
-    "photograph": (
-        "photograph the pages with the simulated printer and phone",
-        "inkproof photograph my.toml --set photograph.by=simulator",
-    ),
-    "crop": ("find the pages in the photos and crop every image", "inkproof crop my.toml --set capture.strict=true"),
-    "transform": (
-        "apply blur, noise, JPEG, brightness and contrast",
-        "inkproof transform my.toml --set 'transforms.blur=[1, 2]'",
-    ),
-    "classify": ("ask the model about every file, transform and crop", "inkproof classify my.toml --device cuda"),
-    "rate": ("count accuracies and destruction rates", "inkproof rate my.toml --json"),
-    "thresholds": (
-        "find how much of each transform undoes each working attack",
-        "inkproof thresholds my.toml --set thresholds.n_images=50",
-    ),
-    "explain": (
-        "show what the model looks at: occlusion maps and Grad-CAM",
-        "inkproof explain my.toml --set explain.n_images=8 --set explain.target=predicted",
-    ),
-    "report": ("write the PDF report", 'inkproof report my.toml --set report.title="Our office printer"'),
-}
 MOST_WORKERS = 8
+# By the reason why most photos gave nothing.
+_REFUSAL_CODES = {"no-reader": Unavailable.exit_code, "unreadable": BadInput.exit_code, "failed": BadInput.exit_code}
 
 
 def init(options: argparse.Namespace) -> tuple[Any, int]:
@@ -64,7 +43,7 @@ def _run_name(stem: str) -> str:
 
 
 def stage(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.stages.graph import run_stage
+    from pipeline.stages.graph import STAGES, run_stage
 
     if options.name == "report" and options.compare:
         return _report_against(options)
@@ -72,14 +51,23 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         return _dry_run(experiment, run, options.name, options.force), 0
     state = run_stage(options.name, experiment, run, context, options.force)
-    following = list(STAGE_HELP)[list(STAGE_HELP).index(options.name) + 1 :]
+    following = list(STAGES)[list(STAGES).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
-    told = {"stages": [stage_facts(state, run)]}
+    refused, code = _refusal([state])
+    told = refused | {"stages": [stage_facts(state, run)]}
     if options.name == "report":
         found = _findings(experiment, run, options)
         return told | (found if options.json else _on_one_screen(found, options.quiet)), 0
     table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
-    return {**told, **table, "next": advice}, 0
+    return {**told, **table, "next": advice}, code
+
+
+def _refusal(states: Sequence[Any]) -> tuple[dict[str, str], int]:
+    """Returns why photos gave nothing, where they have one reason in common, to be told first; and the exit code."""
+    for state in states:
+        if found := state.summary.get("refused"):
+            return {"refused": found["words"]}, _REFUSAL_CODES.get(found["reason"], AnswerNo.exit_code)
+    return {}, 0
 
 
 def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
@@ -97,7 +85,7 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     check_done("report", experiment, run)
     check_done("rate", other_experiment, other)
     if options.dry_run:
-        return {"would_run": [{"stage": "report", "because": f"{run.name} and {other.name} would be compared"}]}, 0
+        return would_run("report", f"{run.name} and {other.name} would be compared")
     written, told = write_against(experiment, run, context, other_experiment, other)
     reports = [str(written / f"report.{kind}") for kind in ("pdf", "html")]
     found = {"headline": told, "report": reports[0], "reports": reports}
@@ -108,7 +96,7 @@ def _rate_table(run: Any) -> str:
     """Returns the destruction rates by photographs as a table, or several."""
     from pipeline.document.tables import as_text
     from pipeline.records import FlagRow, Rate
-    from pipeline.report.rate_tables import photo_rate_table
+    from pipeline.report.cell_tables import photo_rate_table
     from pipeline.report.run_flags import marked
     from pipeline.store import record_from
     from pipeline.store.artefacts import COUNTED
@@ -123,35 +111,31 @@ def _rate_table(run: Any) -> str:
     return "\n" + "\n\n".join(tables) + "\n" if tables else "\nNo photograph has been judged yet.\n"
 
 
-def run(options: argparse.Namespace) -> tuple[Any, int]:
-    experiment, run, context = opened(options)
-    return _run_experiment(experiment, run, context, options)
-
-
 def demo(options: argparse.Namespace) -> tuple[Any, int]:
     options.experiment = templates() / "demo.toml"
-    experiment, run, context = opened(options)
-    return _run_experiment(experiment, run, context, options)
+    return run(options)
 
 
-def _run_experiment(experiment: Any, run: Any, context: Any, options: argparse.Namespace) -> tuple[Any, int]:
+def run(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.planning.human_step import instructions
     from pipeline.stages.graph import DONE, STALE, WAITING, run_all
 
+    experiment, run, context = opened(options)
     if options.dry_run:
         return _dry_run(experiment, run, "", options.force), 0
     states = []
     for state in run_all(experiment, run, context, options.force, options.verify):
         states.append(state)
         options.display.say(stage_line(stage_facts(state, run)))
-    result: dict[str, Any] = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
+    refused, code = _refusal(states)
+    result: dict[str, Any] = {"run": experiment.name, **refused, "stages": [stage_facts(state, run) for state in states]}
     if waiting := [state.stage for state in states if state.state == WAITING]:
         result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
     if any(state.stage == "report" and state.state == DONE for state in states):
         result |= _findings(experiment, run, options)
     if later := [state.reason for state in states if state.state == STALE]:
         result |= {"came_later": later, "next": f"inkproof run {experiment.words}"}
-    return result if options.json else _on_one_screen(result, options.quiet), 0
+    return result if options.json else _on_one_screen(result, options.quiet), code
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
@@ -205,8 +189,7 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
     if output.suffix != ".toml":
         raise WrongUse(f"--output {output}: a profile's name ends in .toml.")
     if options.dry_run:
-        because = f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written"
-        return {"would_run": [{"stage": "calibrate", "because": because}]}, 0
+        return would_run("calibrate", f"{len(options.photos)} photos, {output} and {output.with_suffix('.pdf')} would be written")
     places = count(1)
     fitted = calibrate_files(
         [Path(photo) for photo in options.photos],
@@ -228,8 +211,7 @@ def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
     request = TableRequest(options.table, names, options.n_images, options.n_targets, options.max_epsilon)
     if options.dry_run:
         named = ", ".join(attack.key for attack in chosen_attacks(experiment, request))
-        because = f"table {request.table} of {named} was asked for"
-        return {"would_run": [{"stage": "attack-table", "because": because}]}, 0
+        return would_run("attack-table", f"table {request.table} of {named} was asked for")
     output = Path(options.output) if options.output else None
     made = attack_table(experiment, run, context, request, output, options.force)
     if options.json:
@@ -293,6 +275,11 @@ def _check_device(device: str) -> None:
         raise Unavailable(f"--device {device}: {str(error).splitlines()[0]}.", "Use --device cpu.") from None
 
 
+def would_run(stage: str, because: str) -> tuple[dict[str, Any], int]:
+    """Returns what a command that is no stage says with --dry-run."""
+    return {"would_run": [{"stage": stage, "because": because}]}, 0
+
+
 def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any]:
     from pipeline.stages.graph import what_would_run
 
@@ -320,12 +307,12 @@ def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[st
 
 def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Returns a result of many keys as the text that ends a run."""
-    from pipeline.records import RUN_FLAGS, FlagRow
-    from pipeline.report.raised_flags import raised_flags
+    from pipeline.records import FlagRow
+    from pipeline.report.raised_flags import RUN_FLAGS, raised_flags, told_flag
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))
-    flags = [(flag.name, flag.words, RUN_FLAGS[flag.name].what_to_do) for flag in raised]
+    flags = [(name, told_flag(rows), RUN_FLAGS[name].what_to_do) for name, rows in raised.items()]
     ending = [f"Report: {path}" for path in result.get("reports", ())] + result.get("came_later", [])
     if "todo" in result:
         ending += ["Waiting for you:", *result["todo"].splitlines()]
@@ -333,7 +320,8 @@ def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
         ending.append(f"Next: {result['next']}")
     if "seconds" in result:
         ending.append(f"It took {duration(result['seconds'])}.")
-    return {"screen": one_screen(result.get("headline", ()), flags, ending)}
+    first = {"refused": result["refused"]} if "refused" in result else {}
+    return {**first, "screen": one_screen(result.get("headline", ()), flags, ending)}
 
 
 def templates() -> Path:

@@ -38,47 +38,35 @@ class Check:
 def examine(workspace: Path) -> list[Check]:
     """Returns every check, the needed ones first."""
     checks = [Check("Python", sys.version_info >= (3, 11), True, sys.version.split()[0], "install Python 3.11 or newer")]
-    checks += [_package(name, module, True) for name, module in _NEEDED.items()]
+    checks += [_package(name, True) for name in _NEEDED.split()]
     checks += [
         _try("torchvision", _torchvision, True, "pip install torchvision"),
         _try("built-in model", _builtin_model, True, "reinstall inkproof"),
+        _try("AVIF", _avif, True, 'pip install --upgrade "pillow>=11.3"'),
     ]
     checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
-    checks += [_package(name, module, False, f'pip install "inkproof[{extra}]"') for name, (module, extra) in _OPTIONAL.items()]
+    for name, _, extra in (entry.partition(":") for entry in _OPTIONAL.split()):
+        checks.append(_package(name, False, f'pip install "inkproof[{extra}]"'))
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
     free = free_space_mb(workspace)
     checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))
     return checks
 
 
-_NEEDED = {
-    "torch": "torch",
-    "opencv-python": "cv2",
-    "qrcode": "qrcode",
-    "zxing-cpp": "zxingcpp",
-    "reportlab": "reportlab",
-    "scikit-image": "skimage",
-    "pypdfium2": "pypdfium2",
-    "pyarrow": "pyarrow",
-    "matplotlib": "matplotlib",
-    "scipy": "scipy",
-    "rich": "rich",
-}
-_OPTIONAL = {
-    "timm": ("timm", "timm"),
-    "onnxruntime": ("onnxruntime", "onnx"),
-    "pillow-heif": ("pillow_heif", "heif"),
-    "foolbox": ("foolbox", "foolbox"),
-    "torchattacks": ("torchattacks", "torchattacks"),
-    "art": ("art", "art"),
-}
+_NEEDED = "torch opencv-python pillow-heif qrcode zxing-cpp reportlab scikit-image pypdfium2 pyarrow matplotlib scipy rich"
+# What is installed by an extra of the program, and the extra.
+_OPTIONAL = (
+    "timm:timm onnxruntime:onnx efficientnet-lite-pytorch:imagenet rawpy:raw foolbox:foolbox torchattacks:torchattacks art:art"
+)
+_MODULES = {"opencv-python": "cv2", "zxing-cpp": "zxingcpp", "scikit-image": "skimage", "pillow-heif": "pillow_heif"}
+_MODULES["efficientnet-lite-pytorch"] = "efficientnet_lite_pytorch"
 # Where a package is called otherwise on the package index.
 _DISTRIBUTIONS = {"art": "adversarial-robustness-toolbox"}
 
 
-def _package(name: str, module: str, needed: bool, advice: str = "") -> Check:
+def _package(name: str, needed: bool, advice: str = "") -> Check:
     def load() -> str:
-        importlib.import_module(module)
+        importlib.import_module(_MODULES.get(name, name))
         return _version(_DISTRIBUTIONS.get(name, name))
 
     return _try(name, load, needed, advice or f"pip install {name}")
@@ -110,6 +98,14 @@ def _builtin_model() -> str:
     from pipeline.settings import ModelSettings
 
     return f"{load_classifier(ModelSettings()).n_classes} classes"
+
+
+def _avif() -> str:
+    from PIL import features
+
+    if not features.check("avif"):
+        raise RuntimeError("this Pillow reads no AVIF pictures")
+    return f"read by Pillow {_version('pillow')}"
 
 
 def _zbar() -> str:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.commands import opened
+from pipeline.cli.commands import opened, would_run
 from pipeline.core.errors import BadInput, WrongUse
 
 
@@ -49,8 +49,7 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
     for experiment, run, _ in found:
         check_done("generate", experiment, run)
     if options.dry_run:
-        because = f"{len(found)} models would judge the files of {len(found)} runs"
-        return {"would_run": [{"stage": "transfer", "because": because}]}, 0
+        return would_run("transfer", f"{len(found)} models would judge the files of {len(found)} runs")
     cells = transfer_matrix([(experiment, run) for experiment, run, _ in found], found[0][2])
     first = found[0][1]
     TRANSFER_MATRIX_CSV.write(first, cells)
@@ -67,7 +66,7 @@ def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace
     from pipeline.store.artefacts import LAYOUT, PAIRS, SELECTION, judgements_of
 
     judge = options.judge
-    check_judge_name(judge, [settings.shown_label for settings in experiment.judges])
+    check_judge_name(judge, [settings.key for settings in experiment.judges])
     pairs = PAIRS.read(run)
     names = SELECTION.read(run)["class_names"]
     layout = LAYOUT.read(run) if LAYOUT.exists(run) else None

@@ -22,8 +22,7 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     has_photos = bool(photo_files(run, by_camera=True))
     by_person = options.photos == "me" or (options.photos == "any" and has_photos)
     if options.dry_run and not file.is_file():
-        because = f"{file} would be written, and every stage would run"
-        return {"would_run": [{"stage": "reproduce", "because": because}]}, 0
+        return commands.would_run("reproduce", f"{file} would be written, and every stage would run")
     if not file.is_file():
         write_bytes(file, text.encode())
         options.display.say(f"wrote {file}")

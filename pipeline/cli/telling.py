@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-KINDS = ("models", "datasets", "attacks", "transforms", "profiles")
+from pipeline.cli.parser import KINDS
+
 MOST_NOTES = 12
 SCREEN_LINES, SCREEN_COLUMNS = 24, 100
 _SENTENCE_LINES = 3
@@ -34,7 +35,7 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
         elif key in ("todo", "report", "next", "wrote"):
             words = {"todo": "\nWaiting for you:\n", "report": "\nReport: ", "next": "Next: ", "wrote": "Wrote "}
             print(words[key] + str(value))
-        elif key in ("table", "screen"):
+        elif key in ("table", "screen", "refused"):
             print(value)
         elif key == "would_run":
             print("\n".join(f"would run {step['stage']}: {step['because']}" for step in value) or "nothing to do")

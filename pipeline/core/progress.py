@@ -45,7 +45,11 @@ class Display:
         self._what, self._started_s = "starting", clock()
         self._since_s = self._told_s = self._started_s
         self._tasks: list[_Task] = []
-        self._bars = _bars(stream, self._stage) if shows and stream.isatty() else None
+        self._bars: Bars | None = None
+        if shows and stream.isatty():
+            from pipeline.core import bars
+
+            self._bars = bars.Bars(stream, self._stage)
 
     def __enter__(self) -> "Display":
         if self._shows:
@@ -117,7 +121,8 @@ class Display:
         if not task.done or worked_s <= 0:
             return duration(worked_s)
         rate = task.done / worked_s
-        return f"{_speed(rate)}, {duration(max(0, task.total - task.done) / rate)} left"
+        speed = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+        return f"{speed}, {duration(max(0, task.total - task.done) / rate)} left"
 
     def _tick(self) -> None:
         """Begins to draw on a terminal after a moment; elsewhere writes a line now and then."""
@@ -140,16 +145,6 @@ class Display:
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()
-
-
-def _bars(stream: TextIO, stage: Callable[[], str]) -> "Bars":
-    from pipeline.core.bars import Bars
-
-    return Bars(stream, stage)
-
-
-def _speed(rate: float) -> str:
-    return f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
 
 
 def duration(seconds: float) -> str:

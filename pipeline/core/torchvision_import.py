@@ -26,26 +26,22 @@ def import_torchvision() -> ModuleType:
         Unavailable: torchvision is not installed, or does not fit the installed torch.
     """
     try:
-        return _import_all()
+        module = importlib.import_module("torchvision")
+        for part in ("models", "transforms", "datasets"):
+            importlib.import_module(f"torchvision.{part}")
     except ModuleNotFoundError as error:
         _forget_partial_import()
         raise Unavailable(f"torchvision cannot be imported: {error}.", "Install it: pip install torchvision") from error
-    except (RuntimeError, AttributeError) as error:
-        _forget_partial_import()
-        if not any(name in str(error) for name in _MISSING_OPERATORS):
-            raise _misfit(error) from error
-    _declare_operators()
-    try:
-        return _import_all()
     except (RuntimeError, AttributeError, ImportError) as error:
         _forget_partial_import()
-        raise _misfit(error) from error
-
-
-def _import_all() -> ModuleType:
-    module = importlib.import_module("torchvision")
-    for part in ("models", "transforms", "datasets"):
-        importlib.import_module(f"torchvision.{part}")
+        if _declared or not any(name in str(error) for name in _MISSING_OPERATORS):
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise Unavailable(
+                f"torchvision does not fit the installed torch ({reason}).",
+                "Install a matching pair: pip install --upgrade torch torchvision",
+            ) from error
+        _declare_operators()
+        return import_torchvision()
     return module
 
 
@@ -58,19 +54,9 @@ def _forget_partial_import() -> None:
 def _declare_operators() -> None:
     import torch
 
-    if _declared:
-        return
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in _MISSING_OPERATORS:
         operator = name.partition("::")[2]
         if not hasattr(torch.ops.torchvision, operator):
             library.define(operator + _SCHEMA)
     _declared.append(library)
-
-
-def _misfit(error: BaseException) -> Unavailable:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return Unavailable(
-        f"torchvision does not fit the installed torch ({reason}).",
-        "Install a matching pair: pip install --upgrade torch torchvision",
-    )

@@ -8,25 +8,16 @@ from pipeline.datasets.labels import Labels
 from pipeline.settings import DatasetSettings
 
 # Each is opened by a function of what comes after the colon, the settings, the labels and the seed.
-DATASETS = Registry(
-    "data set",
-    Scheme,
-    {
-        "builtin": Scheme("builtin:signs", "rendered traffic signs, as many as wanted", "pipeline.datasets.builtin:open_builtin"),
-        "folder": Scheme(
-            "folder:DIR",
-            "a sub-folder per class, named by class name, WordNet id or index",
-            "pipeline.datasets.files:open_folder",
-        ),
-        "csv": Scheme("csv:FILE", "a table with an image path and a label in each row", "pipeline.datasets.files:open_csv"),
-        "torchvision": Scheme(
-            "torchvision:NAME",
-            "a torchvision data set that lies in dataset.root",
-            "pipeline.datasets.torchvision_sets:open_torchvision",
-        ),
-    },
-    "inkproof.datasets",
-)
+# fmt: off
+DATASETS = Registry("data set", Scheme, {
+    "builtin": Scheme("builtin:signs", "rendered traffic signs, as many as wanted", "pipeline.datasets.ready_sets:open_builtin"),
+    "folder": Scheme("folder:DIR", "a sub-folder per class, named by class name, WordNet id or index",
+                     "pipeline.datasets.files:open_folder"),
+    "csv": Scheme("csv:FILE", "a table with an image path and a label in each row", "pipeline.datasets.files:open_csv"),
+    "torchvision": Scheme("torchvision:NAME", "a torchvision data set that lies in dataset.root",
+                          "pipeline.datasets.ready_sets:open_torchvision"),
+}, "inkproof.datasets")
+# fmt: on
 
 
 def open_dataset(

@@ -72,11 +72,7 @@ def drawn(n_items: int, n_wanted: int, seed: int) -> list[int]:
 
 
 def first_images(dataset: Dataset, prepare: Callable[[np.ndarray], np.ndarray], n_images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first images that can be read as a model sees them, uint8 (N, H, W, 3), and their labels, int64 (N,).
-
-    Raises:
-        BadInput: none can be read.
-    """
+    """Returns the first images that can be read, as a model sees them, uint8 (N, H, W, 3), and their labels, int64 (N,)."""
     images: list[np.ndarray] = []
     labels: list[int] = []
     for place in range(len(dataset)):

@@ -44,9 +44,6 @@ def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: in
 
     Sub-folders of a class folder are searched too. Links that lead out of the folder, files that are no images by their first
     bytes, images outside a class folder and folders of unknown classes are listed in `rejected`.
-
-    Raises:
-        BadInput: no such folder, or it holds no image that can be used.
     """
     root = _root(Path(folder), "dataset.name")
     paths, rejected = _files_below(root)
@@ -82,10 +79,6 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
     The two columns are the settings', else found by their usual names; a file without a header has the path first and the label
     second. Columns are separated by commas, semicolons or tabs. Paths start from `settings.root`, else from the CSV's own
     folder, and may not leave it. Rows that cannot be used are listed in `rejected`.
-
-    Raises:
-        WrongUse: a column that the file does not have.
-        BadInput: no such file, no text, or no row that can be used.
     """
     source = Path(file)
     root = _root(Path(settings.root) if settings.root else source.parent, "dataset.root")

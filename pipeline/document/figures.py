@@ -1,15 +1,20 @@
-"""The look of the report's figures, and a figure as PNG or SVG: the same bytes for the same content."""
+"""The look of figures, one as PNG or SVG, the same bytes for the same content, and pictures as a document embeds them."""
 
 import io
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 from weakref import WeakKeyDictionary
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image as PillowImage
+from reportlab.lib.utils import ImageReader
 
 from pipeline.document.theme import INK, QUIET, RULE
 
@@ -17,35 +22,18 @@ _P = ParamSpec("_P")
 _DRAWN: WeakKeyDictionary[Figure, dict[bool, bytes]] = WeakKeyDictionary()
 WIDTH_IN = 6.7
 DPI = 200
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.titlesize": 7.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
-    "legend.frameon": False,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e6eaee",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.4,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 0,
-    "mathtext.fontset": "dejavusans",
-}
+JPEG_QUALITY = 90
+LOSSLESS_BELOW_PX = 65
+_LARGEST_PX = 320
+# Noise takes up to 1.2 bytes a pixel in the HTML page, so that these are at most 12 MB.
+_MOST_PIXELS = 9_500_000
+_LOOK = Path(__file__).with_suffix(".mplstyle")
+_COLOURS = {"axes.edgecolor": RULE, "axes.labelcolor": INK, "text.color": INK, "xtick.color": QUIET, "ytick.color": QUIET}
+
+
+@cache
+def _look() -> dict[Any, Any]:
+    return dict(matplotlib.rc_params_from_file(_LOOK, use_default_template=False)) | _COLOURS
 
 
 @contextmanager
@@ -53,7 +41,7 @@ def style() -> Iterator[None]:
     """The project's look on top of matplotlib's own defaults, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_look())
         yield
 
 
@@ -63,22 +51,18 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
     @wraps(build)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with style():
-            return _laid_out(build(*args, **kwargs))
+            figure = build(*args, **kwargs)
+            if figure.get_layout_engine() is not None:
+                # Laid out once and for all: the solver moves panels a little each time, in last bits from one run to the next.
+                FigureCanvasAgg(figure)
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")
+                for panel in figure.axes:
+                    left, bottom, width, height = (round(float(end), 6) for end in panel.get_position(original=True).bounds)
+                    panel.set_position((left, bottom, width, height))
+            return figure
 
     return wrapped
-
-
-def _laid_out(figure: Figure) -> Figure:
-    """Lays a figure out once and for all: the solver moves panels a little each time, in last bits from one run to the next."""
-    if figure.get_layout_engine() is None:
-        return figure
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for panel in figure.axes:
-        left, bottom, width, height = (round(float(value), 6) for value in panel.get_position(original=True).bounds)
-        panel.set_position((left, bottom, width, height))
-    return figure
 
 
 @styled
@@ -111,3 +95,27 @@ def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         drawn[text_as_paths] = buffer.getvalue()
     return drawn[text_as_paths]
+
+
+def embedded_px(n_pictures: int) -> int:
+    """Returns how long the longer side of an embedded picture may be: 320, and less where there are many, for the file's sake."""
+    return min(_LARGEST_PX, math.isqrt(_MOST_PIXELS // max(1, n_pictures)))
+
+
+def picture_reader(pixels: np.ndarray, largest_px: int = _LARGEST_PX) -> ImageReader:
+    """Returns pixels, uint8 (H, W, 3), ready to be embedded: small ones lossless with hard pixels, others as JPEG 4:4:4."""
+    picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
+    longest = max(picture.size)
+    if longest < LOSSLESS_BELOW_PX:
+        factor = -(-_LARGEST_PX // (2 * longest))
+        enlarged = picture.resize((picture.width * factor, picture.height * factor), PillowImage.Resampling.NEAREST)
+        return ImageReader(enlarged)
+    return ImageReader(io.BytesIO(reduced_jpeg(picture, largest_px)))
+
+
+def reduced_jpeg(picture: PillowImage.Image, largest_px: int) -> bytes:
+    """Returns a picture as JPEG 4:4:4, reduced where its longer side is longer than `largest_px`."""
+    picture.thumbnail((largest_px, largest_px), PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()

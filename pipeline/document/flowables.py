@@ -1,4 +1,4 @@
-"""A document's building blocks on paper: tables with light rules, figures, tiles and verdicts."""
+"""A document's building blocks on paper: tables with light rules, figures, tiles, verdicts and rows of pictures."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,9 +14,10 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Table as PageTable
 
 from pipeline.document import theme
-from pipeline.document.blocks import Finding, Tile
-from pipeline.document.formats import tied
-from pipeline.document.tables import Cell, Table, group_spans, split_columns
+from pipeline.document.blocks import Finding, Gallery, Picture, PictureRow, Tile
+from pipeline.document.figures import picture_reader
+from pipeline.document.formats import percent, short_class_name, tied
+from pipeline.document.tables import Table, group_spans, split_columns
 from pipeline.document.vector import Plot
 
 FRAME_WIDTH = 170 * mm
@@ -24,19 +25,18 @@ _TEXT_SIZE, _NOTE_SIZE, _PADDING = 7.4, 5.8, 5.0
 _WIDEST_COLUMN = 26 * mm
 _TALLEST_FIGURE = 215 * mm
 _ROWS_KEPT_TOGETHER = 30
+_N_FACTS = 2
+_MOST_TILES_IN_HALF = 3
 
 
 def table_block(table: Table, remark: str = "") -> list[Flowable]:
     """Returns caption, table and note; what is wider than the page goes on beneath with the first columns again."""
     theme.register_fonts()
     caption = _caption(f"Table {table.number}.", f"{table.title}.{' ' + remark if remark else ''}")
-    blocks = split_columns(table, lambda block: sum(_natural_widths(block)) <= FRAME_WIDTH)
     parts: list[Flowable] = [caption]
-    for index, block in enumerate(blocks):
-        parts.append(_page_table(block))
-        if index < len(blocks) - 1:
-            parts.append(Gap(3 * mm))
-    parts.append(Paragraph(escape(table.note), theme.styles()["note"]) if table.note else Gap(5 * mm))
+    for block in split_columns(table, lambda block: sum(_natural_widths(block)) <= FRAME_WIDTH):
+        parts += [_page_table(block), Gap(3 * mm)]
+    parts[-1] = Paragraph(escape(table.note), theme.styles()["note"]) if table.note else Gap(5 * mm)
     return [Together(parts)] if len(table.rows) <= _ROWS_KEPT_TOGETHER else [CondPageBreak(40 * mm), *parts]
 
 
@@ -51,11 +51,7 @@ def text_table(rows: Sequence[Sequence[str]], widths_mm: Sequence[float], header
     style = theme.styles()["cell"]
     body = [[prose(escape(text), style) for text in row] for row in rows]
     head = [[prose(f"<b>{escape(text)}</b>", style) for text in header]] if header else []
-    commands = [
-        ("VALIGN", (0, 0), (-1, -1), "TOP"),
-        *_cell_commands(),
-        ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(theme.RULE)),
-    ]
+    commands = [*_cell_commands(), ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(theme.RULE))]
     if header:
         commands.append(("LINEBELOW", (0, 0), (-1, 0), 0.8, HexColor(theme.INK)))
     return PageTable(head + body, colWidths=[w * mm for w in widths_mm], style=commands, repeatRows=len(head), hAlign="LEFT")
@@ -143,7 +139,7 @@ class Verdict(Flowable):
     def draw(self) -> None:
         shape, colour = self._SHAPES[self.finding.mark]
         top = self.height - 2.4 * mm
-        draw_mark(self.canv, shape, 1.8 * mm, top, 1.6 * mm, colour)
+        _draw_mark(self.canv, shape, 1.8 * mm, top, 1.6 * mm, colour)
         self.canv.setFillColor(HexColor(colour))
         self.canv.setFont(theme.BOLD, 7.4)
         for place, line in enumerate(textwrap.wrap(self.finding.verdict, 15)):
@@ -151,7 +147,89 @@ class Verdict(Flowable):
         self.text.drawOn(self.canv, 30 * mm, self.height - self.text.height)
 
 
-def draw_mark(canvas: Canvas, shape: str, x: float, y: float, radius: float, colour: str) -> None:
+def gallery_lines(block: Gallery) -> list[Flowable]:
+    """Returns the rows of a gallery, two side by side where they are short."""
+    per_line = 2 if len(block.rows[0].pictures) <= _MOST_TILES_IN_HALF else 1
+    starts = range(0, len(block.rows), per_line)
+    return [Gap(2 * mm), *(PictureLine(block.rows[start : start + per_line], block, per_line) for start in starts)]
+
+
+class PictureLine(Flowable):
+    """One or two rows of a gallery side by side."""
+
+    def __init__(self, rows: Sequence[PictureRow], block: Gallery, columns: int) -> None:
+        super().__init__()
+        self.rows, self.missing, self.largest_px = tuple(rows), block.missing, block.largest_px
+        self.n_tiles, self.columns = len(rows[0].pictures), columns
+
+    def wrap(self, available_width: float, available_height: float) -> tuple[float, float]:
+        self.width, self.gap = available_width, 2.5 * mm
+        self.block = (available_width - 8 * mm * (self.columns - 1)) / self.columns
+        self.tile = (self.block - self.gap * (self.n_tiles - 1)) / self.n_tiles
+        self.height = self.tile + 22.5 * mm
+        return self.width, self.height
+
+    def draw(self) -> None:
+        for index, row in enumerate(self.rows):
+            self._draw_row(row, index * (self.block + 8 * mm))
+
+    def _draw_row(self, row: PictureRow, x: float) -> None:
+        canvas, top = self.canv, self.height - 4 * mm
+        name_style = (theme.BOLD, 7.6)
+        first, *others = (f"   {fact}" for fact in row.facts[:_N_FACTS])
+        room = self.block - stringWidth(first, theme.SANS, 7)
+        name = fitted(short_class_name(row.name, 40), *name_style, room)
+        canvas.setFillColor(HexColor(theme.INK))
+        canvas.setFont(*name_style)
+        canvas.drawString(x, top, name)
+        used = stringWidth(name, *name_style)
+        canvas.setFont(theme.SANS, 7)
+        canvas.setFillColor(HexColor(theme.QUIET))
+        for fact in (first, *others):
+            canvas.drawString(x + used, top, fitted(fact, theme.SANS, 7, self.block - used))
+            used += stringWidth(fact, theme.SANS, 7)
+        for place, picture in enumerate(row.pictures):
+            self._draw_picture(picture, x + place * (self.tile + self.gap), top - 4.5 * mm)
+
+    def _draw_picture(self, picture: Picture, x: float, top: float) -> None:
+        canvas = self.canv
+        canvas.setFillColor(HexColor(theme.QUIET))
+        canvas.setFont(theme.SANS, 6.2)
+        canvas.drawString(x, top, fitted(picture.label, theme.SANS, 6.2, self.tile))
+        bottom = top - 1.5 * mm - self.tile
+        if picture.pixels is None:
+            canvas.setStrokeColor(HexColor(theme.RULE))
+            canvas.setDash(2, 2)
+            canvas.rect(x, bottom, self.tile, self.tile, stroke=1, fill=0)
+            canvas.setDash()
+            canvas.drawCentredString(x + self.tile / 2, bottom + self.tile / 2, self.missing)
+            return
+        reader = picture_reader(picture.pixels, self.largest_px)
+        canvas.drawImage(reader, x, bottom, self.tile, self.tile, preserveAspectRatio=True, anchor="nw")
+        self._draw_guesses(picture, x, bottom - 3.2 * mm)
+
+    def _draw_guesses(self, picture: Picture, x: float, y: float) -> None:
+        canvas = self.canv
+        for place, (name, probability) in enumerate(picture.guesses[:3]):
+            font, size = (theme.BOLD, 6.2) if place == 0 else (theme.SANS, 5.8)
+            indent = 3.4 * mm
+            share = percent(probability, 0)
+            if place == 0:
+                colour = theme.RIGHT if picture.is_right else theme.WRONG
+                _draw_mark(canvas, "tick" if picture.is_right else "cross", x + 1.3 * mm, y + 0.7 * mm, 1.25 * mm, colour)
+            canvas.setFillColor(HexColor(theme.INK if place == 0 else theme.QUIET))
+            canvas.setFont(font, size)
+            canvas.drawRightString(x + self.tile, y, share)
+            room = self.tile - indent - stringWidth(share, font, size) - 1.2 * mm
+            name = short_class_name(name, 40)
+            while size > 5.2 and stringWidth(name, font, size) > room:
+                size -= 0.2
+            canvas.setFont(font, size)
+            canvas.drawString(x + indent, y, fitted(name, font, size, room))
+            y -= 2.9 * mm
+
+
+def _draw_mark(canvas: Canvas, shape: str, x: float, y: float, radius: float, colour: str) -> None:
     """Draws a tick, a cross or a dash in a ring around (x, y): told apart by shape, not by colour alone."""
     canvas.saveState()
     canvas.setStrokeColor(HexColor(colour))
@@ -191,29 +269,24 @@ def _page_table(table: Table) -> PageTable:
     styles = [_cell_style(column.is_number) for column in table.columns]
     head = [[Paragraph(f"<b>{escape(c.header)}</b>", s) for c, s in zip(table.columns, styles, strict=True)]]
     ink, rule = HexColor(theme.INK), HexColor(theme.RULE)
-    commands: list[tuple[Any, ...]] = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_cell_commands()]
+    commands = _cell_commands()
     if has_groups:
         row: list[Flowable | str] = [""] * len(table.columns)
         for start, stop, group in group_spans(table.columns):
             if group:
                 row[start] = Paragraph(f"<b>{escape(group)}</b>", _cell_style(False).clone("group", alignment=1))
-                commands += [
-                    ("SPAN", (start, 0), (stop - 1, 0)),
-                    ("LINEBELOW", (start, 0), (stop - 1, 0), 0.4, rule),
-                ]
+                commands += [("SPAN", (start, 0), (stop - 1, 0)), ("LINEBELOW", (start, 0), (stop - 1, 0), 0.4, rule)]
         head.insert(0, row)
     commands += [("LINEABOVE", (0, 0), (-1, 0), 0.8, ink), ("LINEBELOW", (0, n_head - 1), (-1, n_head - 1), 0.6, ink)]
     commands.append(("LINEBELOW", (0, -1), (-1, -1), 0.8, ink))
     commands += [("LINEABOVE", (0, n_head + row), (-1, n_head + row), 0.4, rule) for row in sorted(table.rules)]
-    body = [[_cell_paragraph(cell, style) for cell, style in zip(row, styles, strict=True)] for row in table.rows]
+    body: list[list[Paragraph | str]] = []
+    for cells in table.rows:
+        body.append([])
+        for cell, style in zip(cells, styles, strict=True):
+            note = f"<br/><font size={_NOTE_SIZE} color='{theme.QUIET}'>{escape(cell.note)}</font>" if cell.note else ""
+            body[-1].append(Paragraph(escape(cell.text) + note, style) if cell.text or note else "")
     return PageTable(head + body, colWidths=_page_widths(table), style=commands, repeatRows=n_head, hAlign="LEFT")
-
-
-def _cell_paragraph(cell: Cell, style: ParagraphStyle) -> Paragraph | str:
-    if not cell.text and not cell.note:
-        return ""
-    note = f"<br/><font size={_NOTE_SIZE} color='{theme.QUIET}'>{escape(cell.note)}</font>" if cell.note else ""
-    return Paragraph(escape(cell.text) + note, style)
 
 
 def _cell_style(is_number: bool) -> ParagraphStyle:
@@ -248,7 +321,13 @@ def _natural_widths(table: Table) -> list[float]:
 
 
 def _cell_commands() -> list[tuple[Any, ...]]:
-    sides = (("LEFTPADDING", _PADDING), ("RIGHTPADDING", _PADDING), ("TOPPADDING", 2.0), ("BOTTOMPADDING", 2.4))
+    sides = (
+        ("VALIGN", "TOP"),
+        ("LEFTPADDING", _PADDING),
+        ("RIGHTPADDING", _PADDING),
+        ("TOPPADDING", 2.0),
+        ("BOTTOMPADDING", 2.4),
+    )
     # An empty cell takes its height from the table's own type, not from a paragraph's.
     type_size = (("FONTNAME", theme.SANS), ("FONTSIZE", _TEXT_SIZE), ("LEADING", 9))
     return [(command, (0, 0), (-1, -1), value) for command, value in (*sides, *type_size)]

@@ -63,16 +63,8 @@ class PaperDocument(BaseDocTemplate):
     """A4 pages with the name of what they are of above, page numbers beneath and, where it applies, a band across their top."""
 
     def __init__(self, buffer: io.BytesIO, head: Head) -> None:
-        super().__init__(
-            buffer,
-            pagesize=A4,
-            invariant=1,
-            title=head.title,
-            author="",
-            subject=f"inkproof report of run {head.name}",
-            creator="inkproof",
-            lang="en",
-        )
+        facts = {"title": head.title, "author": "", "subject": f"inkproof report of run {head.name}", "creator": "inkproof"}
+        super().__init__(buffer, pagesize=A4, invariant=1, lang="en", **facts)
         self.head = head
         margin = theme.PAGE_MARGIN_MM * mm
         height = A4[1] - 2 * margin - 6 * mm

@@ -3,47 +3,15 @@
 import csv
 import io
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
 
 from pipeline.document.blocks import Section, TableBlock, TextTable
 from pipeline.document.tables import Cell, Column, group_spans
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{char: f"\\{char}" for char in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"{\ttfamily\char34}",  # the command for it is one of encoding T1 alone
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",  # after the end of a row it would open an option
-    "*": "{*}",
-    "\n": " ",
-    "\u00a0": "~",
-    "–": r"\textendash{}",
-    "—": r"\textemdash{}",
-    "…": r"\ldots{}",
-    "·": r"\textperiodcentered{}",
-    "−": "$-$",
-    "×": r"$\times$",
-    "±": r"$\pm$",
-    "ε": r"$\varepsilon$",
-    "σ": r"$\sigma$",
-    "Δ": r"$\Delta$",
-    "∞": r"$\infty$",
-    "→": r"$\rightarrow$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "✗": r"$\times$",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-}
+_LATEX: dict[str, str] = tomllib.loads(files(__package__).joinpath("latex.toml").read_text(encoding="utf-8"))
 # Grave, acute, circumflex, tilde, macron, breve, dot, diaeresis, ring, double acute, caron, cedilla.
 _ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
 
@@ -58,7 +26,10 @@ def table_files(sections: Iterable[Section]) -> Iterator[tuple[str, bytes]]:
             elif isinstance(block, TextTable):
                 columns = [Column(header, is_number=False) for header in block.header or ("",) * len(block.widths)]
                 yield f"{block.name}.csv", _csv(columns, [[Cell(text) for text in row] for row in block.rows])
-                yield f"{block.name}.tex", _text_tex(block).encode()
+                head = [_row(map(latex, block.header)), "\\midrule"] if block.header else []
+                widths = "".join(f"p{{{0.86 * share:.3f}\\linewidth}}" for share in block.widths)
+                text = _float(block.name, "", widths, [*head, *(_row(map(latex, row)) for row in block.rows)], "")
+                yield f"{block.name}.tex", text.encode()
 
 
 def latex(text: str) -> str:
@@ -113,12 +84,6 @@ def _tex(block: TableBlock) -> str:
             rows.append(_row(f"{{\\scriptsize {latex(cell.note)}}}" if cell.note else "" for cell in row))
     caption = f"{table.title}.{' ' + block.remark if block.remark else ''}"
     return _float(block.name, caption, "".join("r" if c.is_number else "l" for c in table.columns), rows, table.note)
-
-
-def _text_tex(block: TextTable) -> str:
-    head = [_row(map(latex, block.header)), "\\midrule"] if block.header else []
-    widths = "".join(f"p{{{0.86 * share:.3f}\\linewidth}}" for share in block.widths)
-    return _float(block.name, "", widths, [*head, *(_row(map(latex, row)) for row in block.rows)], "")
 
 
 def _float(name: str, caption: str, columns: str, rows: Sequence[str], note: str) -> str:

@@ -1,11 +1,13 @@
 """What a table is: columns, cells and notes as plain text, and how it looks as text; its builders are in other files."""
 
 import textwrap
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 TEXT_WIDTH = 100
 _GAP = 2
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class Table:
     note: str = ""
     rules: frozenset[int] = frozenset()
     keys: tuple[Hashable, ...] = ()
+
+
+def filled(
+    columns: Iterable[tuple[Column, Callable[[_T], str]]], records: Iterable[_T]
+) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
+    """Returns the columns, and a row of cells for each record: what stands beside a column makes its text."""
+    heads, texts = zip(*columns, strict=True)
+    return heads, tuple(tuple(Cell(text(record)) for text in texts) for record in records)
 
 
 def as_text(table: Table, width: int = TEXT_WIDTH) -> str:

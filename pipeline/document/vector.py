@@ -21,8 +21,7 @@ from reportlab.pdfgen.pathobject import PDFPathObject
 from reportlab.platypus import Flowable
 
 from pipeline.document import theme
-from pipeline.document.figures import style
-from pipeline.document.pictures import reduced_jpeg
+from pipeline.document.figures import reduced_jpeg, style
 
 PICTURE_DPI = 200
 _CAPS = {"butt": 0, "round": 1, "projecting": 2}
@@ -126,15 +125,7 @@ class _Renderer(RendererBase):
         self._picture(gc, pixels[::-1], left, bottom, right - left, top - bottom)
 
     def draw_text(
-        self,
-        gc: GraphicsContextBase,
-        x: float,
-        y: float,
-        s: str,
-        prop: FontProperties,
-        angle: float,
-        ismath: bool | str = False,
-        mtext: Any = None,
+        self, gc: Any, x: float, y: float, s: str, prop: Any, angle: float, ismath: bool | str = False, mtext: Any = None
     ) -> None:
         self._open(gc)
         self.canvas.setFillColorRGB(*gc.get_rgb()[:3], alpha=gc.get_rgb()[3])

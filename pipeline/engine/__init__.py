@@ -1,5 +1,99 @@
 """Maps a function over many items, in this process or in worker processes, and shows how far it is."""
 
-from pipeline.engine.backends import BLAS_THREADS, Backend, Shared
-from pipeline.engine.context import Context
-from pipeline.engine.mapping import map
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+
+from pipeline.core.progress import Progress, silent
+
+T = TypeVar("T")
+
+# NumPy's threads: its matrices here are small, and threads in every worker would only wait for each other.
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
+
+@dataclass(frozen=True)
+class Shared(Generic[T]):
+    """What a function needs beside its items and is heavy to make, as a network is.
+
+    `make(*arguments)` makes it, anywhere: both can be pickled and are small. `here` is what this process has made already; it
+    goes nowhere else.
+    """
+
+    make: Callable[..., T]
+    arguments: tuple[Any, ...] = ()
+    here: T | None = field(default=None, compare=False, repr=False)
+
+    def opened(self) -> T:
+        """Returns what there is here, or else makes it."""
+        return self.make(*self.arguments) if self.here is None else self.here
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shared, (self.make, self.arguments)
+
+
+class Backend(Protocol):
+    """A place where items are worked on: this process, others, or another machine's."""
+
+    def map(
+        self, function: Callable[..., Any], items: Sequence[Any], shared: Shared[Any] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Yields the place of each item and what `function(item)`, or `function(item, shared.opened())`, returns, as they end.
+
+        Where an item raises, those that began before it are ended and yielded first, then the error of the first of them is
+        raised: the same one, whichever ends first.
+        """
+
+
+class Local:
+    """Works on the items in their order; what is shared is opened when there is a first item."""
+
+    def map(
+        self, function: Callable[..., Any], items: Sequence[Any], shared: Shared[Any] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Yields (place, result): see `Backend`."""
+        beside = () if shared is None or not items else (shared.opened(),)
+        for place, item in enumerate(items):
+            yield place, function(item, *beside)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The device of networks, how many processes there may be, and who is told how far things are."""
+
+    device: str = "cpu"
+    workers: int = 1
+    progress: Progress = silent
+    begins: Callable[[str, int, int], None] = lambda stage, place, total: None
+
+    @cached_property
+    def backend(self) -> Backend:
+        """Where items are worked on; one for all stages, so that workers that hold a network can wait for the next one."""
+        if self.workers <= 1:
+            return Local()
+        from pipeline.engine.processes import Processes
+
+        return Processes(self.workers)
+
+
+Item = TypeVar("Item")
+
+
+def map(
+    function: Callable[..., Any], items: Sequence[Item], context: Context, label: str, shared: Shared[Any] | None = None
+) -> Iterator[tuple[Item, Any]]:
+    """Yields each item with what `function(item)`, or `function(item, shared)`, returns, as soon as it is there.
+
+    With one worker that is their order; with more it is not, and nothing that is made may depend on it. Whoever asks keeps and
+    writes results as they come, so that an interruption, an error or a worker that is ended costs what was under way.
+
+    Args:
+        function: can be imported from its module, alone or in a `functools.partial`: worker processes are spawned.
+        items: small enough to be sent to a worker, as is what is returned.
+        shared: what is opened once for many items, as a network is; on a device that is not the CPU there is one for all, in this
+            process.
+    """
+    backend = context.backend if shared is None or context.device == "cpu" else Local()
+    for place, result in context.progress(backend.map(function, items, shared), len(items), label):
+        yield items[place], result

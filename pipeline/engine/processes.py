@@ -16,8 +16,7 @@ from typing import Any
 
 from pipeline.core.errors import Unavailable
 from pipeline.core.memory import available_bytes, keep_freed_memory, peak_bytes
-from pipeline.engine.backends import BLAS_THREADS, Shared
-from pipeline.engine.local import Local
+from pipeline.engine import BLAS_THREADS, Local, Shared
 
 # Opening a network elsewhere takes seconds, and PyTorch uses every core here: it is done where more than this is left to do.
 WORTH_S = 60.0

@@ -1,6 +1,6 @@
 """Two rates side by side: methods, strengths and conditions over the same images, and predicted beside measured."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations, pairwise
 
@@ -8,8 +8,7 @@ from pipeline.evaluation.criteria import CRITERIA, TopK
 from pipeline.evaluation.estimates import Ways, estimate, page_ways, rate_of
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import CAMERA, PREDICTED, SIMULATED, Cell, Comparison, Pair, Rate
-from pipeline.statistics import compare_independent, compare_paired, holm
-from pipeline.statistics.independent import Sample
+from pipeline.statistics import Sample, compare_independent, compare_paired, holm
 
 Cells = Mapping[Cell, Sequence[Pair]]
 Rates = tuple[Rate, Rate]
@@ -110,20 +109,10 @@ class _Run:
         self._known: dict[Question, dict[str, Trial]] = {}
 
     def methods(self) -> Iterator[Comparison]:
-        by_strength: dict[tuple[str, int], list[Cell]] = {}
-        for case, attack, epsilon in self._cells:
-            by_strength.setdefault((case, epsilon), []).append((case, attack, epsilon))
-        for found in by_strength.values():
-            for first, second in combinations(found, 2):
-                yield from self._over_all_conditions("method", first, second)
+        return self._between("method", lambda cell: (cell[0], cell[2]), lambda cells: combinations(cells, 2))
 
     def strengths(self) -> Iterator[Comparison]:
-        by_attack: dict[tuple[str, str], list[Cell]] = {}
-        for case, attack, epsilon in self._cells:
-            by_attack.setdefault((case, attack), []).append((case, attack, epsilon))
-        for found in by_attack.values():
-            for first, second in pairwise(sorted(found, key=lambda cell: cell[2])):
-                yield from self._over_all_conditions("epsilon", first, second)
+        return self._between("epsilon", lambda cell: cell[:2], lambda cells: pairwise(sorted(cells, key=lambda cell: cell[2])))
 
     def conditions(self) -> Iterator[Comparison]:
         source, photos = self._outcomes.source, self._outcomes.photos
@@ -134,12 +123,22 @@ class _Run:
             for first, second in combinations(photos, 2):
                 yield self._compared("condition", "destruction_rate", (cell, first), (cell, second))
 
-    def _over_all_conditions(self, kind: str, first: Cell, second: Cell) -> Iterator[Comparison]:
+    def _between(
+        self,
+        kind: str,
+        alike: Callable[[Cell], tuple[str | int, ...]],
+        couples: Callable[[list[Cell]], Iterable[tuple[Cell, Cell]]],
+    ) -> Iterator[Comparison]:
+        """Yields what the files and each kind of photograph tell of couples of cells that are alike but for one thing."""
+        groups: dict[tuple[str | int, ...], list[Cell]] = {}
+        for cell in self._cells:
+            groups.setdefault(alike(cell), []).append(cell)
         source = self._outcomes.source
-        if first[0] != "prefiltered":  # whose files fool by choice
-            yield self._compared(kind, "fooled_rate", (first, source), (second, source))
-        for photo in self._outcomes.photos:
-            yield self._compared(kind, "destruction_rate", (first, photo), (second, photo))
+        for first, second in (couple for cells in groups.values() for couple in couples(cells)):
+            if first[0] != "prefiltered":  # whose files fool by choice
+                yield self._compared(kind, "fooled_rate", (first, source), (second, source))
+            for photo in self._outcomes.photos:
+                yield self._compared(kind, "destruction_rate", (first, photo), (second, photo))
 
     def _compared(self, kind: str, quantity: str, *sides: tuple[Cell, Condition]) -> Comparison:
         asked = [Question(quantity, *side, self._criterion) for side in sides]

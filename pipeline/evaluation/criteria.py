@@ -23,5 +23,16 @@ class TopK:
         return truth in answer[: self.k]
 
 
+@dataclass(frozen=True, slots=True)
+class TargetReached:
+    """Right, for an attack that aims at a class, where that is the first label; any wrong one will do where it aims at none."""
+
+    target: int | None
+
+    def holds(self, answer: Sequence[int], truth: int) -> bool:
+        """Whether the attack has what it wants, given the true label."""
+        return answer[0] != truth if self.target is None else answer[0] == self.target
+
+
 TOP_1, TOP_5 = TopK(1), TopK(5)
 CRITERIA = (TOP_1, TOP_5)

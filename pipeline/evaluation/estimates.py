@@ -3,9 +3,12 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from pipeline.evaluation.criteria import CRITERIA
+import numpy as np
+
+from pipeline.evaluation.criteria import CRITERIA, TopK
 from pipeline.evaluation.outcomes import Outcomes, Question, Trial
-from pipeline.records import SOURCE, VARIANTS, Cell, Estimate, Pair, Rate, variant_of
+from pipeline.records import SOURCE, VARIANTS, Cell, Estimate, Pair, Rate
+from pipeline.records.rates import variant_of
 from pipeline.statistics import effective_number, wilson
 
 Ways = Sequence[Sequence[Hashable]]
@@ -23,7 +26,7 @@ def estimate(
         correlated: the outcomes whose correlation within clusters is measured, if not the hits.
     """
     n, n_hit = len(hits), sum(hits)
-    number = effective_number(correlated or hits, ways, n_different=n_different) if ways else None
+    number = effective_number(correlated or hits, ways, n_different=n_different) if n and ways else None
     ends = wilson(n_hit / n * number.n_effective, number.n_effective) if number else wilson(n_hit, n)
     low, high = ends or (None, None)
     return Estimate(
@@ -48,6 +51,33 @@ def page_ways(*sides: Sequence[Trial]) -> list[list[int | str]]:
     """Returns the pages of the trials of each side; files have none."""
     ways = [[trial.page for trial in side] for side in sides]
     return [way for way in ways if any(way)]
+
+
+def destruction_of(
+    labels: Sequence[int],
+    answers: tuple[np.ndarray, np.ndarray, np.ndarray],
+    top_k: int,
+    pages: Sequence[int | str] | None = None,
+) -> Estimate:
+    """Returns the adversarial destruction rate (Kurakin et al. 2016, Eq. 1) of answers in arrays, outside any run.
+
+    Args:
+        labels: (N,) true classes.
+        answers: on the clean images, the adversarial ones, and these after a transformation: probabilities (N, n_classes), or
+            labels (N,) or (N, k), best first.
+        pages: the page that each image was printed on.
+    """
+    criterion = TopK(top_k)
+    rights = [[criterion.holds(row, int(label)) for row, label in zip(_ranked(each), labels, strict=True)] for each in answers]
+    works = [i for i, (is_clean, is_adversarial, _) in enumerate(zip(*rights, strict=True)) if is_clean and not is_adversarial]
+    return estimate([rights[2][i] for i in works], [] if pages is None else [[pages[i] for i in works]])
+
+
+def _ranked(answers: np.ndarray) -> list[list[int]]:
+    told = np.asarray(answers)
+    if told.dtype.kind == "f":
+        told = np.argsort(-told, axis=1, kind="stable")
+    return [[int(label) for label in row] for row in told.reshape(len(told), -1)]
 
 
 def rate_of(question: Question, found: Estimate, n_images: int | None = None, n_discarded: int | None = None) -> Rate:

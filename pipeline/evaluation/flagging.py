@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -12,30 +13,10 @@ from pipeline.document.formats import count, listed, percent
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes, Question
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration import print_scale
-from pipeline.records import (
-    ALIKE_RMS_8BIT,
-    CLEAN_DROP,
-    FEW_ELIGIBLE,
-    LOW_RESOLUTION_PX,
-    MANY_DISCARDS,
-    PHOTO,
-    PRINT_ASPECT,
-    PRINT_SCALE,
-    RUN_FLAGS,
-    SIMULATED,
-    SOURCE,
-    Capture,
-    Cell,
-    CellFill,
-    Discard,
-    FlagRow,
-    ModelFlag,
-    Pair,
-    Printout,
-    Rate,
-    View,
-)
+from pipeline.physical.registration.quality import print_scale
+from pipeline.records import PHOTO, SIMULATED, SOURCE, Capture, Cell, CellFill, Discard, Pair, Printout, Rate, View, flags
+from pipeline.records.flags import FlagRow, ModelFlag
+from pipeline.report.raised_flags import RUN_FLAGS
 from pipeline.report.summary import count_photos
 from pipeline.report.words import CASE_TITLES, attack_title
 from pipeline.statistics import PairedResult, compare_paired
@@ -108,7 +89,7 @@ def gathered(
 def run_flags(evidence: Evidence) -> list[FlagRow]:
     """Returns every warning that is raised, by flag in the order of RUN_FLAGS and within a flag the worst first."""
     found = (
-        *_simulated(evidence),
+        *_simulated(evidence.n_simulated),
         *_few_eligible(evidence.rates, evidence.origin),
         *_not_filled(evidence.fills),
         *_many_discards(evidence),
@@ -139,108 +120,77 @@ def _clean(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, origin: str
     }
 
 
-def _simulated(evidence: Evidence) -> Iterator[FlagRow]:
-    if evidence.n_simulated:
-        kind = "simulated photograph"
-        verb = "count" if evidence.n_simulated > 1 else "counts"
-        yield FlagRow("simulated", f"{count(evidence.n_simulated, kind)} {verb}", evidence.n_simulated, 0, transform=PHOTO)
+def _simulated(n: int) -> Iterator[FlagRow]:
+    if n:
+        message = f"{count(n, 'simulated photograph')} {'count' if n > 1 else 'counts'}"
+        yield FlagRow("simulated", message, n, 0, transform=PHOTO)
 
 
-def _few_eligible(rates: Iterable[Rate], origin: str) -> list[FlagRow]:
+def _few_eligible(rates: Iterable[Rate], origin: str) -> Iterator[FlagRow]:
     """Of photographs and of files apart: all digital transforms of a cell share the attacks that work as files."""
     fewest: dict[tuple[str, str, int, str, int], int] = {}
     for row in rates:
         if row.transform != PHOTO or row.origin == origin:
             key = (row.case, row.attack, row.epsilon_8bit, PHOTO if row.transform == PHOTO else SOURCE, row.top_k)
             fewest[key] = min(row.n_eligible, fewest.get(key, row.n_eligible))
-    few = sorted((n, key) for key, n in fewest.items() if n < FEW_ELIGIBLE)
-    return [
-        FlagRow(
-            "few-eligible",
-            f"{count(n, 'working attack')}, {_cell(case, attack, epsilon)}, top-{top_k}, "
-            f"{'in photographs' if transform == PHOTO else 'as files'}",
-            n,
-            FEW_ELIGIBLE,
-            case,
-            attack,
-            epsilon,
-            transform,
-            top_k,
-        )
-        for n, (case, attack, epsilon, transform, top_k) in few
-    ]
+    for n, (*cell, transform, top_k) in sorted((n, key) for key, n in fewest.items() if n < flags.FEW_ELIGIBLE):
+        place = f", top-{top_k}, {'in photographs' if transform == PHOTO else 'as files'}"
+        words = count(n, "working attack")
+        yield _of_cell("few-eligible", words, n, flags.FEW_ELIGIBLE, cell, place, transform=transform, top_k=top_k)
 
 
-def _not_filled(fills: Iterable[CellFill]) -> list[FlagRow]:
-    short = sorted((fill for fill in fills if fill.n_found < fill.n_wanted), key=lambda fill: fill.n_found / fill.n_wanted)
-    return [
-        FlagRow(
-            "not-filled",
-            f"{fill.n_found} of {fill.n_wanted} images, {_cell(fill.case, fill.attack, fill.epsilon_8bit)}",
-            fill.n_found,
-            fill.n_wanted,
-            fill.case,
-            fill.attack,
-            fill.epsilon_8bit,
-        )
-        for fill in short
-    ]
+def _not_filled(fills: Iterable[CellFill]) -> Iterator[FlagRow]:
+    short = (fill for fill in fills if fill.n_found < fill.n_wanted)
+    for fill in sorted(short, key=lambda fill: fill.n_found / fill.n_wanted):
+        cell = fill.case, fill.attack, fill.epsilon_8bit
+        yield _of_cell("not-filled", f"{fill.n_found} of {fill.n_wanted} images", fill.n_found, fill.n_wanted, cell)
 
 
 def _many_discards(evidence: Evidence) -> Iterator[FlagRow]:
     photos = count_photos(evidence.captures, evidence.discards, evidence.origin)
-    if photos.lost_rate > MANY_DISCARDS:
+    if photos.lost_rate > flags.MANY_DISCARDS:
         words = f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used"
-        yield FlagRow("many-discards", words, photos.lost_rate, MANY_DISCARDS, transform=PHOTO)
+        yield FlagRow("many-discards", words, photos.lost_rate, flags.MANY_DISCARDS, transform=PHOTO)
     sizes = Counter((case, pair.attack, pair.epsilon_8bit) for pair in evidence.pairs for case in pair.cases)
     rows = [row for row in evidence.rates if (row.transform, row.origin, row.top_k) == (PHOTO, evidence.origin, 1)]
     lost = [((row.n_discarded or 0) / n, n, row) for row in rows if (n := sizes[row.case, row.attack, row.epsilon_8bit])]
     for share, n, row in sorted(lost, key=lambda found: -found[0]):
-        if share > MANY_DISCARDS:
-            yield FlagRow(
-                "many-discards",
-                f"{row.n_discarded} of {count(n, 'pair')} have no usable photograph, "
-                f"{_cell(row.case, row.attack, row.epsilon_8bit)}",
-                share,
-                MANY_DISCARDS,
-                row.case,
-                row.attack,
-                row.epsilon_8bit,
-                PHOTO,
-            )
+        if share > flags.MANY_DISCARDS:
+            words = f"{row.n_discarded} of {count(n, 'pair')} have no usable photograph"
+            cell = row.case, row.attack, row.epsilon_8bit
+            yield _of_cell("many-discards", words, share, flags.MANY_DISCARDS, cell, transform=PHOTO)
 
 
 def _clean_drop(clean: Mapping[str, PairedResult]) -> Iterator[FlagRow]:
     for case, found in sorted(clean.items(), key=lambda item: -(item[1].difference or 0)):
-        if found.difference is not None and found.low is not None and found.difference > CLEAN_DROP and found.low > 0:
+        if found.difference is not None and found.low is not None and found.difference > flags.CLEAN_DROP and found.low > 0:
             right = [percent((found.n_both + n_alone) / found.n) for n_alone in (found.n_first, found.n_second)]
             ends = f"{100 * found.low:.0f} to {100 * (found.high or 0):.0f}"
             words = (
                 f"clean images right: {right[0]} as files, {right[1]} in photographs, {100 * found.difference:.1f} points less "
                 f"({ends}; n = {found.n}), {CASE_TITLES.get(case, case)}"
             )
-            yield FlagRow("clean-drop", words, found.difference, CLEAN_DROP, case, transform=PHOTO, top_k=1)
+            yield FlagRow("clean-drop", words, found.difference, flags.CLEAN_DROP, case, transform=PHOTO, top_k=1)
 
 
-def _page_scaled(captures: Iterable[Capture], printout: Printout | None) -> Iterator[FlagRow]:
+def _page_scaled(captures: Iterable[Capture], printout: Printout | None) -> list[FlagRow]:
     """Of one picture at most one row: a page of another size says more than one of another shape."""
-    if printout is None:
-        return
     found = []
     for capture in captures:
-        measured = print_scale(capture, printout)
+        measured = print_scale(capture, printout) if printout else None
         if measured is None:
             continue
-        if measured.scale is not None and abs(measured.scale - 1) > PRINT_SCALE:
-            words = f"{100 * measured.scale:.1f} % of its size in a scan of {capture.scan_dpi:.0f} dpi"
-            found.append((abs(measured.scale - 1), measured.scale, 1 + np.sign(measured.scale - 1) * PRINT_SCALE, words, capture))
-        elif abs(measured.aspect - 1) > PRINT_ASPECT:
-            words = f"width to height {100 * measured.aspect:.1f} % of the layout's"
-            limit = 1 + np.sign(measured.aspect - 1) * PRINT_ASPECT
-            found.append((abs(measured.aspect - 1), measured.aspect, limit, words, capture))
-    for _, value, limit, words, capture in sorted(found, key=lambda item: -item[0]):
-        message = f"page {capture.page}: {words} ({_photo(capture)})"
-        yield FlagRow("page-scaled", message, value, float(limit), transform=PHOTO, page=capture.page, photo=capture.photo)
+        if measured.scale is not None and abs(measured.scale - 1) > flags.PRINT_SCALE:
+            value, limit = measured.scale, flags.PRINT_SCALE
+            words = f"{100 * value:.1f} % of its size in a scan of {capture.scan_dpi:.0f} dpi"
+        elif abs(measured.aspect - 1) > flags.PRINT_ASPECT:
+            value, limit = measured.aspect, flags.PRINT_ASPECT
+            words = f"width to height {100 * value:.1f} % of the layout's"
+        else:
+            continue
+        limit = float(1 + np.sign(value - 1) * limit)
+        found.append(_of_page("page-scaled", f"{words} ({_photo(capture)})", value, limit, capture))
+    return sorted(found, key=lambda row: -abs((row.measured or 1) - 1))
 
 
 def _low_resolution(captures: Iterable[Capture], views: Iterable[View]) -> Iterator[FlagRow]:
@@ -250,11 +200,9 @@ def _low_resolution(captures: Iterable[Capture], views: Iterable[View]) -> Itera
             by_capture[view.capture_id].append(view.photo_px_per_image_px)
     found = [(median(by_capture[capture.capture_id]), capture) for capture in captures if by_capture[capture.capture_id]]
     for value, capture in sorted(found, key=lambda item: item[0]):
-        if value < LOW_RESOLUTION_PX:
-            message = f"page {capture.page}: {value:.2f} photo pixels an image pixel ({_photo(capture)})"
-            yield FlagRow(
-                "low-resolution", message, value, LOW_RESOLUTION_PX, transform=PHOTO, page=capture.page, photo=capture.photo
-            )
+        if value < flags.LOW_RESOLUTION_PX:
+            words = f"{value:.2f} photo pixels an image pixel ({_photo(capture)})"
+            yield _of_page("low-resolution", words, value, flags.LOW_RESOLUTION_PX, capture)
 
 
 def _epsilon_exceeded(pairs: Iterable[Pair]) -> Iterator[FlagRow]:
@@ -280,19 +228,15 @@ def _mixed_devices(captures: Iterable[Capture]) -> Iterator[FlagRow]:
 def _duplicates(captures: Iterable[Capture], printout: Printout | None, alike: Iterable[Alike]) -> Iterator[FlagRow]:
     for found in sorted(alike, key=lambda pair: pair.rms_8bit):
         message = f"the images {found.other_id} and {found.image_id} differ by {found.rms_8bit:.1f} levels"
-        yield FlagRow("duplicates", message, found.rms_8bit, ALIKE_RMS_8BIT)
-    if printout is None:
-        return
+        yield FlagRow("duplicates", message, found.rms_8bit, flags.ALIKE_RMS_8BIT)
     by_page: dict[int | None, list[Capture]] = defaultdict(list)
     for capture in captures:
         if capture.photo_from_page is not None:
             by_page[capture.page].append(capture)
-    for page, shots in by_page.items():
-        for first, second in combinations(shots, 2):
-            apart = _apart(first, second, printout)
-            if first.taken_at == second.taken_at and apart < _SAME_PLACE:
-                message = f"page {page}: {_photo(first)} and {_photo(second)} are one photograph"
-                yield FlagRow("duplicates", message, apart, _SAME_PLACE, transform=PHOTO, page=page, photo=second.photo)
+    for first, second in (two for shots in by_page.values() for two in combinations(shots, 2)):
+        if printout and first.taken_at == second.taken_at and (apart := _apart(first, second, printout)) < _SAME_PLACE:
+            words = f"{_photo(first)} and {_photo(second)} are one photograph"
+            yield _of_page("duplicates", words, apart, _SAME_PLACE, second)
 
 
 def _apart(first: Capture, second: Capture, printout: Printout) -> float:
@@ -306,9 +250,18 @@ def _apart(first: Capture, second: Capture, printout: Printout) -> float:
     return float(np.abs(places[0] - places[1]).max())
 
 
-def _cell(case: str, attack: str, epsilon_8bit: int) -> str:
-    at = f" at ε = {epsilon_8bit}" if epsilon_8bit else ""
-    return f"{attack_title(attack)}{at}, {CASE_TITLES.get(case, case)}"
+def _of_cell(
+    flag: str, words: str, measured: float, limit: float, cell: Sequence[Any], ending: str = "", **where: Any
+) -> FlagRow:
+    case, attack, epsilon = cell
+    at = f" at ε = {epsilon}" if epsilon else ""
+    message = f"{words}, {attack_title(attack)}{at}, {CASE_TITLES.get(case, case)}{ending}"
+    return FlagRow(flag, message, measured, limit, case, attack, epsilon, **where)
+
+
+def _of_page(flag: str, words: str, measured: float, limit: float, capture: Capture) -> FlagRow:
+    message = f"page {capture.page}: {words}"
+    return FlagRow(flag, message, measured, limit, transform=PHOTO, page=capture.page, photo=capture.photo)
 
 
 def _photo(capture: Capture) -> str:

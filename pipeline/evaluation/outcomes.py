@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.evaluation.criteria import Criterion, TopK
-from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View, variant_of
+from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View
+from pipeline.records.rates import variant_of
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import CAPTURED
+from pipeline.store.artefacts import CAPTURED, PREDICTIONS
 
 
 class Condition(NamedTuple):
@@ -20,7 +21,7 @@ class Condition(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What one rate counts: a quantity (a key of QUANTITIES) of one cell under one condition, by one criterion."""
+    """What one rate counts: a quantity (of `Rate`) of one cell under one condition, by one criterion."""
 
     quantity: str
     cell: Cell
@@ -31,7 +32,7 @@ class Question(NamedTuple):
 class Answer(NamedTuple):
     """What a judge says of one view of an image, the page that it shares with others ("" for a file), and how well it lies."""
 
-    labels: tuple[int, ...]
+    labels: Sequence[int]
     page: int | str
     error_px: float
     view_id: str
@@ -53,14 +54,19 @@ class Trial(NamedTuple):
 class Outcomes:
     """The answers of one judge by condition, variant and image; the attacked model is judge zero."""
 
-    def __init__(self, answers: Iterable[tuple[Condition, str, str, Answer]], judge: str = ATTACKED_MODEL) -> None:
-        """`answers` holds each with its condition, its variant and the id of its image or pair (see `_subject`)."""
+    def __init__(
+        self, said: Iterable[tuple[View | Judgement, Sequence[int], int | str, float | None]], judge: str = ATTACKED_MODEL
+    ) -> None:
+        """`said` holds what is shown, the labels that are answered, the page, and how well it lies on that."""
         self.judge = judge
         self.is_imported = False
         self.n_labels = 10**9
         self._answers: dict[tuple[Condition, str, str], list[Answer]] = defaultdict(list)
-        for condition, variant, subject, answer in answers:
-            self._answers[condition, variant, subject].append(answer)
+        for shown, labels, page, error_px in said:
+            condition = Condition(shown.transform, shown.parameter if isinstance(shown, View) else None, shown.origin)
+            subject = _subject(shown.variant, shown.transform, shown.image_id, shown.pair_id)
+            answer = Answer(labels, page, float("inf") if error_px is None else error_px, shown.view_id)
+            self._answers[condition, shown.variant, subject].append(answer)
         self.conditions = list(dict.fromkeys(condition for condition, _, _ in self._answers))
         self.source = Condition(SOURCE, None, DIGITAL)
         self.photos = [condition for condition in self.conditions if condition.transform == PHOTO]
@@ -71,7 +77,11 @@ class Outcomes:
         cls, views: Iterable[View], predictions: Mapping[str, Prediction], page_of: Mapping[str, int | None] | None = None
     ) -> "Outcomes":
         """Returns the attacked model's; a capture of which `page_of` tells no page is a page of its own."""
-        return cls(_of_views(views, predictions, page_of or {}))
+        pages = {name: page for name, page in (page_of or {}).items() if page is not None}
+        return cls(
+            (view, predictions[view.view_id].labels, pages.get(view.capture_id, view.capture_id), view.predicted_error_px)
+            for view in views
+        )
 
     @classmethod
     def of_judge(cls, judge: str, judgements: Sequence[Judgement], page_of: Mapping[str, int] | None = None) -> "Outcomes":
@@ -79,8 +89,12 @@ class Outcomes:
 
         Of answers that were brought in, only as many labels an image are known as the shortest one has (`n_labels`).
         """
-        outcomes = cls(_of_judgements(judgements, page_of or {}), judge)
-        imported = [len(judgement.labels) for judgement in judgements if judgement.is_imported]
+        pages = page_of or {}
+        said = (
+            (row, row.labels, pages.get(row.pair_id, row.pair_id) if row.transform == PHOTO else "", None) for row in judgements
+        )
+        outcomes = cls(said, judge)
+        imported = [len(row.labels) for row in judgements if row.is_imported]
         outcomes.is_imported, outcomes.n_labels = bool(imported), min(imported, default=outcomes.n_labels)
         return outcomes
 
@@ -131,11 +145,11 @@ class Outcomes:
                 yield answer, Trial(pair.image_id, pair.pair_id, is_hit, is_right, answer.page)
 
 
-def pages_of(run: Run, views: Iterable[View]) -> dict[str, int | None]:
-    """Returns the page that each capture shows; nothing where nothing was photographed."""
-    if not any(view.transform == PHOTO for view in views):
-        return {}
-    return {capture.capture_id: capture.page for capture in CAPTURED.read(run)}
+def outcomes_of(run: Run, views: Sequence[View]) -> Outcomes:
+    """Returns what the attacked model said of some of a run's views."""
+    is_photographed = any(view.transform == PHOTO for view in views)
+    pages = {capture.capture_id: capture.page for capture in CAPTURED.read(run)} if is_photographed else {}
+    return Outcomes.of_model(views, {row.view_id: row for row in PREDICTIONS.read(run)}, pages)
 
 
 def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:
@@ -146,25 +160,6 @@ def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, l
             if (case, pair.attack, pair.epsilon_8bit) in cells:
                 cells[case, pair.attack, pair.epsilon_8bit].append(pair)
     return cells
-
-
-def _of_views(
-    views: Iterable[View], predictions: Mapping[str, Prediction], page_of: Mapping[str, int | None]
-) -> Iterator[tuple[Condition, str, str, Answer]]:
-    for view in views:
-        page = page_of.get(view.capture_id)
-        error = float("inf") if view.predicted_error_px is None else view.predicted_error_px
-        answer = Answer(predictions[view.view_id].labels, view.capture_id if page is None else page, error, view.view_id)
-        subject = _subject(view.variant, view.transform, view.image_id, view.pair_id)
-        yield Condition(view.transform, view.parameter, view.origin), view.variant, subject, answer
-
-
-def _of_judgements(judgements: Iterable[Judgement], page_of: Mapping[str, int]) -> Iterator[tuple[Condition, str, str, Answer]]:
-    for said in judgements:
-        page = page_of.get(said.pair_id, said.pair_id) if said.transform == PHOTO else ""
-        subject = _subject(said.variant, said.transform, said.image_id, said.pair_id)
-        answer = Answer(said.labels, page, float("inf"), said.view_id)
-        yield Condition(said.transform, None, said.origin), said.variant, subject, answer
 
 
 def _subject(variant: str, transform: str, image_id: str, pair_id: str) -> str:

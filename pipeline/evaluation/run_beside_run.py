@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.document.formats import count, listed
-from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
+from pipeline.evaluation.outcomes import outcomes_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
 from pipeline.records import CASES, SIMULATED, SOURCE, Cell
 from pipeline.report.content import AgainstContent
@@ -14,7 +14,7 @@ from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.store import Run, file_hash
-from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, PREDICTIONS, SELECTION, VIEWS
+from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, SELECTION, VIEWS
 
 # What a run is called and how its report looks makes no difference between two runs.
 _NOT_TOLD = ("name", "base", "report")
@@ -35,17 +35,13 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
             "A cell is a case and an attack at one epsilon; both runs need one that is the same.",
         )
     names = (run.name, other.name) if run.name != other.name else (run.name, f"{other.name} ({other.workspace})")
-    told = [_settings(experiment, run), _settings(other_experiment, other)]
+    told, others = _settings(experiment, run), _settings(other_experiment, other)
+    differing = [key for key in dict.fromkeys((*told, *others)) if told.get(key) != others.get(key)]
     facts = [_facts(*one) for one in zip((run, other), (first, second), selections, strict=True)]
-    differences = [
-        (key, str(told[0].get(key, "–")), str(told[1].get(key, "–")))
-        for key in dict.fromkeys((*told[0], *told[1]))
-        if told[0].get(key) != told[1].get(key)
-    ]
     return AgainstContent(
         first=names[0],
         second=names[1],
-        differences=tuple(differences),
+        differences=tuple((key, str(told.get(key, "–")), str(others.get(key, "–"))) for key in differing),
         facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
         notes=tuple(_notes(names, first, second, common)),
         rows=tuple(run_comparisons(first, second)),
@@ -67,15 +63,14 @@ def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str
 
 def _side(experiment: Experiment, run: Run) -> Side:
     views = [view for view in VIEWS.read(run) if view.counts]
-    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     cells = pairs_by_cell(experiment, PAIRS.read(run))
     files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
-    return Side(cells, Outcomes.of_model(views, predictions, pages_of(run, views)), files)
+    return Side(cells, outcomes_of(run, views), files)
 
 
 def _settings(experiment: Experiment, run: Run) -> dict[str, Any]:
     """Every setting in force under its dotted name; an attack's under its name in the run."""
-    told = tomllib.loads(experiment_text(experiment, run.experiment.parent, comments=False))
+    told = tomllib.loads(experiment_text(experiment, run.printouts, comments=False))
     for kind in ("attacks", "judges"):
         told[kind] = {entry.get("label") or entry["name"]: entry for entry in told.get(kind, ())}
     return dict(_flat({key: value for key, value in told.items() if key not in _NOT_TOLD}))
@@ -106,13 +101,11 @@ def _notes(names: tuple[str, str], first: Side, second: Side, common: list[Cell]
         cells = [cell for cell in common if cell[0] == case]
         if cells:
             n_shared, n_first, n_second = shared_images(first, second, cells)
-            how = (
-                "so each is compared with itself"
-                if is_paired(first, second, cells)
-                else (
+            how = "so each is compared with itself"
+            if not is_paired(first, second, cells):
+                how = (
                     "too few to compare images with themselves: the runs are independent samples, compared by Fisher's exact test"
                 )
-            )
             yield f"{case.capitalize()} case: {n_shared} of {n_first} and {n_second} images are the same, {how}."
     for name, side, rest in ((names[0], first, second), (names[1], second, first)):
         alone = sorted({cell_title(*cell[1:]) for cell in side.cells if cell not in rest.cells})

@@ -9,7 +9,6 @@ from pipeline.evaluation.estimates import estimate, page_ways, rate_of
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import PHOTO, SOURCE, Cell, Comparison
 
-_PHOTO_QUANTITIES = ("destruction_rate", "clean_accuracy", "adversarial_accuracy")
 _FILE_QUANTITIES = ("clean_accuracy", "adversarial_accuracy")
 # A cell ("" for a clean file, which is the same in all of them) and an image.
 _Key = tuple[str, str]
@@ -45,7 +44,7 @@ def run_comparisons(first: Side, second: Side, criteria: Iterable[TopK] = CRITER
     rows: list[Comparison] = []
     for criterion in criteria:
         runs = _TwoRuns(first, second, both, criterion)
-        for family in (runs.overall(), runs.photos(), runs.files(), runs.transforms()):
+        for family in (runs.overall(), runs.cell_by_cell("photo", PHOTO), runs.cell_by_cell("file", SOURCE), runs.transforms()):
             rows += corrected(family)
     return rows
 
@@ -78,12 +77,6 @@ class _TwoRuns:
             for quantity, one, other in self._questions(case):
                 yield self._compared("overall", quantity, self._of_case(case), one, other)
 
-    def photos(self) -> Iterator[Comparison]:
-        return self._cell_by_cell("photo", PHOTO)
-
-    def files(self) -> Iterator[Comparison]:
-        return self._cell_by_cell("file", SOURCE)
-
     def transforms(self) -> Iterator[Comparison]:
         known = {condition[:2]: condition for condition in self._second.outcomes.conditions}
         for cell in self._cells:
@@ -94,7 +87,7 @@ class _TwoRuns:
     def _of_case(self, case: str) -> list[Cell]:
         return [cell for cell in self._cells if cell[0] == case]
 
-    def _cell_by_cell(self, kind: str, transform: str) -> Iterator[Comparison]:
+    def cell_by_cell(self, kind: str, transform: str) -> Iterator[Comparison]:
         for cell in self._cells:
             for quantity, one, other in self._questions(cell[0]):
                 if one.transform == transform:
@@ -102,7 +95,7 @@ class _TwoRuns:
 
     def _questions(self, case: str) -> Iterator[tuple[str, Condition, Condition]]:
         if self._first.photo and self._second.photo:
-            for quantity in _PHOTO_QUANTITIES:
+            for quantity in ("destruction_rate", *_FILE_QUANTITIES):
                 yield quantity, self._first.photo, self._second.photo
         if case != "prefiltered":  # whose files fool by choice
             for quantity in _FILE_QUANTITIES:
@@ -114,14 +107,11 @@ class _TwoRuns:
         asked = [Question(quantity, cell, condition, self._criterion) for condition in (one, other)]
         runs = (self._first, self._second)
         first, second = (self._trials(side, question, cells) for side, question in zip(runs, asked, strict=True))
-        alone = [(_ways(list(side), side), list(side.values())) for side in (first, second)]
-        of_first, of_second = (
-            rate_of(question, estimate([trial.is_hit for trial in trials], ways))
-            for question, (ways, trials) in zip(asked, alone, strict=True)
-        )
-        rates = of_first, of_second
+        ways, trials = [_ways(list(side), side) for side in (first, second)], [list(side.values()) for side in (first, second)]
+        estimates = [estimate([trial.is_hit for trial in alone], way) for alone, way in zip(trials, ways, strict=True)]
+        rates = rate_of(asked[0], estimates[0]), rate_of(asked[1], estimates[1])
         if not self._paired[case]:
-            return unpaired(kind, rates, [trials for _, trials in alone], [ways for ways, _ in alone])
+            return unpaired(kind, rates, trials, ways)
         hashes = self._first.file_hash, self._second.file_hash
         keys = [key for key in first if key in second and hashes[0][key[1]] == hashes[1][key[1]]]
         sides = [[side[key] for key in keys] for side in (first, second)]

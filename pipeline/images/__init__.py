@@ -1,7 +1,7 @@
 """The only door between image files and arrays: files to 8-bit RGB, 8-bit RGB to model tensors, and back.
 
-On the file side an image is `uint8 (H, W, 3)` RGB; on the model side `float32 (N, 3, H, W)` in [0, 1]. Colour profiles are not
-applied: a network is trained on the stored numbers, and so is it judged here.
+On the file side an image is `uint8 (H, W, 3)` sRGB: files that name other colours are converted. On the model side it is
+`float32 (N, 3, H, W)` in [0, 1].
 """
 
 from pipeline.images.encoding import jpeg_bytes, pixels_sha256, png_bytes, read_png

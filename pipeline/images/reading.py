@@ -1,4 +1,4 @@
-"""Reads the picture in a file as 8-bit RGB, upright."""
+"""Reads the picture in a file as 8-bit sRGB, upright."""
 
 import stat
 import warnings
@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.core.errors import BadInput, InkproofError
-from pipeline.images.formats import image_format, readable_formats, reason, shown, unreadable
-from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_deep, rgb_from_pillow
+from pipeline.core.errors import BadInput, InkproofError, placed
+from pipeline.images.formats import check_reader, image_format, readable_formats, reason, shown, unreadable
+from pipeline.images.hdr import hdr_curve
+from pipeline.images.jpeg_damage import check_whole
+from pipeline.images.raw import RAW_FORMATS, developed
+from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_array, rgb_from_deep, rgb_from_pillow
 
 _ORIENTATION = 0x0112
 # EXIF orientation: whether rows and columns are exchanged, and OpenCV's code of the flip after it (1 columns, 0 rows, -1 both).
@@ -18,10 +21,11 @@ _MAX_JPEG_SCANS = 100
 
 
 def read_image(path: str | Path, page: int | None = None, max_pixels: int | None = None) -> LoadedImage:
-    """Returns the picture in a file as 8-bit RGB, turned upright by its EXIF tag.
+    """Returns the picture in a file as 8-bit sRGB, turned upright by its EXIF tag.
 
-    Grayscale, palette, CMYK and YCCK become RGB; 16-bit values v become round(v / 257); transparency is laid on white; of an
-    animation or a file of several pages the first is taken. Each such step adds a note.
+    Colours are converted from those that the file names (see `colour_profiles`). Grayscale, palette, CMYK and YCCK become RGB;
+    16-bit values v become round(v / 257); transparency is laid on white; of an animation or a file of several pages the first is
+    taken. Each such step adds a note.
 
     Args:
         page: which picture of a file of several, from 0.
@@ -39,14 +43,23 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
         raise BadInput(f"{shown(path)} is not a file.")
     if status.st_size == 0:
         raise BadInput(f"{shown(path)} is empty (0 bytes).")
+    if curve := hdr_curve(path):
+        raise BadInput(f"{shown(path)} is an HDR picture ({curve}).", "Export it as an ordinary JPEG, or photograph without HDR.")
     try:
+        if (kind := image_format(path)) in RAW_FORMATS:
+            check_reader(path)
+            with placed(shown(path)):
+                return developed(path, kind, max_pixels)
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=readable_formats(path)) as image:
                 if page:
                     image.seek(page)
                 _check_size(image, path, max_pixels)
-                return _load(image, path, is_first=page is None)
+                loaded = _load(image, path, is_first=page is None)
+                if image.format in ("JPEG", "MPO"):
+                    check_whole(path, decoder_tells=bool(image.tile))  # Pillow, which says nothing, has emptied it
+                return loaded
     except InkproofError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -68,13 +81,14 @@ def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
     notes = list(frame_note(image)) if is_first else []
     turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
     pixels = _plain_jpeg(image, path)
-    colour_notes: tuple[str, ...] = ()
-    if pixels is None:
+    if pixels is not None:
+        pixels, colour_notes = rgb_from_array(pixels, image, path)
+    else:
         is_deep = _is_deep_colour(image, path)
         image.load()
         still_to_turn = image.getexif().get(_ORIENTATION, 1)  # Pillow turns a TIFF by itself while loading it
         deep = _deep_colour(path, np.asarray(image), turn) if is_deep else None
-        pixels, colour_notes = rgb_from_pillow(image) if deep is None else rgb_from_deep(deep)
+        pixels, colour_notes = rgb_from_pillow(image, path) if deep is None else rgb_from_deep(deep, image, path)
         image.close()  # gives its memory back before the turned copy is made
     if turn in _TURNS:
         notes.append(f"turned upright (EXIF orientation {turn})")

@@ -12,30 +12,20 @@ if TYPE_CHECKING:
     from pipeline.settings import ModelSettings
 
 # Each is loaded by a function of what comes after the colon, the settings and the device.
-MODELS = Registry(
-    "model",
-    Scheme,
-    {
-        "builtin": Scheme(
-            "builtin:signs",
-            "small network for the built-in traffic signs; weights in the package",
-            "pipeline.models.torch_models:load_builtin",
-        ),
-        "torchvision": Scheme(
-            "torchvision:NAME", "any torchvision classifier, e.g. torchvision:resnet50", "pipeline.models.zoo:load_torchvision"
-        ),
-        "timm": Scheme(
-            "timm:NAME", "any timm classifier, e.g. timm:convnext_tiny (extra: timm)", "pipeline.models.zoo:load_timm"
-        ),
-        "python": Scheme(
-            "python:MODULE:FACTORY",
-            "your own network: a module or a .py file, and a function in it",
-            "pipeline.models.python_model:load_python",
-        ),
-        "onnx": Scheme("onnx:FILE", "an ONNX file; predictions only (extra: onnx)", "pipeline.models.onnx_model:load_onnx"),
-    },
-    "inkproof.models",
-)
+# fmt: off
+MODELS = Registry("model", Scheme, {
+    "builtin": Scheme("builtin:signs", "small network for the built-in traffic signs; weights in the package",
+                      "pipeline.models.torch_models:load_builtin"),
+    "torchvision": Scheme("torchvision:NAME", "any torchvision classifier, e.g. torchvision:resnet50",
+                          "pipeline.models.zoo:load_torchvision"),
+    "timm": Scheme("timm:NAME", "any timm classifier, e.g. timm:convnext_tiny (extra: timm)", "pipeline.models.zoo:load_timm"),
+    "imagenet": Scheme("imagenet:efficientnet-lite0", "an ImageNet network that comes as a package (extra: imagenet)",
+                       "pipeline.models.packaged:load_imagenet"),
+    "python": Scheme("python:MODULE:FACTORY", "your own network: a module or a .py file, and a function in it",
+                     "pipeline.models.python_model:load_python"),
+    "onnx": Scheme("onnx:FILE", "an ONNX file; predictions only (extra: onnx)", "pipeline.models.onnx_model:load_onnx"),
+}, "inkproof.models")
+# fmt: on
 
 
 def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifier":

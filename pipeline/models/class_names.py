@@ -38,47 +38,46 @@ def read_class_list(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]
     Raises:
         BadInput: missing, not text, not such a list, or an index is left out.
     """
+    where = f"The class list {shown(path)}"
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"The class list {shown(path)} cannot be opened: {reason(error)}.", "Check model.classes.") from error
+        raise BadInput(f"{where} cannot be opened: {reason(error)}.", "Check model.classes.") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"The class list {shown(path)} is not UTF-8 text.") from error
+        raise BadInput(f"{where} is not UTF-8 text.") from error
     if text.lstrip()[:1] in ("{", "["):
-        entries = _json_entries(text, path)
+        entries = [_json_entry(value, where) for value in _json_values(text, where)]
     else:
         entries = [_line_entry(line) for line in text.splitlines() if line.strip()]
     if not entries:
-        raise BadInput(f"The class list {shown(path)} is empty.")
+        raise BadInput(f"{where} is empty.")
     wordnet_ids = tuple(wordnet_id for wordnet_id, _ in entries)
     return tuple(name for _, name in entries), wordnet_ids if all(wordnet_ids) else ()
 
 
-def _json_entries(text: str, path: str | Path) -> list[tuple[str, str]]:
+def _json_values(text: str, where: str) -> list[Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"The class list {shown(path)} is not JSON: {error}.") from error
-    if isinstance(document, dict):
-        try:
-            by_index = {int(key): value for key, value in document.items()}
-        except ValueError as error:
-            hint = 'Write {"0": "name", "1": "name", …}.'
-            raise BadInput(f"The class list {shown(path)} has a key that is no index.", hint) from error
-        missing = [i for i in range(len(document)) if i not in by_index]
-        if missing:
-            raise BadInput(f"The class list {shown(path)} has {len(document)} entries, but none for index {missing[0]}.")
-        document = [by_index[i] for i in range(len(document))]
-    return [_json_entry(value, path) for value in document]
+        raise BadInput(f"{where} is not JSON: {error}.") from error
+    if isinstance(document, list):
+        return document
+    try:
+        by_index = {int(key): value for key, value in document.items()}
+    except ValueError as error:
+        raise BadInput(f"{where} has a key that is no index.", 'Write {"0": "name", "1": "name", …}.') from error
+    missing = [i for i in range(len(document)) if i not in by_index]
+    if missing:
+        raise BadInput(f"{where} has {len(document)} entries, but none for index {missing[0]}.")
+    return [by_index[i] for i in range(len(document))]
 
 
-def _json_entry(value: Any, path: str | Path) -> tuple[str, str]:
+def _json_entry(value: Any, where: str) -> tuple[str, str]:
     if isinstance(value, str):
         return "", value.strip()
     if isinstance(value, list) and len(value) >= 2 and all(isinstance(v, str) for v in value) and _WORDNET_ID.fullmatch(value[0]):
         return value[0], ", ".join(v.strip() for v in value[1:])
-    what = f"an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}"
-    raise BadInput(f"The class list {shown(path)} holds {what}")
+    raise BadInput(f"{where} holds an entry that is neither a name nor [WordNet id, name]: {str(value)[:40]}")
 
 
 def _line_entry(line: str) -> tuple[str, str]:

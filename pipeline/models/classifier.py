@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,21 @@ class Classifier(ABC):
             raise ValueError(f"expected {wanted}, got {x.dtype} {tuple(x.shape)}")
 
 
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Lets what draws inside from torch's, NumPy's and Python's own generators draw from a seed, and leaves them as they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
 def filled_up(batch: np.ndarray, size: int) -> np.ndarray:
     """Returns a batch with copies of its last row up to a size."""
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)]) if len(batch) < size else batch
@@ -144,10 +161,8 @@ def filled_up(batch: np.ndarray, size: int) -> np.ndarray:
 def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:
     """Returns the model's own preprocessing with the settings laid over it.
 
-    Another `input_px` without a `resize_px` keeps the model's own framing: 224 of 256 becomes 112 of 128.
-
-    Raises:
-        WrongUse: no input size is known, or mean and std are not one or three numbers each with std > 0.
+    Another `input_px` without a `resize_px` keeps the model's own framing: 224 of 256 becomes 112 of 128. Where settings
+    contradict themselves, or lack an input size, WrongUse is raised.
     """
     if default is None and not settings.input_px:
         raise WrongUse(f"The input size of {settings.name} is not known.", "Set model.input_px.")
@@ -195,12 +210,7 @@ def argument_bytes(arguments: Mapping[str, Any]) -> bytes:
 
 
 def device_for(device: str) -> torch.device:
-    """Returns the torch device of that name.
-
-    Raises:
-        WrongUse: there is no such kind of device.
-        Unavailable: this machine has none.
-    """
+    """Returns the torch device of that name; raises WrongUse for no such kind, Unavailable where this machine has none."""
     try:
         chosen = torch.device(device)
     except RuntimeError as error:

@@ -1,6 +1,5 @@
 """Looks at the network under test before it is attacked: does it answer, and differentiate, as attacks take for granted?"""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
-from pipeline.models.classifier import Classifier, channels
+from pipeline.models.classifier import Classifier, channels, seeded
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16
@@ -34,7 +33,7 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def examine(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> tuple[ModelFlag, ...]:
-    """Returns what is suspicious about a network, in the order of MODEL_FLAGS; () where nothing is.
+    """Returns what is suspicious about a network, in the order of `report/flags.toml`; () where nothing is.
 
     The idea is that of AutoAttack's warnings (Croce and Hein 2020): random outputs, probabilities, zero gradients. About 15
     passes of one batch. Neither the network (modes, buffers, gradients) nor any global random state is changed, and the same
@@ -71,12 +70,12 @@ def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int
     if detail := _not_finite(batch, gradients):
         yield "not-finite", detail
         return
-    difference = float((_asked(classifier, x) - logits).abs().max())
-    is_random = difference > _rounding(logits)
+    difference, largest = float((_asked(classifier, x) - logits).abs().max()), float(logits.abs().max())
+    is_random = difference > ROUNDING * largest
     if is_random:
-        yield "random", f"logits differ by up to {difference:.2g}, the largest is {float(logits.abs().max()):.3g}"
+        yield "random", f"logits differ by up to {difference:.2g}, the largest is {largest:.3g}"
     neighbours = 0.0 if is_random else _by_neighbours(classifier, batch)
-    is_coupled = neighbours > _rounding(logits)
+    is_coupled = neighbours > ROUNDING * largest
     in_training = _parts_in_training(classifier)
     if is_coupled or in_training:
         found = [f"other neighbours change logits by up to {neighbours:.2g}"] if is_coupled else []
@@ -96,10 +95,6 @@ def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int
 def _asked(classifier: Classifier, x: Tensor) -> Tensor:
     with torch.no_grad():
         return classifier.logits(x).detach().float()
-
-
-def _rounding(logits: Tensor) -> float:
-    return ROUNDING * float(logits.abs().max())
 
 
 def _margins(logits: Tensor, labels: Tensor) -> Tensor:
@@ -122,9 +117,7 @@ def _gradients(classifier: Classifier, batch: _Batch) -> tuple[Tensor, Tensor]:
 
 
 def _not_finite(batch: _Batch, gradients: tuple[Tensor, Tensor] | None) -> str:
-    broken = {"logits": batch.logits}
-    if gradients:
-        broken["loss gradient"], broken["margin gradient"] = gradients
+    broken = dict(zip(("logits", "loss gradient", "margin gradient"), (batch.logits, *(gradients or ())), strict=False))
     counts = {what: int((~values[: batch.n].flatten(1).isfinite().all(dim=1)).sum()) for what, values in broken.items()}
     return "; ".join(f"{what} of {count} of {batch.n} images" for what, count in counts.items() if count)
 
@@ -137,7 +130,7 @@ def _by_neighbours(classifier: Classifier, batch: _Batch) -> float:
 
 
 def _parts_in_training(classifier: Classifier) -> list[str]:
-    kinds = [type(part).__name__ for network in _networks(classifier) for part in network.modules() if part.training]
+    kinds = [type(part).__name__ for part in _parts(classifier) if part.training]
     return [f"{kinds.count(kind)} × {kind}" for kind in sorted(set(kinds))]
 
 
@@ -161,8 +154,7 @@ def _vanishing(batch: _Batch, loss: Tensor, margin: Tensor) -> Iterator[tuple[st
     distances = f"median distance of the true logit from the best other {gap:.3g}"
     if n_saturated := int((no_loss & ~no_margin).sum()):
         yield "saturated-softmax", f"{n_saturated} of {n} images; {distances}"
-    n_wrong = int((_loss_errors(batch)[:n][~no_loss] > _LOSS_ERROR).sum())
-    if n_wrong > MANY * n:
+    if (n_wrong := int((_loss_errors(batch)[:n][~no_loss] > _LOSS_ERROR).sum())) > MANY * n:
         yield "large-logits", f"{n_wrong} of {n} images; {distances}"
 
 
@@ -176,9 +168,8 @@ def _loss_errors(batch: _Batch) -> Tensor:
         (rounded,) = torch.autograd.grad(cross_entropy(logits, batch.labels, reduction="sum"), logits)
     others = batch.logits.double().softmax(dim=1).scatter(1, batch.labels[:, None], 0.0)
     exact = others.scatter(1, batch.labels[:, None], -others.sum(dim=1, keepdim=True))
-    error: torch.Tensor = (rounded.double() - exact).norm(dim=1)
-    size: torch.Tensor = exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
-    return error / size
+    error: Tensor = (rounded.double() - exact).norm(dim=1)
+    return error / exact.norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def _dead_levels(classifier: Classifier, batch: _Batch) -> str:
@@ -253,27 +244,21 @@ def _mismatch(classifier: Classifier, batch: _Batch, gradient: Tensor) -> str:
     return f"{n_wrong} of {n_counted} images; median quotient over promised slope, smallest step first: {shares}"
 
 
-def _networks(classifier: Classifier) -> list[torch.nn.Module]:
-    return [value for value in vars(classifier).values() if isinstance(value, torch.nn.Module)]
+def _parts(classifier: Classifier) -> list[torch.nn.Module]:
+    networks = [value for value in vars(classifier).values() if isinstance(value, torch.nn.Module)]
+    return [part for network in networks for part in network.modules()]
 
 
 @contextmanager
 def _left_as_found(classifier: Classifier) -> Iterator[None]:
     """Puts back what passes may change: random states, modes of the network's parts, and its buffers (running statistics)."""
-    parts = [part for network in _networks(classifier) for part in network.modules()]
+    parts = _parts(classifier)
     modes = [part.training for part in parts]
     buffers = [(buffer, buffer.clone()) for part in parts for buffer in part.buffers(recurse=False)]
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = [classifier.device] if classifier.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            random.seed(0)
-            np.random.seed(0)
+        with seeded(0, classifier.device):
             yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
         for part, mode in zip(parts, modes, strict=True):
             part.training = mode
         with torch.no_grad():

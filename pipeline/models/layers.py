@@ -36,15 +36,17 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
     that a function that works in place does not overwrite what is returned.
 
     Args:
-        module: the network. logits: calls it, whatever is done to the pixels before.
-        x: float32 (N, 3, H, W). labels: int64 (N,).
+        logits: calls the network on x, float32 (N, 3, H, W), whatever is done to the pixels before. labels: int64 (N,).
 
     Raises:
         WrongUse: there is no such layer, it does not run exactly once, gives no tensor, or the scores do not depend on it.
     """
     found = dict(module.named_modules()).get(layer) if layer else None
     if found is None:
-        raise _unknown(module, layer)
+        names = layer_names(module)
+        near = difflib.get_close_matches(layer, names, n=_N_NEAR, cutoff=0.3)
+        quoted = ", ".join(f'"{name}"' for name in near or [name for name in names if "." not in name])
+        raise WrongUse(f'The network has no layer "{layer}".', f"{'Near' if near else 'Known'}: {quoted}.")
     outputs: list[object] = []
 
     def begin_here(_: nn.Module, __: object, output: object) -> object:
@@ -81,10 +83,7 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
     """Returns the last layer with the map of the last convolution, "" where there is none or where tokens follow.
 
     It is `layer4` of a ResNet, `features` of a MobileNet or DenseNet, the ReLU before the last pooling of a VGG. In a
-    transformer the convolution only cuts the patches, and what follows has no map of (height, width).
-
-    Args:
-        forward: runs the network on an image, in any way.
+    transformer the convolution only cuts the patches, and what follows has no map of (height, width). `forward` runs it once.
     """
     seen: list[tuple[str, bool, tuple[int, ...]]] = []
 
@@ -98,31 +97,17 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    convolutions = [index for index, (_, is_conv, shape) in enumerate(seen) if is_conv and _n_places(shape) > 1]
+    maps = {index: shape[2:] for index, (_, _, shape) in enumerate(seen) if len(shape) == 4}
+    convolutions = [index for index, (height, width) in maps.items() if seen[index][1] and height * width > 1]
     if not convolutions:
         return ""
-    size = seen[convolutions[-1]][2][2:]
-    last = max(index for index, (_, _, shape) in enumerate(seen) if len(shape) == 4 and shape[2:] == size)
-    if any(not _fits(shape, size) for _, _, shape in seen[last + 1 :]):
-        return ""
+    size = maps[convolutions[-1]]
+    last = max(index for index, shape in maps.items() if shape == size)
+    for index, (_, _, shape) in enumerate(seen[last + 1 :], start=last + 1):
+        if len(shape) > 2 and (index not in maps or maps[index][0] > size[0] or maps[index][1] > size[1]):
+            return ""  # neither a vector nor a map that is no larger
     return seen[last][0]
-
-
-def _n_places(shape: tuple[int, ...]) -> int:
-    return shape[2] * shape[3] if len(shape) == 4 else 1
-
-
-def _fits(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
-    """Whether an output is a vector, or a map that is no larger."""
-    return len(shape) <= 2 or (len(shape) == 4 and shape[2] <= size[0] and shape[3] <= size[1])
 
 
 def _is_float(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.is_floating_point()
-
-
-def _unknown(module: nn.Module, layer: str) -> WrongUse:
-    names = layer_names(module)
-    near = difflib.get_close_matches(layer, names, n=_N_NEAR, cutoff=0.3)
-    quoted = [f'"{name}"' for name in near or [name for name in names if "." not in name]]
-    return WrongUse(f'The network has no layer "{layer}".', f"{'Near' if near else 'Known'}: {', '.join(quoted)}.")

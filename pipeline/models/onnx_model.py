@@ -1,6 +1,6 @@
 """Classifiers from an ONNX file, by onnxruntime: predictions only, no gradients."""
 
-import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pipeline.models.classifier import (
     normalised,
     preprocessing_for,
 )
-from pipeline.models.onnx_files import external_files
 from pipeline.settings import ModelSettings
+from pipeline.store import file_hash
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -35,12 +35,7 @@ class OnnxClassifier(Classifier):
     differentiable = False
 
     def __init__(self, session: Any, file: Path, settings: ModelSettings, device: str) -> None:
-        """Reads the input's shape and tries the graph on two images.
-
-        Raises:
-            WrongUse: the input size is neither in the file nor in the settings, or contradicts the file.
-            BadInput: the graph is no classifier of RGB images.
-        """
+        """Reads the input's shape and tries the graph on two images."""
         self.name = settings.name
         self.device = device_for(device)
         self._session = session
@@ -54,7 +49,7 @@ class OnnxClassifier(Classifier):
         self.n_classes = self._tried_out()
         self._name_classes(settings)
         self._files = external_files(file)
-        parts = [(f"data {data.name}", _sha256(data)) for data in self._files]
+        parts = [(f"data {data.name}", bytes.fromhex(file_hash(data))) for data in self._files]
         self.fingerprint = fingerprint_of(f"onnx:{file.name}", self.preprocessing, [("graph", file.read_bytes()), *parts])
 
     @property
@@ -92,12 +87,7 @@ class OnnxClassifier(Classifier):
 
 
 def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns the classifier in an ONNX file.
-
-    Raises:
-        Unavailable: onnxruntime is not installed. BadInput: the file is missing, damaged or no image classifier.
-        WrongUse: the input size is not known.
-    """
+    """Returns the classifier in an ONNX file."""
     file = Path(name)
     if not file.is_file():
         raise BadInput(f"There is no ONNX file {shown(name)}.", "Check model.name.")
@@ -116,9 +106,16 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
     return OnnxClassifier(session, file, settings, device)
 
 
-def _sha256(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
+def external_files(file: Path) -> tuple[Path, ...]:
+    """Returns the files beside an ONNX file that hold tensors of it, sorted; () where it holds all of them itself.
+
+    They are the values of all entries ("location", name) in the protocol buffer, which are written as field 1 and field 2.
+    """
+    content, names = file.read_bytes(), set()
+    for found in re.finditer(rb"\x0a\x08location\x12([\x80-\xff]*[\x00-\x7f])", content):
+        length = sum((byte & 127) << 7 * place for place, byte in enumerate(found[1]))
+        names.add(content[found.end() : found.end() + length].decode(errors="replace"))
+    return tuple(path for name in sorted(names) if (path := file.absolute().parent / name).is_file())
 
 
 def _input_of(session: Any, name: str) -> tuple[str, type, bool, int, tuple[int, int] | None]:

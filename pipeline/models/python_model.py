@@ -1,9 +1,8 @@
 """A user's own network: `python:<module or file>:<factory>`, called with the experiment's arguments."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.core.errors import BadInput, InkproofError, WrongUse
+from pipeline.core.errors import BadInput, InkproofError, WrongUse, nearest
 from pipeline.images import shown
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
@@ -28,67 +27,42 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     keyword arguments, under a fixed random seed. Its modules find each other first, in `settings.python_path` and beside the
     file, whatever is called likewise elsewhere: see `user_modules.py`. What it returns takes float32 (N, 3, H, W), normalised by
     the settings' mean and std (none: plain [0, 1]). The text of the user's modules that were imported is part of the fingerprint.
-
-    Raises:
-        WrongUse: not of that form, or no input size. BadInput: the module, the factory or the weights file fail; the reason and
-            the user's line are given.
     """
     module_name, _, factory_name = name.rpartition(":")
     if not module_name or not factory_name:
         hint = "Write python:MODULE:FACTORY, for example python:my_models:load."
         raise WrongUse(f"python:{name} does not name a factory.", hint)
     steps = preprocessing_for(settings, None)
-    code = _UserCode.imported(module_name, settings)
-    factory = _factory(code.module, factory_name, settings.name)
-    made = code.called(factory, settings)
+    modules, module = _imported(module_name, settings)
+    factory = _factory(module, factory_name, settings.name)
+    with _as_bad_input(modules, f"The factory of {settings.name} failed", "Check model.arguments."), modules.shown():
+        made = built_from_seed(lambda: factory(**settings.arguments))
     network = made if isinstance(made, torch.nn.Module) else _FunctionModule(made, settings.name)
     if settings.weights not in ("", "DEFAULT", "none"):
         load_into(network, read_state_dict(settings.weights), settings.weights)
-    return PythonClassifier(network, settings, steps, device, code, factory_name)
+    return PythonClassifier(network, settings, steps, device, modules, module, factory_name)
 
 
-class _UserCode:
-    """The module that holds a factory, among the user's other modules; `root` is its name there."""
-
-    def __init__(self, module: ModuleType, modules: UserModules, root: str) -> None:
-        self.module, self.modules, self.root = module, modules, root
-
-    @classmethod
-    def imported(cls, module_name: str, settings: ModelSettings) -> "_UserCode":
-        folders = [folder for folder in settings.python_path.split(os.pathsep) if folder]
-        for folder in folders:
-            if not Path(folder).is_dir():
-                raise BadInput(f"There is no folder {shown(folder)}.", "Check model.python_path.")
-        path, root = None, module_name
-        if module_name.endswith(".py") or "/" in module_name or os.sep in module_name:
-            path = Path(module_name)
-            if not path.is_file():
-                raise BadInput(f"There is no Python file {shown(path)}.", "Check model.name.")
-            folders, root = [str(path.parent), *folders], path.stem.replace(".", "_")
-        modules = user_modules(folders)
+def _imported(module_name: str, settings: ModelSettings) -> tuple[UserModules, ModuleType]:
+    """Returns the user's modules and the one that holds the factory."""
+    folders = [folder for folder in settings.python_path.split(os.pathsep) if folder]
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise BadInput(f"There is no folder {shown(folder)}.", "Check model.python_path.")
+    if module_name.endswith(".py") or "/" in module_name or os.sep in module_name:
+        path = Path(module_name)
+        if not path.is_file():
+            raise BadInput(f"There is no Python file {shown(path)}.", "Check model.name.")
+        modules = user_modules([str(path.parent), *folders], path.stem.replace(".", "_"), os.path.abspath(path))
+    else:
+        modules = user_modules(folders, module_name)
+    with _as_bad_input(modules, f"The Python module {shown(module_name)} cannot be imported"):
         try:
-            module = modules.imported(root) if path is None else modules.imported_file(path, root)
-        except InkproofError:
-            raise
+            return modules, modules.imported()
         except ModuleNotFoundError as error:
             where = f" in {shown(settings.python_path)} or among the installed packages" if settings.python_path else ""
-            missing = (error.name or "").removeprefix(f"{modules.name}.")
-            what = f"There is no Python module {missing}{where}{_at(modules, error)}."
+            what = f"There is no Python module {error.name}{where}{_at(modules, error)}."
             raise BadInput(what, "Set model.python_path to the folder that holds it.") from error
-        except Exception as error:  # a user's module may raise anything
-            reason = _summary(modules, error)
-            raise BadInput(f"The Python module {shown(module_name)} cannot be imported: {reason}") from error
-        return cls(module, modules, root)
-
-    def called(self, factory: Callable[..., Any], settings: ModelSettings) -> Any:
-        try:
-            with self.modules.shown(self.root):
-                return built_from_seed(lambda: factory(**settings.arguments))
-        except InkproofError:
-            raise
-        except Exception as error:  # a user's factory may raise anything
-            reason = _summary(self.modules, error)
-            raise BadInput(f"The factory of {settings.name} failed: {reason}", "Check model.arguments.") from error
 
 
 class PythonClassifier(TorchClassifier):
@@ -100,22 +74,24 @@ class PythonClassifier(TorchClassifier):
         settings: ModelSettings,
         steps: Preprocessing,
         device: str,
-        code: _UserCode,
+        modules: UserModules,
+        module: ModuleType,
         factory_name: str,
     ) -> None:
-        self._settings, self._code = settings, code
-        super().__init__(network, settings, steps, device, fingerprint_name=f"python:{code.root}:{factory_name}")
+        self._settings, self._modules, self._code = settings, modules, module
+        super().__init__(network, settings, steps, device, fingerprint_name=f"python:{modules.root}:{factory_name}")
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        return tuple(path for path, _ in self._code.modules.files(self._code.root).values())
+        return tuple(Path(path) for _, (path, _) in sorted(self._modules.files.items()))
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         with self._user_code_runs():
             return super().logits(x)
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        function = super().for_attacks()
+        with self._user_code_runs():
+            function = super().for_attacks()
 
         def called(x: torch.Tensor) -> torch.Tensor:
             with self._user_code_runs():
@@ -127,31 +103,22 @@ class PythonClassifier(TorchClassifier):
         return load_classifier, (self._settings, str(self.device))
 
     def _tried_out(self) -> tuple[int, bool]:
-        with self._code.modules.shown(self._code.root):
+        with self._modules.shown():
             return super()._tried_out()
 
     def _line_of(self, error: Exception) -> str:
-        return _at(self._code.modules, error)
+        return _at(self._modules, error)
 
     def _code_parts(self) -> list[tuple[str, bytes]]:
-        files = self._code.modules.files(self._code.root)
-        path = self._code.module.__file__
+        files, path = sorted(self._modules.files.items()), self._code.__file__
         if not files and path and Path(path).is_file():
             return [("code", Path(path).read_bytes())]
-        return [(f"code {name}", bytes.fromhex(sha256)) for name, (_, sha256) in files.items()]
+        return [(f"code {name}", bytes.fromhex(sha256)) for name, (_, sha256) in files]
 
     @contextmanager
     def _user_code_runs(self) -> Iterator[None]:
-        modules = self._code.modules
-        try:
-            with modules.shown(self._code.root) if modules.are_asked_by_name else nullcontext():
-                yield
-        except InkproofError:
-            raise
-        except Exception as error:  # a user's network may raise anything
-            if not modules.place_of(error):
-                raise
-            raise BadInput(f"{self.name} failed: {_summary(modules, error)}") from error
+        with _as_bad_input(self._modules, f"{self.name} failed", only_theirs=True), self._modules.shown():
+            yield
 
 
 class _FunctionModule(torch.nn.Module):
@@ -173,14 +140,23 @@ def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., 
     if callable(factory):
         return factory
     known = [key for key, value in vars(source).items() if callable(value) and not key.startswith("_")]
-    near = difflib.get_close_matches(factory_name, known, n=1, cutoff=0.5)
-    raise BadInput(f"{name}: the module has no function {factory_name}.", f"Did you mean {near[0]}?" if near else "")
+    near = nearest(factory_name, known)
+    raise BadInput(f"{name}: the module has no function {factory_name}.", f"Did you mean {near}?" if near else "")
 
 
-def _summary(modules: UserModules, error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    lines = text.replace(f"{modules.name}.", "").strip().splitlines()
-    return f"{type(error).__name__}{f': {shown(lines[0])}' if lines else ''}{_at(modules, error)}"
+@contextmanager
+def _as_bad_input(modules: UserModules, what: str, hint: str = "", only_theirs: bool = False) -> Iterator[None]:
+    """Makes one sentence, with the user's line, of whatever is raised; `only_theirs`: where it went through such a line."""
+    try:
+        yield
+    except InkproofError:
+        raise
+    except Exception as error:
+        if only_theirs and not modules.place_of(error):
+            raise
+        lines = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().splitlines()
+        said = f"{type(error).__name__}{f': {shown(lines[0])}' if lines else ''}"
+        raise BadInput(f"{what}: {said}{_at(modules, error)}", hint) from error
 
 
 def _at(modules: UserModules, error: BaseException) -> str:

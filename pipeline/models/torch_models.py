@@ -1,10 +1,13 @@
-"""Classifiers that are torch networks: the built-in one, and the wrapper that freezes and checks any of them."""
+"""Classifiers that are torch networks: the built-in one, the wrapper that freezes and checks any, and its copy for attacks."""
 
+import copy
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.fx.experimental.optimization import fuse
 
 from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
 from pipeline.images import shown
@@ -18,7 +21,6 @@ from pipeline.models.classifier import (
     normalised,
     preprocessing_for,
 )
-from pipeline.models.faster import faster_copy
 from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 from pipeline.settings import ModelSettings
@@ -44,10 +46,6 @@ class TorchClassifier(Classifier):
         Args:
             module: takes normalised float32 (N, 3, H, W), gives (N, n_classes) logits.
             fingerprint_name: the settings' name without a folder.
-
-        Raises:
-            BadInput: the network does not take such images, does not give one row of logits each, or has another number of
-                classes.
         """
         self.name = settings.name
         self.preprocessing = steps
@@ -68,7 +66,7 @@ class TorchClassifier(Classifier):
         return scores.float()
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Returns the logits within `faster.TOLERANCE`, through a faster copy made once."""
+        """Returns the logits within `TOLERANCE`, through a faster copy made once."""
         if self._faster is None:
             generator = torch.Generator().manual_seed(_INITIAL_SEED)
             example = torch.rand((4, 3, *self.input_size), generator=generator).to(self.device)
@@ -90,12 +88,10 @@ class TorchClassifier(Classifier):
         return layer_response(self._module, self.logits, x, labels, layer)
 
     def _code_parts(self) -> list[tuple[str, bytes]]:
-        """What the fingerprint is made of beside weights and arguments: the code of a user's own network."""
-        return []
+        return []  # of the fingerprint beside weights and arguments: the code of a user's own network
 
     def _line_of(self, error: Exception) -> str:
-        """The line of a user's own code that an error came from, as " (net.py, line 3)"."""
-        return ""
+        return ""  # of a user's own code that an error came from, as " (net.py, line 3)"
 
     def _tried_out(self) -> tuple[int, bool]:
         height, width = self.input_size
@@ -115,12 +111,7 @@ class TorchClassifier(Classifier):
 
 
 def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns the built-in traffic-sign network, with its packaged weights or a file of them.
-
-    Raises:
-        WrongUse: another name, or `weights = "none"`.
-        Unavailable: the package lacks the network's weights.
-    """
+    """Returns the built-in traffic-sign network, with its packaged weights or a file of them."""
     if name != "signs":
         raise WrongUse(f"There is no model builtin:{name}.", "Did you mean builtin:signs?")
     if settings.weights == "none":
@@ -151,3 +142,54 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
         hint = 'Use "DEFAULT", "none" or a file (.pth, .pt, .safetensors).'
         raise WrongUse(f'There are no weights "{shown(weights)}" for this model.', hint)
     return read_state_dict(weights)
+
+
+# Largest difference of a logit relative to the largest one, and of a gradient in the Euclidean norm relative to its own. A unit
+# that stands at its kink may fall to the other side for the last bit, which moves a gradient by more than rounding would.
+TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-2
+
+
+def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
+    """Returns a copy that gives the same logits and input gradients within the two tolerances, or the module itself.
+
+    Folding is left out where the network cannot be traced; the module itself is returned where it has hooks, is training, has
+    no convolution, or where a copy answers otherwise on the example, float32 (N, 3, H, W). The module is left as it was.
+    """
+    if _is_watched(module) or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return module
+    has_norms = any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    for make in (fuse, copy.deepcopy) if has_norms else (copy.deepcopy,):
+        try:
+            found: nn.Module = make(module).eval().requires_grad_(False)
+            found = found.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs leave it out
+            if _agree(module, found, example):
+                return found
+        except Exception:  # a user's network may raise anything when it is traced, copied or run
+            continue
+    return module
+
+
+def _is_watched(module: nn.Module) -> bool:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(part.training or any(getattr(part, name, None) for name in hooks) for part in module.modules())
+
+
+def _agree(module: nn.Module, copied: nn.Module, example: torch.Tensor) -> bool:
+    logits, gradient = _answer(module, example)
+    again, _ = _answer(module, example)
+    other, other_gradient = _answer(copied, example.contiguous(memory_format=torch.channels_last))
+    if not torch.equal(logits, again):  # a random network cannot be compared
+        return False
+    return bool(
+        (logits - other).abs().max() <= TOLERANCE * logits.abs().max()
+        and (gradient - other_gradient).norm() <= GRADIENT_TOLERANCE * gradient.norm()
+    )
+
+
+def _answer(module: nn.Module, example: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        inputs = example.clone().requires_grad_()
+        logits = module(inputs)
+        (gradient,) = torch.autograd.grad((logits * logits.detach()).sum(), inputs)
+    return logits.detach(), gradient

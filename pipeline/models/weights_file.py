@@ -47,24 +47,23 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin
     state = _with_fitting_prefix(state, wanted)
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in wanted]
-    if missing or unexpected:
-        what = "; ".join(filter(None, [_listed("missing", missing), _listed("unexpected", unexpected)]))
+    what, hint = "; ".join(filter(None, [_listed("missing", missing), _listed("unexpected", unexpected)])), ""
+    if what:
         hint = "Check that model.name is the network that the file was saved from."
+    elif key := next((key for key, tensor in state.items() if tensor.shape != wanted[key].shape), ""):
+        what = f"{key} is {tuple(state[key].shape)} in the file, {tuple(wanted[key].shape)} in the network"
+        hint = "If this is the last layer, set model.n_classes to the file's number of classes."
+    if what:
         raise BadInput(f"The weights in {shown(origin)} do not fit the network: {what}.", hint)
-    for key, tensor in state.items():
-        if tensor.shape != wanted[key].shape:
-            what = f"{key} is {tuple(tensor.shape)} in the file, {tuple(wanted[key].shape)} in the network"
-            hint = "If this is the last layer, set model.n_classes to the file's number of classes."
-            raise BadInput(f"The weights in {shown(origin)} do not fit the network: {what}.", hint)
     module.load_state_dict(dict(state), strict=False)
 
 
 def state_bytes(state: Mapping[str, torch.Tensor]) -> list[tuple[str, bytes]]:
     """Returns each tensor's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of."""
-    flat = {key: tensor.detach().cpu().contiguous().reshape(-1) for key, tensor in sorted(state.items())}
+    on_host = ((key, tensor.detach().cpu().contiguous()) for key, tensor in sorted(state.items()))
     return [
-        (f"{key} {state[key].dtype} {tuple(state[key].shape)}", values.view(torch.uint8).numpy().tobytes())
-        for key, values in flat.items()
+        (f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        for key, tensor in on_host
     ]
 
 
@@ -81,21 +80,15 @@ def _read_safetensors(path: Path) -> Any:
 def _read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if any(word in str(error) for word in ("Unsupported global", "Unsupported class", "GLOBAL", "not an allowed")):
-            raise _refused(path) from error
-        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged.") from error
     except Exception as error:  # the zip reader and the restricted unpickler raise anything on damaged bytes
-        if "TorchScript" in str(error):
-            raise _refused(path) from error
-        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged: {reason(error)}.") from error
-
-
-def _refused(path: Path) -> BadInput:
-    return BadInput(
-        f"{shown(path)} holds pickled objects, not only tensors; it is refused, as reading them would run code from the file.",
-        "Save the weights alone where the file came from: torch.save(model.state_dict(), FILE), or use .safetensors.",
-    )
+        refusals = ("Unsupported global", "Unsupported class", "GLOBAL", "not an allowed")
+        is_pickle = isinstance(error, pickle.UnpicklingError)
+        if "TorchScript" in str(error) or (is_pickle and any(word in str(error) for word in refusals)):
+            why = "it is refused, as reading them would run code from the file"
+            hint = "Save the weights alone where the file came from: torch.save(model.state_dict(), FILE), or use .safetensors."
+            raise BadInput(f"{shown(path)} holds pickled objects, not only tensors; {why}.", hint) from error
+        said = "" if is_pickle else f": {reason(error)}"
+        raise BadInput(f"{shown(path)} is not a weights file of torch, or it is damaged{said}.") from error
 
 
 def _unwrapped(content: Any) -> dict[str, torch.Tensor]:

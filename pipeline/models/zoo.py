@@ -21,10 +21,7 @@ from pipeline.settings import ModelSettings
 
 _DOWNLOAD_TIMEOUT_S = 30.0
 # Published weights of these two expect their own normalisation inside the network and carry auxiliary heads, unused here.
-_BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "googlenet": {"transform_input": True, "aux_logits": True, "init_weights": False},
-    "inception_v3": {"transform_input": True, "aux_logits": True, "init_weights": False},
-}
+_OWN_STEPS: dict[str, Any] = {"transform_input": True, "aux_logits": True, "init_weights": False}
 
 
 def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classifier:
@@ -32,11 +29,6 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
 
     Size, resize, filter, mean and std are those of the published weights (of "DEFAULT" also for a file); nothing is downloaded
     for them.
-
-    Raises:
-        WrongUse: no such model or weights.
-        BadInput: the weights file cannot be used.
-        Unavailable: the published weights cannot be downloaded here.
     """
     models = import_torchvision().models
     known = models.list_models(module=models)
@@ -44,42 +36,51 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
         raise _unknown("torchvision", name, known)
     published = models.get_model_weights(name)
     weights = settings.weights or "DEFAULT"
-    chosen = published[weights] if weights in published.__members__ else published.DEFAULT
+    is_published = weights in published.__members__
+    chosen = published[weights] if is_published else published.DEFAULT
     preset = chosen.transforms()
-    size, resize_px, filter_name = (preset.crop_size[0],) * 2, preset.resize_size[0], preset.interpolation.value
-    own = Preprocessing(size, resize_px, tuple(preset.mean), tuple(preset.std), filter_name)
+    size, resize_px = (preset.crop_size[0],) * 2, preset.resize_size[0]
+    own = Preprocessing(size, resize_px, tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
     steps = preprocessing_for(settings, own)
-    arguments = {"num_classes": settings.n_classes or 1000, **_BUILD_ARGUMENTS.get(name, {}), **settings.arguments}
+    arguments = {
+        "num_classes": settings.n_classes or 1000,
+        **(_OWN_STEPS if name in ("googlenet", "inception_v3") else {}),
+        **settings.arguments,
+    }
     if name.startswith("vit_"):
         arguments.setdefault("image_size", steps.input_size[0])
-    state = _published_state(chosen, settings.name) if weights in published.__members__ else file_state(weights)
+    if is_published:
+        with _as_unavailable(settings.name):
+            state = chosen.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+    else:
+        state = file_state(weights)
     module = _built(settings.name, lambda: models.get_model(name, weights=None, **arguments))
     if state is not None:
-        load_into(module, state, "the download" if weights in published.__members__ else weights)
+        load_into(module, state, "the download" if is_published else weights)
     return TorchClassifier(module, settings, steps, device, tuple(chosen.meta["categories"]))
 
 
 def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns a timm classifier, preprocessed as timm says; `weights` is "DEFAULT", "none" or a local file.
-
-    Raises:
-        WrongUse: no such model. BadInput: the weights file cannot be used.
-        Unavailable: timm is not installed, or the published weights cannot be downloaded here.
-    """
-    timm = _import_timm()
+    """Returns a timm classifier, preprocessed as timm says; `weights` is "DEFAULT", "none" or a local file."""
+    import_torchvision()
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise Unavailable("timm is not installed.", "Install it: pip install 'inkproof[timm]'") from error
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise _unknown("timm", name, known)
     weights = settings.weights or "DEFAULT"
     arguments = {**({"num_classes": settings.n_classes} if settings.n_classes else {}), **settings.arguments}
-    state = None if weights == "DEFAULT" else file_state(weights)
     if weights == "DEFAULT":
         with _as_unavailable(settings.name):
             module = built_from_seed(lambda: timm.create_model(name, pretrained=True, **arguments))
     else:
+        state = file_state(weights)
         module = _built(settings.name, lambda: timm.create_model(name, pretrained=False, **arguments))
-    if state is not None:
-        load_into(module, state, weights)
+        if state is not None:
+            load_into(module, state, weights)
     config = timm.data.resolve_data_config({}, model=module)
     height, width = config["input_size"][1:]
     resize_px = math.floor(min(height, width) / config["crop_pct"])
@@ -104,14 +105,6 @@ def _built(name: str, build: Any) -> torch.nn.Module:
         raise BadInput(f"{name} cannot be built: {error}", "Check model.arguments and model.input_px.") from error
 
 
-def _published_state(chosen: Any, name: str) -> dict[str, torch.Tensor]:
-    with _as_unavailable(name):
-        state: dict[str, torch.Tensor] = chosen.get_state_dict(
-            progress=False, check_hash=True, map_location="cpu", weights_only=True
-        )
-        return state
-
-
 @contextmanager
 def _as_unavailable(name: str) -> Iterator[None]:
     """The hubs wait for ever on a network that swallows packets, and fail with whatever their transport raises."""
@@ -124,16 +117,6 @@ def _as_unavailable(name: str) -> Iterator[None]:
         raise Unavailable(f"The published weights of {name} cannot be downloaded: {reason(error)}.", hint) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _import_timm() -> ModuleType:
-    import_torchvision()
-    try:
-        import timm
-        import timm.data
-    except ImportError as error:
-        raise Unavailable("timm is not installed.", "Install it: pip install 'inkproof[timm]'") from error
-    return timm
 
 
 def _timm_class_names(timm: ModuleType, module: torch.nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -6,6 +6,7 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import cv2
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 
 from pipeline.images.colour import linear_levels, srgb_from_linear
 
-_REFINEMENTS = 20
-_BAND_SAMPLES = 1 << 20
-_N_NODES = 9
-_SAMPLE_PX = 1.25
+_REFINEMENTS, _N_NODES = 20, 9
+_BAND_SAMPLES, _SAMPLE_PX = 1 << 20, 1.25
+
+# The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 Floats = NDArray[np.floating[Any]]
 Mapping = Callable[[Floats], Floats]
@@ -33,22 +35,13 @@ def homography_from_points(src: Floats, dst: Floats) -> Floats:
     Normalised direct linear transform, then Levenberg-Marquardt on the distances (Hartley & Zisserman, *Multiple View
     Geometry*, Algorithms 4.2 and 4.3).
 
-    Args:
-        src, dst: (N, 2), N >= 4, of which four with no three on one line.
-
-    Raises:
-        NoHomography: the points do not determine one.
+    Args: `src`, `dst` (N, 2), N >= 4, of which four with no three on one line.
+    Raises: NoHomography when the points do not determine one.
     """
     src, dst = _point_pairs(src, dst)
-    if len(src) < 4:
-        raise NoHomography(f"expected at least 4 points, got {len(src)}")
     src_unit, dst_unit = _unit_from_points(src), _unit_from_points(dst)
-    unit = _refined(
-        _direct_linear_transform(apply_homography(src_unit, src), apply_homography(dst_unit, dst)),
-        apply_homography(src_unit, src),
-        apply_homography(dst_unit, dst),
-    )
-    h = np.linalg.inv(dst_unit) @ unit @ src_unit
+    src, dst = apply_homography(src_unit, src), apply_homography(dst_unit, dst)
+    h = np.linalg.inv(dst_unit) @ _refined(_direct_linear_transform(src, dst), src, dst) @ src_unit
     h /= h[2, 2]
     return h
 
@@ -56,14 +49,10 @@ def homography_from_points(src: Floats, dst: Floats) -> Floats:
 def robust_homography(src: Floats, dst: Floats, threshold_px: float) -> tuple[Floats, Floats]:
     """Returns `dst_from_src` fitted to the points that agree on it, and the (N,) bool mask of those within `threshold_px`.
 
-    RANSAC (Fischler & Bolles 1981) with a fixed seed finds the agreement; the fit to it is exact least squares.
-
-    Raises:
-        NoHomography: no four points agree on one.
+    RANSAC (Fischler & Bolles 1981) with a fixed seed finds the agreement; the fit to it is exact least squares. NoHomography
+    where no four points agree on one.
     """
     src, dst = _point_pairs(src, dst)
-    if len(src) < 4:
-        raise NoHomography(f"expected at least 4 points, got {len(src)}")
     rough, mask = cv2.findHomography(src, dst, cv2.RANSAC, threshold_px, maxIters=5000, confidence=0.9999)
     if rough is None or mask.sum() < 4:
         raise NoHomography(f"no 4 of {len(src)} points agree within {threshold_px} px")
@@ -99,10 +88,14 @@ def box_homography(x_mm: float, y_mm: float, width_mm: float, height_mm: float, 
     return np.array([[sx, 0, x_mm + sx / 2], [0, sy, y_mm + sy / 2], [0, 0, 1]], np.float64)
 
 
+def grid(x: Floats, y: Floats) -> Floats:
+    """Returns every point (N, 2) of columns `x` and lines `y`, line by line."""
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
 def image_corners(width_px: int, height_px: int) -> Floats:
     """Returns the outer corners TL, TR, BR, BL of an image, (4, 2) px."""
-    right, bottom = width_px - 0.5, height_px - 0.5
-    return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
+    return SQUARE * (width_px, height_px) - 0.5
 
 
 def scale_at(destination_from_source: Floats, point: Floats) -> float:
@@ -111,7 +104,7 @@ def scale_at(destination_from_source: Floats, point: Floats) -> float:
     It is the larger singular value of the Jacobian of the inverse map: above 1 the warp shrinks and must average.
     """
     inverse = np.linalg.inv(destination_from_source)
-    x, y, w = inverse @ np.array([point[0], point[1], 1.0])
+    x, y, w = inverse @ [point[0], point[1], 1.0]
     jacobian = (inverse[:2, :2] * w - np.outer([x, y], inverse[2, :2])) / w**2
     return float(np.linalg.svd(jacobian, compute_uv=False)[0])
 
@@ -127,14 +120,9 @@ def resample(
     leaves linear ramps as they are. The map is evaluated at 9 x 9 Chebyshev points and interpolated by polynomials in
     between. Beyond the image its edge pixel is repeated.
 
-    Args:
-        image: uint8 (H, W) or (H, W, C).
-        source_from_destination: takes destination points (N, 2) px to source points (N, 2) px.
-        size: (W, H) of the destination in pixels.
-        linear_light: average light instead of sRGB values (IEC 61966-2-1).
-
-    Raises:
-        ValueError: not uint8, or an empty size.
+    Args: `source_from_destination` takes points (N, 2) px to points (N, 2) px; `size` (W, H) of the destination in pixels;
+    `linear_light` averages light instead of sRGB values (IEC 61966-2-1).
+    Raises: ValueError for an image that is not uint8 (H, W) or (H, W, C), or an empty size.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise ValueError(f"expected uint8 (H, W) or (H, W, C), got {image.dtype} {image.shape}")
@@ -142,8 +130,8 @@ def resample(
     if width < 1 or height < 1:
         raise ValueError(f"expected a size of at least 1 x 1 px, got {size}")
     nodes = chebyshev_nodes(_N_NODES)
-    x, y = np.meshgrid((nodes + 1) / 2 * width - 0.5, (nodes + 1) / 2 * height - 0.5)
-    places = source_from_destination(np.column_stack([x.ravel(), y.ravel()])).reshape(_N_NODES, _N_NODES, 2)
+    lattice = grid((nodes + 1) / 2 * width - 0.5, (nodes + 1) / 2 * height - 0.5)
+    places = source_from_destination(lattice).reshape(_N_NODES, _N_NODES, 2)
     edges = interpolation(_N_NODES, np.linspace(-1, 1, _N_NODES))
     part, origin = _part_beneath(image, np.einsum("ki,ijc,lj->klc", edges, places, edges).reshape(-1, 2))
     span = round(_largest_span(places, size), 6)
@@ -174,10 +162,7 @@ def chebyshev_nodes(n: int) -> Floats:
 
 
 def interpolation(n: int, x: Floats) -> Floats:
-    """Returns the (len(x), n) matrix that takes values at `chebyshev_nodes(n)` to values at `x` (N,) in [-1, 1].
-
-    Barycentric form (Berrut and Trefethen 2004, Eq. 4.2).
-    """
+    """Returns the (N, n) matrix from values at `chebyshev_nodes(n)` to `x` in [-1, 1] (Berrut and Trefethen 2004, Eq. 4.2)."""
     k = np.arange(n)
     weights: Floats = (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
     apart = np.asarray(x, np.float64)[:, None] - chebyshev_nodes(n)
@@ -193,6 +178,8 @@ def _point_pairs(src: Floats, dst: Floats) -> tuple[Floats, Floats]:
     src, dst = np.asarray(src, np.float64), np.asarray(dst, np.float64)
     if src.ndim != 2 or src.shape[1] != 2 or src.shape != dst.shape:
         raise ValueError(f"expected two arrays of shape (N, 2), got {src.shape} and {dst.shape}")
+    if len(src) < 4:
+        raise NoHomography(f"expected at least 4 points, got {len(src)}")
     return src, dst
 
 
@@ -206,16 +193,16 @@ def _unit_from_points(points: Floats) -> Floats:
     return np.array([[s, 0, -s * centre[0]], [0, s, -s * centre[1]], [0, 0, 1]])
 
 
-def _direct_linear_transform(src: Floats, dst: Floats) -> Floats:
+def homography_rows(src: Floats, dst: Floats) -> Floats:
+    """Returns what is linear in the eight free entries of a homography, (N, 2, 8): both equations of each pair of points."""
     x, y = src.T
-    u, v = dst.T
     one, nil = np.ones_like(x), np.zeros_like(x)
-    rows = np.concatenate(
-        [
-            np.stack([x, y, one, nil, nil, nil, -u * x, -u * y, -u], axis=1),
-            np.stack([nil, nil, nil, x, y, one, -v * x, -v * y, -v], axis=1),
-        ]
-    )
+    straight = [x, y, one, nil, nil, nil], [nil, nil, nil, x, y, one]
+    return np.stack([np.stack([*row, -u * x, -u * y], axis=1) for row, u in zip(straight, dst.T, strict=True)], axis=1)
+
+
+def _direct_linear_transform(src: Floats, dst: Floats) -> Floats:
+    rows = np.concatenate([homography_rows(src, dst), -dst[..., None]], axis=2).swapaxes(0, 1).reshape(-1, 9)
     _, singular, vt = np.linalg.svd(rows, full_matrices=len(rows) < 9)
     if singular[7] < 1e-10 * singular[0]:
         raise NoHomography("the points lie on too few lines")
@@ -272,9 +259,7 @@ def _part_beneath(image: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, tu
 
 
 def _shrunk(part: np.ndarray, x: np.ndarray, y: np.ndarray, n_sub: int) -> np.ndarray:
-    samples = cv2.remap(
-        part, x.astype(np.float32), y.astype(np.float32), interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    samples = cv2.remap(part, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     height, width = x.shape
     return cv2.resize(samples, (width // n_sub, height // n_sub), interpolation=cv2.INTER_AREA)
 
@@ -289,9 +274,8 @@ def _cubic(part: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     columns, lines = (np.clip(whole[:, axis, None] + np.arange(-1, 3), 0, part.shape[1 - axis] - 1) for axis in (0, 1))
     pixels = part.reshape(*part.shape[:2], -1)
     total = np.zeros((len(points), pixels.shape[2]))
-    for j in range(4):
-        for i in range(4):
-            total += (weights_y[j] * weights_x[i])[:, None] * pixels[lines[:, j], columns[:, i]]
+    for j, i in product(range(4), repeat=2):
+        total += (weights_y[j] * weights_x[i])[:, None] * pixels[lines[:, j], columns[:, i]]
     return total.reshape(*x.shape, *part.shape[2:])
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points, interpolation, jacobian
+from pipeline.physical import geometry
+from pipeline.physical.geometry import Floats, apply_homography, chebyshev_nodes, homography_from_points
 
-N_NODES = 13
-_NEWTON_STEPS = 30
+N_NODES, _NEWTON_STEPS = 13, 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,19 @@ class PageMap:
     def fitted(cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float) -> "PageMap":
         """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page."""
         nodes = chebyshev_nodes(N_NODES)
-        x, y = np.meshgrid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
-        page = np.column_stack([x.ravel(), y.ravel()])
+        page = geometry.grid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
         photo = photo_from_page(page)
         homography = homography_from_points(page, photo)
         residual = (photo - apply_homography(homography, page)).reshape(N_NODES, N_NODES, 2)
         return cls(width_mm, height_mm, homography, residual)
+
+    @classmethod
+    def through(cls, page_mm: Floats, photo_px: Floats, width_mm: float, height_mm: float) -> "PageMap | None":
+        """Returns the homography through points (N, 2), None where they determine none."""
+        try:
+            return cls(width_mm, height_mm, homography_from_points(page_mm, photo_px))
+        except geometry.NoHomography:
+            return None
 
     @classmethod
     def from_numbers(cls, width_mm: float, height_mm: float, homography: object, residual_px: object) -> "PageMap":
@@ -56,14 +63,14 @@ class PageMap:
         n = len(self.residual_px)
         if n == 1:
             return straight + self.residual_px[0, 0, :]
-        across = interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
-        down = interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
+        across = geometry.interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
+        down = geometry.interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
         bend: Floats = (np.tensordot(down, self.residual_px, axes=1) * across[..., None]).sum(axis=1)
         return straight + bend
 
     def jacobian(self, page_mm: Floats) -> Floats:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
-        return jacobian(self, np.asarray(page_mm, np.float64), 0.01)
+        return geometry.jacobian(self, np.asarray(page_mm, np.float64), 0.01)
 
     def inverse(self, photo_px: Floats) -> Floats:
         """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from the homography's answer."""

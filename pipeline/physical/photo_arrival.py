@@ -4,8 +4,7 @@ from pathlib import Path
 
 from pipeline.store import Hashes, Run, content_hash, photo_digest, photo_trouble
 
-# How a JPEG begins: nothing is lacking to read it.
-_JPEG = b"\xff\xd8\xff"
+_JPEG = b"\xff\xd8\xff"  # how a JPEG begins: nothing is lacking to read it
 
 
 def photo_arrival(run: Run, path: Path, hashes: Hashes) -> str:

@@ -2,12 +2,12 @@
 
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import SCREEN
+from pipeline.store.artefacts import PDF, SCREEN
 
 
 def instructions(experiment: Experiment, run: Run) -> str:
     """Returns what a person has to do when a run waits for photographs."""
-    show = f"Print {run.pdf} at 100 % (not 'fit to page')"
+    show = f"Print {PDF.path(run)} at 100 % (not 'fit to page')"
     if experiment.layout.medium == "screen":
         show = f"Open {SCREEN.path(run) / 'index.html'} in a browser in full screen"
     return (

@@ -1,7 +1,7 @@
 """What a run knows before it is printed: its images, how many the model gets right, how many attacks work, how dark they are."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from pipeline.document.formats import count
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import read_png
 from pipeline.planning.plan_records import Block
-from pipeline.records import PHOTO, Rate
+from pipeline.records import PHOTO, Pair, Rate, Selected
+from pipeline.report.cell_tables import cell_of
 from pipeline.settings import Experiment
 from pipeline.store import Run, record_from
 from pipeline.store.artefacts import CANDIDATES, COUNTED, PAIRS, SELECTED, SELECTION
@@ -42,16 +43,12 @@ class Known:
             return cls("as the experiment file asks for, at most", (side, side))
         selection = SELECTION.read(run)
         candidates = {row.image_id: row for row in CANDIDATES.read(run)}
-        selected: dict[tuple[str, str, int], set[str]] = {}
-        if "generate" in done:
-            source = "as attacked"
-            for pair in PAIRS.read(run):
-                for case in pair.cases:
-                    selected.setdefault((case, pair.attack, pair.epsilon_8bit), set()).add(pair.image_id)
-        else:
-            source = "as selected"
-            for row in SELECTED.read(run):
-                selected.setdefault((row.case, row.attack, row.epsilon_8bit), set()).add(row.image_id)
+        selected: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+        source = "as attacked" if "generate" in done else "as selected"
+        drawn: Sequence[Pair | Selected] = PAIRS.read(run) if "generate" in done else SELECTED.read(run)
+        for row in drawn:
+            for case in row.cases if isinstance(row, Pair) else (row.case,):
+                selected[case, row.attack, row.epsilon_8bit].add(row.image_id)
         right = frozenset(name for name, found in candidates.items() if TOP_1.holds(found.top_labels, found.true_label))
         prints = Counter(name for _, _, name in {(*cell[1:], name) for cell, images in selected.items() for name in images})
         used = {run.printouts / candidates[name].path: prints[name] for name in sorted(prints)[:_MOST_IMAGES_READ]}
@@ -67,14 +64,12 @@ class Known:
     def blocks(self, experiment: Experiment) -> dict[Block, tuple[frozenset[str] | None, int]]:
         """Returns of each attack and epsilon the images of all cases, which are printed once, or None and how many at most."""
         cases = experiment.selection.cases
-        if self.selected is not None:
-            drawn = self.selected
-            return {
-                block: (frozenset[str]().union(*(drawn.get((case, *block), frozenset()) for case in cases)), 0)
-                for block in experiment.cells()
-            }
+        if self.selected is None:
+            most = min(experiment.selection.n_images * len(cases), n_available(experiment))
+            return dict.fromkeys(experiment.cells(), (None, most))
+        drawn = {cell: images for cell, images in self.selected.items() if cell[0] in cases}
         return {
-            block: (None, min(experiment.selection.n_images * len(cases), n_available(experiment)))
+            block: (frozenset[str]().union(*(images for cell, images in drawn.items() if cell[1:] == block)), 0)
             for block in experiment.cells()
         }
 
@@ -94,14 +89,6 @@ def n_available(experiment: Experiment) -> int:
 
 def _counted(run: Run) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str, str, int], float]]:
     """Returns the eligible attacks of each cell as files, and the destruction rates of photographs that were taken before."""
-    rows = [record_from(Rate, row) for row in COUNTED.read(run)["destruction_rates"]]
-    rows = [row for row in rows if row.top_k == 1]
-    eligible: dict[tuple[str, str, int], int] = {}
-    earlier: dict[tuple[str, str, int], float] = {}
-    for row in rows:
-        cell = row.case, row.attack, row.epsilon_8bit
-        if row.transform != PHOTO or not row.n_discarded:
-            eligible[cell] = row.n_eligible
-        if row.transform == PHOTO and row.rate is not None:
-            earlier[cell] = row.rate
-    return eligible, earlier
+    rows = [row for told in COUNTED.read(run)["destruction_rates"] if (row := record_from(Rate, told)).top_k == 1]
+    eligible = {cell_of(row): row.n_eligible for row in rows if row.transform != PHOTO or not row.n_discarded}
+    return eligible, {cell_of(row): row.rate for row in rows if row.transform == PHOTO and row.rate is not None}

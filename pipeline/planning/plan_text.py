@@ -1,15 +1,16 @@
 """A plan as a person reads it on the command line."""
 
 from pipeline.document.formats import count
-from pipeline.document.tables import Cell, Column, Table, as_text
+from pipeline.document.tables import Column, Table, as_text, filled, stub
 from pipeline.planning.plan_records import Plan, Proposal
 from pipeline.records import FEW_ELIGIBLE
-from pipeline.report.words import attack_title, epsilon_title
+from pipeline.report.words import TEXTS, attack_title, epsilon_title
 
 
 def plan_text(found: Plan) -> str:
     """Returns a plan as a person reads it."""
     minutes = found.photographing_s / 60
+    duration = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
     if found.medium == "paper":
         sheets = f"{count(found.n_pages, 'page')}; {count(found.n_sheets, 'sheet')} with the one of instructions, one-sided"
         ink = (
@@ -22,10 +23,9 @@ def plan_text(found: Plan) -> str:
         ("Pairs", f"{found.n_pairs:,}, {found.pairs_from}; {found.pairs_per_page} on a page, images of {found.image_mm:.1f} mm"),
         ("Pages", sheets),
         ("Ink", ink),
-        ("Photographing", f"{_duration(minutes)} at {found.assumptions.seconds_per_page:g} s a page"),
+        ("Photographing", f"{duration} at {found.assumptions.seconds_per_page:g} s a page"),
     )
-    lines = [f"{name:<14}{text}" for name, text in facts]
-    parts = ["\n".join(lines), as_text(_cell_table(found)), as_text(_cost_table(found))]
+    parts = ["\n".join(f"{name:<14}{text}" for name, text in facts), as_text(_cell_table(found)), as_text(_cost_table(found))]
     if found.proposals:
         parts.append("To print less (each from this plan):\n" + "\n".join(map(_proposed, found.proposals)))
     if found.n_images_for_wish:
@@ -37,44 +37,25 @@ def plan_text(found: Plan) -> str:
 
 
 def _cell_table(found: Plan) -> Table:
-    columns = (
-        Column("Case", is_number=False, is_stub=True),
-        Column("Method", is_number=False, is_stub=True),
-        Column("ε", is_stub=True),
-        Column("images"),
-        Column("eligible"),
-        Column("known", is_number=False),
-        Column("pages"),
-        Column("worth"),
-        Column("rate"),
-        Column("±"),
-        Column("sees"),
-    )
-    rows = tuple(
-        (
-            Cell(cell.case),
-            Cell(attack_title(cell.attack)),
-            Cell(epsilon_title(cell.epsilon_8bit)),
-            Cell(str(cell.n_images)),
-            Cell(f"{cell.n_eligible}{' !' if cell.n_eligible < FEW_ELIGIBLE else ''}"),
-            Cell(cell.known),
-            Cell(str(cell.n_pages)),
-            Cell(f"{cell.n_effective:.0f}"),
-            Cell(f"{100 * cell.rate:.0f} %"),
-            Cell(_points(cell.half_width)),
-            Cell(_points(cell.detectable_difference)),
-        )
-        for cell in found.cells
+    columns, rows = filled(
+        [
+            (stub("Case"), lambda cell: cell.case),
+            (stub("Method"), lambda cell: attack_title(cell.attack)),
+            (stub("ε", is_number=True), lambda cell: epsilon_title(cell.epsilon_8bit)),
+            (Column("images"), lambda cell: str(cell.n_images)),
+            (Column("eligible"), lambda cell: f"{cell.n_eligible}{' !' if cell.n_eligible < FEW_ELIGIBLE else ''}"),
+            (Column("known", is_number=False), lambda cell: cell.known),
+            (Column("pages"), lambda cell: str(cell.n_pages)),
+            (Column("worth"), lambda cell: f"{cell.n_effective:.0f}"),
+            (Column("rate"), lambda cell: f"{100 * cell.rate:.0f} %"),
+            (Column("±"), lambda cell: _points(cell.half_width)),
+            (Column("sees"), lambda cell: _points(cell.detectable_difference)),
+        ],
+        found.cells,
     )
     assumed = found.assumptions
-    note = (
-        f"Eligible: attacks that work as files (top-1); ! fewer than {FEW_ELIGIBLE}. Where nothing is known "
-        f"{100 * assumed.clean_accuracy:g} % of clean images are taken to be right and {100 * assumed.fooled_rate:g} % of these "
-        "fooled. Pages: those with such an image. Worth: independent images that they count for, two on a page correlating by "
-        f"{assumed.page_correlation:g}. Rate: assumed, or of earlier photographs. ±: half the 95 % interval of that destruction "
-        "rate, in points. Sees: the least difference, in points, from another method on the same images that is found four times "
-        "in five at the 5 % level, one image in three being undone for one of the two alone; n/a where none is."
-    )
+    shares = {"right": 100 * assumed.clean_accuracy, "fooled": 100 * assumed.fooled_rate, "correlation": assumed.page_correlation}
+    note = TEXTS["plan"].format(few=FEW_ELIGIBLE, **shares)
     return Table("1", "What each cell will tell", columns, rows, note)
 
 
@@ -83,26 +64,21 @@ def _points(share: float | None) -> str:
 
 
 def _cost_table(found: Plan) -> Table:
-    columns = (Column("Method", is_number=False, is_stub=True), Column("ε", is_stub=True), Column("pairs"), Column("pages"))
-    rows = tuple(
-        (
-            Cell(attack_title(cost.attack)),
-            Cell(epsilon_title(cost.epsilon_8bit)),
-            Cell(str(cost.n_pairs)),
-            Cell(f"{cost.n_pages:.1f}"),
-        )
-        for cost in found.costs
+    columns, rows = filled(
+        [
+            (stub("Method"), lambda cost: attack_title(cost.attack)),
+            (stub("ε", is_number=True), lambda cost: epsilon_title(cost.epsilon_8bit)),
+            (Column("pairs"), lambda cost: str(cost.n_pairs)),
+            (Column("pages"), lambda cost: f"{cost.n_pages:.1f}"),
+        ],
+        found.costs,
     )
     return Table("2", "What each attack costs", columns, rows)
 
 
 def _proposed(proposal: Proposal) -> str:
-    width = "n/a" if proposal.widest_half_width is None else f"± {100 * proposal.widest_half_width:.0f} points"
+    width = "n/a" if proposal.widest_half_width is None else f"± {_points(proposal.widest_half_width)} points"
     return (
         f"  {proposal.what:<28}{count(proposal.n_pages, 'page')}, images of {proposal.image_mm:.1f} mm, widest interval {width}\n"
         f"      {proposal.words}"
     )
-
-
-def _duration(minutes: float) -> str:
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

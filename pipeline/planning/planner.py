@@ -8,12 +8,12 @@ from typing import Any
 
 from pipeline.core.errors import WrongUse
 from pipeline.document.formats import count
-from pipeline.physical.fiducials import MAX_PAGE
-from pipeline.physical.printing import PrintPair, arrange
+from pipeline.physical.fiducials.codes import MAX_PAGE
+from pipeline.physical.printing.arrangement import PrintPair, arrange
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout
-from pipeline.report.words import attack_title
+from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.statistics import detectable_difference, half_width, n_for_half_width, planned_effective_number
 from pipeline.store import Run
@@ -37,7 +37,8 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
     known = Known.of(experiment, run, done)
     blocks = known.blocks(experiment)
     printout, per_page = _pages(experiment, known.image_px)
-    n_pairs = sum(len(images) if images is not None else n for images, n in blocks.values())
+    n_of = {block: most if images is None else len(images) for block, (images, most) in blocks.items()}
+    n_pairs = sum(n_of.values())
     n_pages = -(-n_pairs // per_page)
     cells = _cells(experiment, known, blocks, per_page, assumed)
     darkness, darkness_from = known.darkness() or (assumed.darkness, "assumed")
@@ -62,11 +63,7 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
         darkness_from=darkness_from,
         photographing_s=n_pages * assumed.seconds_per_page,
         cells=tuple(cells),
-        costs=tuple(
-            Cost(attack, epsilon, n, n / per_page)
-            for (attack, epsilon), (images, upper) in blocks.items()
-            for n in [upper if images is None else len(images)]
-        ),
+        costs=tuple(Cost(*block, n, n / per_page) for block, n in n_of.items()),
         proposals=tuple(_proposals(experiment, known, assumed, n_pages)),
         n_images_for_wish=_n_images_for(experiment, cells, assumed, per_page),
         warnings=tuple(_warnings(experiment, cells, n_pages, per_page)),
@@ -76,23 +73,14 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
 
 def _pages(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printout, int]:
     """Returns one page as it will be laid out, and how many pairs fit on it."""
-    settings, (width, height) = experiment.layout, image_px
-    options: dict[str, Any] = {
-        "run": experiment.name,
-        "run_code": "AAAAA",
-        "paper": settings.paper,
-        "orientation": settings.orientation,
-        "pairs_per_page": settings.pairs_per_page,
-        "image_mm": settings.image_mm,
-        "dpi": settings.dpi,
-        "medium": settings.medium,
-    }
+    settings = experiment.layout
+    names = ("paper", "orientation", "pairs_per_page", "image_mm", "dpi", "medium")
+    options: dict[str, Any] = {"run": experiment.name, "run_code": "AAAAA"} | {name: getattr(settings, name) for name in names}
+    pairs = [PrintPair(str(n), "", "", *image_px) for n in range(600)]
     per_page = settings.pairs_per_page
     if settings.image_mm > 0:
-        many = arrange([PrintPair(str(n), "", "", width, height) for n in range(600)], aids=False, **options)
-        per_page = sum(place.page == 1 for place in many.placements) // 2
-    pairs = [PrintPair(str(n), "", "", width, height) for n in range(per_page)]
-    return arrange(pairs, aids=settings.aids, **options), per_page
+        per_page = sum(place.page == 1 for place in arrange(pairs, aids=False, **options).placements) // 2
+    return arrange(pairs[:per_page], aids=settings.aids, **options), per_page
 
 
 def _furniture_cm2(printout: Printout) -> float:
@@ -108,13 +96,7 @@ def _furniture_cm2(printout: Printout) -> float:
     return (codes + strip) / 100
 
 
-def _cells(
-    experiment: Experiment,
-    known: Known,
-    blocks: _Blocks,
-    per_page: int,
-    assumed: Assumptions,
-) -> list[PlannedCell]:
+def _cells(experiment: Experiment, known: Known, blocks: _Blocks, per_page: int, assumed: Assumptions) -> list[PlannedCell]:
     cells = []
     for case in experiment.selection.cases:
         for block, (images, upper) in blocks.items():
@@ -123,12 +105,8 @@ def _cells(
             n_pages = _pages_with_some(n_eligible, n_block, per_page)
             n_effective = planned_effective_number(n_eligible, n_pages, assumed.page_correlation)
             rate = (known.earlier or {}).get((case, *block), assumed.rate)
-            seen = detectable_difference(n_effective, _DISCORDANT_RATE)
-            cells.append(
-                PlannedCell(
-                    case, *block, n_images, n_eligible, how, n_pages, n_effective, rate, half_width(rate, n_effective), seen
-                )
-            )
+            told = half_width(rate, n_effective), detectable_difference(n_effective, _DISCORDANT_RATE)
+            cells.append(PlannedCell(case, *block, n_images, n_eligible, how, n_pages, n_effective, rate, *told))
     return cells
 
 
@@ -157,7 +135,11 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
     """Returns ways to print less, each applied alone, those that halve the pages first."""
     selection, layout = experiment.selection, experiment.layout
     ways: list[tuple[str, list[str], Experiment]] = []
-    fewer = tuple(replace(attack, epsilons_8bit=_every_second(attack.epsilons_8bit)) for attack in experiment.attacks)
+    # Of every attack the strongest epsilon is kept, and from there every second.
+    fewer = tuple(
+        replace(attack, epsilons_8bit=tuple(sorted(sorted(attack.epsilons_8bit, reverse=True)[::2])))
+        for attack in experiment.attacks
+    )
     if fewer != experiment.attacks:
         words = [
             f"attacks.{_place(experiment, index)}.epsilons_8bit={list(attack.epsilons_8bit)}"
@@ -171,9 +153,8 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
             ways.append((f"the {case} case alone", words, replace(experiment, selection=replace(selection, cases=(case,)))))
     if selection.n_images > 1:
         half = (selection.n_images + 1) // 2
-        ways.append(
-            ("half the images", [f"selection.n_images={half}"], replace(experiment, selection=replace(selection, n_images=half)))
-        )
+        words = [f"selection.n_images={half}"]
+        ways.append(("half the images", words, replace(experiment, selection=replace(selection, n_images=half))))
     if layout.image_mm == 0 and layout.pairs_per_page <= 12:
         n_pairs = 2 * layout.pairs_per_page
         words = [f"layout.pairs_per_page={n_pairs}"]
@@ -186,21 +167,15 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
             continue
         then = _scaled(known, smaller, experiment)
         blocks = then.blocks(smaller)
-        n_pairs = sum(upper if images is None else len(images) for images, upper in blocks.values())
+        n_left = -(-sum(upper if images is None else len(images) for images, upper in blocks.values()) // per_page)
         widths = [cell.half_width for cell in _cells(smaller, then, blocks, per_page, assumed)]
         known_widths = [width for width in widths if width is not None]
-        first = printout.placements[0]
-        found.append(
-            Proposal(
-                what,
-                " ".join(f"--set {shlex.quote(word)}" for word in words),
-                -(-n_pairs // per_page),
-                max(first.width_mm, first.height_mm),
-                max(known_widths) if len(known_widths) == len(widths) else None,
-            )
-        )
-    kept = [proposal for proposal in found if proposal.n_pages < n_pages]
-    return sorted(kept, key=lambda proposal: proposal.n_pages > ceil(n_pages / 2))
+        widest = max(known_widths) if len(known_widths) == len(widths) else None
+        typed = " ".join(f"--set {shlex.quote(word)}" for word in words)
+        if n_left < n_pages:
+            first = printout.placements[0]
+            found.append(Proposal(what, typed, n_left, max(first.width_mm, first.height_mm), widest))
+    return sorted(found, key=lambda proposal: proposal.n_pages > ceil(n_pages / 2))
 
 
 def _scaled(known: Known, smaller: Experiment, before: Experiment) -> Known:
@@ -211,11 +186,6 @@ def _scaled(known: Known, smaller: Experiment, before: Experiment) -> Known:
     selected = {cell: frozenset(sorted(images)[: ceil(len(images) * share)]) for cell, images in known.selected.items()}
     eligible = {cell: round(n * share) for cell, n in (known.eligible or {}).items()}
     return replace(known, selected=selected, eligible=eligible)
-
-
-def _every_second(epsilons: Sequence[int]) -> tuple[int, ...]:
-    """Keeps the strongest, and from there every second."""
-    return tuple(sorted(sorted(epsilons, reverse=True)[::2]))
 
 
 def _place(experiment: Experiment, index: int) -> str:
@@ -244,7 +214,7 @@ def _warnings(experiment: Experiment, cells: Sequence[PlannedCell], n_pages: int
     few = [cell for cell in cells if cell.n_eligible < FEW_ELIGIBLE]
     if few:
         least = min(few, key=lambda cell: cell.n_eligible)
-        named = f"{attack_title(least.attack)}{f', ε {least.epsilon_8bit}' if least.epsilon_8bit else ''}, {least.case}"
+        named = f"{cell_title(least.attack, least.epsilon_8bit)}, {least.case}"
         text = (
             f"{len(few)} of {count(len(cells), 'cell')} will have fewer than {FEW_ELIGIBLE} eligible images, the fewest "
             f"{least.n_eligible} ({named})"

@@ -1,6 +1,7 @@
 """Where every picture, code, tag and mark stands on a printed page."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 CORNERS = ("TL", "TR", "BR", "BL")
 
@@ -96,3 +97,9 @@ class Printout:
     tags: tuple[Tag, ...] = field(default=())
     marks: tuple[Mark, ...] = field(default=())
     patches: tuple[Patch, ...] = field(default=())
+
+    def of_page(self, page: int) -> "Printout":
+        """Returns the printout with what stands on one page alone."""
+        kinds = ("placements", "fiducials", "tags", "marks", "patches")
+        there: dict[str, Any] = {kind: tuple(one for one in getattr(self, kind) if one.page == page) for kind in kinds}
+        return replace(self, **there)

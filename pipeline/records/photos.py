@@ -11,7 +11,8 @@ class Capture:
     `residual_px` are the numbers of a `PageMap` from page mm to photo pixels (None and () where nothing was registered).
     `reprojection_rms_px` is how far the printed points lie from where that map puts them. `colour` is "strip" where crops were
     normalised to the printed strip, else "". `trouble` says what was wrong with the picture and what to do. `scan_dpi` is the
-    resolution that a scanner wrote into the file, None where there is none or a camera took the picture.
+    resolution that a scanner wrote into the file, None where there is none or a camera took the picture. `notes` tell what was
+    converted when the file was read.
     """
 
     capture_id: str
@@ -21,19 +22,20 @@ class Capture:
     device: str
     taken_at: str
     origin: str
-    width_px: int
-    height_px: int
-    page: int | None
-    n_codes: int
-    n_points: int
-    reprojection_rms_px: float | None
-    photo_from_page: tuple[float, ...] | None
-    residual_px: tuple[float, ...]
-    tilt_deg: float | None
-    colour: str
-    trouble: str
-    counts: bool
+    width_px: int = 0
+    height_px: int = 0
+    page: int | None = None
+    n_codes: int = 0
+    n_points: int = 0
+    reprojection_rms_px: float | None = None
+    photo_from_page: tuple[float, ...] | None = None
+    residual_px: tuple[float, ...] = ()
+    tilt_deg: float | None = None
+    colour: str = ""
+    trouble: str = ""
+    counts: bool = False
     scan_dpi: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Discard:
 DISCARD_REASONS = {
     "unreadable": "the file is not an image that can be read",
     "no-reader": "this machine lacks what reads the file",
+    "failed": "a fault of this program or of a library it uses: please report it",
     "no-code": "no QR code of any kind was found",
     "foreign-code": "QR codes were found, but none is from this tool",
     "other-run": "the codes belong to another run or to an earlier layout of this run",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Estimate:
     """A rate with its 95 % interval: `n_hit` of `n_eligible`, None where nothing is eligible, never 0.
 
-    `interval` is a key of INTERVALS. Where images share pages they lie on `n_clusters` of them, and are worth as much as
-    `n_effective` independent ones; both are None elsewhere.
+    `interval` is "wilson" for independent images. Where they share pages (over all cells: or are attacked in several ways) it is
+    "cluster": they lie in `n_clusters` of these, worth as much as `n_effective` independent ones; both are None elsewhere.
     """
 
     n_hit: int
@@ -34,19 +34,15 @@ class Estimate:
 
 # A difference whose p lies below it is called one.
 LEVEL = 0.05
-INTERVALS = {
-    "wilson": "Wilson's interval of independent images",
-    "cluster": "Wilson's interval of the effective number of images, which share pages (over all cells: or are attacked in more "
-    "than one way)",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate(Estimate):
     """One quantity of one cell under one condition, of the attacked model; the destruction rate is Kurakin et al. 2016, Eq. 1.
 
-    `quantity` is a key of QUANTITIES; `attack` is "" where it is over all cells of the case. `n_images` views of the cell were
-    judged, and `n_discarded` of its pairs have none; both are None where a rate is only one side of a comparison.
+    `quantity` is "fooled_rate" (of the files that are right when clean), "destruction_rate" (of the attacks that work as files),
+    "clean_accuracy" or "adversarial_accuracy"; `attack` is "" where it is over all cells of the case. `n_images` views were
+    judged, and `n_discarded` of the cell's pairs have none; both are None where a rate is only one side of a comparison.
     """
 
     quantity: str
@@ -71,23 +67,16 @@ def variant_of(quantity: str) -> str:
     return "clean" if quantity == "clean_accuracy" else "adversarial"
 
 
-QUANTITIES = {
-    "fooled_rate": "fooled, of the files that are right when clean",
-    "destruction_rate": "destroyed, of the attacks that work as files",
-    "clean_accuracy": "clean images classified right",
-    "adversarial_accuracy": "adversarial images classified right",
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two rates side by side, and whether they differ; `difference` is the first minus the second.
 
-    `kind` is a key of COMPARISONS, RUN_COMPARISONS or "prediction". `pairing`, a key of PAIRINGS, tells what difference, interval
-    and p are made from. Where images are paired `n` of them count on both sides: `n_both` for both rates, `n_first` and
-    `n_second` for one alone; `interval`, `n_clusters` and `n_effective` are those of the differences, and p is McNemar's. Where
-    they are not, n is 0 and p is Fisher's. `p_holm` is corrected over the `n_family` comparisons of one kind and top k that could
-    be made. Difference and p are None where there is no image.
+    `kind` is "method" (two at the same ε), "epsilon" (two neighbouring ones of a method), "condition" (two of the same images),
+    "prediction", or a key of RUN_COMPARISONS. `pairing` tells what difference, interval and p are made from: "file" (the same
+    files on both sides), "image" (the same clean images, attacked on each side) or "none". Paired, `n` images count on both:
+    `n_both` for both rates, `n_first` and `n_second` for one alone; `interval`, `n_clusters` and `n_effective` are those of the
+    differences, and p is McNemar's. Else n is 0 and p is Fisher's. `p_holm` is corrected over the `n_family` comparisons of one
+    kind and top k that could be made. Difference and p are None where there is no image.
     """
 
     kind: str
@@ -130,25 +119,12 @@ class Comparison:
         return rate is not None and low is not None and high is not None and low <= rate <= high
 
 
-COMPARISONS = {
-    "method": "two methods at the same ε",
-    "epsilon": "two neighbouring ε of one method",
-    "condition": "two conditions of the same images",
-}
-PREDICTED = {
-    "destruction_rate": "destruction rate",
-    "clean_accuracy": "accuracy of clean photographs",
-}
+PREDICTED = {"destruction_rate": "destruction rate", "clean_accuracy": "accuracy of clean photographs"}
 RUN_COMPARISONS = {
     "overall": "all cells together",
     "photo": "photographs",
     "file": "files",
     "transform": "digital transforms",
-}
-PAIRINGS = {
-    "file": "the same files on both sides",
-    "image": "the same clean images, attacked on each side",
-    "none": "different images",
 }
 
 

@@ -2,37 +2,36 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Plot
+from matplotlib.lines import Line2D
+
 from pipeline.document.blocks import Block, Figure, TableBlock, TextTable, plain
+from pipeline.document.figures import styled
 from pipeline.document.formats import DASH, count, listed, number, p_value, percent, points
-from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.document.tables import Cell, Column, stub
+from pipeline.document.theme import INK, QUIET
 from pipeline.records import CASES, LEVEL, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
-from pipeline.report.against_figure import against_figure
 from pipeline.report.cell_tables import estimate_cell
-from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, n_sure, table_of
+from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, table_of
 from pipeline.report.content import AgainstContent, ReportContent
-from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, axis_of, cell_title
+from pipeline.report.rate_figures import cell_panels, counts_beside, interval_dot
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_order, axis_of, cell_title
 
 _SHOWN_TOP_K = 1
 _LONGEST_NAME = 22
 # What the sentences speak of, in their order, and which of the two it makes the better one.
-_TOLD = (
-    ("destruction_rate", PHOTO, "Attacks are sturdier on paper in {lower}"),
-    ("adversarial_accuracy", PHOTO, "The photographed adversarial images fool less in {higher}"),
-    ("clean_accuracy", PHOTO, "Photographed clean images are recognised better in {higher}"),
-    ("adversarial_accuracy", SOURCE, "The adversarial files fool less in {higher}"),
-)
-_WHAT = {
-    ("destruction_rate", PHOTO): "photographs destroyed {} of the attacks",
-    ("adversarial_accuracy", PHOTO): "{} of the photographed adversarial images are classified right",
-    ("clean_accuracy", PHOTO): "{} of the photographed clean images are classified right",
-    ("adversarial_accuracy", SOURCE): "{} of the adversarial files are classified right",
+_TOLD = {
+    ("destruction_rate", PHOTO): ("attacks destroyed by photographs", "Attacks are sturdier on paper in {lower}"),
+    ("adversarial_accuracy", PHOTO): (
+        "photographed adversarial images",
+        "The photographed adversarial images fool less in {higher}",
+    ),
+    ("clean_accuracy", PHOTO): ("photographed clean images", "Photographed clean images are recognised better in {higher}"),
+    ("adversarial_accuracy", SOURCE): ("adversarial files", "The adversarial files fool less in {higher}"),
 }
-_SUBJECTS = {
-    ("destruction_rate", PHOTO): "attacks destroyed by photographs",
-    ("adversarial_accuracy", PHOTO): "photographed adversarial images",
-    ("clean_accuracy", PHOTO): "photographed clean images",
-    ("adversarial_accuracy", SOURCE): "adversarial files",
-}
+# Colour, marker, face and line width of either run: told apart without colour too.
+_FIRST, _SECOND = ("#0072b2", "o", "", 1.5), ("#d55e00", "s", "white", 0.8)
 
 
 def against_section(content: ReportContent) -> tuple[Block, ...]:
@@ -40,46 +39,84 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
     against = content.against
     if against is None:
         return ()
-    told = against_sentences(against)
-    method = (
-        "Where both runs have an image it is compared with itself, only images that are eligible in both take part, and p is "
-        "McNemar's exact one; where they have different images it is Fisher's. Images on one page were printed and photographed "
-        "together, and all attacks on one image meet the same image: they are correlated, and eff. n is the effective number of "
-        "images. p (Holm) is "
-        "corrected over all comparisons of its table. A large p means that there are not enough "
-        "images to tell the runs apart, not that they are the same."
-    )
-    blocks: list[Block] = [plain(told[0], "lead"), *(plain(sentence, "bullet") for sentence in told[1:])]
-    blocks += [_what_differs(against), *(plain(note) for note in against.notes), plain(method)]
+    first, *others = against_sentences(against)
+    blocks: list[Block] = [plain(first, "lead"), *(plain(sentence, "bullet") for sentence in others)]
+    differing = [*against.facts, *((f"{name} (setting)", first, second) for name, first, second in against.differences)]
+    blocks.append(TextTable("what-differs", ("", against.first, against.second), tuple(differing), (0.3, 0.35, 0.35)))
+    blocks += [*map(plain, against.notes), plain(TEXTS["against"])]
+    shown = [row for row in against.rows if row.top_k == _SHOWN_TOP_K]
     for case in CASES:
-        rows = [row for row in against.rows if row.case == case and row.top_k == _SHOWN_TOP_K]
-        if rows:
+        if rows := [row for row in shown if row.case == case]:
             blocks.append(Figure(f"against-{case}", against_figure(rows, against.first, against.second), _caption(case, against)))
     for place, table in enumerate(RUN_COMPARISONS, 1):
-        rows = [row for row in against.rows if row.kind == table and row.top_k == _SHOWN_TOP_K]
+        rows = [row for row in shown if row.kind == table]
         if any(row.p is not None for row in rows):
             blocks.append(_block(f"A{place}", rows, against))
-    blocks.append(plain(f"{_on_top_5(against)} comparison.csv beside this report has every comparison of top-1 and top-5."))
+    top_5 = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
+    n_sure = sum(map(is_sure, top_5))
+    differ = f"{n_sure} of {count(len(top_5), 'comparison')} differ at the 5 % level after correction, each in its table."
+    blocks.append(plain(f"At top-5 {differ} comparison.csv beside this report has every comparison of top-1 and top-5."))
     return tuple(blocks)
 
 
 def against_sentences(against: AgainstContent) -> list[str]:
     """Returns what the comparison comes to (top-1), what was changed first; what to stress stands between double asterisks."""
-    overall = [row for row in against.rows if row.kind == "overall" and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
-    found = [_changed(against)]
-    alike = []
+    tested = [row for row in against.rows if row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
+    found, alike = [_changed(against)], []
     for case in CASES:
-        for quantity, transform, better in _TOLD:
-            rows = [row for row in overall if (row.case, row.quantity, row.first.transform) == (case, quantity, transform)]
-            found += [_verdict(row, better, against) for row in rows if not _is_alike(row)]
-            alike += [f"{_SUBJECTS[quantity, transform]} ({CASE_TITLES[case]}, n = {row.n})" for row in rows if _is_alike(row)]
+        for told in _TOLD:
+            for row in tested:
+                if (row.kind, row.case, row.quantity, row.first.transform) != ("overall", case, *told):
+                    continue
+                if row.pairing != "none" and not row.n_first and not row.n_second:
+                    alike.append(f"{_TOLD[told][0]} ({CASE_TITLES[case]}, n = {row.n})")
+                else:
+                    found.append(_verdict(row, against))
     if alike:
         found.append(f"The same in both runs, image by image: {listed(alike)}.")
-    return [*found, *_cell_by_cell(against)]
+    by_cell = []
+    for table in ("photo", "file", "transform"):
+        if rows := [row for row in tested if row.kind == table]:
+            by_cell.append(f"{sum(map(is_sure, rows))} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}")
+    if by_cell:
+        found.append(f"Cell by cell, differences at the 5 % level after correction: {listed(by_cell)}.")
+    return found
 
 
-def _is_alike(row: Comparison) -> bool:
-    return row.pairing != "none" and not row.n_first and not row.n_second
+@styled
+def against_figure(rows: Sequence[Comparison], first: str, second: str) -> Plot:
+    """Returns both runs' rates of one case and top k as dumbbells, a panel for each rate of photographs (of files, without)."""
+    table = "photo" if any(row.kind == "photo" for row in rows) else "file"
+    of_cells = [row for row in rows if row.kind == table]
+    transform = of_cells[0].first.transform if of_cells else ""
+    shown = [row for row in rows if row.kind == "overall" and row.first.transform == transform] + of_cells
+    order = attack_order(row.first.attack for row in of_cells)
+    found = {_cell(row)[1:] for row in shown}
+    cells = sorted(found, key=lambda cell: (order.index(cell[0]) if cell[0] else -1, -cell[1]))
+    quantities = {row.quantity for row in shown}
+    names: list[str] = [name for name in ("destruction_rate", "adversarial_accuracy", "clean_accuracy") if name in quantities]
+    titles = {name: QUANTITY_TITLES[name].capitalize() for name in names}
+    height_in = 0.95 + 0.34 * max(2, len(cells))
+    figure, panels = cell_panels(titles, cells, height_in, "share (n of either run, right)")
+    for row in (row for row in shown if row.quantity in panels):
+        _dumbbell(panels[row.quantity], row, cells.index(_cell(row)[1:]))
+    handles = [
+        Line2D([], [], color=colour, marker=marker, mfc=face or colour, lw=width, ms=4.2, label=name)
+        for (colour, marker, face, width), name in ((_FIRST, first), (_SECOND, second))
+    ]
+    handles.append(Line2D([], [], color=INK, marker="*", ls="none", ms=5, label="significant at the 5 % level (Holm)"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=2.6)
+    return figure
+
+
+def _dumbbell(panel: Axes, row: Comparison, place: int) -> None:
+    counts_beside(panel, place, f"{row.first.n_eligible} · {row.second.n_eligible}", 1.09)
+    if is_sure(row):
+        panel.plot(1.045, place, "*", color=INK, ms=5, transform=panel.get_yaxis_transform(), clip_on=False, zorder=5)
+    if row.first.rate is not None and row.second.rate is not None:
+        panel.plot([100 * row.first.rate, 100 * row.second.rate], [place - 0.13, place + 0.13], color=QUIET, lw=0.7, zorder=1)
+    interval_dot(panel, row.first, place - 0.13, *_FIRST)
+    interval_dot(panel, row.second, place + 0.13, *_SECOND)
 
 
 def _changed(against: AgainstContent) -> str:
@@ -90,88 +127,61 @@ def _changed(against: AgainstContent) -> str:
         return f"No setting differs between {between}" + (f"; {listed(other_facts)} does." if other_facts else ".")
     if len(names) == 1:
         return f"Between {between} one setting differs: **{names[0]}**."
-    groups = listed(sorted({name.partition(".")[0] for name in names}))
-    more = "" if len({name.partition(".")[0] for name in names}) == 1 else "; no difference can be put down to one of them alone"
-    return f"Between {between} {count(len(names), 'setting')} differ (of **{groups}**){more}."
+    groups = sorted({name.partition(".")[0] for name in names})
+    more = "" if len(groups) == 1 else "; no difference can be put down to one of them alone"
+    return f"Between {between} {count(len(names), 'setting')} differ (of **{listed(groups)}**){more}."
 
 
-def _verdict(row: Comparison, better: str, against: AgainstContent) -> str:
-    rates = _compared_rates(row)
+def _verdict(row: Comparison, against: AgainstContent) -> str:
+    subject, better = _TOLD[row.quantity, row.first.transform]
+    rates = row.first.rate, row.second.rate
+    if row.pairing != "none":  # the difference is that over the shared images
+        rates = (row.n_both + row.n_first) / row.n, (row.n_both + row.n_second) / row.n
+    both = f"{percent(rates[0], 0)} against {percent(rates[1], 0)}"
+    is_destroyed = row.quantity == "destruction_rate"
+    what = f"photographs destroyed {both} of the attacks" if is_destroyed else f"{both} of the {subject} are classified right"
+    ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     each = f"{row.first.n_eligible} and {row.second.n_eligible}"
     same = {"file": f"the same {row.n}", "image": f"the {row.n} that both have", "none": each}
-    what = _WHAT[row.quantity, row.first.transform].format(f"{percent(rates[0], 0)} against {percent(rates[1], 0)}")
     lower, higher = (against.first, against.second) if (row.difference or 0.0) < 0 else (against.second, against.first)
-    verdict = (
-        f"**{better.format(lower=lower, higher=higher)}.**" if is_sure(row) else "Not enough images to tell which is greater."
-    )
-    ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
+    verdict = f"**{better.format(lower=lower, higher=higher)}.**"
     return (
         f"{CASE_TITLES[row.case].capitalize()}, all cells together: {what} ({against.first} against {against.second}, "
-        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), p = {p_value(row.p)}, corrected "
-        f"{p_value(row.p_holm)}. {verdict}"
+        f"{same[row.pairing]}), {points(row.difference, 0)} points (95 % interval {ends}), "
+        f"p = {p_value(row.p)}, corrected {p_value(row.p_holm)}. "
+        f"{verdict if is_sure(row) else 'Not enough images to tell which is greater.'}"
     )
-
-
-def _cell_by_cell(against: AgainstContent) -> list[str]:
-    found = []
-    for table in ("photo", "file", "transform"):
-        rows = [row for row in against.rows if row.kind == table and row.top_k == _SHOWN_TOP_K and row.p_holm is not None]
-        found += [f"{n_sure(rows)} of {count(len(rows), 'comparison')} of {RUN_COMPARISONS[table]}"] if rows else []
-    return [f"Cell by cell, differences at the 5 % level after correction: {listed(found)}."] if found else []
-
-
-def _on_top_5(against: AgainstContent) -> str:
-    rows = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
-    n = count(len(rows), "comparison")
-    return f"At top-5 {n_sure(rows)} of {n} differ at the 5 % level after correction, each in its table."
-
-
-def _what_differs(against: AgainstContent) -> TextTable:
-    rows = [*against.facts, *((f"{name} (setting)", first, second) for name, first, second in against.differences)]
-    return TextTable("what-differs", ("", against.first, against.second), tuple(rows), (0.3, 0.35, 0.35))
 
 
 def _caption(case: str, against: AgainstContent) -> str:
     photos = {side.origin for row in against.rows for side in (row.first, row.second) if side.transform == PHOTO}
     what = "files" if not photos else "simulated photographs" if photos == {SIMULATED} else "photographs"
-    return (
-        f"{CASE_TITLES[case].capitalize()}, top-1, {what}: {against.first} (filled circles) and {against.second} (hollow "
-        "squares), each with its 95 % interval; n of the one and of the other at the right. A star marks a difference that is "
-        "significant at the 5 % level after Holm's correction."
-    )
+    return TEXTS["against-figure"].format(case=CASE_TITLES[case].capitalize(), what=what, against=against)
 
 
 def _block(table_number: str, rows: Sequence[Comparison], against: AgainstContent) -> Block:
-    title = RUN_COMPARISONS[rows[0].kind]
+    what = RUN_COMPARISONS[rows[0].kind]
     if not any(row.n_first or row.n_second or row.pairing == "none" for row in rows):
-        return plain(f"{title.capitalize()}: the model says the same of every image in both runs, in {len(rows)} comparisons.")
-    return TableBlock(f"table-{table_number.lower()}", _table(table_number, rows, against))
-
-
-def _table(table_number: str, rows: Sequence[Comparison], against: AgainstContent) -> Table:
-    first, second = _short(against.first), _short(against.second)
-    columns = (stub("Cell"), stub("counted"), *map(Column, (first, second, "shared n")))
-    note = (
-        "Each run's own rate over all that is eligible there, with k/n and the 95 % interval in per cent. Shared n: images "
-        "eligible in both, from which one alone, difference and p are; a dash where the images are different. One alone: images "
-        "that count in the first run alone : in the second alone. Difference: first minus second in points, with Newcombe's 95 % "
-        f"interval. p (Holm): with p itself beneath, * where it is below {LEVEL}."
+        return plain(f"{what.capitalize()}: the model says the same of every image in both runs, in {len(rows)} comparisons.")
+    first, second = (
+        name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in (against.first, against.second)
     )
-    title = table_number, f"{first} against {second}, {RUN_COMPARISONS[rows[0].kind]} (top-{rows[0].top_k})"
-    return table_of(title, rows, columns, _cells, _group, note, "no image to compare", "comparison.csv")
+    columns = (stub("Cell"), stub("counted"), *map(Column, (first, second, "shared n")))
+    note = TEXTS["against-table"].format(LEVEL=LEVEL)
+    title = table_number, f"{first} against {second}, {what} (top-{rows[0].top_k})"
+    table = table_of(title, rows, columns, _cells, _cell, note, "no image to compare", "comparison.csv")
+    return TableBlock(f"table-{table_number.lower()}", table)
 
 
-def _group(row: Comparison) -> tuple[str, str, int]:
+def _cell(row: Comparison) -> tuple[str, str, int]:
     return row.case, row.first.attack, row.first.epsilon_8bit
 
 
 def _cells(row: Comparison) -> tuple[Cell, ...]:
-    cell = cell_title(row.first.attack, row.first.epsilon_8bit) if row.first.attack else "all cells"
     return (
-        Cell(cell, CASE_TITLES[row.case]),
+        Cell(cell_title(row.first.attack, row.first.epsilon_8bit) if row.first.attack else "all cells", CASE_TITLES[row.case]),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
-        estimate_cell(row.first),
-        estimate_cell(row.second),
+        *map(estimate_cell, (row.first, row.second)),
         Cell(str(row.n), effective_n(row)) if row.pairing != "none" else Cell(DASH),
     )
 
@@ -184,14 +194,3 @@ def _where(row: Comparison) -> str:
         return axis_of(transform).title + (f" {number(parameter)}" if parameter is not None else "")
     kinds = [ORIGIN_TITLES.get(side.origin, side.origin) for side in (row.first, row.second)]
     return f"{' : '.join(dict.fromkeys(kinds))} photo"
-
-
-def _compared_rates(row: Comparison) -> tuple[float | None, float | None]:
-    """The two rates whose difference is told: over the shared images where there are any."""
-    if row.pairing == "none":
-        return row.first.rate, row.second.rate
-    return (row.n_both + row.n_first) / row.n, (row.n_both + row.n_second) / row.n
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -8,7 +8,7 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, LEVEL, PHOTO, Comparison
 from pipeline.report.cell_tables import difference_cell, estimate_cell
 from pipeline.report.content import ReportContent
-from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_title, cell_title
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_title, cell_title
 
 KIND_TITLES = {
     "method": "methods at the same ε",
@@ -30,19 +30,13 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
     """Returns how images are compared with themselves, what differs surely, and a table for each kind; () without any pair."""
     if not any(row.n for row in content.comparisons):
         return ()
-    text = (
-        "Each image is compared with itself: only images that are eligible on both sides take part, so a difference is not one "
-        "of the images drawn. p is McNemar's, from the images that count on one side alone; p (Holm) is corrected over all "
-        "comparisons of its table, so that the chance of any false alarm in it is 5 %. Images on one page were printed and "
-        "photographed together and are correlated; eff. n is the effective number of images. A large p means that there are not "
-        "enough images to tell the two apart, not that they are the same."
-    )
-    told = list(filter(None, (comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES)))
+    told = [comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES]
     top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
     if top_5:
-        told.append(f"At top-5 {n_sure(top_5)} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all.")
-    tables = comparison_tables(content.comparisons)
-    return plain(text), *map(plain, told), *numbered(tables)
+        told.append(
+            f"At top-5 {sum(map(is_sure, top_5))} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all."
+        )
+    return plain(TEXTS["comparisons"]), *map(plain, filter(None, told)), *numbered(comparison_tables(content.comparisons))
 
 
 def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
@@ -55,7 +49,12 @@ def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:
     start = f"{KIND_TITLES[kind].capitalize()}: {len(sure)} of {count(len(tested), 'comparison')} {verb} at the 5 % level"
     if not sure:
         return f"{start}."
-    return f"{start}{', the surest' if len(sure) > _MOST_NAMED else ''}: {'; '.join(map(_told, sure[:_MOST_NAMED]))}."
+    told = []
+    for row in sure[:_MOST_NAMED]:
+        rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
+        compared = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
+        told.append(f"{compared}, {rates}, corrected p {p_value(row.p_holm)}")
+    return f"{start}{', the surest' if len(sure) > _MOST_NAMED else ''}: {'; '.join(told)}."
 
 
 def comparison_tables(rows: Iterable[Comparison], top_k: int = _SHOWN_TOP_K) -> list[Table]:
@@ -94,8 +93,12 @@ def table_of(
     if len(kept) < len(made):
         note += f" {len(made) - len(kept)} with larger p are in {in_full}."
     ending = map(Column, ("one alone", "difference", "p (Holm)"))
-    body = tuple((*cells(row), *_outcome_cells(row)) for row in kept)
-    return Table(*title, (*columns, *ending), body, note, rules)
+    body = []
+    for row in kept:
+        alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
+        p = Cell(p_value(row.p_holm) + ("*" if is_sure(row) else ""), f"p {p_value(row.p)}")
+        body.append((*cells(row), Cell(alone), difference_cell(row), p))
+    return Table(*title, (*columns, *ending), tuple(body), note, rules)
 
 
 def effective_n(row: Comparison) -> str:
@@ -108,24 +111,10 @@ def is_sure(row: Comparison) -> bool:
     return row.p_holm is not None and row.p_holm < LEVEL
 
 
-def n_sure(rows: Iterable[Comparison]) -> int:
-    """Returns how many comparisons differ at the 5 % level after correction."""
-    return sum(map(is_sure, rows))
-
-
-def _outcome_cells(row: Comparison) -> tuple[Cell, Cell, Cell]:
-    alone = f"{row.n_first} : {row.n_second}" if row.pairing != "none" else DASH
-    p = Cell(p_value(row.p_holm) + ("*" if is_sure(row) else ""), f"p {p_value(row.p)}")
-    return Cell(alone), difference_cell(row), p
-
-
 def _table(table_number: str, rows: Sequence[Comparison]) -> Table:
     rows = sorted(rows, key=lambda row: (CASES.index(row.case), list(QUANTITY_TITLES).index(row.quantity)))
     columns = (stub("Compared"), stub("counted"), *map(Column, ("n", "first", "second")))
-    note = (
-        "Difference: first minus second in points, with Newcombe's 95 % interval of paired rates beneath. One alone: images that "
-        f"count for the first alone : for the second alone. p (Holm): with p itself beneath, * where it is below {LEVEL}."
-    )
+    note = TEXTS["comparisons-table"].format(LEVEL=LEVEL)
     if any(row.interval == "cluster" for row in rows):
         note += " Eff. n: the effective number of images, since images on one page are correlated; interval and p use it."
     title = table_number, f"Paired comparisons, {KIND_TITLES[rows[0].kind]} (top-{rows[0].top_k})"
@@ -138,8 +127,7 @@ def _cells(row: Comparison) -> tuple[Cell, ...]:
         Cell(_pair(row), CASE_TITLES.get(row.case, row.case)),
         Cell(QUANTITY_TITLES[row.quantity], _where(row)),
         Cell(str(row.n), effective_n(row)),
-        estimate_cell(row.first, has_interval=False),
-        estimate_cell(row.second, has_interval=False),
+        *(estimate_cell(side, has_interval=False) for side in (row.first, row.second)),
     )
 
 
@@ -148,17 +136,9 @@ def _pair(row: Comparison) -> str:
         return f"{attack_title(row.first.attack)}, ε {row.first.epsilon_8bit} : {row.second.epsilon_8bit}"
     if row.kind == "condition":
         return cell_title(row.first.attack, row.first.epsilon_8bit)
-    strength = f", ε {row.first.epsilon_8bit}" if row.first.epsilon_8bit else ""
-    return f"{attack_title(row.first.attack)} : {attack_title(row.second.attack)}{strength}"
+    return f"{attack_title(row.first.attack)} : {cell_title(row.second.attack, row.first.epsilon_8bit)}"
 
 
 def _where(row: Comparison) -> str:
-    sides = (row.first, row.second)
-    where = (f"{ORIGIN_TITLES.get(side.origin, side.origin)} photo" if side.transform == PHOTO else "file" for side in sides)
-    return " : ".join(dict.fromkeys(where))
-
-
-def _told(row: Comparison) -> str:
-    rates = f"{percent(row.first.rate, 0)} and {percent(row.second.rate, 0)} {QUANTITY_TITLES[row.quantity]}"
-    told = f"{_pair(row)} ({_where(row)}, {CASE_TITLES.get(row.case, row.case)})".replace(" : ", " against ")
-    return f"{told}, {rates}, corrected p {p_value(row.p_holm)}"
+    sides = ((side.transform, ORIGIN_TITLES.get(side.origin, side.origin)) for side in (row.first, row.second))
+    return " : ".join(dict.fromkeys(f"{origin} photo" if transform == PHOTO else "file" for transform, origin in sides))

@@ -2,28 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from pipeline import records
 from pipeline.document.blocks import Block
-from pipeline.records import (
-    CAMERA,
-    PHOTO,
-    SIMULATED,
-    SOURCE,
-    Capture,
-    CellFill,
-    Comparison,
-    Discard,
-    FindingRow,
-    FlagRow,
-    ModelFlag,
-    Pair,
-    Rate,
-    SurvivalCurve,
-    Transfer,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +114,6 @@ class Explanations:
 
 
 @dataclass(frozen=True, slots=True)
-class TransformAxis:
-    """How a digital transform is named and its parameter labelled; `neutral` is the value that changes nothing, if any."""
-
-    name: str
-    title: str
-    label: str
-    neutral: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ReferenceRate:
     """A published destruction rate, in [0, 1], shown beside the run's own."""
 
@@ -179,17 +152,16 @@ class AgainstContent:
     differences: tuple[tuple[str, str, str], ...]
     facts: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
-    rows: tuple[Comparison, ...]
+    rows: tuple[records.Comparison, ...]
 
 
 @dataclass(frozen=True)
 class ReportContent:
     """Everything in a report. The same content gives the same bytes, so it holds no time, duration or host.
 
-    `settings` is the validated experiment as nested dicts, `experiment_toml` the experiment with every default filled in, `seed`
-    the run's seed. `axes` adds or replaces the transforms that the report knows by name; the gallery is limited by the caller.
-    `reproduces` names the study that the run sets out to reproduce,
-    `study` is what that one says, or the one that runs are read against.
+    `experiment_toml` is the experiment with every default filled in, `seed` the run's; the gallery is limited by the caller.
+    `reproduces` names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read
+    against.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -197,51 +169,48 @@ class ReportContent:
 
     run: str
     title: str
-    settings: Mapping[str, Any]
     experiment_toml: str
     versions: Mapping[str, str]
     seed: int
     model: ModelFacts
     dataset: DatasetFacts
     simulated: bool
-    fills: tuple[CellFill, ...] = ()
-    pairs: tuple[Pair, ...] = ()
-    accuracies: tuple[Rate, ...] = ()
-    rates: tuple[Rate, ...] = ()
-    captures: tuple[Capture, ...] = ()
-    discards: tuple[Discard, ...] = ()
+    fills: tuple[records.CellFill, ...] = ()
+    pairs: tuple[records.Pair, ...] = ()
+    accuracies: tuple[records.Rate, ...] = ()
+    rates: tuple[records.Rate, ...] = ()
+    captures: tuple[records.Capture, ...] = ()
+    discards: tuple[records.Discard, ...] = ()
     quality: tuple[CaptureQuality, ...] = ()
     gallery: tuple[GalleryItem, ...] = ()
-    class_names: tuple[str, ...] = ()
-    axes: tuple[TransformAxis, ...] = ()
-    compared: tuple[Comparison, ...] = ()
-    model_flags: tuple[ModelFlag, ...] = ()
-    transfer: tuple[Transfer, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
-    flags: tuple[FlagRow, ...] = ()
-    survival: tuple[SurvivalCurve, ...] = ()
+    compared: tuple[records.Comparison, ...] = ()
+    model_flags: tuple[records.ModelFlag, ...] = ()
+    transfer: tuple[records.Transfer, ...] = ()
+    comparisons: tuple[records.Comparison, ...] = ()
+    flags: tuple[records.FlagRow, ...] = ()
+    survival: tuple[records.SurvivalCurve, ...] = ()
     explanations: Explanations | None = None
-    findings: tuple[FindingRow, ...] = ()
+    findings: tuple[records.FindingRow, ...] = ()
     reproduces: str = ""
     study: StudyPart = StudyPart()
     against: AgainstContent | None = None
 
     @property
-    def digital_rates(self) -> tuple[Rate, ...]:
+    def digital_rates(self) -> tuple[records.Rate, ...]:
         """The destruction rates by digital transforms."""
-        return tuple(row for row in self.rates if row.transform not in (PHOTO, SOURCE))
+        return tuple(row for row in self.rates if row.transform not in (records.PHOTO, records.SOURCE))
 
     @property
     def photo_origins(self) -> tuple[str, ...]:
         """Where the photographs that were judged come from: "camera", "simulated" or both, in this order."""
-        return tuple(sorted({row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO}))
+        return tuple(sorted({row.origin for row in (*self.accuracies, *self.rates) if row.transform == records.PHOTO}))
 
     @property
     def main_origin(self) -> str:
         """The origin that the front page speaks of: the camera where there is one, for nothing simulated stands in for it."""
-        return next(iter(self.photo_origins), SIMULATED if self.simulated else CAMERA)
+        return next(iter(self.photo_origins), records.SIMULATED if self.simulated else records.CAMERA)
 
     def __post_init__(self) -> None:
-        photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == PHOTO]
-        if SIMULATED in photos + [capture.origin for capture in self.captures if capture.counts] and not self.simulated:
+        photos = [row.origin for row in (*self.accuracies, *self.rates) if row.transform == records.PHOTO]
+        if records.SIMULATED in photos + [capture.origin for capture in self.captures if capture.counts] and not self.simulated:
             raise ValueError("expected simulated=True, since photographs of this run are simulated; got simulated=False")

@@ -1,7 +1,12 @@
 """What the model looks at: maps of a class over the clean file, the adversarial file and its photograph, on one scale."""
 
+from functools import cache
+
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure as Plot
 
 from pipeline.document.blocks import Block, Figure, plain
@@ -9,8 +14,7 @@ from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.formats import count, listed, percent, short_class_name
 from pipeline.document.theme import INK, QUIET
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations, ReportContent
-from pipeline.report.heat import heat_colours, heat_picture, scale_of
-from pipeline.report.words import cell_title
+from pipeline.report.words import TEXTS, cell_title
 
 _TITLES = {"clean": "clean file", "adversarial": "adversarial file", "photo": "photo of adversarial"}
 _METHODS = {
@@ -18,6 +22,10 @@ _METHODS = {
     "gradcam": ("Grad-CAM", "weighted map of\nlayer {layer}", "logits per cell"),
 }
 _TARGETS = {"true": "the true one", "predicted": "the one that the model gives the adversarial file"}
+# Purple against, orange for, as colour-blind readers tell them apart. Grad-CAM has no against: the half of it that is used.
+_COLOURS = "PuOr_r"
+_USED = {"occlusion": (0.0, 1.0), "gradcam": (0.5, 1.0)}
+_PICTURE_CONTRAST = 0.3
 _PANEL_IN = 1.1
 _LABEL_CHARS = 22
 _MOST_PIXELS = 320
@@ -29,36 +37,24 @@ def explanations_section(content: ReportContent) -> tuple[Block, ...]:
     found = content.explanations
     if found is None:
         return ()
-    figures = (
-        Figure(f"explanation-{place}", explanation_figure(found, pair), _caption(found, pair), _spoken(found, pair))
-        for place, pair in enumerate(found.pairs, start=1)
-    )
-    return plain(_how(found)), *figures
-
-
-def _how(found: Explanations) -> str:
+    figures = []
+    for place, pair in enumerate(found.pairs, start=1):
+        shown = listed(_TITLES[picture.variant] for picture in pair.pictures)
+        scores = listed(f"logit {_two_digits(picture.logit)}" for picture in pair.pictures)
+        spoken = f"{shown} of {pair.image_id} with {listed(_METHODS[method][0] for method in found.methods)} maps: {scores}."
+        figures.append(Figure(f"explanation-{place}", explanation_figure(found, pair), _caption(found, pair), spoken))
     explained = _TARGETS.get(found.target, f"“{short_class_name(found.pairs[0].explained_name, 40)}”")
     parts = [
         f"Each map shows what speaks for one class, {explained}, in all pictures of a pair. They are examples and no statistics: "
         f"{count(len(found.pairs), 'pair')}, chosen as in the gallery or by name."
     ]
     if "occlusion" in found.methods:
-        parts.append(
-            f"Occlusion covers the picture with a patch of {found.patch_px} px ({_filling(found.patch_value)}) every "
-            f"{found.stride_px} px; a place's value is the mean fall of the class's logit over the patches that covered it. "
-            "Orange speaks for the class, purple against it."
-        )
+        filling = {"mean": "the picture's mean colour", "random": "noise"}.get(found.patch_value, found.patch_value)
+        parts.append(TEXTS["occlusion"].format(found=found, filling=filling))
     if "gradcam" in found.methods:
-        parts.append(
-            f"Grad-CAM (Selvaraju et al. 2017) sums the channels of layer {found.layer}, each weighted with the mean gradient of "
-            "the class's logit, and keeps what is positive; an empty map means that nothing at this layer speaks for the class."
-        )
+        parts.append(TEXTS["gradcam"].format(found=found))
     parts.append("The pictures of a pair share one scale for each method. Lines: a third of the scale, dashed where negative.")
-    return " ".join(parts)
-
-
-def _filling(value: str) -> str:
-    return {"mean": "the picture's mean colour", "random": "noise"}.get(value, value)
+    return plain(" ".join(parts)), *figures
 
 
 @styled
@@ -71,11 +67,8 @@ def explanation_figure(found: Explanations, pair: ExplainedPair) -> Plot:
     for panel in grid.flat:
         panel.set(xticks=[], yticks=[])
         panel.grid(False)
-    _label(
-        grid[0][0],
-        "Picture",
-        "what the model says, and\nthe scores of the class\nthat is explained:\n" + _name(pair.explained_name),
-    )
+    explained = short_class_name(pair.explained_name, _LABEL_CHARS)
+    _label(grid[0][0], "Picture", f"what the model says, and\nthe scores of the class\nthat is explained:\n{explained}")
     grid[0][-1].set_axis_off()
     for column, picture in enumerate(pair.pictures, start=1):
         panel = grid[0][column]
@@ -94,6 +87,35 @@ def explanation_figure(found: Explanations, pair: ExplainedPair) -> Plot:
     return figure
 
 
+def scale_of(maps: np.ndarray) -> float:
+    """Returns the end of the scale that maps (N, H, W) share: their largest absolute value, 1 for empty maps."""
+    return float(np.abs(maps).max()) or 1.0
+
+
+def heat_colours(method: str, scale: float) -> ScalarMappable:
+    """Returns the colours of -scale (of 0, for Grad-CAM) to scale, as they are on white."""
+    return ScalarMappable(Normalize(0.0 if method == "gradcam" else -scale, scale), _light(method))
+
+
+def heat_picture(pixels: np.ndarray, values: np.ndarray, method: str, scale: float) -> np.ndarray:
+    """Returns a map over its picture, which is shown in light greys, as uint8 (H, W, 3).
+
+    Args:
+        pixels: uint8 (H, W, 3). values: float (H, W).
+        scale: of `scale_of`.
+    """
+    darkness = 1 - pixels.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
+    colours = heat_colours(method, scale).to_rgba(values)[..., :3]
+    return np.rint(255 * (colours - _PICTURE_CONTRAST * darkness[..., None])).astype(np.uint8)
+
+
+@cache
+def _light(method: str) -> ListedColormap:
+    """The colours made lighter, so that the picture can be darkest where it is black without any value below 0."""
+    colours = matplotlib.colormaps[_COLOURS](np.linspace(*_USED[method], 256))[:, :3]
+    return ListedColormap(_PICTURE_CONTRAST + (1 - _PICTURE_CONTRAST) * colours)
+
+
 def _label(panel: Axes, title: str, text: str) -> None:
     panel.set_axis_off()
     panel.text(0, 0.98, title, weight="bold", va="top", transform=panel.transAxes)
@@ -102,12 +124,9 @@ def _label(panel: Axes, title: str, text: str) -> None:
 
 def _scores(picture: ExplainedPicture) -> str:
     mark = "right" if picture.is_correct else "wrong"
-    said = f"{_name(picture.predicted_name)}, {percent(picture.predicted_probability)} ({mark})"
+    name = short_class_name(picture.predicted_name, _LABEL_CHARS)
+    said = f"{name}, {percent(picture.predicted_probability)} ({mark})"
     return f"{said}\nlogit {_two_digits(picture.logit)}, probability {percent(picture.probability)}"
-
-
-def _name(name: str) -> str:
-    return short_class_name(name, _LABEL_CHARS)
 
 
 def _two_digits(value: float) -> str:
@@ -132,15 +151,6 @@ def _reduced(values: np.ndarray) -> np.ndarray:
 def _caption(found: Explanations, pair: ExplainedPair) -> str:
     explained, true = (short_class_name(name, 40) for name in (pair.explained_name, pair.true_name))
     cell = cell_title(pair.attack, pair.epsilon_8bit)
-    return f"What speaks for “{explained}” in {pair.image_id} ({cell}; true class “{true}”), n = 1 pair; {_settings(found)}."
-
-
-def _settings(found: Explanations) -> str:
     words = {"occlusion": f"patch {found.patch_px} px, step {found.stride_px} px", "gradcam": f"layer {found.layer}"}
-    return "; ".join(words[method] for method in found.methods)
-
-
-def _spoken(found: Explanations, pair: ExplainedPair) -> str:
-    shown = listed(_TITLES[picture.variant] for picture in pair.pictures)
-    scores = listed(f"logit {_two_digits(picture.logit)}" for picture in pair.pictures)
-    return f"{shown} of {pair.image_id} with {listed(_METHODS[method][0] for method in found.methods)} maps: {scores}."
+    settings = "; ".join(words[method] for method in found.methods)
+    return f"What speaks for “{explained}” in {pair.image_id} ({cell}; true class “{true}”), n = 1 pair; {settings}."

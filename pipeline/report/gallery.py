@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.document.blocks import Block, Choice, Gallery, Mark, Picture, PictureRow, Prose
-from pipeline.document.pictures import JPEG_QUALITY, embedded_px
+from pipeline.document.figures import JPEG_QUALITY, embedded_px
 from pipeline.report.content import GalleryItem, GalleryView, ReportContent
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, cell_title, epsilon_title
+from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_title, cell_title, epsilon_title
 
 SURVIVED = "survived the photograph"
 DESTROYED = "destroyed by the photograph"
@@ -26,12 +26,7 @@ def gallery_section(content: ReportContent) -> tuple[Block, ...]:
     largest_px = embedded_px((5 if has_photos else 3) * len(content.gallery))
     is_reduced = any(max(item.clean.pixels.shape) > largest_px for item in content.gallery)
     reduced = f", reduced to {largest_px} pixels" if is_reduced else ""
-    intro = (
-        "The difference is adversarial minus clean, multiplied by the factor above it, on mid-grey: grey is no change. Beneath "
-        "each picture stand the likeliest classes and their probabilities; a filled tick marks a right, a hollow cross a wrong "
-        f"first guess.{photographs} Pictures are embedded at JPEG quality {JPEG_QUALITY}{reduced}; the run's own files are "
-        "lossless."
-    )
+    intro = TEXTS["gallery"].format(photographs=photographs, quality=JPEG_QUALITY, reduced=reduced)
     return Prose(intro), gallery(content.gallery, has_photos, largest_px)
 
 

@@ -1,5 +1,6 @@
 """Other models as judges: the tables, the figure and the section of the report about who else is fooled."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure as Plot
@@ -7,14 +8,13 @@ from matplotlib.lines import Line2D
 
 from pipeline.document.blocks import Block, Figure, numbered, plain
 from pipeline.document.figures import styled
-from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, listed, percent
+from pipeline.document.formats import DASH, listed
 from pipeline.document.tables import Cell, Column, Table, stub
-from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, MatrixCell, Transfer
-from pipeline.report.cell_tables import estimate_cell
+from pipeline.records import ATTACKED_MODEL, CASES, PHOTO, SIMULATED, SOURCE, Estimate, MatrixCell, Transfer
+from pipeline.report.cell_tables import cell_of, estimate_cell, interval_words, ordered_cells
 from pipeline.report.content import ReportContent
-from pipeline.report.panels import case_panels, interval_dot
-from pipeline.report.rate_tables import interval_words
-from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, attack_order, attack_title, cell_title, epsilon_title, subject
+from pipeline.report.rate_figures import case_panels, interval_dot
+from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_title, cell_title, epsilon_title, subject
 
 _PALETTE = ("#5d6875", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900")
 _MARKERS = "osD^vPX*"
@@ -25,13 +25,10 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
     if not content.transfer:
         return ()
     rows = content.transfer
-    others = [judge for judge in _judges(rows) if judge != ATTACKED_MODEL]
-    text = (
-        f"The attacks were made on {content.model.name}, here called the {ATTACKED_MODEL}. Beside it "
-        f"{listed(others)} {'judges' if len(others) == 1 else 'judge'} the same saved files or photographs of them. "
-        "Fooled: of the images that a judge gets right when clean, those whose adversarial image it gets wrong. Destroyed "
-        "is Eq. 1 with this judge's own answers: of the files that fool it, those that no longer do so in the photograph."
-    )
+    others = [judge for judge in dict.fromkeys(row.judge for row in rows) if judge != ATTACKED_MODEL]
+    judging = "judges" if len(others) == 1 else "judge"
+    told = {"model": content.model.name, "attacked": ATTACKED_MODEL, "others": listed(others), "judging": judging}
+    text = TEXTS["judges"].format(**told)
     outside = sorted({row.judge for row in rows if row.is_imported})
     if outside:
         text += f" The answers of {listed(outside)} were made outside and brought in."
@@ -49,8 +46,8 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
         dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
         caption = (
             "Share of the images that a judge gets right when clean and is fooled on (top-1): as files (filled) and in "
-            f"photographs (hollow{dashed}), with the {_interval_words(rows)}; the attacks were made on {subject(content)}. "
-            "n is in the tables below."
+            f"photographs (hollow{dashed}), with the {interval_words(row.fooled for row in rows)}; the attacks were made on "
+            f"{subject(content)}. n is in the tables below."
         )
         blocks.append(Figure("judges", judges_figure(rows), caption))
     blocks += numbered(judge_tables(rows))
@@ -63,11 +60,10 @@ def judge_tables(rows: Iterable[Transfer]) -> list[Table]:
     tables: list[Table] = []
     for case in CASES:
         of_case = [row for row in rows if row.case == case]
-        for condition in sorted(
-            {(row.transform, row.origin) for row in of_case}, key=lambda found: (found[0] == PHOTO, found[1])
-        ):
+        conditions = {(row.transform, row.origin) for row in of_case}
+        for condition in sorted(conditions, key=lambda found: (found[0] == PHOTO, found[1])):
             shown = [row for row in of_case if (row.transform, row.origin) == condition]
-            tables.append(_judge_table(f"J{len(tables) + 1}", case, condition, shown))
+            tables.append(_judge_table(f"J{len(tables) + 1}", shown))
     return tables
 
 
@@ -75,25 +71,22 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
     """Returns the transfer matrix of each case, attack and epsilon: a row for each run and its control, a column a model."""
     cells = list(cells)
     judged_by = list(dict.fromkeys(cell.judged_by for cell in cells))
-    keys = list(dict.fromkeys((cell.case, cell.attack, cell.epsilon_8bit) for cell in cells))
-    found = {(c.case, c.attack, c.epsilon_8bit, c.made_on, c.kind, c.judged_by): c for c in cells}
+    keys = list(dict.fromkeys(map(cell_of, cells)))
+    found = {(*cell_of(cell), cell.made_on, cell.kind, cell.judged_by): cell for cell in cells}
+    columns = (stub("Made on"), stub("mean L2", is_number=True), *(Column(name, "Error of the model of") for name in judged_by))
     tables = []
     for number, key in enumerate(keys, 1):
-        lines = list(dict.fromkeys((c.made_on, c.kind) for c in cells if (c.case, c.attack, c.epsilon_8bit) == key))
+        lines = list(dict.fromkeys((cell.made_on, cell.kind) for cell in cells if cell_of(cell) == key))
         body = []
         for made_on, kind in lines:
             row = [found.get((*key, made_on, kind, name)) for name in judged_by]
             distances = [cell.mean_l2_8bit for cell in row if cell and cell.mean_l2_8bit is not None]
             mean = f"{sum(distances) / len(distances):.0f}" if distances else DASH
             title = made_on if kind == "adversarial" else "noise, same L2"
-            body.append((Cell(title), Cell(mean), *(_matrix_cell(cell) for cell in row)))
-        judges = (Column(name, "Error of the model of") for name in judged_by)
-        columns = (stub("Made on"), stub("mean L2", is_number=True), *judges)
-        title = f"Transfer, {cell_title(key[1], key[2])}, {CASE_TITLES.get(key[0], key[0])}"
-        note = (
-            "Wrong / right when clean, and the 95 % Wilson interval in per cent beneath: the saved files of the row's run, "
-            "judged by the column's model, over the images that this model gets right when clean. L2 in 8-bit units."
-        )
+            rates = (estimate_cell(_error_of(cell) if cell else None, "0 right") for cell in row)
+            body.append((Cell(title), Cell(mean), *rates))
+        title = f"Transfer, {cell_title(*key[1:])}, {CASE_TITLES.get(key[0], key[0])}"
+        note = TEXTS["matrix"]
         rules = frozenset(place for place, (_, kind) in enumerate(lines) if place and kind == "adversarial")
         tables.append(Table(f"X{number}", title, columns, tuple(body), note if number == len(keys) else "", rules))
     return tables
@@ -103,84 +96,53 @@ def matrix_tables(cells: Iterable[MatrixCell]) -> list[Table]:
 def judges_figure(rows: Iterable[Transfer]) -> Plot:
     """Returns the top-1 share fooled, one panel a case, one line a judge under each attack and epsilon."""
     rows = [row for row in rows if row.top_k == 1]
-    judges = _judges(rows)
+    judges = list(dict.fromkeys(row.judge for row in rows))
+    looks = dict(zip(judges, itertools.cycle(zip(_PALETTE, _MARKERS, strict=True)), strict=False))
     rated = [row for row in rows if row.fooled.rate is not None]
     label = "fooled, of those right when clean"
-    figure, panels, cells = case_panels(rated, 0.16 + 0.15 * len(judges), label, n_lines=len(judges))
+    figure, panels, cells = case_panels(map(cell_of, rated), 0.16 + 0.15 * len(judges), label, n_lines=len(judges))
     step = 0.8 / max(1, len(judges))
     for row in sorted(rated, key=lambda row: row.transform != SOURCE):
         turn, is_file = judges.index(row.judge), row.transform == SOURCE
         y = cells.index((row.attack, row.epsilon_8bit)) + (turn - (len(judges) - 1) / 2 + (-0.2 if is_file else 0.2)) * step
         face, width = ("", 1.2) if is_file else ("white", 0.7)
         dashes = "--" if row.origin == SIMULATED else "-"
-        interval_dot(panels[row.case], row.fooled, y, *_look(turn), face, width, dashes)
-    handles = [
-        Line2D([], [], color=colour, marker=marker, ms=4, label=judge)
-        for judge, (colour, marker) in zip(judges, map(_look, range(len(judges))), strict=True)
-    ]
+        interval_dot(panels[row.case], row.fooled, y, *looks[row.judge], face, width, dashes)
+    handles = [Line2D([], [], color=colour, marker=marker, ms=4, label=judge) for judge, (colour, marker) in looks.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=2.6)
     return figure
 
 
-def _look(turn: int) -> tuple[str, str]:
-    return _PALETTE[turn % len(_PALETTE)], _MARKERS[turn % len(_MARKERS)]
-
-
-def _judge_table(number: str, case: str, condition: tuple[str, str], rows: Sequence[Transfer]) -> Table:
-    found = {(row.attack, row.epsilon_8bit, row.judge, row.top_k): row for row in rows}
+def _judge_table(table_number: str, rows: Sequence[Transfer]) -> Table:
+    """Returns the table of one case and condition, with a rule above each cell."""
+    found = {(*cell_of(row), row.judge, row.top_k): row for row in rows}
+    judges = list(dict.fromkeys(row.judge for row in rows))
     top_ks = [k for k in (1, 5) if any(row.top_k == k for row in rows)]
-    of_photos = condition[0] == PHOTO
+    of_photos = rows[0].transform == PHOTO
     columns = [stub("Method"), stub("ε", is_number=True), stub("Judge")]
     columns += [Column("right", "Clean photo")] if of_photos else []
     columns += [Column(f"top-{k}", "Fooled") for k in top_ks]
     columns += [Column(f"top-{k}", "Destroyed (Eq. 1)") for k in top_ks if of_photos]
-    judges, body = _judges(rows), []
-    for attack, epsilon in _cells(rows):
-        for judge in judges:
-            rated = [found.get((attack, epsilon, judge, k)) for k in top_ks]
-            by_photo = any(row is not None and row.clean_from == "photo" for row in rated)
-            is_first = judge == judges[0]
-            cells = [Cell(attack_title(attack) if is_first else ""), Cell(epsilon_title(epsilon) if is_first else "")]
-            cells.append(Cell(judge, "clean: from the photo" if by_photo else ""))
-            cells += [_control_cell(rated[0])] if of_photos else []
-            cells += [estimate_cell(row.fooled if row else None, "0 right") for row in rated]
-            nothing = "no files" if by_photo else "0 eligible"
-            cells += [estimate_cell(row.destroyed if row else None, nothing) for row in rated if of_photos]
-            body.append(tuple(cells))
-    rules = frozenset(range(len(judges), len(body), len(judges)))
-    note = f"k/n and the {_interval_words(rows)} in per cent beneath. Fooled: n is what the judge gets right when clean."
+    body = []
+    for cell, judge in itertools.product(ordered_cells(map(cell_of, rows)), judges):
+        rated = [found.get((*cell, judge, k)) for k in top_ks]
+        by_photo = any(row is not None and row.clean_from == "photo" for row in rated)
+        method, epsilon = (attack_title(cell[1]), epsilon_title(cell[2])) if judge == judges[0] else ("", "")
+        shown = [Cell(method), Cell(epsilon), Cell(judge, "clean: from the photo" if by_photo else "")]
+        if of_photos:
+            known = rated[0].control if rated[0] is not None and rated[0].clean_from != "photo" else None
+            shown.append(estimate_cell(known, "0 photos", has_interval=False))
+        shown += [estimate_cell(row.fooled if row else None, "0 right") for row in rated]
+        nothing = "no files" if by_photo else "0 eligible"
+        body.append((*shown, *(estimate_cell(row.destroyed if row else None, nothing) for row in rated if of_photos)))
+    words = interval_words(row.fooled for row in rows)
+    note = f"k/n and the {words} in per cent beneath. Fooled: n is what the judge gets right when clean."
     if of_photos:
-        note += (
-            " Clean photo: of these, the clean photographs that it still gets right (top-1); what is missing was lost to print "
-            "and camera, not to the attack. Destroyed: n is the files that fool the judge and were photographed."
-        )
-    what = f"{ORIGIN_TITLES[condition[1]]} photographs" if of_photos else "saved files"
-    title = f"Who else is fooled by the {what}, {CASE_TITLES.get(case, case)}"
-    return Table(number, title, tuple(columns), tuple(body), note, rules)
+        note += f" {TEXTS['judges-table']}"
+    what = f"{ORIGIN_TITLES[rows[0].origin]} photographs" if of_photos else "saved files"
+    title = f"Who else is fooled by the {what}, {CASE_TITLES.get(rows[0].case, rows[0].case)}"
+    return Table(table_number, title, tuple(columns), tuple(body), note, frozenset(range(len(judges), len(body), len(judges))))
 
 
-def _control_cell(row: Transfer | None) -> Cell:
-    known = row.control if row is not None and row.clean_from != "photo" else None
-    return estimate_cell(known, "0 photos", has_interval=False)
-
-
-def _matrix_cell(cell: MatrixCell | None) -> Cell:
-    if cell is None:
-        return Cell(DASH)
-    if cell.error_rate is None:
-        return Cell(NOT_APPLICABLE, "0 right")
-    return Cell(percent(cell.error_rate), f"{cell.n_wrong}/{cell.n_right} · {interval(cell.low, cell.high)}")
-
-
-def _interval_words(rows: Iterable[Transfer]) -> str:
-    return interval_words(row.fooled for row in rows)
-
-
-def _judges(rows: Iterable[Transfer]) -> list[str]:
-    return list(dict.fromkeys(row.judge for row in rows))
-
-
-def _cells(rows: Iterable[Transfer]) -> list[tuple[str, int]]:
-    cells = {(row.attack, row.epsilon_8bit) for row in rows}
-    order = attack_order(attack for attack, _ in cells)
-    return sorted(cells, key=lambda cell: (order.index(cell[0]), -cell[1]))
+def _error_of(cell: MatrixCell) -> Estimate:
+    return Estimate(n_hit=cell.n_wrong, n_eligible=cell.n_right, rate=cell.error_rate, low=cell.low, high=cell.high)

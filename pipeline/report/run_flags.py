@@ -1,16 +1,15 @@
 """The warnings of a run and about its model: which are raised, what was measured, why it matters and what to do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pipeline.document.blocks import Block, TextTable, plain
 from pipeline.document.formats import count, listed
-from pipeline.document.tables import Cell, Table
-from pipeline.records import MODEL_FLAGS, PHOTO, RUN_FLAGS, FlagRow, FlagText
+from pipeline.document.tables import Table
+from pipeline.records import PHOTO, FlagRow
 from pipeline.report.cell_tables import RowKey
 from pipeline.report.content import ReportContent
-from pipeline.report.raised_flags import RaisedFlag, raised_flags
-from pipeline.report.words import FLAG_TITLES
+from pipeline.report.raised_flags import MODEL_FLAGS, RUN_FLAGS, FlagText, raised_flags, told_flag
 
 # What marks a row of a table; flags that concern a whole run or a whole case mark none.
 MARKS = {
@@ -26,23 +25,19 @@ _N_SHOWN = 4
 
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
     """Returns what the front page says of flags: what those that are raised warn of."""
-    raised = [FLAG_TITLES[flag.name] for flag in raised_flags(content.flags) if flag.name != "model"]
-    of_model = [FLAG_TITLES[flag.name] for flag in content.model_flags]
-    blocks = []
-    if raised:
-        titles = listed(f"**{title}**" for title in raised)
-        blocks.append(
-            plain(f"Read with care: {titles}. The section Flags says what was measured, why it matters and what to do.")
-        )
-    if of_model:
-        titles = listed(f"**{title}**" for title in of_model)
-        blocks.append(plain(f"The model was flagged: {titles}. The section About the model says why."))
-    return tuple(blocks)
+    raised = listed(f"**{RUN_FLAGS[name].title}**" for name in raised_flags(content.flags) if name != "model")
+    of_model = listed(f"**{MODEL_FLAGS[flag.name].title}**" for flag in content.model_flags)
+    warning = f"Read with care: {raised}. The section Flags says what was measured, why it matters and what to do."
+    on_model = f"The model was flagged: {of_model}. The section About the model says why."
+    return tuple(plain(text) for text, titles in ((warning, raised), (on_model, of_model)) if titles)
 
 
 def flags_section(content: ReportContent) -> tuple[Block, ...]:
     """Returns a table of what is raised, and the names of what is not."""
-    raised = {flag.name: _measured(flag.rows) for flag in raised_flags(content.flags)}
+    raised = {}
+    for name, rows in raised_flags(content.flags).items():
+        more = [f"and {len(rows) - _N_SHOWN} more"] if len(rows) > _N_SHOWN else []
+        raised[name] = "; ".join([row.message for row in rows[:_N_SHOWN]] + more)
     marks = " The signs mark the rows of the tables that a flag concerns." if raised.keys() & MARKS.keys() else ""
     return _flags("flags", RUN_FLAGS, raised, "", f"{marks} Every measured number with its limit is in flags.csv.")
 
@@ -60,7 +55,7 @@ def _flags(
     key: str, checked: Mapping[str, FlagText], raised: Mapping[str, str], intro: str, ending: str = ""
 ) -> tuple[Block, ...]:
     """Returns what was found of all that was checked, with the meaning of each flag that is raised and what was measured."""
-    quiet = listed(FLAG_TITLES[name] for name in checked if name not in raised)
+    quiet = listed(flag.title for name, flag in checked.items() if name not in raised)
     if not raised:
         return (plain(f"{intro}No problem found. Checked for: {quiet}."),)
     rows = tuple(
@@ -82,11 +77,13 @@ def marked(table: Table, rows: Iterable[FlagRow]) -> Table:
     if not any(concerned):
         return table
     said = dict.fromkeys(row for found in concerned for row in found)
-    notes = (f"{MARKS[flag.name]} {flag.name}: {flag.words}." for flag in raised_flags(row for row in candidates if row in said))
-    body = (
-        _with_marks(table, cells, raised_flags(found)) if found else cells
-        for cells, found in zip(table.rows, concerned, strict=True)
-    )
+    raised = raised_flags(row for row in candidates if row in said)
+    notes = (f"{MARKS[name]} {name}: {told_flag(found)}." for name, found in raised.items())
+    place = next((number for number, column in enumerate(table.columns) if column.header == "ε"), 0)
+    body = []
+    for cells, found in zip(table.rows, concerned, strict=True):
+        marks = " ".join(MARKS[name] for name in raised_flags(found))
+        body.append((*cells[:place], replace(cells[place], note=marks), *cells[place + 1 :]) if found else cells)
     return replace(table, rows=tuple(body), note=" ".join(filter(None, (table.note, *notes))))
 
 
@@ -100,14 +97,3 @@ def _concerns(row: FlagRow, key: RowKey) -> bool:
     if row.flag == "many-discards" and key.transform not in (PHOTO, "accuracy"):
         return False
     return all(not one or not other or one == other for one, other in ((row.case, key.case), (row.top_k, key.top_k)))
-
-
-def _with_marks(table: Table, cells: tuple[Cell, ...], raised: Sequence[RaisedFlag]) -> tuple[Cell, ...]:
-    place = next((number for number, column in enumerate(table.columns) if column.header == "ε"), 0)
-    marks = " ".join(MARKS[flag.name] for flag in raised)
-    return (*cells[:place], replace(cells[place], note=marks), *cells[place + 1 :])
-
-
-def _measured(rows: Sequence[FlagRow]) -> str:
-    more = [f"and {len(rows) - _N_SHOWN} more"] if len(rows) > _N_SHOWN else []
-    return "; ".join([row.message for row in rows[:_N_SHOWN]] + more)

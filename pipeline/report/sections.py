@@ -7,20 +7,17 @@ from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
 from pipeline.records import PHOTO, SIMULATED
 from pipeline.report.against import against_section
-from pipeline.report.capture_quality import capture_quality_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
 from pipeline.report.explanations import explanations_section
-from pipeline.report.front_page import front_page
 from pipeline.report.gallery import gallery_section
-from pipeline.report.how_to_read import how_to_read
+from pipeline.report.how_to_read import how_to_read, settings_section
 from pipeline.report.judges import judges_section
-from pipeline.report.photo_results import photo_results, predicted_section
+from pipeline.report.photo_results import capture_quality_section, photo_results, predicted_section
 from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
-from pipeline.report.settings_section import settings_section
-from pipeline.report.survival import survival_section
-from pipeline.report.transform_results import transform_results
+from pipeline.report.summary import front_page
+from pipeline.report.transform_results import survival_section, transform_results
 
 # A new section is one line here: its key (an anchor, never changed), its title, its function, whether it opens a new page.
 _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], bool], ...] = (
@@ -54,16 +51,15 @@ def sections(content: ReportContent) -> tuple[Section, ...]:
 
     The rows of its tables that a flag concerns are marked.
     """
-    built = ((key, title, build(content), on_new_page) for key, title, build, on_new_page in _SECTIONS)
-    return tuple(
-        Section(key, title, tuple(_marked(block, content) for block in blocks), on_new_page)
-        for key, title, blocks, on_new_page in built
-        if blocks
-    )
-
-
-def _marked(block: Block, content: ReportContent) -> Block:
-    return replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block
+    built = []
+    for key, title, build, on_new_page in _SECTIONS:
+        blocks = tuple(
+            replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block
+            for block in build(content)
+        )
+        if blocks:
+            built.append(Section(key, title, blocks, on_new_page))
+    return tuple(built)
 
 
 def band(content: ReportContent) -> str:

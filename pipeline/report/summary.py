@@ -1,17 +1,31 @@
 """The front page in words and figures: computed from the counts, never typed."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.document.blocks import Tile
+from pipeline.document.blocks import Block, Tile, Tiles, plain
 from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, percent
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, Capture, Discard, Rate
 from pipeline.report.content import ReportContent
+from pipeline.report.run_flags import front_page_flags
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title
 
 _NOT_LOST = ("calibration", "duplicate", "superseded")
+
+
+def front_page(content: ReportContent) -> tuple[Block, ...]:
+    """Returns what stands beneath the report's title; every number in it is computed from the counts."""
+    said = sentences(content)
+    remarks = (_on_cells(content, headline_case(content)), on_photographs(content))
+    return (
+        plain(f"Run {content.run} · model {content.model.name} · images {content.dataset.name}", "subtitle"),
+        plain(lead(content), "lead"),
+        Tiles(tuple(tiles(content))),
+        *(plain(sentence, "bullet") for sentence in (*said, *(text for text in remarks if text and text not in said))),
+        *front_page_flags(content),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +47,8 @@ def lead(content: ReportContent) -> str:
     epsilons = sorted(_cell_names(content, "epsilon_8bit") - {0})
     cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
     transforms = list(dict.fromkeys(row.transform for row in content.digital_rates))
-    kind = "simulated printing and photographing" if _speaks_of_simulated(content) else "printing and photographing"
-    by = [kind] if has_photos(content) else []
+    simulated = "simulated " if content.main_origin == SIMULATED else ""
+    by = [f"{simulated}printing and photographing"] if has_photos(content) else []
     by += [count(len(transforms), "digital transform")] if transforms else []
     undone = f", and whether {listed(by)} undo them" if by else ""
     if not attacks:
@@ -59,12 +73,6 @@ def sentences(content: ReportContent) -> tuple[str, str, str]:
     return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
 
 
-def remarks(content: ReportContent) -> list[str]:
-    """Returns what else belongs on the front page: which cells differ most, and how many photographs were used."""
-    found = (_on_cells(content, headline_case(content)), on_photographs(content))
-    return [sentence for sentence in found if sentence and sentence not in sentences(content)]
-
-
 def tiles(content: ReportContent) -> list[Tile]:
     """Returns four key figures; those of photographs give way to those of transforms where there is no photograph."""
     case = headline_case(content)
@@ -74,11 +82,12 @@ def tiles(content: ReportContent) -> list[Tile]:
     if has_photos(content):
         n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
         photo = _pooled(content.accuracies, case, "clean", PHOTO, content.main_origin)
+        before, after = (percent(hit / n, 0) if n else NOT_APPLICABLE for hit, n in (clean, photo))
         photos = photo_count(content)
         return [
             Tile(_of(n_eligible - n_hit, n_eligible), f"working attacks that survived the photograph (top-1, {name})"),
             fooled,
-            Tile(f"{_short(clean)} → {_short(photo)}", f"clean images right, file → photograph (top-1, {name})"),
+            Tile(f"{before} → {after}", f"clean images right, file → photograph (top-1, {name})"),
             Tile(_of(photos.n_used, photos.n_used + photos.n_lost), "photographs used"),
         ]
     transforms = {row.transform for row in content.digital_rates}
@@ -132,10 +141,6 @@ def on_predictions(content: ReportContent) -> str:
     )
 
 
-def _speaks_of_simulated(content: ReportContent) -> bool:
-    return content.main_origin == SIMULATED
-
-
 def _on_file(content: ReportContent, case: str) -> str:
     clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
     if not adversarial[1]:
@@ -150,7 +155,8 @@ def _on_photos(content: ReportContent, case: str) -> str:
     n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
     if not n_eligible:
         return "No attack that worked as a file was photographed, so there is no destruction rate."
-    medium = "in the simulated photographs" if _speaks_of_simulated(content) else "after printing and photographing"
+    is_simulated = content.main_origin == SIMULATED
+    medium = "in the simulated photographs" if is_simulated else "after printing and photographing"
     return (
         f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
         f"{n_hit} {'was' if n_hit == 1 else 'were'} destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
@@ -162,20 +168,23 @@ def _on_cells(content: ReportContent, case: str) -> str:
     rated = sorted((row for row in _photo_rows(content, case) if row.rate is not None), key=lambda row: row.rate or 0.0)
     if not rated or rated[0].rate == rated[-1].rate:
         return ""
-    high = next(row for row in rated if row.rate == rated[-1].rate)
-    return f"The sturdiest cell is {_cell(rated[0])}; the most fragile is {_cell(high)}."
+    told = []
+    for row in (rated[0], next(row for row in rated if row.rate == rated[-1].rate)):
+        cell = cell_title(row.attack, row.epsilon_8bit).replace(", ε", " at ε")
+        told.append(f"{cell} ({percent(row.rate)} destroyed, {row.n_hit} of {row.n_eligible})")
+    return f"The sturdiest cell is {told[0]}; the most fragile is {told[1]}."
 
 
 def _on_transforms(content: ReportContent, case: str) -> str:
     rows = [row for row in content.digital_rates if row.case == case and row.top_k == 1 and row.rate is not None]
     if not rows:
         return "No digital transform has been applied to an attack that works."
-    points: dict[tuple[str, float | None], list[Rate]] = {}
+    points: dict[tuple[str, float | None], list[Rate]] = defaultdict(list)
     for row in rows:
-        points.setdefault((row.transform, row.parameter), []).append(row)
+        points[row.transform, row.parameter].append(row)
     pooled = {point: _pooled_rate(rows) for point, rows in points.items()}
     (transform, parameter), (n_hit, n_eligible) = max(pooled.items(), key=lambda item: item[1][0] / item[1][1])
-    axis = axis_of(transform, content.axes)
+    axis = axis_of(transform)
     at = "" if parameter is None else f" at {number(parameter)} ({axis.label})"
     return (
         f"Of the digital transforms, **{axis.title}{at}** destroys the most attacks: {n_hit} of {n_eligible}, "
@@ -192,13 +201,8 @@ def on_photographs(content: ReportContent) -> str:
     why = listed(DISCARD_REASONS.get(reason, reason) for reason in sorted(reasons))
     lost = f"; {photos.n_lost} had to be discarded ({why})" if photos.n_lost else "; none had to be discarded"
     kind = {("camera",): "photograph", ("camera", SIMULATED): "real photograph"}.get(content.photo_origins)
-    kind = kind or ("simulated photograph" if _speaks_of_simulated(content) else "photograph")
+    kind = kind or ("simulated photograph" if content.main_origin == SIMULATED else "photograph")
     return f"{count(photos.n_used, kind)} {'was' if photos.n_used == 1 else 'were'} used{lost}."
-
-
-def _cell(row: Rate) -> str:
-    rate = f"{percent(row.rate)} destroyed, {row.n_hit} of {row.n_eligible}"
-    return f"{cell_title(row.attack, row.epsilon_8bit).replace(', ε', ' at ε')} ({rate})"
 
 
 def _photo_rows(content: ReportContent, case: str) -> list[Rate]:
@@ -208,8 +212,7 @@ def _photo_rows(content: ReportContent, case: str) -> list[Rate]:
 
 def _pooled(rows: Sequence[Rate], case: str, variant: str, transform: str, origin: str | None = None) -> tuple[int, int]:
     rows = [r for r in rows if (r.case, r.variant, r.transform, r.top_k) == (case, variant, transform, 1)]
-    rows = [row for row in rows if origin in (None, row.origin)]
-    return _pooled_rate(rows)
+    return _pooled_rate([row for row in rows if origin in (None, row.origin)])
 
 
 def _pooled_rate(rows: Sequence[Rate]) -> tuple[int, int]:
@@ -222,7 +225,3 @@ def _cell_names(content: ReportContent, field: str) -> set[Any]:
 
 def _of(part: int, whole: int) -> str:
     return f"{part} of {whole}" if whole else NOT_APPLICABLE
-
-
-def _short(counts: tuple[int, int]) -> str:
-    return percent(counts[0] / counts[1], 0) if counts[1] else NOT_APPLICABLE

@@ -1,42 +1,30 @@
 """The names of attacks, cases and transforms that a reader sees, the same in tables, figures and prose."""
 
+import tomllib
 from collections.abc import Iterable
+from importlib.resources import files
+from typing import NamedTuple
 
 from pipeline.document.formats import DASH
 from pipeline.records import CAMERA, SIMULATED
-from pipeline.report.content import ReportContent, TransformAxis
-from pipeline.specs.attack_spec import AttackSpec
-from pipeline.specs.attacks import ATTACKS
+from pipeline.report.content import ReportContent
+from pipeline.specs.attacks import ATTACKS, AttackSpec
 from pipeline.specs.transforms import TRANSFORMS
 
-FLAG_TITLES = {
-    "simulated": "simulated photographs",
-    "few-eligible": "few eligible attacks",
-    "not-filled": "cells without enough images",
-    "many-discards": "many discarded photographs",
-    "clean-drop": "clean images lost in photographs",
-    "page-scaled": "pages printed at another scale",
-    "low-resolution": "photographs of low resolution",
-    "epsilon-exceeded": "files beyond their ε",
-    "mixed-devices": "more than one camera",
-    "duplicates": "images that are alike",
-    "model": "flags about the model",
-    "not-finite": "outputs that are not finite",
-    "random": "random outputs",
-    "train-mode": "training mode",
-    "probabilities": "probabilities in place of logits",
-    "log-probabilities": "log-probabilities in place of logits",
-    "zero-gradient": "zero gradients",
-    "saturated-softmax": "a saturated softmax",
-    "large-logits": "large logits",
-    "saturating": "changes that vanish in rounding",
-    "input-range": "another input range",
-    "gradient-mismatch": "gradients that are not those of the outputs",
-}
+TEXTS: dict[str, str] = tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 ORIGIN_TITLES = {CAMERA: "real", SIMULATED: "simulated"}
 CASE_TITLES = {"average": "average case", "prefiltered": "prefiltered case"}
 # Okabe and Ito's palette: told apart with every common colour blindness; marker and lightness tell it in grey.
 _SPARE_STYLES = (("#cc79a7", "D"), ("#56b4e9", "v"), ("#d55e00", "P"), ("#4d4d4d", "X"), ("#b8a900", "*"))
+
+
+class Axis(NamedTuple):
+    """How a digital transform is named and its parameter labelled; `neutral` is the value that changes nothing, if any."""
+
+    name: str
+    title: str
+    label: str
+    neutral: float | None = None
 
 
 def attack_title(attack: str) -> str:
@@ -74,15 +62,12 @@ def attack_order(attacks: Iterable[str]) -> list[str]:
     return sorted(set(attacks), key=lambda attack: (first.index(attack) if attack in first else len(first), attack))
 
 
-def axis_of(transform: str, axes: Iterable[TransformAxis] = ()) -> TransformAxis:
-    """Returns how a transform is shown; one that nobody described keeps its name, with underscores as spaces."""
-    described = {axis.name: axis for axis in axes}
-    if transform in described:
-        return described[transform]
+def axis_of(transform: str) -> Axis:
+    """Returns how a transform is shown; one that has no entry keeps its name, with underscores as spaces."""
     if spec := TRANSFORMS.get(transform):
-        return TransformAxis(spec.name, spec.title, spec.axis, spec.neutral)
+        return Axis(spec.name, spec.title, spec.axis, spec.neutral)
     plain = transform.replace("_", " ").replace("-", " ")
-    return TransformAxis(transform, plain[:1].upper() + plain[1:], "parameter")
+    return Axis(transform, plain[:1].upper() + plain[1:], "parameter")
 
 
 def subject(content: ReportContent) -> str:

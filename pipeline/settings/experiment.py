@@ -70,7 +70,7 @@ class Experiment:
 
     def resolved_judges(self) -> tuple[JudgeSettings, ...]:
         """Returns the judges' settings with every path filled in, and with the labels that they are shown under."""
-        return tuple(replace(self._resolved(judge), label=judge.shown_label) for judge in self.judges)
+        return tuple(replace(self._resolved(judge), label=judge.key) for judge in self.judges)
 
     def _resolved(self, model: Model) -> Model:
         arguments = {key: self._filled(value) for key, value in model.arguments.items()}

@@ -80,7 +80,7 @@ def _experiment(tree: dict[str, Any], source: Source) -> Experiment:
 
 
 def _check_judges(judges: tuple[JudgeSettings, ...], source: Source) -> None:
-    labels = [judge.shown_label for judge in judges]
+    labels = [judge.key for judge in judges]
     for index, label in enumerate(labels):
         where = source.where(f"judges.{index}.{'label' if judges[index].label else 'name'}")
         if label in labels[:index]:

@@ -57,7 +57,7 @@ class ModelSettings:
 
     name: str = setting(
         "builtin:signs",
-        '"builtin:signs", "torchvision:NAME", "timm:NAME", "python:MODULE:FACTORY" or "onnx:FILE" (predictions only).',
+        '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "python:MODULE:FACTORY", "onnx:FILE".',
     )
     weights: str = setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
     input_px: int = setting(0, "Side of the square model input (0: the model's own).", ge=0, le=4096, unit="px")
@@ -79,7 +79,7 @@ class JudgeSettings(ModelSettings):
     label: str = setting("", "What it is called in tables (empty: its name).")
 
     @property
-    def shown_label(self) -> str:
+    def key(self) -> str:
         """What it is called in tables and files."""
         return self.label or self.name
 

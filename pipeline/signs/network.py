@@ -15,24 +15,21 @@ _MEAN = (0.42, 0.41, 0.40)
 _STD = (0.26, 0.24, 0.25)
 
 
-def build() -> nn.Module:
-    """Returns the untrained network: float32 (N, 3, H, W) RGB in [0, 1] to logits (N, 32); its normalisation is inside."""
-    return _SignsNet()
-
-
 def load() -> nn.Module:
     """Returns the trained network in eval mode, from the weights inside the package.
 
     Raises:
         FileNotFoundError: the package lacks them; `python -m pipeline.signs.training` makes them again.
     """
-    net = build()
+    net = SignsNet()
     with as_file(files("pipeline.signs") / "weights" / "signs.safetensors") as path:
         net.load_state_dict(load_file(path))
     return net.eval()
 
 
-class _SignsNet(nn.Module):
+class SignsNet(nn.Module):
+    """The untrained network: float32 (N, 3, H, W) RGB in [0, 1] to logits (N, 32); its normalisation is inside."""
+
     mean: Tensor
     std: Tensor
 

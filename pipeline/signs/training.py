@@ -53,7 +53,7 @@ def train(
     """
     images, labels = render_all(SignsDataset(n_images, "train", seed), n_workers, progress)
     torch.manual_seed(seed_for(seed, "train-signs", "start"))
-    net = signs_net.build().train()
+    net = signs_net.SignsNet().train()
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack this keyword
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
     plain = [weight for weight in net.parameters() if weight.ndim <= 1]

@@ -1,22 +1,22 @@
 """Asks the model for the five likeliest labels of every saved file, every digital transform of it, and every crop."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pipeline import engine
-from pipeline.attacks.crafting import top_predictions
 from pipeline.core.errors import BadInput
 from pipeline.engine import Context, Shared
-from pipeline.evaluation.judges.asking import asked_judges
+from pipeline.evaluation.judges.asking import Judge, opened_judges
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import Pair, Prediction, View
-from pipeline.settings import Experiment
-from pipeline.store import Run, content_hash, json_bytes, read_stage_record, record_from
+from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Prediction, View
+from pipeline.settings import Experiment, ModelSettings
+from pipeline.store import Items, Run, content_hash, json_bytes, read_stage_record
 from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
 from pipeline.store.stage import Outcome
 from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
@@ -26,118 +26,138 @@ IMAGES_AT_ONCE = 128
 
 @dataclass(frozen=True)
 class _Work:
-    """Views that are made, judged and kept together, because they come from one file or one photograph."""
+    """Views that are made, judged and kept together, because they come from one file (`source`) or one photograph."""
 
     views: list[View]
     true_labels: list[int]
-    pixels: Callable[[], list[np.ndarray]]
+    source: SourceFile | None = None
 
 
 def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `views.parquet` (everything that was judged) and `predictions.parquet`; `judged.parquet` where others judge too.
 
+    Others are asked about the files and the photographs that count: digital transforms would multiply the cost, and what they do
+    is known from the attacked model.
+
     Raises:
         BadInput: an image is no longer the one that was recorded.
-        WrongUse: a judge cannot name a true label of the run.
+        WrongUse, BadInput, Unavailable: a judge cannot be loaded, or cannot name a true label of the run.
     """
-    model = experiment.resolved_model(), context.device
-    classifier = load_classifier(*model)
+    model = experiment.resolved_model()
+    classifier = load_classifier(model, context.device)
     pairs = PAIRS.read(run)
     labels = {pair.image_id: pair.true_label for pair in pairs}
-    works = [*_digital_works(experiment, run, pairs, labels, context), *_photo_works(run, labels)]
+    works = [*_digital_works(run, pairs, labels, context), *_photo_works(run, labels)]
     items = run.items("classify", run.reports)
-    keys = [
-        content_hash([classifier.fingerprint, work.true_labels, [(view.view_id, view.sha256) for view in work.views]])
-        for work in works
+    ask = partial(_asked, run=run, seed=experiment.seed, items=items, context=context)
+    zero = Judge(ATTACKED_MODEL, classifier, np.arange(classifier.n_classes))
+    predictions = [
+        Prediction(view.view_id, labels[view.image_id], tuple(said["labels"]), tuple(said["probabilities"]), said["of_truth"])
+        for view, said in ask(zero, model, works, "batches")
     ]
-    kept = [items.get_json(key) for key in keys]
-    todo = [number for number, content in enumerate(kept) if content is None]
-    groups = [[(number, works[number]) for number in group] for group in _groups(todo, works)]
-    for group, answers in engine.map(_judged, groups, context, "batches", Shared(load_classifier, model, classifier)):
-        for (number, _), found in zip(group, answers, strict=True):
-            kept[number] = [asdict(row) for row in found]
-            items.put(keys[number], json_bytes(found))
     views = [view for work in works for view in work.views]
-    predictions = [record_from(Prediction, row) for rows in kept for row in rows]
     VIEWS.write(run, views)
     PREDICTIONS.write(run, predictions)
-    items.prune()
-    n_photo = sum(bool(view.capture_id) for view in views)
-    outputs, summary = [VIEWS.name, PREDICTIONS.name], {"n_predictions": len(predictions), "n_photo_crops": n_photo}
     JUDGED.remove(run)
-    sources = classifier.sources
+    files, judged, sources = [VIEWS.name, PREDICTIONS.name], [], classifier.sources
+    others = [work for work in map(_without_transforms, works) if work.views]
+    for settings, judge in opened_judges(experiment, context, classifier, labels.values()):
+        sources += judge.classifier.sources
+        found = ask(judge, settings, others, f"judge {judge.label}")
+        judged += [_judgement(judge.label, view, labels[view.image_id], said) for view, said in found]
+    items.prune()
+    summary = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
     if experiment.judges:
-        judged, more = asked_judges(experiment, run, context, classifier, pairs, views)
-        sources += more
         JUDGED.write(run, judged)
-        outputs.append(JUDGED.name)
+        files.append(JUDGED.name)
         summary["n_judgements"] = len(judged)
-    return Outcome(tuple(outputs), summary, read=sources)
+    return Outcome(tuple(files), summary, read=sources)
 
 
-def _digital_works(
-    experiment: Experiment, run: Run, pairs: list[Pair], labels: dict[str, int], context: Context
-) -> Iterator[_Work]:
+def _digital_works(run: Run, pairs: list[Pair], labels: Mapping[str, int], context: Context) -> Iterator[_Work]:
     by_subject: dict[str, list[View]] = {}
     for view in TRANSFORMED.read(run):
         by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
     sources = source_files(pairs)
     for source in context.progress(sources, len(sources), "reading"):
-        pixels = read_png(run.printouts / source.path)
-        views = [digital_view(source, pixels_sha256(pixels)), *by_subject.get(source.subject, [])]
-        steps = [(view.transform, view.parameter) for view in views[1:] if view.parameter is not None]
-        make = partial(_source_and_transforms, run, source, steps, experiment.seed)
-        yield _Work(views, [labels[source.image_id]] * len(views), make)
+        sha256 = pixels_sha256(read_png(run.printouts / source.path))
+        views = [digital_view(source, sha256), *by_subject.get(source.subject, [])]
+        yield _Work(views, [labels[source.image_id]] * len(views), source)
 
 
-def _source_and_transforms(run: Run, source: SourceFile, steps: list[tuple[str, float]], seed: int) -> list[np.ndarray]:
-    pixels = read_png(run.printouts / source.path)
-    return [pixels, *transformed(pixels, source, steps, seed)]
-
-
-def _photo_works(run: Run, labels: dict[str, int]) -> Iterator[_Work]:
+def _photo_works(run: Run, labels: Mapping[str, int]) -> Iterator[_Work]:
     by_capture: dict[str, list[View]] = {}
     for view in CROPPED.read(run) if read_stage_record(run.captures, "crop") else ():
         by_capture.setdefault(view.capture_id, []).append(view)
     for views in by_capture.values():
-        yield _Work(views, [labels[view.image_id] for view in views], partial(_crops, run, views))
+        yield _Work(views, [labels[view.image_id] for view in views])
 
 
-def _crops(run: Run, views: list[View]) -> list[np.ndarray]:
-    return [read_png(run.captures / view.path) for view in views]
+def _without_transforms(work: _Work) -> _Work:
+    shown = zip(work.views, work.true_labels, strict=True)
+    kept = [(view, label) for view, label in shown if view.counts and view.transform in (SOURCE, PHOTO)]
+    return replace(work, views=[view for view, _ in kept], true_labels=[label for _, label in kept])
 
 
-def _judged(group: list[tuple[int, _Work]], classifier: Classifier) -> list[list[Prediction]]:
-    """Returns what the model says of every view of each work."""
-    images = [pixels for _, work in group for pixels in _checked(work)]
-    rows = iter(classifier.predict(np.stack(images)))
-    return [
-        [_prediction(view, label, next(rows)) for view, label in zip(work.views, work.true_labels, strict=True)]
-        for _, work in group
-    ]
+def _asked(
+    judge: Judge, settings: ModelSettings, works: list[_Work], label: str, run: Run, seed: int, items: Items, context: Context
+) -> list[tuple[View, dict[str, Any]]]:
+    """Returns every view with what a judge says of it; what is kept is not asked again."""
+    who = judge.identity
+    keys = [content_hash([who, work.true_labels, [(view.view_id, view.sha256) for view in work.views]]) for work in works]
+    kept = {key: items.get_json(key) for key in keys}
+    todo = [(key, work) for key, work in zip(keys, works, strict=True) if kept[key] is None]
+    ask = partial(_answers, label=judge.label, mapping=judge.mapping, run=run, seed=seed)
+    shared = Shared(load_classifier, (settings, context.device), judge.classifier)
+    for group, answers in engine.map(ask, list(_groups(todo)), context, label, shared):
+        for (key, _), found in zip(group, answers, strict=True):
+            kept[key] = found
+            items.put(key, json_bytes(found))
+    return [shown for key, work in zip(keys, works, strict=True) for shown in zip(work.views, kept[key], strict=True)]
 
 
-def _checked(work: _Work) -> list[np.ndarray]:
-    images = work.pixels()
-    for view, pixels in zip(work.views, images, strict=True):
-        if pixels_sha256(pixels) != view.sha256:
-            raise BadInput(
-                f"{view.view_id}: not the pixels that were recorded.", "Make them again with: inkproof run EXPERIMENT --force"
-            )
-    return images
-
-
-def _groups(todo: list[int], works: list[_Work]) -> Iterator[list[int]]:
-    group: list[int] = []
-    for number in todo:
-        group.append(number)
-        if sum(len(works[member].views) for member in group) >= IMAGES_AT_ONCE:
+def _groups(todo: list[tuple[str, _Work]]) -> Iterator[list[tuple[str, _Work]]]:
+    group: list[tuple[str, _Work]] = []
+    for keyed in todo:
+        group.append(keyed)
+        if sum(len(work.views) for _, work in group) >= IMAGES_AT_ONCE:
             yield group
             group = []
     if group:
         yield group
 
 
-def _prediction(view: View, true_label: int, probabilities: np.ndarray) -> Prediction:
-    labels, values = top_predictions(probabilities)
-    return Prediction(view.view_id, true_label, labels, values, float(probabilities[true_label]))
+def _answers(
+    group: list[tuple[str, _Work]], classifier: Classifier, label: str, mapping: np.ndarray, run: Run, seed: int
+) -> list[list[dict[str, Any]]]:
+    """Returns what a judge says of every view of each work."""
+    judge = Judge(label, classifier, mapping)
+    rows = iter(judge.predict([pixels for _, work in group for pixels in _pixels(work, run, seed)]))
+    return [[judge.answer(next(rows), true_label) for true_label in work.true_labels] for _, work in group]
+
+
+def _pixels(work: _Work, run: Run, seed: int) -> list[np.ndarray]:
+    if work.source is None:
+        images = [read_png(run.captures / view.path) for view in work.views]
+    else:
+        saved = read_png(run.printouts / work.source.path)
+        steps = [(view.transform, view.parameter) for view in work.views if view.parameter is not None]
+        images = [saved, *transformed(saved, work.source, steps, seed)]
+    for view, pixels in zip(work.views, images, strict=True):
+        if pixels_sha256(pixels) != view.sha256:
+            hint = "Make them again with: inkproof run EXPERIMENT --force"
+            raise BadInput(f"{view.view_id}: not the pixels that were recorded.", hint)
+    return images
+
+
+def _judgement(judge: str, view: View, true_label: int, said: Mapping[str, Any]) -> Judgement:
+    shown = {name: getattr(view, name) for name in ("view_id", "image_id", "pair_id", "variant", "transform", "origin", "sha256")}
+    return Judgement(
+        judge=judge,
+        **shown,
+        true_label=true_label,
+        labels=tuple(said["labels"]),
+        names=tuple(said["names"]),
+        probabilities=tuple(said["probabilities"]),
+        is_imported=False,
+    )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,41 +14,23 @@ from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration import LOST, ContactRow, draw_contact_sheets, pages_to_do, quality_words
-from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded, signal_kept
+from pipeline.physical.registration.advice import LOST, pages_to_do, quality_words
+from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
+from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded
 from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
-from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Placement, Printout, View
+from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
-from pipeline.store import (
-    Hashes,
-    Run,
-    content_hash,
-    file_hash,
-    json_bytes,
-    photo_digest,
-    photo_files,
-    photo_name,
-    photo_trouble,
-    record_from,
-    write_bytes,
-)
-from pipeline.store.artefacts import (
-    CAPTURED,
-    CONTACT_SHEETS,
-    CROPPED,
-    CROPS,
-    DISCARDS,
-    LAYOUT,
-    OVERLAYS,
-    PAIRS,
-    PHOTOS,
-    QUALITY,
-    TRUTH,
-)
+from pipeline.store import Hashes, Run, content_hash, file_hash, json_bytes, record_from, write_bytes
+from pipeline.store.artefacts import CONTACT_SHEETS, CROPS, LAYOUT, OVERLAYS, PAIRS, PHOTOS, TABLES_OF_CROPS, TRUTH
+from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_trouble
 from pipeline.store.stage import Digests, Outcome
 
 _SHEET_QUALITY = 88
+# The next time there may be a reader, or a version that is mended.
+_NOT_KEPT = ("no-reader", "failed")
+# These say nothing of what is wrong with a photo.
+_NO_FAULT = ("superseded", "duplicate", "linked")
 
 
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -79,17 +60,16 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
         kept[photo.key] = pages = [each.page for each in fresh]
-        is_refused = any(row.reason == "no-reader" for page in pages for row in page.discards)  # the next time there may be one
+        is_refused = any(row.reason in _NOT_KEPT for page in pages for row in page.discards)
         if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
             items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
     pages = [page for photo in photos for page in kept[photo.key] or ()]
     captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
     discards += copies
     quality = [row for page in pages for row in page.quality]
-    CAPTURED.write(run, captures)
-    CROPPED.write(run, views)
-    QUALITY.write(run, quality)
-    DISCARDS.write(run, discards)
+    tables: tuple[list[Any], ...] = captures, views, quality, discards
+    for table, rows in zip(TABLES_OF_CROPS, tables, strict=True):
+        table.write(run, rows)
     overlays, crops = sorted({page.overlay for page in pages if page.overlay}), [view.path for view in views]
     CROPS.keep_only(run, crops)
     OVERLAYS.keep_only(run, overlays)
@@ -98,8 +78,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
         captures, views, quality, discards = _real(captures, views, quality, discards)
     sheets = _contact_sheets(run, printout, views, quality, discards)
     items.prune()
-    outputs = [CAPTURED.name, CROPPED.name, QUALITY.name, DISCARDS.name]
-    outputs += crops + overlays + sheets
+    outputs = [*(table.name for table in TABLES_OF_CROPS), *crops, *overlays, *sheets]
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
     if predicts:
@@ -111,11 +90,8 @@ def _photos(
     run: Run, by_camera: bool, settings: CaptureSettings, hashes: Hashes
 ) -> tuple[list[PhotoFile], list[Discard], Digests]:
     """Returns the files to read, those that are copies of others, and the hash of each."""
-    truths, layout = {}, file_hash(run.layout)
-    for entry in (true_geometry(run, name) for name in TRUTH.stems(run)):
-        if entry is None:
-            continue
-        truths[entry["photo_sha256"]] = (tuple(entry["photo_from_page"]), tuple(entry["residual_px"]))
+    layout, known = file_hash(LAYOUT.path(run)), [entry for name in TRUTH.stems(run) if (entry := true_geometry(run, name))]
+    truths = {entry["photo_sha256"]: (tuple(entry["photo_from_page"]), tuple(entry["residual_px"])) for entry in known}
     photos: dict[str, PhotoFile] = {}
     copies = []
     saw: Digests = {}
@@ -139,16 +115,7 @@ def _kept(kept: dict[str, Any] | None, run: Run) -> list[ReadPage] | None:
     """Returns what was read of a photo before, if its crops and overlays are still on disk as they were."""
     if kept is None:
         return None
-    pages = [
-        ReadPage(
-            record_from(Capture, row["capture"]),
-            tuple(record_from(View, view) for view in row["views"]),
-            tuple(record_from(CropQuality, quality) for quality in row["quality"]),
-            tuple(record_from(Discard, discard) for discard in row["discards"]),
-            row["overlay"],
-        )
-        for row in kept["pages"]
-    ]
+    pages = [record_from(ReadPage, row) for row in kept["pages"]]
     try:
         return pages if _files(pages, run) == kept["files"] else None
     except OSError:
@@ -176,9 +143,7 @@ def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> 
     for key, group in by_page.items():
         same = [page for page in group if page.capture.origin == best[key].capture.origin]
         counting |= {page.capture.capture_id: page for page in (same if count_all else [best[key]])}
-    captures: list[Capture] = []
-    views: list[View] = []
-    discards: list[Discard] = []
+    captures, views, discards = [], [], list[Discard]()
     for page in pages:
         counts = page.capture.capture_id in counting
         captures.append(replace(page.capture, counts=counts))
@@ -196,17 +161,14 @@ def _real(
     simulated = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
     shown = [view for view in views if view.capture_id not in simulated]
     ids = {view.view_id for view in shown}
-    return (
-        [capture for capture in captures if capture.capture_id not in simulated],
-        shown,
-        [row for row in quality if row.view_id in ids],
-        [row for row in discards if row.capture_id not in simulated],
-    )
+    kept = [capture for capture in captures if capture.capture_id not in simulated]
+    lost = [row for row in discards if row.capture_id not in simulated]
+    return kept, shown, [row for row in quality if row.view_id in ids], lost
 
 
 def _rank(page: ReadPage) -> tuple[bool, int, float, str, str]:
-    kept = median(signal_kept(row) for row in page.quality)
-    return (page.capture.origin == SIMULATED, -len(page.views), -round(kept, 6), page.capture.photo, page.capture.capture_id)
+    kept = -round(page.signal_kept, 6)
+    return (page.capture.origin == SIMULATED, -len(page.views), kept, page.capture.photo, page.capture.capture_id)
 
 
 def _shown(capture: Capture) -> str:
@@ -241,6 +203,8 @@ def _told(
         f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "")
         for row in sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
     ]
+    if summary["missing_pages"] and (refused := _refused(captures, views, discards)):
+        summary["refused"] = refused
     if rows:
         expected = summary["predicted_error_rms_px"] = _rms([row.predicted_error_px for row in rows])
         notes.append(f"expected registration error {expected:.3f} px RMS")
@@ -249,6 +213,21 @@ def _told(
         summary["registration_p95_px"] = round(float(np.percentile(errors, 95)), 4)
         notes.append(f"registration error {summary['registration_rms_px']:.3f} px RMS against the simulator's truth")
     return summary, (*(f"page {page}: {advice}" for page, advice in to_do), *notes)
+
+
+def _refused(captures: list[Capture], views: list[View], discards: list[Discard]) -> dict[str, str]:
+    """Returns the reason why no less than half of all photos gave nothing: its key, and words for a person; {} without one."""
+    photo_of = {capture.capture_id: capture.photo for capture in captures}
+    used = {photo_of[view.capture_id] for view in views}
+    rows = {row.photo: row for row in discards if not row.pair_id and row.reason not in _NO_FAULT and row.photo not in used}
+    n_photos = len(set(photo_of.values()))
+    for reason, n in Counter(row.reason for row in rows.values()).most_common(1):
+        details = Counter(row.detail.replace(row.photo, "it", 1) for row in rows.values() if row.reason == reason)
+        ((detail, n_alike),) = details.most_common(1)
+        more = f" ({'for example: ' * (n_alike < n)}{detail})" if detail else ""
+        if 2 * n >= n_photos:
+            return {"reason": reason, "words": f"{n} of {n_photos} photos gave nothing: {DISCARD_REASONS[reason]}{more}"}
+    return {}
 
 
 def _rms(values: list[float]) -> float:
@@ -262,29 +241,17 @@ def _contact_sheets(
     counting = {(view.pair_id, view.variant): view for view in views if view.counts}
     rated = {row.view_id: row for row in quality}
     reasons = {(row.pair_id, row.variant): row.reason for row in discards if row.pair_id}
-    by_pair: dict[str, dict[str, Placement]] = {}
-    for placement in printout.placements:
-        by_pair.setdefault(placement.pair_id, {})[placement.variant] = placement
-    rows = [_contact_row(run, pair_id, places, counting, rated, reasons) for pair_id, places in by_pair.items()]
+    printed = {(placement.pair_id, placement.variant): placement.path for placement in printout.placements}
+    rows = []
+    for pair_id in dict.fromkeys(pair_id for pair_id, _ in printed):
+        images: list[np.ndarray | None] = []
+        words: list[str] = []
+        for side in ((pair_id, variant) for variant in VARIANTS):
+            view, why = counting.get(side), LOST.get(reasons.get(side, ""), "not captured")
+            images += [read_png(run.printouts / printed[side]), read_png(run.captures / view.path) if view else None]
+            words += ["", quality_words(rated[view.view_id]) if view else why]
+        rows.append(ContactRow(pair_id, tuple(images), tuple(words)))
     sheets = enumerate(draw_contact_sheets(rows, run.name), start=1)
     names = [CONTACT_SHEETS.write(run, f"sheet-{number:03d}", jpeg_bytes(sheet, _SHEET_QUALITY)) for number, sheet in sheets]
     CONTACT_SHEETS.keep_only(run, names)
     return names
-
-
-def _contact_row(
-    run: Run,
-    pair_id: str,
-    places: dict[str, Placement],
-    counting: dict[tuple[str, str], View],
-    rated: dict[str, CropQuality],
-    reasons: dict[tuple[str, str], str],
-) -> ContactRow:
-    images: list[np.ndarray | None] = []
-    words: list[str] = []
-    for variant in VARIANTS:
-        view = counting.get((pair_id, variant))
-        images += [read_png(run.printouts / places[variant].path), read_png(run.captures / view.path) if view else None]
-        why = LOST.get(reasons.get((pair_id, variant), ""), "not captured")
-        words += ["", quality_words(rated[view.view_id]) if view else why]
-    return ContactRow(pair_id, tuple(images), tuple(words))

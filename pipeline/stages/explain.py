@@ -1,7 +1,7 @@
 """Shows what the model looks at in a few pairs: maps for the clean file, the adversarial one and its photograph, with scores."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
@@ -22,9 +22,9 @@ from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
 from pipeline.records import SIMULATED, ExplainedView, Pair, Prediction, View
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
-from pipeline.report.heat import heat_picture, scale_of
+from pipeline.report.explanations import heat_picture, scale_of
 from pipeline.settings import Experiment
-from pipeline.store import Items, Run, content_hash, record_from
+from pipeline.store import Run, content_hash, record_from
 from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS, PREDICTIONS, VIEWS
 from pipeline.store.stage import Outcome
 
@@ -62,7 +62,7 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     chosen = _named(settings.images, pairs, examples) if settings.images else examples.chosen(pairs, settings.n_images)
     notes: tuple[str, ...] = ()
     how, rows, maps = None, [], {}
-    written: dict[str, bytes] = {}
+    names: list[str] = []
     items = run.items("explain", run.reports)
     works: list[_Work] = []
     found: list[Explained] = []
@@ -72,10 +72,12 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
         how, notes = how_for(classifier, settings)
         fixed = None if settings.target in ("true", "predicted") else _class(settings.target, classifier)
         works = [_work(pair, examples, predictions, settings.target, fixed) for pair in chosen]
-        look = partial(_explained, how=how, seed=experiment.seed)
         keys = [content_hash([classifier.fingerprint, *work.identity, asdict(how), experiment.seed]) for work in works]
-        shared = Shared(load_classifier, model, classifier)
-        found = _kept_or_found(items, list(zip(keys, works, strict=True)), look, context, shared)
+        todo = [(key, work) for key, work in zip(keys, works, strict=True) if items.get(key, ".npz") is None]
+        look, shared = partial(_explained, how=how, seed=experiment.seed), Shared(load_classifier, model, classifier)
+        for (key, _), fresh in engine.map(look, todo, context, "explain", shared):
+            items.put(key, _npz({"logits": fresh.logits, "probabilities": fresh.probabilities, **fresh.maps}), ".npz")
+        found = [_read(items.get(key, ".npz") or b"") for key in keys]
     for work, pictures in zip(works, found, strict=True):
         for place, view in enumerate(work.shown):
             variant = "photo" if view.capture_id else view.variant
@@ -86,9 +88,9 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
             for method, values in pictures.maps.items():
                 maps[f"{work.pair.pair_id}/{variant}/{method}"] = values[place]
                 picture = heat_picture(work.pixels[place], values[place], method, scale_of(values))
-                written[f"{work.pair.pair_id.replace('/', '-')}-{variant}-{method}.png"] = png_bytes(picture)
+                name = f"{work.pair.pair_id.replace('/', '-')}-{variant}-{method}.png"
+                names.append(EXPLAIN.write(run, name, png_bytes(picture)))
     items.prune()
-    names = [EXPLAIN.write(run, name, content) for name, content in written.items()]
     if maps:
         MAPS.write(run, _npz(maps))
         names.append(MAPS.name)
@@ -100,11 +102,7 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 
 def read_explanations(
-    run: Run,
-    pairs: Iterable[Pair],
-    views: Iterable[View],
-    predictions: Mapping[str, Prediction],
-    class_names: Sequence[str],
+    run: Run, pairs: Iterable[Pair], views: Iterable[View], predictions: Mapping[str, Prediction], class_names: Sequence[str]
 ) -> Explanations | None:
     """Returns what the stage found, for the report; None where no pair was explained."""
     kept = EXPLAINED.read(run)
@@ -119,24 +117,15 @@ def read_explanations(
         maps = dict(arrays)
     explained_pairs = []
     for pair_id, group in groupby(rows, key=lambda row: row.pair_id):
-        members, pair = list(group), by_pair[pair_id]
-        pictures = tuple(
-            ExplainedPicture(
-                row.variant,
-                examples.pixels(by_view[row.view_id]),
-                {method: maps[f"{pair_id}/{row.variant}/{method}"] for method in how.methods},
-                row.logit,
-                row.probability,
-                class_names[row.predicted_label],
-                row.predicted_probability,
-                TOP_1.holds((row.predicted_label,), pair.true_label),
-            )
-            for row in members
-        )
-        explained_name = class_names[members[0].explained_label]
-        explained_pairs.append(
-            ExplainedPair(pair.image_id, pair.attack, pair.epsilon_8bit, names[pair.image_id], explained_name, pictures)
-        )
+        pair, pictures = by_pair[pair_id], []
+        for row in group:
+            shown = examples.pixels(by_view[row.view_id])
+            heat = {method: maps[f"{pair_id}/{row.variant}/{method}"] for method in how.methods}
+            said = class_names[row.predicted_label], row.predicted_probability
+            is_right = TOP_1.holds((row.predicted_label,), pair.true_label)
+            pictures.append(ExplainedPicture(row.variant, shown, heat, row.logit, row.probability, *said, is_right))
+        titles = names[pair.image_id], class_names[row.explained_label]
+        explained_pairs.append(ExplainedPair(pair.image_id, pair.attack, pair.epsilon_8bit, *titles, tuple(pictures)))
     return Explanations(**asdict(how), target=kept["target"], pairs=tuple(explained_pairs))
 
 
@@ -166,20 +155,6 @@ def _work(pair: Pair, examples: Examples, predictions: Mapping[str, Prediction],
     if fixed is None:
         fixed = pair.true_label if target == "true" else predictions[shown[1].view_id].labels[0]
     return _Work(pair, shown, fixed, np.stack([examples.pixels(view) for view in shown]))
-
-
-def _kept_or_found(
-    items: Items,
-    works: Sequence[tuple[str, _Work]],
-    look: Callable[[tuple[str, _Work], Classifier], Explained],
-    context: Context,
-    shared: Shared[Classifier],
-) -> list[Explained]:
-    """Returns what is found of each (key, work): what was kept under the key before, or else now."""
-    todo = [(key, work) for key, work in works if items.get(key, ".npz") is None]
-    for (key, _), found in engine.map(look, todo, context, "explain", shared):
-        items.put(key, _npz({"logits": found.logits, "probabilities": found.probabilities, **found.maps}), ".npz")
-    return [_read(items.get(key, ".npz") or b"") for key, _ in works]
 
 
 def _explained(keyed: tuple[str, _Work], classifier: Classifier, how: How, seed: int) -> Explained:

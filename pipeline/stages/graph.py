@@ -1,7 +1,7 @@
 """The flow: which stages there are, what each depends on, and running what can run."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,7 @@ from pipeline.engine import Context
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
-from pipeline.store import (
-    Hashes,
-    Run,
-    artefacts,
-    content_hash,
-    locked,
-    photo_files,
-    photo_name,
-    read_stage_record,
-)
+from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_files, photo_name, read_stage_record
 from pipeline.store.hashes import named_files
 from pipeline.store.look import Look
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS
@@ -99,41 +90,24 @@ def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool
 
 def is_kept(experiment: Experiment, run: Run) -> bool:
     """Returns whether the run keeps the experiment's settings as they are."""
-    text = experiment_text(experiment, run.experiment.parent).encode()
+    text = experiment_text(experiment, run.printouts).encode()
     return artefacts.EXPERIMENT.exists(run) and artefacts.EXPERIMENT.read(run) == text
 
 
-def _sections(*names: str) -> Callable[[Experiment], dict[str, Any]]:
-    return lambda experiment: {name: _plain(getattr(experiment, name)) for name in names}
+def _settings(*names: str) -> Callable[[Experiment], dict[str, Any]]:
+    """Returns what tells these settings of an experiment; attacks and judges are told by their names in the run."""
 
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return {entry.key: asdict(entry) for entry in value}
+        return value if isinstance(value, str) else asdict(value)
 
-def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _attacks(experiment: Experiment) -> dict[str, Any]:
-    return {"attacks": {attack.key: _plain(attack) for attack in experiment.attacks}}
-
-
-def _judges(experiment: Experiment) -> dict[str, Any]:
-    return {"judges": {judge.shown_label: _plain(judge) for judge in experiment.judges}}
-
-
-def _select_settings(experiment: Experiment) -> dict[str, Any]:
-    return _sections("dataset", "model", "selection")(experiment) | _attacks(experiment)
+    return lambda experiment: {name: plain(getattr(experiment, name)) for name in names}
 
 
 def _crop_settings(experiment: Experiment) -> dict[str, Any]:
     """Its contact sheets bear the run's name; with predicted photographs beside real ones, others count."""
-    return _sections("name", "capture")(experiment) | {"predict": experiment.photograph.predicts}
-
-
-def _classify_settings(experiment: Experiment) -> dict[str, Any]:
-    return _sections("model")(experiment) | _judges(experiment)
-
-
-def _report_settings(experiment: Experiment) -> dict[str, Any]:
-    return _sections("name", *SECTIONS, "transforms")(experiment) | _attacks(experiment) | _judges(experiment)
+    return _settings("name", "capture")(experiment) | {"predict": experiment.photograph.predicts}
 
 
 def _select_inputs(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
@@ -221,13 +195,15 @@ def _photographs_of_a_person(experiment: Experiment, run: Run, state: Callable[[
         return StageStatus("photograph", WAITING, "the pages are not laid out yet")
     photos = photo_files(run, by_camera=True)
     if not photos:
-        show = f"show {artefacts.SCREEN.path(run) / 'index.html'}" if experiment.layout.medium == "screen" else f"print {run.pdf}"
+        is_screen = experiment.layout.medium == "screen"
+        show = f"show {artefacts.SCREEN.path(run) / 'index.html'}" if is_screen else f"print {artefacts.PDF.path(run)}"
         return StageStatus("photograph", WAITING, f"{show} and put the photos into {run.photos}")
     crop = read_stage_record(run.captures, "crop")
     summary = crop.summary if crop else {}
     missing = summary.get("missing_pages", [])
     reason = f"{len(missing)} of {summary['n_pages']} pages not yet captured" if missing else ""
-    notes = [f"page {entry['page']}: {entry['advice']}" for entry in summary.get("to_do", [])]
+    notes = [summary["refused"]["words"]] if "refused" in summary else []
+    notes += [f"page {entry['page']}: {entry['advice']}" for entry in summary.get("to_do", [])]
     return StageStatus("photograph", DONE, reason, {"n_photos": len(photos), "notes": notes})
 
 
@@ -240,7 +216,7 @@ def _keep_experiment(experiment: Experiment, run: Run) -> None:
     """Writes the experiment's settings into the run, unless they are there as they are."""
     if not is_kept(experiment, run):
         with locked(run):
-            artefacts.EXPERIMENT.write(run, experiment_text(experiment, run.experiment.parent).encode())
+            artefacts.EXPERIMENT.write(run, experiment_text(experiment, run.printouts).encode())
 
 
 def _told(state: StageStatus) -> str:
@@ -251,49 +227,37 @@ def _announce(name: str, context: Context) -> None:
     context.begins(name, list(STAGES).index(name) + 1, len(STAGES))
 
 
-def _flow(*stages: Stage[Experiment]) -> dict[str, Stage[Experiment]]:
-    return {stage.name: stage for stage in stages}
-
-
-STAGES = _flow(
+_STAGES: tuple[Stage[Experiment], ...] = (
     Stage(
-        name="select",
-        summary="draw the images of every cell",
-        folder=PRINTOUTS,
-        function="pipeline.stages.select:select",
+        "select",
+        PRINTOUTS,
         after=(),
-        settings=_select_settings,
+        settings=_settings("dataset", "model", "selection", "attacks"),
         inputs=_select_inputs,
         makes=(artefacts.CANDIDATES, artefacts.SELECTED, artefacts.SELECTION, artefacts.CLEAN_IMAGES),
         items=("select", "craft"),
     ),
     Stage(
-        name="generate",
-        summary="attack them",
-        folder=PRINTOUTS,
-        function="pipeline.stages.generate:generate",
+        "generate",
+        PRINTOUTS,
         after=("select",),
-        settings=_attacks,
+        settings=_settings("attacks"),
         inputs=_attack_files,
         makes=(artefacts.PAIRS, artefacts.IMAGES, artefacts.PATCHES),
         items=("craft",),
     ),
     Stage(
-        name="layout",
-        summary="lay the pairs out on printable pages",
-        folder=PRINTOUTS,
-        function="pipeline.stages.layout:layout",
+        "layout",
+        PRINTOUTS,
         after=("generate", "select"),
-        settings=_sections("layout"),
+        settings=_settings("layout"),
         makes=(artefacts.LAYOUT, artefacts.PDF, artefacts.SCREEN),
     ),
     Stage(
-        name="photograph",
-        summary="photograph the pages",
-        folder=CAPTURES,
-        function="pipeline.stages.photograph:photograph",
+        "photograph",
+        CAPTURES,
         after=("layout",),
-        settings=_sections("photograph"),
+        settings=_settings("photograph"),
         inputs=_photograph_files,
         makes=(artefacts.SIMULATED_PHOTO_FILES, artefacts.TRUTH),
         clears=(artefacts.TRUTH,),
@@ -301,97 +265,67 @@ STAGES = _flow(
         theirs=_photographs_of_a_person,
     ),
     Stage(
-        name="crop",
-        summary="find the pages in the photos and crop every image",
-        folder=CAPTURES,
-        function="pipeline.stages.crop:crop",
+        "crop",
+        CAPTURES,
         after=("layout",),
         also_after=lambda experiment: ("photograph",) if experiment.photograph.simulates else (),
         settings=_crop_settings,
         arrivals=_photos,
-        makes=(
-            artefacts.CAPTURED,
-            artefacts.CROPPED,
-            artefacts.QUALITY,
-            artefacts.DISCARDS,
-            artefacts.CROPS,
-            artefacts.OVERLAYS,
-            artefacts.CONTACT_SHEETS,
-        ),
+        makes=(*artefacts.TABLES_OF_CROPS, artefacts.CROPS, artefacts.OVERLAYS, artefacts.CONTACT_SHEETS),
         items=("crop",),
         waits=_no_photos,
     ),
     Stage(
-        name="transform",
-        summary="apply the digital transforms",
-        folder=CAPTURES,
-        function="pipeline.stages.transform:transform",
+        "transform",
+        CAPTURES,
         after=("generate",),
-        settings=_sections("transforms"),
+        settings=_settings("transforms"),
         makes=(artefacts.TRANSFORMED, artefacts.TRANSFORMED_IMAGES),
         items=("transform",),
     ),
     Stage(
-        name="classify",
-        summary="ask the model about every image",
-        folder=REPORTS,
-        function="pipeline.stages.classify:classify",
+        "classify",
+        REPORTS,
         after=("generate", "transform"),
         uses=("crop",),
-        settings=_classify_settings,
+        settings=_settings("model", "judges"),
         inputs=_judge_files,
         makes=(artefacts.VIEWS, artefacts.PREDICTIONS, artefacts.JUDGED),
-        items=("classify", "judge"),
+        items=("classify",),
     ),
     Stage(
-        name="rate",
-        summary="count accuracies and destruction rates",
-        folder=REPORTS,
-        function="pipeline.stages.rate:rate",
+        "rate",
+        REPORTS,
         after=("classify", "generate", "select"),
         uses=("crop",),
         settings=lambda experiment: {"reproduces": experiment.report.reproduces},
         arrivals=_imported,
-        makes=(
-            artefacts.RATES,
-            artefacts.ACCURACIES,
-            artefacts.COMPARISONS,
-            artefacts.FINDINGS,
-            artefacts.PREDICTED,
-            artefacts.TRANSFER,
-            artefacts.FLAGS,
-            artefacts.COUNTED,
-        ),
+        makes=(*artefacts.TABLES_COUNTED.values(), artefacts.COUNTED),
     ),
     Stage(
-        name="thresholds",
-        summary="find how much of each transform undoes each attack",
-        folder=REPORTS,
-        function="pipeline.stages.thresholds:thresholds",
+        "thresholds",
+        REPORTS,
         after=("classify", "generate", "select"),
-        settings=_sections("model", "thresholds"),
+        settings=_settings("model", "thresholds"),
         makes=(artefacts.THRESHOLDS, artefacts.THRESHOLDS_CSV),
         items=("thresholds",),
     ),
     Stage(
-        name="explain",
-        summary="show what the model looks at",
-        folder=REPORTS,
-        function="pipeline.stages.explain:explain",
+        "explain",
+        REPORTS,
         after=("classify", "generate", "select"),
         uses=("crop",),
-        settings=_sections("model", "explain"),
+        settings=_settings("model", "explain"),
         makes=(artefacts.EXPLAIN,),
         items=("explain",),
     ),
     Stage(
-        name="report",
-        summary="write the report",
-        folder=REPORTS,
-        function="pipeline.stages.report:report",
+        "report",
+        REPORTS,
         after=("explain", "thresholds", "rate", "classify", "generate", "select"),
         uses=("crop",),
-        settings=_report_settings,
+        settings=_settings("name", *SECTIONS, "transforms", "attacks", "judges"),
         makes=(artefacts.REPORT_PDF, artefacts.REPORT_HTML, artefacts.FIGURES, artefacts.TABLES),
     ),
 )
+STAGES = {stage.name: replace(stage, function=f"pipeline.stages.{stage.name}:{stage.name}") for stage in _STAGES}

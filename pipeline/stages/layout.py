@@ -10,19 +10,11 @@ import numpy as np
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
-from pipeline.physical.fiducials import CALIBRATION
-from pipeline.physical.printing import (
-    Cell,
-    Instructions,
-    PrintPair,
-    arrange,
-    build_pdf,
-    calibration_chart,
-    caption_text,
-    render_page,
-    screen_html,
-    screen_page_name,
-)
+from pipeline.physical.fiducials.codes import CALIBRATION
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.chart import calibration_chart
+from pipeline.physical.printing.document import build_pdf, caption_text, render_page, screen_html, screen_page_name
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import VARIANTS, Pair, Printout
 from pipeline.settings import Experiment, LayoutSettings
 from pipeline.store import Run, content_hash, file_hash
@@ -69,8 +61,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
         (pair.pair_id, variant): caption_text(pair, variant, names[pair.image_id]) for pair in pairs for variant in VARIANTS
     }
     counts = Counter((pair.attack, pair.epsilon_8bit) for pair in pairs)
-    cells = tuple(Cell(attack, epsilon, n_pairs) for (attack, epsilon), n_pairs in counts.items())
-    instructions = Instructions(f"{PHOTOS.folder}/{run.name}/{PHOTOS.name}/", f"inkproof run {run.name}", cells)
+    instructions = Instructions(f"{PHOTOS.folder}/{run.name}/{PHOTOS.name}/", f"inkproof run {run.name}", counts)
     chart = calibration_chart(settings.paper, settings.orientation, settings.dpi) if settings.calibration else None
     drawn = context.progress(printout.placements, len(printout.placements), "drawing")
 

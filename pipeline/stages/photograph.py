@@ -13,7 +13,7 @@ from pipeline.core.errors import AnswerNo
 from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
 from pipeline.images import picture_files, read_image
-from pipeline.physical.printing import page_raster
+from pipeline.physical.printing.document import page_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.records import Printout
 from pipeline.settings import Experiment

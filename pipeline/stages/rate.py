@@ -9,41 +9,15 @@ from pipeline.evaluation.estimates import accuracies, destruction_rates
 from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
-from pipeline.evaluation.outcomes import Outcomes, pages_of, pairs_by_cell
+from pipeline.evaluation.outcomes import Outcomes, outcomes_of, pairs_by_cell
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, Transfer, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import (
-    ACCURACIES,
-    COMPARISONS,
-    COUNTED,
-    FINDINGS,
-    FLAGS,
-    JUDGED,
-    LAYOUT,
-    PAIRS,
-    PREDICTED,
-    PREDICTIONS,
-    RATES,
-    SELECTION,
-    TRANSFER,
-    VIEWS,
-    Csv,
-)
+from pipeline.store.artefacts import COUNTED, JUDGED, LAYOUT, PAIRS, SELECTION, TABLES_COUNTED, VIEWS
 from pipeline.store.stage import Outcome
 from pipeline.studies import study_named
 from pipeline.studies.testing import ImageTests
 
-# The tables in the order of rates.json, each with its name there.
-_TABLES: dict[str, Csv[Any]] = {
-    "destruction_rates": RATES,
-    "accuracies": ACCURACIES,
-    "comparisons": COMPARISONS,
-    "findings": FINDINGS,
-    "predicted": PREDICTED,
-    "transfer": TRANSFER,
-    "flags": FLAGS,
-}
 _WHERE_ANY = ("predicted", "transfer")
 
 
@@ -57,8 +31,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     pairs = PAIRS.read(run)
     views = [view for view in VIEWS.read(run) if view.counts]
-    predicted_labels = {row.view_id: row for row in PREDICTIONS.read(run)}
-    outcomes = Outcomes.of_model(views, predicted_labels, pages_of(run, views))
+    outcomes = outcomes_of(run, views)
     cells = pairs_by_cell(experiment, pairs)
     tables: dict[str, list[Any]] = {"destruction_rates": [], "accuracies": []}
     for cell in context.progress(cells, len(cells), "cells"):
@@ -102,10 +75,10 @@ def _transfers(
 def _write(run: Run, tables: dict[str, list[Any]]) -> list[str]:
     """Writes every table as CSV and all of them as `rates.json`; returns the names of the files."""
     kept = {name: rows for name, rows in tables.items() if rows or name not in _WHERE_ANY}
-    for name, table in _TABLES.items():
+    for name, table in TABLES_COUNTED.items():
         if name in kept:
             table.write(run, kept[name])
         else:
             table.remove(run)
     COUNTED.write(run, kept)
-    return [*(_TABLES[name].name for name in kept), COUNTED.name]
+    return [*(TABLES_COUNTED[name].name for name in kept), COUNTED.name]

@@ -2,11 +2,14 @@
 
 import platform
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from typing import Any, TypeVar
 
+from pipeline import records
 from pipeline.core.version import VERSION
 from pipeline.document import figures
 from pipeline.document.blocks import Figure
@@ -15,21 +18,7 @@ from pipeline.document.pdf import build_pdf
 from pipeline.document.table_files import table_files
 from pipeline.engine import Context
 from pipeline.evaluation.examples import Examples
-from pipeline.records import (
-    PHOTO,
-    SIMULATED,
-    Capture,
-    CellFill,
-    Comparison,
-    FindingRow,
-    FlagRow,
-    ModelFlag,
-    Pair,
-    Prediction,
-    Rate,
-    Transfer,
-    View,
-)
+from pipeline.records import PHOTO, SIMULATED, Capture, Pair, Prediction, View
 from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
@@ -37,38 +26,15 @@ from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.thresholds import survival_curves
-from pipeline.store import Run, record_from, replace_folder, write_bytes
-from pipeline.store.artefacts import (
-    CANDIDATES,
-    CAPTURED,
-    COUNTED,
-    DISCARDS,
-    FIGURES,
-    PAIRS,
-    PREDICTIONS,
-    REPORT_HTML,
-    REPORT_PDF,
-    SELECTION,
-    TABLES,
-    THRESHOLDS,
-    VIEWS,
-)
+from pipeline.store import Run, artefacts, record_from, replace_folder, write_bytes
+from pipeline.store.artefacts import FIGURES, REPORT_HTML, REPORT_PDF, TABLES
 from pipeline.store.stage import Outcome
 from pipeline.studies import study_named
 from pipeline.studies.reproducing import write_reproduction
 
-_SHOWN_VERSIONS = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "opencv-python",
-    "pillow",
-    "zxing-cpp",
-    "pyzbar",
-    "qrcode",
-    "reportlab",
-    "pypdfium2",
-)
+_SHOWN_VERSIONS = ["torch", "torchvision", "numpy", "opencv-python", "pillow"]
+_SHOWN_VERSIONS += ["zxing-cpp", "pyzbar", "qrcode", "reportlab", "pypdfium2"]
+Row = TypeVar("Row")
 _N_GALLERY_LABELS = 3
 _FIGURE_KINDS = (("png", figures.png), ("svg", figures.svg))
 
@@ -108,15 +74,19 @@ def write_report(content: ReportContent, folder: Path, context: Context) -> list
 
 def report_content(experiment: Experiment, run: Run) -> ReportContent:
     """Returns everything that the report of a run shows."""
-    selection = SELECTION.read(run)
-    rates = COUNTED.read(run)
-    pairs = tuple(PAIRS.read(run))
-    views = VIEWS.read(run)
-    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
+    selection = artefacts.SELECTION.read(run)
+    rates = artefacts.COUNTED.read(run)
+    pairs = tuple(artefacts.PAIRS.read(run))
+    views = artefacts.VIEWS.read(run)
+    predictions = {row.view_id: row for row in artefacts.PREDICTIONS.read(run)}
     photographed = any(view.transform == PHOTO for view in views)
-    captures = tuple(CAPTURED.read(run)) if photographed else ()
-    discards = tuple(DISCARDS.read(run)) if photographed else ()
-    transfer = tuple(record_from(Transfer, row) for row in rates.get("transfer", ()))
+    captures = tuple(artefacts.CAPTURED.read(run)) if photographed else ()
+    discards = tuple(artefacts.DISCARDS.read(run)) if photographed else ()
+
+    def of(kind: type[Row], rows: Iterable[Mapping[str, Any]]) -> tuple[Row, ...]:
+        return tuple(record_from(kind, row) for row in rows)
+
+    transfer = of(records.Transfer, rates.get("transfer", ()))
     simulated = any(view.origin == SIMULATED for view in views if view.counts) or any(row.origin == SIMULATED for row in transfer)
     if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
         ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
@@ -129,31 +99,29 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     content = ReportContent(
         run=run.name,
         title=_title(experiment, run, simulated),
-        settings={},
-        experiment_toml=experiment_text(experiment, run.experiment.parent, comments=False),
+        experiment_toml=experiment_text(experiment, run.printouts, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
         model=ModelFacts(model["name"], model["fingerprint"], (width, height), model["n_classes"], model["differentiable"]),
         dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
         simulated=simulated,
-        fills=tuple(record_from(CellFill, row) for row in selection["fills"]),
+        fills=of(records.CellFill, selection["fills"]),
         pairs=pairs,
-        accuracies=tuple(record_from(Rate, row) for row in rates["accuracies"]),
-        rates=tuple(record_from(Rate, row) for row in rates["destruction_rates"]),
+        accuracies=of(records.Rate, rates["accuracies"]),
+        rates=of(records.Rate, rates["destruction_rates"]),
         captures=captures,
         discards=discards,
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
-        class_names=class_names,
         transfer=transfer,
-        compared=tuple(record_from(Comparison, row) for row in rates.get("predicted", ())),
-        model_flags=tuple(record_from(ModelFlag, row) for row in selection["model_flags"]),
-        comparisons=tuple(record_from(Comparison, row) for row in rates["comparisons"]),
-        flags=tuple(record_from(FlagRow, row) for row in rates["flags"]),
+        compared=of(records.Comparison, rates.get("predicted", ())),
+        model_flags=of(records.ModelFlag, selection["model_flags"]),
+        comparisons=of(records.Comparison, rates["comparisons"]),
+        flags=of(records.FlagRow, rates["flags"]),
         reproduces=experiment.report.reproduces,
-        findings=tuple(record_from(FindingRow, row) for row in rates["findings"]),
+        findings=of(records.FindingRow, rates["findings"]),
         explanations=read_explanations(run, pairs, views, predictions, class_names),
-        survival=survival_curves(experiment.thresholds, THRESHOLDS.read(run)),
+        survival=survival_curves(experiment.thresholds, artefacts.THRESHOLDS.read(run)),
     )
     return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
 
@@ -209,7 +177,7 @@ def _gallery(
     class_names: tuple[str, ...],
 ) -> tuple[GalleryItem, ...]:
     """Takes working attacks from every cell in turn, those that the photograph undid and those that it did not alternating."""
-    names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
+    names = {row.image_id: row.true_name for row in artefacts.CANDIDATES.read(run)}
     examples = Examples(run, views, predictions)
 
     def shown(view: View) -> GalleryView:

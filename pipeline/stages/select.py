@@ -17,7 +17,9 @@ from pipeline.evaluation.criteria import TOP_1, TOP_5
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
-from pipeline.records import ALIKE_RMS_8BIT, MODEL_FLAGS, Candidate, CellFill, ModelFlag, Selected
+from pipeline.records import Candidate, CellFill, ModelFlag, Selected
+from pipeline.records.flags import ALIKE_RMS_8BIT
+from pipeline.report.raised_flags import MODEL_FLAGS
 from pipeline.settings import Experiment
 from pipeline.statistics.likeness import alike_images
 from pipeline.store import Run
@@ -25,6 +27,7 @@ from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, SELECTED, SELECTI
 from pipeline.store.stage import Outcome
 
 N_REJECTED_SHOWN = 5
+_MODEL_FACTS = ("fingerprint", "input_size", "n_classes", "differentiable")
 
 
 def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -70,7 +73,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     details = {
         "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
-        "model": _facts(classifier, experiment.model.name),
+        "model": {"name": experiment.model.name} | {name: getattr(classifier, name) for name in _MODEL_FACTS},
         "model_flags": model_flags,
         "alike": [found._asdict() for found in alike_images(drawn, ALIKE_RMS_8BIT)],
         "class_names": classifier.class_names,
@@ -88,20 +91,15 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(outputs, summary, tuple(_notes(model_flags, fills, rejected)), read=classifier.sources)
 
 
-def _facts(classifier: Classifier, name: str) -> dict[str, object]:
-    return {
-        "name": name,
-        "fingerprint": classifier.fingerprint,
-        "input_size": classifier.input_size,
-        "n_classes": classifier.n_classes,
-        "differentiable": classifier.differentiable,
-    }
-
-
 def _notes(model_flags: Sequence[ModelFlag], fills: Sequence[CellFill], rejected: dict[str, str]) -> list[str]:
     """Returns what a person should know: flags of the model, cells that were not filled, files that are not used."""
     notes = [f"about the model: {flag.name} ({flag.detail}): {MODEL_FLAGS[flag.name].what_to_do}" for flag in model_flags]
-    notes += [_words(fill) for fill in fills if fill.n_found < fill.n_wanted]
+    notes += [
+        f"{fill.case} case, {fill.attack} ε = {fill.epsilon_8bit}: {fill.n_found} of {fill.n_wanted} images"
+        f" after all {fill.n_tried} candidates"
+        for fill in fills
+        if fill.n_found < fill.n_wanted
+    ]
     notes += [f"not used: {name}: {reason}" for name, reason in list(rejected.items())[:N_REJECTED_SHOWN]]
     if len(rejected) > N_REJECTED_SHOWN:
         notes.append(f"and {len(rejected) - N_REJECTED_SHOWN} more files that are not used: see {SELECTION.name}")
@@ -131,14 +129,8 @@ class _Draw:
     def __init__(
         self, experiment: Experiment, pool: CandidatePool, crafter: Crafter, classifier: Classifier, context: Context
     ) -> None:
-        self._experiment, self._pool, self._crafter, self._classifier, self._context = (
-            experiment,
-            pool,
-            crafter,
-            classifier,
-            context,
-        )
-        self._settings = experiment.selection
+        self._experiment, self._settings = experiment, experiment.selection
+        self._pool, self._crafter, self._classifier, self._context = pool, crafter, classifier, context
         self.looked_at: dict[str, Candidate] = {}
 
     def all_cells(self) -> tuple[list[Selected], list[CellFill]]:
@@ -198,9 +190,8 @@ class _Draw:
             exhausted = batch is None
             for candidate in batch or ():
                 n_seen += 1
-                if _confident(
-                    candidate.top_labels, candidate.top_probabilities, self._settings.min_confidence, candidate.true_label
-                ):
+                is_right = TOP_1.holds(candidate.top_labels, candidate.true_label)
+                if is_right and candidate.top_probabilities[0] >= self._settings.min_confidence:
                     waiting.append((n_seen, candidate))
             if len(waiting) < BATCH_SIZE and not exhausted:
                 continue
@@ -232,14 +223,3 @@ class _Draw:
             if not TOP_5.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
                 fooled.add(key)
         return fooled
-
-
-def _confident(labels: Sequence[int], probabilities: Sequence[float], least: float, true_label: int) -> bool:
-    return TOP_1.holds(labels, true_label) and probabilities[0] >= least
-
-
-def _words(fill: CellFill) -> str:
-    return (
-        f"{fill.case} case, {fill.attack} ε = {fill.epsilon_8bit}: {fill.n_found} of {fill.n_wanted} images"
-        f" after all {fill.n_tried} candidates"
-    )

@@ -9,7 +9,7 @@ from pipeline import engine
 from pipeline.core.errors import BadInput
 from pipeline.engine import Context, Shared
 from pipeline.evaluation.criteria import TOP_1
-from pipeline.evaluation.outcomes import Outcomes
+from pipeline.evaluation.outcomes import Outcomes, outcomes_of
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
@@ -17,7 +17,7 @@ from pipeline.records import Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, content_hash, json_bytes
-from pipeline.store.artefacts import PAIRS, PREDICTIONS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS
+from pipeline.store.artefacts import PAIRS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS
 from pipeline.store.stage import Outcome
 from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Found, Subject, directions_of, find_thresholds
 
@@ -31,11 +31,10 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
     Raises:
         BadInput: an image is no longer the one that was judged.
     """
-    directions = searched_directions(experiment.thresholds)
+    directions = directions_of(experiment.thresholds.transforms, experiment.thresholds.resolutions)
     views = [view for view in VIEWS.read(run) if view.counts and not view.capture_id]
-    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
     pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
-    drawn = _drawn(experiment, run, pairs, Outcomes.of_model(views, predictions))
+    drawn = _drawn(experiment, run, pairs, outcomes_of(run, views))
     hashes = {view.pair_id: view.sha256 for view in views if view.pair_id and view.parameter is None}
     fingerprint = SELECTION.read(run)["model"]["fingerprint"]
     items = run.items("thresholds", run.reports)
@@ -69,7 +68,8 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
     """Returns the curve of every cell and direction for which a threshold was looked for, in the order of the rows."""
-    directions = {(direction.transform, direction.name): direction for direction in searched_directions(settings)}
+    searched = directions_of(settings.transforms, settings.resolutions)
+    directions = {(direction.transform, direction.name): direction for direction in searched}
     groups: dict[tuple[str, str, int, str, str], list[float | None]] = defaultdict(list)
     for row in rows:
         groups[row.case, row.attack, row.epsilon_8bit, row.transform, row.direction].append(row.threshold)
@@ -84,11 +84,6 @@ def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -
         )
         for key, values in groups.items()
     )
-
-
-def searched_directions(settings: ThresholdSettings) -> list[Direction]:
-    """Returns the directions that an experiment's thresholds are looked for in, in steps as wide as it sets."""
-    return directions_of(settings.transforms, settings.resolutions)
 
 
 def _drawn(experiment: Experiment, run: Run, pairs: dict[str, Pair], outcomes: Outcomes) -> dict[Cell, list[str]]:
@@ -146,7 +141,6 @@ def _listed(
 def _subject(run: Run, pair: Pair, sha256: str) -> Subject:
     pixels = read_png(run.printouts / pair.adversarial_path)
     if pixels_sha256(pixels) != sha256:
-        raise BadInput(
-            f"{pair.adversarial_path}: not the pixels that were judged.", "Make them again with: inkproof run EXPERIMENT --force"
-        )
+        hint = "Make them again with: inkproof run EXPERIMENT --force"
+        raise BadInput(f"{pair.adversarial_path}: not the pixels that were judged.", hint)
     return Subject(pair.pair_id, pixels, pair.true_label)

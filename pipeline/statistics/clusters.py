@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.statistics.intervals import normal_quantile, wilson
+from pipeline.statistics.intervals import normal_quantile
 
 # How far two images of a page are taken to fall together before anything is seen, and how many pages that is worth.
 ASSUMED_CORRELATION, ASSUMED_PAGES = 0.2, 4
@@ -22,33 +22,10 @@ class EffectiveNumber:
     n_effective: float
 
 
-def cluster_interval(
-    outcomes: Sequence[bool], clusters: Sequence[Hashable], confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Returns the interval of a rate whose outcomes fall together within clusters; None without outcomes.
-
-    It is Wilson's interval with the effective number of images in place of their number (Korn and Graubard 1998, Survey
-    Methodology 24; Franco et al. 2019, Journal of Survey Statistics and Methodology 7). Where every cluster holds one image it is
-    Wilson's own. What it covers is measured in docs/statistics.md.
-
-    Args:
-        outcomes: whether each image counts for the rate.
-        clusters: the page of each image, or whatever falls together.
-        confidence: coverage, in (0, 1).
-    """
-    number = effective_number([float(value) for value in outcomes], [clusters], confidence)
-    if number is None:
-        return None
-    return wilson(sum(map(bool, outcomes)) / number.n * number.n_effective, number.n_effective, confidence)
-
-
 def effective_number(
-    values: Sequence[float],
-    memberships: Sequence[Sequence[Hashable]],
-    confidence: float = 0.95,
-    n_different: int | None = None,
-) -> EffectiveNumber | None:
-    """Returns the effective number of images behind the mean of `values`; None without values.
+    values: Sequence[float], memberships: Sequence[Sequence[Hashable]], confidence: float = 0.95, n_different: int | None = None
+) -> EffectiveNumber:
+    """Returns the effective number of images behind the mean of one value or more.
 
     n_eff = n / (1 + (D - 1) (t / z)^2). The design effect D, at least 1, is the variance of the mean that G clusters give (the
     linearised one, which resampling whole clusters converges to, times G / (G - 1)) over that of independent images, averaged
@@ -65,19 +42,8 @@ def effective_number(
         n_different: how many different images there are, where one may be there several times; they count for no more.
     """
     observed = np.asarray(values, dtype=np.float64)
-    if not memberships or any(len(way) != len(observed) for way in memberships):
+    if not memberships or any(len(way) != len(observed) for way in memberships) or not len(observed):
         raise ValueError(f"expected a cluster for each of {len(observed)} values, got {[len(way) for way in memberships]}")
-    return effective_of(observed, memberships, confidence, n_different) if len(observed) else None
-
-
-def effective_of(
-    values: Sequence[float] | np.ndarray,
-    memberships: Sequence[Sequence[Hashable]],
-    confidence: float = 0.95,
-    n_different: int | None = None,
-) -> EffectiveNumber:
-    """Returns `effective_number` of one value or more."""
-    observed = np.asarray(values, dtype=np.float64)
     n = len(observed)
     codes = [_codes(way) for way in memberships]
     n_clusters = min(int(code.max()) + 1 for code in codes)
@@ -102,18 +68,6 @@ def planned_effective_number(n: int, n_clusters: int, correlation: float, confid
         return float(n_clusters)
     together = n / n_clusters - 1
     return _worth(n, n_clusters, 1 + together * correlation, 1 + together * ASSUMED_CORRELATION, confidence)
-
-
-def resampled_rates(n_hit: np.ndarray, n_images: np.ndarray, n_resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """Returns the rates of `n_resamples` draws, with replacement, of as many clusters as there are; NaN where none has images.
-
-    Args:
-        n_hit, n_images: (G,) counts of each cluster.
-    """
-    n_clusters = len(n_images)
-    weights = generator.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples)
-    with np.errstate(invalid="ignore"):
-        return (weights @ np.asarray(n_hit, dtype=np.float64)) / (weights @ np.asarray(n_images, dtype=np.float64))
 
 
 def _codes(clusters: Sequence[Hashable]) -> np.ndarray:

@@ -36,8 +36,8 @@ def normal_quantile(probability: float) -> float:
 
 def paired_difference(
     n_both: float, n_first: float, n_second: float, n_neither: float, confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Returns the interval of the first rate minus the second where both are of the same items; None without items.
+) -> tuple[float, float]:
+    """Returns the interval of the first rate minus the second where both are of the same items, one or more.
 
     Newcombe 1998, *Improved confidence intervals for the difference between binomial proportions based on paired data*,
     Statistics in Medicine 17, method 10: two Wilson intervals, squared and added, less what the two rates share (phi, corrected
@@ -46,23 +46,18 @@ def paired_difference(
     Args:
         n_both, n_neither: items that are successes of both, and of neither.
         n_first, n_second: items that are successes of the one alone.
-        confidence: coverage, in (0, 1).
     """
-    if min(n_both, n_first, n_second, n_neither) < 0:
-        raise ValueError(f"expected counts, got {n_both}, {n_first}, {n_second}, {n_neither}")
-    is_any = n_both + n_first + n_second + n_neither > 0
-    return paired_interval(n_both, n_first, n_second, n_neither, confidence) if is_any else None
-
-
-def paired_interval(
-    n_both: float, n_first: float, n_second: float, n_neither: float, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Returns `paired_difference` of one item or more."""
     n = n_both + n_first + n_second + n_neither
+    if min(n_both, n_first, n_second, n_neither) < 0 or not n:
+        raise ValueError(f"expected counts, got {n_both}, {n_first}, {n_second}, {n_neither}")
     first, second = (n_both + n_first) / n, (n_both + n_second) / n
     (low_1, high_1), (low_2, high_2) = (score_interval(n_both + alone, n, confidence) for alone in (n_first, n_second))
     below, above = first - low_1, high_1 - first
-    phi = _phi(n_both, n_first, n_second, n_neither)
+    margins = (n_both + n_first) * (n_second + n_neither) * (n_both + n_second) * (n_first + n_neither)
+    product = n_both * n_neither - n_first * n_second
+    if product > 0:
+        product = max(0.0, product - n / 2)
+    phi = product / sqrt(margins) if margins else 0.0
 
     def joint(one: float, other: float) -> float:
         return sqrt(max(0.0, one * one - 2 * phi * one * other + other * other))
@@ -73,8 +68,8 @@ def paired_interval(
 
 def independent_difference(
     n_hit: float, n: float, other_hit: float, other_n: float, confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Returns the interval of the first rate minus the second where they are of different items; None where one has none.
+) -> tuple[float, float]:
+    """Returns the interval of the first rate minus the second where they are of different items, one or more each.
 
     Newcombe 1998, *Interval estimation for the difference between independent proportions*, Statistics in Medicine 17, method 10:
     two Wilson intervals, squared and added.
@@ -82,24 +77,8 @@ def independent_difference(
     Args:
         n_hit, n: successes and trials of the first, which need not be whole.
         other_hit, other_n: of the second.
-        confidence: coverage, in (0, 1).
     """
-    return independent_interval(n_hit, n, other_hit, other_n, confidence) if n and other_n else None
-
-
-def independent_interval(
-    n_hit: float, n: float, other_hit: float, other_n: float, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Returns `independent_difference` of samples of one trial or more."""
     ends, other_ends = score_interval(n_hit, n, confidence), score_interval(other_hit, other_n, confidence)
     first, second = n_hit / n, other_hit / other_n
     below, above = hypot(first - ends[0], other_ends[1] - second), hypot(ends[1] - first, second - other_ends[0])
     return first - second - below, first - second + above
-
-
-def _phi(n_both: float, n_first: float, n_second: float, n_neither: float) -> float:
-    margins = (n_both + n_first) * (n_second + n_neither) * (n_both + n_second) * (n_first + n_neither)
-    product = n_both * n_neither - n_first * n_second
-    if product > 0:
-        product = max(0.0, product - (n_both + n_first + n_second + n_neither) / 2)
-    return product / sqrt(margins) if margins else 0.0

@@ -1,4 +1,8 @@
-"""One-sided tests of statements like "this is destroyed less often than that", each with the p of its opposite."""
+"""One-sided tests of statements like "this is destroyed less often than that", each with the p of its opposite.
+
+Of paired `outcomes` each says whether the first and whether the second is a success; `memberships` holds for each way of
+clustering the cluster of every item (see `effective_number`).
+"""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -7,8 +11,8 @@ from math import sqrt
 
 import numpy as np
 
-from pipeline.statistics.clusters import effective_of
-from pipeline.statistics.intervals import paired_interval
+from pipeline.statistics.clusters import effective_number
+from pipeline.statistics.intervals import paired_difference
 
 # A confidence so near to one that no interval of it is of use.
 _SUREST = 1 - 1e-12
@@ -37,18 +41,15 @@ def paired_less(outcomes: Sequence[tuple[bool, bool]], memberships: Memberships)
 
     McNemar's exact test (1947): given the items that are successes of one side alone, each is of the second with probability one
     half. Where items share clusters the counts are scaled down together, as in `compare_paired`.
-
-    Args:
-        outcomes: for each item whether the first and whether the second is a success.
-        memberships: for each way of clustering the cluster of every item (see `effective_number`).
     """
     if not outcomes:
         return None
     n_for = sum(second and not first for first, second in outcomes)
     n_against = sum(first and not second for first, second in outcomes)
-    worth = effective_of([float(second) - float(first) for first, second in outcomes], memberships)
+    worth = effective_number([float(second) - float(first) for first, second in outcomes], memberships)
     share = worth.n_effective / worth.n
-    p, p_against = (sign_tail(one * share, other * share) for one, other in ((n_for, n_against), (n_against, n_for)))
+    scaled = n_for * share, n_against * share
+    p, p_against = (at_least(each, sum(scaled), 0.5) for each in scaled)
     return OneSided(worth.n, worth.n_effective, n_for, n_against, (n_for - n_against) / worth.n, p, p_against)
 
 
@@ -65,8 +66,9 @@ def stratified_less(
         is_second: the side of each item.
         outcomes: whether each is a success.
         strata: within which sides are compared; a stratum with one side alone takes no part.
-        memberships: for each way of clustering the cluster of every item.
     """
+    from scipy.special import ndtr
+
     members: dict[Hashable, list[int]] = defaultdict(list)
     for place, stratum in enumerate(strata):
         members[stratum].append(place)
@@ -82,9 +84,10 @@ def stratified_less(
             weight += n_second * (n - n_second) / n
     if not kept:
         return None
-    worth = effective_of(scores, [[way[place] for place in kept] for way in memberships])
+    worth = effective_number(scores, [[way[place] for place in kept] for way in memberships])
     score, share = float(sum(scores)), worth.n_effective / worth.n
-    p, p_against = (_normal_tail(side * score - 0.5, variance / share) for side in (1, -1))
+    excess = (side * score - 0.5 for side in (1, -1))
+    p, p_against = (1.0 if variance <= 0 else float(ndtr(-each / sqrt(variance / share))) for each in excess)
     return OneSided(worth.n, worth.n_effective, None, None, score / weight, p, p_against)
 
 
@@ -96,13 +99,11 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     with the 90 % interval, which calls losses at the bound within it too often (docs/statistics.md). `difference` is the loss.
 
     Args:
-        outcomes: for each item whether the first and whether the second is a success.
         low, high: bounds of the loss, as shares.
-        memberships: for each way of clustering the cluster of every item.
     """
     if not outcomes:
         return None
-    worth = effective_of([float(first) - float(second) for first, second in outcomes], memberships)
+    worth = effective_number([float(first) - float(second) for first, second in outcomes], memberships)
     n_lost = sum(first and not second for first, second in outcomes)
     n_won = sum(second and not first for first, second in outcomes)
     n_both = sum(first and second for first, second in outcomes)
@@ -111,11 +112,6 @@ def loss_within(outcomes: Sequence[tuple[bool, bool]], low: float, high: float, 
     above, below = _exceeds(counts, low), 1 - _exceeds(counts, high)
     p, p_against = min(1.0, 2 * max(above, below)), min(1.0, 2 * min(1 - above, 1 - below))
     return OneSided(n, worth.n_effective, None, None, (n_lost - n_won) / n, p, p_against)
-
-
-def sign_tail(n_for: float, n_against: float) -> float:
-    """Returns the chance of `n_for` or more of n_for + n_against where each is as likely as its opposite; 1 where n_for is 0."""
-    return at_least(n_for, n_for + n_against, 0.5)
 
 
 def at_least(n_hit: float, n: float, rate: float) -> float:
@@ -142,13 +138,7 @@ def _exceeds(counts: Sequence[float], bound: float) -> float:
     end, side = (0, 1) if (first - second) / sum(counts) > bound else (1, -1)
 
     def room(confidence: float) -> float:
-        return side * (paired_interval(both, first, second, neither, confidence)[end] - bound)
+        return side * (paired_difference(both, first, second, neither, confidence)[end] - bound)
 
     reached = 0.0 if room(0.0) <= 0 else _SUREST if room(_SUREST) > 0 else brentq(room, 0.0, _SUREST)
     return (1 - side * reached) / 2
-
-
-def _normal_tail(score: float, variance: float) -> float:
-    from scipy.special import ndtr
-
-    return 1.0 if variance <= 0 else float(ndtr(-score / sqrt(variance)))

@@ -46,7 +46,6 @@ def median_threshold(thresholds: Sequence[float | None], is_growing: bool = True
 
     Args:
         thresholds, is_growing: as for `surviving`.
-        confidence: coverage, in (0, 1).
     """
     from scipy.special import bdtr
 

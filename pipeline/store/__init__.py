@@ -7,4 +7,4 @@ from pipeline.store.items import Items
 from pipeline.store.photos import SIMULATED_PHOTOS, photo_digest, photo_files, photo_name, photo_trouble
 from pipeline.store.run import Run, cell_folder, locked
 from pipeline.store.stage_records import StageRecord, forget_stage, read_stage_record, why_stale, write_stage_record
-from pipeline.store.tables import csv_bytes, json_bytes, read_json, read_table, record_from, write_json, write_table
+from pipeline.store.tables import csv_bytes, json_bytes, json_from, record_from, table_bytes, table_from

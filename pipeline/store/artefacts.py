@@ -2,44 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pipeline import records
 from pipeline.core.errors import BadInput
-from pipeline.records import (
-    ACCURACY_COLUMNS,
-    COMPARISON_COLUMNS,
-    PREDICTED_COLUMNS,
-    RATE_COLUMNS,
-    TRANSFER_COLUMNS,
-    Candidate,
-    Capture,
-    Columns,
-    Comparison,
-    CropQuality,
-    Discard,
-    Fiducial,
-    FindingRow,
-    FlagRow,
-    Judgement,
-    Mark,
-    MatrixCell,
-    Pair,
-    Patch,
-    Placement,
-    Prediction,
-    Printout,
-    Rate,
-    Selected,
-    Tag,
-    ThresholdRow,
-    Transfer,
-    View,
-)
+from pipeline.records import rates
 from pipeline.store.files import replace_folder
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS, Run
-from pipeline.store.tables import csv_bytes, json_bytes, json_from, table_bytes, table_from
+from pipeline.store.tables import csv_bytes, json_bytes, json_from, record_from, table_bytes, table_from
 
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -111,7 +83,7 @@ class Table(Artefact[list[Row]]):
 class Csv(Artefact[Iterable[Row]]):
     """A CSV file of records, for people and other programs: it is written and never read back."""
 
-    kind: type[Row] | Columns
+    kind: type[Row] | records.Columns
 
     def content(self, value: Iterable[Row]) -> bytes:
         return csv_bytes(self.kind, value)
@@ -128,20 +100,15 @@ class Json(Artefact[T]):
         return json_bytes(value)
 
 
-class Layout(Json[Printout]):
+class Layout(Json[records.Printout]):
     """The geometry of a run's printout; it goes by the run's name of today, whatever it was called when it was laid out."""
 
-    def read(self, run: Run) -> Printout:
+    def read(self, run: Run) -> records.Printout:
         tree = json_from(self.stored(run), self.path(run))
-        kinds = {"placements": Placement, "fiducials": Fiducial, "tags": Tag, "marks": Mark, "patches": Patch}
-        try:
-            parts = {name: tuple(kind(**row) for row in tree.pop(name)) for name, kind in kinds.items()}
-            values: dict[str, Any] = {**tree, "run": run.name, **parts}
-            return Printout(**values)
-        except (KeyError, TypeError, AttributeError):
-            raise BadInput(
-                f"{self.path(run)}: not a layout of this version.", "Make it again with: inkproof layout EXPERIMENT --force"
-            ) from None
+        if not isinstance(tree, dict) or tree.keys() != {item.name for item in fields(records.Printout)}:
+            hint = "Make it again with: inkproof layout EXPERIMENT --force"
+            raise BadInput(f"{self.path(run)}: not a layout of this version.", hint)
+        return record_from(records.Printout, tree | {"run": run.name})
 
 
 @dataclass(frozen=True)
@@ -177,10 +144,10 @@ class Folder:
 
 
 EXPERIMENT = Blob(PRINTOUTS, "experiment.toml")
-CANDIDATES = Table(PRINTOUTS, "candidates.parquet", Candidate)
-SELECTED = Table(PRINTOUTS, "selection.parquet", Selected)
+CANDIDATES = Table(PRINTOUTS, "candidates.parquet", records.Candidate)
+SELECTED = Table(PRINTOUTS, "selection.parquet", records.Selected)
 SELECTION: Json[dict[str, Any]] = Json(PRINTOUTS, "selection.json")
-PAIRS = Table(PRINTOUTS, "pairs.parquet", Pair)
+PAIRS = Table(PRINTOUTS, "pairs.parquet", records.Pair)
 IMAGES = Folder(PRINTOUTS, "images", ".png")
 CLEAN_IMAGES = Folder(PRINTOUTS, "images/clean", ".png")
 PATCHES = Folder(PRINTOUTS, "patches", ".png")
@@ -192,29 +159,40 @@ PHOTOS = Folder(CAPTURES, "photos")
 SIMULATED_PHOTO_FILES = Folder(CAPTURES, "photos", ".jpg")
 TRUTH = Folder(CAPTURES, "truth", ".json")
 JUDGEMENTS = Folder(CAPTURES, "judgements", ".parquet")
-CAPTURED = Table(CAPTURES, "captures.parquet", Capture)
-CROPPED = Table(CAPTURES, "views.parquet", View)
-QUALITY = Table(CAPTURES, "quality.parquet", CropQuality)
-DISCARDS = Table(CAPTURES, "discards.parquet", Discard)
+CAPTURED = Table(CAPTURES, "captures.parquet", records.Capture)
+CROPPED = Table(CAPTURES, "views.parquet", records.View)
+QUALITY = Table(CAPTURES, "quality.parquet", records.CropQuality)
+DISCARDS = Table(CAPTURES, "discards.parquet", records.Discard)
+TABLES_OF_CROPS: tuple[Table[Any], ...] = (CAPTURED, CROPPED, QUALITY, DISCARDS)
 CROPS = Folder(CAPTURES, "views/photo", ".png")
 OVERLAYS = Folder(CAPTURES, "overlays", ".jpg")
 CONTACT_SHEETS = Folder(CAPTURES, "contact-sheets", ".jpg")
-TRANSFORMED = Table(CAPTURES, "transforms.parquet", View)
+TRANSFORMED = Table(CAPTURES, "transforms.parquet", records.View)
 TRANSFORMED_IMAGES = Folder(CAPTURES, "views/digital", ".png")
 
-VIEWS = Table(REPORTS, "views.parquet", View)
-PREDICTIONS = Table(REPORTS, "predictions.parquet", Prediction)
-JUDGED = Table(REPORTS, "judged.parquet", Judgement)
-RATES: Csv[Rate] = Csv(REPORTS, "rates.csv", RATE_COLUMNS)
-ACCURACIES: Csv[Rate] = Csv(REPORTS, "accuracies.csv", ACCURACY_COLUMNS)
-COMPARISONS: Csv[Comparison] = Csv(REPORTS, "comparisons.csv", COMPARISON_COLUMNS)
-FINDINGS = Csv(REPORTS, "findings.csv", FindingRow)
-PREDICTED: Csv[Comparison] = Csv(REPORTS, "predicted.csv", PREDICTED_COLUMNS)
-TRANSFER: Csv[Transfer] = Csv(REPORTS, "transfer.csv", TRANSFER_COLUMNS)
-FLAGS = Csv(REPORTS, "flags.csv", FlagRow)
+VIEWS = Table(REPORTS, "views.parquet", records.View)
+PREDICTIONS = Table(REPORTS, "predictions.parquet", records.Prediction)
+JUDGED = Table(REPORTS, "judged.parquet", records.Judgement)
+RATES: Csv[records.Rate] = Csv(REPORTS, "rates.csv", rates.RATE_COLUMNS)
+ACCURACIES: Csv[records.Rate] = Csv(REPORTS, "accuracies.csv", rates.ACCURACY_COLUMNS)
+COMPARISONS: Csv[records.Comparison] = Csv(REPORTS, "comparisons.csv", rates.COMPARISON_COLUMNS)
+FINDINGS = Csv(REPORTS, "findings.csv", records.FindingRow)
+PREDICTED: Csv[records.Comparison] = Csv(REPORTS, "predicted.csv", rates.PREDICTED_COLUMNS)
+TRANSFER: Csv[records.Transfer] = Csv(REPORTS, "transfer.csv", rates.TRANSFER_COLUMNS)
+FLAGS = Csv(REPORTS, "flags.csv", records.FlagRow)
 COUNTED: Json[dict[str, Any]] = Json(REPORTS, "rates.json")
-THRESHOLDS = Table(REPORTS, "thresholds.parquet", ThresholdRow)
-THRESHOLDS_CSV = Csv(REPORTS, "thresholds.csv", ThresholdRow)
+# The tables that are counted, in the order of rates.json, each with its name there.
+TABLES_COUNTED: dict[str, Csv[Any]] = {
+    "destruction_rates": RATES,
+    "accuracies": ACCURACIES,
+    "comparisons": COMPARISONS,
+    "findings": FINDINGS,
+    "predicted": PREDICTED,
+    "transfer": TRANSFER,
+    "flags": FLAGS,
+}
+THRESHOLDS = Table(REPORTS, "thresholds.parquet", records.ThresholdRow)
+THRESHOLDS_CSV = Csv(REPORTS, "thresholds.csv", records.ThresholdRow)
 EXPLAIN = Folder(REPORTS, "explain")
 EXPLAINED: Json[dict[str, Any]] = Json(REPORTS, "explain/explain.json")
 MAPS = Blob(REPORTS, "explain/maps.npz")
@@ -226,13 +204,13 @@ TABLES = Folder(REPORTS, "tables")
 REPRODUCTION_TEXT = Blob(REPORTS, "reproduction.md")
 REPRODUCTION_CSV = Blob(REPORTS, "reproduction.csv")
 REPRODUCTION: Json[dict[str, Any]] = Json(REPORTS, "reproduction.json")
-TRANSFER_MATRIX_CSV = Csv(REPORTS, "transfer-matrix.csv", MatrixCell)
+TRANSFER_MATRIX_CSV = Csv(REPORTS, "transfer-matrix.csv", records.MatrixCell)
 TRANSFER_MATRIX: Json[dict[str, Any]] = Json(REPORTS, "transfer-matrix.json")
 
 
-def judgements_of(judge: str) -> Table[Judgement]:
+def judgements_of(judge: str) -> Table[records.Judgement]:
     """Returns the predictions that were made outside and brought in as one judge's."""
-    return Table(CAPTURES, JUDGEMENTS.file(judge), Judgement)
+    return Table(CAPTURES, JUDGEMENTS.file(judge), records.Judgement)
 
 
 def attack_table_of(kind: str) -> Blob:

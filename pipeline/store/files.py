@@ -15,35 +15,19 @@ RECORDS = ".stages"
 
 
 class Files(Protocol):
-    """What a run asks of the place where it lies."""
+    """What a run asks of the place where it lies.
 
-    def read(self, path: Path) -> bytes:
-        """Returns a file's bytes.
+    `read` raises OSError where it cannot. `write` leaves a file complete or absent, and durable before its name appears. `list`
+    gives every file below a folder in the order of their paths, none where there is no folder. `remove` does nothing where there
+    is no file. `lock` keeps other processes out while it is held, and gives False where another has it already.
+    """
 
-        Raises:
-            OSError: it cannot be read.
-        """
-        ...
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Writes a file so that it is either complete or absent, and durable before its name appears."""
-        ...
-
-    def exists(self, path: Path) -> bool:
-        """Returns whether there is such a file."""
-        ...
-
-    def list(self, folder: Path) -> list[Path]:
-        """Returns every file below a folder, in the order of their paths; none where there is no such folder."""
-        ...
-
-    def remove(self, path: Path) -> None:
-        """Removes a file; nothing happens where there is none."""
-        ...
-
-    def lock(self, path: Path) -> AbstractContextManager[bool]:
-        """Keeps other processes out while it is held; gives False where another has it already."""
-        ...
+    def read(self, path: Path) -> bytes: ...
+    def write(self, path: Path, content: bytes) -> None: ...
+    def exists(self, path: Path) -> bool: ...
+    def list(self, folder: Path) -> list[Path]: ...
+    def remove(self, path: Path) -> None: ...
+    def lock(self, path: Path) -> AbstractContextManager[bool]: ...
 
 
 class Disk:

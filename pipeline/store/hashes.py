@@ -18,8 +18,8 @@ _State = tuple[int, int, int]
 
 
 def content_hash(value: Any) -> str:
-    """Returns the SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(json_bytes(value)).hexdigest()
+    """Returns the SHA-256 of a value's canonical JSON; the order of keys and fields makes no difference."""
+    return hashlib.sha256(json_bytes(value, sort_keys=True)).hexdigest()
 
 
 def file_hash(path: Path) -> str:

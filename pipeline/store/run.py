@@ -43,18 +43,6 @@ class Run:
         return self.captures / "photos"
 
     @property
-    def experiment(self) -> Path:
-        return self.printouts / "experiment.toml"
-
-    @property
-    def pdf(self) -> Path:
-        return self.printouts / "printout.pdf"
-
-    @property
-    def layout(self) -> Path:
-        return self.printouts / "layout.json"
-
-    @property
     def journal(self) -> Path:
         return self.reports / "journal.jsonl"
 

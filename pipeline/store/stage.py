@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from pipeline.core.registry import load
 from pipeline.store.artefacts import Artefact, Folder
 from pipeline.store.hashes import Hashes
 from pipeline.store.run import Run
@@ -55,22 +55,6 @@ class StageStatus:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def _nothing(*_: object) -> Digests:
-    return {}
-
-
-def _none(_: object) -> tuple[str, ...]:
-    return ()
-
-
-def _never(*_: object) -> str:
-    return ""
-
-
-def _program(_: object) -> str:
-    return PROGRAM
-
-
 @dataclass(frozen=True)
 class Stage(Generic[E]):
     """One stage of the flow.
@@ -92,21 +76,20 @@ class Stage(Generic[E]):
     """
 
     name: str
-    summary: str
     folder: str
-    function: str
     after: tuple[str, ...]
     settings: Callable[[E], dict[str, Any]]
     makes: tuple[Artefact[Any] | Folder, ...]
+    function: str = ""
     uses: tuple[str, ...] = ()
-    also_after: Callable[[E], tuple[str, ...]] = _none
-    inputs: Callable[[E, Run, Hashes], Digests] = _nothing
-    arrivals: Callable[[E, Run, Hashes], Digests] = _nothing
+    also_after: Callable[[E], tuple[str, ...]] = lambda _: ()
+    inputs: Callable[[E, Run, Hashes], Digests] = lambda *_: {}
+    arrivals: Callable[[E, Run, Hashes], Digests] = lambda *_: {}
     items: tuple[str, ...] = ()
     clears: tuple[Folder, ...] = ()
-    by: Callable[[E], str] = _program
+    by: Callable[[E], str] = lambda _: PROGRAM
     theirs: Callable[[E, Run, Callable[[str], StageStatus]], StageStatus] | None = None
-    waits: Callable[[E, Run], str] = _never
+    waits: Callable[[E, Run], str] = lambda *_: ""
 
     def needed(self, experiment: E) -> tuple[str, ...]:
         """Returns the stages that it cannot do without."""
@@ -114,8 +97,7 @@ class Stage(Generic[E]):
 
     def run(self, experiment: E, run: Run, context: Any) -> Outcome:
         """Runs its function."""
-        module, _, name = self.function.partition(":")
-        outcome: Outcome = getattr(import_module(module), name)(experiment, run, context)
+        outcome: Outcome = load(self.function)(experiment, run, context)
         return outcome
 
     def clear_kept(self, run: Run) -> None:

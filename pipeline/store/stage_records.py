@@ -12,7 +12,7 @@ from pipeline.store.hashes import Hashes, content_hash
 from pipeline.store.tables import json_bytes
 
 # The form of what a run keeps; another number is made again.
-FORMAT = 2
+FORMAT = 3
 EARLIER = "made by an earlier inkproof"
 
 

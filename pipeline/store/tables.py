@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from types import UnionType
@@ -12,14 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_h
 
 from pipeline.core.errors import BadInput
 from pipeline.records import Columns
-from pipeline.store.files import write_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = TypeVar("Row")
-# The fields of each kind of record that are records themselves.
-_WITHIN: dict[type, dict[str, type]] = {}
 
 
 def table_bytes(kind: type[Row], rows: Iterable[Row]) -> bytes:
@@ -33,11 +31,6 @@ def table_bytes(kind: type[Row], rows: Iterable[Row]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), buffer, compression="zstd", store_schema=False)
     return buffer.getvalue()
-
-
-def read_table(path: Path, kind: type[Row]) -> list[Row]:
-    """Returns the records of a Parquet file; raises as `table_from`."""
-    return table_from(_bytes(path), kind, path)
 
 
 def table_from(content: bytes, kind: type[Row], path: Path) -> list[Row]:
@@ -58,11 +51,6 @@ def table_from(content: bytes, kind: type[Row], path: Path) -> list[Row]:
         raise BadInput(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
 
 
-def write_table(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
-    """Writes records as a Parquet file."""
-    write_bytes(path, table_bytes(kind, rows))
-
-
 def csv_bytes(kind: type | Columns, rows: Iterable[object]) -> bytes:
     """Returns records as CSV; what cannot be known is "n/a", a parameter that there is none of empty.
 
@@ -78,18 +66,13 @@ def csv_bytes(kind: type | Columns, rows: Iterable[object]) -> bytes:
     return buffer.getvalue().encode("utf-8", "backslashreplace")
 
 
-def json_bytes(value: Any) -> bytes:
+def json_bytes(value: Any, sort_keys: bool = False) -> bytes:
     r"""Returns the one canonical JSON form of a value; records become objects.
 
     Bytes of a file name that are no text stand as `\udc..` escapes, which come back as they were.
     """
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False, sort_keys=sort_keys) + "\n"
     return text.encode("utf-8", "backslashreplace")
-
-
-def read_json(path: Path) -> Any:
-    """Returns the value of a JSON file; raises as `json_from`."""
-    return json_from(_bytes(path), path)
 
 
 def json_from(content: bytes, path: Path) -> Any:
@@ -104,31 +87,23 @@ def json_from(content: bytes, path: Path) -> Any:
         raise BadInput(f"{path}: cannot be read ({error}).") from None
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON in one canonical form."""
-    write_bytes(path, json_bytes(value))
-
-
 def record_from(kind: type[Row], row: Mapping[str, Any]) -> Row:
     """Returns a record from a plain mapping: lists become the tuples that records hold, mappings the records within it."""
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    for key in values.keys() & _records_within(kind).keys():
-        values[key] = record_from(_records_within(kind)[key], values[key])
+    hashable: Any = kind
+    for key, within in _records_within(hashable).items():
+        value = values.get(key)
+        if value is not None:
+            is_many = isinstance(value, tuple)
+            values[key] = tuple(record_from(within, one) for one in value) if is_many else record_from(within, value)
     return kind(**values)
 
 
-def _records_within(kind: type) -> dict[str, type]:
-    if kind not in _WITHIN:
-        hints = get_type_hints(kind).items()
-        _WITHIN[kind] = {name: hint for name, hint in hints if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
-    return _WITHIN[kind]
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error}).") from None
+@cache
+def _records_within(kind: Any) -> dict[str, type]:
+    """Returns the fields of a kind of record that are records themselves, or tuples of them."""
+    hints = {name: get_args(hint)[0] if get_origin(hint) is tuple else hint for name, hint in get_type_hints(kind).items()}
+    return {name: hint for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
 
 
 def _plain(value: Any) -> Any:

@@ -67,7 +67,6 @@ def find_thresholds(
 
     Args:
         subjects: taken one by one; `IMAGES_AT_ONCE` are searched together, and where one is finished the next one follows.
-        directions: one at least.
         predict: from uint8 (N, H, W, 3) images to (N, n_classes) scores; it gets the next look of every search at once.
         seed: the run's; one image has one field of noise, which is scaled, so that its sigma is one continuous parameter.
     """

@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named, attack_spec, attacks_listed
-from pipeline.attacks.adapters import OwnOptions
-from pipeline.attacks.adapters.adapted_attack import LibraryAttack, cut_to_ball, radius_of
-from pipeline.attacks.adapters.contract import Family
-from pipeline.attacks.attack import NO_EPSILON
+from pipeline.attacks.adapters.adapted_attack import LibraryAttack, OwnOptions, cut_to_ball, radius_of
+from pipeline.attacks.adapters.libraries import Family
+from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse
 from pipeline.images import to_model
 from pipeline.settings.reading import load_experiment
-from pipeline.specs.attacks import LIBRARIES
+from pipeline.specs.attacks import LIBRARIES, OPTIONAL
 
 N_CLASSES = 6
 # one attack with a budget and one without of each library, with few steps
@@ -50,7 +49,7 @@ def installed(name):
     return attack_named(name, options=ALL.get(name, {}))
 
 
-class Toy:
+class Toy(Differentiable):
     """A small smooth network on 12 x 12 images."""
 
     device = torch.device("cpu")
@@ -74,7 +73,7 @@ class Toy:
 class Library:
     """A library that does what a test says."""
 
-    prefix, given = "toy", {}
+    given = {}
 
     def __init__(self, does, family):
         self._does, self._family = does, family
@@ -87,7 +86,7 @@ class Library:
 
 
 def toy_attack(does, norm="l2", takes_epsilon=False, **own):
-    library = Library(does, Family(norm, takes_epsilon, can_target=True))
+    library = Library(does, Family(norm, takes_epsilon, OPTIONAL))
     return LibraryAttack("toy:Attack", library, object, {}, OwnOptions(**own))
 
 

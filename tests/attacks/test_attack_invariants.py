@@ -7,7 +7,7 @@ import pytest
 import torch
 from attacks.table import FORMS, ROWS, attack_of, form_id
 
-from pipeline.attacks.attack import NO_EPSILON, ROUNDING, Trainable
+from pipeline.attacks.attack import NO_EPSILON, ROUNDING, Differentiable, Trainable
 from pipeline.images import to_model
 from pipeline.specs.attacks import ATTACKS
 
@@ -18,7 +18,7 @@ MINIMUM_NORM = [name for name in ROWS if not ATTACKS.find(name).takes_epsilon an
 LED = [name for name in ROWS if ATTACKS.find(name).accepts_targets]
 
 
-class ToyNetwork:
+class ToyNetwork(Differentiable):
     """A small convolutional network for images of any size that counts its passes."""
 
     device = torch.device("cpu")

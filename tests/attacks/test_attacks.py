@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import attack_named
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.gradient_sign import iterations
 from pipeline.core.errors import WrongUse
 from pipeline.images import to_model
@@ -15,7 +16,7 @@ EPSILONS = (1, 2, 4, 8, 16)
 PAPER = ("fgsm", "bim", "illc")
 
 
-class ToyClassifier:
+class ToyClassifier(Differentiable):
     """A small smooth network on 12 x 12 images that counts its passes."""
 
     device = torch.device("cpu")
@@ -127,7 +128,7 @@ def test_restarts_fool_no_less_and_only_what_is_not_fooled_starts_again():
     assert (many.n_backward[fooled_by_one] == 2).all() and (many.n_backward[~fooled_by_many] == 12).all()
 
 
-class Linear:
+class Linear(Differentiable):
     """Two classes that a plane parts: everything about it is known in closed form."""
 
     device = torch.device("cpu")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.cw import Variables
 from pipeline.attacks.cw_l2 import SmallestDistance
 from pipeline.attacks.options import SmallestDistanceOptions
@@ -17,7 +18,7 @@ NAMES = ("cw-l2", "cw-l0", "cw-linf")
 N_CLASSES = 6
 
 
-class Toy:
+class Toy(Differentiable):
     """A small smooth network on 12 x 12 images that counts the images it sees."""
 
     device = torch.device("cpu")
@@ -37,7 +38,7 @@ class Toy:
         return self.net(to_model(images)).argmax(dim=1).numpy()
 
 
-class Linear:
+class Linear(Differentiable):
     """Logits W x + b: the distance to each boundary is known."""
 
     device = torch.device("cpu")
@@ -279,6 +280,48 @@ def test_a_step_is_adam_on_the_tanh_variable():
         ((x - 0.5).square().sum() + (pull * x).sum()).backward()
         adam.step()
     assert torch.allclose(variables.pixels(), (torch.tanh(w) + 1).detach() * 127.5, atol=1e-3)
+
+
+def test_a_restarted_image_goes_on_as_a_fresh_one_and_the_others_as_before():
+    clean, start, pulls = torch.rand(2, 3, 4, 4) * 255, torch.rand(2, 3, 4, 4) * 255, torch.randn(3, 2, 3, 4, 4)
+    restarted, fresh, undisturbed = Variables(clean), Variables(start), Variables(clean)
+
+    def step(variables, pull):
+        variables.pixels()
+        variables.step(pull.clone(), torch.full((2,), 0.05))
+
+    for pull in pulls[:2]:
+        step(restarted, pull)
+        step(undisturbed, pull)
+    restarted.restart(torch.tensor([True, False]), start)
+    for variables in (restarted, fresh, undisturbed):
+        step(variables, pulls[2])
+    assert torch.equal(restarted.pixels()[0], fresh.pixels()[0])
+    assert torch.equal(restarted.pixels()[1], undisturbed.pixels()[1])
+
+
+@pytest.mark.parametrize("name", ["cw-l0", "cw-linf"])
+def test_the_descent_to_the_next_goal_starts_where_the_goal_says(name, monkeypatch):
+    """At the best image so far, for a largest change cut to the next one: Adam's own place has gone on from there."""
+    starts, own_place = [], []
+    attack = attack_named(name)
+    state = attack.descents(Problem(*toy()), attack._options)
+    shrink = state.shrink
+
+    def noted(succeeded, failed, clean, seen):
+        starts.append((succeeded | failed, shrink(succeeded, failed, clean, seen)))
+        own_place.append(state._variables.pixels())
+        return starts[-1][1]
+
+    monkeypatch.setattr(state, "shrink", noted)
+    n_goals, n_elsewhere = 0, 0
+    for _ in range(60):
+        state.step()
+        moves, start = starts[-1]
+        wanted, at = start[moves].clamp(0.5, 254.5), state._variables.pixels()
+        assert torch.allclose(at[moves], wanted, atol=0.01) and torch.equal(at[~moves], own_place[-1][~moves])
+        n_goals, n_elsewhere = n_goals + int(moves.sum()), n_elsewhere + int((own_place[-1][moves] - wanted).abs().gt(1).any())
+    assert n_goals > 5 and n_elsewhere > 3
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.deepfool import walked
 from pipeline.attacks.options import DeepFoolOptions
 from pipeline.attacks.problem import Problem
@@ -18,7 +19,7 @@ from pipeline.settings import ModelSettings
 PACK = Path(os.environ.get("INKPROOF_DATA", ""))
 
 
-class Linear:
+class Linear(Differentiable):
     """Classes parted by planes; a grey image is of class 0, and `away` (k,) lies between it and the planes to the others."""
 
     device = torch.device("cpu")
@@ -43,7 +44,7 @@ class Linear:
         return np.stack(found)
 
 
-class Bent:
+class Bent(Differentiable):
     """A small smooth network with twelve classes that counts its passes."""
 
     device = torch.device("cpu")

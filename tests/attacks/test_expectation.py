@@ -10,10 +10,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import attack_named, expectation
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.crafting import Crafter
-from pipeline.attacks.expectation import ExpectationOverTransformation
+from pipeline.attacks.expectation import ExpectationOverTransformation, TransformChain
 from pipeline.attacks.options import ExpectationOptions
-from pipeline.attacks.transform_chain import TransformChain
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import BadInput, InkproofError, WrongUse
 from pipeline.engine import Context
@@ -35,7 +35,7 @@ OVER = 'options = { over = "transforms", transforms = '
 SMALL_OPTIONS = {"n_steps": 6, "n_samples": 2}
 
 
-class Blind:
+class Blind(Differentiable):
     """A smooth network that counts what it is shown."""
 
     device = torch.device("cpu")
@@ -53,7 +53,7 @@ class Blind:
         return self.net(images)
 
 
-class Masking:
+class Masking(Differentiable):
     """Each draw hides another half of the columns: an attack that does not expect it puts its trust in what may be hidden."""
 
     made: list[tuple] = []

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.lattice import settle
-from pipeline.attacks.network import Network, clean_pixels
+from pipeline.attacks.problem import Problem, clean_pixels
 
 
-class Plane:
+class Plane(Differentiable):
     """Two classes that a plane parts, at a known distance from each image (on [0, 1], Euclidean)."""
 
     device = torch.device("cpu")
@@ -42,10 +43,12 @@ def fools(network, pixels):
     return (network.logits(pixels / 255).argmax(dim=1) == 1).tolist()
 
 
-def settled(plane, images, distances, norm="l2", **others):
-    clean, n = clean_pixels(images, plane.device), len(images)
-    found = plane.behind(images, distances)
-    return settle(Network(plane, n), clean, found, torch.ones(n, dtype=torch.bool), torch.zeros(n, dtype=torch.int64), norm=norm)
+def saved(plane, images, found, is_found=True, norm="l2"):
+    return settle(Problem(plane, images, np.zeros(len(images), int)), found, torch.as_tensor(is_found).expand(len(images)), norm)
+
+
+def settled(plane, images, distances, norm="l2"):
+    return saved(plane, images, plane.behind(images, distances), norm=norm)
 
 
 DISTANCES = [0.02, 0.1, 0.5, 2.0]
@@ -90,9 +93,7 @@ def test_the_largest_change_is_kept_small_first_where_that_is_the_norm():
     least = torch.ceil(255 * torch.as_tensor(distances) * plane.weight.norm() / plane.weight.abs().sum() * (1 - 1e-9))
     clean, found = plane.images, plane.behind(images, distances)
     flat = clean - (least * 1.0)[:, None, None, None] * plane.weight.sign().float()
-    result = settle(
-        Network(plane, 3), clean, flat, torch.ones(3, dtype=torch.bool), torch.zeros(3, dtype=torch.int64), norm="linf"
-    )
+    result = saved(plane, images, flat, norm="linf")
     change = (result.pixels - clean).abs()
     assert all(fools(plane, result.pixels))
     assert (change.amax(dim=(1, 2, 3)) == least).all()
@@ -107,9 +108,7 @@ def test_no_other_pixel_is_changed_where_their_number_is_the_norm():
     allowed[..., :5, :] = 1
     weight = plane.weight * allowed
     found = (plane.images - 255 * 0.3 * plane.weight.norm() / weight.norm() ** 2 * weight * 1.0001).float().clamp(0, 255)
-    result = settle(
-        Network(plane, 2), plane.images, found, torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.int64), norm="l0"
-    )
+    result = saved(plane, images, found, norm="l0")
     assert all(fools(plane, result.pixels))
     assert (result.pixels == plane.images)[..., 5:, :].all()
 
@@ -121,9 +120,7 @@ def test_what_was_not_found_and_what_cannot_be_mended_is_the_clean_image():
 
     images = pictures(2, 8)
     plane = Never(images, [0.1, 0.1])
-    is_found = torch.tensor([True, False])
-    found = plane.behind(images, [0.1, 0.1])
-    result = settle(Network(plane, 2), plane.images, found, is_found, torch.zeros(2, dtype=torch.int64))
+    result = saved(plane, images, plane.behind(images, [0.1, 0.1]), is_found=[True, False])
     assert result.rounding == ("lost", "not-found")
     assert (result.pixels == plane.images).all()
 

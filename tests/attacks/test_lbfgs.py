@@ -7,11 +7,12 @@ from scipy.optimize import minimize
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import attack_named, lbfgs
+from pipeline.attacks.attack import Differentiable
 from pipeline.core.errors import WrongUse
 from pipeline.images import to_model
 
 
-class Bent:
+class Bent(Differentiable):
     """A small smooth network with six classes."""
 
     device = torch.device("cpu")
@@ -26,7 +27,7 @@ class Bent:
         return self.net(images)
 
 
-class Plane:
+class Plane(Differentiable):
     """Two classes that a plane parts at 0.9 from a grey image, Euclidean on [0, 1]."""
 
     device = torch.device("cpu")

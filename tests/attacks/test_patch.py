@@ -6,13 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kept_files import read_table
 
 from pipeline.attacks import attack_named
-from pipeline.attacks.attack import NO_EPSILON
+from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.attacks.options import PatchOptions
-from pipeline.attacks.patch import AdversarialPatch, covered_by
-from pipeline.attacks.patch_placement import Placement, draw_placement, pasted
-from pipeline.attacks.patch_printable import non_printability, printable_colours, total_variation
+from pipeline.attacks.patch import (
+    AdversarialPatch,
+    Placement,
+    covered_by,
+    draw_placement,
+    non_printability,
+    pasted,
+    printable_colours,
+    total_variation,
+)
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
@@ -24,13 +32,13 @@ from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.signs.dataset import SignsDataset
 from pipeline.stages.graph import run_stage, status
-from pipeline.store import Run, content_hash, read_table
+from pipeline.store import Run, content_hash
 
 TARGET = 14
 QUICK = {"n_steps": 3, "n_images": 4, "n_samples": 4}
 
 
-class Toy:
+class Toy(Differentiable):
     """A small smooth network for images of any size."""
 
     device = torch.device("cpu")
@@ -259,7 +267,7 @@ class TestLearning:
         assert (picture == 40).all(axis=2).mean() == pytest.approx(math.pi / 4, abs=0.02)
 
 
-class Silent:
+class Silent(Differentiable):
     device = torch.device("cpu")
 
     def logits(self, images):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline.attacks import attack_named, saliency
+from pipeline.attacks.attack import Differentiable
 from pipeline.attacks.lattice import SURE
 from pipeline.attacks.saliency import best_pairs
 from pipeline.core.errors import WrongUse
@@ -13,7 +14,7 @@ from pipeline.images import to_model
 N_CLASSES = 15
 
 
-class Bent:
+class Bent(Differentiable):
     """A small smooth network with more than ten classes."""
 
     device = torch.device("cpu")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import COMMANDS, main
-from pipeline.records import RUN_FLAGS
+from pipeline.report.raised_flags import RUN_FLAGS
 
 ROOT = Path(__file__).parents[2]
 

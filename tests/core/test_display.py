@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.cli.telling import SCREEN_COLUMNS, SCREEN_LINES, one_screen
 from pipeline.core.progress import Display, duration
-from pipeline.records import RUN_FLAGS
+from pipeline.report.raised_flags import RUN_FLAGS
 
 ROOT = Path(__file__).parents[2]
 

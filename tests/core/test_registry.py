@@ -23,10 +23,10 @@ GUEST = """
 import numpy as np
 from pydantic.dataclasses import dataclass
 from pipeline.attacks.attack import NO_EPSILON, Perturbed
-from pipeline.specs.attack_spec import AttackSpec, NONE
+from pipeline.specs.attacks import AttackSpec, NONE
 from pipeline.core.registry import Scheme
 from pipeline.settings import TABLE
-from pipeline.specs.transform_spec import TransformSpec, Way
+from pipeline.specs.transforms import TransformSpec, Way
 
 @dataclass(frozen=True, config=TABLE)
 class Options:

@@ -33,7 +33,7 @@ from pipeline.document.blocks import (
     plain,
 )
 from pipeline.document.html import build_page
-from pipeline.document.html.plots import inline_svg, picture_uri
+from pipeline.document.html.page import inline_svg, picture_uri
 from pipeline.document.pages import SIMULATED_BAND
 from pipeline.document.tables import Cell, Column, Table
 from pipeline.report import rate_figures

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from kept_files import read_json
 from PIL import Image
 
 from pipeline.cli import main
@@ -16,17 +17,13 @@ from pipeline.document.tables import as_text
 from pipeline.evaluation.flagging import Evidence, run_flags
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
-from pipeline.physical.registration import print_scale
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.page_reading import Reading
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
-from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX
+from pipeline.physical.registration.quality import MIN_PHOTO_PX_PER_IMAGE_PX, print_scale
 from pipeline.records import (
-    ALIKE_RMS_8BIT,
-    CLEAN_DROP,
-    LOW_RESOLUTION_PX,
-    MODEL_FLAGS,
-    RUN_FLAGS,
     Capture,
     CellFill,
     Discard,
@@ -37,14 +34,15 @@ from pipeline.records import (
     Rate,
     View,
 )
+from pipeline.records.flags import ALIKE_RMS_8BIT, CLEAN_DROP, LOW_RESOLUTION_PX
+from pipeline.report.cell_tables import photo_rate_table
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.raised_flags import raised_flags
-from pipeline.report.rate_tables import photo_rate_table
+from pipeline.report.raised_flags import MODEL_FLAGS, RUN_FLAGS, raised_flags
 from pipeline.report.run_flags import MARKS, flags_section, marked
 from pipeline.settings import CaptureSettings
 from pipeline.statistics import compare_paired
 from pipeline.statistics.likeness import Alike, alike_images
-from pipeline.store import Run, file_hash, read_json, record_from
+from pipeline.store import Run, file_hash, record_from
 from pipeline.studies.kurakin2016.published import PAPER_TABLE_1
 
 DOCS = Path(__file__).parents[2] / "docs" / "flags.md"
@@ -289,7 +287,7 @@ class TestWhereFlagsAreShown:
 
     def test_the_section_says_what_is_raised_with_its_numbers_and_what_is_not(self):
         facts = ModelFacts("toy", "0" * 64, (32, 32), 10), DatasetFacts("folder:x", 4, 10)
-        content = ReportContent("r", "R", {}, "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
+        content = ReportContent("r", "R", "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
         said, table, rest = flags_section(content)
         assert said.markup.startswith(f"1 flag of {len(RUN_FLAGS)} is raised.")
         assert table.rows[0][0] == "few-eligible †" and "3 working attacks" in table.rows[0][1]
@@ -300,7 +298,7 @@ class TestWhereFlagsAreShown:
 
     def test_they_stand_in_the_json_of_the_rates_and_of_the_command_line(self, finished, capsys):
         rows = [record_from(FlagRow, row) for row in read_json(Run(finished, "small").reports / "rates.json")["flags"]]
-        names = [flag.name for flag in raised_flags(rows)]
+        names = list(raised_flags(rows))
         assert names[:2] == ["simulated", "few-eligible"]
         assert main(["run", "small", "--workspace", str(finished), "--json"]) == 0
         told = json.loads(capsys.readouterr().out)

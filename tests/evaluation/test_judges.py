@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kept_files import read_json, read_table
+from made_up_run import cluster_interval
 
 from pipeline.cli import main
 from pipeline.core.errors import BadInput, WrongUse
@@ -21,8 +23,8 @@ from pipeline.settings.reading import load_experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.signs.network import CLASS_NAMES
 from pipeline.stages.graph import run_stage, status
-from pipeline.statistics import cluster_interval, l2_8bit, wilson
-from pipeline.store import Run, artefacts, read_json, read_table, record_from
+from pipeline.statistics import l2_8bit, wilson
+from pipeline.store import Run, artefacts, record_from
 from pipeline.store.artefacts import LAYOUT
 from pipeline.studies.szegedy2014.matrix import gaussian_of_norm
 
@@ -436,7 +438,7 @@ def test_predictions_of_images_that_were_made_again_are_not_counted_and_the_note
     assert importing(copy, filled_in(copy), "--judge", "app") == 0
     path = copy / "captures/small/judgements/app.parquet"
     rows = read_table(path, Judgement)
-    from pipeline.store import write_table
+    from kept_files import write_table
 
     write_table(path, Judgement, [dataclasses.replace(rows[0], sha256="0" * 64), *rows[1:]])
     state = run_stage("rate", *opened(copy), CONTEXT)
@@ -605,7 +607,7 @@ def test_a_judge_is_set_by_its_label_and_its_paths_start_from_the_file(tmp_path,
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/small.toml").write_text(text, encoding="utf-8")
     again = load_experiment(tmp_path / "elsewhere/small.toml")
-    assert [judge.shown_label for judge in again.judges] == ["first", "cousin"]
+    assert [judge.key for judge in again.judges] == ["first", "cousin"]
     assert Path(again.resolved_judges()[1].weights).resolve() == (tmp_path / "other.pth").resolve()
 
 

@@ -6,20 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from made_up_run import cluster_interval
 
 from pipeline.evaluation.comparing import comparisons
-from pipeline.evaluation.criteria import TOP_1, TOP_5, TopK
+from pipeline.evaluation.criteria import TOP_1, TOP_5, TargetReached, TopK
 from pipeline.evaluation.estimates import accuracies, destruction_rates, estimate
 from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import (
-    ACCURACY_COLUMNS,
-    COMPARISON_COLUMNS,
     PHOTO,
-    PREDICTED_COLUMNS,
-    RATE_COLUMNS,
-    RUN_COMPARISON_COLUMNS,
     SOURCE,
-    TRANSFER_COLUMNS,
     Comparison,
     Judgement,
     Pair,
@@ -27,7 +22,15 @@ from pipeline.records import (
     Rate,
     View,
 )
-from pipeline.statistics import cluster_interval, wilson
+from pipeline.records.rates import (
+    ACCURACY_COLUMNS,
+    COMPARISON_COLUMNS,
+    PREDICTED_COLUMNS,
+    RATE_COLUMNS,
+    RUN_COMPARISON_COLUMNS,
+    TRANSFER_COLUMNS,
+)
+from pipeline.statistics import wilson
 from pipeline.store import csv_bytes, json_bytes, record_from
 from pipeline.studies.kurakin2016.published import PAPER_TABLE_2, PAPER_TABLE_3
 
@@ -230,3 +233,8 @@ def test_a_row_of_a_table_is_its_record_flattened():
 def test_a_comparison_read_again_is_the_same_record():
     rows = comparisons(*a_run([(True, False, True)] * 4), [TOP_1])
     assert [record_from(Comparison, row) for row in json.loads(json_bytes(rows))] == rows
+
+
+def test_a_target_is_reached_by_the_first_label_and_without_one_any_wrong_label_will_do():
+    assert TargetReached(3).holds((3, 1), 1) and not TargetReached(3).holds((1, 3), 1)
+    assert TargetReached(None).holds((2, 1), 1) and not TargetReached(None).holds((1, 2), 1)

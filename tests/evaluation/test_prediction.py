@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+from kept_files import read_json, read_table
 from PIL import Image
 
 from pipeline.document.tables import as_text
@@ -15,11 +16,11 @@ from pipeline.evaluation.comparing import paired, predictions
 from pipeline.evaluation.criteria import TOP_1, TopK
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
 from pipeline.records import PHOTO, Capture, Comparison, Pair, Prediction, View
-from pipeline.report.rate_tables import compared_tables
+from pipeline.report.cell_tables import compared_tables
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_all, run_stage, status
 from pipeline.statistics import paired_difference, wilson
-from pipeline.store import Run, read_json, read_stage_record, read_table
+from pipeline.store import Run, read_stage_record
 
 CONTEXT = Context()
 PREDICTING = ("photograph.by=camera", "photograph.predict=true", "photograph.profile=office-phone-3mp")
@@ -43,7 +44,7 @@ def predicted(tiny, tmp_path_factory) -> Path:
     """A run with a camera's photographs of every page but the last, and predictions by another profile."""
     workspace = Path(shutil.copytree(tiny, tmp_path_factory.mktemp("predicted") / "run"))
     experiment, run = opened(workspace)
-    n_pages = read_json(run.layout)["n_pages"]
+    n_pages = read_json(run.printouts / "layout.json")["n_pages"]
     assert n_pages > 1
     bring_photos(run, lambda number: number < n_pages - 1)
     states = {state.stage: state for state in run_all(experiment, run, CONTEXT)}
@@ -62,7 +63,7 @@ def rates_of(workspace: Path) -> dict:
 def test_each_page_has_its_best_photograph_of_either_origin(predicted):
     run = Run(predicted, "small")
     counting = [(c.page, c.origin) for c in read_table(run.captures / "captures.parquet", Capture) if c.counts]
-    n_pages = read_json(run.layout)["n_pages"]
+    n_pages = read_json(run.printouts / "layout.json")["n_pages"]
     real = [(page, "camera") for page in range(1, n_pages)]
     assert sorted(counting) == sorted(real + [(page, "simulated") for page in range(1, n_pages + 1)])
 
@@ -130,7 +131,7 @@ def test_the_report_says_what_was_predicted_and_which_photographs_are_real(predi
 def test_the_page_that_no_camera_took_is_asked_for(predicted):
     experiment, run = opened(predicted)
     found = {state.stage: state for state in status(experiment, run)}
-    n_pages = read_json(run.layout)["n_pages"]
+    n_pages = read_json(run.printouts / "layout.json")["n_pages"]
     assert {state.state for state in found.values()} == {"done"}
     assert found["photograph"].reason == f"1 of {n_pages} pages not yet captured"
     assert any(note.startswith(f"page {n_pages}: ") for note in found["photograph"].summary["notes"])
@@ -250,9 +251,7 @@ class TestPairedDifference:
             covered += chance * (low <= truth <= high)
         assert 0.94 <= covered <= 0.995
 
-    def test_nothing_compared_has_no_interval(self):
-        assert paired_difference(0, 0, 0, 0) is None
-
-    def test_negative_counts_are_refused(self):
+    @pytest.mark.parametrize("counts", [(1, -1, 0, 0), (0, 0, 0, 0)], ids=["negative", "none"])
+    def test_negative_counts_and_no_count_are_refused(self, counts):
         with pytest.raises(ValueError, match="counts"):
-            paired_difference(1, -1, 0, 0)
+            paired_difference(*counts)

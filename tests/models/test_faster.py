@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.models import load_classifier
-from pipeline.models.faster import GRADIENT_TOLERANCE, TOLERANCE, faster_copy
+from pipeline.models.torch_models import GRADIENT_TOLERANCE, TOLERANCE, faster_copy
 from pipeline.settings import ModelSettings
 
 

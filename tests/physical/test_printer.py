@@ -13,15 +13,16 @@ from PIL import ImageCms
 from pipeline.core.errors import BadInput
 from pipeline.images.colour import linear_from_srgb
 from pipeline.physical.simulator import draw_shot, load_profile, simulate_photo
-from pipeline.physical.simulator.halftone import halftoned, screen_tile
 from pipeline.physical.simulator.kernels import gaussian_kernel
 from pipeline.physical.simulator.printer import (
     gamut,
+    halftoned,
     icc_cube,
     icc_proof,
     print_table,
     printed_reflectance,
     row_tables,
+    screen_tile,
 )
 
 IDEAL = load_profile("ideal")

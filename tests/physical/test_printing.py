@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,31 +11,24 @@ import cv2
 import numpy as np
 import pypdfium2
 import pytest
+from kept_files import write_table
+from PIL import Image, ImageCms
 
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
 from pipeline.images import png_bytes
-from pipeline.physical.fiducials import QUIET_MODULES, decode_payload, modules
-from pipeline.physical.printing import (
-    PAPERS,
-    Cell,
-    Instructions,
-    PrintPair,
-    arrange,
-    build_pdf,
-    caption_text,
-    furniture,
-    page_raster,
-    render_page,
-    screen_html,
-)
+from pipeline.physical.fiducials.codes import QUIET_MODULES, decode_payload, modules
+from pipeline.physical.printing.arrangement import PAPERS, PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, caption_text, page_raster, render_page, screen_html
+from pipeline.physical.printing.furniture import furniture
+from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import CORNERS, Candidate, Pair, Printout
 from pipeline.settings import LayoutSettings
 from pipeline.stages.layout import layout
-from pipeline.store import Run, write_bytes, write_table
+from pipeline.store import Run, write_bytes
 from pipeline.store.artefacts import LAYOUT
 
-SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", (Cell("fgsm", 4, 2), Cell("bim", 16, 1)))
+SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", {("fgsm", 4): 2, ("bim", 16): 1})
 
 
 def _pairs(n: int, width_px: int = 96, height_px: int = 96) -> list[PrintPair]:
@@ -53,6 +47,18 @@ def _image(path: str, width_px: int = 96, height_px: int = 96) -> np.ndarray:
 def _pdf(printout: Printout, width_px: int = 96, height_px: int = 96) -> bytes:
     captions = {(p.pair_id, p.variant): f"{p.variant} · stop · {p.pair_id}" for p in printout.placements}
     return build_pdf(printout, lambda path: _image(path, width_px, height_px), captions, SHEET)
+
+
+def test_the_pdf_says_that_its_colours_are_srgb() -> None:
+    content = _pdf(_printout(1))
+    intent = re.search(rb"/OutputIntents \[ <<\s*/DestOutputProfile (\d+) 0 R", content)
+    assert intent
+    stored = re.search(rb"\n%s 0 obj.*?stream\r?\n(.*?)endstream" % intent[1], content, re.DOTALL)
+    assert stored
+    colours = np.random.default_rng(1).integers(0, 256, (30, 30, 3), dtype=np.uint8)
+    srgb = ImageCms.createProfile("sRGB")
+    shown = ImageCms.profileToProfile(Image.fromarray(colours), io.BytesIO(zlib.decompress(stored[1])), srgb)
+    assert np.abs(np.asarray(shown, int) - colours).max() <= 1
 
 
 def _boxes(printout: Printout, page: int) -> dict[str, tuple[float, float, float, float, float]]:
@@ -217,7 +223,6 @@ def test_a_size_in_mm_replaces_the_number_of_pairs() -> None:
         ({"pairs_per_page": 2}, "placements"),
         ({"image_mm": 30.0}, "placements"),
         ({"dpi": 300}, "placements"),
-        ({"module_mm": 0.85}, "fiducials"),
         ({"aids": False}, "marks"),
         ({"medium": "screen"}, "dpi"),
     ],
@@ -234,8 +239,6 @@ def test_every_setting_changes_the_pages(settings: dict[str, object], differs: s
         ({"pairs_per_page": 0}, "pairs_per_page"),
         ({"image_mm": 120.0}, r"largest that fit are \d+\.\d mm"),
         ({"pairs_per_page": 500}, r"At most \d+ fit"),
-        ({"module_mm": 0.1}, "0.4 mm"),
-        ({"module_mm": 8.0}, "smaller QR modules"),
         ({"dpi": 72}, "600"),
     ],
 )
@@ -457,10 +460,10 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
         raster = page_raster(run.printouts, printout, 2, 150)
         if printout.medium == "screen":
             assert set(outputs) == {"screen/page-001.png", "screen/page-002.png", "screen/index.html", "layout.json"}
-            assert not run.pdf.exists()
+            assert not (run.printouts / "printout.pdf").exists()
             _assert_exact(raster, printout, 2, 96 / 25.4, 48, 48)
         else:
             assert set(outputs) == {"printout.pdf", "layout.json"}
             assert not list((run.printouts / "screen").glob("*"))
-            assert (raster == render_page(run.pdf, 2, 150)).all()
+            assert (raster == render_page(run.printouts / "printout.pdf", 2, 150)).all()
     assert len(codes) == 3

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from pipeline.physical.fiducials import encode_payload, modules, tag_modules
+from pipeline.physical.fiducials.codes import encode_payload, modules, tag_modules
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import quality as limits
 from pipeline.physical.registration.colour import corrected, strip_correction
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50, mtf50
-from pipeline.physical.registration.quality import crop_quality, flags_of, page_quality, see_patches
-from pipeline.physical.registration.tilt import tilt_deg
+from pipeline.physical.registration.quality import crop_quality, flags_of, page_quality, see_patches, tilt_deg
 from pipeline.records import CORNERS, CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
 MODULE_MM, CODE_MM, PAGE_MM = 0.5, 10.5, (60.0, 80.0)

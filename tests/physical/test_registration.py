@@ -8,11 +8,16 @@ import pytest
 import qrcode
 
 from pipeline.core.seeds import generator_for
-from pipeline.physical.fiducials import Pyramid, encode_payload, search
+from pipeline.physical.fiducials.codes import encode_payload
+from pipeline.physical.fiducials.detection import search
+from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.geometry import box_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import Instructions, PrintPair, arrange, build_pdf, render_page
-from pipeline.physical.registration import Failure, Registration, crop, register, registration_error, sharpness_of
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
+from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
+from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.physical.simulator import SimulatedPhoto, load_profile, simulate_photo
 from pipeline.records import DISCARD_REASONS, Placement, Printout
 
@@ -219,7 +224,7 @@ def test_of_half_a_page_nothing_is_kept_that_lies_beyond_all_that_was_found(
         halves = [photo[: len(photo) // 2], photo[len(photo) // 2 :], photo[:, : photo.shape[1] // 2]]
         for half in halves:
             found = _one(np.ascontiguousarray(half), printout)
-            points = found.surface._fits[0].points_mm
+            points = found.surface.fits[0].points_mm
             for p in placements:
                 x, y = p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2
                 is_between = points[:, 0].min() < x < points[:, 0].max() and points[:, 1].min() < y < points[:, 1].max()

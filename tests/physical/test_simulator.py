@@ -6,7 +6,7 @@ import re
 from dataclasses import astuple, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import get_origin
+from typing import get_args, get_origin
 
 import cv2
 import numpy as np
@@ -15,13 +15,13 @@ from PIL import Image
 
 from pipeline.core.errors import InkproofError, WrongUse
 from pipeline.images.colour import linear_from_srgb
+from pipeline.images.photo_tags import tags_here
 from pipeline.physical import simulator
 from pipeline.physical.geometry import apply_homography, box_homography
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.simulator import Profile, draw_shot, encode_jpeg, is_simulated, load_profile, profile_names, simulate_photo
 from pipeline.physical.simulator.camera import exposed
 from pipeline.physical.simulator.profile import limits
-from pipeline.physical.simulator.profile_file import parameters_table
 from pipeline.physical.simulator.scene import add_glare, add_occluders, mask_within, slope_shade
 from pipeline.physical.simulator.sheet import curl_of, sheet_of
 from pipeline.physical.simulator.warp import Tiles
@@ -632,10 +632,17 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads():
     assert encode_jpeg(photograph(OFFICE, 6)) != files[0]
 
 
-def test_a_simulated_photo_says_so_and_no_other_does():
+def is_marked(content, folder):
+    path = folder / "photo"
+    path.write_bytes(content)
+    tags = next(tags_here(path))
+    return is_simulated(tags.maker, tags.software)
+
+
+def test_a_simulated_photo_says_so_and_no_other_does(tmp_path):
     photo = photograph(OFFICE)
     data = encode_jpeg(photo)
-    assert is_simulated(data) and is_simulated(photo.exif)
+    assert is_marked(data, tmp_path)
     with Image.open(io.BytesIO(data)) as image:
         tags = image.getexif()
         assert (tags[0x010F], tags[0x0110], tags[0x0131]) == ("inkproof", "simulated office-phone", "inkproof simulator")
@@ -643,11 +650,11 @@ def test_a_simulated_photo_says_so_and_no_other_does():
         assert tags.get_ifd(0x8769)[0xA405] == 26
     plain = io.BytesIO()
     Image.new("RGB", (8, 8)).save(plain, "JPEG")
-    assert not is_simulated(plain.getvalue())
-    assert not is_simulated(b"no picture") and not is_simulated(data[:40]) and not is_simulated({"Make": "Acme"})
+    assert not is_marked(plain.getvalue(), tmp_path)
+    assert not is_marked(b"no picture", tmp_path) and not is_marked(data[:40], tmp_path)
 
 
-def test_a_broken_avif_is_no_simulated_photo():
+def test_a_broken_avif_is_no_simulated_photo(tmp_path):
     """Pillow says of some that they are a RuntimeError, others it opens."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 30, 90)).save(file, "AVIF")
@@ -655,7 +662,7 @@ def test_a_broken_avif_is_no_simulated_photo():
     for _ in range(100):
         broken = np.frombuffer(whole, np.uint8).copy()
         broken[rng.integers(len(broken), size=3)] = rng.integers(256, size=3)
-        assert not is_simulated(broken.tobytes())
+        assert not is_marked(broken.tobytes(), tmp_path)
         try:
             Image.open(io.BytesIO(broken.tobytes())).getexif()
         except RuntimeError:
@@ -734,6 +741,26 @@ def test_every_parameter_has_a_range_and_a_meaning():
     assert not [item.name for item in parameters if not item.doc.endswith(".")]
     numbers = [item.name for item in parameters if item.kind in (int, float) or get_origin(item.kind) is tuple]
     assert numbers == [item.name for item in parameters if limits(item.name)]
+
+
+def parameters_table() -> str:
+    """Returns a Markdown table of every parameter: unit, the values that it can have, the default profile's, what it means."""
+    default = load_profile("office-phone")
+    rows = ["| parameter | unit | range | office-phone | meaning |", "|---|---|---|---|---|"]
+    for item in described(Profile):
+        if item.name == "name":
+            continue
+        value = getattr(default, item.name)
+        allowed = f"{item.limits[0]:g} to {item.limits[1]:g}" if item.limits else ", ".join(get_args(item.kind))
+        shown = f"{value[0]:g} to {value[1]:g} per photo" if item.kind == tuple[float, float] else as_words(value)
+        rows.append(f"| `{item.name}` | {item.unit or '–'} | {allowed or '–'} | {shown} | {item.doc} |")
+    return "\n".join(rows)
+
+
+def as_words(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{v:g}" for v in value) or "none"
+    return f"{value:g}" if type(value) in (int, float) else str(value).lower() or "none"
 
 
 def test_the_page_of_the_simulator_has_the_table_of_today():

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kept_files import read_table, write_table
 
 from pipeline.cli import main
 from pipeline.core.errors import WrongUse
 from pipeline.images import read_png
-from pipeline.physical.printing import render_page
+from pipeline.physical.printing.document import render_page
 from pipeline.planning import Assumptions, plan, plan_text
 from pipeline.records import Candidate, Pair
 from pipeline.settings.reading import load_experiment
 from pipeline.statistics import half_width, planned_effective_number, wilson
-from pipeline.store import Run, read_table, write_table
+from pipeline.store import Run
 from pipeline.store.artefacts import LAYOUT
 
 EVERYTHING = ("select", "generate", "layout", "photograph", "crop", "transform", "classify", "rate", "report")
@@ -181,7 +182,10 @@ class TestWhereTheRunKnows:
     def test_the_ink_is_that_of_the_rendered_pages(self, finished):
         """Within a tenth: text and frames are left out, and codes are taken to be half black."""
         found, run = of_run(finished, "select", "generate"), Run(finished, "small")
-        dark = [1 - float(np.mean(render_page(run.pdf, page, 60))) / 255 for page in range(1, found.n_pages + 1)]
+        dark = [
+            1 - float(np.mean(render_page(run.printouts / "printout.pdf", page, 60))) / 255
+            for page in range(1, found.n_pages + 1)
+        ]
         assert found.coverage_rate == pytest.approx(np.mean(dark), rel=0.1)
 
     def test_codes_tags_marks_and_strip_cost_ink_on_every_page(self, finished):

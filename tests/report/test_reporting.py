@@ -11,15 +11,16 @@ import pytest
 from made_up_run import ATTACKS, GRIDS, NAMES, gallery_item, make_content, pages, pdf_of, picture, rate
 
 from pipeline.document import figures
+from pipeline.document.figures import picture_reader
 from pipeline.document.formats import number, percent, short_class_name
 from pipeline.document.pages import SIMULATED_BAND
-from pipeline.document.pictures import picture_reader
 from pipeline.document.tables import as_text
 from pipeline.records import CellFill, Pair
 from pipeline.report import rate_figures
+from pipeline.report.cell_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
 from pipeline.report.gallery import difference_picture
-from pipeline.report.rate_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
-from pipeline.report.run_tables import perturbation_table, quality_table, selection_table
+from pipeline.report.photo_results import quality_table
+from pipeline.report.selection import perturbation_table, selection_table
 from pipeline.report.summary import lead, photo_count, sentences, tiles
 
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from pipeline.signs import network as signs_net, training
 from pipeline.signs.dataset import CLASS_NAMES, IMAGE_PX, SignsDataset, render
-from pipeline.signs.shapes import FACES, PLATE_PX, draw_plate
+from pipeline.signs.shapes import PLATE_PX, draw_plate
 
 MIRRORED = [("turn left", "turn right"), ("curve left", "curve right")]
 
@@ -94,7 +94,7 @@ def test_an_argument_outside_its_range_is_refused(wrong, error):
 
 
 def test_a_plate_is_premultiplied_and_has_clear_corners():
-    for name in FACES:
+    for name in CLASS_NAMES:
         plate = draw_plate(name)
         assert plate.shape == (PLATE_PX, PLATE_PX, 4)
         assert (plate[..., :3] <= plate[..., 3:]).all(), name

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pypdfium2
 import pytest
+from kept_files import read_json, read_table
 from PIL import ExifTags, Image
 
 from pipeline.cli import main
@@ -25,7 +26,7 @@ from pipeline.settings import Experiment
 from pipeline.settings.reading import load_experiment
 from pipeline.stages import classify, thresholds
 from pipeline.stages.graph import STAGES, run_all, run_stage, status, what_would_run
-from pipeline.store import Run, locked, read_json, read_table, write_bytes
+from pipeline.store import Run, locked, write_bytes
 from pipeline.store.stage import StageStatus
 
 CONTEXT = Context()
@@ -66,7 +67,7 @@ def tree(workspace: Path) -> dict[str, bytes]:
 def test_every_page_is_recognised_and_registered_within_half_a_pixel(finished):
     run = Run(finished, "small")
     captures = read_table(run.captures / "captures.parquet", Capture)
-    layout = read_json(run.layout)
+    layout = read_json(run.printouts / "layout.json")
     assert sorted(capture.page for capture in captures) == list(range(1, layout["n_pages"] + 1))
     assert all(capture.n_codes == 4 and capture.origin == "simulated" for capture in captures)
     views = read_table(run.captures / "views.parquet", View)
@@ -413,7 +414,9 @@ def test_force_makes_the_items_again_too(copy, monkeypatch):
 def test_strict_discards_a_photo_with_a_code_that_cannot_be_read(copy):
     _, run = opened(copy)
     path = sorted(run.photos.glob("*.jpg"))[0]
-    codes = [code for code in read_json(run.layout)["fiducials"] if code["page"] == 1 and code["corner"] == "BL"]
+    codes = [
+        code for code in read_json(run.printouts / "layout.json")["fiducials"] if code["page"] == 1 and code["corner"] == "BL"
+    ]
     truth = np.reshape(read_json(run.captures / "truth/page-001.json")["photo_from_page"], (3, 3))
     x, y, w = truth @ (codes[0]["x_mm"] + codes[0]["size_mm"] / 2, codes[0]["y_mm"] + codes[0]["size_mm"] / 2, 1)
     with Image.open(path) as photo:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from hostile_files import hostile_files
+from kept_files import read_table
 
 from pipeline.engine import Context
 from pipeline.records import DISCARD_REASONS, Capture, Discard
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage
-from pipeline.store import Run, photo_files, photo_name, read_table
+from pipeline.store import Run, photo_files, photo_name
 
 
 @pytest.mark.parametrize("n_files", [200, pytest.param(2000, marks=pytest.mark.slow)])

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, binomtest, hypergeom
 
 from pipeline.statistics import paired_difference
-from pipeline.statistics.one_sided import at_least, at_most, loss_within, paired_less, sign_tail, stratified_less
+from pipeline.statistics.one_sided import at_least, at_most, loss_within, paired_less, stratified_less
 
 
 class TestOneSided:
@@ -40,7 +40,7 @@ class TestOneSided:
         assert at_most(k, n, rate) == pytest.approx(binom.cdf(k, n, rate))
 
     def test_the_tail_of_counts_that_are_not_whole_lies_between_those_of_whole_ones(self):
-        assert sign_tail(9, 2) < sign_tail(8.5, 2) < sign_tail(8, 2)
+        assert at_least(9, 11, 0.5) < at_least(8.5, 10.5, 0.5) < at_least(8, 10, 0.5)
 
     @pytest.mark.parametrize(("hit", "n", "other_hit", "other_n"), [(10, 40, 22, 40), (30, 50, 28, 60), (3, 60, 9, 50)])
     def test_one_stratum_of_the_stratified_test_is_close_to_fisher_s(self, hit, n, other_hit, other_n):

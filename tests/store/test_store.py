@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kept_files import read_table, write_json, write_table
 
 from pipeline.core.errors import BadInput
 from pipeline.core.version import VERSION
@@ -23,14 +24,11 @@ from pipeline.store import (
     photo_files,
     photo_name,
     read_stage_record,
-    read_table,
     remove_partial,
     replace_folder,
     why_stale,
     write_bytes,
-    write_json,
     write_stage_record,
-    write_table,
 )
 from pipeline.store.artefacts import LAYOUT
 from pipeline.store.hashes import named_files
@@ -84,7 +82,7 @@ def test_a_layout_comes_back_from_disk(tmp_path):
     assert LAYOUT.read(run) == printout
     shutil.move(run.printouts, Run(tmp_path, "other").printouts)
     assert LAYOUT.read(Run(tmp_path, "other")) == dataclasses.replace(printout, run="other")
-    write_json(run.layout, {"placements": [], "fiducials": []})
+    write_json(run.printouts / "layout.json", {"placements": [], "fiducials": []})
     with pytest.raises(BadInput, match="inkproof layout"):
         LAYOUT.read(run)
 
@@ -348,3 +346,8 @@ def test_an_artefact_is_read_and_written_through_the_runs_own_store(tmp_path):
         artefact.write(run, value)
         assert artefact.read(run) == value
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_hash_depends_on_values_and_not_on_the_order_of_keys():
+    assert content_hash({"a": 1, "b": {"c": 2, "d": 3}}) == content_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert content_hash({"a": 1, "b": 2}) != content_hash({"a": 2, "b": 1})

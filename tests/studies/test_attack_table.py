@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kept_files import read_table
 from torch import nn
 
 from pipeline.attacks import attack_named, attack_spec
@@ -19,14 +20,13 @@ from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Candidate, Selected
 from pipeline.settings import ModelSettings
 from pipeline.settings.reading import load_experiment
-from pipeline.specs.attack_spec import NONE
+from pipeline.specs.attacks import NONE
 from pipeline.stages.graph import run_stage
-from pipeline.store import Items, Run, read_table
+from pipeline.store import Items, Run
 from pipeline.studies.carlini2017 import measuring, tables
 from pipeline.studies.carlini2017.measuring import Aim, Range, Shot
-from pipeline.studies.carlini2017.rows import TABLES, table_row, targets_of
+from pipeline.studies.carlini2017.rows import TABLES, as_csv, as_latex, as_plain_text, table_row, targets_of
 from pipeline.studies.carlini2017.tables import TableRequest, attack_table
-from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
 
 torch.set_num_threads(1)
 SIZE, N_CLASSES = 6, 3
@@ -132,7 +132,8 @@ def test_other_settings_are_measured_afresh(classifier, tmp_path, change):
     before.shots([aim], Context(), "")
     options, most = {"n_steps": 3} if change == "options" else {}, 25 if change == "limit" else 24
     after = Range("bim", options, classifier, Items(tmp_path), most)
-    assert after._kept(replace(aim, label=aim.target) if change == "label" else aim) is None and before._kept(aim)
+    other = replace(aim, label=aim.target) if change == "label" else aim
+    assert Items(tmp_path).get_json(after._key(other)) is None and Items(tmp_path).get_json(before._key(aim))
 
 
 def near(distance):

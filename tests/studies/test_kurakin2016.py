@@ -3,18 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from kept_files import read_json
 from made_up_run import ATTACKS, accuracy, make_content, rate
 
 from pipeline.document.tables import as_text
 from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import VERDICTS, FindingRow, Pair, Prediction, Rate, View
+from pipeline.report.cell_tables import photo_rate_table
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
-from pipeline.report.findings import TEST_TITLES, VERDICT_TITLES
-from pipeline.report.rate_tables import photo_rate_table
-from pipeline.store import Run, read_json, record_from
+from pipeline.store import Run, record_from
 from pipeline.studies import study_named
-from pipeline.studies.claims import verdict
-from pipeline.studies.evidence import Rates
+from pipeline.studies.claims import TEST_TITLES, VERDICT_TITLES, Rates, verdict
 from pipeline.studies.kurakin2016.findings import DIGITAL, claims_of, told_findings
 from pipeline.studies.kurakin2016.published import (
     PAPER_TABLE_1,
@@ -226,7 +225,6 @@ def content_of(finished, **changes) -> ReportContent:
         ReportContent(
             run="small",
             title="A small run",
-            settings={},
             experiment_toml="",
             versions={},
             seed=5,

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kept_files import read_table
 from scipy.stats import CensoredData, binom, ecdf
 
 from pipeline.core.errors import BadInput, WrongUse
@@ -16,7 +17,7 @@ from pipeline.engine import Context
 from pipeline.images import png_bytes, read_png
 from pipeline.models import load_classifier
 from pipeline.records import Pair, Prediction, SurvivalCurve, ThresholdRow
-from pipeline.report.survival import median_tables, survival_figure, survival_section
+from pipeline.report.transform_results import median_tables, survival_figure, survival_section
 from pipeline.settings import ThresholdSettings
 from pipeline.settings.reading import load_experiment
 from pipeline.specs.transforms import TRANSFORMS
@@ -24,7 +25,7 @@ from pipeline.stages.graph import run_stage, status
 from pipeline.stages.thresholds import survival_curves
 from pipeline.statistics import wilson
 from pipeline.statistics.survival import median_threshold, surviving
-from pipeline.store import Run, read_table, write_bytes
+from pipeline.store import Run, write_bytes
 from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Subject, directions_of, find_thresholds, transformed
 
 ALL = tuple(TRANSFORMS.own)

@@ -1,44 +1,103 @@
-"""An attack of another library as one of ours: its result is rounded, cut to the budget and judged as what will be saved."""
+"""An attack of another library as one of ours: its result is rounded, cut to the budget and judged as what will be saved.
 
+Options of an experiment file go to the library's own constructor, in the library's own units; what they may be called is read
+off it. Three are ours: `target`, `seed` and `images_at_once`.
+"""
+
+import contextlib
+import io
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline.attacks.adapters.contract import Family, Library, Task
-from pipeline.attacks.adapters.watched import Watched, kept_quiet_and_seeded
+from pipeline.attacks.adapters.libraries import Family, Library, Task, parameters_of
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.lattice import SURE
+from pipeline.attacks.lattice import SURE, settle
+from pipeline.attacks.options import NEXT, check_target
 from pipeline.attacks.problem import Found, Problem, each
-from pipeline.attacks.targets import NEXT, check_target
-from pipeline.core.errors import InkproofError
+from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
+from pipeline.core.registry import load
 from pipeline.core.seeds import seed_for
 from pipeline.images import pixels_sha256
-from pipeline.specs.attack_spec import ALWAYS, NONE, OPTIONAL, AttackSpec
+from pipeline.images.formats import reason
+from pipeline.models.classifier import seeded
+from pipeline.specs.attacks import ALWAYS, LIBRARIES, NONE, AttackSpec
 
 _log = logging.getLogger(__name__)
-# What stands in `Perturbed.rounding` for an image that came out of an attack with a budget.
-_MADE = ""
+
+
+def adapted(name: str, options: Mapping[str, Any] | None = None) -> "LibraryAttack":
+    """Returns another library's attack, `library:Attack`, with options for its constructor and our own: see `attack_spec`."""
+    library, kind = library_and_class(name)
+    own = {key: value for key, value in (options or {}).items() if key in _OWN}
+    passed = {key: value for key, value in (options or {}).items() if key not in _OWN}
+    _check_own(name, own)
+    parameters = parameters_of(kind)
+    if "seed" in parameters:  # some draw from the clock where they are given none
+        passed["seed"] = own.get("seed", _OWN["seed"])
+    allowed = [*(key for key in parameters if key not in library.given), *_OWN]
+    for key in passed:
+        if key in library.given and key in parameters:
+            place = library.given[key]
+            hint = f"It is set by {place}." if place else "Leave it out."
+            raise WrongUse(f'attack "{name}": {key} is not an option here.', hint)
+        if key not in allowed:
+            raise WrongUse(f'attack "{name}": unknown option "{key}".', near_match(key, allowed))
+    try:
+        attack = LibraryAttack(name, library, kind, passed, OwnOptions(**own))
+    except InkproofError:
+        raise
+    except ImportError as error:  # an attack with a package of its own, such as numba
+        advice = f"Install it: pip install {error.name}" if error.name else ""
+        raise Unavailable(f'attack "{name}" cannot be used here: {reason(error)}.', advice) from error
+    except Exception as error:  # what a constructor says of its arguments, as whatever exception
+        what = f'attack "{name}" refuses its options: {reason(error)}.'
+        raise WrongUse(what, f"Options: {', '.join(allowed)}.") from error
+    if attack.targeted and not attack.accepts_targets:
+        raise WrongUse(f'attack "{name}" cannot be led to a target.', "Leave options.target out.")
+    return attack
+
+
+def library_and_class(name: str) -> tuple[Library, type]:
+    """Returns the library of an attack, ready to run it, and the attack's class in it."""
+    scheme, word = LIBRARIES.find_scheme(name)
+    library: Library = load(scheme.target)()
+    attacks = library.attacks()
+    if word not in attacks:
+        raise WrongUse(f'unknown attack "{name}".', near_match(word, attacks))
+    return library, attacks[word]
+
+
+def _check_own(name: str, own: Mapping[str, Any]) -> None:
+    for key, value in own.items():
+        kind = type(_OWN[key])
+        if not isinstance(value, kind) or isinstance(value, bool):
+            expected = "text in quotes" if kind is str else "a whole number"
+            raise WrongUse(f'attack "{name}": {key} = {value!r}: expected {expected}.')
+        if isinstance(value, int) and value < (1 if key == "images_at_once" else 0):
+            raise WrongUse(f'attack "{name}": {key} = {value} is out of range.')
 
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What an adapter itself can be told, beside what it passes on.
+    """What an adapter itself can be told, beside what it passes on: `target` as in `chosen_targets`, the seed of all draws.
 
-    Attributes:
-        target: see `frame.chosen_targets`.
-        seed: of the library's random draws.
-        images_at_once: how many the library gets in one call. With more than one it is faster, but what becomes of an image may
-            depend on its neighbours, and passes are counted as their mean.
+    With more than one of `images_at_once` a library is faster, but what becomes of an image may depend on its neighbours, and
+    passes are counted as their mean.
     """
 
     target: str = ""
     seed: int = 0
     images_at_once: int = 1
+
+
+_OWN = {item.name: item.default for item in fields(OwnOptions)}
 
 
 class LibraryAttack(FramedAttack):
@@ -52,31 +111,21 @@ class LibraryAttack(FramedAttack):
     def __init__(self, name: str, library: Library, kind: type, options: Mapping[str, Any], own: OwnOptions) -> None:
         self.name, self._library, self._kind, self._passed = name, library, kind, dict(options)
         self.family: Family = library.family(kind, options)
-        if self.family.has_to_target and not own.target:
+        if self.family.targets == ALWAYS and not own.target:
             own = replace(own, target=NEXT)
         check_target(own.target, name)
         super().__init__(own)
-        self.accepts_targets = self.family.can_target
+        self.accepts_targets = self.family.targets != NONE
 
     @property
     def spec(self) -> AttackSpec:
         """What kind of attack it is, with these options."""
-        family = self.family
-        targets = NONE if not family.can_target else ALWAYS if family.has_to_target else OPTIONAL
-        return AttackSpec(
-            self.name,
-            title=self.name.replace(":", "-"),
-            summary=f"an attack of {self._library.prefix}",
-            make="",
-            norm=family.norm,
-            takes_epsilon=family.takes_epsilon,
-            targets=targets,
-            batch_size=self._options.images_at_once,
-        )
+        title, summary = self.name.replace(":", "-"), "an attack of " + self.name.partition(":")[0]
+        at_once, (norm, takes_epsilon, targets) = self._options.images_at_once, astuple(self.family)
+        return AttackSpec(self.name, title, summary, "", "", norm, takes_epsilon, targets, at_once)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on besides image, label, epsilon and network."""
         return {"options": self._passed} | asdict(self._options)
 
     def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
@@ -88,7 +137,7 @@ class LibraryAttack(FramedAttack):
         """Returns what the library makes of the images within a budget, in whole numbers."""
         norm = self.family.norm
         found, is_found = self._made(problem, radius_of(epsilon_8bit, norm, problem.clean[0].numel()))
-        words = () if is_found.all() else tuple(_MADE if seen else "not-found" for seen in is_found.tolist())
+        words = () if is_found.all() else tuple("" if seen else "not-found" for seen in is_found.tolist())
         return Found(cut_to_ball(problem.clean, found, epsilon_8bit, norm), problem.network, words)
 
     def _smallest(self, problem: Problem) -> Found:
@@ -96,9 +145,9 @@ class LibraryAttack(FramedAttack):
         found, is_found = self._made(problem, None)
         norm = {"l1": "l0"}.get(self.family.norm, self.family.norm)
         every = torch.arange(len(problem), device=found.device)
-        value, largest = problem.margins(found if norm else found.round(), every, problem.rows)
+        value, largest = problem.margins(found if norm else found.round(), every)
         if norm:
-            settled = problem.settle(found, is_found & (value > 0), norm, moves_closer=False)
+            settled = settle(problem, found, is_found & (value > 0), norm, moves_closer=False)
             return Found(settled.pixels, problem.network, settled.rounding)
         # nothing to move it along: the rounded image is the result, if it fools
         fools = is_found & (value > SURE * largest)
@@ -122,7 +171,7 @@ class LibraryAttack(FramedAttack):
             network.n_backward[rows] += -(-watched.n_backward // len(rows))
         return found, is_found
 
-    def _attempt(self, some: Problem, watched: Watched, n_classes: int, radius: float | None) -> Tensor | None:
+    def _attempt(self, some: Problem, watched: "Watched", n_classes: int, radius: float | None) -> Tensor | None:
         """Returns the library's images in 0 to 255, None where it returns none."""
         clean = some.clean
         task = Task(watched, clean / 255, some.labels, some.aims, radius, n_classes)
@@ -147,12 +196,9 @@ def radius_of(epsilon_8bit: float, norm: str, n_values: int) -> float:
 
 
 def cut_to_ball(clean: Tensor, found: Tensor, epsilon_8bit: int, norm: str) -> Tensor:
-    """Returns the rounded images, inside [0, 255] and inside the ball in whole numbers; the shorter they are made, the less so.
+    """Returns the images found (n, 3, H, W), rounded, inside [0, 255], and shortened to lie inside the ball in whole numbers.
 
-    Args:
-        clean: float32 (n, 3, H, W), whole numbers.
-        found: float32 (n, 3, H, W).
-        epsilon_8bit: the largest change of a value ("linf"), the root mean square ("l2") or the mean ("l1") over all values.
+    Epsilon is the largest change of a value ("linf"), the root mean square ("l2") or the mean ("l1") over all values.
     """
     change = found.round().clamp(0, 255) - clean
     if norm == "linf":
@@ -163,13 +209,12 @@ def cut_to_ball(clean: Tensor, found: Tensor, epsilon_8bit: int, norm: str) -> T
     def fits(some: Tensor) -> Tensor:
         return some.abs().double().pow(power).sum(dim=(1, 2, 3)) <= budget
 
-    low, high = torch.zeros(len(clean), device=clean.device), torch.ones(len(clean), device=clean.device)
-    low = torch.where(fits(change), high, low)
+    low, high = fits(change).to(change.dtype), torch.ones(len(clean), device=clean.device)
     for _ in range(20):
         middle = (low + high) / 2
-        is_inside = fits((change * middle[:, None, None, None]).round())
+        is_inside = fits((change * each(middle)).round())
         low, high = torch.where(is_inside, middle, low), torch.where(is_inside, high, middle)
-    return clean + (change * low[:, None, None, None]).round()
+    return clean + (change * each(low)).round()
 
 
 def _is_image(made: Tensor, clean: Tensor) -> Tensor:
@@ -180,3 +225,49 @@ def _is_image(made: Tensor, clean: Tensor) -> Tensor:
 
 def _is_varied(pixels: Tensor) -> Tensor:
     return (pixels.amax(dim=(2, 3)) > pixels.amin(dim=(2, 3))).any(dim=1)
+
+
+class Watched(nn.Module):
+    """Passes images of [0, 1] to `logits` and counts them, forward and backward; an image asked about twice counts twice.
+
+    The network is held by its function alone: what a library does to modes, hooks or parameters ends here.
+    """
+
+    def __init__(self, logits: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        super().__init__()
+        self.__dict__["_logits"] = logits
+        self.placeholder = nn.Parameter(torch.zeros(1, device=device), requires_grad=False)  # libraries read the device off it
+        self.n_forward, self.n_backward = 0, 0
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.n_forward += len(images)
+        followed = _CountedBackward.apply(images, self) if images.requires_grad and torch.is_grad_enabled() else images
+        return self.__dict__["_logits"](followed.float())
+
+
+class _CountedBackward(torch.autograd.Function):
+    """Changes nothing and tells the network when a gradient has come all the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, watched: Watched) -> Tensor:
+        ctx.watched = watched
+        return images.view_as(images)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        ctx.watched.n_backward += len(gradient)
+        return gradient, None
+
+
+@contextlib.contextmanager
+def kept_quiet_and_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draws inside come from the seed and leave all generators as they were; what is printed, logged or warned of is dropped."""
+    sink, level = io.StringIO(), logging.root.manager.disable
+    with seeded(seed, device), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(level)

@@ -1,41 +1,31 @@
 """A document's page: what it says is the sections' own, in the PDF's order and with the PDF's numbers."""
 
+import base64
+import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from xml.etree import ElementTree
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure as Plot
+from PIL import Image as PillowImage
 
 from pipeline.document import blocks, figures, formats, theme
 from pipeline.document.blocks import Block, Head, Section
-from pipeline.document.html.plots import inline_svg, is_small, picture_uri
+from pipeline.document.figures import LOSSLESS_BELOW_PX, reduced_jpeg
 from pipeline.document.tables import Cell, Column, Table, group_spans
 
-_COLOURS = {
-    "paper": "#ffffff",
-    "ink": theme.INK,
-    "quiet": theme.QUIET,
-    "rule": theme.RULE,
-    "pale": theme.PALE,
-    "accent": theme.ACCENT,
-    "right": theme.RIGHT,
-    "wrong": theme.WRONG,
-    "band": theme.BAND,
-    "band-ink": theme.BAND_INK,
-}
-# Nothing is fetched from anywhere, whatever a class name or a title holds.
-_POLICY = (
-    "default-src 'none'",
-    "img-src data:",
-    "style-src 'unsafe-inline'",
-    "script-src 'unsafe-inline'",
-    "base-uri 'none'",
-    "form-action 'none'",
-)
+_NAMES = ("INK", "QUIET", "RULE", "PALE", "ACCENT", "RIGHT", "WRONG", "BAND", "BAND_INK")
+_COLOURS = {"paper": "#ffffff"} | {name.lower().replace("_", "-"): getattr(theme, name) for name in _NAMES}
+_PX_PER_PT = 96 / 72
+_LARGEST_SCALE = 1.5
+_FALLBACK_FONTS = "'DejaVu Sans', Verdana, sans-serif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,8 @@ def build_page(head: Head, sections: Sequence[Section]) -> bytes:
     writer = _Writer()
     written = [writer.section(section) for section in sections]
     page = _templates().get_template("page.html")
-    given = {"style": _packaged("style.css"), "script": _packaged("script.js"), "policy": Markup("; ".join(_POLICY))}
+    beside = {"style": "style.css", "script": "script.js"}
+    given = {key: Markup(files(__package__).joinpath(name).read_text(encoding="utf-8")) for key, name in beside.items()}
     return page.render(head=head, sections=written, colours=_COLOURS, **given).encode("utf-8")
 
 
@@ -77,7 +68,7 @@ class _Writer:
 
     def section(self, section: Section) -> _Written:
         written = _Written(self._identifier(section.key), section.title)
-        for is_bullet, group in itertools.groupby(section.blocks, _is_bullet):
+        for is_bullet, group in itertools.groupby(section.blocks, lambda block: getattr(block, "style", "") == "bullet"):
             if is_bullet:
                 written.parts.append(_Part("bullets", tuple(group)))
                 continue
@@ -111,10 +102,6 @@ class _Writer:
         return identifier
 
 
-def _is_bullet(block: Block) -> bool:
-    return isinstance(block, blocks.Prose) and block.style == "bullet"
-
-
 @cache
 def _templates() -> Environment:
     loader = PackageLoader(__package__, "")
@@ -133,16 +120,11 @@ def _templates() -> Environment:
     return templates
 
 
-def _packaged(name: str) -> Markup:
-    return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
-
-
 def _markup(text: str) -> Markup:
     """Keeps `<b>` and `</b>`; anything else that looks like a tag is shown as the text it is."""
     parts = re.split(r"(</?b>)", formats.tied(text))
-    return Markup(
-        "".join(part if place % 2 else part.replace("<", "&lt;").replace(">", "&gt;") for place, part in enumerate(parts))
-    )
+    kept = (part if place % 2 else part.replace("<", "&lt;").replace(">", "&gt;") for place, part in enumerate(parts))
+    return Markup("".join(kept))
 
 
 def _rows(table: Table) -> Iterator[list[tuple[Cell, Column, str]]]:
@@ -155,3 +137,44 @@ def _rows(table: Table) -> Iterator[list[tuple[Cell, Column, str]]]:
         repeated = [text if column.is_stub and not cell.text else "" for cell, column, text in zip(row, table.columns, above)]
         above = [cell.text or text for cell, text in zip(row, repeated)]
         yield list(zip(row, table.columns, repeated))
+
+
+def inline_svg(plot: Plot, identifier: str, spoken: str, text_as_paths: bool = False) -> str:
+    """Returns a plot as an svg element that says `spoken` to who cannot see it; its ids begin with `identifier`."""
+    root = ElementTree.fromstring(figures.svg(plot, text_as_paths))
+    for element in root.iter():
+        element.tag = element.tag.rsplit("}", 1)[-1]
+        named = [(name.rsplit("}", 1)[-1], value) for name, value in element.attrib.items()]
+        element.attrib = {name: _own_references(name, value, identifier) for name, value in named}
+    for child in list(root):
+        if child.tag == "metadata" or (child.tag == "defs" and child.find("style") is not None):
+            root.remove(child)
+    width_px = float(root.attrib.pop("width").removesuffix("pt")) * _PX_PER_PT
+    del root.attrib["height"]
+    root.attrib |= {"role": "img", "aria-label": spoken, "style": f"max-width:{_LARGEST_SCALE * width_px:.0f}px"}
+    return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode"))
+
+
+def picture_uri(pixels: np.ndarray, largest_px: int) -> str:
+    """Returns pixels, uint8 (H, W, 3) RGB, as a data URI: small ones lossless, others as the PDF's JPEG."""
+    picture, buffer = PillowImage.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
+    if is_small(pixels):
+        picture.save(buffer, "PNG", optimize=True)
+    kind, data = ("png", buffer.getvalue()) if is_small(pixels) else ("jpeg", reduced_jpeg(picture, largest_px))
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def is_small(pixels: np.ndarray) -> bool:
+    """Returns whether a picture is shown with hard pixels, since it has so few."""
+    height, width = pixels.shape[:2]
+    return bool(max(height, width) < LOSSLESS_BELOW_PX)
+
+
+def _own_references(name: str, value: str, identifier: str) -> str:
+    if name == "id":
+        return f"{identifier}-{value}"
+    if name == "href" and value.startswith("#"):
+        return f"#{identifier}-{value[1:]}"
+    if name == "style":
+        value = re.sub(r"'DejaVu Sans[^']*'", _FALLBACK_FONTS, value)
+    return value.replace("url(#", f"url(#{identifier}-")

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import BadInput, near_match
@@ -93,10 +93,9 @@ def printed_places(layout: Printout) -> dict[tuple[int, int], tuple[str, str]]:
     return places
 
 
-def source_view(judgement: Judgement) -> str:
-    """Returns the id of the view of the saved file that was judged, or printed and photographed."""
-    subject = f"clean/{judgement.image_id}" if judgement.variant == "clean" else judgement.pair_id
-    return f"{subject}/{SOURCE}"
+def source_view(variant: str, image_id: str, pair_id: str) -> str:
+    """Returns the id of the view of a saved file that is judged, or printed and photographed."""
+    return f"{f'clean/{image_id}' if variant == 'clean' else pair_id}/{SOURCE}"
 
 
 class _BadRow(Exception):
@@ -121,12 +120,12 @@ class _Reader:
         origin = DIGITAL if transform == SOURCE else _one_of(row, "origin", (CAMERA, SIMULATED), CAMERA)
         pair, variant = self._image(row, transform)
         labels, names = self._labels(row)
-        is_clean_file = variant == "clean" and transform == SOURCE
-        judgement = Judgement(
+        file = source_view(variant, pair.image_id, pair.pair_id)
+        return Judgement(
             judge=self._judge,
-            view_id="",
+            view_id=file if transform == SOURCE else "",
             image_id=pair.image_id,
-            pair_id="" if is_clean_file else pair.pair_id,
+            pair_id="" if variant == "clean" and transform == SOURCE else pair.pair_id,
             variant=variant,
             transform=transform,
             origin=origin,
@@ -134,11 +133,9 @@ class _Reader:
             labels=labels,
             names=names,
             probabilities=_probability(row),
-            sha256="",
+            sha256=self._hashes[file],
             is_imported=True,
         )
-        file = source_view(judgement)
-        return replace(judgement, view_id=file if transform == SOURCE else "", sha256=self._hashes[file])
 
     def _image(self, row: dict[str, str], transform: str) -> tuple[Pair, str]:
         printed = self._printed(row)
@@ -220,15 +217,13 @@ def _table(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     try:
         header = [{"epsilon_8bit": "epsilon"}.get(name, name) for name in (cell.strip().casefold() for cell in next(reader, []))]
         if "label" not in header:
-            raise BadInput(
-                f'{path}:1: there is no column "label" ({near_match("label", header)})' if header else f"{path}: empty."
-            )
+            why = f':1: there is no column "label" ({near_match("label", header)})' if header else ": empty."
+            raise BadInput(f"{path}{why}")
         if repeated := [name for name in header if name and header.count(name) > 1]:
             raise BadInput(f'{path}:1: column "{repeated[0]}" is there twice.')
         if not {"pair_id", "page", "image_id"} & set(header):
-            raise BadInput(
-                f"{path}:1: no column says which image.", "Give pair_id, or page and place, or image_id, attack and epsilon."
-            )
+            hint = "Give pair_id, or page and place, or image_id, attack and epsilon."
+            raise BadInput(f"{path}:1: no column says which image.", hint)
         rows = []
         for cells in reader:
             values = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}

@@ -7,8 +7,6 @@ from pipeline.evaluation.estimates import estimate_of
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question
 from pipeline.records import PHOTO, SOURCE, Cell, Judgement, Pair, Transfer
 
-FROM_FILE, FROM_PHOTO = "file", "photo"
-
 
 def transfers(
     cells: Mapping[Cell, Sequence[Pair]], judges: Iterable[Outcomes], criteria: Sequence[TopK] = CRITERIA
@@ -59,7 +57,7 @@ def _transfer(cell: Cell, pairs: Sequence[Pair], outcomes: Outcomes, condition: 
         transform=condition.transform,
         origin=condition.origin,
         top_k=criterion.k,
-        clean_from=FROM_FILE if condition.transform == SOURCE or outcomes.knows_clean_files else FROM_PHOTO,
+        clean_from="file" if condition.transform == SOURCE or outcomes.knows_clean_files else "photo",
         n_images=sum(len(outcomes.answers(pair, "adversarial", condition)) for pair in judged),
         fooled=estimate_of(believed),
         control=estimate_of(outcomes.trials(control, controls)),

@@ -67,7 +67,7 @@ def imported_judgements(
         held = [
             replace(row, true_label=true_labels[row.image_id])
             for row in rows
-            if hashes.get(source_view(row)) == row.sha256
+            if hashes.get(source_view(row.variant, row.image_id, row.pair_id)) == row.sha256
             and all(
                 label == NO_CLASS or tuple(names[label : label + 1]) == (name,)
                 for label, name in zip(row.labels, row.names, strict=True)

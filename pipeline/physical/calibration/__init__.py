@@ -2,4 +2,4 @@
 
 from pipeline.physical.calibration.command import calibrate_files, write_page
 from pipeline.physical.calibration.fit import Calibration, fit_profile
-from pipeline.physical.calibration.reading import ChartPhoto, read_chart_photo
+from pipeline.physical.calibration.measuring import ChartPhoto, read_chart_photo

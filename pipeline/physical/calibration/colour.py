@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.physical.calibration.least_squares import minimise
 from pipeline.physical.calibration.measuring import Spot
-from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator import Profile
 from pipeline.physical.simulator.camera import camera_matrix
 from pipeline.physical.simulator.printer import gamut, print_table
@@ -24,6 +24,7 @@ _STEP = GREY_STEPS[1]
 _MAX_CLIPPED_RATE = 0.05
 # the eye and the 8-bit file see shares, not differences of light; below this light a difference counts as one of this
 _FLOOR = 0.01
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,37 +72,26 @@ def fit_colour(photos: Sequence[Sequence[tuple[Spot, float]]], base: Profile) ->
         matrix = np.column_stack([sides[:, 0], 1 - sides.sum(axis=1), sides[:, 1]])
         return np.vstack([inner, np.full(3, paper)]), matrix, balance
 
-    def light_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the patches should show (N, 3), and its derivatives (N, 3, P)."""
+    def light_of(p: np.ndarray) -> np.ndarray:
+        """What the patches should show (N, 3)."""
         curves, matrix, balance = unpack(p)
-        asked = np.take_along_axis(curves, steps, axis=0)
-        inked = asked @ mixing.T
-        lit = inked * balance[owners]
-        slopes = np.zeros((len(spots), 3, len(p)))
-        rows = np.arange(len(spots))
-        chain = np.einsum("ij,nj,jk->nik", matrix, balance[owners], mixing)
-        for channel in range(3):
-            inner = steps[:, channel] < _N - 1
-            slopes[rows[inner], :, 3 * steps[inner, channel] + channel] += chain[inner, :, channel]
-        at = 3 * (_N - 1)
-        for row in range(3):
-            slopes[:, row, at + 2 * row] = lit[:, 0] - lit[:, 1]
-            slopes[:, row, at + 2 * row + 1] = lit[:, 2] - lit[:, 1]
-        for channel in range(3):
-            slopes[rows, :, at + 6 + 3 * owners + channel] = matrix[:, channel] * inked[:, channel, None]
-        return lit @ matrix.T, slopes
+        return (np.take_along_axis(curves, steps, axis=0) @ mixing.T * balance[owners]) @ matrix.T
+
+    def residual_of(p: np.ndarray) -> np.ndarray:
+        return np.asarray((weights * (light_of(p) - seen))[used]).ravel()
 
     found = minimise(
-        lambda p: (weights * (light_of(p)[0] - seen))[used].ravel(),
+        residual_of,
         np.concatenate([curves[:-1].ravel(), matrix[:, [0, 2]].ravel(), balance.ravel()]),
-        jacobian_of=lambda p: (weights[..., None] * light_of(p)[1])[used].reshape(-1, len(p)),
+        # exact to the last digit: a complex step has no difference of near values (Squire and Trapp 1998)
+        jacobian_of=lambda p: np.stack([residual_of(p + step).imag for step in _TINY * 1j * np.eye(len(p))], axis=1) / _TINY,
     )
     p = found.parameters
     curves, matrix, balance = unpack(p)
     inner_sd, sides_sd, balance_sd = _parts(found.sd)
     curves_sd = np.vstack([inner_sd, np.zeros(3)])
     matrix_sd = np.column_stack([sides_sd[:, 0], np.hypot(*sides_sd.T), sides_sd[:, 1]])
-    return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light_of(p)[0])
+    return ColourFit(curves, matrix, balance, curves_sd, matrix_sd, balance_sd, tuple(spots), owners, seen, light_of(p))
 
 
 def _parts(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
 
 from pipeline.physical.calibration.least_squares import Minimum, minimise
-from pipeline.physical.fiducials import Pyramid
-from pipeline.physical.registration import Registration
+from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.registration.page import Registration
 from pipeline.physical.registration.points import sight, targets
 from pipeline.records import Printout
 
@@ -47,15 +48,16 @@ def fit_lens(pyramid: Pyramid, found: Registration, printout: Printout, focal_35
     A curled sheet and a lens bend points alike in one direction, but only the lens in all: the sheet is a cylinder with a
     parabola's and a cubic's height, its direction tried from six starts. Focal length and curl have priors (see above).
     """
-    seen = [sight(pyramid, found.page_map, target, _REACH_MM) for target in targets(printout, found.page)]
-    page = np.array([s.target.centre_mm for s in seen if s is not None])
-    photo = np.array([s.photo_px for s in seen if s is not None])
+    seen = [(target.centre_mm, sight(pyramid, found.page_map, target, _REACH_MM)) for target in targets(printout, found.page)]
+    page = np.array([centre for centre, place in seen if place is not None])
+    photo = np.array([place for _, place in seen if place is not None])
     if len(page) < _MIN_POINTS:
         return None
     size_mm = np.array([printout.page_width_mm, printout.page_height_mm])
     view = _View(np.array(pyramid.size), page - size_mm / 2, size_mm, focal_35mm_mm)
     fit = _fitted(view, photo)
-    keep = _near(view, fit, photo)
+    distance = np.linalg.norm(view.project(fit.parameters) - photo, axis=1)
+    keep = distance <= _SCATTER_KEPT * max(_POINT_SD_PX, float(np.median(distance)))
     if not keep.all() and keep.sum() >= _MIN_POINTS:
         view = _View(view.size, view.centred_mm[keep], size_mm, focal_35mm_mm)
         photo = photo[keep]
@@ -99,16 +101,12 @@ class _View:
         normal = np.array([-axis[1], axis[0]])
         half = float(np.abs(axis) @ self.size_mm) / 2
         t = self.centred_mm @ axis / half
-        height = _height(t, curl_mm, skew)
+        height = curl_mm * (1 - t * t) * (1 + skew * t)
         # paper does not stretch: its way along the table is shorter by half the square of its slope, summed up
         b = skew
         lost = b * b * t + (4 - 6 * b * b) * t**3 / 3 + 9 * b * b * t**5 / 5 - 2 * b * t**2 + 3 * b * t**4
         along = half * t - curl_mm**2 / (2 * half) * lost
         return np.column_stack([along[:, None] * axis + (self.centred_mm @ normal)[:, None] * normal, -height])
-
-
-def _height(t: np.ndarray, curl_mm: float, skew: float) -> np.ndarray:
-    return curl_mm * (1 - t * t) * (1 + skew * t)
 
 
 def _fitted(view: _View, photo: np.ndarray) -> Minimum:
@@ -122,14 +120,7 @@ def _fitted(view: _View, photo: np.ndarray) -> Minimum:
 
     start = np.concatenate([turn.ravel(), place.ravel() / 1000, np.zeros(7)])
     fits = []
-    for direction in _CURL_STARTS_DEG:
-        for sign in (1, -1):
-            first = start.copy()
-            first[10], first[12] = sign * _FIRST_CURL_MM, math.radians(direction)
-            fits.append(minimise(residual_of, first, n_priors=6, max_steps=30))
+    for direction, sign in product(_CURL_STARTS_DEG, (1, -1)):
+        start[10], start[12] = sign * _FIRST_CURL_MM, math.radians(direction)
+        fits.append(minimise(residual_of, start, n_priors=6, max_steps=30))
     return min(fits, key=lambda fit: float(fit.residual @ fit.residual))
-
-
-def _near(view: _View, fit: Minimum, photo: np.ndarray) -> np.ndarray:
-    distance = np.linalg.norm(view.project(fit.parameters) - photo, axis=1)
-    return distance <= _SCATTER_KEPT * max(_POINT_SD_PX, float(np.median(distance)))

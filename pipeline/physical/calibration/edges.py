@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.printing import SlantedSquare
+from pipeline.physical.printing.chart import SlantedSquare
 
 FREQUENCIES = np.linspace(0, 0.5, 101)
 BINS_PER_PX = 4

@@ -12,12 +12,11 @@ from pipeline.core.errors import BadInput
 from pipeline.physical.calibration.colour import ColourFit, fit_colour
 from pipeline.physical.calibration.distortion import LensFit, fit_lens
 from pipeline.physical.calibration.light import LightField, fit_light
-from pipeline.physical.calibration.measuring import Measured, Spot, measure
-from pipeline.physical.calibration.reading import ChartPhoto
+from pipeline.physical.calibration.measuring import ChartPhoto, Measured, Spot, measure
 from pipeline.physical.calibration.twin import Looks, Match, Scene, looks_of, matched
-from pipeline.physical.printing import GREY_STEPS
+from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator import Profile
-from pipeline.physical.simulator.profile import limits
+from pipeline.physical.simulator.profile import limits, meanings
 
 _USUAL_FOCAL_35MM_MM = 26.0
 # a place of bare paper this large also counts as a white patch
@@ -39,6 +38,10 @@ class Parameter:
     unit: str
     source: str
     base: Any
+
+    @classmethod
+    def fitted(cls, base: Profile, key: str, value: Any, sd: float | None, source: str) -> "Parameter":
+        return cls(key, value, sd, meanings()[key].unit, source, getattr(base, key))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,10 +100,12 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
         lens = fit_lens(photo.pyramid, photo.found, photo.chart.printout, focal)
         exposure = float(colour.balance[index, 1])
         fits.append(PhotoFit(photo.name, measured[index], lights[index], lens, exposure, wanted[index], matches[index]))
-    more, more_notes = _photographed(photos, fits, colour, base)
-    parameters, cut = within_limits([*parameters, *more])
+    looks, look_notes = _look_parameters(fits, base)
+    frame, frame_notes = _file_parameters(photos, fits, base)
+    parameters, cut = within_limits([*parameters, *_light_parameters(fits, colour, base), *looks, *frame])
     profile = replace(printed, **{p.key: p.value for p in parameters})
-    n_simulated, notes = sum(photo.is_simulated for photo in photos), [*notes, *more_notes, *cut]
+    notes = [*notes, *look_notes, *frame_notes, *_texture_notes(fits), *cut]
+    n_simulated = sum(photo.is_simulated for photo in photos)
     return Calibration(profile, base, tuple(parameters), tuple(fits), colour, tuple(notes), n_simulated)
 
 
@@ -131,17 +136,15 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
         return matches, []
     shift = float(np.average(shifts, weights=weights))
     value = _possible_denoise(float(f"{base * math.exp(shift):.4g}"))
-    printed = replace(printed, luma_denoise_8bit=value)
+    smoothed = replace(printed, luma_denoise_8bit=value)
     starts = [(match.blur_px, match.iso) for match in matches]
-    matches = [matched(printed, *each) for each in zip(wanted, scenes, starts, strict=True)]
+    matches = [matched(smoothed, *each) for each in zip(wanted, scenes, starts, strict=True)]
     sd = value / math.sqrt(sum(weights))
-    source = "noise of bare paper against solid black"
-    return matches, [Parameter("luma_denoise_8bit", value, sd, "8-bit", source, base)]
+    return matches, [Parameter.fitted(printed, "luma_denoise_8bit", value, sd, "noise of bare paper against solid black")]
 
 
 def _possible_denoise(value: float) -> float:
-    low, high = limits("luma_denoise_8bit") or (0, value)
-    return min(max(value, low), high)
+    return float(np.clip(value, *(limits("luma_denoise_8bit") or (0, value))))
 
 
 def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], list[str]]:
@@ -157,13 +160,6 @@ def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], lis
             notes.append(f"{parameter.key} came out {beyond}, and was cut to that")
         kept.append(replace(parameter, value=value))
     return kept, notes
-
-
-def monotone(values: np.ndarray) -> np.ndarray:
-    """Returns the nearest values (n,) that never fall, by pooling adjacent violators (Ayer et al. 1955)."""
-    from scipy.optimize import isotonic_regression
-
-    return isotonic_regression(values).x
 
 
 def _light(photo: ChartPhoto, measured: Measured) -> LightField:
@@ -182,24 +178,23 @@ def _lit_patches(measured: Measured, light: LightField) -> list[tuple[Spot, floa
 
 
 def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter], list[str]]:
-    """Returns the base with the fitted colours, its parameters, and notes."""
+    """Returns the base with the fitted colours, none of whose curves falls, its parameters, and notes."""
+    from scipy.optimize import isotonic_regression
+
     n_grey = sum(len(set(spot.sent)) == 1 and not spot.is_paper for spot in colour.spots)
     n_colour = sum(len(set(spot.sent)) > 1 for spot in colour.spots)
     curves = np.clip(colour.curves, 0, base.paper_reflectance)
     parameters, notes = [], []
     for channel, name in enumerate(("red", "green", "blue")):
-        key = f"print_curve_{name}"
-        curve = tuple(round(float(v), 5) for v in monotone(curves[:, channel]))
-        sd = float(np.sqrt((colour.curves_sd[:-1, channel] ** 2).mean()))
-        parameters.append(Parameter(key, curve, sd, "share", f"{n_grey} grey patches", getattr(base, key)))
-    ink = round(max(0.0, float(curves[0].min())), 5)
-    sd, source = float(colour.curves_sd[0].max()), "the darkest of the curves"
-    parameters.append(Parameter("ink_reflectance", ink, sd, "share", source, base.ink_reflectance))
-    matrix = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel())
-    sd = float(np.sqrt((colour.matrix_sd**2).mean()))
-    parameters.append(Parameter("colour_matrix", matrix, sd, "", f"{n_colour} colour patches", base.colour_matrix))
+        curve = tuple(round(float(v), 5) for v in isotonic_regression(curves[:, channel]).x)
+        sd = _root_mean_square(colour.curves_sd[:-1, channel])
+        parameters.append(Parameter.fitted(base, f"print_curve_{name}", curve, sd, f"{n_grey} grey patches"))
+    ink, sd = round(max(0.0, float(curves[0].min())), 5), float(colour.curves_sd[0].max())
+    parameters.append(Parameter.fitted(base, "ink_reflectance", ink, sd, "the darkest of the curves"))
+    matrix, sd = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel()), _root_mean_square(colour.matrix_sd)
+    parameters.append(Parameter.fitted(base, "colour_matrix", matrix, sd, f"{n_colour} colour patches"))
     if base.icc_profile:
-        parameters.append(Parameter("icc_profile", "", None, "", "the curves above replace it", base.icc_profile))
+        parameters.append(Parameter.fitted(base, "icc_profile", "", None, "the curves above replace it"))
     n_clipped = sum(spot.clipped_rate > 0.05 for spot in colour.spots)
     if n_clipped:
         notes.append(f"{n_clipped} of {len(colour.spots)} patches were clipped in a photo and left out")
@@ -207,47 +202,22 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
     return replace(base, **{p.key: p.value for p in parameters}), parameters, [*notes, *cut]
 
 
-def _photographed(
-    photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
-) -> tuple[list[Parameter], list[str]]:
-    """Returns the parameters of what photographs the page, and notes."""
-    looks, look_notes = _look_parameters(fits, base)
-    frame, frame_notes = _file_parameters(photos, fits, base)
-    return [*_light_parameters(fits, colour, base), *looks, *frame], [*look_notes, *frame_notes, *_texture_notes(fits)]
-
-
-def _ranged(key: str, values: Sequence[float], sds: Sequence[float], unit: str, source: str, base: Profile) -> Parameter:
-    bounds, sd = spread(values, sds)
-    return Parameter(key, _rounded(bounds), sd, unit, source, getattr(base, key))
-
-
-def _rounded(bounds: tuple[float, float]) -> tuple[float, float]:
-    return float(f"{bounds[0]:.5g}"), float(f"{bounds[1]:.5g}")
-
-
-def _root_mean_square(values: Sequence[float]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
-
-
 def _light_parameters(fits: Sequence[PhotoFit], colour: ColourFit, base: Profile) -> list[Parameter]:
     balances = [float(side / b[1] - 1) for b in colour.balance for side in (b[0], b[2])]
     balance_sd = [float(np.hypot(*(sd[[1, 0]] / b[1]))) for sd, b in zip(colour.balance_sd, colour.balance, strict=True)]
     lights = [fit.light for fit in fits]
     paper = f"{sum(len(light.values) for light in lights)} places of bare paper"
-    falls, vignettes = [max(0.0, one.light_fall_rate) for one in lights], [max(0.0, one.vignette_rate) for one in lights]
     shadows = [light.shadow_rate for light in lights]
     shadow_sd = _root_mean_square([light.shadow_sd for light in lights if light.shadow_rate]) if any(shadows) else None
-    whites, source = _rounded((min(balances), max(balances))), "red and blue against green on greys"
+    exposures, falls = [fit.exposure for fit in fits], [max(0.0, light.light_fall_rate) for light in lights]
+    vignettes = [max(0.0, light.vignette_rate) for light in lights]
+    whites, whites_sd = _rounded(min(balances), max(balances)), _root_mean_square(balance_sd)
     return [
-        _ranged(
-            "exposure", [fit.exposure for fit in fits], [float(sd[1]) for sd in colour.balance_sd], "share", "bare paper", base
-        ),
-        Parameter(
-            "white_balance_error_rate", whites, _root_mean_square(balance_sd), "share", source, base.white_balance_error_rate
-        ),
-        _ranged("light_fall_rate", falls, [light.light_fall_sd for light in lights], "share", paper, base),
-        _ranged("vignette_rate", vignettes, [light.vignette_sd for light in lights], "share", paper, base),
-        Parameter("cast_shadow_rate", _rounded((min(shadows), max(shadows))), shadow_sd, "share", paper, base.cast_shadow_rate),
+        _ranged(base, "exposure", exposures, [float(sd[1]) for sd in colour.balance_sd], "bare paper"),
+        Parameter.fitted(base, "white_balance_error_rate", whites, whites_sd, "red and blue against green on greys"),
+        _ranged(base, "light_fall_rate", falls, [light.light_fall_sd for light in lights], paper),
+        _ranged(base, "vignette_rate", vignettes, [light.vignette_sd for light in lights], paper),
+        Parameter.fitted(base, "cast_shadow_rate", _rounded(min(shadows), max(shadows)), shadow_sd, paper),
     ]
 
 
@@ -255,24 +225,24 @@ def _look_parameters(fits: Sequence[PhotoFit], base: Profile) -> tuple[list[Para
     parameters: list[Parameter] = []
     notes: list[str] = []
     if edged := [fit for fit in fits if fit.wanted.mtf50]:
-        edges = _count(sum(len(fit.measured.edges) for fit in edged), "slanted edge")
+        n_edges = sum(len(fit.measured.edges) for fit in edged)
         blur_sd = [fit.match.blur_px * _edge_scatter(fit) / -float(np.clip(fit.match.blur_slope, *_BLUR_SLOPES)) for fit in edged]
-        parameters.append(_ranged("blur_px", [fit.match.blur_px for fit in edged], blur_sd, "px", edges, base))
+        blurs = [fit.match.blur_px for fit in edged]
+        parameters.append(_ranged(base, "blur_px", blurs, blur_sd, f"{n_edges} slanted edge{'s' * (n_edges != 1)}"))
         for key in ("defocus_px", "motion_px"):
             if max(getattr(base, key)) > 0:
-                parameters.append(Parameter(key, (0.0, 0.0), None, "px", "part of blur_px", getattr(base, key)))
+                parameters.append(Parameter.fitted(base, key, (0.0, 0.0), None, "part of blur_px"))
     else:
         notes.append("no slanted edge could be measured: blur_px is the base's")
     noisy = [fit for fit in fits if fit.wanted.noise_8bit]
     if noisy and base.full_well_e:
         iso_sd = [fit.match.iso * _noise_scatter(fit) / float(np.clip(fit.match.iso_slope, *_ISO_SLOPES)) for fit in noisy]
-        source = "noise of bare paper and solid black"
-        parameters.append(_ranged("iso", [fit.match.iso for fit in noisy], iso_sd, "ISO", source, base))
+        parameters.append(_ranged(base, "iso", [fit.match.iso for fit in noisy], iso_sd, "noise of bare paper and solid black"))
     if lenses := [fit.lens for fit in fits if fit.lens is not None]:
         points = f"{sum(lens.n_points for lens in lenses)} printed points"
         for key in ("k1", "p1", "p2"):
             values, sds = [getattr(lens, key) for lens in lenses], [getattr(lens, f"{key}_sd") for lens in lenses]
-            parameters.append(_ranged(f"lens_{key}", values, sds, "share", points, base))
+            parameters.append(_ranged(base, f"lens_{key}", values, sds, points))
     else:
         notes.append("too few printed points to fit the lens: its distortion is the base's")
     return parameters, notes
@@ -283,12 +253,12 @@ def _file_parameters(photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], bas
     notes: list[str] = []
     if qualities := [photo.jpeg_quality for photo in photos if photo.jpeg_quality]:
         bounds = (float(min(qualities)), float(max(qualities)))
-        parameters.append(Parameter("jpeg_quality", bounds, None, "libjpeg quality", "the files' own tables", base.jpeg_quality))
+        parameters.append(Parameter.fitted(base, "jpeg_quality", bounds, None, "the files' own tables"))
     sides = {tuple(sorted(fit.measured.size)) for fit in fits}
     if len(sides) == 1:
-        short_px, long_px = sides.pop()
-        parameters.append(Parameter("frame_short_px", int(short_px), None, "px", "the photos' size", base.frame_short_px))
-        parameters.append(Parameter("frame_long_px", int(long_px), None, "px", "the photos' size", base.frame_long_px))
+        short_px, long_px = map(int, sides.pop())
+        parameters.append(Parameter.fitted(base, "frame_short_px", short_px, None, "the photos' size"))
+        parameters.append(Parameter.fitted(base, "frame_long_px", long_px, None, "the photos' size"))
         if not 1 / _SIZE_RATIO <= long_px / base.frame_long_px <= _SIZE_RATIO:
             notes.append(
                 f"the photos are {long_px} px long and the base's {base.frame_long_px}: its sharpening and smoothing, which "
@@ -296,8 +266,21 @@ def _file_parameters(photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], bas
             )
     focals = {photo.focal_35mm_mm for photo in photos}
     if len(focals) == 1 and (focal_mm := focals.pop()) is not None:
-        parameters.append(Parameter("focal_35mm_mm", float(focal_mm), None, "mm", "EXIF", base.focal_35mm_mm))
+        parameters.append(Parameter.fitted(base, "focal_35mm_mm", float(focal_mm), None, "EXIF"))
     return parameters, notes
+
+
+def _ranged(base: Profile, key: str, values: Sequence[float], sds: Sequence[float], source: str) -> Parameter:
+    bounds, sd = spread(values, sds)
+    return Parameter.fitted(base, key, _rounded(*bounds), sd, source)
+
+
+def _rounded(low: float, high: float) -> tuple[float, float]:
+    return float(f"{low:.5g}"), float(f"{high:.5g}")
+
+
+def _root_mean_square(values: Sequence[float] | np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _texture_notes(fits: Sequence[PhotoFit]) -> list[str]:
@@ -344,7 +327,3 @@ def _texture_ratio(fit: PhotoFit) -> float | None:
     middle, both = {(step, step, step) for step in GREY_STEPS if 90 <= step <= 180}, (fit.measured, fit.match.twin)
     seen, twin = ([spot.noise_8bit for spot in measured.spots if spot.sent in middle] for measured in both)
     return fmean(seen) / fmean(twin) if seen and twin and fmean(twin) > 0 else None
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.physical.calibration.least_squares import Minimum, minimise
-from pipeline.physical.calibration.measuring import Measured, Spot
+from pipeline.physical.calibration.measuring import Measured
 
 # what the rates leave, curl and lamps near by, changes over tens of millimetres: a Gaussian process over the page
 _LENGTH_MM, _BEND_SD, _NOISE_SD = 45.0, 0.015, 0.004
@@ -25,12 +25,11 @@ _MAX_SCATTER_LEFT, _MIN_SHADOW_RATE, _MIN_SHADOW_Z = 0.8, 0.01, 8.0
 class LightField:
     """The light of one photo, as a share of that at a place that loses nothing.
 
-    `direction_deg` is where light gets less, clockwise from the page's right; `shadow_rate` is 0 where no shadow is seen; `*_sd`
-    are their standard errors. `values` (N,) are the light measured at `photo_px` (N, 2), `fitted` what the rates say of it.
+    `shadow_rate` is 0 where no shadow is seen; `*_sd` are standard errors. `values` (N,) are the light measured at `photo_px`
+    (N, 2), `fitted` what the rates say of it.
     """
 
     light_fall_rate: float
-    direction_deg: float
     vignette_rate: float
     shadow_rate: float
     light_fall_sd: float
@@ -59,7 +58,8 @@ def fit_light(measured: Measured, page_size_mm: tuple[float, float]) -> LightFie
         return None
     page = np.array([spot.page_mm for spot in paper])
     photo = np.array([spot.photo_px for spot in paper])
-    light = np.array([_level(spot) for spot in paper])
+    # all colours alike but for the white balance: green counts most, as it has least noise
+    light = np.array([spot.light @ (0.25, 0.5, 0.25) for spot in paper])
     trust = np.sqrt(np.minimum([spot.n_pixels for spot in paper], 400) / 400)
     centre, size = np.array(page_size_mm) / 2, np.array(measured.size)
 
@@ -83,13 +83,13 @@ def fit_light(measured: Measured, page_size_mm: tuple[float, float]) -> LightFie
     fall = float(np.hypot(*p[1:3]))
     toward = p[1:3] / max(fall, 1e-9)
     values, fitted = light / p[0], shade(p, page, photo)
-    # what the rates leave is alike over a length: so many places fewer are independent
-    sd = sd * _dependence(page)
-    toward = toward * _dependence(page)
+    # what the rates leave is alike over a length: so many places fewer are independent, so much larger are standard errors
+    n_independent = max(4.0, float(np.prod(np.ptp(page, axis=0))) / _LENGTH_MM**2)
+    dependence = math.sqrt(max(1.0, len(page) / n_independent))
+    sd, toward = sd * dependence, toward * dependence
     covariance = _kernel(page, page) + np.diag((_NOISE_SD / trust) ** 2)
     return LightField(
         fall,
-        math.degrees(math.atan2(p[2], p[1])),
         float(p[3]),
         float(p[4]) if len(p) > 4 else 0.0,
         float(math.sqrt(toward @ found.covariance[1:3, 1:3] @ toward)),
@@ -120,21 +120,10 @@ def _best(residual_of: Callable[[np.ndarray], np.ndarray], start: np.ndarray) ->
     return best
 
 
-def _dependence(page_mm: np.ndarray) -> float:
-    """Returns by how much standard errors grow because neighbours within `_LENGTH_MM` err alike."""
-    n_independent = max(4.0, float(np.prod(np.ptp(page_mm, axis=0))) / _LENGTH_MM**2)
-    return math.sqrt(max(1.0, len(page_mm) / n_independent))
-
-
 def _shadow(from_centre: np.ndarray, p: np.ndarray, half_diagonal_mm: float) -> np.ndarray:
     """Returns how much of a shadow lies at places, 0 to 1; p is its reach in half diagonals, its direction, ln of its mm."""
     beyond_mm = (from_centre @ (math.cos(p[1]), math.sin(p[1])) - p[0]) * half_diagonal_mm
     return (1 + np.tanh(2 * beyond_mm / math.exp(min(max(p[2], -2.0), 6.0)))) / 2
-
-
-def _level(spot: Spot) -> float:
-    """The light of bare paper, all colours alike but for the white balance: green counts most, as it has least noise."""
-    return float(spot.light @ (0.25, 0.5, 0.25))
 
 
 def _kernel(ones: np.ndarray, others: np.ndarray) -> np.ndarray:

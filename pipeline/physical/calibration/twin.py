@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipeline.physical.calibration.edges import mean_mtf50
 from pipeline.physical.calibration.measuring import Measured, Spot, measure
-from pipeline.physical.printing import GREY_STEPS, Chart, SlantedSquare, White, calibration_printout, chart_raster
+from pipeline.physical.printing.chart import GREY_STEPS, Chart, SlantedSquare, White, calibration_chart
+from pipeline.physical.printing.document import chart_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, simulate_photo
 from pipeline.physical.simulator.profile import limits
 from pipeline.records import Patch
@@ -30,6 +32,10 @@ _N_ROUNDS, _CLOSE = 9, 0.003
 _FIRST_SLOPES = (-0.7, 0.6)
 _SLOPE_RANGES = ((-2.5, -0.15), (0.15, 3.0))
 _LONGEST_STEP = 0.7
+_LEFT_OUT = (
+    *("curl_mm", "light_fall_rate", "cast_shadow_rate", "glare_rate", "n_occluders", "white_balance_error_rate", "tilt_deg"),
+    *("roll_deg", "defocus_px", "motion_px", "lens_k1", "lens_k2", "lens_p1", "lens_p2", "chromatic_px", "vignette_rate"),
+)
 _BLUR_RANGE_PX, _ISO_RANGE = (0.05, 20.0), (1.0, 25600.0)
 
 
@@ -137,43 +143,27 @@ def photographed(profile: Profile, blur_px: float, iso: float, scene: Scene, see
     chart = twin_chart()
     width_mm, height_mm = chart.printout.page_width_mm, chart.printout.page_height_mm
     width, height = (round(side * scene.px_per_mm / _FILL_RATE) for side in (width_mm, height_mm))
-    none = (0.0, 0.0)
-    shift = fmean(profile.misregistration_um)
-    kelvin = math.sqrt(math.prod(profile.illuminant_k))
     light = float(np.clip(scene.light, *(limits("exposure") or (0, 1))))
+    alike = dict.fromkeys(_LEFT_OUT, 0.0) | {
+        "misregistration_um": fmean(profile.misregistration_um),
+        "illuminant_k": math.sqrt(math.prod(profile.illuminant_k)),
+        "page_fill_rate": _FILL_RATE,
+        "blur_px": blur_px,
+        "exposure": light,
+        "iso": iso,
+        "jpeg_quality": scene.jpeg_quality,
+    }
+    ranges: dict[str, Any] = {key: (value, value) for key, value in alike.items()}
     still = replace(
         profile,
-        misregistration_um=(shift, shift),
-        curl_mm=none,
+        **ranges,
         edge_shadow_rate=0.0,
-        light_fall_rate=none,
-        illuminant_k=(kelvin, kelvin),
-        cast_shadow_rate=none,
-        glare_rate=none,
-        n_occluders=none,
-        white_balance_error_rate=none,
-        tilt_deg=none,
-        roll_deg=none,
         quarter_turn_rate=0.0,
-        page_fill_rate=(_FILL_RATE, _FILL_RATE),
         frame_long_px=max(width, height),
         frame_short_px=min(width, height),
-        blur_px=(blur_px, blur_px),
-        defocus_px=none,
-        motion_px=none,
-        lens_k1=none,
-        lens_k2=none,
-        lens_p1=none,
-        lens_p2=none,
-        chromatic_px=none,
-        vignette_rate=none,
-        exposure=(light, light),
-        iso=(iso, iso),
         read_noise_log_sd=0.0,
-        jpeg_quality=(scene.jpeg_quality, scene.jpeg_quality),
     )
-    raster = _raster(profile.printer_dpi)
-    photo = simulate_photo(raster, width_mm, height_mm, still, np.random.Generator(np.random.PCG64(seed)))
+    photo = simulate_photo(_raster(profile.printer_dpi), width_mm, height_mm, still, np.random.Generator(np.random.PCG64(seed)))
     with Image.open(io.BytesIO(encode_jpeg(photo))) as file:
         pixels = np.asarray(file.convert("RGB"))
     return measure(pixels, photo.page_map, chart, profile.tone_contrast_rate)
@@ -187,17 +177,15 @@ def twin_chart() -> Chart:
         for i, turn in enumerate((_SLANT_DEG, -_SLANT_DEG))
     )
     gap, top = (_CELL_MM - _PATCH_MM) / 2, _MARGIN_MM + _BLOCK_MM
-    patches, whites = [], []
-    for index, grey in enumerate(GREY_STEPS):
-        row, column = divmod(index, _N_COLUMNS)
-        x, y = _MARGIN_MM + column * _CELL_MM, top + row * _CELL_MM
-        patches.append(Patch(1, grey, grey, grey, x + gap, y + gap, _PATCH_MM, _PATCH_MM))
     n_rows = -(-len(GREY_STEPS) // _N_COLUMNS)
-    for index in range(_N_WHITE_ROWS * _N_COLUMNS):
-        row, column = divmod(index, _N_COLUMNS)
-        whites.append(White(_MARGIN_MM + (column + 0.5) * _CELL_MM, top + (n_rows + row + 0.5) * _CELL_MM, 0.5 * _CELL_MM))
+    rows = range(n_rows + _N_WHITE_ROWS)
+    cells = [(_MARGIN_MM + column * _CELL_MM, top + row * _CELL_MM) for row in rows for column in range(_N_COLUMNS)]
+    patches = [
+        Patch(1, *(grey,) * 3, x + gap, y + gap, _PATCH_MM, _PATCH_MM) for grey, (x, y) in zip(GREY_STEPS, cells, strict=False)
+    ]
+    whites = [White(x + _CELL_MM / 2, y + _CELL_MM / 2, _CELL_MM / 2) for x, y in cells[n_rows * _N_COLUMNS :]]
     sheet = replace(
-        calibration_printout(),
+        calibration_chart().printout,
         page_width_mm=2 * _MARGIN_MM + _N_COLUMNS * _CELL_MM,
         page_height_mm=2 * _MARGIN_MM + _BLOCK_MM + (n_rows + _N_WHITE_ROWS) * _CELL_MM,
         fiducials=(),

@@ -5,24 +5,15 @@ import numpy as np
 
 
 class Pyramid:
-    """A grey photo, uint8 (H, W), and its halvings, each made when it is first asked for."""
+    """A grey photo, uint8 (H, W), and its halvings, each made when it is first asked for; `size` is its width and height, px."""
 
     def __init__(self, photo: np.ndarray) -> None:
         """Takes uint8 (H, W, 3) RGB or (H, W)."""
         if photo.dtype != np.uint8 or photo.ndim not in (2, 3):
             raise ValueError(f"photo: expected uint8 (H, W, 3) or (H, W), got {photo.dtype} {photo.shape}")
-        self._levels = [np.ascontiguousarray(photo) if photo.ndim == 2 else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)]
-
-    @property
-    def grey(self) -> np.ndarray:
-        """The photo at full size."""
-        return self._levels[0]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """The photo's width and height, px."""
-        height, width = self._levels[0].shape
-        return width, height
+        self.grey = np.ascontiguousarray(photo) if photo.ndim == 2 else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+        self.size = self.grey.shape[1], self.grey.shape[0]
+        self._levels = [self.grey]
 
     def level(self, k: int) -> np.ndarray:
         """Returns the photo shrunk 2^k times by averaging; a side below 2^k px stops the shrinking."""

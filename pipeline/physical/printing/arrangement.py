@@ -3,13 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from typing import NamedTuple
 
 from pipeline.core.errors import WrongUse
-from pipeline.physical.fiducials import MAX_PAGE, N_MODULES, QUIET_MODULES, encode_payload
-from pipeline.physical.printing.aids import with_aids
-from pipeline.physical.printing.furniture import CAPTION_MM, FOOTER_MM, HEADER_MM, MARGIN_MM
+from pipeline.physical.fiducials.codes import MAX_PAGE, N_MODULES, QUIET_MODULES, encode_payload
+from pipeline.physical.printing.furniture import CAPTION_MM, FOOTER_MM, HEADER_MM, MARGIN_MM, with_aids
 from pipeline.records import CORNERS, VARIANTS, Fiducial, Placement, Printout
 
 MM_PER_INCH = 25.4
@@ -22,13 +21,12 @@ SCREEN, SCREEN_PX, SCREEN_DPI, SCREEN_MODULE_PX = "screen", (1920, 1040), 96, 5
 
 # 16 dots at 600 dpi: a code of 14.2 mm. Three pairs of 224 px images then get eight dots a pixel (75.9 mm) on A4 and on
 # Letter; with codes of 16 mm they would get seven.
-DEFAULT_MODULE_MM = 0.68
+_MODULE_MM = 0.68
 
 _MIN_PAIR_GAP_MM, _MAX_PAIR_GAP_MM = 2.0, 5.0
 _MIN_COLUMN_GAP_MM, _MAX_COLUMN_GAP_MM = 5.0, 14.0
 _MIN_ROW_GAP_MM, _MAX_ROW_GAP_MM = 1.5, 9.0
 _MIN_IMAGE_MM = 12.0
-_MIN_MODULE_MM = 0.4
 
 
 class PrintPair(NamedTuple):
@@ -51,7 +49,6 @@ def arrange(
     pairs_per_page: int = 3,
     image_mm: float = 0.0,
     dpi: int = 600,
-    module_mm: float = DEFAULT_MODULE_MM,
     aids: bool = True,
     medium: str = "paper",
 ) -> Printout:
@@ -61,12 +58,11 @@ def arrange(
     dots at `dpi`, and so is every image pixel wherever the image has fewer pixels than dots.
 
     Args: `pairs_per_page` at least 1: the arrangement with the largest images is chosen. `image_mm` above 0 replaces it:
-    images whose longer side is as close to that as whole dots allow, and as many pairs on a page as fit. `module_mm` is
-    rounded to the grid. `aids` prints tags, marks and a colour strip where there is white to spare. With `medium` "screen"
-    paper, orientation, dots and modules are those of a full-HD screen.
+    images whose longer side is as close to that as whole dots allow, and as many pairs on a page as fit. `aids` prints tags,
+    marks and a colour strip where there is white to spare. With `medium` "screen" paper, orientation and dots are a screen's.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
-    sheet = _screen() if medium == SCREEN else _sheet(paper, orientation, dpi, module_mm)
+    sheet = _SCREEN_SHEET if medium == SCREEN else _sheet(paper, orientation, dpi)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
     plan = _plan_of_size(sheet, pairs, image_mm) if image_mm > 0 else _plan_of_count(sheet, pairs, pairs_per_page)
@@ -74,22 +70,16 @@ def arrange(
     n_pages = -(-len(pairs) // capacity)
     if n_pages > MAX_PAGE:
         raise WrongUse(f"{len(pairs)} pairs need {n_pages} pages; a run has at most {MAX_PAGE}.", "Print more pairs on a page.")
-    placements = tuple(
-        placement
-        for index, pair in enumerate(pairs)
-        for placement in _placed(sheet, plan, pair, index // capacity + 1, index % capacity)
-    )
+    slots = ((pair, *divmod(index, capacity)) for index, pair in enumerate(pairs))
+    placements = tuple(chain.from_iterable(_placed(sheet, plan, pair, page + 1, slot) for pair, page, slot in slots))
     printout = _printout(sheet, run, run_code, "landscape" if medium == SCREEN else orientation, n_pages)
     printout = replace(printout, placements=placements, medium=medium)
     return with_aids(printout, sheet.mm(sheet.step)) if aids else printout
 
 
 def bare_printout(run: str, run_code: str, paper: str, orientation: str, dpi: int) -> Printout:
-    """Returns one page with nothing on it but its four codes, for `chart` to fill.
-
-    Raises: WrongUse when the paper or the orientation is unknown.
-    """
-    return _printout(_sheet(paper, orientation, dpi, DEFAULT_MODULE_MM), run, run_code, orientation, 1)
+    """Returns one page with nothing on it but its four codes, for `chart` to fill; WrongUse for a paper that is not known."""
+    return _printout(_sheet(paper, orientation, dpi), run, run_code, orientation, 1)
 
 
 def grid_dpi(dpi: int) -> int:
@@ -114,11 +104,6 @@ class _Sheet:
         return N_MODULES * self.module
 
     @property
-    def pixel_exact(self) -> bool:
-        """Whether every image pixel must have whole dots: a screen has too few to show it otherwise."""
-        return self.paper == SCREEN
-
-    @property
     def inset(self) -> int:
         """From the paper's edge to where the quiet zone of a code ends."""
         return self.margin + self.code + QUIET_MODULES * self.module
@@ -130,6 +115,9 @@ class _Sheet:
         return math.ceil(mm * self.dpi / MM_PER_INCH / self.step - 1e-9) * self.step
 
 
+_SCREEN_SHEET = _Sheet(SCREEN, SCREEN_DPI, 1, *SCREEN_PX, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """Rows and pair columns of equal cells in a region of the page; lengths in printer dots."""
@@ -139,31 +127,20 @@ class _Plan:
     n_columns: int
     sizes: dict[tuple[int, int], tuple[int, int]]
 
-    @property
-    def cell(self) -> tuple[int, int]:
-        return max(w for w, _ in self.sizes.values()), max(h for _, h in self.sizes.values())
 
-
-def _sheet(paper: str, orientation: str, dpi: int, module_mm: float) -> _Sheet:
+def _sheet(paper: str, orientation: str, dpi: int) -> _Sheet:
     if paper not in PAPERS:
         raise WrongUse(f"There is no paper {paper!r}.", f"Choose one of {', '.join(PAPERS)}.")
     if orientation not in ORIENTATIONS:
         raise WrongUse(f"There is no orientation {orientation!r}.", f"Choose one of {', '.join(ORIENTATIONS)}.")
     if dpi < 150:
         raise WrongUse(f"{dpi} dots per inch are too coarse to print pixels.", "Use 300, 600 or 1200.")
-    if module_mm < _MIN_MODULE_MM:
-        raise WrongUse(f"QR modules of {module_mm} mm are too small to photograph.", f"Use at least {_MIN_MODULE_MM} mm.")
     grid = grid_dpi(dpi)
     step = dpi // grid
-    width, height, module = (round(length * grid / MM_PER_INCH) * step for length in (*PAPERS[paper], module_mm))
+    width, height, module = (round(length * grid / MM_PER_INCH) * step for length in (*PAPERS[paper], _MODULE_MM))
     if orientation == "landscape":
         width, height = height, width
     return _Sheet(paper, dpi, step, width, height, module, math.ceil(MARGIN_MM * grid / MM_PER_INCH) * step)
-
-
-def _screen() -> _Sheet:
-    width, height = SCREEN_PX
-    return _Sheet(SCREEN, SCREEN_DPI, 1, width, height, SCREEN_MODULE_PX, math.ceil(MARGIN_MM * SCREEN_DPI / MM_PER_INCH))
 
 
 def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan:
@@ -173,7 +150,7 @@ def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _
     if best := _largest_plan(sheet, pairs, n_pairs):
         return best
     most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
-    hint = f"At most {most} fit." if most else "Use larger paper, smaller images or smaller QR modules."
+    hint = f"At most {most} fit." if most else "Use larger paper or smaller images."
     raise WrongUse(f"{n_pairs} pairs do not fit on {sheet.paper}.", hint)
 
 
@@ -195,7 +172,7 @@ def _largest_plan(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _P
 def _plan_of_size(sheet: _Sheet, pairs: Sequence[PrintPair], image_mm: float) -> _Plan:
     """Returns the plan for images of `image_mm` with the most pairs on a page."""
     sizes = {(p.width_px, p.height_px): _nearest_size(sheet, p.width_px, p.height_px, image_mm) for p in pairs}
-    wide, high = max(w for w, _ in sizes.values()), max(h for _, h in sizes.values())
+    wide, high = map(max, zip(*sizes.values(), strict=True))
     plans = []
     for region in _regions(sheet):
         n_columns = next(n for n in count() if _room(sheet, region, 1, n + 1)[0] < wide)
@@ -229,22 +206,23 @@ def _room(sheet: _Sheet, region: tuple[int, int, int, int], n_rows: int, n_colum
     return (right - left - gaps_x) // (2 * n_columns), (bottom - top - gaps_y) // n_rows
 
 
+# On a screen every image pixel must have whole dots: it has too few to show it otherwise.
 def _largest_size(sheet: _Sheet, width_px: int, height_px: int, room: tuple[int, int]) -> tuple[int, int]:
     fit = min(room[0] / width_px, room[1] / height_px)
-    dots_per_pixel = int(fit) if fit >= 1 or sheet.pixel_exact else fit
+    dots_per_pixel = int(fit) if fit >= 1 or sheet.paper == SCREEN else fit
     return int(width_px * dots_per_pixel), int(height_px * dots_per_pixel)
 
 
 def _nearest_size(sheet: _Sheet, width_px: int, height_px: int, image_mm: float) -> tuple[int, int]:
     wanted = image_mm * sheet.dpi / MM_PER_INCH / max(width_px, height_px)
-    dots_per_pixel = max(1, round(wanted)) if wanted >= 1 or sheet.pixel_exact else wanted
+    dots_per_pixel = max(1, round(wanted)) if wanted >= 1 or sheet.paper == SCREEN else wanted
     return round(width_px * dots_per_pixel), round(height_px * dots_per_pixel)
 
 
 def _placed(sheet: _Sheet, plan: _Plan, pair: PrintPair, page: int, slot: int) -> Iterator[Placement]:
     """Yields the clean and the adversarial image of one pair, centred in their cells of row-by-row slot `slot`."""
     left, top, right, bottom = plan.region
-    wide, high = plan.cell
+    wide, high = map(max, zip(*plan.sizes.values(), strict=True))
     spare_x, spare_y = right - left - 2 * plan.n_columns * wide, bottom - top - plan.n_rows * (high + sheet.dots(CAPTION_MM))
     # The space left over goes first to the pairs' own gaps, so that the two images of a pair stay closest.
     for_pairs = spare_x - (plan.n_columns - 1) * sheet.dots(_MIN_COLUMN_GAP_MM)

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core.errors import WrongUse, near_match
-from pipeline.physical.fiducials import CALIBRATION, N_MODULES, QUIET_MODULES
-from pipeline.physical.printing.aids import MARK_CELL_MM, corner_tags
+from pipeline.physical.fiducials.codes import CALIBRATION, N_MODULES, QUIET_MODULES
+from pipeline.physical.geometry import SQUARE
 from pipeline.physical.printing.arrangement import MM_PER_INCH, bare_printout, grid_dpi
-from pipeline.physical.printing.furniture import MARGIN_MM
+from pipeline.physical.printing.furniture import MARGIN_MM, MARK_CELL_MM, corner_tags
 from pipeline.records import Mark, Patch, Printout
 
 RUN = "calibration"
@@ -33,16 +35,13 @@ N_COPIES = 2
 CELL_MM, PATCH_MM = 12.0, 10.0
 _BLOCK, _NOISE_CELLS = 3, 2
 _SQUARE_MM, _SLANT_DEG = 20.0, 5.0
-_STAR_MM, _N_SPOKES = 16.0, 36
 _BAR_LENGTHS_MM = (100.0, 50.0)
-_TEXT_MM = 5.6
-_SEED = 4
+_TEXT_MM, _SEED = 5.6, 4
 
 Cell = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class SlantedSquare:
+class SlantedSquare(NamedTuple):
     """A black square on white, turned clockwise about its middle; its four sides are the slanted edges of ISO 12233."""
 
     x_mm: float
@@ -55,22 +54,10 @@ class SlantedSquare:
         """The corners (4, 2), clockwise."""
         angle = math.radians(self.angle_deg)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        unit = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-        return np.asarray(unit * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
+        return np.asarray((2 * SQUARE - 1) * self.side_mm / 2 @ turn + (self.x_mm, self.y_mm))
 
 
-@dataclass(frozen=True, slots=True)
-class Star:
-    """A Siemens star about (x, y): as many black as white spokes."""
-
-    x_mm: float
-    y_mm: float
-    radius_mm: float
-    n_spokes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleBar:
+class ScaleBar(NamedTuple):
     """A bar with a tick every 10 mm, to be held against a ruler; it begins at (x, y) and goes right or down."""
 
     x_mm: float
@@ -79,8 +66,7 @@ class ScaleBar:
     is_vertical: bool
 
 
-@dataclass(frozen=True, slots=True)
-class White:
+class White(NamedTuple):
     """A place of bare paper: nothing is printed within `half_mm` of (x, y) along both axes."""
 
     x_mm: float
@@ -90,11 +76,11 @@ class White:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One calibration page: a printout that `register` finds, and what else is printed on it."""
+    """One calibration page: a printout that `register` finds, and what else is printed on it, a star about `star_mm` too."""
 
     printout: Printout
     squares: tuple[SlantedSquare, ...]
-    star: Star | None
+    star_mm: tuple[float, float] | None
     bars: tuple[ScaleBar, ...]
     whites: tuple[White, ...]
 
@@ -102,9 +88,8 @@ class Chart:
 def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int = 600) -> Chart:
     """Returns the calibration page of a paper: the same for everybody, so that its codes alone tell where everything is.
 
-    A grid of cells between the rows of codes: slanted squares near the corners and in the middle, a star, scale bars, two large
-    greys, marks on a lattice, and in the other cells every grey and colour twice, in an order drawn once for all, so that the
-    fall of light and the tone curve are not mistaken for each other.
+    In a grid of cells lie slanted squares, a star, scale bars, two large greys, marks on a lattice, and in the other cells every
+    grey and colour twice, in an order drawn once for all, so that the fall of light is not mistaken for the tone curve.
 
     Raises: WrongUse when there is none on that paper or in that orientation.
     """
@@ -112,36 +97,26 @@ def calibration_chart(paper: str = "A4", orientation: str = "portrait", dpi: int
         raise WrongUse(f'There is no calibration page on "{paper}".', near_match(paper, CHART_PAPERS))
     if orientation not in _ORIENTATION_CODES:
         raise WrongUse(f'There is no orientation "{orientation}".', near_match(orientation, _ORIENTATION_CODES))
-    printout = bare_printout(RUN, chart_code(paper, orientation), paper, orientation, dpi)
+    printout = bare_printout(RUN, _run_code(paper, orientation), paper, orientation, dpi)
     grid = _Grid(printout)
     printout = replace(printout, tags=tuple(corner_tags(printout, 1, grid.step_mm)))
     squares = tuple(_squares(grid))
-    star_x, star_y = grid.block_middle(grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK))
-    large = tuple(_large_greys(grid))
-    bars = tuple(_bars(grid))
-    marks = tuple(_marks(grid))
+    star_mm = grid.take((grid.middle[0], grid.middle[1] - _BLOCK - 1), _BLOCK)
+    beside = grid.middle[1] + _BLOCK + 1
+    large = [grid.patch((g, g, g), (grid.middle[0], beside + i * _NOISE_CELLS), _NOISE_CELLS) for i, g in enumerate(NOISE_GREYS)]
+    bars, marks = tuple(_bars(grid)), tuple(_marks(grid))
     patches = (*large, *_patches(grid))
-    star = Star(star_x, star_y, _STAR_MM, _N_SPOKES)
-    return Chart(replace(printout, marks=marks, patches=patches), squares, star, bars, tuple(_whites(grid, squares)))
+    return Chart(replace(printout, marks=marks, patches=patches), squares, star_mm, bars, tuple(_whites(grid, squares)))
 
 
-def calibration_printout(paper: str = "A4", orientation: str = "portrait", dpi: int = 600) -> Printout:
-    """Returns the calibration page as a printout of one page, for `register`."""
-    return calibration_chart(paper, orientation, dpi).printout
-
-
-def chart_code(paper: str, orientation: str) -> str:
-    """Returns the run code that stands for the calibration page of a paper."""
+def _run_code(paper: str, orientation: str) -> str:
     return CALIBRATION + CHART_PAPERS[paper] + _ORIENTATION_CODES[orientation]
 
 
 def chart_of_code(run_code: str) -> Chart | None:
     """Returns the calibration page that a run code stands for, None for a run's own."""
-    for paper in CHART_PAPERS:
-        for orientation in _ORIENTATION_CODES:
-            if run_code == chart_code(paper, orientation):
-                return calibration_chart(paper, orientation)
-    return None
+    kinds = product(CHART_PAPERS, _ORIENTATION_CODES)
+    return next((calibration_chart(*kind) for kind in kinds if run_code == _run_code(*kind)), None)
 
 
 class _Grid:
@@ -156,30 +131,34 @@ class _Grid:
         self.x_mm = self.whole((printout.page_width_mm - self.n_columns * self.cell_mm) / 2)
         self.y_mm = self.whole((printout.page_height_mm - self.n_rows * self.cell_mm) / 2)
         self.taken = np.zeros((self.n_rows, self.n_columns), bool)
-        self.is_patch = np.zeros_like(self.taken)
-        self.is_mark = np.zeros_like(self.taken)
+        self.plain = ~self.taken
         self.middle = ((self.n_rows - _BLOCK) // 2, (self.n_columns - _BLOCK) // 2)
 
     def whole(self, length_mm: float) -> float:
         return round(length_mm / self.step_mm) * self.step_mm
 
-    def take(self, cell: Cell, n_cells: int, n_across: int = 0) -> tuple[Cell, Cell]:
-        """Marks a block of cells as taken, refusing what is taken already; returns its first cell and the one past its last."""
+    def take(self, cell: Cell, n_cells: int = 1, n_across: int = 0, plain: bool = False) -> tuple[float, float]:
+        """Marks a block of free cells as taken, `plain` where white is left on all sides; returns its middle."""
         row, column = cell
         below, right = row + n_cells, column + (n_across or n_cells)
         block = self.taken[row:below, column:right]
         if row < 0 or column < 0 or below > self.n_rows or right > self.n_columns or block.any():
             raise ValueError("the paper is too small for a calibration page")
         block[:] = True
-        return cell, (below, right)
+        self.plain[row:below, column:right] = plain
+        (x0, y0), (x1, y1) = self.place_mm(cell), self.place_mm((below, right))
+        return (x0 + x1) / 2, (y0 + y1) / 2
 
     def place_mm(self, cell: Cell) -> tuple[float, float]:
         """Returns the upper left corner of a cell."""
         return self.x_mm + cell[1] * self.cell_mm, self.y_mm + cell[0] * self.cell_mm
 
-    def block_middle(self, block: tuple[Cell, Cell]) -> tuple[float, float]:
-        (x0, y0), (x1, y1) = (self.place_mm(cell) for cell in block)
-        return (x0 + x1) / 2, (y0 + y1) / 2
+    def patch(self, colour: tuple[int, int, int], cell: Cell, n_cells: int = 1) -> Patch:
+        """Takes a block of cells for a patch of one colour."""
+        self.take(cell, n_cells, plain=n_cells == 1)
+        x, y = self.place_mm(cell)
+        gap, side = self.whole((CELL_MM - PATCH_MM) / 2), self.whole(n_cells * CELL_MM - (CELL_MM - PATCH_MM))
+        return Patch(1, *colour, x + gap, y + gap, side, side)
 
     def free_cells(self) -> list[Cell]:
         return [(int(row), int(column)) for row, column in np.argwhere(~self.taken)]
@@ -190,18 +169,7 @@ def _squares(grid: _Grid) -> Iterator[SlantedSquare]:
     # turned either way: a phone held askew by five degrees still sees half of them aslant
     cells = ((0, 0), (0, last_column), (last_row, last_column), (last_row, 0), grid.middle)
     for index, cell in enumerate(cells):
-        x, y = grid.block_middle(grid.take(cell, _BLOCK))
-        yield SlantedSquare(x, y, _SQUARE_MM, _SLANT_DEG if index % 2 == 0 else -_SLANT_DEG)
-
-
-def _large_greys(grid: _Grid) -> Iterator[Patch]:
-    row, column = grid.middle
-    for index, grey in enumerate(NOISE_GREYS):
-        cell = (row, column + _BLOCK + 1 + index * _NOISE_CELLS)
-        grid.take(cell, _NOISE_CELLS)
-        x, y = grid.place_mm(cell)
-        gap, side = grid.whole((CELL_MM - PATCH_MM) / 2), grid.whole(_NOISE_CELLS * CELL_MM - (CELL_MM - PATCH_MM))
-        yield Patch(1, grey, grey, grey, x + gap, y + gap, side, side)
+        yield SlantedSquare(*grid.take(cell, _BLOCK), _SQUARE_MM, _SLANT_DEG if index % 2 == 0 else -_SLANT_DEG)
 
 
 def _bars(grid: _Grid) -> Iterator[ScaleBar]:
@@ -219,39 +187,28 @@ def _marks(grid: _Grid) -> Iterator[Mark]:
     side = 2 * grid.whole(MARK_CELL_MM)
     for row, column in grid.free_cells():
         if row % 3 == 1 and column % 3 == 1:
-            grid.take((row, column), 1)
-            grid.is_mark[row, column] = True
+            grid.take((row, column), plain=True)
             x, y = grid.place_mm((row, column))
             yield Mark(1, x + grid.whole(grid.cell_mm / 2), y + grid.whole(grid.cell_mm / 2), side)
 
 
 def _patches(grid: _Grid) -> Iterator[Patch]:
-    colours = [*((grey, grey, grey) for grey in GREY_STEPS), *COLOURS]
+    colours = [*((grey, grey, grey) for grey in GREY_STEPS), *COLOURS] * N_COPIES
     cells = grid.free_cells()
-    if len(cells) < N_COPIES * len(colours):
+    if len(cells) < len(colours):
         raise ValueError("the paper is too small for a calibration page")
     order = np.random.Generator(np.random.PCG64(_SEED)).permutation(len(cells))
-    gap, side = grid.whole((CELL_MM - PATCH_MM) / 2), grid.whole(PATCH_MM)
-    for index, colour in enumerate(colours * N_COPIES):
-        cell = cells[order[index]]
-        grid.take(cell, 1)
-        grid.is_patch[cell] = True
-        x, y = grid.place_mm(cell)
-        yield Patch(1, *colour, x + gap, y + gap, side, side)
+    return (grid.patch(colour, cells[place]) for colour, place in zip(colours, order, strict=False))
 
 
 def _whites(grid: _Grid, squares: tuple[SlantedSquare, ...]) -> Iterator[White]:
     """Yields the corners of the squares' blocks, the empty cells, and where the gaps between cells cross."""
     beside = 0.4 * _BLOCK * grid.cell_mm
-    for square in squares:
-        for x, y in ((-beside, -beside), (beside, -beside), (-beside, beside), (beside, beside)):
-            yield White(square.x_mm + x, square.y_mm + y, 3.0)
+    for square, y, x in product(squares, (-beside, beside), (-beside, beside)):
+        yield White(square.x_mm + x, square.y_mm + y, 3.0)
     for row, column in grid.free_cells():
         x, y = grid.place_mm((row, column))
         yield White(x + grid.cell_mm / 2, y + grid.cell_mm / 2, 0.35 * grid.cell_mm)
-    plain = grid.is_patch | grid.is_mark | ~grid.taken
-    for row in range(1, grid.n_rows):
-        for column in range(1, grid.n_columns):
-            if plain[row - 1 : row + 1, column - 1 : column + 1].all():
-                x, y = grid.place_mm((row, column))
-                yield White(x, y, 0.4 * (CELL_MM - PATCH_MM))
+    for row, column in product(range(1, grid.n_rows), range(1, grid.n_columns)):
+        if grid.plain[row - 1 : row + 1, column - 1 : column + 1].all():
+            yield White(*grid.place_mm((row, column)), 0.4 * (CELL_MM - PATCH_MM))

@@ -1,24 +1,27 @@
 """What is wrong with a photo and what to do about it, in words for a person who stands beside the printer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import outline_mm
-from pipeline.physical.geometry import NoHomography, homography_from_points
+from pipeline.physical.fiducials.codes import N_MODULES, modules, outline_mm
+from pipeline.physical.fiducials.detection import Detection, straightened
+from pipeline.physical.geometry import SQUARE
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration.hidden_codes import code_trouble
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
 from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
+_SIDES = ("on the left", "on the right", "at the top", "at the bottom")
 
-_DARK_8BIT, _CLIPPED_8BIT = 100, 248
-_BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT = 1600, 31, 40
-_MAX_EDGE_WIDTH_PX = 6.0
+_DARK_PHOTO_8BIT, _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT, _MAX_EDGE_WIDTH_PX = 100, 1600, 31, 40, 6.0
+_SAMPLES_PER_MODULE, _MARGIN_MODULES, _MIN_MODULE_PX = 4, 3, 2.2
+_DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT, _MIN_CLIPPED_RATE = 50, 200, 248, 0.35
+_BLURS_MODULES, _SHARP_MODULES = (0.25, 0.6, 1.0, 1.6, 2.4), 0.6
+_MIN_LIKENESS, _MIN_SHARP_LIKENESS, _MAX_SHIFT_MODULES = 0.6, 0.8, 0.8
 
 _FAILURE_ADVICE = {
     "foreign-code": "only codes of other makers are in the picture: photograph a page of this printout",
@@ -49,18 +52,37 @@ _FLAG_ACTIONS = {
 # Why a crop of a page that was found is not there.
 LOST = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}
 # With these a crop does not show what single image pixels became; the others change its light and colour.
-_GRAVE_FLAGS = ("uncertain", "soft", "coarse")
+GRAVE_FLAGS = ("uncertain", "soft", "coarse")
 
 
 def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printout: Printout) -> str:
-    """Returns in one line what is wrong with a photo of one page and what to do, "" for nothing.
-
-    Args: `photo_grey` uint8 (H, W); `result` one of those that `register` gives for it.
-    """
-    if isinstance(result, Failure):
-        return _failure_advice(photo_grey, result, printout)
-    missing = [f for f in printout.fiducials if f.page == result.page and f.corner not in result.codes]
-    return _codes_advice(photo_grey, result.page_map, missing, _read(result))
+    """Returns in one line what is wrong with a photo, uint8 (H, W), of one page and what to do, "" for nothing."""
+    read = {one.text for one in result.detections if one.decoder != "alignment"}
+    if isinstance(result, Registration):
+        missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
+        if cut_off := _cut_off_advice(photo_grey, result.page_map, [code for code in missing if code.payload not in read]):
+            return cut_off
+        by_trouble: dict[str, list[str]] = defaultdict(list)
+        for code in missing:
+            # one that a decoder read is there and clear: the rest of the page says that it should be elsewhere
+            is_read = code.payload in read
+            trouble = "out of its place" if is_read else code_trouble(photo_grey, result.page_map, code)
+            by_trouble[trouble].append(code.corner)
+        return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
+    codes = printout.of_page(result.page or 0).fiducials
+    match result.reason:
+        case "no-code":
+            return _no_code_advice(photo_grey)
+        case "other-run":
+            made_from = PDF.name if printout.medium == "paper" else "its pages"
+            again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
+            return f"the codes are those of another run or an earlier layout: {again}"
+        case "missing-code":
+            unread = [f.corner for f in codes if f.payload not in read]
+            return f"{_named(unread)} not read: photograph again with all four in the picture, sharp and evenly lit"
+        case "unregistered":
+            return _unregistered_advice(photo_grey, result.detections, {f.payload: f for f in codes}, printout)
+    return _FAILURE_ADVICE.get(result.reason, "")
 
 
 def quality_words(quality: CropQuality) -> str:
@@ -75,11 +97,6 @@ def quality_advice(flags: Sequence[str]) -> str:
     """Returns what to do about a crop's flags (keys of CROP_FLAGS) at the next photo, "" for none."""
     actions = dict.fromkeys(action for flag in CROP_FLAGS if flag in flags for action in _FLAG_ACTIONS[flag])
     return ", ".join(actions).replace(", or ", " or ")
-
-
-def grave(flags: Sequence[str]) -> bool:
-    """Returns whether flags say that single image pixels did not arrive, not only light and colour."""
-    return any(flag in _GRAVE_FLAGS for flag in flags)
 
 
 def pages_to_do(
@@ -106,23 +123,8 @@ def pages_to_do(
     return to_do
 
 
-def _failure_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
-    match failure.reason:
-        case "no-code":
-            return _no_code_advice(photo_grey)
-        case "other-run":
-            made_from = PDF.name if printout.medium == "paper" else "its pages"
-            again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
-            return f"the codes are those of another run or an earlier layout: {again}"
-        case "missing-code":
-            return _unread_advice(failure, printout)
-        case "unregistered":
-            return _unregistered_advice(photo_grey, failure, printout)
-    return _FAILURE_ADVICE.get(failure.reason, "")
-
-
 def _no_code_advice(photo_grey: np.ndarray) -> str:
-    if np.percentile(photo_grey[::8, ::8], 99) < _DARK_8BIT:
+    if np.percentile(photo_grey[::8, ::8], 99) < _DARK_PHOTO_8BIT:
         return "too dark: more light, and tap on the paper to set the exposure"
     if (photo_grey[::8, ::8] >= _CLIPPED_8BIT).mean() > 0.6:
         return "overexposed: no flash, and tap on the paper to set the exposure"
@@ -148,58 +150,30 @@ def _is_blurred(photo_grey: np.ndarray) -> bool:
     return bool(np.percentile(change[strong] / np.maximum(steepest, 1e-3), 25) > _MAX_EDGE_WIDTH_PX)
 
 
-def _unread_advice(failure: Failure, printout: Printout) -> str:
-    read = _read(failure)
-    missing = [f.corner for f in printout.fiducials if f.page == failure.page and f.payload not in read]
-    return f"{_named(missing)} not read: photograph again with all four in the picture, sharp and evenly lit"
-
-
-def _unregistered_advice(photo_grey: np.ndarray, failure: Failure, printout: Printout) -> str:
-    codes = {f.payload: f for f in printout.fiducials if f.page == failure.page}
-    seen = {one.text: one for one in failure.detections if one.text in codes}
+def _unregistered_advice(grey: np.ndarray, found: Sequence[Detection], codes: Mapping[str, Fiducial], printout: Printout) -> str:
+    seen = {one.text: one for one in found if one.text in codes}
     missing = [code for payload, code in codes.items() if payload not in seen]
     if not missing:
         return "the printed points do not lie on one smooth sheet: lay the page flat, uncreased, one page alone"
     if seen:
         guess, side_px = _guessed(printout, [(codes[text], one.corners) for text, one in seen.items()])
-        if cut_off := _cut_off_advice(photo_grey, guess, missing, slack_px=1.5 * side_px):
+        if cut_off := _cut_off_advice(grey, guess, missing, slack_px=1.5 * side_px):
             return cut_off
     return f"{_named([code.corner for code in missing])} not found: all four codes in the picture, sharp and evenly lit"
 
 
 def _guessed(printout: Printout, seen: Sequence[tuple[Fiducial, np.ndarray]]) -> tuple[PageMap, float]:
-    """Returns on which side of the photo the rest of the page lies, not where to a millimetre, and the side of a code in px.
-
-    One code's own perspective says nothing of what is far from it, its size and turn do.
-    """
+    """Returns on which side of the photo the rest of the page lies, by one code's size and turn alone, and its side in px."""
     page_mm = np.concatenate([outline_mm(code) for code, _ in seen])
     photo_px = np.concatenate([corners for _, corners in seen])
     across, down = photo_px[2] - photo_px[0], photo_px[3] - photo_px[1]
     side_px = float((np.linalg.norm(across) + np.linalg.norm(down)) / np.sqrt(8))
-    try:
-        h = homography_from_points(page_mm, photo_px) if len(seen) > 1 else None
-    except NoHomography:
-        h = None
-    if h is None:
-        similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
-        h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
-    return PageMap(printout.page_width_mm, printout.page_height_mm, h), side_px
-
-
-def _read(result: Registration | Failure) -> set[str]:
-    """Returns what decoders read in the picture."""
-    return {one.text for one in result.detections if one.decoder != "alignment"}
-
-
-def _codes_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], read: set[str]) -> str:
-    if cut_off := _cut_off_advice(photo_grey, page_map, [code for code in missing if code.payload not in read]):
-        return cut_off
-    by_trouble: dict[str, list[str]] = defaultdict(list)
-    for code in missing:
-        # one that a decoder read is there and clear: the rest of the page says that it should be elsewhere
-        trouble = "out of its place" if code.payload in read else code_trouble(photo_grey, page_map, code)
-        by_trouble[trouble].append(code.corner)
-    return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
+    size_mm = printout.page_width_mm, printout.page_height_mm
+    if len(seen) > 1 and (flat := PageMap.through(page_mm, photo_px, *size_mm)):
+        return flat, side_px
+    similarity, _ = cv2.estimateAffinePartial2D(page_mm[:4], photo_px[:4], method=cv2.LMEDS)
+    h = np.vstack([np.eye(2, 3) if similarity is None else similarity, [0, 0, 1.0]])
+    return PageMap(*size_mm, h), side_px
 
 
 def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence[Fiducial], slack_px: float = 0.0) -> str:
@@ -208,14 +182,8 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
     sides: dict[str, None] = {}
     for code in missing:
         outline = page_map(outline_mm(code))
-        (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
-        beyond = {
-            "on the left": -0.5 - left,
-            "on the right": right - width + 0.5,
-            "at the top": -0.5 - top,
-            "at the bottom": bottom - height + 0.5,
-        }
-        sides |= dict.fromkeys(side for side, by_px in beyond.items() if by_px > slack_px)
+        beyond_px = np.column_stack([-0.5 - outline.min(axis=0), outline.max(axis=0) - (width, height) + 0.5]).ravel()
+        sides |= dict.fromkeys(side for side, by_px in zip(_SIDES, beyond_px, strict=True) if by_px > slack_px)
     if not sides:
         return ""
     return f"the page is cut off {' and '.join(sides)}: step back so that all four codes are in the picture"
@@ -241,7 +209,9 @@ def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Disca
     """Returns why no photo of a page counts: the last one that shows it, else that there is none."""
     tried = [capture for capture in captures if capture.page == page]
     if tried:
-        return f"{_shown(tried[-1])} {_why(tried[-1], discards)}"
+        reason = next((row.reason for row in discards if row.capture_id == tried[-1].capture_id), "")
+        why = tried[-1].trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
+        return f"{_shown(tried[-1])} is not used: {why}"
     of_pages = {_shown(capture) for capture in captures if capture.page is not None}
     unread = [capture for capture in captures if capture.page is None and _shown(capture) not in of_pages]
     if not unread:
@@ -254,7 +224,57 @@ def _shown(capture: Capture) -> str:
     return f"{capture.photo} ({capture.frame})" if capture.frame else capture.photo
 
 
-def _why(capture: Capture, discards: Sequence[Discard]) -> str:
-    reason = next((row.reason for row in discards if row.capture_id == capture.capture_id), "")
-    words = capture.trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
-    return f"is not used: {words}"
+def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> str:
+    """Returns why a code was not found at its known place in a photo, uint8 (H, W).
+
+    One of "outside the photo", "in the dark", "in glare" (white where black is printed), "too small" (under 2.2 px a module),
+    "covered" (something else is there), "blurred" (its modules agree once blurred), "out of its place" (they agree beside it)
+    and "faint" (all is as printed, but noise or lack of contrast hides it from decoders).
+    """
+    height, width = photo_grey.shape
+    outline = page_map(outline_mm(code))
+    if (outline < -0.5).any() or (outline > np.array([width, height]) - 0.5).any():
+        return "outside the photo"
+    seen = _seen_upright(photo_grey, page_map, code)
+    margin = _MARGIN_MODULES * _SAMPLES_PER_MODULE
+    inside = seen[margin:-margin, margin:-margin]
+    dark = np.kron(modules(code.payload), np.ones((_SAMPLES_PER_MODULE, _SAMPLES_PER_MODULE), bool))
+    if np.percentile(seen, 95) < _DARK_8BIT:
+        return "in the dark"
+    clipped_rate = float((inside[dark] >= _CLIPPED_8BIT).mean())
+    is_pale = (inside < _BRIGHT_8BIT).mean() < 0.5 * dark.mean()
+    if clipped_rate > _MIN_CLIPPED_RATE and is_pale:
+        return "in glare"
+    if np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).min() < _MIN_MODULE_PX * N_MODULES:
+        return "too small"
+    likeness, blur, shift = _likeness(seen, dark)
+    is_sharp = blur <= _SHARP_MODULES
+    if likeness < (_MIN_SHARP_LIKENESS if is_sharp else _MIN_LIKENESS):
+        return "in glare" if clipped_rate > _MIN_CLIPPED_RATE else "covered"
+    if not is_sharp:
+        return "blurred"
+    return "out of its place" if shift > _MAX_SHIFT_MODULES else "faint"
+
+
+def _seen_upright(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> np.ndarray:
+    """Returns a code with a margin of three modules, upright, four samples a module, uint8; few and large steps are averaged."""
+    n_modules = N_MODULES + 2 * _MARGIN_MODULES
+    module_mm, n = code.size_mm / N_MODULES, n_modules * _SAMPLES_PER_MODULE
+    corner_mm = np.array([code.x_mm, code.y_mm]) - _MARGIN_MODULES * module_mm
+    outline = page_map(SQUARE * n_modules * module_mm + corner_mm)
+    side_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max()
+    fine = straightened(photo_grey, outline, n * max(1, int(np.ceil(side_px / n))))
+    return cv2.resize(fine, (n, n), interpolation=cv2.INTER_AREA)
+
+
+def _likeness(seen: np.ndarray, dark: np.ndarray) -> tuple[float, float, float]:
+    """Returns the best correlation of the code's modules with what is seen, at which blur and how far off, both in modules."""
+    margin, best = _MARGIN_MODULES * _SAMPLES_PER_MODULE, (-1.0, 0.0, 0.0)
+    padded = np.pad(np.where(dark, 0, 255).astype(np.float32), margin, constant_values=255)
+    for blur in _BLURS_MODULES:
+        template = cv2.GaussianBlur(padded, (0, 0), blur * _SAMPLES_PER_MODULE)[margin:-margin, margin:-margin]
+        scores = cv2.matchTemplate(seen.astype(np.float32), template, cv2.TM_CCOEFF_NORMED)
+        _, score, _, place = cv2.minMaxLoc(scores)
+        if score > best[0]:
+            best = (score, blur, float(np.linalg.norm(np.array(place) - margin)) / _SAMPLES_PER_MODULE)
+    return best

@@ -16,11 +16,9 @@ _MIN_RANGE_8BIT = 60.0
 def strip_correction(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[np.ndarray | None, str]:
     """Returns the tone curves that make the strip's greys what they were sent as, and "" or, without them, why there are none.
 
-    They are uint8 (256, 3), one column a channel: what was sent for each value seen. White balance and tone together: per channel
-    straight lines through the grey patches as seen, on beyond the outermost.
-    Neighbours too alike to be told apart count as one grey.
-
-    Args: `photo` uint8 (H, W, 3).
+    They are uint8 (256, 3), one column a channel: what was sent for each value seen in the photo, uint8 (H, W, 3). White balance
+    and tone together: per channel straight lines through the grey patches as seen, on beyond the outermost; neighbours too alike
+    to be told apart count as one grey.
     """
     greys = [p for p in printout.patches if p.page == page and p.red == p.green == p.blue]
     if not greys:
@@ -44,10 +42,7 @@ def corrected(pixels: np.ndarray, curves: np.ndarray) -> np.ndarray:
 
 
 def _steps(pairs: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns seen and sent values, both ascending, of pairs ordered by what was sent; neighbours out of order are averaged.
-
-    Pool adjacent violators (Ayer et al. 1955).
-    """
+    """Returns seen and sent values, ascending, of pairs in the order sent: violators are pooled (Ayer et al. 1955)."""
     groups: list[tuple[float, float, int]] = []
     for seen, sent in pairs:
         group = (seen, float(sent), 1)

@@ -19,8 +19,6 @@ _PAIRED_PX, _ALONE_PX = 232, 384
 _PAPER, _BOX, _INK = (250, 250, 248), (214, 216, 220), (30, 34, 42)
 _FAINT, _AMBER, _GREEN = (112, 118, 128), (176, 96, 0), (20, 122, 76)
 
-_Size = tuple[int, int]
-
 
 @dataclass(frozen=True, eq=False)
 class ContactRow:
@@ -56,33 +54,27 @@ def draw_contact_sheets(rows: Sequence[ContactRow], name: str) -> Iterator[np.nd
         width = n_columns * (group_px + _MARGIN_PX) + _MARGIN_PX
         canvas = Image.new("RGB", (width, _HEADER_PX + n_lines * row_px + _MARGIN_PX), _PAPER)
         draw = ImageDraw.Draw(canvas)
-        _draw_header(draw, name, f"sheet {i + 1} of {n_sheets}", width)
+        sheet = f"sheet {i + 1} of {n_sheets}"
+        right = width - _MARGIN_PX - font(18).getlength(sheet)
+        draw.text((_MARGIN_PX, 14), shortened(name, font(24), right - 2 * _MARGIN_PX), font=font(24), fill=_INK)
+        draw.text((right, 19), sheet, font=font(18), fill=_FAINT)
         for j, row in enumerate(rows[i * n_lines * n_columns : (i + 1) * n_lines * n_columns]):
             left = _MARGIN_PX + j % n_columns * (group_px + _MARGIN_PX)
-            if j < n_columns:
-                _draw_names(draw, left, box[0])
+            for k, column in enumerate(COLUMNS if j < n_columns else ()):
+                at = left + k * (box[0] + _GAP_PX), _HEADER_PX - 22
+                draw.text(at, shortened(column, font(14), box[0]), font=font(14), fill=_FAINT)
             _draw_row(canvas, row, (left, _HEADER_PX + j // n_columns * row_px), box, largest, room_px)
         yield np.asarray(canvas)
 
 
-def _scaled(side: int, largest: _Size, room_px: int) -> int:
+def _scaled(side: int, largest: tuple[int, int], room_px: int) -> int:
     factor = room_px // max(largest)
     return side * factor if factor else math.ceil(side / math.ceil(max(largest) / room_px))
 
 
-def _draw_header(draw: ImageDraw.ImageDraw, name: str, sheet: str, width: int) -> None:
-    sheet_px = font(18).getlength(sheet)
-    draw.text((_MARGIN_PX, 14), shortened(name, font(24), width - sheet_px - 3 * _MARGIN_PX), font=font(24), fill=_INK)
-    draw.text((width - _MARGIN_PX - sheet_px, 19), sheet, font=font(18), fill=_FAINT)
-
-
-def _draw_names(draw: ImageDraw.ImageDraw, left: int, box_px: int) -> None:
-    for k, column in enumerate(COLUMNS):
-        text = shortened(column, font(14), box_px)
-        draw.text((left + k * (box_px + _GAP_PX), _HEADER_PX - 22), text, font=font(14), fill=_FAINT)
-
-
-def _draw_row(canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box: _Size, largest: _Size, room_px: int) -> None:
+def _draw_row(
+    canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box: tuple[int, int], largest: tuple[int, int], room_px: int
+) -> None:
     draw, (left, top) = ImageDraw.Draw(canvas), corner
     group_px = len(COLUMNS) * (box[0] + _GAP_PX)
     draw.line([left, top, left + group_px - _GAP_PX - 1, top], fill=_BOX)
@@ -92,19 +84,13 @@ def _draw_row(canvas: Image.Image, row: ContactRow, corner: tuple[int, int], box
         x = left + k * (box[0] + _GAP_PX)
         if image is None:
             draw.rectangle([x, top, x + box[0] - 1, top + box[1] - 1], fill=_BOX)
-            lines = wrapped(words, font(15), box[0] - 12, 4)
-            for i, line in enumerate(lines):
+            for i, line in enumerate(lines := wrapped(words, font(15), box[0] - 12, 4)):
                 y = top + box[1] / 2 + (i - len(lines) / 2) * 19
                 draw.text((x + (box[0] - font(15).getlength(line)) / 2, y), line, font=font(15), fill=_INK)
             continue
-        shown = _at_whole_scale(image, largest, room_px)
+        size = tuple(_scaled(side, largest, room_px) for side in image.shape[1::-1])
+        shown = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if size[0] >= image.shape[1] else cv2.INTER_AREA)
         canvas.paste(Image.fromarray(shown), (x + (box[0] - shown.shape[1]) // 2, top + (box[1] - shown.shape[0]) // 2))
         colour = _FAINT if k % 2 == 0 else _GREEN if words.startswith("ok") else _AMBER
         for i, line in enumerate(wrapped(words, font(13), box[0], 2, JOINT)):
             draw.text((x, top + box[1] + 2 + i * 16), line, font=font(13), fill=colour)
-
-
-def _at_whole_scale(image: np.ndarray, largest: _Size, room_px: int) -> np.ndarray:
-    size = tuple(_scaled(side, largest, room_px) for side in image.shape[1::-1])
-    grows = size[0] >= image.shape[1]
-    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if grows else cv2.INTER_AREA)

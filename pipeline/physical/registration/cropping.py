@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipeline.physical.geometry import image_corners, resample
+from pipeline.physical.geometry import grid, image_corners, resample
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Placement
 
@@ -13,8 +13,7 @@ _ERROR_GRID = 9
 def crop(photo: np.ndarray, page_map: PageMap, placement: Placement, linear_light: bool = False) -> np.ndarray | None:
     """Returns one image cut out of a photo at its source size, uint8 (height_px, width_px, 3), in a single anti-aliased warp.
 
-    Args: `photo` uint8 (H, W, 3); `linear_light` averages in linear light instead of in sRGB values.
-    Returns: None when part of the image lies beyond the photo's edge.
+    None when part of it lies beyond the edge of the photo, uint8 (H, W, 3); `linear_light` averages light instead of sRGB values.
     """
     size = placement.width_px, placement.height_px
     outline = page_map(_page_from_image(placement, image_corners(*size)))
@@ -25,12 +24,10 @@ def crop(photo: np.ndarray, page_map: PageMap, placement: Placement, linear_ligh
 
 
 def sharpness_of(pixels: np.ndarray) -> float:
-    """Returns the variance of the Laplacian over the variance of the grey values: 20 for white noise, 0 for a flat image.
+    """Returns the variance of the Laplacian over that of the grey values, 20 for white noise; `pixels` uint8 (H, W, 3).
 
     The division makes it blind to contrast and exposure, so photos of one image can be compared; images of different content
     cannot (after Pech-Pacheco et al. 2000).
-
-    Args: `pixels` uint8 (H, W, 3).
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     spread = float(grey.var())
@@ -43,8 +40,7 @@ def registration_error(estimated: PageMap, true: PageMap, placement: Placement) 
     The pixel that the crop took from a place of the photo belongs where the true map has that place.
     """
     x, y = (np.linspace(-0.5, side - 0.5, _ERROR_GRID) for side in (placement.width_px, placement.height_px))
-    points = np.column_stack([axis.ravel() for axis in np.meshgrid(x, y)])
-    page_mm = _page_from_image(placement, points)
+    page_mm = _page_from_image(placement, grid(x, y))
     there = true.inverse(estimated(page_mm))
     return float(np.sqrt((((there - page_mm) / pitch_mm(placement)) ** 2).sum(axis=1).mean()))
 

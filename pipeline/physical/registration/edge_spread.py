@@ -12,14 +12,12 @@ import numpy as np
 from scipy.special import ndtr
 
 from pipeline.images.colour import linear_levels
-from pipeline.physical.fiducials import N_CELLS, N_MODULES
+from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Fiducial, Tag
 
-# sqrt(ln 2 / 2) / pi: a Gaussian of sigma px halves the contrast at this over sigma
-GAUSSIAN_MTF50 = 0.18739
-# pixels carry no more, however sharp the edge
-_NYQUIST = 0.5
+GAUSSIAN_MTF50 = 0.18739  # sqrt(ln 2 / 2) / pi: a Gaussian of sigma px halves the contrast at this over sigma
+_NYQUIST = 0.5  # pixels carry no more, however sharp the edge
 _BIN_PX = 0.5
 _FIRST_SIGMA_PX, _LEAST_SIGMA_PX, _MOST_SIGMA_PX = 1.2, 0.1, 12.0
 _N_STEPS, _ENOUGH_GAIN = 30, 1e-4
@@ -54,13 +52,11 @@ _BORDER = _Profile(((0, 0), (1, 1)), N_CELLS, ((0, -1),), (-0.9, 0.55), (2.0, 6.
 
 
 def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag) -> float | None:
-    """Returns the frequency at which a code's or tag's edges keep half their contrast, in cycles per photo px.
+    """Returns the frequency at which a code's or tag's edges keep half their contrast, in cycles per photo px, 0.5 at most.
 
     In linear light, as if the photo's tone curve were sRGB's; the geometric mean over the two printed directions. Dark squares
-    may be larger than drawn, as ink spreads.
-
-    Args: `photo_grey` uint8 (H, W).
-    Returns: 0.5 at most; None where it does not lie wholly in the photo, is hidden or has no contrast.
+    may be larger than drawn, as ink spreads. None where it does not lie wholly in the photo, uint8 (H, W), is hidden or has no
+    contrast.
     """
     profile = _FINDERS if isinstance(fiducial, Fiducial) else _BORDER
     blurs = (_sigma_px(strips, profile.edges) for strips in _strips(photo_grey, page_map, fiducial, profile))

@@ -22,11 +22,9 @@ def shortened(text: str, face: Font, room_px: float) -> str:
         return shortened(text.rpartition(JOINT)[0], face, room_px)
     if "/" in text:
         return shortened(text.rpartition("/")[2], face, room_px)
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if face.getlength(text[:middle].rstrip() + "...") <= room_px else (low, middle - 1)
-    return text[:low].rstrip() + "..." if low else ""
+    while text and face.getlength(text.rstrip() + "...") > room_px:
+        text = text[:-1]
+    return text.rstrip() + "..." if text else ""
 
 
 def wrapped(text: str, face: Font, room_px: float, max_lines: int, joint: str = " ") -> list[str]:

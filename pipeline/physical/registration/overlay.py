@@ -1,56 +1,47 @@
 """A small picture of a photo with all that was found in it, so that a person sees at a glance what went right or wrong."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.physical.fiducials import SQUARE, Detection, decode_payload
+from pipeline.physical.fiducials.codes import decode_payload
+from pipeline.physical.fiducials.detection import Detection
+from pipeline.physical.geometry import SQUARE
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration.advice import code_trouble, grave, photo_advice, quality_words
+from pipeline.physical.registration.advice import GRAVE_FLAGS, code_trouble, photo_advice, quality_words
 from pipeline.physical.registration.lettering import font, shortened, wrapped
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.physical.registration.points import targets
-from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Placement, Printout
+from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Printout
 
-_LONG_SIDE_PX = 1600
-_LEAST_BANNER_PX = 900
+_LONG_SIDE_PX, _LEAST_BANNER_PX, _EDGE_POINTS = 1600, 900, 16
 _TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
 _GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
 _DARK, _TABLE = (34, 38, 46), (70, 74, 82)
 _VARIANT_COLOURS = dict(zip(VARIANTS, ((30, 102, 200), (190, 60, 140)), strict=True))
-_EDGE_POINTS = 16
-# OpenCV draws to 1/16 px and counts in 32 bits
-_SHIFT_BITS, _FAR_PX = 4, 1e6
+_SHIFT_BITS, _FAR_PX = 4, 1e6  # OpenCV draws to 1/16 px and counts in 32 bits
 _FRAME_PX, _PAPER_PX, _DOT_PX, _CROSS_PX = 3, 2, 4, 6
 
-# by (page, pair_id, variant)
-Quality = Mapping[tuple[int, str, str], CropQuality]
+Quality = Mapping[tuple[int, str, str], CropQuality]  # by (page, pair_id, variant)
 _Colour = tuple[int, int, int]
 _Words = tuple[str, _Colour]
+_Found = Registration | Failure
 
 
 def draw_overlay(
-    photo: np.ndarray,
-    results: Sequence[Registration | Failure],
-    printout: Printout,
-    title: str = "",
-    quality: Quality | None = None,
+    photo: np.ndarray, results: Sequence[_Found], printout: Printout, title: str = "", quality: Quality | None = None
 ) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
-    Codes of the pages are outlined in green where a decoder read them, in blue-green where they were recognised at their place,
-    in red with the reason where they are missing; all others in amber. Of the tags and marks the used ones are green dots, the
-    others red crosses. The paper's edge is a thin green line along the curled sheet, each image a blue (clean) or magenta
-    (adversarial) frame with its pair's name and what its crop is worth. Each page, or the reason why there is none, has its own
-    green, amber or red line in the banner, with advice beneath where something is wrong.
+    Green is what was read or used, blue-green a code that was recognised at its place, red what is missing, with the reason, and
+    amber a code of others. The paper's edge follows the curled sheet; images have a blue (clean) or magenta (adversarial) frame
+    with their pair's name and what their crop is worth. In the banner each page, or the reason why there is none, has a line,
+    with advice beneath where something is wrong.
 
-    Args:
-        photo: uint8 (H, W, 3).
-        results: as `register` gives them for this photo.
-        title: a name for the banner, as a rule the file's.
-        quality: of each crop; without any, frames say nothing of it.
+    Args: `photo` uint8 (H, W, 3); `results` as `register` gives them for it; `title` a name for the banner, as a rule the file's;
+    `quality` of each crop: without any, frames say nothing of it.
     """
     quality = quality or {}
     drawing = _Drawing(*_shrunk(photo))
@@ -63,7 +54,7 @@ def draw_overlay(
     for detection in _others(results):
         drawing.outline(detection.corners, _AMBER, _FRAME_PX)
         drawing.label(detection.corners, (_name(detection, printout), _AMBER), "above")
-    return _under_banner(drawing.finished(), list(_lines(results, printout, quality, grey)), title)
+    return _under_banner(drawing.finished(), _lines(results, printout, quality, grey), title)
 
 
 def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +73,7 @@ def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, quality: Quality) -> None:
-    images = _images(printout, result.page)
+    images = printout.of_page(result.page).placements
     paper = (0, 0, printout.page_width_mm, printout.page_height_mm)
     edges = _edges(result.page_map, [paper] + [(p.x_mm, p.y_mm, p.width_mm, p.height_mm) for p in images])
     drawing.outline(edges[0], _GREEN, _PAPER_PX)
@@ -92,29 +83,21 @@ def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, 
         drawing.label(edge, (f"{p.pair_id} · {p.variant}", colour), "top")
         if quality:
             row = quality.get((result.page, p.pair_id, p.variant))
-            words = _worth(row) if row else ("not cropped" if drawing.holds(edge) else "outside the photo", _RED)
-            drawing.label(edge, words, "bottom")
-
-
-def _worth(row: CropQuality) -> _Words:
-    return quality_words(row), _GREEN if not row.flags else _RED if grave(row.flags) else _AMBER
+            missing = "not cropped" if drawing.holds(edge) else "outside the photo"
+            worth = _GREEN if row and not row.flags else _RED if not row or set(GRAVE_FLAGS) & set(row.flags) else _AMBER
+            drawing.label(edge, (quality_words(row) if row else missing, worth), "bottom")
 
 
 def _draw_points(drawing: "_Drawing", result: Registration, printout: Printout) -> None:
-    loose = [target for target in targets(printout, result.page) if target.kind != "code"]
+    loose = [target.centre_mm for target in targets(printout, result.page) if target.kind != "code"]
     if loose:
-        centres = np.array([target.centre_mm for target in loose])
-        for place, is_used in zip(result.page_map(centres), _is_used(result, centres), strict=True):
+        apart_mm = np.abs(np.array(loose)[:, None] - result.surface.fits[0].points_mm[None]).max(axis=2)
+        for place, is_used in zip(result.page_map(np.array(loose)), (apart_mm < 1e-6).any(axis=1), strict=True):
             drawing.point(place, is_used)
 
 
-def _is_used(result: Registration, centres_mm: np.ndarray) -> np.ndarray:
-    used_mm = result.surface._fits[0].points_mm
-    return (np.abs(centres_mm[:, None] - used_mm[None]).max(axis=2) < 1e-6).any(axis=1)
-
-
 def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, grey: np.ndarray) -> None:
-    codes = [code for code in printout.fiducials if code.page == result.page]
+    codes = printout.of_page(result.page).fiducials
     edges = _edges(result.page_map, [(code.x_mm, code.y_mm, code.size_mm, code.size_mm) for code in codes])
     for code, edge in zip(codes, edges, strict=True):
         seen = result.codes.get(code.corner)
@@ -128,7 +111,7 @@ def _draw_codes(drawing: "_Drawing", result: Registration, printout: Printout, g
         drawing.label(edge, words, "above")
 
 
-def _others(results: Sequence[Registration | Failure]) -> Iterator[Detection]:
+def _others(results: Sequence[_Found]) -> Iterator[Detection]:
     """Yields each code once that is not where one of the registered pages has it."""
     shown = [code for result in results if isinstance(result, Registration) for code in result.codes.values()]
     for detection in (code for result in results for code in result.detections):
@@ -146,7 +129,7 @@ def _name(detection: Detection, printout: Printout) -> str:
 
 
 def _lines(
-    results: Sequence[Registration | Failure], printout: Printout, quality: Quality, grey: np.ndarray
+    results: Sequence[_Found], printout: Printout, quality: Quality, grey: np.ndarray
 ) -> Iterator[tuple[_Colour, str, str]]:
     """Yields for each page the colour of its line, what was found, and what to do ("" for nothing)."""
     for result in results:
@@ -155,10 +138,10 @@ def _lines(
             detail = f" ({result.detail})" if result.detail and result.detail != f"page {result.page}" else ""
             yield _RED, f"{page} · {DISCARD_REASONS[result.reason]}{detail}", photo_advice(grey, result, printout)
             continue
-        n_codes = _n_codes(printout, result.page)
+        sheet = printout.of_page(result.page)
+        n_codes = len(sheet.fiducials)
         rows = [row for (page, _, _), row in quality.items() if page == result.page]
-        expected = [row.predicted_error_px for row in rows]
-        expected = expected or [result.predicted_error_px(p) for p in _images(printout, result.page)]
+        expected = [row.predicted_error_px for row in rows] or [result.predicted_error_px(p) for p in sheet.placements]
         parts = [f"page {result.page}", f"{result.n_codes} of {n_codes} codes", f"{result.n_points} of {result.n_targets} points"]
         if expected:
             parts.append(f"expected error {np.sqrt(np.mean(np.square(expected))):.2f} px")
@@ -166,14 +149,6 @@ def _lines(
             parts.append(f"{n_flagged} of {len(rows)} crops flagged")
         advice = photo_advice(grey, result, printout) if result.n_codes < n_codes else ""
         yield _AMBER if advice or n_flagged else _GREEN, " · ".join(parts), advice
-
-
-def _n_codes(printout: Printout, page: int) -> int:
-    return sum(code.page == page for code in printout.fiducials)
-
-
-def _images(printout: Printout, page: int) -> list[Placement]:
-    return [placement for placement in printout.placements if placement.page == page]
 
 
 def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]) -> list[np.ndarray]:
@@ -184,27 +159,22 @@ def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]
     return np.split(page_map(np.concatenate(page_mm)), len(boxes)) if boxes else []
 
 
-def _under_banner(picture: np.ndarray, lines: list[tuple[_Colour, str, str]], title: str) -> np.ndarray:
-    height, width = picture.shape[:2]
-    canvas_px = max(width, _LEAST_BANNER_PX)
+def _under_banner(picture: Image.Image, lines: Iterable[tuple[_Colour, str, str]], title: str) -> np.ndarray:
+    canvas_px = max(picture.width, _LEAST_BANNER_PX)
     strips = [(_DARK, [title])] if title else []
-    for colour, found, advice in lines:
-        text = wrapped(found, font(_TEXT_PX), canvas_px - 36, _MAX_LINES)
-        strips.append((colour, text + (wrapped(advice, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) if advice else [])))
+    for colour, *parts in lines:
+        texts = [wrapped(part, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) for part in parts if part]
+        strips.append((colour, [line for text in texts for line in text]))
     banner_px = sum(_LINE_PX * len(text) + 12 for _, text in strips)
-    banner = Image.new("RGB", (canvas_px, banner_px))
-    draw, top = ImageDraw.Draw(banner), 0
+    canvas = Image.new("RGB", (canvas_px, banner_px + picture.height), _TABLE)
+    canvas.paste(picture, ((canvas_px - picture.width) // 2, banner_px))
+    draw, top = ImageDraw.Draw(canvas), 0
     for colour, text in strips:
         draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
         for i, line in enumerate(text):
             draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
         top += _LINE_PX * len(text) + 12
-    out = np.empty((banner_px + height, canvas_px, 3), np.uint8)
-    out[:banner_px] = np.asarray(banner)
-    left = (canvas_px - width) // 2
-    out[banner_px:, :left] = out[banner_px:, left + width :] = _TABLE
-    out[banner_px:, left : left + width] = picture
-    return out
+    return np.asarray(canvas)
 
 
 class _Drawing:
@@ -241,7 +211,7 @@ class _Drawing:
         points = self._small(photo_px)
         return bool((points >= -0.5).all() and (points <= np.array(self._pixels.shape[1::-1]) - 0.5).all())
 
-    def finished(self) -> np.ndarray:
+    def finished(self) -> Image.Image:
         """Returns the picture with its labels."""
         canvas = Image.fromarray(self._pixels)
         draw = ImageDraw.Draw(canvas)
@@ -256,16 +226,14 @@ class _Drawing:
                 (left, top), (right, bottom) = (
                     (points.max(axis=0) + points.min(axis=0)) / 2 + sign * share * np.ptp(points, axis=0) / 2 for sign in (-1, 1)
                 )
-            room = 400.0 if place == "above" else right - left - 10
-            text = shortened(text, font(_LABEL_PX), room)
+            text = shortened(text, font(_LABEL_PX), 400.0 if place == "above" else right - left - 10)
             width, height = font(_LABEL_PX).getlength(text) + 8, _LABEL_PX + 5
             x = min(max((left + right - width) / 2, 0), canvas.width - width)
-            y = {"above": top - height - 3, "top": top, "bottom": bottom - height}[place]
-            y = min(max(y, 0), canvas.height - height)
+            y = min(max({"above": top - height - 3, "top": top, "bottom": bottom - height}[place], 0), canvas.height - height)
             if text:
                 draw.rectangle([x, y, x + width, y + height], fill=colour)
                 draw.text((x + 4, y + 1), text, font=font(_LABEL_PX), fill=_WHITE)
-        return np.asarray(canvas)
+        return canvas
 
     def _small(self, photo_px: np.ndarray) -> np.ndarray:
         return photo_px * self._scale + self._shift

@@ -1,39 +1,27 @@
 """A photograph becomes pages: which pages of a printout it shows, and where every point of each lies in it."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import partial
 
+import cv2
 import numpy as np
 
 from pipeline.physical import geometry
-from pipeline.physical.fiducials import (
-    CALIBRATION,
-    FIRST_LONG_SIDE_PX,
-    SQUARE,
-    Detection,
-    Payload,
-    Pyramid,
-    agreement,
-    decode_payload,
-    detect_tags,
-    outline_mm,
-    photo_from_level,
-    search,
-)
+from pipeline.physical.fiducials.codes import CALIBRATION, Payload, decode_payload, outline_mm
+from pipeline.physical.fiducials.detection import Detection, agreement, detect_tags, search
+from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
+from pipeline.physical.fiducials.treatments import FIRST_LONG_SIDE_PX
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
-from pipeline.physical.registration.points import Sighting, Target, sight, targets
+from pipeline.physical.registration.points import Target, sight, targets
 from pipeline.physical.registration.surface import MIN_POINTS, Surface, fit_surface
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
-_MIN_GROUPS = 2
-_MAX_SCATTER_MM = 0.3
-# A page that is all there is to see ends the search; a small one may have others beside it.
-_WHOLE_PICTURE_RATE = 0.3
+_MIN_GROUPS, _MAX_SCATTER_MM = 2, 0.3
+_WHOLE_PICTURE_RATE = 0.3  # a page that is all there is to see ends the search; a small one may have others beside it
 _FIRST_REACH_MM, _LAST_REACH_MM, _MAX_REACH_MM = 1.0, 0.35, 4.0
-_REACH_SD = 3.0
-_MAX_ROUNDS = 5
+_REACH_SD, _MAX_ROUNDS = 3.0, 5
 # Without one decoded code the known modules themselves must agree: codes of other pages and runs agree by 0.6 at most.
 _MIN_CODE_AGREEMENT, _MIN_MEAN_AGREEMENT = 0.65, 0.5
 
@@ -67,8 +55,7 @@ class Registration:
     def predicted_error_px(self, placement: Placement) -> float:
         """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
         thirds = np.array([0.0, 0.5, 1.0])
-        x, y = np.meshgrid(placement.x_mm + placement.width_mm * thirds, placement.y_mm + placement.height_mm * thirds)
-        page_mm = np.column_stack([x.ravel(), y.ravel()])
+        page_mm = geometry.grid(placement.x_mm + placement.width_mm * thirds, placement.y_mm + placement.height_mm * thirds)
         sd_px = self.surface.sd_px(page_mm)
         image_from_photo = np.linalg.inv(self.page_map.jacobian(page_mm) * pitch_mm(placement))
         gain = np.sqrt((image_from_photo**2).sum(axis=(1, 2)) / 2)
@@ -89,10 +76,9 @@ class Failure:
 def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registration | Failure]:
     """Returns where each page that a photo shows lies in it, or why that cannot be told: one entry a page, at least one.
 
-    Codes are searched for by ever costlier treatments until what is found explains the picture. From the codes that were read
-    the page's printed points are found one after the other, each where those before it say, and a homography with a smooth
-    bend is fitted to them all; points that the others contradict are left out. Where no code can be read, the corner tags say
-    where the codes are, and their known modules are recognised there.
+    Codes are searched for by ever costlier treatments until what is found explains the picture. From them the page's printed
+    points are found one after the other, each where those before it say, and a homography with a smooth bend is fitted to all.
+    Where no code can be read, the corner tags say where the codes are, and their known modules are recognised there.
 
     Args: `photo` uint8 (H, W, 3) RGB, any orientation, or its pyramid.
     Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "calibration", "repeated-page",
@@ -111,7 +97,8 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
             done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
         if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
             break
-        if not done and _is_calibration(found):
+        of_chart = [payload for payload in _payloads(found) if payload.run_code.startswith(CALIBRATION)]
+        if not done and len(of_chart) > len(CORNERS) / 2:  # what more the picture may show is not looked for
             break
         if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
             done |= _registered_by_tags(pyramid, printout, found, done)
@@ -130,7 +117,7 @@ def _explains(done: dict[int, Registration | Failure], printout: Printout, pyram
         return False
     if read_at_full_size:
         return True
-    seen = sum(_area(one.page_map(_outline(printout))) for one in pages)
+    seen = sum(cv2.contourArea(one.page_map(_outline(printout)).astype(np.float32)) for one in pages)
     return seen >= _WHOLE_PICTURE_RATE * pyramid.size[0] * pyramid.size[1]
 
 
@@ -140,16 +127,13 @@ def _registered_by_codes(
     codes = {corner: copies[corner][0] for corner in CORNERS if corner in copies}
     if any(len(places) > 1 for places in copies.values()):
         return Failure("repeated-page", f"page {page}", page, len(codes), found)
-    fiducials = {code.corner: code for code in printout.fiducials if code.page == page}
-    starts = {corner: _map_of_code(printout, fiducials[corner], code.corners) for corner, code in codes.items()}
-    if any(_is_mirrored(start, fiducials[corner]) for corner, start in starts.items()):
+    fiducials = {code.corner: code for code in printout.of_page(page).fiducials}
+    size_mm = printout.page_width_mm, printout.page_height_mm
+    starts = {c: PageMap.through(outline_mm(fiducials[c]), code.corners, *size_mm) for c, code in codes.items()}
+    middles = {corner: outline_mm(code).mean(axis=0) for corner, code in fiducials.items()}
+    if any(start and np.linalg.det(start.jacobian(middles[corner][None])[0]) < 0 for corner, start in starts.items()):
         return Failure("mirrored", f"page {page}", page, len(codes), found)
-    whole = _map_of_codes(printout, fiducials, codes)
-
-    def start(target: Target) -> PageMap | None:
-        return starts.get(target.name, whole) if target.kind == "code" else whole
-
-    return _registered(pyramid, printout, page, start, codes, found)
+    return _registered(pyramid, printout, page, starts, _map_of_codes(printout, fiducials, codes), codes, found)
 
 
 def _registered_by_tags(
@@ -158,65 +142,68 @@ def _registered_by_tags(
     """Returns the pages that two or more corner tags point to and whose codes' modules are where they should be."""
     k = pyramid.level_of(FIRST_LONG_SIDE_PX)
     seen = [(tag, photo_from_level(corners, k)) for tag, corners in detect_tags(pyramid.level(k))]
-    by_page: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-    for tag in printout.tags:
-        for tag_id, corners in seen:
-            if tag_id == tag.tag_id and tag.page not in done:
-                by_page[tag.page].append((outline_mm(tag), corners))
+    of_ours = [
+        (tag, corners) for tag in printout.tags for tag_id, corners in seen if tag_id == tag.tag_id and tag.page not in done
+    ]
     results: dict[int, Registration | Failure] = {}
-    for page, pairs in by_page.items():
+    for page in dict.fromkeys(tag.page for tag, _ in of_ours):
+        pairs = [(outline_mm(tag), corners) for tag, corners in of_ours if tag.page == page]
         if len(pairs) < _MIN_GROUPS:
             continue
         page_mm, photo_px = (np.concatenate(part) for part in zip(*pairs, strict=True))
         side_px = float(np.linalg.norm(photo_px[0] - photo_px[1]))
         whole = _rough_map(printout, page_mm, photo_px, max(4.0, 0.1 * side_px), 4 * _MIN_GROUPS)
-        if whole is None:
-            continue
-        result = _registered(pyramid, printout, page, _everywhere(whole), {}, found)
+        result = _registered(pyramid, printout, page, {}, whole, {}, found) if whole else None
         if isinstance(result, Registration) and _is_recognised(pyramid, result):
             results[page] = result
     return results
-
-
-def _everywhere(page_map: PageMap) -> Callable[[Target], PageMap]:
-    return lambda target: page_map
 
 
 def _registered(
     pyramid: Pyramid,
     printout: Printout,
     page: int,
-    start: Callable[[Target], PageMap | None],
+    starts: dict[str, PageMap | None],
+    whole: PageMap | None,
     read: dict[str, Detection],
     found: tuple[Detection, ...],
     covered: frozenset[str] = frozenset(),
 ) -> Registration | Failure:
-    """Returns the page grown from a first guess at where some targets are; nothing at the `covered` corners is looked for."""
+    """Returns the page grown from a first guess: the map of the whole page, and near a code that was read that of the code.
+
+    Nothing at the `covered` corners is looked for.
+    """
     known = tuple(target for target in targets(printout, page) if target.name not in covered)
-    seen: dict[int, Sighting] = {}
+    seen: dict[int, np.ndarray] = {}
     for index, target in enumerate(known):
-        guess = start(target) if target.kind != "mark" else None
-        if guess is not None and (sighting := sight(pyramid, guess, target, _FIRST_REACH_MM)):
-            seen[index] = sighting
+        guess = starts.get(target.name, whole) if target.kind == "code" else whole
+        if target.kind != "mark" and guess and (place := sight(pyramid, guess, target, _FIRST_REACH_MM)) is not None:
+            seen[index] = place
     try:
         surface = _grown(pyramid, printout, known, seen)
     except geometry.NoHomography:
         surface = None
-    used = [sighting for sighting, kept in zip(seen.values(), surface.used, strict=True) if kept] if surface else []
-    if surface is None or len(used) < MIN_POINTS or len({sighting.target.group for sighting in used}) < _MIN_GROUPS:
-        return Failure("unregistered", _too_little(read, seen, known), page, len(read), found)
-    names = {sighting.target.name for sighting in used}
-    if taken := names & {code.corner for code in printout.fiducials if code.page == page and _is_under(code, surface, found)}:
-        return _registered(pyramid, printout, page, start, read, found, covered | taken)
+    used = [known[index] for index, kept in zip(seen, surface.used, strict=True) if kept] if surface else []
+    failed = partial(Failure, page=page, n_codes=len(read), detections=found)
+    if surface is None or len(used) < MIN_POINTS or len({target.group for target in used}) < _MIN_GROUPS:
+        points = f"{len(seen)} of {len(known)} printed points"
+        n_codes = len({target.name for target in known if target.kind == "code"})
+        return failed("unregistered", f"{len(read)} of {n_codes} codes and {points} found, too few to place the page")
+    names = {target.name for target in used}
+    if taken := names & {code.corner for code in printout.of_page(page).fiducials if _is_under(code, surface, found)}:
+        return _registered(pyramid, printout, page, starts, whole, read, found, covered | taken)
     trouble = _implausible(surface.page_map, printout)
-    scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].target.centre_mm[None])[0]))))
+    scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
         trouble = f"its printed points disagree by {surface.noise_px / scale:.1f} mm; is the page flat?"
-    if trouble == "mirrored":
-        return Failure("mirrored", f"page {page}", page, len(read), found)
     if trouble is not None:
-        return Failure("unregistered", trouble, page, len(read), found)
-    codes = dict(_codes(printout, page, used, surface.page_map, read))
+        return failed("mirrored", f"page {page}") if trouble == "mirrored" else failed("unregistered", trouble)
+    codes: dict[str, Detection] = {}
+    for code in printout.of_page(page).fiducials:
+        n_quarters = sum(target.kind == "code" and target.name == code.corner for target in used)
+        if n_quarters >= 3 or (code.corner in read and n_quarters):
+            decoder = read[code.corner].decoder if code.corner in read else "alignment"
+            codes[code.corner] = Detection(code.payload, surface.page_map(outline_mm(code)), decoder)
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
@@ -231,61 +218,43 @@ def _is_under(code: Fiducial, surface: Surface, found: tuple[Detection, ...]) ->
     )
 
 
-def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting]) -> Surface | None:
+def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray]) -> Surface | None:
     """Adds to `seen` every target in reach of what is known of the surface, then measures all again where it says they are."""
     for _ in range(_MAX_ROUNDS):
         if len(seen) < 4:
             return None
         surface = _surface(printout, known, seen, rough=True)
-        missing = [index for index in range(len(known)) if index not in seen]
-        before = len(seen)
-        for index, reach_mm in _within_reach(surface, known, missing):
-            if sighting := sight(pyramid, surface.page_map, known[index], reach_mm):
-                seen[index] = sighting
+        missing, before = [index for index in range(len(known)) if index not in seen], len(seen)
+        for index, reach_mm in zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True):
+            place = sight(pyramid, surface.page_map, known[index], reach_mm) if reach_mm <= _MAX_REACH_MM else None
+            if place is not None:
+                seen[index] = place
         if len(seen) == before:
             break
     again = {i: sight(pyramid, surface.page_map, known[i], _LAST_REACH_MM) for i in range(len(known))}
+    # one quarter of a code alone may be a fold or a corner of something else
+    n_seen = Counter(known[i].group for i, place in again.items() if place is not None)
+    n_all = Counter(target.group for target in known)
     seen.clear()
-    seen.update({index: sighting for index, sighting in again.items() if sighting and _stands(again, known, index)})
+    for i, place in again.items():
+        if place is not None and 2 * n_seen[known[i].group] > n_all[known[i].group]:
+            seen[i] = place
     return _surface(printout, known, seen) if len(seen) >= 4 else None
 
 
-def _stands(sightings: dict[int, Sighting | None], known: tuple[Target, ...], index: int) -> bool:
-    """Returns whether enough of a code was seen: one quarter alone may be a fold or a corner of something else."""
-    group = known[index].group
-    quarters = [i for i, target in enumerate(known) if target.group == group]
-    return 2 * sum(sightings[i] is not None for i in quarters) > len(quarters)
-
-
-def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, Sighting], rough: bool = False) -> Surface:
+def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray], rough: bool = False) -> Surface:
     page_mm = np.array([known[index].centre_mm for index in seen])
-    photo_px = np.array([sighting.photo_px for sighting in seen.values()])
+    photo_px = np.array(list(seen.values()))
     groups = np.array([known[index].group for index in seen])
     return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
 
-def _within_reach(surface: Surface, known: tuple[Target, ...], missing: list[int]) -> Iterator[tuple[int, float]]:
-    """Yields those of the missing targets whose place is known to a few millimetres, and how far around it to look."""
-    if not missing:
-        return
-    centres = np.array([known[index].centre_mm for index in missing])
+def _reaches_mm(surface: Surface, missing: list[Target]) -> list[float]:
+    """Returns how far around its place to look for each of some targets."""
+    centres = np.array([target.centre_mm for target in missing]).reshape(-1, 2)
     scale = np.sqrt(np.abs(np.linalg.det(surface.page_map.jacobian(centres))))
-    reach_mm = _REACH_SD * surface.sd_px(centres) / np.maximum(scale, 1e-6) + _LAST_REACH_MM
-    for index, reach in zip(missing, reach_mm, strict=True):
-        if reach <= _MAX_REACH_MM:
-            yield index, float(reach)
-
-
-def _codes(
-    printout: Printout, page: int, used: list[Sighting], page_map: PageMap, read: dict[str, Detection]
-) -> Iterator[tuple[str, Detection]]:
-    for code in printout.fiducials:
-        if code.page == page:
-            n_quarters = sum(s.target.kind == "code" and s.target.name == code.corner for s in used)
-            corners = page_map(outline_mm(code))
-            if n_quarters >= 3 or (code.corner in read and n_quarters):
-                decoder = read[code.corner].decoder if code.corner in read else "alignment"
-                yield code.corner, Detection(code.payload, corners, decoder)
+    reaches: list[float] = (_REACH_SD * surface.sd_px(centres) / np.maximum(scale, 1e-6) + _LAST_REACH_MM).tolist()
+    return reaches
 
 
 def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:
@@ -293,14 +262,6 @@ def _is_recognised(pyramid: Pyramid, result: Registration) -> bool:
     scores = [agreement(pyramid.grey, code.corners, code.text) for code in result.codes.values() if code.decoder == "alignment"]
     one_agrees = max(scores, default=0.0) >= _MIN_CODE_AGREEMENT
     return one_agrees or (len(scores) >= 2 and float(np.mean(scores)) >= _MIN_MEAN_AGREEMENT)
-
-
-def _map_of_code(printout: Printout, code: Fiducial, corners: np.ndarray) -> PageMap | None:
-    try:
-        homography = geometry.homography_from_points(outline_mm(code), corners)
-    except geometry.NoHomography:
-        return None
-    return PageMap(printout.page_width_mm, printout.page_height_mm, homography)
 
 
 def _map_of_codes(printout: Printout, fiducials: dict[str, Fiducial], codes: dict[str, Detection]) -> PageMap | None:
@@ -324,33 +285,17 @@ def _rough_map(
     return PageMap(printout.page_width_mm, printout.page_height_mm, homography) if agrees.sum() >= least else None
 
 
-def _is_mirrored(start: PageMap | None, code: Fiducial) -> bool:
-    centre = np.array([[code.x_mm + code.size_mm / 2, code.y_mm + code.size_mm / 2]])
-    return start is not None and float(np.linalg.det(start.jacobian(centre)[0])) < 0
-
-
 def _by_page(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> dict[int, dict[str, list[Detection]]]:
     """Returns the printout's codes found: page -> corner -> detections, one for each copy in the photo."""
     by_page: dict[int, dict[str, list[Detection]]] = defaultdict(lambda: defaultdict(list))
     for detection in found:
-        if detection.text in known:
-            code = known[detection.text]
+        if code := known.get(detection.text):
             by_page[code.page][code.corner].append(detection)
     return by_page
 
 
-def _too_little(read: dict[str, Detection], seen: dict[int, Sighting], known: tuple[Target, ...]) -> str:
-    n_codes = len({target.name for target in known if target.kind == "code"})
-    return f"{len(read)} of {n_codes} codes and {len(seen)} of {len(known)} printed points found, too few to place the page"
-
-
 def _payloads(found: tuple[Detection, ...]) -> list[Payload]:
     return [payload for payload in (decode_payload(detection.text) for detection in found) if payload is not None]
-
-
-def _is_calibration(found: tuple[Detection, ...]) -> bool:
-    """Returns whether most codes of a calibration page were read: what more the picture may show is not looked for."""
-    return sum(payload.run_code.startswith(CALIBRATION) for payload in _payloads(found)) > len(CORNERS) / 2
 
 
 def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
@@ -390,9 +335,4 @@ def _implausible(page_map: PageMap, printout: Printout) -> str | None:
 
 
 def _outline(printout: Printout) -> np.ndarray:
-    return SQUARE * (printout.page_width_mm, printout.page_height_mm)
-
-
-def _area(outline: np.ndarray) -> float:
-    x, y = outline.T
-    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+    return geometry.SQUARE * (printout.page_width_mm, printout.page_height_mm)

@@ -4,38 +4,28 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from statistics import median
 
 import numpy as np
 
 from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_png
 from pipeline.images.pictures import Picture
-from pipeline.physical.fiducials import Pyramid
+from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.page_map import PageMap
-from pipeline.physical.registration import (
-    GAUSSIAN_MTF50,
-    MIN_LIKENESS,
-    Failure,
-    Registration,
-    corrected,
-    crop,
-    crop_quality,
-    draw_overlay,
-    likeness,
-    page_quality,
-    photo_advice,
-    register,
-    registration_error,
-    sharpness_of,
-    strip_correction,
-)
+from pipeline.physical.registration.advice import photo_advice
+from pipeline.physical.registration.colour import corrected, strip_correction
+from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
+from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
+from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
+from pipeline.physical.registration.overlay import draw_overlay
+from pipeline.physical.registration.page import Failure, Registration, register
+from pipeline.physical.registration.quality import PageQuality, crop_quality, page_quality
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS
 
 Truth = tuple[tuple[float, ...], tuple[float, ...]]
-_CAPTURE_ID_CHARS = 12
-_OVERLAY_QUALITY = 85
-_NAME_CHARS = 60
+_CAPTURE_ID_CHARS, _NAME_CHARS, _OVERLAY_QUALITY = 12, 60, 85
 _SIGNAL_CYCLES_PER_PX = 0.25
 # Beyond this a crop shows other pixels of the image, not shifted ones; nothing about an attack could be read from it.
 _MAX_PREDICTED_ERROR_PX = 3.0
@@ -64,6 +54,11 @@ class ReadPage:
     discards: tuple[Discard, ...] = ()
     overlay: str = ""
 
+    @property
+    def signal_kept(self) -> float:
+        """The median of what its crops keep, 0 without crops."""
+        return median(map(signal_kept, self.quality)) if self.quality else 0.0
+
 
 @dataclass(frozen=True)
 class FreshPage:
@@ -83,13 +78,11 @@ def read_pages(
 ) -> list[FreshPage]:
     """Returns each page that a picture shows, with its crops and their quality, or why it shows none; touches no file.
 
-    Args:
-        capture: the record of the file that the picture comes from.
-        truth: the numbers of the simulator's own page map, where it made the photo.
-        focal_35mm_mm: as the file says, for the tilt.
+    Args: `capture` the record of the picture's file; `truth` the numbers of the simulator's own page map where it made the photo.
     """
     pixels, printout = picture.pixels, reading.printout
     pyramid = Pyramid(pixels)
+    true_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth) if truth else None
     results = [_strict(result, printout) if reading.settings.strict else result for result in register(pyramid, printout)]
     drafts: list[FreshPage] = []
     shown: dict[tuple[int, str, str], CropQuality] = {}
@@ -104,11 +97,13 @@ def read_pages(
             n_codes=result.n_codes,
             trouble=photo_advice(pyramid.grey, result, printout),
             scan_dpi=picture.scan_dpi or capture.scan_dpi,
+            notes=picture.notes,
         )
         if isinstance(result, Failure):
             drafts.append(FreshPage(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))
             continue
-        fresh = _cropped(pixels, pyramid, result, one, reading, truth, focal_35mm_mm)
+        quality = page_quality(pyramid.grey, pixels, result.page_map, printout, result.page, focal_35mm_mm)
+        fresh = _cropped(pixels, result, quality, one, reading, true_map)
         for view, row in zip(fresh.page.views, fresh.page.quality, strict=True):
             shown[result.page, view.pair_id, view.variant] = row
         drafts.append(fresh)
@@ -128,8 +123,7 @@ def capture_id(sha256: str, frame: str = "", page: int | None = None) -> str:
 def signal_kept(row: CropQuality) -> float:
     """Returns the share of a perturbation's contrast, at half the image's Nyquist frequency, that a crop is expected to keep.
 
-    Blur (a Gaussian with the measured MTF50) and the expected registration error each spread a pixel; nothing measured counts
-    as nothing kept.
+    Blur (a Gaussian with the measured MTF50) and the expected registration error each spread a pixel; not measured is not kept.
     """
     if not row.mtf50_cycles_per_px:
         return 0.0
@@ -146,17 +140,9 @@ def discarded(capture: Capture, reason: str, detail: str, placement: Placement |
 
 
 def _cropped(
-    pixels: np.ndarray,
-    pyramid: Pyramid,
-    found: Registration,
-    capture: Capture,
-    reading: Reading,
-    truth: Truth | None,
-    focal_35mm_mm: float | None,
+    pixels: np.ndarray, found: Registration, quality: PageQuality, capture: Capture, reading: Reading, true_map: PageMap | None
 ) -> FreshPage:
     printout = reading.printout
-    true_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth) if truth else None
-    quality = page_quality(pyramid.grey, pixels, found.page_map, printout, found.page, focal_35mm_mm)
     correction, why_not = None, ""
     if reading.settings.colour == "strip":
         correction, why_not = strip_correction(pixels, found.page_map, printout, found.page)
@@ -171,11 +157,9 @@ def _cropped(
         colour="" if correction is None else "strip",
         trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
     )
-    views: list[View] = []
-    rows: list[CropQuality] = []
-    discards: list[Discard] = []
+    views, rows, discards = list[View](), list[CropQuality](), list[Discard]()
     files: dict[str, bytes] = {}
-    for placement in (one for one in printout.placements if one.page == found.page):
+    for placement in printout.of_page(found.page).placements:
         expected = found.predicted_error_px(placement)
         if expected > _MAX_PREDICTED_ERROR_PX:
             discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))
@@ -235,8 +219,7 @@ def _strict(result: Registration | Failure, printout: Printout) -> Registration 
     if isinstance(result, Failure):
         return result
     read = {code.text for code in result.detections if code.decoder != "alignment"}
-    unread = [code.corner for code in printout.fiducials if code.page == result.page and code.payload not in read]
-    if not unread:
-        return result
+    unread = [code.corner for code in printout.of_page(result.page).fiducials if code.payload not in read]
     detail = f"page {result.page}: not read: {', '.join(unread)}"
-    return Failure("missing-code", detail, result.page, len(CORNERS) - len(unread), result.detections)
+    n_read = len(CORNERS) - len(unread)
+    return Failure("missing-code", detail, result.page, n_read, result.detections) if unread else result

@@ -3,24 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader, read_png
+from pipeline.images.formats import fault
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
-from pipeline.physical.registration.page_reading import (
-    FreshPage,
-    Reading,
-    ReadPage,
-    Truth,
-    capture_id,
-    discarded,
-    read_pages,
-    signal_kept,
-)
+from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, Truth, capture_id, discarded, read_pages
 from pipeline.physical.simulator import is_simulated
 from pipeline.records import CAMERA, SIMULATED, Capture
 from pipeline.store import file_hash
@@ -49,7 +40,7 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
         return [FreshPage(ReadPage(blank, discards=(discarded(blank, *photo.trouble),)))]
     tags = photo_tags(photo.path)
     kind = capture_kind(photo.path)
-    simulated = photo.truth is not None or (kind == PHOTO and is_simulated(photo.path.read_bytes()))
+    simulated = photo.truth is not None or (kind == PHOTO and is_simulated(tags.maker, tags.software))
     capture, is_video = _capture(photo, tags, simulated), kind == VIDEO
     pages: list[FreshPage] = []
     best: dict[int | None, FreshPage] = {}
@@ -65,17 +56,15 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
         detail = str(error).replace(str(photo.path), photo.name)
         reason = "no-reader" if isinstance(error, NoReader) else "unreadable"
         pages.append(FreshPage(ReadPage(capture, discards=(discarded(capture, reason, detail),))))
+    except Exception as error:  # whatever a library does not expect in one photo must not cost the others
+        pages.append(FreshPage(ReadPage(capture, discards=(discarded(capture, "failed", fault(error)),))))
     if any(fresh.page.views for fresh in best.values()):
         best.pop(None, None)  # frames between two pages show none, which is nothing to tell
     return pages + [best[page] for page in sorted(best, key=lambda page: page or 0)]
 
 
 def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
-    """Returns every page in every picture of some files, wherever they lie.
-
-    Raises:
-        BadInput: there is no such file.
-    """
+    """Returns every page in every picture of some files, wherever they lie; BadInput where there is no such file."""
     found: list[FreshPage] = []
     for path in paths:
         if not path.is_file():
@@ -94,29 +83,10 @@ def printed_image(folder: Path, path: str) -> np.ndarray:
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:
-    return Capture(
-        capture_id=capture_id(photo.sha256),
-        photo=photo.name,
-        frame="",
-        sha256=photo.sha256,
-        device=tags.device,
-        taken_at=tags.taken_at,
-        origin=SIMULATED if is_made_by_simulator else CAMERA,
-        width_px=0,
-        height_px=0,
-        page=None,
-        n_codes=0,
-        n_points=0,
-        reprojection_rms_px=None,
-        photo_from_page=None,
-        residual_px=(),
-        tilt_deg=None,
-        colour="",
-        trouble="",
-        counts=False,
-        scan_dpi=tags.scan_dpi,
-    )
+    origin = SIMULATED if is_made_by_simulator else CAMERA
+    of_file = capture_id(photo.sha256), photo.name, "", photo.sha256, tags.device, tags.taken_at, origin
+    return Capture(*of_file, scan_dpi=tags.scan_dpi)
 
 
 def _worth(page: ReadPage) -> tuple[int, float]:
-    return len(page.views), median(signal_kept(row) for row in page.quality) if page.quality else 0.0
+    return len(page.views), page.signal_kept

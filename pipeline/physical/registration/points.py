@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count, product
 
 import cv2
 import numpy as np
 
-from pipeline.physical.fiducials import N_CELLS, N_MODULES, Pyramid, level_from_photo, modules, tag_modules
-from pipeline.physical.geometry import apply_homography
+from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES, modules, tag_modules
+from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
+from pipeline.physical.geometry import SQUARE, apply_homography
 from pipeline.physical.page_map import PageMap
-from pipeline.records import Fiducial, Mark, Printout, Tag
+from pipeline.records import Printout
 
 # Pixels of the upright patch: fine enough that a photo of 12 megapixels has about two of its own for each.
 _CODE_PX, _TAG_PX, _MARK_PX = 4, 6, 10
@@ -45,21 +47,13 @@ class Target:
         return np.array(self.origin_mm) + self.pitch_mm * np.array([(width - 1) / 2, (height - 1) / 2])
 
 
-@dataclass(frozen=True, eq=False)
-class Sighting:
-    """One target seen, and where its centre lies in the photo."""
-
-    target: Target
-    photo_px: np.ndarray
-
-
 def targets(printout: Printout, page: int) -> tuple[Target, ...]:
     """Returns every pattern printed on a page: four quarters of each code, the tags, the marks."""
     return tuple(_targets(printout, page))
 
 
-def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: float) -> Sighting | None:
-    """Returns where a target is seen within `reach_mm` of the place that the map gives it, or None.
+def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: float) -> np.ndarray | None:
+    """Returns where a target's centre is seen, (2,) photo px, within `reach_mm` of the place that the map gives it, or None.
 
     The photo is drawn upright on the target's own grid; the best place to a whole pixel of that grid is the maximum of the
     normalised correlation, its fraction an ECC alignment (Evangelidis and Psarakis 2008) by translation.
@@ -84,7 +78,7 @@ def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: 
         return None
     height, width = target.template.shape
     centre = photo_from_patch @ np.array([x + (width - 1) / 2, y + (height - 1) / 2, 1])
-    return Sighting(target, centre[:2] / centre[2])
+    return np.asarray(centre[:2] / centre[2])
 
 
 def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_px: int) -> tuple[np.ndarray | None, np.ndarray]:
@@ -95,12 +89,12 @@ def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_
     centre = target.centre_mm[None]
     bend = (photo_from_page(centre) - apply_homography(photo_from_page.homography, centre))[0]
     photo_from_patch = np.array([[1, 0, bend[0]], [0, 1, bend[1]], [0, 0, 1.0]]) @ photo_from_page.homography @ page_from_patch
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+    corners = SQUARE * (width - 1, height - 1)
     depths = corners @ photo_from_patch[2, :2] + photo_from_patch[2, 2]
     if depths.min() * depths.max() <= 0:
         return None, photo_from_patch
     outline = apply_homography(photo_from_patch, corners)
-    inside = apply_homography(photo_from_patch, corners + margin_px * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]))
+    inside = apply_homography(photo_from_patch, corners + margin_px * (1 - 2 * SQUARE))
     if (inside < 0).any() or (inside > np.array(pyramid.size) - 1).any():
         return None, photo_from_patch
     px_per_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max() / (max(height, width) - 1)
@@ -114,45 +108,24 @@ def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
-    group = 0
-    for code in printout.fiducials:
-        if code.page == page:
-            yield from _quarters(code, group)
-            group += 1
-    for tag in printout.tags:
-        if tag.page == page:
-            yield _tag_target(tag, group)
-            group += 1
-    for mark in printout.marks:
-        if mark.page == page:
-            yield _mark_target(mark, group)
-            group += 1
-
-
-def _quarters(code: Fiducial, group: int) -> Iterator[Target]:
-    whole, module_mm = _code_template(code.payload), code.size_mm / N_MODULES
-    pitch = module_mm / _CODE_PX
-    size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
-    rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
-    for top in (0, rest):
-        for left in (0, rest):
+    sheet, groups = printout.of_page(page), count()
+    for code in sheet.fiducials:
+        group, whole, module_mm = next(groups), _code_template(code.payload), code.size_mm / N_MODULES
+        pitch = module_mm / _CODE_PX
+        size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
+        rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
+        for top, left in product((0, rest), repeat=2):
             x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
             y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
             yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
-
-
-def _tag_target(tag: Tag, group: int) -> Target:
-    pitch = tag.size_mm / N_CELLS / _TAG_PX
-    start = _QUIET_CELLS * _TAG_PX - 0.5
-    origin = tag.x_mm - start * pitch, tag.y_mm - start * pitch
-    return Target("tag", tag.corner, group, _tag_template(tag.tag_id), origin, pitch)
-
-
-def _mark_target(mark: Mark, group: int) -> Target:
-    pitch = mark.size_mm / 2 / _MARK_PX
-    start = _MARK_PX + _MARK_MARGIN_PX - 0.5
-    name = f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm"
-    return Target("mark", name, group, _mark_template(), (mark.x_mm - start * pitch, mark.y_mm - start * pitch), pitch)
+    for tag in sheet.tags:
+        pitch, start = tag.size_mm / N_CELLS / _TAG_PX, _QUIET_CELLS * _TAG_PX - 0.5
+        place = tag.x_mm - start * pitch, tag.y_mm - start * pitch
+        yield Target("tag", tag.corner, next(groups), _tag_template(tag.tag_id), place, pitch)
+    for mark in sheet.marks:
+        pitch, start = mark.size_mm / 2 / _MARK_PX, _MARK_PX + _MARK_MARGIN_PX - 0.5
+        place = mark.x_mm - start * pitch, mark.y_mm - start * pitch
+        yield Target("mark", f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm", next(groups), _mark_template(), place, pitch)
 
 
 @lru_cache(maxsize=4096)

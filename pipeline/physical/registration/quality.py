@@ -1,46 +1,51 @@
-"""What a crop is worth, measured on the photo: sharpness, light, cast, noise, clipping and tilt, as numbers and as flags."""
+"""What a crop is worth, measured on the photo, as numbers and as flags; and how large its page was printed."""
 
+import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.physical.fiducials import N_MODULES
+from pipeline.physical.fiducials.codes import N_MODULES
+from pipeline.physical.geometry import grid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.edge_spread import mtf50
-from pipeline.physical.registration.tilt import tilt_deg
-from pipeline.records import CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
+from pipeline.records import CROP_FLAGS, Capture, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
-# Where a limit says "correlation", it is where that between a printed perturbation of +-4 of 255 and what the crop shows of it
-# (grey, simulated phone at 2 to 4.4 photo px an image pixel) falls below one half.
-# Correlation: at an offset of 0.6 pixels.
-MAX_PREDICTED_ERROR_PX = 0.6
-# Correlation: at 0.23 (3 photo px an image pixel) to 0.25 (2 photo px).
-MIN_MTF50_CYCLES_PER_PX = 0.25
-# Correlation: at 1.45, with the blur of a sharp lens.
-MIN_PHOTO_PX_PER_IMAGE_PX = 1.5
-# Correlation: at 75 with noise of 2; the sRGB curve leaves dark differences fewer steps than noise and JPEG take.
-MIN_WHITE_8BIT = 80.0
-# Clipped pixels hold no perturbation and no image: at a tenth the correlation has begun to fall (0.78 to 0.75).
-MAX_CLIPPED_RATE = 0.1
-# Correlation: at 70.
-MIN_CONTRAST_8BIT = 70.0
-# What a phone's white balance leaves of an ordinary light is 3 to 8 % of a channel, 4 to 9 on white; this is tinted light.
-MAX_CAST_8BIT = 20.0
-# Correlation: at 2 (1.6 photo px an image pixel) to 2.7 (2.5 photo px); an image pixel averages its photo pixels' noise.
+# "at" is where the correlation between a printed perturbation of +-4 of 255 and what the crop shows of it (grey, simulated phone
+# at 2 to 4.4 photo px an image pixel) falls below one half.
+MAX_PREDICTED_ERROR_PX = 0.6  # at an offset of 0.6 pixels
+MIN_MTF50_CYCLES_PER_PX = 0.25  # at 0.23 (3 photo px an image pixel) to 0.25 (2 photo px)
+MIN_PHOTO_PX_PER_IMAGE_PX = 1.5  # at 1.45, with the blur of a sharp lens
+MIN_WHITE_8BIT = 80.0  # at 75 with noise of 2; the sRGB curve leaves dark differences fewer steps than noise and JPEG take
+MAX_CLIPPED_RATE = 0.1  # clipped pixels hold no perturbation: at a tenth the correlation has begun to fall (0.78 to 0.75)
+MIN_CONTRAST_8BIT = 70.0  # at 70
+MAX_CAST_8BIT = 20.0  # tinted light: a phone's white balance leaves 3 to 8 % of a channel of an ordinary one, 4 to 9 on white
+# at 2 (1.6 photo px an image pixel) to 2.7 (2.5 photo px); an image pixel averages its photo pixels' noise
 MAX_NOISE_PER_IMAGE_PX_8BIT = 2.5
-# A page at 45 degrees is 0.71 of its width and its far side the more out of focus; gloss begins to mirror the lamp.
-MAX_TILT_DEG = 45.0
+MAX_TILT_DEG = 45.0  # 0.71 of the page's width and its far side the more out of focus; gloss begins to mirror the lamp
 
 # White is seen between a code's dark modules and the end of its quiet zone, black in the middle of its finders (in modules).
 _WHITE_CENTRES = ((-2.0, 10.5), (23.0, 10.5), (10.5, -2.0), (10.5, 23.0))
 _WHITE_HALF, _BLACK_HALF = 1.2, 0.6
 _BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
 _PATCH_HALF = 0.3
-# A block near white or black has lost the tails of its noise.
-_NOISE_RANGE_8BIT = (8.0, 247.0)
+_NOISE_RANGE_8BIT = (8.0, 247.0)  # a block near white or black has lost the tails of its noise
 _CLIP_GRID, _CLIP_CELLS = 96, 8
 GREY = np.array([0.299, 0.587, 0.114])
+
+_DIAGONAL_35MM_MM = math.hypot(36, 24)
+_USUAL_FOCAL_35MM_MM = 26.0  # the main camera of nearly every phone: 24 to 28 mm
+_FOCAL_RANGE_35MM_MM = (13.0, 130.0)
+# Below this fall of depth across the page the perspective says little of the focal length: a registration error of a tenth
+# of a pixel, or a lens that bends lines, would decide.
+_MIN_DEPTH_FALL_RATE = 0.25
+# The cosine of 3 degrees is 0.9986, and 1 of 0.9998: what an angle can pass off as a shorter side.
+MAX_PHOTO_TILT_DEG, MAX_SCAN_TILT_DEG = 3.0, 1.0
+# A0 on A1 to A5 on A4 and back, the outermost scales that a print dialogue offers; beyond, the file was resized after the scan.
+_CREDIBLE_SCALES = (0.65, 1.55)
+_N_GRID = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +74,6 @@ class PageQuality:
     mtf50_cycles_per_photo_px: np.ndarray
     noise_8bit: float | None
     tilt_deg: float
-    patches: tuple[PatchSeen, ...]
 
 
 def page_quality(
@@ -84,8 +88,9 @@ def page_quality(
 
     Args: `photo_grey` uint8 (H, W), `photo` uint8 (H, W, 3), the same picture; `focal_35mm_mm` what its EXIF says.
     """
-    codes = [f for f in printout.fiducials if f.page == page]
-    squares = codes + [t for t in printout.tags if t.page == page]
+    sheet = printout.of_page(page)
+    codes = sheet.fiducials
+    squares: list[Fiducial | Tag] = [*codes, *sheet.tags]
     sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
     light, noises = [], []
     centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
@@ -100,10 +105,9 @@ def page_quality(
             # a hidden code has no white beside its black; its light is of whatever hides it
             if white @ GREY > black @ GREY:
                 light.append((_middle(code), white, black))
-    patches = see_patches(photo, page_map, printout, page)
-    greys = [p.noise_8bit for p in patches if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
+    seen = see_patches(photo, page_map, printout, page)
+    greys = [p.noise_8bit for p in seen if p.patch.red == p.patch.green == p.patch.blue and _in_range(p.mean_8bit)]
     levels = [float(np.median(group)) for group in (noises, greys) if group]
-    height, width = photo_grey.shape
     return PageQuality(
         np.array([place for place, _, _ in light]).reshape(-1, 2),
         np.array([white for _, white, _ in light]).reshape(-1, 3),
@@ -111,8 +115,7 @@ def page_quality(
         np.array([place for place, _ in sharp]).reshape(-1, 2),
         np.array([value for _, value in sharp]),
         max(levels) if levels else None,
-        tilt_deg(page_map, (width, height), focal_35mm_mm),
-        patches,
+        tilt_deg(page_map, (photo_grey.shape[1], photo_grey.shape[0]), focal_35mm_mm),
     )
 
 
@@ -129,7 +132,7 @@ def crop_quality(
 
     Args: `photo` uint8 (H, W, 3); `quality` of the same photo and page.
     """
-    middle = np.array([placement.x_mm + placement.width_mm / 2, placement.y_mm + placement.height_mm / 2])
+    middle = np.array(_middle(placement))
     photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm(placement), compute_uv=False)[-1])
     sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
     white = _value_at(middle, quality.light_mm, quality.white_8bit)
@@ -171,8 +174,8 @@ def flags_of(crop: CropQuality) -> tuple[str, ...]:
 
 def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[PatchSeen, ...]:
     """Returns the patches of one page's colour strip that lie in the photo, each from its inner third."""
-    patches = [p for p in printout.patches if p.page == page]
-    centres = np.array([(p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2) for p in patches]).reshape(-1, 2)
+    patches = printout.of_page(page).patches
+    centres = np.array([_middle(patch) for patch in patches]).reshape(-1, 2)
     halves = np.array([_PATCH_HALF * min(p.width_mm, p.height_mm) for p in patches])
     seen = []
     for patch, block in zip(patches, blocks_at(photo, page_map, centres, halves), strict=True):
@@ -189,15 +192,13 @@ def _light_places(code: Fiducial) -> tuple[np.ndarray, list[float]]:
     return (code.x_mm, code.y_mm) + np.array(_WHITE_CENTRES + _BLACK_CENTRES) * module_mm, halves
 
 
-def _middle(square: Fiducial | Tag) -> tuple[float, float]:
-    return square.x_mm + square.size_mm / 2, square.y_mm + square.size_mm / 2
+def _middle(one: Fiducial | Tag | Placement | Patch) -> tuple[float, float]:
+    width, height = (one.size_mm, one.size_mm) if isinstance(one, Fiducial | Tag) else (one.width_mm, one.height_mm)
+    return one.x_mm + width / 2, one.y_mm + height / 2
 
 
 def blocks_at(photo: np.ndarray, page_map: PageMap, centres_mm: np.ndarray, halves_mm: np.ndarray) -> list[np.ndarray | None]:
-    """Returns around each page point the largest square of photo pixels within `halves_mm` of it along both page axes.
-
-    None where it is not wholly in the photo or less than 3 px wide.
-    """
+    """Returns the largest square of photo pixels within `halves_mm` of each page point, None below 3 px or beyond the photo."""
     if not len(centres_mm):
         return []
     height, width = photo.shape[:2]
@@ -240,11 +241,73 @@ def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) ->
     """Returns the share of clipped pixels among up to 96 x 96 of the photo's, spread evenly over the crop."""
     height, width = photo.shape[:2]
     coarse = (np.arange(_CLIP_CELLS + 1)) / _CLIP_CELLS
-    x, y = np.meshgrid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
-    corners = page_map(np.column_stack([x.ravel(), y.ravel()])).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
+    page_mm = grid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
+    corners = page_map(page_mm).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
     # bilinear between a few mapped points: a pixel's error in where to look changes no share
     share = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
     weights = np.maximum(0, 1 - np.abs(share[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
     places = np.rint(np.einsum("ki,ijc,lj->klc", weights, corners, weights, optimize=True)).astype(int)
     pixels = photo[np.clip(places[..., 1], 0, height - 1), np.clip(places[..., 0], 0, width - 1)]
     return float(((pixels == 255).any(axis=2) | (pixels == 0).all(axis=2)).mean())
+
+
+def tilt_deg(page_map: PageMap, size: tuple[int, int], focal_35mm_mm: float | None = None) -> float:
+    """Returns the angle between the camera's axis and the page's normal, 0 .. 90 degrees.
+
+    The columns of K^-1 H are the page's axes as the camera sees them (Zhang 2000, section 3.1), with the principal point in the
+    picture's middle, its `size` (W, H) px. The focal length is `focal_35mm_mm` (for a picture of 36 x 24 mm, by the diagonal),
+    else the one that makes those axes orthogonal and equally long, else 26 mm.
+    """
+    width, height = size
+    centred_from_photo = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1]])
+    middle = np.array([[1, 0, page_map.width_mm / 2], [0, 1, page_map.height_mm / 2], [0, 0, 1]])
+    h = centred_from_photo @ page_map.homography @ middle
+    h = h / h[2, 2]
+    px_per_35mm = math.hypot(width, height) / _DIAGONAL_35MM_MM
+    given_px = focal_35mm_mm * px_per_35mm if focal_35mm_mm else None
+    focal_px = given_px or _solved_focal_px(h, page_map, px_per_35mm) or _USUAL_FOCAL_35MM_MM * px_per_35mm
+    across, down = h[:, 0] / (focal_px, focal_px, 1), h[:, 1] / (focal_px, focal_px, 1)
+    normal = np.cross(across, down)
+    return math.degrees(math.atan2(math.hypot(normal[0], normal[1]), abs(normal[2])))
+
+
+def _solved_focal_px(h: np.ndarray, page_map: PageMap, px_per_35mm: float) -> float | None:
+    """Returns the focal length from r1 . r2 = 0 and r1 . r1 = r2 . r2, least squares; None where they say too little."""
+    fall = abs(h[2, 0]) * page_map.width_mm + abs(h[2, 1]) * page_map.height_mm
+    if fall < _MIN_DEPTH_FALL_RATE:
+        return None
+    (a, d), (b, e), (c, g) = h[0, :2], h[1, :2], h[2, :2]
+    seen = np.array([a * d + b * e, a * a + b * b - d * d - e * e])
+    depth = np.array([c * g, c * c - g * g])
+    inverse_square = -(seen @ depth) / (seen @ seen)
+    if inverse_square <= 0:
+        return None
+    focal_px = 1 / math.sqrt(inverse_square)
+    low, high = (focal * px_per_35mm for focal in _FOCAL_RANGE_35MM_MM)
+    return focal_px if low <= focal_px <= high else None
+
+
+class PrintScale(NamedTuple):
+    """Printed width to height, relative to the layout's, and printed size to the layout's; None where it cannot be told."""
+
+    aspect: float
+    scale: float | None
+
+
+def print_scale(capture: Capture, printout: Printout) -> PrintScale | None:
+    """Returns how the page in a picture was scaled when it was printed, None where the picture was taken at an angle.
+
+    A photo knows no distance, and the codes shrink with their page: what is left is the ratio of its sides from straight above,
+    where the camera's angle shortens neither, and the size in a scan, whose file says how many pixels an inch of paper has.
+    """
+    if capture.photo_from_page is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+        return None
+    page_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, capture.photo_from_page, capture.residual_px)
+    middles = (np.arange(_N_GRID) + 0.5) / _N_GRID
+    places = grid(middles * printout.page_width_mm, middles * printout.page_height_mm)
+    px_per_mm = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
+    scale = None
+    if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
+        scale = float(np.sqrt(px_per_mm.prod()) * 25.4 / capture.scan_dpi)
+        scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
+    return PrintScale(float(px_per_mm[0] / px_per_mm[1]), scale)

@@ -5,12 +5,12 @@ over the page (Rasmussen and Williams 2006, section 2.7: with explicit basis fun
 so what is known between the points, and how well, follows from the points themselves: no bend is put in where none shows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.physical.geometry import apply_homography, homography_from_points
+from pipeline.physical.geometry import apply_homography, homography_from_points, homography_rows
 from pipeline.physical.page_map import PageMap
 
 # One code alone says where its neighbours are, not where the page ends; two codes' quarters are eight points.
@@ -42,40 +42,41 @@ _LOG_PER_WRONG_POINT, _LOG_PER_FOLLOWER = -2 * np.log(60.0), -2 * (np.log(_PRIOR
 class Surface:
     """A page's surface in a photo: `page_map` its best estimate, `noise_px` the scatter of a point per axis.
 
-    `used` (N,) bool tells which of the points given it rests on; `residual_px` (N, 2) how far each lies from the map.
+    `used` (N,) bool tells which of the points given it rests on; `residual_px` (N, 2) how far each lies from the map. It is the
+    mean of `fits`, each believed by its share.
     """
 
     page_map: PageMap
     noise_px: float
     used: np.ndarray
     residual_px: np.ndarray
-    _fits: "tuple[_Fit, ...]"
+    fits: "tuple[_Fit, ...]"
     _shares: np.ndarray
     _unseen_mm: float = 0.0
     _is_refused: bool = False
 
     def sd_px(self, page_mm: np.ndarray) -> np.ndarray:
         """Returns the expected distance, RMS over both axes in photo px, between map and truth at page points (N, 2)."""
-        means, variances = zip(*(fit.predicted(page_mm) for fit in self._fits), strict=True)
+        means, variances = zip(*(fit.predicted(page_mm) for fit in self.fits), strict=True)
         share = self._shares[:, None, None]
         if self._is_refused:
             total = _SHARE_OF_BEND**2 * (share * np.array(means)).sum(axis=0) ** 2
         else:
-            mean = self.page_map(page_mm) - apply_homography(self._fits[0].homography, page_mm)
+            mean = self.page_map(page_mm) - apply_homography(self.fits[0].homography, page_mm)
             # uncertainty within each length and strength of the bend, and of which of them is true
             total = (share * (np.array(variances) + (np.array(means) - mean) ** 2)).sum(axis=0)
         return np.sqrt(total.sum(axis=1) + self._unseen_px(page_mm) ** 2)
 
     def has_points_around(self, page_mm: np.ndarray) -> bool:
         """Returns whether the points that it rests on lie on both sides of a page point (2,), across and down the page."""
-        points = self._fits[0].points_mm
+        points = self.fits[0].points_mm
         return bool((points.min(axis=0) < page_mm).all() and (points.max(axis=0) > page_mm).all())
 
     def _unseen_px(self, page_mm: np.ndarray) -> np.ndarray:
         """Returns how far the sheet may bend where no point is near, (N,) px; nothing where there are enough points to know."""
         if not self._unseen_mm:
             return np.zeros(len(page_mm))
-        points = self._fits[0].points_mm
+        points = self.fits[0].points_mm
         across = _similarity(page_mm, points, _UNSEEN_LENGTH_MM)
         among = _similarity(points, points, _UNSEEN_LENGTH_MM) + _UNSEEN_NOISE * np.eye(len(points))
         unknown = 1 - (across * np.linalg.solve(among, across.T).T).sum(axis=1)
@@ -88,20 +89,15 @@ def fit_surface(
 ) -> Surface:
     """Returns the surface through printed points, without those that the others contradict.
 
-    Where a point is contradicted by more than 4.5 standard deviations, or all scatter, each suspect group (the points of one code
-    stand or fall together) is left out in turn, and the one whose absence the rest explains best stays out, if that is likelier
-    than all of them being right.
+    Where a point is contradicted by more than 4.5 standard deviations, or all scatter, each suspect group is left out in turn,
+    and the one whose absence the rest explains best stays out, if that is likelier than all of them being right.
 
     Where points stand in the corners only, bends between them that they cannot show are allowed for in the expected error, and
     the surface is refused for a homography if that foretells left-out places better and the bend at the corners is short.
 
-    Args:
-        page_mm, photo_px: (N, 2), N >= 4 with four in general position.
-        groups: (N,) int, equal for points that stand or fall together.
-        rough: look at few bends only, four times as fast: good enough to say where the next points are.
-
-    Raises:
-        geometry.NoHomography: the points do not determine one.
+    Args: `page_mm`, `photo_px` (N, 2), N >= 4 with four in general position; `groups` (N,) int, equal for points that stand or
+    fall together; `rough` looks at few bends only, four times as fast: good enough to say where the next points are.
+    Raises: geometry.NoHomography when the points do not determine one.
     """
     used = np.ones(len(page_mm), bool)
     grid = (_ROUGH_LENGTHS_MM, _ROUGH_RATIOS) if rough else (_LENGTHS_MM, _RATIOS)
@@ -124,25 +120,30 @@ def fit_surface(
         if best is None or best[0] <= 0:
             break
         used, (fits, shares, evidence) = best[1], best[2]
-
-    homography, n_groups = fits[0].homography, len(np.unique(groups[used]))
+    n_groups = len(np.unique(groups[used]))
+    can_bend = n_groups >= _MIN_GROUPS_TO_BEND
     unseen_mm = _UNSEEN_MM * _bent_share(fits, shares) if n_groups <= _MAX_GROUPS_IN_CORNERS and not rough else 0.0
-    is_refused = unseen_mm > 0 and n_groups >= _MIN_GROUPS_TO_BEND and _is_refused(fits, shares, groups[used])
-    if n_groups < _MIN_GROUPS_TO_BEND or is_refused:
-        page_map = PageMap(width_mm, height_mm, homography)
-        residual = photo_px - page_map(page_mm)
-        return Surface(page_map, _noise(fits, shares), used, residual, fits, shares, unseen_mm, is_refused)
+    is_refused = can_bend and unseen_mm > 0 and _is_refused(fits, shares, groups[used])
+    page_map = PageMap(width_mm, height_mm, fits[0].homography)
+    if can_bend and not is_refused:
+        page_map = PageMap.fitted(_mean(fits, shares), width_mm, height_mm)
+    noise_px = float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
+    return Surface(page_map, noise_px, used, photo_px - page_map(page_mm), fits, shares, unseen_mm, is_refused)
+
+
+def _mean(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns the surface that is to be expected, as a function of page points."""
     step = sum(share * fit.step for share, fit in zip(shares, fits, strict=True))
     pulls: dict[float, np.ndarray] = {}
     for share, fit in zip(shares, fits, strict=True):
         pulls[fit.length_mm] = pulls.get(fit.length_mm, 0) + share * fit.ratio**2 * fit.weights
 
     def mean(points: np.ndarray) -> np.ndarray:
+        homography, known = fits[0].homography, fits[0].points_mm
         straight = apply_homography(homography, points) + (_basis(homography, points) @ step).reshape(-1, 2)
-        return straight + sum(_similarity(points, page_mm[used], length) @ pull for length, pull in pulls.items())
+        return straight + sum(_similarity(points, known, length) @ pull for length, pull in pulls.items())
 
-    page_map = PageMap.fitted(mean, width_mm, height_mm)
-    return Surface(page_map, _noise(fits, shares), used, photo_px - page_map(page_mm), fits, shares, unseen_mm)
+    return mean
 
 
 def _bent_share(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> float:
@@ -157,17 +158,13 @@ def _is_refused(fits: "tuple[_Fit, ...]", shares: np.ndarray, groups: np.ndarray
         return False
     fit = fits[0]
     flat = _likelihoods(fit.points_mm, fit.residual, fit.basis, _LENGTHS_MM[0], (0.0,))[0]
-    straight = _posterior(fit.homography, fit.points_mm, fit.residual, fit.basis, *flat[1:])
+    straight = _posterior(fit.homography, fit.points_mm, fit.residual, fit.basis, flat[1:])
     bent_px2 = sum(share * _left_out_px2(fit, groups) for share, fit in zip(shares, fits, strict=True))
     return bool(_left_out_px2(straight, groups) < bent_px2)
 
 
 def _left_out_px2(fit: "_Fit", groups: np.ndarray) -> float:
     return float(np.mean([2 * (error**2).mean() for _, error, _ in _left_out(fit, groups)]))
-
-
-def _noise(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> float:
-    return float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +198,7 @@ class _Fit:
 def _fitted(
     page_mm: np.ndarray, photo_px: np.ndarray, lengths_mm: tuple[float, ...], ratios: tuple[float, ...]
 ) -> tuple[tuple[_Fit, ...], np.ndarray, float]:
-    """Returns the fits that matter, their shares of belief, and the log evidence of them all.
-
-    The evidence is the marginal likelihood over a grid of lengths and strengths.
-    """
+    """Returns the fits that matter, their shares of belief, and the log evidence of all lengths and strengths tried."""
     homography = homography_from_points(page_mm, photo_px)
     residual = photo_px - apply_homography(homography, page_mm)
     basis = _basis(homography, page_mm)
@@ -217,9 +211,8 @@ def _fitted(
     scores = np.array([entry[0] for entry in tried])
     shares = np.exp(scores - scores.max())
     kept = shares >= _LEAST_SHARE * shares.sum()
-    fits = tuple(
-        _posterior(homography, page_mm, residual, basis, *entry[1:]) for entry, keep in zip(tried, kept, strict=True) if keep
-    )
+    bends = [entry[1:] for entry, keep in zip(tried, kept, strict=True) if keep]
+    fits = tuple(_posterior(homography, page_mm, residual, basis, bend) for bend in bends)
     return fits, shares[kept] / shares[kept].sum(), float(scores.max() + np.log(shares.mean()))
 
 
@@ -245,14 +238,9 @@ def _likelihoods(
 
 
 def _posterior(
-    homography: np.ndarray,
-    page_mm: np.ndarray,
-    residual: np.ndarray,
-    basis: np.ndarray,
-    length_mm: float,
-    ratio: float,
-    noise_px: float,
+    homography: np.ndarray, page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, bend: tuple[float, float, float]
 ) -> _Fit:
+    length_mm, ratio, noise_px = bend
     n = len(page_mm)
     inverse = np.linalg.inv(ratio**2 * _similarity(page_mm, page_mm, length_mm) + np.eye(n))
     pulled = (inverse @ basis.reshape(n, 16)).reshape(2 * n, 8)
@@ -291,11 +279,7 @@ def _similarity(one_mm: np.ndarray, other_mm: np.ndarray, length_mm: float) -> n
 
 def _basis(homography: np.ndarray, page_mm: np.ndarray) -> np.ndarray:
     """Returns the (2 N, 8) derivative of the mapped points by the homography's parameters, in units of about one pixel."""
-    x, y = page_mm.T
-    one, nil = np.ones_like(x), np.zeros_like(x)
-    u, v = apply_homography(homography, page_mm).T
-    across, down = [x, y, one, nil, nil, nil, -u * x, -u * y], [nil, nil, nil, x, y, one, -v * x, -v * y]
-    rows = np.stack([np.stack(across, axis=1), np.stack(down, axis=1)], axis=1)
-    depth = homography[2, 0] * x + homography[2, 1] * y + homography[2, 2]
+    rows = homography_rows(page_mm, apply_homography(homography, page_mm))
+    depth = homography[2, 0] * page_mm[:, 0] + homography[2, 1] * page_mm[:, 1] + homography[2, 2]
     scale = np.array([1e-2, 1e-2, 1, 1e-2, 1e-2, 1, 1e-5, 1e-5])
     return (rows / depth[:, None, None] * scale).reshape(-1, 8)

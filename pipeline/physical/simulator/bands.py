@@ -29,11 +29,6 @@ class Band:
     matrix: Tensor
     tiles: Tiles
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of each matrix."""
-        return self.matrix.shape[-2], self.matrix.shape[-1]
-
 
 def resampled(down: Band, images: Tensor, across: Band) -> Tensor:
     """Returns down @ image @ across^T for every channel (N, C, H, W), differentiable with respect to the images."""

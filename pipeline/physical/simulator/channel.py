@@ -25,24 +25,22 @@ from torch.nn.functional import conv2d, grid_sample, pad, pixel_unshuffle
 
 from pipeline.physical.simulator.bands import resampled
 from pipeline.physical.simulator.camera import MOSAIC
-from pipeline.physical.simulator.halftone import halftoned
-from pipeline.physical.simulator.photo_grid import PhotoGrid, Sites, photo_side
-from pipeline.physical.simulator.place import Place, place_of
+from pipeline.physical.simulator.photo_grid import PhotoGrid, Place, Sites, photo_side, place_of
 from pipeline.physical.simulator.printer import (
     CUBIC_POWER,
     asked_for,
     banded,
     banding_wave,
     gamut,
+    halftoned,
     icc_cube,
     icc_proof,
     print_table,
     row_tables,
 )
 from pipeline.physical.simulator.profile import Profile, Shot, draw_shot
-from pipeline.physical.simulator.torch_camera import demosaiced, developed, sensed
+from pipeline.physical.simulator.torch_camera import BRIGHTEST, DARKEST, demosaiced, developed, eight_bit, looked_up, mixed
 from pipeline.physical.simulator.torch_jpeg import jpeg
-from pipeline.physical.simulator.torch_steps import eight_bit, looked_up, mixed
 
 # crop, JPEG's interpolation, sharpening, smoothing and demosaicing reach this far beyond the image
 _HALO_PX = 10
@@ -96,7 +94,12 @@ class Channel:
 
     def draw(self, n: int, rng: np.random.Generator) -> Draws:
         """Returns n photographs: what each draws from the profile, and where on its page the image lies, evenly where it fits."""
-        return tuple(self._drawn(rng) for _ in range(n))
+        draws: Draws = ()
+        for _ in range(n):
+            shot = draw_shot(self._profile, rng)
+            x, y = rng.uniform(0, 1, 2) * (np.array(self._page_mm) - self._image_mm)
+            draws += self.drawn_at(shot, (float(x), float(y)))
+        return draws
 
     def drawn_at(self, shot: Shot, corner_mm: tuple[float, float]) -> Draws:
         """Returns the one photograph that a shot makes of an image whose top left corner lies at `corner_mm` on the page."""
@@ -122,11 +125,6 @@ class Channel:
             self._crops(images[part], draws[part], draw_noise and draw_noise[part]) for part in self._parts(draws, images.device)
         ]
         return torch.cat(crops) if crops else torch.empty_like(images)
-
-    def _drawn(self, rng: np.random.Generator) -> Place:
-        shot = draw_shot(self._profile, rng)
-        x, y = rng.uniform(0, 1, 2) * (np.array(self._page_mm) - self._image_mm)
-        return self.drawn_at(shot, (float(x), float(y)))[0]
 
     def _parts(self, draws: Draws, device: torch.device) -> Iterator[slice]:
         """Neighbours whose photos are of the same size are worked out together."""
@@ -170,7 +168,7 @@ class Channel:
             gain = gain * (1 + self._grain(grid, sites, images, draw_noise))
         channels = [channel for channel, _, _ in sites]
         light = torch.addcmul(torch.addcmul(glare, gain, white[:, channels]), gain, seen)
-        light = sensed(light, *self._sensor(grid, channels, light, draw_noise))
+        light = self._sensed(light, grid, channels, draw_noise)
         return demosaiced(light) if profile.bayer else light
 
     def _reflectance(self, images: Tensor, places: tuple[Place, ...] | None) -> Tensor:
@@ -208,7 +206,7 @@ class Channel:
             [p.shot.exposure * (p.shot.red_light, 1.0, p.shot.blue_light)[channel] for channel, _, _ in sites]
             for p in grid.places
         ]
-        factor = torch.tensor(by_channel, dtype=like.dtype, device=like.device)[:, :, None, None]
+        factor = like.new_tensor(by_channel)[:, :, None, None]
         down, across = grid.light(sites, len(grid.places[0].light))
 
         def over_photo(maps: list[np.ndarray]) -> Tensor:
@@ -226,23 +224,24 @@ class Channel:
         bands = grid.grain(sites, self._profile, (across, down))
         return resampled(bands[0], fibres.expand(-1, len(sites), -1, -1), bands[1])
 
-    def _sensor(
-        self, grid: PhotoGrid, channels: list[int], like: Tensor, draw_noise: list[torch.Generator] | None
-    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-        """The noise, if any, and what `sensed` makes of it."""
+    def _sensed(self, light: Tensor, grid: PhotoGrid, channels: list[int], draw_noise: list[torch.Generator] | None) -> Tensor:
+        """Light (N, C, H, W) with the sensor's noise, cut where a photosite is full or the black level ends.
+
+        The variance of a balanced value x is G (shot x + G read), as in `camera.exposed`; the noise's size has no gradient.
+        """
         shots = [place.shot for place in grid.places]
-        # how many of the photo's own pixels one pixel stands for
-        area = grid.ratio.prod(dim=0).tolist()
-
-        def column(rows: list[list[float]]) -> Tensor:
-            return torch.tensor(rows, dtype=like.dtype, device=like.device)[:, :, None, None]
-
-        shot_noise = column([[shot.shot_noise / a] for shot, a in zip(shots, area, strict=True)])
-        read_noise = column([[shot.read_noise / a] for shot, a in zip(shots, area, strict=True)])
-        gains = column([[(shot.red_gain, 1.0, shot.blue_gain)[channel] for channel in channels] for shot in shots])
-        noisy = any(shot.shot_noise > 0 for shot in shots)
-        noise = _normal(like.shape[1:], like, draw_noise) if draw_noise is not None and noisy else None
-        return noise, shot_noise, read_noise, gains
+        if draw_noise is not None and any(shot.shot_noise > 0 for shot in shots):
+            # how many of the photo's own pixels one pixel stands for
+            area = grid.ratio.prod(dim=0).tolist()
+            rows = (
+                [[shot.shot_noise / a] for shot, a in zip(shots, area, strict=True)],
+                [[shot.read_noise / a] for shot, a in zip(shots, area, strict=True)],
+                [[(shot.red_gain, 1.0, shot.blue_gain)[channel] for channel in channels] for shot in shots],
+            )
+            shot_noise, read_noise, gains = (light.new_tensor(row)[:, :, None, None] for row in rows)
+            sd = light.detach().clamp(min=0).mul_(shot_noise * gains).add_(read_noise * gains * gains).sqrt_()
+            light = light + sd.mul_(_normal(light.shape[1:], light, draw_noise))
+        return light.clamp(DARKEST, BRIGHTEST)
 
     def _screen(self, images: Tensor, reflectance: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
         """What the lens shows of the halftone's dots beyond their mean tone."""

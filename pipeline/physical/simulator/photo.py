@@ -1,20 +1,20 @@
 """One photograph of one printed page: printer, scene and camera put together, and the JPEG file made of it."""
 
 import io
-import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.physical.geometry import apply_homography, box_homography
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.simulator.camera import developed, exposed, seen_through_lens
 from pipeline.physical.simulator.printer import printed_reflectance
 from pipeline.physical.simulator.profile import Profile, Shot, draw_shot
-from pipeline.physical.simulator.scene import add_glare, add_occluders, light, mask_within, slope_shade, table
+from pipeline.physical.simulator.scene import add_glare, add_occluders, light_at, mask_within, over_photo, slope_shade, table
 from pipeline.physical.simulator.sheet import Sheet, sheet_of
 from pipeline.physical.simulator.warp import Tiles, shrink_for
 
@@ -64,7 +64,7 @@ def simulate_photo(
     _lay_page(scene, page, covered, shot, profile, sheet, rng)
     add_occluders(scene, shot, sheet)
     add_glare(scene, shot, sheet)
-    picture = exposed(seen_through_lens(scene, shot, profile), light(shot, sheet), shot, profile, rng)
+    picture = exposed(seen_through_lens(scene, shot, profile), over_photo(light_at, shot, sheet), shot, profile, rng)
     return SimulatedPhoto(developed(picture, profile), sheet.page_map, _exif(profile, shot), shot)
 
 
@@ -79,17 +79,19 @@ def encode_jpeg(photo: SimulatedPhoto) -> bytes:
     return file.getvalue()
 
 
-def is_simulated(photo: bytes | Mapping[str, object]) -> bool:
-    """Returns whether the file's bytes, or an EXIF mapping by tag name, carry this simulator's mark; False if unreadable."""
-    if isinstance(photo, bytes):
-        try:
-            with Image.open(io.BytesIO(photo)) as image:
-                tags = image.getexif()
-                photo = {name: tags.get(ExifTags.Base[name]) for name in ("Make", "Software")}
-        # Pillow says of a broken AVIF that it is a RuntimeError
-        except (OSError, SyntaxError, ValueError, RuntimeError, struct.error, Image.DecompressionBombError):
-            return False
-    return photo.get("Make") == MAKE or photo.get("Software") == SOFTWARE
+@cache
+def quantisation(quality: int) -> tuple[list[int], list[int]]:
+    """Returns libjpeg's steps (64 each, row by row) of brightness and of colour differences for a quality of 1 to 100."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+    file.seek(0)
+    tables = JpegImageFile(file).quantization
+    return tables[0], tables[1]
+
+
+def is_simulated(maker: str, software: str) -> bool:
+    """Returns whether these EXIF tags of a photo are this simulator's mark."""
+    return maker == MAKE or software == SOFTWARE
 
 
 def _in_dots(page: np.ndarray, width_mm: float, height_mm: float, profile: Profile) -> np.ndarray:

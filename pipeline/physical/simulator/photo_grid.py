@@ -1,25 +1,97 @@
-"""The part of a photo that shows an image, as a grid of whole JPEG blocks, and the matrices that lead to it and from it."""
+"""How a photo shows an image of its page: the part that does, as a grid of JPEG blocks, and the matrices to it and from it."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from pipeline.physical.geometry import samples_a_side
+from pipeline.physical.geometry import jacobian, samples_a_side
 from pipeline.physical.simulator.bands import Band, crop_band, cubic_band, filter_band, linear_band, print_band
 from pipeline.physical.simulator.camera import lens_sigma_px
 from pipeline.physical.simulator.kernels import disc_kernel, gaussian_kernel, joined, motion_kernel
-from pipeline.physical.simulator.place import Place
-from pipeline.physical.simulator.profile import Profile
+from pipeline.physical.simulator.profile import Profile, Shot
+from pipeline.physical.simulator.scene import glare_at, light_at, slope_shade
+from pipeline.physical.simulator.sheet import Sheet, sheet_of
 
 # a 4:2:0 JPEG's unit: 2 x 2 blocks of 8 x 8 pixels
 _UNIT_PX = 16
+_LIGHT_CELL_MM = 2.5
+_SHADE_CELLS = (48, 68)
 
 # channel, row and column
 Sites = Sequence[tuple[int, int, int]]
 Bands = tuple[Band, Band]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Place:
+    """One image in one photo. Pairs are (x, y) along the image's own axes: the photo is turned until the image is upright.
+
+    `corner_mm` is where the image's top left corner lies on the page and `image_mm` its size there; `scale` is in photo pixels
+    per image pixel; `centre_px` where the image's middle lies in the upright photo; `turn_deg` how far the image is turned
+    clockwise in the photo as it was taken; `fringe_px` by how much red is moved at the image's middle and `fringe_rate` by which
+    share it is larger, blue the other way and smaller. `light` and `glare` (n, n), at points evenly spread from edge to edge of
+    the image, are the light that a perfect white sends to the sensor, and what is mirrored there on top.
+    """
+
+    shot: Shot
+    corner_mm: tuple[float, float]
+    image_mm: tuple[float, float]
+    scale: tuple[float, float]
+    centre_px: tuple[float, float]
+    turn_deg: float
+    fringe_px: tuple[float, float]
+    fringe_rate: float
+    light: np.ndarray
+    glare: np.ndarray
+
+
+def place_of(
+    shot: Shot,
+    profile: Profile,
+    page_mm: tuple[float, float],
+    corner_mm: tuple[float, float],
+    image_mm: tuple[float, float],
+    image_px: tuple[int, int],
+) -> Place:
+    """Returns what a shot makes of an image of `image_px` (H, W) whose top left corner lies at `corner_mm`.
+
+    The map from page to photo is taken for a similarity with one scale along each axis of the image: the Jacobian at the
+    image's middle, whose lengths are kept and whose shear is not.
+    """
+    sheet = sheet_of(shot, profile, *page_mm)
+    corner, size = np.array(corner_mm), np.array(image_mm)
+    middle = (corner + size / 2)[None]
+    (centre,), (slopes,) = sheet.photo_from_page(middle), jacobian(sheet.photo_from_page, middle, 0.05)
+    scale = np.linalg.norm(slopes, axis=0) * size / image_px[::-1]
+    turn = math.atan2(slopes[1, 0] - slopes[0, 1], slopes[0, 0] + slopes[1, 1])
+    frame = np.array(sheet.lens.size, float)
+    from_middle = centre - (frame - 1) / 2
+    quarters = round(math.degrees(turn) / 90)
+    upright_frame = frame[::-1] if quarters % 2 else frame
+    fringe_rate = shot.chromatic_px / (math.hypot(*frame) / 2)
+    cells = max(2, round(max(size) / _LIGHT_CELL_MM)) + 1
+    x, y = np.meshgrid(corner[0] + np.linspace(0, size[0], cells), corner[1] + np.linspace(0, size[1], cells))
+    page = np.column_stack([x.ravel(), y.ravel()])
+    photo = sheet.photo_from_page(page)
+    falling = light_at(photo, shot, sheet)
+    glare = glare_at(photo, shot, sheet) if shot.glare_rate > 0 else np.zeros(len(page))
+    return Place(
+        shot,
+        _floats(corner),
+        _floats(size),
+        _floats(scale),
+        _floats(_turned(from_middle, -quarters * math.pi / 2) + (upright_frame - 1) / 2),
+        math.degrees(turn),
+        _floats(_turned(from_middle, -turn) * fringe_rate),
+        fringe_rate,
+        (falling * _shade(page, shot, sheet)).reshape(cells, cells),
+        (falling * glare).reshape(cells, cells),
+    )
 
 
 class PhotoGrid:
@@ -163,3 +235,21 @@ def _stacked(kernels: list[np.ndarray]) -> np.ndarray:
     """Odd kernels (n,) or (n, n) of different size, with zeros about the smaller ones."""
     most = max(len(kernel) for kernel in kernels)
     return np.stack([np.pad(kernel, (most - len(kernel)) // 2) for kernel in kernels])
+
+
+def _floats(vector: np.ndarray) -> tuple[float, float]:
+    return float(vector[0]), float(vector[1])
+
+
+def _turned(vector: np.ndarray, angle: float) -> np.ndarray:
+    x, y = vector
+    return np.array([x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)])
+
+
+def _shade(page_mm: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
+    if shot.curl_mm <= 0:
+        return np.ones(len(page_mm))
+    columns, rows = _SHADE_CELLS
+    cells = page_mm / (sheet.width_mm, sheet.height_mm) * (columns, rows) - 0.5
+    grid = slope_shade(shot, sheet, columns, rows).astype(np.float64)
+    return np.asarray(map_coordinates(grid, cells.T[::-1], order=1, mode="nearest"))

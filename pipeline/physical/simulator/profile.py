@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings.fields import TABLE, Ends, described
+from pipeline.settings.fields import TABLE, Described, Ends, described
 
 
 def _none_or_several(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -134,12 +134,13 @@ class Profile:
 
 def limits(parameter: str) -> tuple[float, float] | None:
     """Returns the least and the largest value that a parameter's numbers can have, None of a parameter without numbers."""
-    return _limits()[parameter]
+    return meanings()[parameter].limits
 
 
 @cache
-def _limits() -> dict[str, tuple[float, float] | None]:
-    return {item.name: item.limits for item in described(Profile)}
+def meanings() -> dict[str, Described]:
+    """Returns what each parameter is, by its name."""
+    return {item.name: item for item in described(Profile)}
 
 
 def _between(low: float, high: float) -> Any:

@@ -5,12 +5,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.physical.simulator.profile import Profile
 from pipeline.settings.checking import Refused, checked
-from pipeline.settings.fields import described
 from pipeline.settings.writing import toml_value
 from pipeline.store import file_hash
 
@@ -75,20 +74,6 @@ def profile_text(opening: str, base: str, values: Mapping[str, Any], remarks: Ma
     return "\n".join(lines) + "\n"
 
 
-def parameters_table() -> str:
-    """Returns a Markdown table of every parameter: unit, the values that it can have, the default profile's, what it means."""
-    default = load_profile("office-phone")
-    rows = ["| parameter | unit | range | office-phone | meaning |", "|---|---|---|---|---|"]
-    for item in described(Profile):
-        if item.name == "name":
-            continue
-        value = getattr(default, item.name)
-        allowed = f"{item.limits[0]:g} to {item.limits[1]:g}" if item.limits else ", ".join(get_args(item.kind))
-        shown = f"{value[0]:g} to {value[1]:g} per photo" if item.kind == tuple[float, float] else _shown(value)
-        rows.append(f"| `{item.name}` | {item.unit or '–'} | {allowed or '–'} | {shown} | {item.doc} |")
-    return "\n".join(rows)
-
-
 def _tables() -> dict[str, list[str]]:
     """Returns the tables of the built-in files, each with its keys."""
     tree = tomllib.loads((_FOLDER / "office-phone.toml").read_text(encoding="utf-8"))
@@ -131,9 +116,3 @@ def _values(path: Path, above: tuple[Path, ...]) -> dict[str, object]:
         raise BadInput(f"{path}: its base leads back to itself.")
     below = _profile_path(path.parent / base if base.endswith(".toml") else base)
     return _values(below, (*above, path)) | values
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(f"{v:g}" for v in value) or "none"
-    return f"{value:g}" if type(value) in (int, float) else str(value).lower() or "none"

@@ -51,12 +51,14 @@ def table(
     return (np.array(profile.table_reflectance, np.float32) * tone[..., None] * hue).astype(np.float32), table_px_from_page
 
 
-def light(shot: Shot, sheet: Sheet) -> np.ndarray:
-    """Returns the light that falls on and passes the lens at each photo pixel, float32 (H, W), at most 1.
-
-    Worked out on a coarse grid (`light_at`): nothing in it is finer than 2 mm.
-    """
-    return _over_photo(light_at, shot, sheet)
+def over_photo(value_at: Callable[[np.ndarray, Shot, Sheet], np.ndarray], shot: Shot, sheet: Sheet) -> np.ndarray:
+    """Returns what is smooth, such as `light_at`, at each photo pixel, float32 (H, W), worked out in coarse cells' middles."""
+    size = sheet.lens.size
+    columns, rows = (-(-side // _LIGHT_CELL_PX) for side in size)
+    y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1)
+    photo = np.column_stack([(x + 0.5) * size[0] / columns - 0.5, (y + 0.5) * size[1] / rows - 0.5])
+    values = value_at(photo, shot, sheet).reshape(rows, columns).astype(np.float32)
+    return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
 
 
 def light_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
@@ -117,7 +119,7 @@ def add_occluders(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
 def add_glare(scene: np.ndarray, shot: Shot, sheet: Sheet) -> None:
     """Adds the mirror image of a lamp, a soft blob of light on the page, to the linear scene."""
     if shot.glare_rate > 0:
-        scene += _over_photo(glare_at, shot, sheet)[..., None]
+        scene += over_photo(glare_at, shot, sheet)[..., None]
 
 
 def glare_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
@@ -125,16 +127,6 @@ def glare_at(photo_px: np.ndarray, shot: Shot, sheet: Sheet) -> np.ndarray:
     from_lamp_mm = sheet.table_from_photo(photo_px) - np.array([shot.glare_x, shot.glare_y]) * 2 * sheet.centre_mm
     sd_mm = shot.glare_mm * _SD_PER_FULL_WIDTH
     return np.asarray(shot.glare_rate * np.exp(-(from_lamp_mm**2).sum(axis=1) / (2 * sd_mm**2)))
-
-
-def _over_photo(value_at: Callable[[np.ndarray, Shot, Sheet], np.ndarray], shot: Shot, sheet: Sheet) -> np.ndarray:
-    """What is smooth, float32 (H, W): worked out in the middles of coarse cells and interpolated between them."""
-    size = sheet.lens.size
-    columns, rows = (-(-side // _LIGHT_CELL_PX) for side in size)
-    y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1)
-    photo = np.column_stack([(x + 0.5) * size[0] / columns - 0.5, (y + 0.5) * size[1] / rows - 0.5])
-    values = value_at(photo, shot, sheet).reshape(rows, columns).astype(np.float32)
-    return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _strip(tip: np.ndarray, inward: np.ndarray, radius_mm: float, tail_mm: float) -> np.ndarray:

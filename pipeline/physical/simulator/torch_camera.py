@@ -1,4 +1,4 @@
-"""The phone on tensors: what the sensor makes of light, the colours between its photosites, and the finished picture."""
+"""The phone on tensors: the colours between the sensor's photosites, and the finished picture."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction, FunctionCtx
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d, pad, pixel_shuffle
 
+from pipeline.images.colour import STRAIGHT_LIGHT, write_srgb
 from pipeline.physical.simulator.bands import Band, resampled
 from pipeline.physical.simulator.camera import ACROSS, BESIDE_GREEN, GREEN_AT_OTHERS, camera_matrix
 from pipeline.physical.simulator.profile import Profile
-from pipeline.physical.simulator.torch_steps import clipped, cored, eight_bit, interleaved, mixed, toned
 
 # what `camera.exposed` keeps of darkness below black, and of light
 DARKEST, BRIGHTEST = -2048 / (65535 - 2048), 1.0
@@ -25,28 +25,13 @@ _YCC_FROM_RGB = (
 _RGB_FROM_YCC = ((1.0, 1.403, 0.0), (1.0, -0.714, -0.344), (1.0, 0.0, 1.773))
 
 
-def sensed(light: Tensor, noise: Tensor | None, shot_noise: Tensor, read_noise: Tensor, gains: Tensor) -> Tensor:
-    """Returns light with the sensor's noise, cut where a photosite is full or the black level ends.
-
-    The variance of a balanced value x is G (shot x + G read), as in `camera.exposed`; the noise's size has no gradient.
-
-    Args:
-        light: (N, C, H, W), 1 = what fills a photosite; noise: the same shape, standard normal, or None for none.
-        shot_noise, read_noise: (N, 1, 1, 1); gains: (N, C, 1, 1).
-    """
-    if noise is not None:
-        sd = light.detach().clamp(min=0).mul_(shot_noise * gains).add_(read_noise * gains * gains).sqrt_()
-        light = light + sd.mul_(noise)
-    return clipped(light, DARKEST, BRIGHTEST)
-
-
 def demosaiced(planes: Tensor) -> Tensor:
     """Returns colours (N, 3, 2 H, 2 W) of the four planes (N, 4, H, W) of `MOSAIC`, as `camera.demosaiced` interpolates them.
 
     On planes of half the size, the 5 x 5 filters are 3 x 3 filters from four channels to twelve.
     """
     filtered: Callable[[Tensor], Tensor] = _Filtered.apply
-    return interleaved(filtered(pad(planes, (1, 1, 1, 1), mode="replicate")))
+    return pixel_shuffle(filtered(pad(planes, (1, 1, 1, 1), mode="replicate")), 2)
 
 
 def developed(
@@ -59,10 +44,10 @@ def developed(
             None where the profile has none.
     """
     matrix = camera_matrix(profile)
-    light = clipped(light, DARKEST, BRIGHTEST)
+    light = light.clamp(DARKEST, BRIGHTEST)
     if not np.array_equal(matrix, np.eye(3)):
         light = mixed(light, tuple(map(tuple, matrix.tolist())))
-    photo = toned(light, profile.tone_contrast_rate, rounded)
+    photo = _toned(light, profile.tone_contrast_rate, rounded)
     if chroma is None and soft is None:
         return photo
     luma, differences = torch.split(mixed(photo, _YCC_FROM_RGB), [1, 2], dim=1)
@@ -70,9 +55,76 @@ def developed(
         differences = resampled(chroma[0], differences, chroma[1])
     if soft is not None:
         smooth = resampled(soft[0], luma, soft[1])
-        detail = cored(luma - smooth, profile.luma_denoise_8bit)
+        detail = _cored(luma - smooth, profile.luma_denoise_8bit)
         luma = eight_bit(torch.add(smooth, detail, alpha=1 + profile.sharpen_rate), rounded)
     return eight_bit(mixed(torch.cat([luma, differences], dim=1), _RGB_FROM_YCC), rounded)
+
+
+def eight_bit(values: Tensor, rounded: bool = True) -> Tensor:
+    """Returns values cut to 0 .. 255 and rounded to whole numbers; the gradient goes straight through the rounding."""
+    values = values.clamp(0, 255)
+    return with_slope(values, values.detach().round(), None) if rounded else values
+
+
+def mixed(images: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
+    """Returns the channels of images (N, C, H, W) mixed by a matrix (C', C)."""
+    n, _, height, width = images.shape
+    weights = torch.tensor(matrix, dtype=images.dtype, device=images.device)
+    return torch.matmul(weights, images.reshape(n, -1, height * width)).view(n, -1, height, width)
+
+
+def looked_up(values: Tensor, tables: Tensor) -> Tensor:
+    """Returns what tables (C, 256), one a channel, say of values (N, C, H, W) in 0 .. 255, linear between their entries."""
+    n_channels, n_entries = tables.shape
+    entry = values.detach().floor().clamp_(0, n_entries - 2)
+    index = entry.to(torch.int64)
+    index += n_entries * torch.arange(n_channels, device=values.device)[:, None, None]
+    steps = torch.cat([tables.diff(dim=1), tables.new_zeros(n_channels, 1)], dim=1)
+    return torch.addcmul(torch.take(tables, index), torch.take(steps, index), values - entry)
+
+
+def _toned(light: Tensor, contrast_rate: float, rounded: bool = True) -> Tensor:
+    """Returns 0 .. 255 of linear light: cut to [0, 1], sRGB curve (IEC 61966-2-1), S-curve v + c (3 v^2 - 2 v^3 - v)."""
+    light = light.clamp(0, 1)
+    given = light.detach()
+    value, slope = torch.empty_like(given), torch.empty_like(given)
+    write_srgb(given, (given < STRAIGHT_LIGHT).to(given.dtype), value, slope)
+    if contrast_rate:
+        # v + c v (1 - v) (2 v - 1) has the slope 1 - c + 6 c v (1 - v)
+        bend = torch.addcmul(value, value, value, value=-1)
+        slope *= torch.add(bend * (6 * contrast_rate), 1 - contrast_rate)
+        value.sub_(bend.addcmul_(bend.clone(), value, value=-2), alpha=contrast_rate)
+    value *= 255
+    return with_slope(light, value.round_() if rounded else value, slope)
+
+
+def _cored(detail: Tensor, threshold: float) -> Tensor:
+    """Returns d^3 / (d^2 + t^2): detail of the size of the threshold is halved, smaller detail vanishes."""
+    if threshold <= 0:
+        return detail
+    given = detail.detach()
+    square = given * given
+    kept = square / (square + threshold**2)
+    # the derivative of d k, with k = d^2 / (d^2 + t^2), is k (3 - 2 k)
+    return with_slope(detail, given * kept, kept * (3 - 2 * kept))
+
+
+class _Sloped(torch.autograd.Function):
+    """Values that were worked out without a graph; the gradient is multiplied by their slope, or left as it is for None."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, source: Tensor, value: Tensor, slope: Tensor | None) -> Tensor:
+        if slope is not None:
+            ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: BackwardCFunction, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient * ctx.saved_tensors[0] if ctx.saved_tensors else gradient, None, None
+
+
+# (source, value, slope): the value, whose gradient goes to the source times the slope; straight through where that is None
+with_slope: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Sloped.apply
 
 
 class _Filtered(torch.autograd.Function):

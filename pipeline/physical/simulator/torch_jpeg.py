@@ -5,23 +5,13 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from pipeline.physical.simulator.bands import Band, band_of, resampled
-from pipeline.physical.simulator.torch_steps import eight_bit, halved, mixed, with_slope
+from pipeline.physical.simulator.photo import quantisation
+from pipeline.physical.simulator.torch_camera import eight_bit, mixed, with_slope
 
 _BLOCK = 8
-# ISO/IEC 10918-1, Tables K.1 and K.2
-_LUMA_TABLE = (
-    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
-    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
-    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
-    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
-)
-_CHROMA_TABLE = (
-    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99),
-    *(24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99),
-    *(99,) * 32,
-)
 # JFIF 1.02: Y, Cb and Cr of red, green and blue, and back
 _YCC_FROM_RGB = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 _RGB_FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
@@ -36,24 +26,19 @@ def jpeg(photos: Tensor, qualities: list[int], rounded: bool = True) -> Tensor:
     """
     luma, chroma = torch.split(mixed(photos, _YCC_FROM_RGB), [1, 2], dim=1)
     if rounded:
-        luma = _coded(luma, _LUMA_TABLE, qualities)
-        chroma = _coded(halved(with_slope(chroma, chroma.detach().round(), None)), _CHROMA_TABLE, qualities)
+        luma = _coded(luma, [quantisation(quality)[0] for quality in qualities])
+        chroma = avg_pool2d(with_slope(chroma, chroma.detach().round(), None), 2)
+        chroma = _coded(chroma, [quantisation(quality)[1] for quality in qualities])
     else:
-        chroma = halved(chroma)
+        chroma = avg_pool2d(chroma, 2)
     down, across = (_doubling(n, photos.device, photos.dtype) for n in chroma.shape[2:])
     return eight_bit(mixed(torch.cat([luma, resampled(down, chroma, across)], dim=1), _RGB_FROM_YCC), rounded)
 
 
-def quantisation(table: tuple[int, ...], quality: int) -> list[int]:
-    """Returns a table of Annex K scaled as libjpeg scales it for a quality of 1 to 100."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return [min(max((step * scale + 50) // 100, 1), 255) for step in table]
-
-
-def _coded(planes: Tensor, table: tuple[int, ...], qualities: list[int]) -> Tensor:
-    """8 x 8 blocks with their cosine coefficients rounded to multiples of the table's steps; the gradient is left as it is."""
+def _coded(planes: Tensor, tables: list[list[int]]) -> Tensor:
+    """8 x 8 blocks with their cosine coefficients rounded to multiples of each table's steps; the gradient is left as it is."""
     n, channels, height, width = planes.shape
-    steps = torch.tensor([quantisation(table, quality) for quality in qualities], dtype=planes.dtype, device=planes.device)
+    steps = torch.tensor(tables, dtype=planes.dtype, device=planes.device)
     basis = _basis(planes.device, planes.dtype)
     # libjpeg rounds means of four up in every second column only
     bias = torch.tensor([0.5] if channels == 1 else [0.25, 0.5], dtype=planes.dtype, device=planes.device)

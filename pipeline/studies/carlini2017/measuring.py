@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.attacks import attack_named, attack_spec
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import TargetReached
 from pipeline.models.classifier import Classifier
 from pipeline.settings import NO_EPSILON
 from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels
@@ -71,7 +72,10 @@ class Range:
         Raises:
             ValueError: an aim has a target and the attack takes none.
         """
-        found = {(aim.image_id, aim.target): kept for aim in aims if (kept := self._kept(aim)) is not None}
+        found = {}
+        for aim in aims:
+            if (kept := self._items.get_json(self._key(aim))) is not None:
+                found[aim.image_id, aim.target] = record_from(Shot, kept)
         missing = [aim for aim in aims if (aim.image_id, aim.target) not in found]
         groups = [[aim for aim in missing if (aim.target is None) == is_away] for is_away in (True, False)]
         batches = [group[start : start + self._size] for group in groups for start in range(0, len(group), self._size)]
@@ -102,31 +106,18 @@ class Range:
         saved = np.concatenate([results[epsilon].images for epsilon in epsilons])
         answers = self._classifier.predict(saved).argmax(axis=1).reshape(len(epsilons), len(batch))
         for place, aim in enumerate(batch):
-            hits = answers[:, place] == aim.target if is_targeted else answers[:, place] != aim.label
+            reached = TargetReached(aim.target)
+            hits = np.array([reached.holds((answer,), aim.label) for answer in answers[:, place]])
             epsilon = epsilons[int(hits.argmax())]
             result = results[epsilon]
             rounding = result.rounding[place] if result.rounding else ""
             if not hits.any():
                 yield place, Shot(is_success=False, rounding=rounding)
                 continue
-            image = result.images[place]
-            yield (
-                place,
-                Shot(
-                    True,
-                    epsilon,
-                    n_changed_pixels(aim.pixels, image),
-                    l2_8bit(aim.pixels, image),
-                    linf_8bit(aim.pixels, image),
-                    int(result.n_forward[place]),
-                    int(result.n_backward[place]),
-                    rounding,
-                ),
-            )
-
-    def _kept(self, aim: Aim) -> Shot | None:
-        kept = self._items.get_json(self._key(aim))
-        return None if kept is None else record_from(Shot, kept)
+            both = aim.pixels, result.images[place]
+            distances = n_changed_pixels(*both), l2_8bit(*both), linf_8bit(*both)
+            passes = int(result.n_forward[place]), int(result.n_backward[place])
+            yield place, Shot(True, epsilon, *distances, *passes, rounding)
 
     def _key(self, aim: Aim) -> str:
         return content_hash([*self._identity, aim.sha256, aim.label, aim.target])

@@ -1,17 +1,27 @@
-"""From single shots to the rows of a table: which target counts, means over successes alone, and counts beside them."""
+"""From single shots to the rows of a table, and these as CSV, as LaTeX and as text: means are over successes alone."""
 
+import csv
+import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 
 import numpy as np
 
 from pipeline.core.seeds import generator_for
+from pipeline.document.formats import DASH
+from pipeline.document.tables import Cell, Column, Table, as_text, stub
+from pipeline.report.words import attack_title
 from pipeline.studies.carlini2017.measuring import Shot
 
 BEST, AVERAGE, WORST, AWAY, LEAST_LIKELY = "best", "average", "worst", "untargeted", "least-likely"
 TABLES = {"IV": (BEST, AVERAGE, WORST), "V": (AWAY, AVERAGE, LEAST_LIKELY)}
 NORMS = {"l0": "L0", "l2": "L2", "linf": "L∞"}
+_CASES = {BEST: "best case", AVERAGE: "average case", WORST: "worst case", AWAY: "untargeted", LEAST_LIKELY: "least likely"}
+_WIDTH = 100
+_ESCAPES = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "–": "--"})
+_LATEX_NORMS = {"l0": "$L_0$", "l2": "$L_2$", "linf": r"$L_\infty$"}
 _DISTANCES: dict[str, Callable[[Shot], float]] = {
     "l0": lambda shot: shot.l0_px,
     "l2": lambda shot: shot.l2_8bit,
@@ -83,19 +93,11 @@ def table_row(table: str, attack: str, norm: str, case: str, shots: Sequence[Map
     n_targets = max((len(found) for found in shots), default=0)
     mean = fmean(map(distance, counted)) if counted else None
     in_pixels = norm == "l0"
+    passes = ([shot.n_forward for shot in counted], [shot.n_backward for shot in counted])
     return TableRow(
-        table,
-        attack,
-        norm,
-        case,
-        len(shots),
-        len(counted),
-        len(counted) / len(shots) if shots else None,
-        mean if in_pixels or mean is None else mean / 255,
-        None if in_pixels else mean,
-        n_targets,
-        fmean(shot.n_forward for shot in counted) if counted else None,
-        fmean(shot.n_backward for shot in counted) if counted else None,
+        *(table, attack, norm, case, len(shots), len(counted), len(counted) / len(shots) if shots else None),
+        *(mean if in_pixels or mean is None else mean / 255, None if in_pixels else mean, n_targets),
+        *(fmean(each) if each else None for each in passes),
     )
 
 
@@ -105,3 +107,55 @@ def _chosen(case: str, shots: list[Shot], distance: Callable[[Shot], float]) -> 
     if case == WORST:
         return max(hits, key=distance) if hits and len(hits) == len(shots) else None
     return min(hits, key=distance) if hits else None
+
+
+def as_csv(rows: Sequence[TableRow]) -> str:
+    """Returns one line a row, with a header; what is None is left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(TableRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def as_plain_text(rows: Sequence[TableRow], title: str, note: str) -> str:
+    """Returns the table as aligned text."""
+    table, cases = rows[0].table, TABLES[rows[0].table]
+    columns = (Column(header, _CASES[case]) for case in cases for header in ("mean", "8-bit", "success"))
+    body = []
+    for lines in _by_attack(rows):
+        texts = (text for row in lines for text in _texts(row))
+        body.append(tuple(map(Cell, (attack_title(lines[0].attack), NORMS[lines[0].norm], *texts))))
+    return as_text(Table(table, title, (stub("Attack"), stub("norm"), *columns), tuple(body), note))
+
+
+def as_latex(rows: Sequence[TableRow], title: str, note: str) -> str:
+    """Returns a `table` environment that needs no package; the note stands in a comment above it."""
+    cases = TABLES[rows[0].table]
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_CASES[case].capitalize()}}}" for case in cases)
+    lines = [f"% {line}" for line in textwrap.wrap(note, _WIDTH)]
+    lines += [
+        r"\begin{table}",
+        rf"\caption{{{title.translate(_ESCAPES)}}}",
+        rf"\begin{{tabular}}{{ll{'rrr' * len(cases)}}}",
+        r"\hline",
+        rf" & & {heads} \\",
+        rf"Attack & norm{' & mean & 8-bit & success' * len(cases)} \\",
+        r"\hline",
+    ]
+    for found in _by_attack(rows):
+        cells = [attack_title(found[0].attack).replace("∞", "inf").translate(_ESCAPES), _LATEX_NORMS[found[0].norm]]
+        cells += [text.translate(_ESCAPES) for row in found for text in _texts(row)]
+        lines.append(rf"{' & '.join(cells)} \\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _texts(row: TableRow) -> tuple[str, str, str]:
+    """Mean distance in the paper's units and in 8-bit ones, and successes of images; dashes for what there is none of."""
+    mean = DASH if row.mean_distance is None else f"{row.mean_distance:{'.1f' if row.norm == 'l0' else '.3g'}}"
+    mean_8bit = DASH if row.mean_distance_8bit is None else f"{row.mean_distance_8bit:.1f}"
+    return mean, mean_8bit, f"{row.n_success}/{row.n_images}" if row.n_images else DASH
+
+
+def _by_attack(rows: Sequence[TableRow]) -> list[list[TableRow]]:
+    return [[row for row in rows if row.attack == attack] for attack in dict.fromkeys(row.attack for row in rows)]

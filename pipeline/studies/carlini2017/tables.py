@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +22,14 @@ from pipeline.settings import AttackSettings, Experiment
 from pipeline.specs.attacks import ATTACKS
 from pipeline.store import Run, locked, write_bytes
 from pipeline.store.artefacts import attack_table_of
+from pipeline.studies.carlini2017 import rows as table_rows
 from pipeline.studies.carlini2017.measuring import BATCH_SIZE, Aim, Range, Shot
 from pipeline.studies.carlini2017.rows import AWAY, BEST, NORMS, TABLES, TableRow, Targets, table_row, targets_of
-from pipeline.studies.carlini2017.writing import as_csv, as_latex, as_plain_text
 
 # The paper takes all wrong classes of ten, and 100 random ones of ImageNet's thousand.
 MOST_TARGETS = 100
 MOST_EPSILON_8BIT = 64
+_Drawn = tuple[Candidate, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,10 @@ def attack_table(
             items.clear()
         images = _images_right(experiment, run, context, classifier, request.n_images or experiment.selection.n_images)
         targets = _targets(classifier, images, request, experiment.seed)
-        ranges = [Range(attack.name, _untargeted(attack), classifier, items, request.most_8bit) for attack in attacks]
+        ranges = []
+        for attack in attacks:  # without a target of its own: the table says where each image is led
+            options = {key: value for key, value in attack.options.items() if key != "target"}
+            ranges.append(Range(attack.name, options, classifier, items, request.most_8bit))
         rows: list[TableRow] = []
         for attack, shooting in zip(attacks, ranges, strict=True):
             shots = _measured(shooting, attack.key, images, targets, request.table, context)
@@ -94,9 +97,9 @@ def attack_table(
     title = f"Attacks on {classifier.name}, images of {experiment.dataset.name}: mean distance and successes of the saved file"
     note = _note(request, targets, len(images))
     latex = output.with_suffix(".tex")
-    write_bytes(output, as_csv(rows).encode())
-    write_bytes(latex, as_latex(rows, title, note).encode())
-    return MadeTable(tuple(rows), as_plain_text(rows, title, note), output, latex)
+    write_bytes(output, table_rows.as_csv(rows).encode())
+    write_bytes(latex, table_rows.as_latex(rows, title, note).encode())
+    return MadeTable(tuple(rows), table_rows.as_plain_text(rows, title, note), output, latex)
 
 
 def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[AttackSettings]:
@@ -118,19 +121,12 @@ def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[Attack
     return [listed.get(name) or AttackSettings(name=name) for name in dict.fromkeys(request.attacks or listed)]
 
 
-def _untargeted(attack: AttackSettings) -> dict[str, Any]:
-    """Returns the attack's options without a target of its own: the table says where each image is led."""
-    return {key: value for key, value in attack.options.items() if key != "target"}
-
-
-def _images_right(
-    experiment: Experiment, run: Run, context: Context, classifier: Classifier, n_images: int
-) -> list[tuple[Candidate, np.ndarray]]:
+def _images_right(experiment: Experiment, run: Run, context: Context, classifier: Classifier, n_images: int) -> list[_Drawn]:
     """Walks the data set in the order of `select` and takes the first images that the model gets right."""
     dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
     pool = CandidatePool(dataset, classifier, run.items("select", run.printouts))
     order = generator_for(experiment.seed, "select", "").permutation(len(pool))
-    found: list[tuple[Candidate, np.ndarray]] = []
+    found: list[_Drawn] = []
     starts = range(0, len(order), BATCH_SIZE)
     for start in context.progress(starts, len(starts), "images"):
         drawn = pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
@@ -143,9 +139,7 @@ def _images_right(
     return found
 
 
-def _targets(
-    classifier: Classifier, images: Sequence[tuple[Candidate, np.ndarray]], request: TableRequest, seed: int
-) -> list[Targets]:
+def _targets(classifier: Classifier, images: Sequence[_Drawn], request: TableRequest, seed: int) -> list[Targets]:
     n_targets = request.n_targets or MOST_TARGETS
     found = []
     for candidate, pixels in images:
@@ -156,12 +150,7 @@ def _targets(
 
 
 def _measured(
-    shooting: Range,
-    key: str,
-    images: Sequence[tuple[Candidate, np.ndarray]],
-    targets: Sequence[Targets],
-    table: str,
-    context: Context,
+    shooting: Range, key: str, images: Sequence[_Drawn], targets: Sequence[Targets], table: str, context: Context
 ) -> dict[str, list[Mapping[int | None, Shot]] | None]:
     """Returns for each case the shots of each image by target, None where the attack cannot be asked for it.
 
@@ -174,7 +163,7 @@ def _measured(
             if not shooting.attack.targeted:
                 wanted[case] = [(None,)] * len(images)
         elif takes_targets:
-            wanted[case] = [found.of(case) for found in targets]
+            wanted[case] = [of_image.of(case) for of_image in targets]
     aims = {
         (place, target): Aim(candidate.image_id, candidate.sha256, candidate.true_label, target, pixels)
         for place, (candidate, pixels) in enumerate(images)
@@ -182,15 +171,11 @@ def _measured(
         for target in each[place]
     }
     shots = shooting.shots(list(aims.values()), context, key)
-    return {
-        case: [
-            {target: shots[candidate.image_id, target] for target in wanted[case][place]}
-            for place, (candidate, _) in enumerate(images)
-        ]
-        if case in wanted
-        else None
-        for case in TABLES[table]
-    }
+    found: dict[str, list[Mapping[int | None, Shot]] | None] = dict.fromkeys(TABLES[table])
+    for case, each in wanted.items():
+        named = zip(images, each, strict=True)
+        found[case] = [{target: shots[candidate.image_id, target] for target in asked} for (candidate, _), asked in named]
+    return found
 
 
 def _note(request: TableRequest, targets: Sequence[Targets], n_images: int) -> str:

@@ -1,6 +1,8 @@
 """The paper's observations (Sec. 3.3 and 4): each is one function with its statement, its test and the rates that show it."""
 
-from collections.abc import Iterable, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from itertools import pairwise
 
 from pipeline.document.blocks import Finding
@@ -9,13 +11,13 @@ from pipeline.evaluation.outcomes import Condition
 from pipeline.records import DIGITAL, PHOTO, SOURCE, Cell, FindingRow
 from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
-from pipeline.report.findings import Check, told_finding
 from pipeline.report.words import attack_title, axis_of, cell_title
-from pipeline.studies.claims import Claim, tested
-from pipeline.studies.evidence import Rates, told_rate
+from pipeline.studies.claims import Check, Claim, Rates, Show, Test, tested, told_finding, told_rate
 from pipeline.studies.kurakin2016.published import ITERATIVE, METHOD_TITLES, METHODS, PHOTOMETRIC_BOUNDS, in_figure_6
 from pipeline.studies.testing import ImageTests, Side, Step, Tested
 
+_FILE = files(__package__).joinpath("observations.toml")
+_OBSERVED: dict[str, dict[str, str]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))
 # Points of top-1 accuracy that photographs cost the clean images.
 LEAST_LOSS, MOST_LOSS = 1, 11
 _METHOD_PARTS = {f"{a}-{b}": f"{METHOD_TITLES[a]} below {METHOD_TITLES[b]}" for a, b in pairwise(METHODS)}
@@ -62,11 +64,8 @@ def claims_on_transforms(cells: Sequence[Cell], digital: Sequence[Condition]) ->
 
 def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
     places = sorted({(case, -epsilon, k) for case, _, epsilon in cells for k in (1, 5)})
-    return Claim(
+    return _claim(
         "order",
-        "fast < basic iterative < least-likely class, photographs",
-        "Fast attacks survive photographs best and least-likely-class attacks worst: the destruction rate rises from fast to "
-        "basic iterative to least-likely class.",
         lambda images: images.compared(_method_steps(cells, [photo])),
         lambda rates: [
             rates.ordered(f"{case}, ε {-less}, top-{k}", [Side((case, a, -less), photo, k) for a in METHODS], "<")
@@ -77,10 +76,8 @@ def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
 
 
 def _top5(cells: Sequence[Cell], photo: Condition) -> Claim:
-    return Claim(
+    return _claim(
         "top5",
-        "top-5 destroyed at least as often as top-1, photographs",
-        "Photographs destroy at least as many attacks on the top-5 as on the top-1.",
         lambda images: images.compared({"": [_both_tops(cell, photo) for cell in cells]}, by_image=False),
         lambda rates: [
             rates.ordered(f"{cell_title(*cell[1:])}, {cell[0]}", _both_tops(cell, photo), "≤") for cell in ordered_cells(cells)
@@ -101,10 +98,8 @@ def _epsilon(cells: Sequence[Cell], photo: Condition) -> Claim:
         case, attack, strong = step.lower.cell
         return f"{attack_title(attack)}, {case}, ε {step.higher.cell[2]} to {strong}"
 
-    return Claim(
+    return _claim(
         "epsilon",
-        "destroyed less often as ε grows, photographs",
-        "The destruction rate (top-1) falls as ε grows (in 17 of the paper's 18 steps).",
         lambda images: images.compared({"": ladder(cells)}),
         lambda rates: [rates.ordered(where(step), reversed(step), ">") for step in ladder(ordered_cells(cells))],
     )
@@ -126,10 +121,8 @@ def _prefiltering(cells: Sequence[Cell], photo: Condition) -> Claim:
             where = f"{cell_title(attack, epsilon)}, average and prefiltered"
             yield rates.ordered(where, pair, "<" if attack in ITERATIVE else ">")
 
-    return Claim(
+    return _claim(
         "prefiltering",
-        "prefiltering: iterative attacks more fragile, fast sturdier, photographs",
-        "Prefiltering raises the destruction rate (top-1) of the iterative attacks and lowers that of the fast attack.",
         lambda images: images.compared({key: steps(key) for key in parts}, by_image=False),
         show,
         {"iterative": "iterative attacks rise", "fast": "fast attacks fall"},
@@ -139,11 +132,8 @@ def _prefiltering(cells: Sequence[Cell], photo: Condition) -> Claim:
 def _clean_loss(cells: Sequence[Cell], photo: Condition) -> Claim:
     random = [cell for cell in cells if cell[0] == "average"]
     bounds = LEAST_LOSS / 100, MOST_LOSS / 100
-    return Claim(
+    return _claim(
         "clean-loss",
-        "clean images lose 1 to 11 points, photographs",
-        "Photographs cost the clean images 1 to 11 points of accuracy (top-1, average case). A larger loss points at the "
-        "printing, the light or the camera, not at the attack.",
         lambda images: Tested("tost", [images.clean_loss(random, photo, *bounds)]),
         lambda rates: [
             rates.clean_loss(f"{cell_title(*cell[1:])}, average", cell, photo, LEAST_LOSS, MOST_LOSS)
@@ -162,11 +152,8 @@ def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim
             ]
             yield rates.tallied(axis_of(name).title, curves, "combinations of case, ε and top-k")
 
-    return Claim(
+    return _claim(
         "digital-order",
-        "fast ≤ basic iterative ≤ least-likely class, transforms",
-        "Over a transform's whole range, fast attacks are destroyed no more often than basic iterative ones, and these no more "
-        "often than least-likely-class ones.",
         lambda images: images.compared(_method_steps(cells, digital)),
         show,
         _METHOD_PARTS,
@@ -174,10 +161,8 @@ def _digital_order(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim
 
 
 def _digital_top5(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
-    return Claim(
+    return _claim(
         "digital-top5",
-        "top-5 destroyed at least as often as top-1, transforms",
-        "Attacks on the top-5 are destroyed at least as often as attacks on the top-1.",
         lambda images: images.compared({"": [_both_tops(cell, at) for at in digital for cell in cells]}, by_image=False),
         lambda rates: [
             rates.tallied(
@@ -208,11 +193,8 @@ def _photometric(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
                 counts = f"highest {told_rate(worst)}, {worst.case}, top-{worst.top_k}, at {number(worst.parameter or 0)}"
                 yield Check(titles[key], counts, int((worst.rate or 0.0) < PHOTOMETRIC_BOUNDS[key[1]]))
 
-    return Claim(
+    return _claim(
         "photometric",
-        "brightness and contrast: below 5 % (fast, basic), 20 % (least-likely)",
-        "Brightness and contrast destroy less than 5 % of the fast and basic iterative and less than 20 % of the "
-        "least-likely-class attacks.",
         lambda images: Tested(
             "binomial", [images.below("-".join(key), of_part, PHOTOMETRIC_BOUNDS[key[1]]) for key, of_part in sides.items()]
         ),
@@ -235,8 +217,11 @@ def _survivors(cells: Sequence[Cell], digital: Sequence[Condition]) -> Claim:
         parts = [images.survived(transform, of_part) for transform, of_part in sides.items()]
         return Tested("binomial", [part for part in parts if part.found is not None])
 
-    title = "no transform destroys every attack"
-    return Claim("survivors", title, "No transform destroys every attack.", test, show, titles)
+    return _claim("survivors", test, show, titles)
+
+
+def _claim(key: str, test: Test, show: Show, parts: Mapping[str, str] | None = None) -> Claim:
+    return Claim(key, _OBSERVED[key]["title"], _OBSERVED[key]["statement"], test, show, parts or {})
 
 
 def _method_steps(cells: Sequence[Cell], conditions: Sequence[Condition]) -> dict[str, list[Step]]:

@@ -8,18 +8,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.document import figures
-from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, TextTable, plain
+from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, TextTable, numbered, plain
 from pipeline.document.formats import count, p_value, span
-from pipeline.document.tables import Table
 from pipeline.document.theme import INK, QUIET, RULE
-from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow, Rate
-from pipeline.report import rate_figures
+from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow
+from pipeline.report import words
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
-from pipeline.report.findings import FINDINGS_INTRO, TEST_TITLES, VERDICT_TITLES
-from pipeline.report.panels import per_cent
+from pipeline.report.rate_figures import per_cent, transform_curves
 from pipeline.report.words import CASE_TITLES, attack_style
+from pipeline.studies.claims import TEST_TITLES, VERDICT_TITLES
 from pipeline.studies.kurakin2016.findings import claims_of, told_findings
-from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, published_rates
+from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, METHODS, TEXTS, published_rates
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.studies.study import Reproduction
 
@@ -33,7 +32,7 @@ def study_part(content: ReportContent, reference: str) -> StudyPart:
     observed: dict[str, tuple[Block, ...]] = {
         origin: (
             Subheading(_OBSERVED_DIGITAL if origin == DIGITAL else _OBSERVED),
-            Prose(FINDINGS_INTRO),
+            Prose(words.TEXTS["findings"]),
             Findings(told_findings(content, origin)),
         )
         for origin in (*content.photo_origins, DIGITAL)
@@ -65,21 +64,19 @@ def reproduction_section(content: ReportContent) -> tuple[Block, ...]:
     blocks += [Subheading("Which of its observations hold"), plain(_tally(content)), findings_block(content)]
     if any(row.table == 3 and row.n for row in rows):
         n = span(row.n for row in rows if row.table == 3 and row.n)
-        caption = (
-            "Each destruction rate of the paper's Table 3 against this run's with its 95 % interval; on the line both are equal. "
-            f"Filled: top-1, hollow: top-5. {n} eligible attacks a point."
-        )
+        caption = TEXTS["scatter"].format(n=n)
         blocks += [Subheading("Tables 1 to 3"), Figure("paper-rates", paper_scatter(rows), caption)]
-    blocks += [TableBlock(f"table-{table.number.lower()}", table, _remark(content)) for table in paper_tables(rows)]
+    remark = "Simulated photographs." if content.main_origin == SIMULATED else "Real photographs."
+    blocks += numbered(paper_tables(rows), remark)
     if (curves := figure_6_rates(content)) and (table := figure_6_table(content)):
-        caption = (
-            f"The paper's Fig. 6 in this run: destruction rate over each transform's parameter, {_cells_of(curves)}. Solid: "
-            "top-1 with 95 % Wilson band; dashed: top-5. Dotted: the paper's bounds for fast and basic iterative (5 %) and for "
-            "least-likely-class attacks (20 %)."
-        )
         case, epsilon = curves[0].case, max(row.epsilon_8bit for row in curves)
-        plot = rate_figures.transform_curves(curves, case, epsilon, content.axes)
-        blocks += [Subheading("Fig. 6"), Figure("paper-figure-6", _with_bounds(plot), caption), TableBlock("table-r6", table)]
+        caption = TEXTS["figure-6"].format(case=CASE_TITLES[case], epsilon=epsilon)
+        plot = transform_curves(curves, case, epsilon)
+        for panel in plot.axes:
+            if panel.get_title(loc="left") in ("Brightness", "Contrast"):
+                for bound in (5, 20):
+                    panel.axhline(bound, color=QUIET, linewidth=0.8, linestyle=":")
+        blocks += [Subheading("Fig. 6"), Figure("paper-figure-6", plot, caption), TableBlock("table-r6", table)]
     return tuple(blocks)
 
 
@@ -87,31 +84,18 @@ def what_differs(content: ReportContent) -> list[str]:
     """Returns the sentences that say what this run is beside the paper's experiment, simulated or stand-in first."""
     told = []
     if content.main_origin == SIMULATED and content.photo_origins:
-        told.append(
-            "The photographs of this run are simulated: they show what a model of a printer and a phone does to the attacks, and "
-            "are no evidence about real prints."
-        )
+        told.append(TEXTS["simulated"])
     elif not content.photo_origins:
         told.append("No photograph has been judged yet, so there are no photographs to compare.")
     if content.dataset.name.startswith("builtin:"):
-        told.append(
-            f"Images and network are the built-in ones ({content.dataset.name}, {content.dataset.n_classes} classes), not "
-            "ImageNet: only orderings can be compared, and top-5 means little among so few classes."
-        )
-    width, height = content.model.input_size_px
-    told.append(
-        "Kurakin, Goodfellow and Bengio (2016) attacked Inception v3 on ImageNet at 299 × 299 pixels, printed with a Ricoh MP "
-        f"C5503 at 600 dpi and photographed with a Nexus 5x, 102 images a cell. Here it is {content.model.name} at {width} × "
-        f"{height} pixels on {content.dataset.name}."
-    )
-    return told
+        told.append(TEXTS["builtin"].format(content=content))
+    return [*told, TEXTS["paper"].format(content=content)]
 
 
 def findings_block(content: ReportContent) -> TextTable:
     """Returns the tested observations as a table: verdict, n, corrected p (of the opposite where that is what holds), test."""
-    return TextTable(
-        "paper-findings", _HEADER, tuple(_finding_cells(*found) for found in _wholes(content)), (0.36, 0.15, 0.19, 0.12, 0.18)
-    )
+    rows = tuple(_finding_cells(*found) for found in _wholes(content))
+    return TextTable("paper-findings", _HEADER, rows, (0.36, 0.15, 0.19, 0.12, 0.18))
 
 
 def reproduction_text(content: ReportContent) -> str:
@@ -122,11 +106,10 @@ def reproduction_text(content: ReportContent) -> str:
     parts = [f"# Kurakin et al. 2016 beside {content.run} ({kind}{stand_in})", *what_differs(content)]
     found = findings_block(content)
     parts += ["## Which of its observations hold", _tally(content), _markdown(found.header, found.rows)]
-    tables = paper_tables(paper_rows(content))
-    if last := figure_6_table(content):
-        tables.append(last)
-    for table in tables:
-        parts += [f"## {table.title}", _table_text(table), table.note]
+    for table in filter(None, (*paper_tables(paper_rows(content)), figure_6_table(content))):
+        header = [f"{column.group} {column.header}".strip() for column in table.columns]
+        rows = [[f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row] for row in table.rows]
+        parts += [f"## {table.title}", _markdown(header, rows), table.note]
     return "\n\n".join(parts) + "\n"
 
 
@@ -150,23 +133,14 @@ def paper_scatter(rows: Sequence[PaperRow]) -> Plot:
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(PercentFormatter(100, decimals=0))
     panels[0].set_ylabel("this run's destruction rate")
-    handles = [
-        Line2D([], [], ls="none", marker=attack_style(attack, METHODS)[1], color=attack_style(attack, METHODS)[0], label=title)
-        for attack, title in METHOD_TITLES.items()
-        if any(row.attack == attack for row in rows)
-    ]
-    handles += [
-        Line2D([], [], ls="none", marker="o", mec=INK, mfc=face, label=f"top-{k}") for k, face in ((1, INK), (5, "white"))
-    ]
+    handles = []
+    for attack, title in METHOD_TITLES.items():
+        if any(row.attack == attack for row in rows):
+            colour, marker = attack_style(attack, METHODS)
+            handles.append(Line2D([], [], ls="none", marker=marker, color=colour, label=title))
+    for k, face in ((1, INK), (5, "white")):
+        handles.append(Line2D([], [], ls="none", marker="o", mec=INK, mfc=face, label=f"top-{k}"))
     plot.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return plot
-
-
-def _with_bounds(plot: Plot) -> Plot:
-    for panel in plot.axes:
-        if panel.get_title(loc="left") in ("Brightness", "Contrast"):
-            for bound in (5, 20):
-                panel.axhline(bound, color=QUIET, linewidth=0.8, linestyle=":")
     return plot
 
 
@@ -197,20 +171,6 @@ def _finding_cells(title: str, row: FindingRow) -> tuple[str, ...]:
     if row.n_for is not None:
         n += f", {row.n_for} for, {row.n_against} against"
     return title, verdict, n, f"{p}{' (opposite)' if is_against else ''}", test
-
-
-def _remark(content: ReportContent) -> str:
-    return "Simulated photographs." if content.main_origin == SIMULATED else "Real photographs."
-
-
-def _cells_of(rows: Sequence[Rate]) -> str:
-    return f"{CASE_TITLES[rows[0].case]}, ε {max(row.epsilon_8bit for row in rows)}"
-
-
-def _table_text(table: Table) -> str:
-    header = [f"{column.group} {column.header}".strip() for column in table.columns]
-    rows = [[f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row] for row in table.rows]
-    return _markdown(header, rows)
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

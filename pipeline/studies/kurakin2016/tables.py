@@ -1,22 +1,15 @@
 """The paper's numbers beside those of a run: as records, and as tables in the form of the paper's."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline.document.formats import interval, number, percent, points
-from pipeline.document.tables import Cell, Column, Table
+from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, PHOTO, SOURCE, Rate
-from pipeline.report.cell_tables import cell_table
+from pipeline.report.cell_tables import cell_of, cell_table, estimate_cell
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of
-from pipeline.studies.kurakin2016.published import (
-    FIGURE_6,
-    FIGURE_6_TEXT,
-    METHODS,
-    in_figure_6,
-    published_accuracies,
-    published_rates,
-)
+from pipeline.studies.kurakin2016 import published
 
 RATE = "destruction_rate"
 _TABLES = {"average": 1, "prefiltered": 2}
@@ -62,26 +55,20 @@ def paper_rows(content: ReportContent) -> list[PaperRow]:
     """
     origin = content.main_origin
     ours = {
-        (
-            row.case,
-            row.attack,
-            row.epsilon_8bit,
-            RATE if row.quantity == RATE else f"{row.transform}_{row.variant}",
-            row.top_k,
-        ): row
+        (*cell_of(row), RATE if row.quantity == RATE else f"{row.transform}_{row.variant}", row.top_k): row
         for row in (*content.accuracies, *content.rates)
         if row.transform == SOURCE or (row.transform == PHOTO and row.origin == origin)
     }
-    published: list[tuple[int, str, str, int, str, int, float, int | None]]
-    published = [(_TABLES[row[0]], *row) for row in published_accuracies()]
-    published += [(3, *row[:3], RATE, *row[3:], None) for row in published_rates()]
+    printed: list[tuple[int, str, str, int, str, int, float, int | None]]
+    printed = [(_TABLES[row[0]], *row) for row in published.published_accuracies()]
+    printed += [(3, *row[:3], RATE, *row[3:], None) for row in published.published_rates()]
     return [
         PaperRow(
             *(table, case, attack, epsilon, quantity, top_k, "" if quantity.startswith(SOURCE) else origin),
             *(row.n_hit, row.n_eligible, row.rate, row.low, row.high, paper, paper_n),
             None if row.rate is None else row.rate - paper,
         )
-        for table, case, attack, epsilon, quantity, top_k, paper, paper_n in published
+        for table, case, attack, epsilon, quantity, top_k, paper, paper_n in printed
         if (row := ours.get((case, attack, epsilon, quantity, top_k)))
     ]
 
@@ -99,35 +86,36 @@ def figure_6_table(content: ReportContent) -> Table | None:
     rows = figure_6_rates(content)
     body: list[tuple[Cell, ...]] = []
     rules: set[int] = set()
-    for transform in FIGURE_6:
+    for transform in published.FIGURE_6:
         of_transform = [row for row in rows if row.transform == transform]
         if of_transform and body:
             rules.add(len(body))
         for place, attack in enumerate(attack_order(row.attack for row in of_transform)):
             curves = ([row for row in of_transform if (row.attack, row.top_k) == (attack, k)] for k in (1, 5))
-            front = (Cell("" if place else axis_of(transform, content.axes).title), Cell(attack_title(attack)))
+            front = (Cell("" if place else axis_of(transform).title), Cell(attack_title(attack)))
             body.append((*front, *(cell for curve in curves for cell in _highest(curve))))
-    stubs = (Column("Transform", is_number=False, is_stub=True), Column("Method", is_number=False, is_stub=True))
-    columns = [Column(header, f"top-{k}") for k in (1, 5) for header in ("highest rate", "at")]
-    said = "; ".join(f"{words}: {text}" for words, text in FIGURE_6_TEXT.items())
-    note = (
-        f"The highest point of each curve and the parameter it stands at, {_scope(rows)}: destroyed / eligible and the 95 % "
-        f"Wilson interval in per cent beneath. The paper draws its curves, of 1,000 images, without numbers; its "
-        f"text says: {said}."
-    )
+    columns = (Column(header, f"top-{k}") for k in (1, 5) for header in ("highest rate", "at"))
+    stubs = stub("Transform"), stub("Method")
+    cases = " and ".join(CASE_TITLES[case] for case in CASES if any(row.case == case for row in rows))
+    epsilons = " and ".join(str(epsilon) for epsilon in sorted({row.epsilon_8bit for row in rows}))
+    note = published.TEXTS["figure-6-table"].format(scope=f"{cases}, ε {epsilons}")
     title = "How high each curve rises, beside the paper's Fig. 6"
     return Table("R6", title, (*stubs, *columns), tuple(body), note, frozenset(rules)) if body else None
 
 
 def figure_6_rates(content: ReportContent) -> list[Rate]:
     """Returns the destruction rates that are comparable to Fig. 6: its transforms and methods, random images at ε 16."""
-    rows = [row for row in content.rates if row.transform in FIGURE_6 and row.attack in METHODS and row.rate is not None]
-    cells = in_figure_6({(row.case, row.attack, row.epsilon_8bit) for row in rows})
-    return [row for row in rows if (row.case, row.attack, row.epsilon_8bit) in cells]
+    rows = [
+        row
+        for row in content.rates
+        if row.transform in published.FIGURE_6 and row.attack in published.METHODS and row.rate is not None
+    ]
+    cells = published.in_figure_6(set(map(cell_of, rows)))
+    return [row for row in rows if cell_of(row) in cells]
 
 
 def _accuracy_table(case: str, rows: Sequence[PaperRow]) -> Table:
-    found = {(row.case, row.attack, row.epsilon_8bit, row.quantity, row.top_k): row for row in rows}
+    found = {(*cell_of(row), row.quantity, row.top_k): row for row in rows}
     cells = list(dict.fromkeys(key[:3] for key in found))
     keys = [(where, top_k) for where in _WHERE if any(key[3].startswith(where) for key in found) for top_k in (1, 5)]
     body = [
@@ -135,30 +123,23 @@ def _accuracy_table(case: str, rows: Sequence[PaperRow]) -> Table:
         for cell in cells
         for variant, title in _VARIANTS.items()
     ]
-    columns = [Column("", is_number=False, is_stub=True)]
+    columns = [stub("")]
     columns += [Column(side, f"{_WHERE[where]}, top-{top_k}") for where, top_k in keys for side in ("this run", "paper")]
-    note = (
-        "Images classified right: k/n beneath this run's, beneath the paper's the difference in points (this run minus the "
-        "paper). The paper judged 102 files a cell, and 90 to 102 photographs."
-    )
+    note = published.TEXTS["accuracy-table"]
     title = f"Accuracy, {CASE_TITLES[case]}, beside the paper's Table {_TABLES[case]}"
     twice = [cell for cell in cells for _ in _VARIANTS]
-    return replace(cell_table(f"R{_TABLES[case]}", title, columns, twice, body, note), keys=())
+    return cell_table(f"R{_TABLES[case]}", title, columns, twice, body, note, transform="")
 
 
 def _rate_table(case: str, rows: Sequence[PaperRow]) -> Table:
-    found = {(row.case, row.attack, row.epsilon_8bit, row.top_k): row for row in rows}
+    found = {(*cell_of(row), row.top_k): row for row in rows}
     cells = list(dict.fromkeys(key[:3] for key in found))
     body = [_beside([found.get((*cell, top_k)) for top_k in (1, 5)]) for cell in cells]
     columns = [Column(side, f"top-{top_k}") for top_k in (1, 5) for side in ("this run", "paper")]
     n_within = sum(row.is_within for row in rows)
-    note = (
-        "Destroyed / eligible attacks and the 95 % interval in per cent beneath this run's, beneath the paper's the difference "
-        f"in points (this run minus the paper). The paper's number lies in this run's interval in {n_within} of {len(rows)}. "
-        "The paper does not print how many attacks were eligible."
-    )
+    note = published.TEXTS["rate-table"].format(n_within=n_within, n=len(rows))
     title = f"Destruction rate by photographs, {CASE_TITLES[case]}, beside the paper's Table 3"
-    return replace(cell_table("R3" if case == "average" else "R4", title, columns, cells, body, note), keys=())
+    return cell_table("R3" if case == "average" else "R4", title, columns, cells, body, note, transform="")
 
 
 def _beside(rows: Iterable[PaperRow | None]) -> list[Cell]:
@@ -179,11 +160,4 @@ def _highest(curve: Sequence[Rate]) -> tuple[Cell, Cell]:
     if not curve:
         return Cell("–"), Cell("–")
     row = max(curve, key=lambda row: row.rate or 0.0)
-    counted = f"{row.n_hit}/{row.n_eligible} · {interval(row.low, row.high)}"
-    return Cell(percent(row.rate), counted), Cell(number(row.parameter or 0) if row.n_hit else "–")
-
-
-def _scope(rows: Iterable[Rate]) -> str:
-    cells = [(row.case, row.epsilon_8bit) for row in rows]
-    cases = " and ".join(CASE_TITLES[case] for case in CASES if any(cell[0] == case for cell in cells))
-    return f"{cases}, ε {' and '.join(str(epsilon) for epsilon in sorted({cell[1] for cell in cells}))}"
+    return estimate_cell(row), Cell(number(row.parameter or 0) if row.n_hit else "–")

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -10,17 +9,20 @@ import numpy as np
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
+from pipeline.evaluation.estimates import estimate
 from pipeline.evaluation.judges.asking import Judge, opened_judge
 from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.records import CASES, MatrixCell, Pair
 from pipeline.settings import Experiment
-from pipeline.statistics import l2_8bit, wilson
+from pipeline.statistics import l2_8bit
 from pipeline.store import Run
 from pipeline.store.artefacts import PAIRS
 
 KINDS = ("adversarial", "noise")
 PAIRS_AT_ONCE = 48
+# Whether a judge got one clean image right and the changed one wrong, and how far the change is (L2, 8-bit units).
+_Outcome = tuple[bool, bool, float]
 N_HALVINGS = 24
 
 
@@ -88,15 +90,6 @@ def gaussian_of_norm(clean: np.ndarray, l2: float, generator: np.random.Generato
     return min((saved(low), saved(high)), key=lambda image: abs(l2_8bit(clean, image) - l2))
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """Whether a judge got one clean image right and the changed one wrong, and how far the change is (L2, 8-bit units)."""
-
-    is_clean_right: bool
-    is_wrong: bool
-    l2: float
-
-
 def _judged(pairs: Sequence[Pair], judges: Sequence[Judge], run: Run, seed: int) -> Iterator[tuple[Pair, str, str, _Outcome]]:
     clean = [read_png(run.printouts / pair.clean_path) for pair in pairs]
     changed = {
@@ -113,7 +106,7 @@ def _judged(pairs: Sequence[Pair], judges: Sequence[Judge], run: Run, seed: int)
             is_wrong = _first_labels(judge, images) != truth
             for row, pair in enumerate(pairs):
                 distance = l2_8bit(clean[row], images[row])
-                yield pair, judge.label, kind, _Outcome(bool(is_right[row]), bool(is_wrong[row]), distance)
+                yield pair, judge.label, kind, (bool(is_right[row]), bool(is_wrong[row]), distance)
 
 
 def _first_labels(judge: Judge, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -125,21 +118,8 @@ def _first_labels(judge: Judge, images: Sequence[np.ndarray]) -> np.ndarray:
 def _cell(
     case: str, attack: str, epsilon: int, made_on: str, judged_by: str, kind: str, outcomes: Sequence[_Outcome]
 ) -> MatrixCell:
-    counted = [outcome for outcome in outcomes if outcome.is_clean_right]
-    n_wrong = sum(outcome.is_wrong for outcome in counted)
-    interval = wilson(n_wrong, len(counted))
-    return MatrixCell(
-        case=case,
-        attack=attack,
-        epsilon_8bit=epsilon,
-        made_on=made_on,
-        judged_by=judged_by,
-        kind=kind,
-        n_wrong=n_wrong,
-        n_right=len(counted),
-        n_images=len(outcomes),
-        error_rate=n_wrong / len(counted) if counted else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
-        mean_l2_8bit=fmean(outcome.l2 for outcome in counted) if counted else None,
-    )
+    counted = [(is_wrong, l2) for is_clean_right, is_wrong, l2 in outcomes if is_clean_right]
+    error = estimate([is_wrong for is_wrong, _ in counted])
+    l2 = fmean(l2 for _, l2 in counted) if counted else None
+    counts = error.n_hit, error.n_eligible, len(outcomes)
+    return MatrixCell(case, attack, epsilon, made_on, judged_by, kind, *counts, error.rate, error.low, error.high, l2)

@@ -1,0 +1,29 @@
+"""Files of a run, read and written by path: the tests look at them from outside."""
+
+from pathlib import Path
+
+from pipeline.core.errors import BadInput
+from pipeline.store import json_bytes, json_from, table_bytes, table_from, write_bytes
+
+
+def read_table(path: Path, kind):
+    return table_from(_bytes(path), kind, path)
+
+
+def write_table(path: Path, kind, rows) -> None:
+    write_bytes(path, table_bytes(kind, rows))
+
+
+def read_json(path: Path):
+    return json_from(_bytes(path), path)
+
+
+def write_json(path: Path, value) -> None:
+    write_bytes(path, json_bytes(value))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error}).") from None
