@@ -66,6 +66,7 @@ DISCARD_REASONS = {
     "unregistered": "the codes found do not agree on one page position",
     "outside": "the crop reaches beyond the edge of the photo",
     "unplaced": "too little of the page was recognised to say where this crop lies",
+    "covered": "the crop shows something else than what was printed there",
     "duplicate": "the same file was already used",
     "superseded": "a better photo of the same page is used",
 }

@@ -14,10 +14,10 @@ from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
 from pipeline.images import jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration.advice import pages_to_do, quality_words
+from pipeline.physical.registration.advice import LOST, pages_to_do, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded
-from pipeline.physical.registration.photo_reading import PhotoFile, read_file
+from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
@@ -27,7 +27,6 @@ from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_t
 from pipeline.store.stage import Digests, Outcome
 
 _SHEET_QUALITY = 88
-_NOT_SHOWN = {"outside": "outside the photo", "unplaced": "not placed"}
 # The next time there may be a reader, or a version that is mended.
 _NOT_KEPT = ("no-reader", "failed")
 # These say nothing of what is wrong with a photo.
@@ -55,7 +54,8 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     known = context.progress(photos, len(photos), "read before")
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
+    reading = Reading(printout, pairs, experiment.capture, partial(printed_image, run.printouts))
+    work = partial(read_file, reading=reading)
     for photo, fresh in engine.map(work, todo, context, "photos"):
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
@@ -247,7 +247,7 @@ def _contact_sheets(
         images: list[np.ndarray | None] = []
         words: list[str] = []
         for side in ((pair_id, variant) for variant in VARIANTS):
-            view, why = counting.get(side), _NOT_SHOWN.get(reasons.get(side, ""), "not captured")
+            view, why = counting.get(side), LOST.get(reasons.get(side, ""), "not captured")
             images += [read_png(run.printouts / printed[side]), read_png(run.captures / view.path) if view else None]
             words += ["", quality_words(rated[view.view_id]) if view else why]
         rows.append(ContactRow(pair_id, tuple(images), tuple(words)))

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.errors import BadInput
-from pipeline.images import NoReader
+from pipeline.images import NoReader, read_png
 from pipeline.images.formats import fault
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
@@ -69,6 +71,15 @@ def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
             raise BadInput(f"{path}: there is no such photo.")
         found += read_file(PhotoFile(path, path.name, file_hash(path), "", None, None), reading)
     return found
+
+
+def printed_image(folder: Path, path: str) -> np.ndarray:
+    """Returns an image as it was printed, uint8 (H, W, 3), by its path below a run's printouts: what `Reading.printed` needs.
+
+    Raises:
+        BadInput: it is missing, or damaged.
+    """
+    return read_png(folder / path)
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:
