@@ -12,7 +12,7 @@ import numpy as np
 from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
-from pipeline.images import jpeg_bytes, missing_reader, read_png
+from pipeline.images import CONVERTED, jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration.advice import LOST, pages_to_do, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
@@ -203,6 +203,9 @@ def _told(
         f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "")
         for row in sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
     ]
+    named = {(capture.photo, note) for capture in captures for note in capture.notes if note.startswith(CONVERTED)}
+    for note, n in sorted(Counter(note for _, note in named).items()):
+        notes.append(f"{n} of {summary['n_photos']} photos: {note}")
     if summary["missing_pages"] and (refused := _refused(captures, views, discards)):
         summary["refused"] = refused
     if rows:
