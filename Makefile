@@ -9,7 +9,7 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-simulator bench-channel sample clean
+.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-real bench-simulator bench-channel sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,10 @@ lint: $(TESTABLE) ## style and types
 
 bench-capture: $(READY) ## how well and how fast photographs are read, beside a naive reader
 	$(VENV)/bin/python benchmarks/capture.py
+	$(VENV)/bin/python benchmarks/composed_pages.py
+
+bench-real: $(READY) ## how near the simulator comes to real photographs of real prints
+	$(VENV)/bin/python benchmarks/real_prints.py $(ARGS)
 
 bench-simulator: $(READY) ## what a simulated photo costs, beside reading its file
 	$(VENV)/bin/python benchmarks/simulator_cost.py

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -273,14 +273,15 @@ def read_photos(results: Results, photos: Iterable[str | Path] | None = None) ->
         BadInput: the run has no layout yet, or there is no such file.
     """
     from pipeline.physical.registration.page_reading import Reading
-    from pipeline.physical.registration.photo_reading import read_files
+    from pipeline.physical.registration.photo_reading import printed_image, read_files
     from pipeline.settings.reading import load_experiment
     from pipeline.store import photo_files
     from pipeline.store.artefacts import EXPERIMENT, LAYOUT, PAIRS
 
     at = results.files
     pairs = {pair.pair_id: pair for pair in PAIRS.read(at)}
-    reading = Reading(LAYOUT.read(at), pairs, load_experiment(EXPERIMENT.path(at)).capture)
+    settings = load_experiment(EXPERIMENT.path(at)).capture
+    reading = Reading(LAYOUT.read(at), pairs, settings, partial(printed_image, at.printouts))
     return read_files(photo_files(at) if photos is None else [Path(photo) for photo in photos], reading)
 
 

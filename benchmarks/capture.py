@@ -66,7 +66,7 @@ def measure(condition: Condition) -> Outcome:
         started = time.perf_counter()
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
         decode_s = time.perf_counter() - started
-        reading = Reading(Path(folder), printout, _pairs(printout), CaptureSettings())
+        reading = Reading(printout, _pairs(printout), CaptureSettings())
         started = time.perf_counter()
         read_file(PhotoFile(path, path.name, "0" * 64, "", photo.page_map.numbers, None), reading)
         stage_s = time.perf_counter() - started

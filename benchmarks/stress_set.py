@@ -43,8 +43,8 @@ def conditions(grid: Path = GRID) -> list[Condition]:
     ]
 
 
-def printed_page(dpi: int = 600) -> tuple[Printout, np.ndarray, dict[str, np.ndarray]]:
-    """Returns a page of three pairs of noise-like 299 px images, its raster, and the images by path."""
+def printed_page(dpi: int = 600, aids: bool = True) -> tuple[Printout, np.ndarray, dict[str, np.ndarray]]:
+    """Returns a page of three pairs of noise-like 299 px images, its raster, and the images by path; `aids` as of `arrange`."""
     rng = np.random.default_rng(0)
     images = {}
     for index in range(N_PAIRS):
@@ -55,7 +55,7 @@ def printed_page(dpi: int = 600) -> tuple[Printout, np.ndarray, dict[str, np.nda
         images[f"{index}/clean"] = coarse
         images[f"{index}/adversarial"] = np.clip(coarse + 8 * signs, 0, 255).astype(np.uint8)
     pairs = [PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", IMAGE_PX, IMAGE_PX) for i in range(N_PAIRS)]
-    printout = arrange(pairs, run="stress", run_code="STRES", image_mm=IMAGE_MM)
+    printout = arrange(pairs, run="stress", run_code="STRES", image_mm=IMAGE_MM, aids=aids)
     pdf = build_pdf(printout, images.__getitem__, {}, Instructions("photos/", "inkproof run"))
     return printout, render_page(pdf, 1, dpi), images
 

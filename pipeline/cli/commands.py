@@ -4,16 +4,19 @@ import argparse
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli.parser import KINDS
 from pipeline.cli.telling import one_screen, stage_facts, stage_line
-from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
 from pipeline.core.progress import duration
 
 MOST_WORKERS = 8
+# By the reason why most photos gave nothing.
+_REFUSAL_CODES = {"no-reader": Unavailable.exit_code, "unreadable": BadInput.exit_code, "failed": BadInput.exit_code}
 
 
 def init(options: argparse.Namespace) -> tuple[Any, int]:
@@ -50,12 +53,21 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
     state = run_stage(options.name, experiment, run, context, options.force)
     following = list(STAGES)[list(STAGES).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
-    told = {"stages": [stage_facts(state, run)]}
+    refused, code = _refusal([state])
+    told = refused | {"stages": [stage_facts(state, run)]}
     if options.name == "report":
         found = _findings(experiment, run, options)
         return told | (found if options.json else _on_one_screen(found, options.quiet)), 0
     table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
-    return {**told, **table, "next": advice}, 0
+    return {**told, **table, "next": advice}, code
+
+
+def _refusal(states: Sequence[Any]) -> tuple[dict[str, str], int]:
+    """Returns why photos gave nothing, where they have one reason in common, to be told first; and the exit code."""
+    for state in states:
+        if found := state.summary.get("refused"):
+            return {"refused": found["words"]}, _REFUSAL_CODES.get(found["reason"], AnswerNo.exit_code)
+    return {}, 0
 
 
 def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
@@ -115,14 +127,15 @@ def run(options: argparse.Namespace) -> tuple[Any, int]:
     for state in run_all(experiment, run, context, options.force, options.verify):
         states.append(state)
         options.display.say(stage_line(stage_facts(state, run)))
-    result: dict[str, Any] = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
+    refused, code = _refusal(states)
+    result: dict[str, Any] = {"run": experiment.name, **refused, "stages": [stage_facts(state, run) for state in states]}
     if waiting := [state.stage for state in states if state.state == WAITING]:
         result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
     if any(state.stage == "report" and state.state == DONE for state in states):
         result |= _findings(experiment, run, options)
     if later := [state.reason for state in states if state.state == STALE]:
         result |= {"came_later": later, "next": f"inkproof run {experiment.words}"}
-    return result if options.json else _on_one_screen(result, options.quiet), 0
+    return result if options.json else _on_one_screen(result, options.quiet), code
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
@@ -307,7 +320,8 @@ def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
         ending.append(f"Next: {result['next']}")
     if "seconds" in result:
         ending.append(f"It took {duration(result['seconds'])}.")
-    return {"screen": one_screen(result.get("headline", ()), flags, ending)}
+    first = {"refused": result["refused"]} if "refused" in result else {}
+    return {**first, "screen": one_screen(result.get("headline", ()), flags, ending)}
 
 
 def templates() -> Path:

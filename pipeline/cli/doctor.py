@@ -42,6 +42,7 @@ def examine(workspace: Path) -> list[Check]:
     checks += [
         _try("torchvision", _torchvision, True, "pip install torchvision"),
         _try("built-in model", _builtin_model, True, "reinstall inkproof"),
+        _try("AVIF", _avif, True, 'pip install --upgrade "pillow>=11.3"'),
     ]
     checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
     for name, _, extra in (entry.partition(":") for entry in _OPTIONAL.split()):
@@ -52,11 +53,10 @@ def examine(workspace: Path) -> list[Check]:
     return checks
 
 
-_NEEDED = "torch opencv-python qrcode zxing-cpp reportlab scikit-image pypdfium2 pyarrow matplotlib scipy rich"
+_NEEDED = "torch opencv-python pillow-heif qrcode zxing-cpp reportlab scikit-image pypdfium2 pyarrow matplotlib scipy rich"
 # What is installed by an extra of the program, and the extra.
 _OPTIONAL = (
-    "timm:timm onnxruntime:onnx efficientnet-lite-pytorch:imagenet pillow-heif:heif foolbox:foolbox "
-    "torchattacks:torchattacks art:art"
+    "timm:timm onnxruntime:onnx efficientnet-lite-pytorch:imagenet rawpy:raw foolbox:foolbox torchattacks:torchattacks art:art"
 )
 _MODULES = {"opencv-python": "cv2", "zxing-cpp": "zxingcpp", "scikit-image": "skimage", "pillow-heif": "pillow_heif"}
 _MODULES["efficientnet-lite-pytorch"] = "efficientnet_lite_pytorch"
@@ -98,6 +98,14 @@ def _builtin_model() -> str:
     from pipeline.settings import ModelSettings
 
     return f"{load_classifier(ModelSettings()).n_classes} classes"
+
+
+def _avif() -> str:
+    from PIL import features
+
+    if not features.check("avif"):
+        raise RuntimeError("this Pillow reads no AVIF pictures")
+    return f"read by Pillow {_version('pillow')}"
 
 
 def _zbar() -> str:

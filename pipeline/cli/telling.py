@@ -35,7 +35,7 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
         elif key in ("todo", "report", "next", "wrote"):
             words = {"todo": "\nWaiting for you:\n", "report": "\nReport: ", "next": "Next: ", "wrote": "Wrote "}
             print(words[key] + str(value))
-        elif key in ("table", "screen"):
+        elif key in ("table", "screen", "refused"):
             print(value)
         elif key == "would_run":
             print("\n".join(f"would run {step['stage']}: {step['because']}" for step in value) or "nothing to do")

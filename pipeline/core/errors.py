@@ -54,9 +54,9 @@ def placed(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error.message}", error.hint) from error
 
 
-def nearest(word: str, choices: Iterable[object]) -> str:
+def nearest(word: str, choices: Iterable[object], cutoff: float = 0.5) -> str:
     """Returns the choice that a word was most likely meant to be, "" where none is near."""
-    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=cutoff)
     return close[0] if close else ""
 
 

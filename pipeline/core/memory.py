@@ -9,8 +9,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**30
 
 
-def keep_freed_memory() -> bool:
-    """Returns whether this process now keeps freed blocks below 1 GiB: with glibc, unless the user set it by hand (`MALLOC_…`).
+def keep_freed_memory(kept_bytes: int = _KEPT_BYTES) -> bool:
+    """Returns whether this process now keeps freed blocks below so many bytes: with glibc, unless the user set it (`MALLOC_…`).
 
     By default glibc hands every freed block above 32 MiB (at first 128 KiB) back, and the next pass of a network or the next
     simulated photo asks for the same blocks again, page by page. Kept, occlusion maps with MobileNetV2 at 224 px take two thirds
@@ -21,7 +21,7 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES) == 1 and mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES) == 1)
+    return bool(mallopt(_M_MMAP_THRESHOLD, kept_bytes) == 1 and mallopt(_M_TRIM_THRESHOLD, kept_bytes) == 1)
 
 
 def available_bytes() -> int:

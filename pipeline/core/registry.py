@@ -92,7 +92,8 @@ class Registry(Generic[Entry]):
         if rest and scheme in self:
             return self.find(scheme), rest
         patterns = {pattern.partition(":")[0]: pattern for pattern, _ in self.listed()}
-        near = patterns.get(nearest(scheme, patterns), "") or (f"{usual}:{name}" if usual and name and not colon else "")
+        of_usual = f"{usual}:{name}" if usual and name and not colon else ""
+        near = patterns.get(nearest(scheme, patterns, 0.8 if of_usual else 0.5), of_usual)
         hint = f"Did you mean {near}?" if near else f"Known: {', '.join(patterns.values())}."
         raise WrongUse(f'there is no {self._noun} "{name}".', hint)
 

@@ -6,13 +6,15 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from xml.sax.saxutils import escape
 
 import numpy as np
-from matplotlib.figure import Figure as Plot
 
 from pipeline.document.tables import Table
+
+if TYPE_CHECKING:  # it is slow to load, and a run that has nothing to do draws nothing
+    from matplotlib.figure import Figure as Plot
 
 Mark = Literal["right", "wrong", "open"]
 
@@ -48,7 +50,7 @@ class Figure:
     """
 
     name: str
-    plot: Plot
+    plot: "Plot"
     caption: str
     spoken: str = ""
 

@@ -27,6 +27,8 @@ _SRGB_GAMMA = 1 / 2.2
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50_XYZ = np.array([0.9642, 1.0, 0.8249])
 _CURVE_POINTS = 4096
+# How the note of a conversion begins.
+CONVERTED = "colours converted to sRGB from"
 _HEAD_BYTES = 1 << 16
 _LATTICE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -131,8 +133,8 @@ def _described(image: Image.Image, path: Path | None) -> bytes | None:
         numbers = image.info.get("chromaticity") or (*_D65, *chain(*_BT709))
         if abs(told - _SRGB_GAMMA) < 0.01 and np.allclose(numbers, (*_D65, *chain(*_BT709)), atol=0.01):
             return None
-        white, *primaries = ((numbers[i], numbers[i + 1]) for i in (0, 2, 4, 6))
-        return matrix_profile("the gamma and chromaticities of the file", tuple(primaries), white, 1 / told)
+        white, *corners = ((numbers[i], numbers[i + 1]) for i in (0, 2, 4, 6))
+        return matrix_profile("the gamma and chromaticities of the file", tuple(corners), white, 1 / told)
     interoperability = image.getexif().get_ifd(ExifTags.IFD.Interop).get(1)
     return matrix_profile("Adobe RGB", _ADOBE_RGB, gamma=563 / 256) if interoperability == "R03" else None
 
@@ -162,7 +164,7 @@ def _conversion(profile: bytes, mode: str) -> ToSrgb | None:
         if np.abs(apply(own).astype(int) - as_rgb).max() <= 1:
             return None
     name = (source.profile.profile_description or "its colour profile").strip()
-    return ToSrgb(apply, mode, f"colours converted to sRGB from {name}", _light(profile))
+    return ToSrgb(apply, mode, f"{CONVERTED} {name}", _light(profile))
 
 
 def _light(profile: bytes) -> Callable[[np.ndarray], np.ndarray] | None:

@@ -1,32 +1,46 @@
 """What a photo's EXIF says of the camera and of the moment."""
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import ExifTags, Image
 
+from pipeline.core.errors import InkproofError
 from pipeline.images.formats import readable_formats
+from pipeline.images.limits import limited
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoTags:
     """What a photo's EXIF says of the device and of the moment, "" where nothing; `focal_35mm_mm` None where nothing sane.
 
-    `scan_dpi` is the resolution in the file's header; None where the file has none, or a focal length: a camera's is made up.
+    `maker` and `software` are those that wrote the file. `scan_dpi` is the resolution in the file's header; None where the file
+    has none, or a focal length: a camera's is made up.
     """
 
     device: str
     taken_at: str
     focal_35mm_mm: float | None = None
     scan_dpi: float | None = None
+    maker: str = ""
+    software: str = ""
 
 
 def photo_tags(path: Path) -> PhotoTags:
     """Returns the EXIF maker, model, time and focal length of a photo, whatever state the file is in."""
+    if not path.is_file():  # opening a pipe would wait for ever
+        return PhotoTags("", "")
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            return PhotoTags("", "")
+        return next(limited(f"{__name__}:tags_here", path))
+    except InkproofError:  # its header is too much for its decoder
+        return PhotoTags("", "")
+
+
+def tags_here(path: Path) -> Iterator[PhotoTags]:
+    """Yields what `photo_tags` returns, read in this process."""
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=readable_formats(path)) as image:
@@ -34,13 +48,17 @@ def photo_tags(path: Path) -> PhotoTags:
                 details = exif.get_ifd(ExifTags.IFD.Exif)
                 dpi = image.info.get("dpi")
     except Exception:  # decoders raise anything on hostile bytes, and a photo without tags is still a photo
-        return PhotoTags("", "")
-    words = [_plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
+        yield PhotoTags("", "")
+        return
+    maker, model, software = (
+        _plain_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
+    )
     taken_at = _plain_text(details.get(ExifTags.Base.DateTimeOriginal)) or _plain_text(exif.get(ExifTags.Base.DateTime))
     focal = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
     focal_mm = float(focal) if isinstance(focal, int | float) and 5 <= focal <= 1000 else None
     is_camera = focal is not None or details.get(ExifTags.Base.FocalLength) is not None
-    return PhotoTags(" ".join(filter(None, words)), taken_at, focal_mm, None if is_camera else _scan_dpi(dpi))
+    device = " ".join(filter(None, (maker, model)))
+    yield PhotoTags(device, taken_at, focal_mm, None if is_camera else _scan_dpi(dpi), maker, software)
 
 
 def _scan_dpi(dpi: object) -> float | None:

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError
-from pipeline.images.formats import NoReader, image_format, reason, shown, unreadable
+from pipeline.images.formats import NoReader, check_reader, image_format, reason, shown, unreadable
+from pipeline.images.limits import limited
 from pipeline.images.reading import read_image
 
 PHOTO, DOCUMENT, VIDEO = "photo", "document", "video"
@@ -59,12 +60,19 @@ def pictures(path: str | Path) -> Iterator[Picture]:
     A photo gives one. A PDF, or a TIFF of several pages, gives one a page; a PDF's page with the pixels of its largest bitmap. A
     video gives the sharpest frame of each half second, or of `MAX_FRAMES` half seconds spread over its length, without those that
     look like the one before. Once decoding took `MAX_READ_S`, the rest is left out with a note. A damaged page does not keep the
-    others from coming: it is told after them.
+    others from coming: it is told after them. All of it is read in a child process (`limited`).
 
     Raises:
-        BadInput: the file, or a page of it, cannot be read.
+        BadInput: the file, or a page of it, cannot be read, or takes too much memory or time.
     """
     path = Path(path)
+    if path.is_file():  # opening a pipe would wait for ever
+        check_reader(path)
+    yield from limited(f"{__name__}:pictures_here", path)
+
+
+def pictures_here(path: Path) -> Iterator[Picture]:
+    """Yields what `pictures` yields, read in this process."""
     try:
         is_file = stat.S_ISREG(path.stat().st_mode)
         kind = capture_kind(path)
@@ -278,7 +286,6 @@ class _Film:
     def __init__(self, path: Path, file: BinaryIO, stopwatch: _Stopwatch) -> None:
         import cv2
 
-        # FFmpeg writes its complaints about damaged files to the terminal, where nobody can do anything with them.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         self.is_on, self.at_s = False, 0.0
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

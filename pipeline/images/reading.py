@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.core.errors import BadInput, InkproofError
-from pipeline.images.formats import image_format, readable_formats, reason, shown, unreadable
+from pipeline.core.errors import BadInput, InkproofError, placed
+from pipeline.images.formats import check_reader, image_format, readable_formats, reason, shown, unreadable
+from pipeline.images.hdr import hdr_curve
+from pipeline.images.jpeg_damage import check_whole
+from pipeline.images.raw import RAW_FORMATS, developed
 from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_array, rgb_from_deep, rgb_from_pillow
 
 _ORIENTATION = 0x0112
@@ -40,14 +43,23 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
         raise BadInput(f"{shown(path)} is not a file.")
     if status.st_size == 0:
         raise BadInput(f"{shown(path)} is empty (0 bytes).")
+    if curve := hdr_curve(path):
+        raise BadInput(f"{shown(path)} is an HDR picture ({curve}).", "Export it as an ordinary JPEG, or photograph without HDR.")
     try:
+        if (kind := image_format(path)) in RAW_FORMATS:
+            check_reader(path)
+            with placed(shown(path)):
+                return developed(path, kind, max_pixels)
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=readable_formats(path)) as image:
                 if page:
                     image.seek(page)
                 _check_size(image, path, max_pixels)
-                return _load(image, path, is_first=page is None)
+                loaded = _load(image, path, is_first=page is None)
+                if image.format in ("JPEG", "MPO"):
+                    check_whole(path, decoder_tells=bool(image.tile))  # Pillow, which says nothing, has emptied it
+                return loaded
     except InkproofError:
         raise
     except Image.UnidentifiedImageError as error:

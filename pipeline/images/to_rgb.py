@@ -95,7 +95,7 @@ def rgb_from_pillow(image: Image.Image, path: Path | None = None) -> tuple[np.nd
         pixels = conversion.apply(gray) if conversion else np.repeat(gray[..., None], 3, axis=2)
         return pixels, (f"{kind} scaled to 8-bit", "grayscale", *profile_notes)
     notes = {"P": "palette", "PA": "palette", "1": "black and white", "L": "grayscale", "LA": "grayscale", "La": "grayscale"}
-    colour = () if mode in ("RGB", "RGBA", "RGBa", "RGBX") else (notes.get(mode, f"{mode} converted to RGB"),)
+    colour: tuple[str, ...] = () if mode in ("RGB", "RGBA", "RGBa", "RGBX") else (notes.get(mode, f"{mode} converted to RGB"),)
     pixels, is_opaque = np.empty((image.height, image.width, 3), np.uint8), True
     for rows in _bands(image.height, image.width):
         band = image.crop((0, rows.start, image.width, rows.stop))

@@ -19,7 +19,7 @@ MODELS = Registry("model", Scheme, {
     "torchvision": Scheme("torchvision:NAME", "any torchvision classifier, e.g. torchvision:resnet50",
                           "pipeline.models.zoo:load_torchvision"),
     "timm": Scheme("timm:NAME", "any timm classifier, e.g. timm:convnext_tiny (extra: timm)", "pipeline.models.zoo:load_timm"),
-    "imagenet": Scheme("imagenet:efficientnet-lite0", "an ImageNet network that comes as a package (extra: imagenet)",
+    "imagenet": Scheme("imagenet:NAME", "an ImageNet network as a package: imagenet:efficientnet-lite0 (extra: imagenet)",
                        "pipeline.models.packaged:load_imagenet"),
     "python": Scheme("python:MODULE:FACTORY", "your own network: a module or a .py file, and a function in it",
                      "pipeline.models.python_model:load_python"),

@@ -1,6 +1,7 @@
 """The inside of a torch network: its layers by name, the one whose map stands for it, and a score's gradient at a layer."""
 
 import difflib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -80,7 +81,7 @@ def layer_names(module: nn.Module) -> tuple[str, ...]:
 
 
 def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
-    """Returns the last layer with the map of the last convolution, "" where there is none or where tokens follow.
+    """Returns the last layer that runs once and has the map of the last convolution, "" where none has or where tokens follow.
 
     It is `layer4` of a ResNet, `features` of a MobileNet or DenseNet, the ReLU before the last pooling of a VGG. In a
     transformer the convolution only cuts the patches, and what follows has no map of (height, width). `forward` runs it once.
@@ -102,7 +103,10 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
     if not convolutions:
         return ""
     size = maps[convolutions[-1]]
-    last = max(index for index, shape in maps.items() if shape == size)
+    n_runs = Counter(name for name, _, _ in seen)  # one activation may serve the whole network
+    last = max((index for index, shape in maps.items() if shape == size and n_runs[seen[index][0]] == 1), default=None)
+    if last is None:
+        return ""
     for index, (_, _, shape) in enumerate(seen[last + 1 :], start=last + 1):
         if len(shape) > 2 and (index not in maps or maps[index][0] > size[0] or maps[index][1] > size[1]):
             return ""  # neither a vector nor a map that is no larger

@@ -54,6 +54,7 @@ class Discard:
 DISCARD_REASONS = {
     "unreadable": "the file is not an image that can be read",
     "no-reader": "this machine lacks what reads the file",
+    "failed": "a fault of this program or of a library it uses: please report it",
     "no-code": "no QR code of any kind was found",
     "foreign-code": "QR codes were found, but none is from this tool",
     "other-run": "the codes belong to another run or to an earlier layout of this run",
@@ -65,6 +66,7 @@ DISCARD_REASONS = {
     "unregistered": "the codes found do not agree on one page position",
     "outside": "the crop reaches beyond the edge of the photo",
     "unplaced": "too little of the page was recognised to say where this crop lies",
+    "covered": "the crop shows something else than what was printed there",
     "duplicate": "the same file was already used",
     "superseded": "a better photo of the same page is used",
 }

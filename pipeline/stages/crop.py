@@ -12,12 +12,12 @@ import numpy as np
 from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.engine import Context
-from pipeline.images import jpeg_bytes, missing_reader, read_png
+from pipeline.images import CONVERTED, jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration.advice import pages_to_do, quality_words
+from pipeline.physical.registration.advice import LOST, pages_to_do, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded
-from pipeline.physical.registration.photo_reading import PhotoFile, read_file
+from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
@@ -27,7 +27,10 @@ from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_t
 from pipeline.store.stage import Digests, Outcome
 
 _SHEET_QUALITY = 88
-_NOT_SHOWN = {"outside": "outside the photo", "unplaced": "not placed"}
+# The next time there may be a reader, or a version that is mended.
+_NOT_KEPT = ("no-reader", "failed")
+# These say nothing of what is wrong with a photo.
+_NO_FAULT = ("superseded", "duplicate", "linked")
 
 
 def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -51,12 +54,13 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     known = context.progress(photos, len(photos), "read before")
     kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    work = partial(read_file, reading=Reading(printout, pairs, experiment.capture))
+    reading = Reading(printout, pairs, experiment.capture, partial(printed_image, run.printouts))
+    work = partial(read_file, reading=reading)
     for photo, fresh in engine.map(work, todo, context, "photos"):
         for path, content in chain.from_iterable(each.files.items() for each in fresh):
             write_bytes(run.captures / path, content)
         kept[photo.key] = pages = [each.page for each in fresh]
-        is_refused = any(row.reason == "no-reader" for page in pages for row in page.discards)  # the next time there may be one
+        is_refused = any(row.reason in _NOT_KEPT for page in pages for row in page.discards)
         if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
             items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
     pages = [page for photo in photos for page in kept[photo.key] or ()]
@@ -199,6 +203,11 @@ def _told(
         f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "")
         for row in sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
     ]
+    named = {(capture.photo, note) for capture in captures for note in capture.notes if note.startswith(CONVERTED)}
+    for note, n in sorted(Counter(note for _, note in named).items()):
+        notes.append(f"{n} of {summary['n_photos']} photos: {note}")
+    if summary["missing_pages"] and (refused := _refused(captures, views, discards)):
+        summary["refused"] = refused
     if rows:
         expected = summary["predicted_error_rms_px"] = _rms([row.predicted_error_px for row in rows])
         notes.append(f"expected registration error {expected:.3f} px RMS")
@@ -207,6 +216,21 @@ def _told(
         summary["registration_p95_px"] = round(float(np.percentile(errors, 95)), 4)
         notes.append(f"registration error {summary['registration_rms_px']:.3f} px RMS against the simulator's truth")
     return summary, (*(f"page {page}: {advice}" for page, advice in to_do), *notes)
+
+
+def _refused(captures: list[Capture], views: list[View], discards: list[Discard]) -> dict[str, str]:
+    """Returns the reason why no less than half of all photos gave nothing: its key, and words for a person; {} without one."""
+    photo_of = {capture.capture_id: capture.photo for capture in captures}
+    used = {photo_of[view.capture_id] for view in views}
+    rows = {row.photo: row for row in discards if not row.pair_id and row.reason not in _NO_FAULT and row.photo not in used}
+    n_photos = len(set(photo_of.values()))
+    for reason, n in Counter(row.reason for row in rows.values()).most_common(1):
+        details = Counter(row.detail.replace(row.photo, "it", 1) for row in rows.values() if row.reason == reason)
+        ((detail, n_alike),) = details.most_common(1)
+        more = f" ({'for example: ' * (n_alike < n)}{detail})" if detail else ""
+        if 2 * n >= n_photos:
+            return {"reason": reason, "words": f"{n} of {n_photos} photos gave nothing: {DISCARD_REASONS[reason]}{more}"}
+    return {}
 
 
 def _rms(values: list[float]) -> float:
@@ -226,7 +250,7 @@ def _contact_sheets(
         images: list[np.ndarray | None] = []
         words: list[str] = []
         for side in ((pair_id, variant) for variant in VARIANTS):
-            view, why = counting.get(side), _NOT_SHOWN.get(reasons.get(side, ""), "not captured")
+            view, why = counting.get(side), LOST.get(reasons.get(side, ""), "not captured")
             images += [read_png(run.printouts / printed[side]), read_png(run.captures / view.path) if view else None]
             words += ["", quality_words(rated[view.view_id]) if view else why]
         rows.append(ContactRow(pair_id, tuple(images), tuple(words)))

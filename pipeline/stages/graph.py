@@ -202,7 +202,8 @@ def _photographs_of_a_person(experiment: Experiment, run: Run, state: Callable[[
     summary = crop.summary if crop else {}
     missing = summary.get("missing_pages", [])
     reason = f"{len(missing)} of {summary['n_pages']} pages not yet captured" if missing else ""
-    notes = [f"page {entry['page']}: {entry['advice']}" for entry in summary.get("to_do", [])]
+    notes = [summary["refused"]["words"]] if "refused" in summary else []
+    notes += [f"page {entry['page']}: {entry['advice']}" for entry in summary.get("to_do", [])]
     return StageStatus("photograph", DONE, reason, {"n_photos": len(photos), "notes": notes})
 
 

@@ -1,8 +1,5 @@
 """DeepFool: the nearest plane in closed form, the authors' steps, and no more passes than needed."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,8 +12,6 @@ from pipeline.attacks.problem import Problem
 from pipeline.images import to_model
 from pipeline.models import load_classifier
 from pipeline.settings import ModelSettings
-
-PACK = Path(os.environ.get("INKPROOF_DATA", ""))
 
 
 class Linear(Differentiable):
@@ -195,23 +190,22 @@ def test_an_image_that_is_wrong_already_stays_as_it_is():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (PACK / "models_ref.py").exists(), reason="INKPROOF_DATA is not set")
-def test_on_a_real_network_what_fools_before_rounding_fools_when_saved():
+def test_on_a_real_network_what_fools_before_rounding_fools_when_saved(data_root):
     from pipeline.datasets import open_dataset
     from pipeline.settings import DatasetSettings
 
     network = load_classifier(
         ModelSettings(
-            name=f"python:{PACK}/models_ref.py:load",
+            name=f"python:{data_root}/models_ref.py:load",
             input_px=224,
             resize_px=256,
             mean=(0.485, 0.456, 0.406),
             std=(0.229, 0.224, 0.225),
-            arguments={"path": str(PACK / "weights/mobilenet_v2_qat.pt"), "kind": "mobilenet_v2"},
+            arguments={"path": str(data_root / "weights/mobilenet_v2_qat.pt"), "kind": "mobilenet_v2"},
         )
     )
     listed = DatasetSettings(
-        name=f"csv:{PACK}/imagenet/labels.csv", root=str(PACK / "imagenet/images"), label_column="class_index"
+        name=f"csv:{data_root}/imagenet/labels.csv", root=str(data_root / "imagenet/images"), label_column="class_index"
     )
     dataset = open_dataset(listed, network.class_names, network.wordnet_ids)
     images = np.stack([network.prepare(dataset.image(k).pixels) for k in range(48)])

@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.core.errors import BadInput
 from pipeline.images import pictures as room, read_image
 from pipeline.images.photo_tags import photo_tags
-from pipeline.images.pictures import capture_kind, pictures
+from pipeline.images.pictures import capture_kind, pictures, pictures_here
 from pipeline.store import Run, photo_digest, photo_files, photo_trouble
 
 # How the stored picture is made from the upright one, by EXIF's own table of what row 0 and column 0 show.
@@ -245,7 +245,7 @@ def test_reading_stops_with_a_note_when_its_time_is_over(
         )
     assert not any(picture.notes for picture in pictures(path))
     monkeypatch.setattr(room, "MAX_READ_S", 0.0)
-    found = list(pictures(path))
+    found = list(pictures_here(path))
     assert len(found) == 1 and "not read" in found[0].notes[-1]
 
 
@@ -264,7 +264,7 @@ def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(
     monkeypatch.setattr(room, "MAX_JPEG_PIXELS", 70_000)
     (tmp_path / "a").write_bytes(encoded(Image.fromarray(detail), FORMATS[kind]))
     with pytest.raises(BadInput, match="megapixels"):
-        list(pictures(tmp_path / "a"))
+        list(pictures_here(tmp_path / "a"))
 
 
 def test_only_one_picture_is_read_at_a_time(tmp_path: Path, detail: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_only_one_picture_is_read_at_a_time(tmp_path: Path, detail: np.ndarray, 
     whole = room._rendered
     monkeypatch.setattr(room, "_rendered", lambda page: read.append(1) or whole(page))
     (tmp_path / "a.pdf").write_bytes(pdf_of(*[Image.fromarray(detail)] * 3))
-    reader = pictures(tmp_path / "a.pdf")
+    reader = pictures_here(tmp_path / "a.pdf")
     assert not read
     next(reader)
     assert len(read) == 1

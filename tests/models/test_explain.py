@@ -253,6 +253,11 @@ class Shared(nn.Module):
         return self.head(self.act(self.second(self.act(self.first(x)))).mean(dim=(2, 3)))
 
 
+def test_an_activation_that_serves_the_whole_network_is_passed_over():
+    network = Shared()
+    assert last_map_layer(network, lambda: network(torch.zeros(1, 3, 16, 16))) == "second"
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [

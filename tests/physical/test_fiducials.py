@@ -1,16 +1,19 @@
 """The QR codes: what they say, that any reader can read them, and where they are found."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import qrcode
 import zxingcpp
 
 from pipeline.physical.fiducials import detection
 from pipeline.physical.fiducials.codes import N_MODULES, Payload, decode_payload, encode_payload, modules, tag_id, tag_modules
-from pipeline.physical.fiducials.detection import agreement, detect_tags, search
+from pipeline.physical.fiducials.detection import agreement, detect_tags, read_treated, search
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo, photo_from_level
+from pipeline.physical.fiducials.treatments import treatments
 from pipeline.records import CORNERS
 
 RUN = "K7QXM"
@@ -202,13 +205,59 @@ def test_the_search_goes_on_only_while_codes_are_missing(monkeypatch: pytest.Mon
     calls.clear()
     _found(photo, expected=5)
     assert calls == [
-        ((1400, 1400), "zxing-cpp"),
-        ((1400, 1400), "zxing-cpp"),
-        ((2100, 2100), "zxing-cpp"),
-        ((1400, 1400), "zxing-cpp"),
+        *[((1400, 1400), "zxing-cpp")] * 3,
+        ((1400, 2800), "zxing-cpp"),
+        ((4200, 4200), "zxing-cpp"),
+        ((2800, 1400), "zxing-cpp"),
+        *[((2100, 2100), "zxing-cpp")] * 2,
+        *[((1400, 1400), "zxing-cpp")] * 3,
         ((1400, 1400), "pyzbar"),
         ((700, 700), "pyzbar"),
     ]
+
+
+HARD = {
+    "2 times as wide": lambda photo: cv2.resize(photo, None, fx=0.32, fy=0.8, interpolation=cv2.INTER_AREA),
+    "2 times as tall": lambda photo: cv2.resize(photo, None, fx=0.8, fy=0.32, interpolation=cv2.INTER_AREA),
+    "enlarged 3 times": lambda photo: cv2.resize(photo, None, fx=0.23, fy=0.23, interpolation=cv2.INTER_AREA),
+    "gamma 0.4": lambda photo: photo // 16,
+    "over a narrow background": lambda photo: photo // 16,
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_treatment_reads_what_the_photo_as_it_is_does_not_show(name: str) -> None:
+    photo, truth = _photo()
+    hard = np.ascontiguousarray(HARD[name](photo))
+    steps = {step.name: step for step in treatments(Pyramid(hard)) if step.decoder == "zxing-cpp"}
+    plain, treated = ({one.text: one for one in read_treated(Pyramid(hard), steps[key])} for key in ("as it is", name))
+    assert len(plain) < len(treated) == len(truth)
+    scale = np.array(hard.shape[::-1]) / photo.shape[::-1]
+    for text, one in treated.items():
+        assert np.abs(one.corners - ((truth[text] + 0.5) * scale - 0.5)).max() < WITHIN_PX
+
+
+@pytest.mark.parametrize("text", ["Zürich Straße 12", "naïve café", "±ε 8/255", "日本語テキスト", "Привет мир", "IP1K7QXM"])
+def test_what_zbar_takes_for_another_alphabet_is_read_as_utf_8(text: str) -> None:
+    code = qrcode.QRCode(border=4, box_size=6)
+    code.add_data(text.encode())
+    code.make()
+    photo = np.where(np.kron(np.array(code.get_matrix()), np.ones((6, 6), bool)), 0, 255).astype(np.uint8)
+    if detection._decoder("pyzbar") is None:
+        pytest.skip("pyzbar is not installed")
+    assert [one for one, _ in detection._read(photo, "pyzbar")] == [text]
+
+
+def test_the_codes_of_real_photographs_are_read(data_root: Path) -> None:
+    photos = sorted((data_root / "real_qr" / "zxing").glob("*/*.png"))
+    if not photos:
+        pytest.skip("needs the photographs of codes in the data pack")
+    unread = []
+    for path in photos:
+        wanted = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+        seen = (one.text.replace("\r", "").strip() for found in search(Pyramid(cv2.imread(str(path)))) for one in found)
+        unread += [path.name] if wanted not in seen else []
+    assert not unread
 
 
 def test_a_code_that_several_treatments_find_is_reported_once() -> None:

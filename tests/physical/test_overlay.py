@@ -341,6 +341,13 @@ def test_advice_says_what_is_wrong_and_what_to_do(printed: tuple, name: str) -> 
     assert photo_advice(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), result, printed[0]) == advice
 
 
+def test_a_code_that_was_read_is_never_called_faint(printed: tuple, found: Registration) -> None:
+    codes = {corner: code for corner, code in found.codes.items() if corner != "TR"}
+    unused = dataclasses.replace(found, codes=codes)
+    advice = photo_advice(cv2.cvtColor(printed[1], cv2.COLOR_RGB2GRAY), unused, printed[0])
+    assert advice == "top-right code out of its place: is the page torn or folded there? lay it flat"
+
+
 def test_codes_of_another_run_name_the_file_to_print(printed: tuple) -> None:
     printout, photo = printed[:2]
     codes = tuple(dataclasses.replace(f, payload=encode_payload("ZZZZZ", f.page, f.corner)) for f in printout.fiducials)

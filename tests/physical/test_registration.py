@@ -214,6 +214,25 @@ def test_of_a_page_cut_off_by_the_photo_s_edge_what_is_there_is_cropped(printed:
         assert pixels is None or np.abs(pixels.astype(int) - _image(p.path)).mean() < 1.0
 
 
+def test_of_half_a_page_nothing_is_kept_that_lies_beyond_all_that_was_found(
+    printed: tuple, flat: np.ndarray, bare: tuple
+) -> None:
+    """Of a bare page its codes are at one end, so all lies beyond them; a whole page has points around every image."""
+    for printout, photo in ((printed[0], flat), bare):
+        placements = [p for p in printout.placements if p.page == 1]
+        assert not any(_one(photo, printout).is_beyond(p) for p in placements)
+        halves = [photo[: len(photo) // 2], photo[len(photo) // 2 :], photo[:, : photo.shape[1] // 2]]
+        for half in halves:
+            found = _one(np.ascontiguousarray(half), printout)
+            points = found.surface.fits[0].points_mm
+            for p in placements:
+                x, y = p.x_mm + p.width_mm / 2, p.y_mm + p.height_mm / 2
+                is_between = points[:, 0].min() < x < points[:, 0].max() and points[:, 1].min() < y < points[:, 1].max()
+                assert found.is_beyond(p) is not is_between
+            if printout is bare[0]:
+                assert all(found.is_beyond(p) for p in placements)
+
+
 def _of_another_run(printout: Printout) -> Printout:
     codes = tuple(dataclasses.replace(f, payload=encode_payload("ZZZZZ", f.page, f.corner)) for f in printout.fiducials)
     return dataclasses.replace(printout, run_code="ZZZZZ", fiducials=codes)

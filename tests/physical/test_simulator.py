@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.core.errors import InkproofError, WrongUse
 from pipeline.images.colour import linear_from_srgb
+from pipeline.images.photo_tags import tags_here
 from pipeline.physical import simulator
 from pipeline.physical.geometry import apply_homography, box_homography
 from pipeline.physical.page_map import PageMap
@@ -639,10 +640,17 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads():
     assert encode_jpeg(photograph(OFFICE, 6)) != files[0]
 
 
-def test_a_simulated_photo_says_so_and_no_other_does():
+def is_marked(content, folder):
+    path = folder / "photo"
+    path.write_bytes(content)
+    tags = next(tags_here(path))
+    return is_simulated(tags.maker, tags.software)
+
+
+def test_a_simulated_photo_says_so_and_no_other_does(tmp_path):
     photo = photograph(OFFICE)
     data = encode_jpeg(photo)
-    assert is_simulated(data)
+    assert is_marked(data, tmp_path)
     with Image.open(io.BytesIO(data)) as image:
         tags = image.getexif()
         assert (tags[0x010F], tags[0x0110], tags[0x0131]) == ("inkproof", "simulated office-phone", "inkproof simulator")
@@ -650,11 +658,11 @@ def test_a_simulated_photo_says_so_and_no_other_does():
         assert tags.get_ifd(0x8769)[0xA405] == 26
     plain = io.BytesIO()
     Image.new("RGB", (8, 8)).save(plain, "JPEG")
-    assert not is_simulated(plain.getvalue())
-    assert not is_simulated(b"no picture") and not is_simulated(data[:40])
+    assert not is_marked(plain.getvalue(), tmp_path)
+    assert not is_marked(b"no picture", tmp_path) and not is_marked(data[:40], tmp_path)
 
 
-def test_a_broken_avif_is_no_simulated_photo():
+def test_a_broken_avif_is_no_simulated_photo(tmp_path):
     """Pillow says of some that they are a RuntimeError, others it opens."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 30, 90)).save(file, "AVIF")
@@ -662,7 +670,7 @@ def test_a_broken_avif_is_no_simulated_photo():
     for _ in range(100):
         broken = np.frombuffer(whole, np.uint8).copy()
         broken[rng.integers(len(broken), size=3)] = rng.integers(256, size=3)
-        assert not is_simulated(broken.tobytes())
+        assert not is_marked(broken.tobytes(), tmp_path)
         try:
             Image.open(io.BytesIO(broken.tobytes())).getexif()
         except RuntimeError:

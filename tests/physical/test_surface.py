@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.physical.geometry import apply_homography
+from pipeline.physical.geometry import apply_homography, homography_from_points
 from pipeline.physical.registration.surface import fit_surface
 
 H = np.array([[10.0, 0.6, 200.0], [-0.4, 10.5, 300.0], [1e-5, 2e-4, 1.0]])
@@ -74,3 +74,59 @@ def test_points_that_lie_are_left_out_and_no_others(wrong: dict, bend_px: float)
 
 def test_without_outliers_every_point_is_used() -> None:
     assert all(fitted(bend, seed).used.all() for bend in (0.0, 30.0) for seed in range(5))
+
+
+def bulged(points: np.ndarray, seed: int, bend_mm: float = 0.7) -> np.ndarray:
+    """A sheet whose edges bulge between the corners and lie straight at them, as the codes see it."""
+    share = points / [210, 297]
+    bump = 16 * share**2 * (1 - share) ** 2
+    left, right, top, bottom = np.random.default_rng(seed).normal(0, bend_mm, 4)
+    x, y = share.T
+    moved = np.column_stack([((1 - x) * left + x * right) * bump[:, 1], ((1 - y) * top + y * bottom) * bump[:, 0]])
+    return apply_homography(H, points + moved)
+
+
+def crumpled(points: np.ndarray, seed: int) -> np.ndarray:
+    """A sheet that bends by 3 mm over 60 mm, here so and there so: what it does at the corners says nothing of its middle."""
+    rng = np.random.default_rng(seed)
+    waves, phases = rng.normal(0, 1 / 60, (40, 2)), rng.uniform(0, 2 * np.pi, (40, 2))
+    bends = np.stack([np.cos(points @ waves.T + phase).sum(axis=1) for phase in phases.T], axis=1)
+    return apply_homography(H, points + 3 * bends / np.sqrt(20))
+
+
+def of_codes(true, seed: int):
+    """The surface through the four codes alone, its error and the error that it expects, RMS px."""
+    photo = true(CODES, seed) + np.random.default_rng(seed).normal(0, NOISE_PX, CODES.shape)
+    surface = fit_surface(CODES, photo, GROUPS[: len(CODES)], 210, 297)
+    return surface, rms(surface.page_map(INSIDE) - true(INSIDE, seed)), float(np.sqrt((surface.sd_px(INSIDE) ** 2).mean()))
+
+
+@pytest.mark.parametrize("true", [bulged, crumpled])
+def test_four_codes_alone_do_not_claim_to_know_the_middle_of_the_page(true) -> None:
+    errors, expected = zip(*(of_codes(true, seed)[1:] for seed in range(8)), strict=True)
+    ratio = np.sqrt(np.mean(np.square(errors)) / np.mean(np.square(expected)))
+    assert 0.5 < ratio < 2.0
+
+
+def test_a_page_as_flat_as_its_codes_can_tell_is_placed_well() -> None:
+    flat = [of_codes(lambda points, seed: apply_homography(H, points), seed) for seed in range(4)]
+    assert max(error for _, error, _ in flat) < 1.0
+
+
+def test_a_short_bend_at_the_corners_is_not_carried_on_into_the_middle() -> None:
+    refused = 0
+    for seed in range(8):
+        photo = crumpled(CODES, seed)
+        surface, error, _ = of_codes(crumpled, seed)
+        straight = rms(apply_homography(homography_from_points(CODES, photo), INSIDE) - crumpled(INSIDE, seed))
+        is_straight = not surface.page_map.residual_px.any()
+        refused += is_straight
+        assert not is_straight or error < 1.1 * straight
+    assert refused >= 4
+
+
+def test_points_on_one_side_of_a_place_do_not_surround_it() -> None:
+    top = POINTS[:, 1] < 150
+    surface = fitted(5.0, 0, POINTS[top], GROUPS[top])
+    assert surface.has_points_around(np.array([105.0, 90.0]))
+    assert not surface.has_points_around(np.array([105.0, 200.0]))

@@ -1,8 +1,8 @@
 """A photo that was refused because this machine lacked something is read as soon as it no longer lacks it."""
 
-import io
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,9 @@ from PIL import Image
 
 from pipeline.engine import Context
 from pipeline.images import formats
+from pipeline.images.formats import unreadable
+from pipeline.images.pictures import Picture
+from pipeline.physical.registration import photo_reading
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage, status
 from pipeline.store import Run
@@ -40,7 +43,7 @@ def test_a_heic_photo_is_read_once_its_plug_in_is_there(copy: Path, monkeypatch:
     photo = next(run.photos.glob("*.jpg"))
     heif.register_heif_opener()
     with Image.open(photo) as image:
-        image.convert("RGB").save(run.photos / "mine.heic", format="HEIF", quality=90)
+        image.convert("RGB").save(run.photos / "mine.heic", format="HEIF", quality=80, enc_params={"preset": "ultrafast"})
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
         run_stage("crop", experiment, run, CONTEXT)
@@ -54,19 +57,15 @@ def test_a_heic_photo_is_read_once_its_plug_in_is_there(copy: Path, monkeypatch:
 
 @pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")], ids=["memory", "rights"])
 def test_a_refusal_that_another_try_may_undo_is_not_kept(copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    from pipeline.images import reading
-
     run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml")
-    buffer = io.BytesIO()
     with Image.open(next(run.photos.glob("*.jpg"))) as image:
-        image.save(buffer, format="PNG")
-    (run.photos / "mine.png").write_bytes(buffer.getvalue())
+        image.save(run.photos / "mine.png")
 
-    def fails(*_: object, **__: object) -> None:
-        raise error
+    def fails(path: Path) -> Iterator[Picture]:
+        raise unreadable(path, error)
 
     with monkeypatch.context() as lacking:
-        lacking.setattr(reading, "_load", fails)
+        lacking.setattr(photo_reading, "pictures", fails)
         run_stage("crop", experiment, run, CONTEXT)
         assert discards_of(run)["mine.png"] == "no-reader"
     (run.photos / "note.txt").write_text("anything new lets the photos be read again")

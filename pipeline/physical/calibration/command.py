@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pipeline.core.errors import BadInput
+from pipeline.core.errors import BadInput, InkproofError
+from pipeline.images.formats import fault
 from pipeline.physical.calibration.fit import Calibration, Parameter, fit_profile
-from pipeline.physical.calibration.measuring import read_chart_photo
+from pipeline.physical.calibration.measuring import ChartPhoto, read_chart_photo
 from pipeline.physical.calibration.report import build_calibration_report, rounded, shown
 from pipeline.physical.printing.chart import calibration_chart
 from pipeline.physical.printing.document import build_chart_pdf
@@ -20,18 +22,19 @@ def calibrate_files(
 ) -> Calibration:
     """Fits a profile to photos of the calibration page and writes it, and beside it a report as PDF.
 
+    A photo that cannot be used is left out with a note where another can be.
+
     Raises:
-        BadInput: a photo shows no calibration page or is overexposed, or the output is there already.
+        BadInput: no photo shows a calibration page, one is overexposed, a file is not there, or the output is there already.
         WrongUse: there is no such base.
     """
     check_free(output, force)
     check_free(output.with_suffix(".pdf"), force)
     profile = load_profile(base)
-    read = []
-    for path in photos:
-        progress(f"reading {path.name}")
-        read.append(read_chart_photo(path))
+    read, refused = _read(photos, progress)
     fitted = fit_profile(read, profile, progress)
+    left_out = (f"{path.name} was left out: {error.message.removeprefix(f'{path}').lstrip(': ')}" for path, error in refused)
+    fitted = replace(fitted, notes=(*fitted.notes, *left_out))
     progress("writing the report")
     base_from = Path(os.path.relpath(base, output.parent)).as_posix() if base.endswith(".toml") else base
     write_bytes(output, _text(fitted, base_from).encode())
@@ -39,6 +42,26 @@ def calibrate_files(
     load_profile(output)
     write_bytes(output.with_suffix(".pdf"), build_calibration_report(fitted, output.name))
     return fitted
+
+
+def _read(photos: Sequence[Path], progress: Callable[[str], None]) -> tuple[list[ChartPhoto], list[tuple[Path, InkproofError]]]:
+    """Returns the photos that can be used, and why the others can't."""
+    read: list[ChartPhoto] = []
+    refused: list[tuple[Path, InkproofError]] = []
+    for path in photos:
+        progress(f"reading {path.name}")
+        if not path.exists():
+            raise BadInput(f"{path}: there is no such photo.")
+        try:
+            read.append(read_chart_photo(path))
+        except BadInput as error:
+            refused.append((path, error))
+        except Exception as error:  # whatever a library does not expect in one photo must not cost the others
+            refused.append((path, BadInput(f"{path}: reading it failed: {fault(error)}.", "Please report it.")))
+    if not read:
+        first, all_of_them = refused[0][1], f"None of {len(photos)} photos can be used. " * (len(photos) > 1)
+        raise type(first)(all_of_them + first.message, first.hint)
+    return read, refused
 
 
 def write_page(output: Path, paper: str, orientation: str, force: bool = False) -> None:

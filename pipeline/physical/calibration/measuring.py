@@ -65,8 +65,9 @@ def read_chart_photo(path: Path) -> ChartPhoto:
                 "Photograph again: the whole page, all four codes, flat, from straight above.",
             )
             continue
-        simulated, focal_mm = is_simulated(path.read_bytes()), photo_tags(path).focal_35mm_mm
-        return ChartPhoto(path.name, picture.pixels, pyramid, chart, found, focal_mm, jpeg_quality(path), simulated)
+        tags = photo_tags(path)
+        simulated, quality = is_simulated(tags.maker, tags.software), jpeg_quality(path)
+        return ChartPhoto(path.name, picture.pixels, pyramid, chart, found, tags.focal_35mm_mm, quality, simulated)
     raise trouble or BadInput(
         f"{path}: no code of a calibration page can be read in it.",
         f"Photograph the whole calibration page, flat and sharp. {_PRINT_ONE}",
@@ -79,7 +80,7 @@ def jpeg_quality(path: Path) -> int | None:
         with Image.open(path) as image:
             tables = getattr(image, "quantization", None)
             luma = sum(tables[0]) if image.format in ("JPEG", "MPO") and tables and 0 in tables else None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # decoders raise anything on hostile bytes
         return None
     return None if luma is None else min(range(1, 101), key=lambda quality: (abs(sum(quantisation(quality)[0]) - luma), -quality))
 

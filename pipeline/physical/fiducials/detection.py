@@ -12,11 +12,10 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES, TAG_FAMILY, decode_payload, modules
 from pipeline.physical.fiducials.pyramid import Pyramid
+from pipeline.physical.fiducials.treatments import Treatment, treatments
 from pipeline.physical.geometry import SQUARE
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
-FIRST_LONG_SIDE_PX = 2200
-_LARGEST_TO_ENLARGE_PX = 6000
 _LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535  # a code has 21 modules; zxing-cpp refuses longer sides
 _DATA = np.ones((N_MODULES, N_MODULES), dtype=bool)  # where codes differ: not in the finder and timing patterns
 _DATA[:9, :9] = _DATA[:9, 13:] = _DATA[13:, :9] = _DATA[6] = _DATA[:, 6] = False
@@ -42,22 +41,28 @@ class Detection:
 
 
 def search(pyramid: Pyramid) -> Iterator[tuple[Detection, ...]]:
-    """Yields all codes found so far after each treatment of the photo, the cheapest first; stop when it is enough.
+    """Yields all codes found so far after each treatment of the photo (see `treatments`); stop when it is enough.
 
-    zxing-cpp reads the photo shrunk to about 2000 px, then larger up to its full size, with local contrast evened out (CLAHE,
-    clip 2, 8 x 8 tiles), enlarged 1.5 times, and divided by its local background; pyzbar reads it full and halved, where it is
-    installed. Corners are the decoder's own, within about a module, those of our codes in the code's own order.
+    Corners are the decoder's own, within about a module, those of our codes in the code's own order.
     """
     found: tuple[Detection, ...] = ()
-    for image, scale, decoder in _treatments(pyramid):
-        for text, corners in _read(image, decoder):
-            corners = (corners + 0.5) / scale - 0.5
-            if decode_payload(text) is not None:
-                corners = order_corners(pyramid.grey, corners, text)
-            new = Detection(text, corners, decoder)
+    for treatment in treatments(pyramid):
+        for new in read_treated(pyramid, treatment):
             if not any(new.is_same_as(old) for old in found):
                 found += (new,)
         yield found
+
+
+def read_treated(pyramid: Pyramid, treatment: Treatment) -> list[Detection]:
+    """Returns the codes that one treatment of a photo shows; nothing where its decoder is missing."""
+    image = treatment.image(pyramid) if _decoder(treatment.decoder) else None
+    codes = []
+    for text, corners in _read(image, treatment.decoder) if image is not None else ():
+        corners = (corners + 0.5) / treatment.scale - 0.5
+        if decode_payload(text) is not None:
+            corners = order_corners(pyramid.grey, corners, text)
+        codes.append(Detection(text, corners, treatment.decoder))
+    return codes
 
 
 def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> float:
@@ -101,27 +106,6 @@ def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(tags, corners, strict=True)]
 
 
-def _treatments(pyramid: Pyramid) -> Iterator[tuple[np.ndarray, float, str]]:
-    """Yields (image, its scale, decoder); each image is made only when the search gets there."""
-    smallest = pyramid.level_of(FIRST_LONG_SIDE_PX)
-    for k in range(smallest, -1, -1):
-        yield pyramid.level(k), 0.5**k, "zxing-cpp"
-    yield cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(pyramid.grey), 1.0, "zxing-cpp"
-    if max(pyramid.size) <= _LARGEST_TO_ENLARGE_PX:
-        yield cv2.resize(pyramid.grey, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR), 1.5, "zxing-cpp"
-    yield _without_background(pyramid.grey), 1.0, "zxing-cpp"
-    yield pyramid.grey, 1.0, "pyzbar"
-    yield pyramid.level(1), 0.5, "pyzbar"
-
-
-def _without_background(grey: np.ndarray) -> np.ndarray:
-    """Returns the photo over its surroundings' brightness, which lifts codes out of shadow and glare."""
-    small = cv2.resize(grey, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) if min(grey.shape) >= 64 else grey
-    around = cv2.GaussianBlur(small, (0, 0), max(1.0, max(small.shape) / 40))
-    around = cv2.resize(around, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.divide(grey, np.maximum(around, 1), scale=160)
-
-
 def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
     """Returns (text, corners float64 (4, 2) at pixel centres of `grey`) of each code, nothing where the decoder is missing."""
     module = _decoder(decoder)
@@ -133,10 +117,24 @@ def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
         order = ("top_left", "top_right", "bottom_right", "bottom_left")
         seen = [(text, [(getattr(at, name).x, getattr(at, name).y) for name in order]) for text, at in codes]
     else:  # the polygon is a convex hull: cyclic, but it starts anywhere and runs either way
-        hulls = [code for code in module.decode(grey, symbols=[module.ZBarSymbol.QRCODE]) if len(code.polygon) == 4]
-        seen = [(code.data.decode("utf-8", errors="replace"), code.polygon) for code in hulls]
+        try:
+            found = module.decode(grey, symbols=[module.ZBarSymbol.QRCODE])
+        except ValueError:  # of a code in several parts zbar does not tell the orientation, which pyzbar does not expect
+            return []
+        seen = [(_text_of(code.data), code.polygon) for code in found if len(code.polygon) == 4]
     # whole-number positions count pixel edges; ours count pixel centres
     return [(text, np.array(points, dtype=np.float64) - 0.5) for text, points in seen]
+
+
+def _text_of(data: bytes) -> str:
+    """Returns what a code says: zbar takes UTF-8 for Shift-JIS or Big5, so its text is written so again and read as UTF-8."""
+    text = data.decode("utf-8", errors="replace")
+    for guess in ("cp932", "big5"):
+        try:
+            return text.encode(guess).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
 
 
 @cache

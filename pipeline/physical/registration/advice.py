@@ -49,20 +49,25 @@ _FLAG_ACTIONS = {
     "noisy": ("more light",),
     "tilted": ("photograph from straight above",),
 }
-_LOST = {"outside": "outside the photo", "unplaced": "not placed"}
+# Why a crop of a page that was found is not there.
+LOST = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}
 # With these a crop does not show what single image pixels became; the others change its light and colour.
 GRAVE_FLAGS = ("uncertain", "soft", "coarse")
 
 
 def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printout: Printout) -> str:
     """Returns in one line what is wrong with a photo, uint8 (H, W), of one page and what to do, "" for nothing."""
+    read = {one.text for one in result.detections if one.decoder != "alignment"}
     if isinstance(result, Registration):
         missing = [f for f in printout.of_page(result.page).fiducials if f.corner not in result.codes]
-        if cut_off := _cut_off_advice(photo_grey, result.page_map, missing):
+        if cut_off := _cut_off_advice(photo_grey, result.page_map, [code for code in missing if code.payload not in read]):
             return cut_off
         by_trouble: dict[str, list[str]] = defaultdict(list)
         for code in missing:
-            by_trouble[code_trouble(photo_grey, result.page_map, code)].append(code.corner)
+            # one that a decoder read is there and clear: the rest of the page says that it should be elsewhere
+            is_read = code.payload in read
+            trouble = "out of its place" if is_read else code_trouble(photo_grey, result.page_map, code)
+            by_trouble[trouble].append(code.corner)
         return "; ".join(f"{_named(corners)} {trouble}: {_TROUBLE_ACTIONS[trouble]}" for trouble, corners in by_trouble.items())
     codes = printout.of_page(result.page or 0).fiducials
     match result.reason:
@@ -73,7 +78,6 @@ def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printou
             again = f"print {PDF.folder}/{printout.run}/{made_from} again, or move the photo to its own run"
             return f"the codes are those of another run or an earlier layout: {again}"
         case "missing-code":
-            read = {one.text for one in result.detections if one.decoder != "alignment"}
             unread = [f.corner for f in codes if f.payload not in read]
             return f"{_named(unread)} not read: photograph again with all four in the picture, sharp and evenly lit"
         case "unregistered":
@@ -194,8 +198,9 @@ def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     flags = Counter(flag for row in crops for flag in row.flags)
     found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
     reasons = Counter(row.reason for row in lost)
-    found = [f"{count} of {n} crops {_LOST[reason]}" for reason, count in reasons.items() if reason in _LOST] + found
+    found = [f"{count} of {n} crops {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
     actions = ["all of the page in the picture"] if "outside" in reasons else []
+    actions += [_TROUBLE_ACTIONS["covered"]] if "covered" in reasons else []
     actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
     return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
 
@@ -207,7 +212,8 @@ def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Disca
         reason = next((row.reason for row in discards if row.capture_id == tried[-1].capture_id), "")
         why = tried[-1].trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
         return f"{_shown(tried[-1])} is not used: {why}"
-    unread = [capture for capture in captures if capture.page is None]
+    of_pages = {_shown(capture) for capture in captures if capture.page is not None}
+    unread = [capture for capture in captures if capture.page is None and _shown(capture) not in of_pages]
     if not unread:
         return "not in any photo"
     more = f", {len(unread)} photos show" if len(unread) > 1 else f", {_shown(unread[0])} shows"

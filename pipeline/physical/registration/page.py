@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.physical import geometry
 from pipeline.physical.fiducials.codes import CALIBRATION, Payload, decode_payload, outline_mm
-from pipeline.physical.fiducials.detection import FIRST_LONG_SIDE_PX, Detection, agreement, detect_tags, search
+from pipeline.physical.fiducials.detection import Detection, agreement, detect_tags, search
 from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
+from pipeline.physical.fiducials.treatments import FIRST_LONG_SIDE_PX
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.points import Target, sight, targets
@@ -45,6 +46,11 @@ class Registration:
     @property
     def n_codes(self) -> int:
         return len(self.codes)
+
+    def is_beyond(self, placement: Placement) -> bool:
+        """Returns whether all printed points found lie on one side of an image's centre: no point beyond it holds the map."""
+        centre = np.array([placement.x_mm + placement.width_mm / 2, placement.y_mm + placement.height_mm / 2])
+        return not self.surface.has_points_around(centre)
 
     def predicted_error_px(self, placement: Placement) -> float:
         """Returns the registration error to expect in one crop, RMS over its area in pixels of the printed image."""
@@ -98,7 +104,10 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
             done |= _registered_by_tags(pyramid, printout, found, done)
             if _explains(done, printout, pyramid, read_at_full_size=False):
                 break
-    return [done[page] for page in sorted(done)] or [_nothing_of_this_run(found, printout)]
+    ours: list[Registration | Failure] = [done[page] for page in sorted(done)]
+    if not ours:
+        return [_nothing_of_this_run(found, printout)]
+    return ours + ([_of_another_run(strange, printout, found)] if (strange := _strange(found, known)) else [])
 
 
 def _explains(done: dict[int, Registration | Failure], printout: Printout, pyramid: Pyramid, read_at_full_size: bool) -> bool:
@@ -158,9 +167,13 @@ def _registered(
     whole: PageMap | None,
     read: dict[str, Detection],
     found: tuple[Detection, ...],
+    covered: frozenset[str] = frozenset(),
 ) -> Registration | Failure:
-    """Returns the page grown from a first guess: the map of the whole page, and near a code that was read that of the code."""
-    known = targets(printout, page)
+    """Returns the page grown from a first guess: the map of the whole page, and near a code that was read that of the code.
+
+    Nothing at the `covered` corners is looked for.
+    """
+    known = tuple(target for target in targets(printout, page) if target.name not in covered)
     seen: dict[int, np.ndarray] = {}
     for index, target in enumerate(known):
         guess = starts.get(target.name, whole) if target.kind == "code" else whole
@@ -176,6 +189,9 @@ def _registered(
         points = f"{len(seen)} of {len(known)} printed points"
         n_codes = len({target.name for target in known if target.kind == "code"})
         return failed("unregistered", f"{len(read)} of {n_codes} codes and {points} found, too few to place the page")
+    names = {target.name for target in used}
+    if taken := names & {code.corner for code in printout.of_page(page).fiducials if _is_under(code, surface, found)}:
+        return _registered(pyramid, printout, page, starts, whole, read, found, covered | taken)
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].centre_mm[None])[0]))))
     if trouble is None and surface.noise_px > _MAX_SCATTER_MM * scale:
@@ -191,6 +207,15 @@ def _registered(
     rms = float(np.sqrt((surface.residual_px[surface.used] ** 2).sum(axis=1).mean()))
     more = tuple(code for corner, code in codes.items() if corner not in read)
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
+
+
+def _is_under(code: Fiducial, surface: Surface, found: tuple[Detection, ...]) -> bool:
+    """Returns whether another code was read at a code's place: a page that lies on this one."""
+    corners = surface.page_map(outline_mm(code))
+    reach_px = 0.25 * np.linalg.norm(corners[0] - corners[2])
+    return any(
+        one.text != code.payload and np.linalg.norm(one.corners.mean(axis=0) - corners.mean(axis=0)) < reach_px for one in found
+    )
 
 
 def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray]) -> Surface | None:
@@ -274,17 +299,25 @@ def _payloads(found: tuple[Detection, ...]) -> list[Payload]:
 
 
 def _nothing_of_this_run(found: tuple[Detection, ...], printout: Printout) -> Failure:
-    ours = _payloads(found)
-    if ours and all(payload.run_code.startswith(CALIBRATION) for payload in ours):
-        return Failure("calibration", "", None, len(ours), found)
-    if ours:
-        runs = ", ".join(sorted({payload.run_code for payload in ours}))
-        pages = ", ".join(map(str, sorted({payload.page for payload in ours})))
-        this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
-        return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(ours), found)
+    if ours := _payloads(found):
+        return _of_another_run(ours, printout, found)
     if found:
         return Failure("foreign-code", f"reads {found[0].text[:60]!r}", None, 0, found)
     return Failure("no-code", "", None, 0, found)
+
+
+def _strange(found: tuple[Detection, ...], known: dict[str, Fiducial]) -> list[Payload]:
+    """Returns what codes of this tool say that are not of this printout."""
+    return _payloads(tuple(detection for detection in found if detection.text not in known))
+
+
+def _of_another_run(payloads: list[Payload], printout: Printout, found: tuple[Detection, ...]) -> Failure:
+    if all(payload.run_code.startswith(CALIBRATION) for payload in payloads):
+        return Failure("calibration", "", None, len(payloads), found)
+    runs = ", ".join(sorted({payload.run_code for payload in payloads}))
+    pages = ", ".join(map(str, sorted({payload.page for payload in payloads})))
+    this = f"this printout is {printout.run_code}, {printout.n_pages} page{'s' * (printout.n_pages > 1)}"
+    return Failure("other-run", f"run code {runs}, page {pages}; {this}", None, len(payloads), found)
 
 
 def _implausible(page_map: PageMap, printout: Printout) -> str | None:

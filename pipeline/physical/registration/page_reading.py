@@ -1,7 +1,7 @@
 """From one picture to the pages it shows: crops, quality and an overlay, as records and bytes; no file, no folder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from statistics import median
@@ -14,6 +14,7 @@ from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.advice import photo_advice
 from pipeline.physical.registration.colour import corrected, strip_correction
+from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
 from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay
@@ -32,11 +33,15 @@ _MAX_PREDICTED_ERROR_PX = 3.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading a picture depends on besides the picture."""
+    """What reading a picture depends on besides the picture.
+
+    `printed` gives an image as it was printed, uint8 (H, W, 3), by its placement's path; without it nothing is compared.
+    """
 
     printout: Printout
     pairs: Mapping[str, Pair]
     settings: CaptureSettings
+    printed: Callable[[str], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def read_pages(
     pixels, printout = picture.pixels, reading.printout
     pyramid = Pyramid(pixels)
     true_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, *truth) if truth else None
-    results = [_strict(result) if reading.settings.strict else result for result in register(pyramid, printout)]
+    results = [_strict(result, printout) if reading.settings.strict else result for result in register(pyramid, printout)]
     drafts: list[FreshPage] = []
     shown: dict[tuple[int, str, str], CropQuality] = {}
     for result in results:
@@ -159,9 +164,17 @@ def _cropped(
         if expected > _MAX_PREDICTED_ERROR_PX:
             discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))
             continue
+        if found.is_beyond(placement):
+            discards.append(discarded(capture, "unplaced", "all printed points found lie on one side of it", placement))
+            continue
         cut = crop(pixels, found.page_map, placement, reading.settings.linear_light)
         if cut is None:
             discards.append(discarded(capture, "outside", "", placement))
+            continue
+        alike = likeness(cut, reading.printed(placement.path)) if reading.printed else 1.0
+        if alike < MIN_LIKENESS:
+            detail = f"it resembles what was printed there by {alike:.2f}, and what is right by {MIN_LIKENESS} at least"
+            discards.append(discarded(capture, "covered", detail, placement))
             continue
         error = registration_error(found.page_map, true_map, placement) if true_map else None
         view_id = f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"
@@ -201,11 +214,12 @@ def _view(
     return view, png_bytes(pixels, compress_level=1)
 
 
-def _strict(result: Registration | Failure) -> Registration | Failure:
+def _strict(result: Registration | Failure, printout: Printout) -> Registration | Failure:
     """Returns a failure where one of the four codes could not be read, as the paper discarded such photos."""
     if isinstance(result, Failure):
         return result
-    unread = [corner for corner in CORNERS if corner not in result.codes or result.codes[corner].decoder == "alignment"]
+    read = {code.text for code in result.detections if code.decoder != "alignment"}
+    unread = [code.corner for code in printout.of_page(result.page).fiducials if code.payload not in read]
     detail = f"page {result.page}: not read: {', '.join(unread)}"
     n_read = len(CORNERS) - len(unread)
     return Failure("missing-code", detail, result.page, n_read, result.detections) if unread else result

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.errors import BadInput
-from pipeline.images import NoReader
+from pipeline.images import NoReader, read_png
+from pipeline.images.formats import fault
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
 from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, Truth, capture_id, discarded, read_pages
@@ -37,7 +40,7 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
         return [FreshPage(ReadPage(blank, discards=(discarded(blank, *photo.trouble),)))]
     tags = photo_tags(photo.path)
     kind = capture_kind(photo.path)
-    simulated = photo.truth is not None or (kind == PHOTO and is_simulated(photo.path.read_bytes()))
+    simulated = photo.truth is not None or (kind == PHOTO and is_simulated(tags.maker, tags.software))
     capture, is_video = _capture(photo, tags, simulated), kind == VIDEO
     pages: list[FreshPage] = []
     best: dict[int | None, FreshPage] = {}
@@ -53,6 +56,8 @@ def read_file(photo: PhotoFile, reading: Reading) -> list[FreshPage]:
         detail = str(error).replace(str(photo.path), photo.name)
         reason = "no-reader" if isinstance(error, NoReader) else "unreadable"
         pages.append(FreshPage(ReadPage(capture, discards=(discarded(capture, reason, detail),))))
+    except Exception as error:  # whatever a library does not expect in one photo must not cost the others
+        pages.append(FreshPage(ReadPage(capture, discards=(discarded(capture, "failed", fault(error)),))))
     if any(fresh.page.views for fresh in best.values()):
         best.pop(None, None)  # frames between two pages show none, which is nothing to tell
     return pages + [best[page] for page in sorted(best, key=lambda page: page or 0)]
@@ -66,6 +71,15 @@ def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
             raise BadInput(f"{path}: there is no such photo.")
         found += read_file(PhotoFile(path, path.name, file_hash(path), "", None, None), reading)
     return found
+
+
+def printed_image(folder: Path, path: str) -> np.ndarray:
+    """Returns an image as it was printed, uint8 (H, W, 3), by its path below a run's printouts: what `Reading.printed` needs.
+
+    Raises:
+        BadInput: it is missing, or damaged.
+    """
+    return read_png(folder / path)
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:

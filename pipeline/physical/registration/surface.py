@@ -5,7 +5,7 @@ over the page (Rasmussen and Williams 2006, section 2.7: with explicit basis fun
 so what is known between the points, and how well, follows from the points themselves: no bend is put in where none shows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,12 @@ _MAX_REJECTED_RATE = 0.4
 _N_SUSPECTS = 6
 # Fewer places than these cannot tell a bend from the way that they are seen; the surface stays flat and its error is predicted.
 _MIN_GROUPS_TO_BEND = 4
+# The codes and tags of four corners say nothing of what a sheet does between them. Outlines of real page photographs bend there
+# by some tenths of a millimetre, over such lengths; where a bend is as short at the corners, it does not reach the middle.
+_MAX_GROUPS_IN_CORNERS = 8
+_UNSEEN_MM, _UNSEEN_LENGTH_MM, _UNSEEN_NOISE = 0.35, 90.0, 0.02
+_BENT_RATIO = 15.0
+_SHORT_MM, _SHARE_OF_BEND = 100.0, 0.8
 # A wrong point may lie anywhere within some tens of pixels; the rest of its group goes with it as exactly as points do.
 _LOG_PER_WRONG_POINT, _LOG_PER_FOLLOWER = -2 * np.log(60.0), -2 * (np.log(_PRIOR_NOISE_PX) + 0.5 * np.log(2 * np.pi * np.e))
 
@@ -46,15 +52,36 @@ class Surface:
     residual_px: np.ndarray
     fits: "tuple[_Fit, ...]"
     _shares: np.ndarray
+    _unseen_mm: float = 0.0
+    _is_refused: bool = False
 
     def sd_px(self, page_mm: np.ndarray) -> np.ndarray:
         """Returns the expected distance, RMS over both axes in photo px, between map and truth at page points (N, 2)."""
         means, variances = zip(*(fit.predicted(page_mm) for fit in self.fits), strict=True)
         share = self._shares[:, None, None]
-        mean = self.page_map(page_mm) - apply_homography(self.fits[0].homography, page_mm)
-        # uncertainty within each length and strength of the bend, and of which of them is true
-        total = (share * (np.array(variances) + (np.array(means) - mean) ** 2)).sum(axis=0)
-        return np.sqrt(total.sum(axis=1))
+        if self._is_refused:
+            total = _SHARE_OF_BEND**2 * (share * np.array(means)).sum(axis=0) ** 2
+        else:
+            mean = self.page_map(page_mm) - apply_homography(self.fits[0].homography, page_mm)
+            # uncertainty within each length and strength of the bend, and of which of them is true
+            total = (share * (np.array(variances) + (np.array(means) - mean) ** 2)).sum(axis=0)
+        return np.sqrt(total.sum(axis=1) + self._unseen_px(page_mm) ** 2)
+
+    def has_points_around(self, page_mm: np.ndarray) -> bool:
+        """Returns whether the points that it rests on lie on both sides of a page point (2,), across and down the page."""
+        points = self.fits[0].points_mm
+        return bool((points.min(axis=0) < page_mm).all() and (points.max(axis=0) > page_mm).all())
+
+    def _unseen_px(self, page_mm: np.ndarray) -> np.ndarray:
+        """Returns how far the sheet may bend where no point is near, (N,) px; nothing where there are enough points to know."""
+        if not self._unseen_mm:
+            return np.zeros(len(page_mm))
+        points = self.fits[0].points_mm
+        across = _similarity(page_mm, points, _UNSEEN_LENGTH_MM)
+        among = _similarity(points, points, _UNSEEN_LENGTH_MM) + _UNSEEN_NOISE * np.eye(len(points))
+        unknown = 1 - (across * np.linalg.solve(among, across.T).T).sum(axis=1)
+        px_per_mm2 = np.abs(np.linalg.det(self.page_map.jacobian(page_mm)))
+        return self._unseen_mm * np.sqrt(np.maximum(unknown, 0) * px_per_mm2)
 
 
 def fit_surface(
@@ -64,6 +91,9 @@ def fit_surface(
 
     Where a point is contradicted by more than 4.5 standard deviations, or all scatter, each suspect group is left out in turn,
     and the one whose absence the rest explains best stays out, if that is likelier than all of them being right.
+
+    Where points stand in the corners only, bends between them that they cannot show are allowed for in the expected error, and
+    the surface is refused for a homography if that foretells left-out places better and the bend at the corners is short.
 
     Args: `page_mm`, `photo_px` (N, 2), N >= 4 with four in general position; `groups` (N,) int, equal for points that stand or
     fall together; `rough` looks at few bends only, four times as fast: good enough to say where the next points are.
@@ -90,11 +120,15 @@ def fit_surface(
         if best is None or best[0] <= 0:
             break
         used, (fits, shares, evidence) = best[1], best[2]
-    can_bend = len(np.unique(groups[used])) >= _MIN_GROUPS_TO_BEND
+    n_groups = len(np.unique(groups[used]))
+    can_bend = n_groups >= _MIN_GROUPS_TO_BEND
+    unseen_mm = _UNSEEN_MM * _bent_share(fits, shares) if n_groups <= _MAX_GROUPS_IN_CORNERS and not rough else 0.0
+    is_refused = can_bend and unseen_mm > 0 and _is_refused(fits, shares, groups[used])
     page_map = PageMap(width_mm, height_mm, fits[0].homography)
-    page_map = PageMap.fitted(_mean(fits, shares), width_mm, height_mm) if can_bend else page_map
+    if can_bend and not is_refused:
+        page_map = PageMap.fitted(_mean(fits, shares), width_mm, height_mm)
     noise_px = float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
-    return Surface(page_map, noise_px, used, photo_px - page_map(page_mm), fits, shares)
+    return Surface(page_map, noise_px, used, photo_px - page_map(page_mm), fits, shares, unseen_mm, is_refused)
 
 
 def _mean(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -110,6 +144,27 @@ def _mean(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> Callable[[np.ndarray]
         return straight + sum(_similarity(points, known, length) @ pull for length, pull in pulls.items())
 
     return mean
+
+
+def _bent_share(fits: "tuple[_Fit, ...]", shares: np.ndarray) -> float:
+    """Returns the belief that the sheet bends by many times what points scatter."""
+    return float(sum(share for share, fit in zip(shares, fits, strict=True) if fit.ratio >= _BENT_RATIO))
+
+
+def _is_refused(fits: "tuple[_Fit, ...]", shares: np.ndarray, groups: np.ndarray) -> bool:
+    """Returns whether a homography foretells left-out groups better than the surface, whose bend is short at the corners."""
+    length_mm = np.exp((shares * np.log([fit.length_mm for fit in fits])).sum())
+    if length_mm > _SHORT_MM:
+        return False
+    fit = fits[0]
+    flat = _likelihoods(fit.points_mm, fit.residual, fit.basis, _LENGTHS_MM[0], (0.0,))[0]
+    straight = _posterior(fit.homography, fit.points_mm, fit.residual, fit.basis, flat[1:])
+    bent_px2 = sum(share * _left_out_px2(fit, groups) for share, fit in zip(shares, fits, strict=True))
+    return bool(_left_out_px2(straight, groups) < bent_px2)
+
+
+def _left_out_px2(fit: "_Fit", groups: np.ndarray) -> float:
+    return float(np.mean([2 * (error**2).mean() for _, error, _ in _left_out(fit, groups)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,17 +252,24 @@ def _posterior(
 
 def _contradictions(fit: _Fit, groups: np.ndarray) -> dict[int, float]:
     """Returns for each group by how many standard deviations per coordinate the other points contradict it."""
+    return {
+        group: float(np.sqrt(max(error @ pull, 0) / len(pull))) / fit.noise_px for group, error, pull in _left_out(fit, groups)
+    }
+
+
+def _left_out(fit: _Fit, groups: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields each group, by how much the other points miss it, x and y in turn, px, and that times its inverse covariance.
+
+    The leave-one-out residual is e = P_gg^-1 (P r)_g with covariance P_gg^-1 (in squares of the noise), so e' P_gg e is
+    (P r)_g' P_gg^-1 (P r)_g.
+    """
     inverse = np.kron(fit.inverse, np.eye(2))
     pulled = inverse @ fit.basis
     projection = inverse - pulled @ fit.step_covariance @ pulled.T
     pull = projection @ fit.residual.ravel()
-    z = {}
     for group in np.unique(groups):
         rows = np.flatnonzero(np.repeat(groups == group, 2))
-        # leave-one-out residual e = P_gg^-1 (P r)_g with covariance P_gg^-1, so e' P_gg e = (P r)_g' P_gg^-1 (P r)_g
-        block = np.linalg.pinv(projection[np.ix_(rows, rows)], hermitian=True)
-        z[int(group)] = float(np.sqrt(max(pull[rows] @ block @ pull[rows], 0) / len(rows))) / fit.noise_px
-    return z
+        yield int(group), np.linalg.pinv(projection[np.ix_(rows, rows)], hermitian=True) @ pull[rows], pull[rows]
 
 
 def _similarity(one_mm: np.ndarray, other_mm: np.ndarray, length_mm: float) -> np.ndarray:

@@ -1,0 +1,121 @@
+"""How much right crops and wrong ones resemble what was printed there, profile by profile: what `MIN_LIKENESS` rests on.
+
+Pages of photographs, small images and digits, each with a strongly changed twin, are photographed by the simulator. Right crops
+are cut out where the truth has them; wrong ones show another image, a place beside, a code, lettering, or the table.
+"""
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.core.seeds import generator_for
+from pipeline.images import read_image
+from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.document import build_pdf, render_page
+from pipeline.physical.printing.instructions import Instructions
+from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
+from pipeline.physical.registration.cropping import crop
+from pipeline.physical.simulator import load_profile, profile_names, simulate_photo
+from pipeline.records import Placement, Printout
+
+_KINDS = {"imagenet/images": 224, "cifar10/test_jpeg": 0, "mnist/test": 0}
+_LONG_SIDE_PX, _DPI, _N_PAIRS, _N_PAGES = 2200, 300, 24, 3
+_BESIDE = ((0.5, 0.0), (0.0, 0.5), (0.9, 0.4))
+
+
+def pictures(root: Path, kind: str, n: int) -> list[np.ndarray]:
+    """Returns some images of one kind, those of another size than theirs shrunk to it."""
+    files = sorted(path for path in (root / kind).rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    chosen = generator_for(0, "covered", kind).permutation(len(files))[:n]
+    images = [read_image(files[index]).pixels for index in chosen]
+    side = _KINDS[kind]
+    return [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) if side else image for image in images]
+
+
+def changed(image: np.ndarray, number: int) -> np.ndarray:
+    """Returns an image changed far more than attacks do: signs of 16, 64 or 128, salt, a patch, blots, or noise in its place."""
+    rng = np.random.default_rng(number)
+    signs, pixels = rng.integers(0, 2, image.shape) * 2 - 1, image.astype(int)
+    height, width = image.shape[:2]
+    match number % 7:
+        case 0 | 1 | 2:
+            pixels = pixels + (16, 64, 128)[number % 7] * signs
+        case 3:
+            salted = rng.random((height, width)) < 0.15
+            pixels[salted] = 255 * rng.integers(0, 2, (int(salted.sum()), 3))
+        case 4:
+            third = (height // 3, width // 3)
+            pixels[third[0] : 2 * third[0], : third[1]] = rng.integers(0, 256, (*third, 3))
+        case 5:
+            pixels = pixels + cv2.resize(rng.normal(0, 40, (6, 6, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
+        case _:
+            pixels = rng.integers(0, 256, image.shape)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def measured(profile_name: str, kind: str, images: dict[str, np.ndarray], printout: Printout) -> Iterator[tuple[bool, float]]:
+    """Yields (right, likeness) of crops of some photographed pages."""
+    profile = load_profile(profile_name)
+    shrink = min(1.0, _LONG_SIDE_PX / profile.frame_long_px)
+    size = {"frame_long_px": int(shrink * profile.frame_long_px), "frame_short_px": int(shrink * profile.frame_short_px)}
+    profile = dataclasses.replace(profile, **size)
+    pdf = build_pdf(printout, images.__getitem__, {}, Instructions("photos/", "inkproof run"))
+    for page in range(1, min(printout.n_pages, _N_PAGES) + 1):
+        raster = render_page(pdf, page, _DPI)
+        generator = generator_for(page, "covered", f"{profile_name}/{kind}")
+        photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, profile, generator)
+        here = [placement for placement in printout.placements if placement.page == page]
+        for placement in here:
+            for is_right, place in _places(placement, here, printout):
+                seen = crop(photo.image, photo.page_map, place)
+                if seen is not None:
+                    yield is_right, likeness(seen, images[placement.path])
+            yield False, likeness(np.ascontiguousarray(photo.image[2:100, 2:100]), images[placement.path])
+
+
+def _places(placement: Placement, here: list[Placement], printout: Printout) -> Iterator[tuple[bool, Placement]]:
+    yield True, placement
+    others = [one for one in here if one.pair_id != placement.pair_id]
+    spots = [(one.x_mm, one.y_mm) for one in others]
+    spots += [(placement.x_mm + x * placement.width_mm, placement.y_mm + y * placement.height_mm) for x, y in _BESIDE]
+    spots += [(code.x_mm - 5, code.y_mm - 5) for code in printout.fiducials if code.page == placement.page]
+    spots += [(0.35 * printout.page_width_mm, 2.0)]
+    for x_mm, y_mm in spots:
+        yield False, dataclasses.replace(placement, x_mm=x_mm, y_mm=y_mm)
+
+
+def main() -> None:
+    """Prints a row a profile."""
+    default = Path(os.environ.get("INKPROOF_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=default, help="folder that holds imagenet, cifar10 and mnist")
+    parser.add_argument("--profile", action="append", help="only this profile (may be repeated)")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    print(f"least likeness of a crop that counts: {MIN_LIKENESS}")
+    print(f"{'profile':20} {'right':>6} {'least':>6} {'1 %':>6} {'median':>7} {'wrong':>6} {'99 %':>6} {'most':>6}")
+    for name in options.profile or profile_names():
+        values: dict[bool, list[float]] = {True: [], False: []}
+        for kind in _KINDS:
+            images = {f"{i}/clean": image for i, image in enumerate(pictures(options.data, kind, _N_PAIRS))}
+            images |= {f"{i}/adversarial": changed(images[f"{i}/clean"], i) for i in range(len(images))}
+            sizes = {i: images[f"{i}/clean"].shape[1::-1] for i in range(len(images) // 2)}
+            pairs = [PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", *size) for i, size in sizes.items()]
+            printout = arrange(pairs, run="r", run_code="COVER")
+            for is_right, value in measured(name, kind, images, printout):
+                values[is_right].append(value)
+        right, wrong = np.array(values[True]), np.array(values[False])
+        print(
+            f"{name:20} {len(right):6d} {right.min():6.2f} {np.percentile(right, 1):6.2f} {np.median(right):7.3f}"
+            f" {len(wrong):6d} {np.percentile(wrong, 99):6.2f} {wrong.max():6.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Whether a picture is meant for an HDR screen: its file says that its numbers follow the curve PQ or HLG (ITU-T H.273)."""
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+_CURVES = {16: "PQ", 18: "HLG"}
+_MAX_META_BYTES = 2**24
+_MAX_CHUNKS = 1000
+
+
+def hdr_curve(path: Path) -> str:
+    """Returns "PQ" or "HLG" where a PNG (chunk cICP), HEIC or AVIF (box colr of its main picture) says so, "" for any other."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+            if head.startswith(b"\x89PNG"):
+                return _curve_of_png(file)
+            if head[4:8] == b"ftyp":
+                return _curve_of_heif(_meta(file))
+    except (OSError, struct.error, LookupError, ValueError, OverflowError):  # damaged: its decoder will say how
+        pass
+    return ""
+
+
+def _curve_of_png(file: BinaryIO) -> str:
+    at = 8
+    for _ in range(_MAX_CHUNKS):
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if kind == b"cICP":
+            return _CURVES.get(file.read(2)[1], "")
+        if kind in (b"IDAT", b"IEND"):
+            break
+        at += 12 + length
+    return ""
+
+
+def _meta(file: BinaryIO) -> bytes:
+    """The content of the box that describes the pictures in a file."""
+    at = 0
+    for _ in range(_MAX_CHUNKS):
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        header = 8
+        if size == 1:
+            (size,), header = struct.unpack(">Q", file.read(8)), 16
+        if kind == b"meta":
+            return file.read(min(max(size - header, 0), _MAX_META_BYTES) if size else _MAX_META_BYTES)[4:]
+        if size < header:
+            break
+        at += size
+    return b""
+
+
+def _curve_of_heif(meta: bytes) -> str:
+    boxes = _boxes(meta)
+    if b"pitm" not in boxes or b"iprp" not in boxes:
+        return ""
+    main = boxes[b"pitm"][0]
+    (main_id,) = struct.unpack_from(">H" if main[0] == 0 else ">I", main, 4)
+    inner = _boxes(boxes[b"iprp"][0])
+    properties = _listed(inner[b"ipco"][0])
+    for number in _of_item(inner[b"ipma"], main_id):
+        kind, content = properties[number - 1] if 0 < number <= len(properties) else (b"", b"")
+        if kind == b"colr" and content[:4] == b"nclx":
+            return _CURVES.get(struct.unpack_from(">H", content, 6)[0], "")
+    return ""
+
+
+def _listed(content: bytes) -> list[tuple[bytes, bytes]]:
+    """Returns the boxes in a box, (kind, content), in their order."""
+    found, at = [], 0
+    while at + 8 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, at)
+        size = size if size >= 8 else len(content) - at
+        found.append((kind, content[at + 8 : at + size]))
+        at += size
+    return found
+
+
+def _boxes(content: bytes) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for kind, inside in _listed(content):
+        found.setdefault(kind, []).append(inside)
+    return found
+
+
+def _of_item(tables: list[bytes], item: int) -> list[int]:
+    """Returns the numbers, from 1, of the properties that the tables (ISO 23008-12, 9.3) give an item."""
+    for table in tables:
+        version, is_wide, at = table[0], table[3] & 1, 8
+        for _ in range(struct.unpack_from(">I", table, 4)[0]):
+            found, n = struct.unpack_from(">HB" if version == 0 else ">IB", table, at)
+            at += 3 if version == 0 else 5
+            numbers = struct.unpack_from(f">{n}{'H' if is_wide else 'B'}", table, at)
+            at += n * (2 if is_wide else 1)
+            if found == item:
+                return [number & (0x7FFF if is_wide else 0x7F) for number in numbers]
+    return []

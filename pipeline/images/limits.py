@@ -1,0 +1,286 @@
+"""Reads files in a child process whose memory and time are limited, and whose libraries cannot write to the terminal.
+
+What a file's header does not tell (how many strokes a PDF draws, what a decoder takes for a pixel) costs the child, not the run:
+where it takes too much or crashes, the file is refused, and the next one gets a new child.
+"""
+
+import atexit
+import contextlib
+import importlib
+import math
+import os
+import pickle
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import BadInput, InkproofError
+from pipeline.core.memory import keep_freed_memory
+from pipeline.images.formats import NoReader, reason, shown, wants_memory
+
+# What one picture may take: memory beside what the child has anyway (on Linux), and seconds of the processor.
+MAX_READ_MB, MAX_READ_CPU_S = 600, 20
+# So many times as long by the clock, where a machine has other things to do too.
+_PATIENCE = 6
+_MAX_START_S = 120
+# Of what decoders write to the terminal so much is read; their words and the shared pixels may not fill a disk.
+_MAX_TOLD_BYTES, _MAX_FILE_BYTES = 2**20, 2**30
+_INSTEAD = "Export it as an ordinary JPEG or PNG."
+# Everything is read by one thread.
+_SETTINGS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Memory that is used again, by one ordinary photo after the other, is faster than new memory.
+_KEPT_BYTES = 2**26
+_ROOT = str(Path(__file__).resolve().parents[2])
+_DONE: tuple[Any, ...] = ()
+_lock = threading.RLock()
+
+
+def limited(function: str, path: Path, *arguments: Any) -> Iterator[Any]:
+    """Yields what `function(path, *arguments)` yields in the child process; each item is made when it is asked for.
+
+    Args:
+        function: "module:name" of a generator function.
+
+    Raises:
+        InkproofError: what the function raises.
+        BadInput: an item takes more than MAX_READ_MB or MAX_READ_CPU_S, or its decoder crashes, or raises anything else.
+        NoReader: no child process can be started.
+    """
+    child, name = _child(path), os.urandom(8)
+    child.ask(path, ("begin", name, path, os.getcwd(), function, arguments, (MAX_READ_MB, MAX_READ_CPU_S)))
+    try:
+        while item := child.ask(path, ("next", name)):
+            yield item[0]
+    finally:
+        if child.is_alive:
+            with contextlib.suppress(InkproofError):
+                child.ask(path, ("end", name))
+
+
+class _Child:
+    """A process that reads one file after the other; it ends when its line to this one is cut."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        shared = _shared_memory()
+        self._line, self.is_alive = _Line(Connection(ours.detach()), shared), True
+        numbers = theirs.fileno(), shared
+        first = f"import sys; sys.path[:] = {[_ROOT, *sys.path]!r}; import pipeline"  # this one, whatever else is called so
+        code = f"{first}; del sys.path[0]; from pipeline.images.limits import serve; serve{numbers}"
+        with theirs, tempfile.TemporaryFile() as told:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=told,
+                env=os.environ | _SETTINGS,
+                pass_fds=numbers,
+                start_new_session=True,  # an interruption is the parent's affair
+            )
+
+    def ask(self, path: Path, request: tuple[Any, ...], wait_s: float | None = None) -> Any:
+        """Returns the answer to a request; raises what was raised there, or says why no answer comes."""
+        with _lock:
+            if not self.is_alive:
+                raise NoReader(f"{shown(path)} cannot be read now: the process that reads it was ended.")
+            is_late = False
+            try:
+                self._line.send(request)
+                answer = self._line.received(wait_s or _PATIENCE * MAX_READ_CPU_S)
+                is_late = answer is None
+            except (OSError, EOFError):
+                answer = None
+            except BaseException:  # an interruption: what comes later would be taken for another answer
+                self.end()
+                raise
+            if answer is None:
+                raise self._ended(path, is_late)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended between two files, whatever ended it."""
+        return self._process.poll() is not None
+
+    def end(self) -> int:
+        """Ends the process and returns its exit status: as it ended itself, or -9."""
+        self.is_alive = False
+        self._line.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(0.5)
+        self._process.kill()
+        return self._process.wait()
+
+    def _ended(self, path: Path, is_late: bool) -> BadInput:
+        if self.end() == -signal.SIGXCPU or is_late:
+            return BadInput(f"{shown(path)} takes more than {MAX_READ_CPU_S} s to be read.", _INSTEAD)
+        return BadInput(f"{shown(path)} ends its decoder: it is damaged, or wants more than {MAX_READ_MB} MB.", _INSTEAD)
+
+
+_children: dict[int, _Child] = {}  # by process: one that was forked off does not share the line
+
+
+def _child(path: Path) -> _Child:
+    with _lock:
+        child = _children.get(os.getpid())
+        if child is not None and child.is_alive and child.has_ended:
+            child.end()
+        if child is None or not child.is_alive:
+            try:
+                child = _children[os.getpid()] = _Child()
+                child.ask(path, ("hello", b""), _MAX_START_S)
+            except (OSError, BadInput) as error:
+                raise NoReader(f"{shown(path)} cannot be read now: no process can be started that reads it.") from error
+        return child
+
+
+@atexit.register
+def _end() -> None:
+    child = _children.pop(os.getpid(), None)
+    if child is not None and child.is_alive:
+        child.end()
+
+
+class _Line:
+    """Objects that go both ways, one at a time; their arrays by way of memory that both ends share."""
+
+    def __init__(self, connection: Connection, shared: int) -> None:
+        self._connection, self._shared = connection, shared
+
+    def send(self, what: Any) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        content, at = pickle.dumps(what, 5, buffer_callback=buffers.append), 0
+        arrays = [buffer.raw() for buffer in buffers]
+        for array in arrays:
+            done = 0
+            while done < array.nbytes:
+                done += os.pwrite(self._shared, array[done:], at + done)
+            at += done
+        self._connection.send((content, [array.nbytes for array in arrays]))
+
+    def received(self, wait_s: float | None = None) -> Any:
+        """Returns what came; None where nothing came in time."""
+        if not self._connection.poll(wait_s):
+            return None
+        content, sizes = self._connection.recv()
+        arrays, at = [np.empty(size, np.uint8).data for size in sizes], 0
+        for array in arrays:
+            done = 0
+            while done < array.nbytes:
+                done += os.preadv(self._shared, [array[done:]], at + done)
+            at += done
+        if at > _KEPT_BYTES:
+            os.ftruncate(self._shared, 0)
+        return pickle.loads(content, buffers=arrays)
+
+    def close(self) -> None:
+        if not self._connection.closed:
+            self._connection.close()
+            os.close(self._shared)
+
+    __del__ = close
+
+
+def _shared_memory() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("pictures")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class _Server:
+    """What answers in the child process."""
+
+    def __init__(self) -> None:
+        self._own_bytes = _held_bytes()
+        self._running: dict[bytes, tuple[Path, Iterator[Any], int, int]] = {}
+
+    def answer(self, what: str, name: bytes, *more: Any) -> Any:
+        """Returns (item,), _DONE or the error that was raised."""
+        path, max_mb = more[0] if more else Path(), MAX_READ_MB
+        try:
+            match what:
+                case "begin":
+                    _, folder, function, arguments, (max_mb, max_s) = more
+                    os.chdir(folder)
+                    module, _, attribute = function.partition(":")
+                    items = getattr(importlib.import_module(module), attribute)(path, *arguments)
+                    self._running[name] = path, items, max_mb, max_s
+                case "next":
+                    path, items, max_mb, max_s = self._running[name]
+                    self._limit_taking(max_mb, max_s)
+                    os.ftruncate(2, 0)
+                    os.lseek(2, 0, os.SEEK_SET)
+                    return next(((item,) for item in items), _DONE)
+                case "end":
+                    del self._running[name]
+        except MemoryError:
+            return _too_large(path, max_mb)
+        except InkproofError as error:
+            if isinstance(error, NoReader) and error.__cause__ is not None and wants_memory(error.__cause__):
+                return _too_large(path, max_mb)
+            return type(error)(error.message, error.hint)  # without what cannot be sent
+        except Exception as error:  # decoders raise anything on hostile bytes
+            return BadInput(f"{shown(path)} cannot be read: {reason(error)}.", _INSTEAD)
+        return _DONE
+
+    def _limit_taking(self, max_mb: int, max_s: int) -> None:
+        # what the pictures before left may be used again, but does not add up
+        own_bytes = min(_held_bytes(), self._own_bytes + 2 * _KEPT_BYTES)
+        _limit(resource.RLIMIT_DATA, own_bytes + max_mb * 2**20)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + max_s)
+
+
+def _too_large(path: Path, max_mb: int) -> BadInput:
+    return BadInput(f"{shown(path)} wants more than {max_mb} MB of memory to be read.", _INSTEAD)
+
+
+def serve(number: int, shared: int) -> None:
+    """Answers the requests that come in on an open socket until it is closed: what the child process does."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    keep_freed_memory(_KEPT_BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
+    global _is_child
+    _is_child = True
+    line, server = _Line(Connection(number), shared), _Server()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            line.send(server.answer(*line.received()))
+
+
+_is_child = False
+
+
+def told() -> str | None:
+    """Returns what decoders wrote to standard error since this picture was asked for; None outside the child process."""
+    return os.pread(2, _MAX_TOLD_BYTES, 0).decode("utf-8", "replace") if _is_child else None
+
+
+def _held_bytes() -> int:
+    """The memory of this process that files do not back: what the limit is set on."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as sizes:
+            return int(sizes.read().split()[5]) * resource.getpagesize()
+    except OSError:  # not on Linux, where the limit would hold
+        return 2**40
+
+
+def _limit(what: int, most: int) -> None:
+    hard = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

@@ -1,0 +1,230 @@
+"""Raw files, motion photos, gain maps, HDR pictures and cut files: read in full and right, or refused by name."""
+
+import io
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pillow_heif
+import pytest
+from hostile_files import encoded, png_bytes, video_bytes
+from PIL import Image
+
+from pipeline.core.errors import BadInput
+from pipeline.images import NoReader, image_format, missing_reader
+from pipeline.images.hdr import hdr_curve
+from pipeline.images.pictures import capture_kind, pictures
+
+tifffile = pytest.importorskip("tifffile")
+pillow_heif.register_heif_opener()
+GAIN = np.array([0.5, 1.0, 0.6])  # of red, green and blue in the sensor, for light that is neutral
+
+
+@pytest.fixture(scope="module")
+def detail() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return cv2.resize(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
+
+
+def dng_bytes(rgb: np.ndarray) -> bytes:
+    """A DNG as a phone writes one: a thumbnail first, and below it the sensor's RGGB mosaic of an sRGB picture."""
+    light = (rgb / 255.0) ** 2.2 * GAIN
+    sensor = light[..., 1].copy()
+    sensor[::2, ::2], sensor[1::2, 1::2] = light[::2, ::2, 0], light[1::2, 1::2, 2]
+    matrix = np.diag(GAIN) @ np.linalg.inv([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    tags = [
+        (271, "s", 0, "Maker", True),
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50708, "s", 0, "Maker One", True),
+        (50721, "2i", 9, [n for value in matrix.ravel() for n in (round(value * 10_000), 10_000)], True),
+        (50728, "2I", 3, [n for value in GAIN for n in (round(value * 1000), 1000)], True),
+        (50778, "H", 1, 21, True),
+    ]
+    mosaic = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True), (50717, "H", 1, 65535, True)]
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        file.write(rgb[::8, ::8].copy(), photometric="rgb", subifds=1, subfiletype=1, extratags=tags, metadata=None)
+        file.write(np.uint16(sensor * 65535), photometric=32803, subfiletype=0, extratags=mosaic, metadata=None)
+    return buffer.getvalue()
+
+
+def sensor_tiff(make: str, photometric: int = 32803) -> bytes:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        tags = [(271, "s", 0, make, True)]
+        file.write(np.zeros((8, 8, 3), np.uint8), photometric="rgb", subifds=1, extratags=tags, metadata=None)
+        file.write(np.zeros((16, 16), np.uint16), photometric=photometric, metadata=None)
+    return buffer.getvalue()
+
+
+RAW = {
+    "CR2": b"II*\0\x10\0\0\0CR\2\0" + bytes(100),
+    "CR3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(100),
+    "RAF": b"FUJIFILMCCD-RAW 0201FF383501" + bytes(100),
+    "ORF": b"IIRO\x08\0\0\0" + bytes(100),
+    "RW2": b"IIU\0\x18\0\0\0" + bytes(100),
+    "NEF": sensor_tiff("NIKON CORPORATION"),
+    "ARW": sensor_tiff("SONY"),
+    "PEF": sensor_tiff("PENTAX"),
+    "RAW": sensor_tiff("Nobody"),
+    "DNG": dng_bytes(np.full((64, 64, 3), 128, np.uint8)),
+}
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_a_raw_file_is_known_by_its_content_and_refused_by_name_where_nothing_develops_it(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(RAW[kind])
+    assert image_format(path) == kind and capture_kind(path) == "photo"
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    assert f"({kind})" in missing_reader(path)
+    with pytest.raises(NoReader, match=r"inkproof\[raw\].* or export the picture as JPEG"):
+        next(pictures(path))
+
+
+@pytest.mark.parametrize(
+    "data", [sensor_tiff("NIKON", photometric=1), b"II*\0\xff\xff\xff\x7f", b"MM\0*", b"II*\0\x08\0\0\0\xff\xff"]
+)
+def test_another_tiff_is_no_raw_file(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.dng").write_bytes(data)
+    assert image_format(tmp_path / "a.dng") == "TIFF"
+
+
+def test_a_dng_is_developed_in_full_size_to_the_picture_it_was_made_from(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    picture = np.zeros((128, 192, 3), np.uint8)
+    picture[:64, :96], picture[:64, 96:], picture[64:, :96], picture[64:, 96:] = (200, 60, 60), (60, 190, 70), (70, 80, 180), 210
+    (tmp_path / "photo").write_bytes(dng_bytes(picture))
+    (found,) = pictures(tmp_path / "photo")
+    assert found.pixels.shape == picture.shape and "DNG" in found.notes[0]
+    for rows, columns in [(32, 48), (32, 144), (96, 48), (96, 144)]:
+        seen, made = (pixels[rows - 8 : rows + 8, columns - 8 : columns + 8].mean((0, 1)) for pixels in (found.pixels, picture))
+        assert np.abs(seen - made).max() < 6
+
+
+def test_a_raw_file_that_cannot_be_developed_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    (tmp_path / "a.cr3").write_bytes(RAW["CR3"])
+    with pytest.raises(BadInput, match=r"a.cr3.* raw file \(CR3\).* JPEG"):
+        next(pictures(tmp_path / "a.cr3"))
+
+
+def with_film(photo: bytes, scratch: Path, detail: np.ndarray) -> bytes:
+    return photo + b"MotionPhoto_Data" + video_bytes([detail] * 4, scratch / "film.mp4")
+
+
+@pytest.mark.parametrize("kind", ["motion.jpg", "motion.heic", "several.mpo", "gain-map.jpg", "thumbnail.heic", "burst.heic"])
+def test_of_a_photo_with_more_in_its_file_the_still_comes_in_full_size(tmp_path: Path, detail: np.ndarray, kind: str) -> None:
+    still, small = Image.fromarray(detail), Image.fromarray(detail[::4, ::4].copy())
+    jpeg, heic = encoded(still, "JPEG", quality=95), encoded(still, "HEIF", quality=95)
+    data = {
+        "motion.jpg": lambda: with_film(jpeg, tmp_path, detail),
+        "motion.heic": lambda: with_film(heic, tmp_path, detail),
+        "several.mpo": lambda: encoded(still, "MPO", save_all=True, append_images=[small, Image.new("RGB", (640, 480))]),
+        "gain-map.jpg": lambda: jpeg + encoded(small.convert("L"), "JPEG"),
+        "thumbnail.heic": lambda: encoded(still, "HEIF", quality=95, thumbnails=[64]),
+        "burst.heic": lambda: encoded(still, "HEIF", quality=95, save_all=True, append_images=[Image.new("RGB", (640, 480))]),
+    }[kind]()
+    (tmp_path / "photo").write_bytes(data)
+    (found,) = pictures(tmp_path / "photo")
+    assert found.frame == "" and found.pixels.shape == detail.shape
+    assert np.abs(found.pixels.astype(int) - detail).mean() < 12
+
+
+def with_curve(data: bytes, curve: int) -> bytes:
+    at = data.index(b"colrnclx") + 10
+    return data[:at] + struct.pack(">H", curve) + data[at + 2 :]
+
+
+def with_cicp(curve: int) -> bytes:
+    data, chunk = png_bytes(4, 4, bytes(52)), b"cICP" + bytes([9, curve, 0, 1])
+    return data[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+
+
+@pytest.mark.parametrize("curve", [13, 16, 18])
+@pytest.mark.parametrize("suffix", ["avif", "heic", "png"])
+def test_an_hdr_picture_is_refused_by_name(tmp_path: Path, detail: np.ndarray, suffix: str, curve: int) -> None:
+    if suffix == "png":
+        data = with_cicp(curve)
+    else:
+        data = with_curve(encoded(Image.fromarray(detail), {"avif": "AVIF", "heic": "HEIF"}[suffix]), curve)
+    (tmp_path / "photo").write_bytes(data)
+    if curve == 13:
+        assert len(list(pictures(tmp_path / "photo"))) == 1
+        return
+    with pytest.raises(BadInput, match=rf"HDR picture \({'PQ' if curve == 16 else 'HLG'}\).*JPEG"):
+        list(pictures(tmp_path / "photo"))
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@pytest.mark.parametrize(("main", "curve"), [(1, ""), (2, "PQ"), (3, "HLG"), (4, "")])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_only_the_main_pictures_curve_counts(tmp_path: Path, main: int, curve: str, is_wide: bool) -> None:
+    """As in photos that hold their HDR rendition beside the ordinary one; one and two follow their own properties."""
+    colours = b"".join(box(b"colr", b"nclx" + struct.pack(">HHHB", 9, value, 9, 128)) for value in (13, 16, 18))
+    properties = box(b"ispe", bytes(12)) + colours
+    numbers = {1: [1, 2], 2: [1, 3], 3: [1, 4], 4: [1, 99]}
+    kind = ">IB2H" if is_wide else ">HB2B"
+    table = b"".join(struct.pack(kind, item, 2, *own) for item, own in numbers.items())
+    head = bytes([1, 0, 0, 1]) if is_wide else bytes(4)
+    pairs = box(b"ipma", head + struct.pack(">I", len(numbers)) + table)
+    meta = box(b"pitm", bytes(4) + struct.pack(">H", main)) + box(b"iprp", box(b"ipco", properties) + pairs)
+    (tmp_path / "photo").write_bytes(box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", bytes(4) + meta))
+    assert hdr_curve(tmp_path / "photo") == curve
+
+
+CUTS = {
+    "end-mark": b"\xff\xd9",
+    "zeros": bytes(3000),
+    "many-zeros": bytes(300_000),
+    "zeros-end-mark": bytes(3000) + b"\xff\xd9",
+    "another": b"",
+}
+
+
+@pytest.mark.parametrize("tail", CUTS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 2}], ids=["plain", "restarts"])
+def test_a_cut_jpeg_is_refused_whatever_follows_the_cut(
+    tmp_path: Path, detail: np.ndarray, mode: str, options: dict, tail: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = encoded(Image.fromarray(detail).convert(mode), "JPEG", quality=95, **options)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    assert len(list(pictures(tmp_path / "whole.jpg"))) == 1
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + CUTS[tail])
+    with pytest.raises(BadInput, match=r"cut.jpg is (truncated|damaged).*Copy or export it again"):
+        list(pictures(tmp_path / "cut.jpg"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_progressive_jpeg_without_its_last_scans_is_refused(tmp_path: Path, detail: np.ndarray, mode: str) -> None:
+    """A decoder says nothing where the cut lies between two scans, or where the rest of a scan would have been zeros."""
+    whole = encoded(Image.fromarray(detail).convert(mode), "JPEG", quality=95, progressive=True)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    assert len(list(pictures(tmp_path / "whole.jpg"))) == 1
+    for size in (len(whole) // 2, whole.rindex(b"\xff\xda")):
+        (tmp_path / "cut.jpg").write_bytes(whole[:size] + b"\xff\xd9")
+        with pytest.raises(BadInput, match="truncated"):
+            list(pictures(tmp_path / "cut.jpg"))
+
+
+def test_padding_before_the_end_mark_is_no_damage(tmp_path: Path, detail: np.ndarray) -> None:
+    whole = encoded(Image.fromarray(detail), "JPEG")
+    (tmp_path / "a.jpg").write_bytes(whole[:-2] + b"abc" + whole[-2:])
+    assert len(list(pictures(tmp_path / "a.jpg"))) == 1
+
+
+@pytest.mark.parametrize("data", [b"\xff\x0a" + bytes(40), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)], ids=["stream", "box"])
+def test_a_jpeg_xl_is_refused_by_name(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(NoReader, match="JXL"):
+        list(pictures(tmp_path / "a.jpg"))
