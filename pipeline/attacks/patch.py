@@ -271,7 +271,7 @@ def printable_colours(profile: Profile) -> np.ndarray:
     asked = np.array([*itertools.product(_STEPS, repeat=3), *((grey,) * 3 for grey in _GREYS)], np.uint8)
     asked = driven(asked[None], profile)[0]
     reflectance = np.take_along_axis(print_table(profile), asked.astype(np.int64), axis=0)
-    printed = grown(reflectance, profile, np.float32(fmean(profile.dot_gain_rate))) @ gamut(profile).T
+    printed = grown(reflectance, profile, fmean(profile.dot_gain_rate)) @ gamut(profile).T
     return (255 * srgb_from_linear(printed / profile.paper_reflectance)).astype(np.float32)
 
 

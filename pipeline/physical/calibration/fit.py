@@ -214,7 +214,7 @@ def _light_parameters(fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
     return [
         _ranged(base, "exposure", exposures, [float(sd[1]) for sd in colour.balance_sd], "bare paper"),
         *(
-            _ranged(base, f"{name}_error_rate", *map(list, (errors[:, i], error_sd[:, i])), f"{name} against green on greys")
+            _ranged(base, f"{name}_error_rate", errors[:, i].tolist(), error_sd[:, i].tolist(), f"{name} against green on greys")
             for i, name in enumerate(("red", "blue"))
         ),
         _ranged(base, "light_fall_rate", falls, [light.light_fall_sd for light in lights], paper),

@@ -109,7 +109,7 @@ def asked_for(part: np.ndarray, tables: np.ndarray, profile: Profile) -> np.ndar
     return cv2.transform(_looked_up(part, tables), gamut(profile))
 
 
-def grown(reflectance: _Array, profile: Profile, gain: _Array) -> _Array:
+def grown(reflectance: _Array, profile: Profile, gain: _Array | float) -> _Array:
     """Returns reflectances, arrays or tensors, with the ink's area a grown to a + 4 g a (1 - a), between none and all.
 
     The dot gain g is the growth of a 50 % tint: most in middle tones, none on bare paper or in solid black.
