@@ -131,7 +131,7 @@ def test_dot_gain_is_seen_as_darker_cells() -> None:
     one = _print(original, photo, homography)
     light = [
         relative(seen_cells(photographed(one, profile, np.random.default_rng(0)), one).light, original)[N // 2].mean()
-        for profile in (dataclasses.replace(load_profile("ideal"), dot_gain_rate=gain) for gain in (0.0, 0.15))
+        for profile in (dataclasses.replace(load_profile("ideal"), dot_gain_rate=(gain, gain)) for gain in (0.0, 0.15))
     ]
     assert light[1] < 0.8 * light[0]
 
