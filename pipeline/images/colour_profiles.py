@@ -1,7 +1,6 @@
 """The colours that a file names, as sRGB: LittleCMS through Pillow, relative colorimetric with black-point compensation."""
 
 import io
-import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
+from pipeline.images.code_points import code_points
 from pipeline.images.colour import linear_from_srgb, srgb_from_linear
 
 # Primaries and white (x, y) by their code in ITU-T H.273; all others are taken for sRGB's, as browsers do.
@@ -29,7 +29,6 @@ _D50_XYZ = np.array([0.9642, 1.0, 0.8249])
 _CURVE_POINTS = 4096
 # How the note of a conversion begins.
 CONVERTED = "colours converted to sRGB from"
-_HEAD_BYTES = 1 << 16
 _LATTICE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
@@ -105,18 +104,6 @@ def matrix_profile(
 def srgb_profile() -> bytes:
     """Returns an ICC profile of sRGB."""
     return matrix_profile("sRGB", _BT709)
-
-
-def code_points(path: Path) -> tuple[int, int] | None:
-    """Returns the H.273 codes of a HEIF, AVIF or PNG file's primaries and transfer, None where its header has none."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if found := re.search(rb"colrnclx(.{4})", head, re.DOTALL):
-        primaries, transfer = struct.unpack(">HH", found[1])
-        return primaries, transfer
-    if head.startswith(b"\x89PNG") and (found := re.search(rb"\0\0\0\x04cICP(.)(.)", head, re.DOTALL)):
-        return found[1][0], found[2][0]
-    return None
 
 
 def _plain_mode(mode: str) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError, placed
+from pipeline.images.code_points import code_points
 from pipeline.images.formats import check_reader, image_format, readable_formats, reason, shown, unreadable
-from pipeline.images.hdr import hdr_curve
 from pipeline.images.jpeg_damage import check_whole
 from pipeline.images.raw import RAW_FORMATS, developed
 from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_array, rgb_from_deep, rgb_from_pillow
@@ -43,8 +43,10 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
         raise BadInput(f"{shown(path)} is not a file.")
     if status.st_size == 0:
         raise BadInput(f"{shown(path)} is empty (0 bytes).")
-    if curve := hdr_curve(path):
-        raise BadInput(f"{shown(path)} is an HDR picture ({curve}).", "Export it as an ordinary JPEG, or photograph without HDR.")
+    if (codes := code_points(path)) and codes.hdr:
+        raise BadInput(
+            f"{shown(path)} is an HDR picture ({codes.hdr}).", "Export it as an ordinary JPEG, or photograph without HDR."
+        )
     try:
         if (kind := image_format(path)) in RAW_FORMATS:
             check_reader(path)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader, image_format, missing_reader
-from pipeline.images.hdr import hdr_curve
+from pipeline.images.code_points import code_points
 from pipeline.images.pictures import capture_kind, pictures
 
 tifffile = pytest.importorskip("tifffile")
@@ -165,20 +165,55 @@ def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
-@pytest.mark.parametrize(("main", "curve"), [(1, ""), (2, "PQ"), (3, "HLG"), (4, "")])
-@pytest.mark.parametrize("is_wide", [False, True])
-def test_only_the_main_pictures_curve_counts(tmp_path: Path, main: int, curve: str, is_wide: bool) -> None:
-    """As in photos that hold their HDR rendition beside the ordinary one; one and two follow their own properties."""
+def heif_head(main: int, is_wide: bool) -> bytes:
+    """A HEIC's boxes with a tile (1), a grid of it that names no colours (5), and three pictures with other curves (2, 3, 4)."""
     colours = b"".join(box(b"colr", b"nclx" + struct.pack(">HHHB", 9, value, 9, 128)) for value in (13, 16, 18))
     properties = box(b"ispe", bytes(12)) + colours
-    numbers = {1: [1, 2], 2: [1, 3], 3: [1, 4], 4: [1, 99]}
+    numbers = {1: [1, 2], 2: [1, 3], 3: [1, 4], 4: [1, 99], 5: [1]}
     kind = ">IB2H" if is_wide else ">HB2B"
-    table = b"".join(struct.pack(kind, item, 2, *own) for item, own in numbers.items())
+    table = b"".join(
+        struct.pack(kind[: 4 + len(own)].replace("2", str(len(own))), item, len(own), *own) for item, own in numbers.items()
+    )
     head = bytes([1, 0, 0, 1]) if is_wide else bytes(4)
     pairs = box(b"ipma", head + struct.pack(">I", len(numbers)) + table)
-    meta = box(b"pitm", bytes(4) + struct.pack(">H", main)) + box(b"iprp", box(b"ipco", properties) + pairs)
-    (tmp_path / "photo").write_bytes(box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", bytes(4) + meta))
-    assert hdr_curve(tmp_path / "photo") == curve
+    number = ">I" if is_wide else ">H"
+    made = box(b"dimg", struct.pack(number, 5) + struct.pack(">H", 1) + struct.pack(number, 1))
+    references = box(b"iref", bytes([is_wide, 0, 0, 0]) + box(b"thmb", bytes(8)) + made)
+    main_item = box(b"pitm", bytes([is_wide, 0, 0, 0]) + struct.pack(number, main))
+    return main_item + references + box(b"iprp", box(b"ipco", properties) + pairs)
+
+
+@pytest.mark.parametrize(("main", "codes"), [(1, (9, 13)), (2, (9, 16)), (3, (9, 18)), (4, None), (5, (9, 13))])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_only_the_main_pictures_code_points_count(tmp_path: Path, main: int, codes: tuple | None, is_wide: bool) -> None:
+    """As in photos that hold their HDR rendition beside the ordinary one; a grid's tiles may name what it does not."""
+    meta = bytes(4) + heif_head(main, is_wide)
+    (tmp_path / "photo").write_bytes(box(b"ftyp", b"heic" + bytes(4)) + box(b"meta", meta))
+    assert code_points(tmp_path / "photo") == codes
+
+
+def burst(tmp_path: Path, main: int, *colours: tuple[int, int]) -> Path:
+    """A HEIC of flat pictures of the same numbers, each with its own width and (primaries, curve)."""
+    whole = pillow_heif.HeifFile()
+    for i, (primaries, curve) in enumerate(colours):
+        one = whole.add_from_pillow(Image.new("RGB", (64 + 16 * i, 64), (200, 60, 90)))
+        names = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+        one.info["nclx_profile"] = dict(zip(names, (primaries, curve, 6, 1), strict=True))
+    whole.save(tmp_path / "photo.heic", quality=100, chroma=444, primary_index=main, save_nclx_profile=True)
+    return tmp_path / "photo.heic"
+
+
+def test_a_picture_before_the_main_one_gives_it_no_colours(tmp_path: Path) -> None:
+    def colour(main: int, *colours: tuple[int, int]) -> np.ndarray:
+        (found,) = pictures(burst(tmp_path, main, *colours))
+        assert found.pixels.shape[1] == 64 + 16 * main
+        return found.pixels.mean((0, 1))
+
+    plain, wide = colour(0, (1, 13)), colour(0, (12, 13))
+    assert np.abs(plain - wide).max() > 5
+    np.testing.assert_allclose(colour(1, (12, 13), (1, 13)), plain, atol=1)
+    np.testing.assert_allclose(colour(1, (1, 13), (12, 13)), wide, atol=1)
+    np.testing.assert_allclose(colour(1, (9, 16), (1, 13)), plain, atol=1)
 
 
 CUTS = {

@@ -1,39 +1,52 @@
-"""Whether a picture is meant for an HDR screen: its file says that its numbers follow the curve PQ or HLG (ITU-T H.273)."""
+"""The code points (ITU-T H.273) by which a PNG, a HEIC or an AVIF names its colours: those of its main picture."""
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-_CURVES = {16: "PQ", 18: "HLG"}
+_HDR_CURVES = {16: "PQ", 18: "HLG"}
 _MAX_META_BYTES = 2**24
 _MAX_CHUNKS = 1000
+_MAX_DERIVATIONS = 8
 
 
-def hdr_curve(path: Path) -> str:
-    """Returns "PQ" or "HLG" where a PNG (chunk cICP), HEIC or AVIF (box colr of its main picture) says so, "" for any other."""
+class CodePoints(NamedTuple):
+    """`primaries` and `curve` (transfer characteristics) are codes of ITU-T H.273; 2 says that neither is told."""
+
+    primaries: int
+    curve: int
+
+    @property
+    def hdr(self) -> str:
+        """Returns "PQ" or "HLG" where the numbers are meant for an HDR screen, "" for any other."""
+        return _HDR_CURVES.get(self.curve, "")
+
+
+def code_points(path: Path) -> CodePoints | None:
+    """Returns what a PNG (chunk cICP) or the main picture of a HEIC or AVIF (box colr) says, None where there is none."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
             if head.startswith(b"\x89PNG"):
-                return _curve_of_png(file)
+                return _of_png(file)
             if head[4:8] == b"ftyp":
-                return _curve_of_heif(_meta(file))
+                return _of_heif(_meta(file))
     except (OSError, struct.error, LookupError, ValueError, OverflowError):  # damaged: its decoder will say how
         pass
-    return ""
+    return None
 
 
-def _curve_of_png(file: BinaryIO) -> str:
+def _of_png(file: BinaryIO) -> CodePoints | None:
     at = 8
     for _ in range(_MAX_CHUNKS):
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         if kind == b"cICP":
-            return _CURVES.get(file.read(2)[1], "")
+            return CodePoints(*struct.unpack(">BB", file.read(2)))
         if kind in (b"IDAT", b"IEND"):
             break
         at += 12 + length
-    return ""
+    return None
 
 
 def _meta(file: BinaryIO) -> bytes:
@@ -53,19 +66,33 @@ def _meta(file: BinaryIO) -> bytes:
     return b""
 
 
-def _curve_of_heif(meta: bytes) -> str:
+def _of_heif(meta: bytes) -> CodePoints | None:
     boxes = _boxes(meta)
-    if b"pitm" not in boxes or b"iprp" not in boxes:
-        return ""
     main = boxes[b"pitm"][0]
-    (main_id,) = struct.unpack_from(">H" if main[0] == 0 else ">I", main, 4)
+    (item,) = struct.unpack_from(">H" if main[0] == 0 else ">I", main, 4)
     inner = _boxes(boxes[b"iprp"][0])
     properties = _listed(inner[b"ipco"][0])
-    for number in _of_item(inner[b"ipma"], main_id):
-        kind, content = properties[number - 1] if 0 < number <= len(properties) else (b"", b"")
-        if kind == b"colr" and content[:4] == b"nclx":
-            return _CURVES.get(struct.unpack_from(">H", content, 6)[0], "")
-    return ""
+    for _ in range(_MAX_DERIVATIONS):
+        for number in _of_item(inner[b"ipma"], item):
+            kind, content = properties[number - 1] if 0 < number <= len(properties) else (b"", b"")
+            if kind == b"colr" and content[:4] == b"nclx":
+                return CodePoints(*struct.unpack_from(">HH", content, 4))
+        item = _made_of(boxes[b"iref"][0], item)  # a grid may leave it to its tiles
+    return None
+
+
+def _made_of(references: bytes, item: int) -> int:
+    """Returns the first of the items that an item is put together from (ISO 14496-12, 8.11.12).
+
+    Raises:
+        LookupError: it is not put together.
+    """
+    number = ">H" if references[0] == 0 else ">I"
+    size = struct.calcsize(number)
+    for kind, content in _listed(references[4:]):
+        if kind == b"dimg" and struct.unpack_from(number, content)[0] == item:
+            return int(struct.unpack_from(number, content, size + 2)[0])
+    raise LookupError(item)
 
 
 def _listed(content: bytes) -> list[tuple[bytes, bytes]]:
