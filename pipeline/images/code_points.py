@@ -1,11 +1,12 @@
-"""The code points (ITU-T H.273) by which a PNG, a HEIC or an AVIF names its colours: those of its main picture."""
+"""The code points (ITU-T H.273) by which a PNG, a HEIC, an AVIF or a film names its colours: those of its main picture."""
 
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _HDR_CURVES = {16: "PQ", 18: "HLG"}
-_MAX_META_BYTES = 2**24
+_MAX_BOX_BYTES = 2**24
 _MAX_CHUNKS = 1000
 _MAX_DERIVATIONS = 8
 
@@ -23,14 +24,14 @@ class CodePoints(NamedTuple):
 
 
 def code_points(path: Path) -> CodePoints | None:
-    """Returns what a PNG (chunk cICP) or the main picture of a HEIC or AVIF (box colr) says, None where there is none."""
+    """Returns what a PNG (chunk cICP), the main picture of a HEIC or AVIF, or a film (box colr) says; None where none does."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
             if head.startswith(b"\x89PNG"):
                 return _of_png(file)
             if head[4:8] == b"ftyp":
-                return _of_heif(_meta(file))
+                return _of_heif(_box(file, b"meta")[4:]) or _of_film(_box(file, b"moov"))
     except (OSError, struct.error, LookupError, ValueError, OverflowError):  # damaged: its decoder will say how
         pass
     return None
@@ -49,17 +50,18 @@ def _of_png(file: BinaryIO) -> CodePoints | None:
     return None
 
 
-def _meta(file: BinaryIO) -> bytes:
-    """The content of the box that describes the pictures in a file."""
+def _box(file: BinaryIO, wanted: bytes) -> bytes:
+    """Returns the content of the first box of a kind, b"" where there is none."""
     at = 0
     for _ in range(_MAX_CHUNKS):
         file.seek(at)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        header = 8
+        if len(head := file.read(8)) < 8:
+            break
+        (size, kind), header = struct.unpack(">I4s", head), 8
         if size == 1:
             (size,), header = struct.unpack(">Q", file.read(8)), 16
-        if kind == b"meta":
-            return file.read(min(max(size - header, 0), _MAX_META_BYTES) if size else _MAX_META_BYTES)[4:]
+        if kind == wanted:
+            return file.read(min(max(size - header, 0), _MAX_BOX_BYTES) if size else _MAX_BOX_BYTES)
         if size < header:
             break
         at += size
@@ -68,6 +70,8 @@ def _meta(file: BinaryIO) -> bytes:
 
 def _of_heif(meta: bytes) -> CodePoints | None:
     boxes = _boxes(meta)
+    if b"pitm" not in boxes:
+        return None
     main = boxes[b"pitm"][0]
     (item,) = struct.unpack_from(">H" if main[0] == 0 else ">I", main, 4)
     inner = _boxes(boxes[b"iprp"][0])
@@ -79,6 +83,11 @@ def _of_heif(meta: bytes) -> CodePoints | None:
                 return CodePoints(*struct.unpack_from(">HH", content, 4))
         item = _made_of(boxes[b"iref"][0], item)  # a grid may leave it to its tiles
     return None
+
+
+def _of_film(tracks: bytes) -> CodePoints | None:
+    found = re.search(rb"colrncl[xc](.{4})", tracks, re.DOTALL)  # only a track of pictures holds it
+    return CodePoints(*struct.unpack(">HH", found[1])) if found else None
 
 
 def _made_of(references: bytes, item: int) -> int:

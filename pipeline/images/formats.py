@@ -19,6 +19,7 @@ _MAGIC = (
     (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"), (b"\xff\x0a", "JXL"), (b"\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
 )  # fmt: skip
+_READ_BY_NOTHING = ("JXL",)
 # Lack of rights, of memory, of open files: the same file may be read another time.
 _PASSING = (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
@@ -73,7 +74,8 @@ def readable_formats(path: Path) -> tuple[str, ...]:
 def check_reader(path: str | Path) -> None:
     """Raises NoReader where nothing on this machine reads the kind of picture that a file announces."""
     if missing := missing_reader(path):
-        raise NoReader(f"{shown(path)} is {missing}.", "Install it, or export the picture as JPEG.")
+        what_to_do = "Export" if image_format(path) in _READ_BY_NOTHING else "Install it, or export"
+        raise NoReader(f"{shown(path)} is {missing}.", f"{what_to_do} the picture as JPEG.")
 
 
 def missing_reader(path: str | Path) -> str:
@@ -84,6 +86,8 @@ def missing_reader(path: str | Path) -> str:
     if name in RAW_FORMATS:
         developer = 'which needs LibRaw to be developed (pip install "inkproof[raw]")'
         return "" if find_spec("rawpy") else f"a camera's raw file ({name}), {developer}"
+    if name in _READ_BY_NOTHING:
+        return f"a picture of the kind {name}, which is not read"
     Image.init()
     return f"a picture of the kind {name}, which needs a Pillow that reads it" if name and name not in Image.OPEN else ""
 

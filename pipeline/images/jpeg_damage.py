@@ -14,8 +14,9 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _PROGRESSIVE, _SCAN, _LAST = 0xC2, 0xDA, 0xD9
 _OTHER_FRAMES = (0xC0, 0xC1, 0xC3)
 _END = np.array([0xFF, 0xD9], np.uint8)
-# Some cameras pad the coded data before its end by a few bytes.
+# Some cameras pad the coded data before its end by a few bytes; what stands before the tables belongs to no picture.
 _MAX_PADDING_BYTES = 64
+_HARMLESS = re.compile(r"(\d+) extraneous bytes before marker 0x(?:(d9)|db|e.|c[0-2])")
 
 
 def check_whole(path: Path, decoder_tells: bool) -> None:
@@ -33,8 +34,9 @@ def check_whole(path: Path, decoder_tells: bool) -> None:
         _decoded_once_more(path)
     for line in (told() or "").splitlines():
         kind, _, trouble = line.partition("Corrupt JPEG data: ")
-        padding = re.match(r"(\d+) extraneous bytes before marker 0xd9", trouble)
-        if trouble and not kind and not (padding and int(padding[1]) <= _MAX_PADDING_BYTES):
+        padding = _HARMLESS.match(trouble)
+        is_harmless = padding and (not padding[2] or int(padding[1]) <= _MAX_PADDING_BYTES)
+        if trouble and not kind and not is_harmless:
             raise BadInput(f"{shown(path)} is truncated or damaged: {trouble}.", "Copy or export it again.")
     if not _brings_every_bit(path.read_bytes()):
         raise BadInput(f"{shown(path)} is truncated: its last scans are missing.", "Copy or export it again.")

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError
+from pipeline.images.code_points import code_points
 from pipeline.images.formats import NoReader, check_reader, image_format, reason, shown, unreadable
 from pipeline.images.limits import limited
 from pipeline.images.reading import read_image
@@ -263,6 +264,8 @@ class _Frame:
 
 
 def _frames(path: Path, stopwatch: _Stopwatch) -> Iterator[Picture]:
+    if (codes := code_points(path)) and codes.hdr:
+        raise BadInput(f"{shown(path)} is an HDR video ({codes.hdr}).", "Film it without HDR, or take photos.")
     taken, n_taken = None, 0
     with path.open("rb") as file, closing(_Film(path, file, stopwatch)) as film:
         while film.is_on and n_taken < MAX_FRAMES:

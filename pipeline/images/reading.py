@@ -11,6 +11,7 @@ from pipeline.core.errors import BadInput, InkproofError, placed
 from pipeline.images.code_points import code_points
 from pipeline.images.formats import check_reader, image_format, readable_formats, reason, shown, unreadable
 from pipeline.images.jpeg_damage import check_whole
+from pipeline.images.odd_kinds import check_kind, not_read
 from pipeline.images.raw import RAW_FORMATS, developed
 from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_array, rgb_from_deep, rgb_from_pillow
 
@@ -42,7 +43,7 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
     if not stat.S_ISREG(status.st_mode):
         raise BadInput(f"{shown(path)} is not a file.")
     if status.st_size == 0:
-        raise BadInput(f"{shown(path)} is empty (0 bytes).")
+        raise BadInput(f"{shown(path)} is empty (0 bytes).", "Copy it again.")
     if (codes := code_points(path)) and codes.hdr:
         raise BadInput(
             f"{shown(path)} is an HDR picture ({codes.hdr}).", "Export it as an ordinary JPEG, or photograph without HDR."
@@ -58,6 +59,7 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
                 if page:
                     image.seek(page)
                 _check_size(image, path, max_pixels)
+                check_kind(image, path)
                 loaded = _load(image, path, is_first=page is None)
                 if image.format in ("JPEG", "MPO"):
                     check_whole(path, decoder_tells=bool(image.tile))  # Pillow, which says nothing, has emptied it
@@ -65,7 +67,7 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
     except InkproofError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise _not_an_image(path) from error
+        raise not_read(path) from error
     except Image.DecompressionBombError as error:
         raise BadInput(f"{shown(path)} claims absurd dimensions: {reason(error)}.") from error
     except Exception as error:  # decoders raise anything, from KeyError to struct.error, on hostile bytes
@@ -161,10 +163,3 @@ def _deep_colour(path: Path, high_bytes: np.ndarray, turn: int) -> np.ndarray | 
         if candidate.shape == high_bytes.shape and np.array_equal(candidate >> 8, high_bytes):
             return candidate
     return None
-
-
-def _not_an_image(path: Path) -> BadInput:
-    if name := image_format(path):
-        what = f"{shown(path)} is damaged: it begins like {name}, but its header cannot be read."
-        return BadInput(what, "Copy or export it again.")
-    return BadInput(f"{shown(path)} is not an image that can be read (by its content, whatever its name says).")

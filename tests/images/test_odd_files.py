@@ -118,17 +118,60 @@ def with_film(photo: bytes, scratch: Path, detail: np.ndarray) -> bytes:
     return photo + b"MotionPhoto_Data" + video_bytes([detail] * 4, scratch / "film.mp4")
 
 
-@pytest.mark.parametrize("kind", ["motion.jpg", "motion.heic", "several.mpo", "gain-map.jpg", "thumbnail.heic", "burst.heic"])
+def gain_map_xmp() -> bytes:
+    """What marks a JPEG of which a part that follows it makes an HDR picture."""
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    packet += b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/></rdf:RDF></x:xmpmeta>'
+    return packet
+
+
+def with_auxiliary(still: Image.Image, name: bytes) -> bytes:
+    """A HEIC with a turn, and an auxiliary picture that is neither alpha nor to be shown."""
+    clear = still.convert("RGBA")
+    clear.putalpha(still.convert("L"))
+    data = encoded(clear.rotate(90, expand=True), "HEIF", quality=95, exif=turned(6))
+    alpha = b"urn:mpeg:hevc:2015:auxid:1"
+    assert alpha in data
+    return data.replace(alpha, name.ljust(len(alpha), b"\0"))
+
+
+def exif_thumbnail(jpeg: bytes) -> bytes:
+    tags = b"".join(struct.pack("<HHII", *tag) for tag in [(0x103, 3, 1, 6), (0x201, 4, 1, 56), (0x202, 4, 1, len(jpeg))])
+    return b"Exif\0\0II*\0\x08\0\0\0\0\0\x0e\0\0\0\x03\0" + tags + bytes(4) + jpeg
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "motion.jpg", "motion.heic", "several.mpo", "gain-map.jpg", "gain-map.heic", "depth.heic", "thumbnail.heic", "burst.heic",
+        "grid.heic", "primary-second.heic", "moving.avif", "moving.webp", "moving.png", "moving.gif", "large-thumbnail.jpg",
+    ],
+)  # fmt: skip
 def test_of_a_photo_with_more_in_its_file_the_still_comes_in_full_size(tmp_path: Path, detail: np.ndarray, kind: str) -> None:
-    still, small = Image.fromarray(detail), Image.fromarray(detail[::4, ::4].copy())
+    still, small, large = Image.fromarray(detail), Image.fromarray(detail[::4, ::4].copy()), Image.new("RGB", (640, 480))
     jpeg, heic = encoded(still, "JPEG", quality=95), encoded(still, "HEIF", quality=95)
     data = {
         "motion.jpg": lambda: with_film(jpeg, tmp_path, detail),
         "motion.heic": lambda: with_film(heic, tmp_path, detail),
-        "several.mpo": lambda: encoded(still, "MPO", save_all=True, append_images=[small, Image.new("RGB", (640, 480))]),
-        "gain-map.jpg": lambda: jpeg + encoded(small.convert("L"), "JPEG"),
+        "several.mpo": lambda: encoded(still, "MPO", save_all=True, append_images=[small, large]),
+        "gain-map.jpg": lambda: encoded(still, "JPEG", quality=95, xmp=gain_map_xmp()) + encoded(small.convert("L"), "JPEG"),
+        "gain-map.heic": lambda: with_auxiliary(still, b"urn:com:apple:hdrgainmap"),
+        "depth.heic": lambda: with_auxiliary(still, b"urn:mpeg:hevc:2015:auxid:2"),
         "thumbnail.heic": lambda: encoded(still, "HEIF", quality=95, thumbnails=[64]),
-        "burst.heic": lambda: encoded(still, "HEIF", quality=95, save_all=True, append_images=[Image.new("RGB", (640, 480))]),
+        "burst.heic": lambda: encoded(still, "HEIF", quality=95, save_all=True, append_images=[large]),
+        "grid.heic": lambda: encoded(still.rotate(90, expand=True), "HEIF", quality=95, tile_size=128, exif=turned(6)),
+        "primary-second.heic": lambda: encoded(large, "HEIF", quality=95, save_all=True, append_images=[still], primary_index=1),
+        "moving.avif": lambda: encoded(still, "AVIF", quality=95, save_all=True, append_images=[small.resize(still.size)]),
+        "moving.webp": lambda: encoded(still, "WEBP", quality=95, save_all=True, append_images=[small.resize(still.size)]),
+        "moving.png": lambda: encoded(still, "PNG", save_all=True, append_images=[small.resize(still.size)]),
+        "moving.gif": lambda: encoded(still, "GIF", save_all=True, append_images=[small.resize(still.size)]),
+        "large-thumbnail.jpg": lambda: encoded(still, "JPEG", quality=95, exif=exif_thumbnail(encoded(large, "JPEG"))),
     }[kind]()
     (tmp_path / "photo").write_bytes(data)
     (found,) = pictures(tmp_path / "photo")
@@ -216,6 +259,20 @@ def test_a_picture_before_the_main_one_gives_it_no_colours(tmp_path: Path) -> No
     np.testing.assert_allclose(colour(1, (9, 16), (1, 13)), plain, atol=1)
 
 
+@pytest.mark.parametrize(("curve", "name"), [(1, ""), (16, "PQ"), (18, "HLG")])
+def test_an_hdr_film_is_refused_by_name(tmp_path: Path, detail: np.ndarray, curve: int, name: str) -> None:
+    data = bytearray(video_bytes([detail] * 4, tmp_path / "film.mp4"))
+    at, colour = data.index(b"moov"), box(b"colr", b"nclx" + struct.pack(">HHHB", 9, curve, 9, 0))
+    assert at > data.index(b"mdat")
+    data[at - 4 : at] = struct.pack(">I", int.from_bytes(data[at - 4 : at], "big") + len(colour))
+    (tmp_path / "film.mp4").write_bytes(data + colour)
+    if not name:
+        assert len(list(pictures(tmp_path / "film.mp4"))) == 1
+        return
+    with pytest.raises(BadInput, match=rf"HDR video \({name}\).*without HDR"):
+        list(pictures(tmp_path / "film.mp4"))
+
+
 CUTS = {
     "end-mark": b"\xff\xd9",
     "zeros": bytes(3000),
@@ -252,10 +309,14 @@ def test_a_progressive_jpeg_without_its_last_scans_is_refused(tmp_path: Path, de
             list(pictures(tmp_path / "cut.jpg"))
 
 
-def test_padding_before_the_end_mark_is_no_damage(tmp_path: Path, detail: np.ndarray) -> None:
+@pytest.mark.parametrize(("padding", "mark"), [(b"abc", b"\xff\xd9"), (bytes(200), b"\xff\xdb")], ids=["end", "tables"])
+def test_padding_outside_the_coded_data_is_no_damage(tmp_path: Path, detail: np.ndarray, padding: bytes, mark: bytes) -> None:
     whole = encoded(Image.fromarray(detail), "JPEG")
-    (tmp_path / "a.jpg").write_bytes(whole[:-2] + b"abc" + whole[-2:])
-    assert len(list(pictures(tmp_path / "a.jpg"))) == 1
+    at = whole.index(mark)
+    (tmp_path / "a.jpg").write_bytes(whole)
+    (tmp_path / "b.jpg").write_bytes(whole[:at] + padding + whole[at:])
+    (plain,), (padded,) = pictures(tmp_path / "a.jpg"), pictures(tmp_path / "b.jpg")
+    np.testing.assert_array_equal(plain.pixels, padded.pixels)
 
 
 @pytest.mark.parametrize("data", [b"\xff\x0a" + bytes(40), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)], ids=["stream", "box"])
