@@ -16,7 +16,7 @@ from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import Dataset, open_dataset
 from pipeline.engine import Context, Shared
-from pipeline.images import picture_files, pixels_sha256, png_bytes, read_image, read_png
+from pipeline.images import picture_files, pixels_sha256, png_bytes, read_apart, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
@@ -280,7 +280,7 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
     found: list[np.ndarray] = []
     for place in map(int, generator_for(experiment.seed, "training").permutation(len(source))):
         try:
-            loaded = read_image(source[place]) if isinstance(source, list) else source.image(place)
+            loaded = read_apart(source[place]) if isinstance(source, list) else source.image(place)
             found.append(classifier.prepare(loaded.pixels))
         except BadInput:
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.datasets.dataset import Listed, Rejected, drawn, item_ids
 from pipeline.datasets.labels import Labels
-from pipeline.images import LoadedImage, image_format, read_image, shown
+from pipeline.images import LoadedImage, image_format, read_apart, shown
 from pipeline.images.formats import reason
 from pipeline.settings import DatasetSettings
 from pipeline.store import is_made_by_a_run
@@ -36,7 +36,7 @@ class FileDataset(Listed):
         self._items = [(*ordered[i], ids[i]) for i in drawn(len(ordered), n_images, seed)]
 
     def image(self, i: int) -> LoadedImage:
-        return read_image(self._root / self._items[i][0])
+        return read_apart(self._root / self._items[i][0])
 
 
 def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: int) -> FileDataset:

@@ -27,6 +27,8 @@ _SRGB_GAMMA = 1 / 2.2
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50_XYZ = np.array([0.9642, 1.0, 0.8249])
 _CURVE_POINTS = 4096
+# LittleCMS draws a profile's tables together into one, which is up to ten levels off, or takes 0.5 s for a megapixel.
+_MAX_EXACT_PIXELS = 24_000_000
 # How the note of a conversion begins.
 CONVERTED = "colours converted to sRGB from"
 _LATTICE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)
@@ -70,7 +72,7 @@ def to_srgb(image: Image.Image, path: Path | None = None) -> tuple[ToSrgb | None
             return None, ()
         if not _has_mode(profile, mode):
             return None, (f"its colour profile is not for {mode}: not used",)
-        return _conversion(profile, mode), ()
+        return _conversion(profile, mode, image.width * image.height <= _MAX_EXACT_PIXELS), ()
     except (ImageCms.PyCMSError, ArithmeticError, LookupError, OSError, TypeError, ValueError, struct.error):
         return None, ("its colour profile cannot be read: taken for sRGB",)
 
@@ -132,11 +134,13 @@ def _has_mode(profile: bytes, mode: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _conversion(profile: bytes, mode: str) -> ToSrgb | None:
+def _conversion(profile: bytes, mode: str, is_exact: bool) -> ToSrgb | None:
     """Returns the conversion from a profile; None if it moves no colour by more than one level."""
-    source = _opened(profile)
+    source, light = _opened(profile), _light(profile)
     own_mode = _MODES[source.profile.xcolor_space.strip()]
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    if own_mode != "L" and light is None:
+        flags |= ImageCms.Flags.NOOPTIMIZE if is_exact else ImageCms.Flags.HIGHRESPRECALC
     transform = ImageCms.buildTransform(source, _srgb(), own_mode, "RGB", intent, flags)
 
     def apply(pixels: np.ndarray) -> np.ndarray:
@@ -151,7 +155,7 @@ def _conversion(profile: bytes, mode: str) -> ToSrgb | None:
         if np.abs(apply(own).astype(int) - as_rgb).max() <= 1:
             return None
     name = (source.profile.profile_description or "its colour profile").strip()
-    return ToSrgb(apply, mode, f"{CONVERTED} {name}", _light(profile))
+    return ToSrgb(apply, mode, f"{CONVERTED} {name}", light)
 
 
 def _light(profile: bytes) -> Callable[[np.ndarray], np.ndarray] | None:

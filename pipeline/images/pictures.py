@@ -19,10 +19,9 @@ from pipeline.core.errors import BadInput, InkproofError
 from pipeline.images.code_points import code_points
 from pipeline.images.formats import NoReader, check_reader, image_format, reason, shown, unreadable
 from pipeline.images.limits import limited
-from pipeline.images.reading import read_image
+from pipeline.images.reading import MAX_PIXELS, read_image
 
 PHOTO, DOCUMENT, VIDEO = "photo", "document", "video"
-MAX_PIXELS = 60_000_000
 # Phones go further than that, and a JPEG takes no memory beyond its pixels while it is decoded.
 MAX_JPEG_PIXELS = 120_000_000
 MAX_READ_S = 120.0

@@ -2,6 +2,7 @@
 
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from pipeline.core.errors import BadInput, InkproofError, placed
 from pipeline.images.code_points import code_points
 from pipeline.images.formats import check_reader, image_format, readable_formats, reason, shown, unreadable
 from pipeline.images.jpeg_damage import check_whole
+from pipeline.images.limits import limited
 from pipeline.images.odd_kinds import check_kind, not_read
 from pipeline.images.raw import RAW_FORMATS, developed
 from pipeline.images.to_rgb import LoadedImage, frame_note, rgb_from_array, rgb_from_deep, rgb_from_pillow
 
+MAX_PIXELS = 60_000_000
 _ORIENTATION = 0x0112
 # EXIF orientation: whether rows and columns are exchanged, and OpenCV's code of the flip after it (1 columns, 0 rows, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
@@ -72,6 +75,21 @@ def read_image(path: str | Path, page: int | None = None, max_pixels: int | None
         raise BadInput(f"{shown(path)} claims absurd dimensions: {reason(error)}.") from error
     except Exception as error:  # decoders raise anything, from KeyError to struct.error, on hostile bytes
         raise unreadable(path, error) from error
+
+
+def read_apart(path: str | Path) -> LoadedImage:
+    """Returns what `read_image` returns, read in a child process: so a file from elsewhere costs no more than `limits` allow.
+
+    Raises:
+        BadInput: as `read_image` does, or the file takes too much memory or time, has too many pixels, or was cut.
+    """
+    found: LoadedImage = next(limited(f"{__name__}:image_here", Path(path)))
+    return found
+
+
+def image_here(path: Path) -> Iterator[LoadedImage]:
+    """Yields what `read_apart` returns, read in this process."""
+    yield read_image(path, max_pixels=MAX_PIXELS)
 
 
 def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:

@@ -12,7 +12,7 @@ from pipeline import engine
 from pipeline.core.errors import AnswerNo
 from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
-from pipeline.images import picture_files, read_image
+from pipeline.images import picture_files, read_apart
 from pipeline.physical.printing.document import page_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.records import Printout
@@ -82,7 +82,7 @@ def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[P
 
 
 def _photograph(page: _Page, run: Run, printout: Printout, profile: Profile, seed: int) -> None:
-    background = read_image(page.background).pixels if page.background else None
+    background = read_apart(page.background).pixels if page.background else None
     raster = page_raster(run.printouts, printout, page.number, profile.printer_dpi)
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, profile, generator, background)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_files import encoded, odd_contents, whole_files
 from PIL import Image
 
 from pipeline.core.errors import BadInput, InkproofError
@@ -362,3 +363,21 @@ def _wordnet_ids(data_root: Path) -> list[str]:
 
 def test_every_kind_of_data_set_is_listed() -> None:
     assert [pattern.partition(":")[0] for pattern, _ in DATASETS.listed()] == ["builtin", "folder", "csv", "torchvision"]
+
+
+@pytest.mark.parametrize("name", ["bomb.png", "many-scans.jpg", "cut.jpg"])
+def test_a_hostile_image_is_refused_without_a_word_on_the_terminal(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A decoder fills what is cut off with grey, and says so on standard error alone."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), "JPEG")
+    hostile = data[: len(data) // 2] + b"\xff\xd9" if name == "cut.jpg" else odd_contents(whole_files(tmp_path))[name]
+    picture(tmp_path / "images/tench/b.png")
+    (tmp_path / "images/tench" / f"a-{name}").write_bytes(hostile)
+    dataset = open_dataset(Settings(f"folder:{tmp_path / 'images'}"), NAMES, IDS)
+    capfd.readouterr()
+    with pytest.raises(BadInput, match=name):
+        dataset.image(0)
+    assert dataset.image(1).pixels.shape == (5, 6, 3)
+    assert capfd.readouterr() == ("", "")

@@ -23,6 +23,10 @@ SRGB_FROM_P3 = np.array(
      [-0.019637554590334432, -0.078636045550631889, 1.0982736001409663]]
 )  # fmt: skip
 SRGB_FROM_ADOBE = np.array([[1.39835574, -0.39835574, 0], [0, 1, 0], [0, -0.04292893, 1.04292893]])
+SRGB_FROM_D50 = np.array(
+    [[3.1341359570, -1.6173863322, -0.4906619460], [-0.9787955029, 1.9162545673, 0.0334427312],
+     [0.0719553799, -0.2289768264, 1.4053860583]]
+)  # fmt: skip
 SRGB_FROM_PROPHOTO = np.array([[2.0343, -0.7275, -0.3067], [-0.2288, 1.2317, -0.0029], [-0.0086, -0.1533, 1.1619]])
 
 
@@ -160,16 +164,19 @@ def test_grey_with_another_gamma_becomes_srgb(tmp_path: Path) -> None:
     assert most_apart(tmp_path / "grey.png", expected) <= 1
 
 
-def test_cmyk_goes_through_its_profile(tmp_path: Path) -> None:
-    inks = np.random.default_rng(5).integers(0, 256, (20, 30, 4), dtype=np.uint8)
-    profile, image = cmyk_profile(), Image.fromarray(inks, "CMYK")
-    image.save(tmp_path / "cmyk.tif", icc_profile=profile)
-    expected = ImageCms.profileToProfile(
-        image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )  # fmt: skip
-    assert most_apart(tmp_path / "cmyk.tif", np.asarray(expected, np.int64)) <= 1
-    assert np.abs(np.asarray(image.convert("RGB"), int) - np.asarray(expected)).mean() > 5, "the profile makes a difference"
+@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_table_of_colours_becomes_srgb_as_its_closed_form_says(mode: str, version: int, tmp_path: Path) -> None:
+    """The table's L*, a* and b* are straight in the channels, so that any way between its points is the same."""
+    numbers = np.random.default_rng(5).integers(0, 256, (60, 80, len(mode)), dtype=np.uint8)
+    path = tmp_path / "table.tif"
+    Image.fromarray(numbers, mode).save(path, icc_profile=table_profile(mode, version))
+    light = light_of_lab(straight_lab(numbers / 255))
+    is_shown = ((light > 0) & (light < 1)).all(axis=2)
+    assert is_shown.mean() > 0.2
+    found, expected = read_image(path).pixels[is_shown], 255 * srgb_from_linear(light[is_shown])
+    assert np.abs(found - expected).max() <= 1
+    assert np.abs(np.asarray(Image.fromarray(numbers, mode).convert("RGB"))[is_shown] - expected).mean() > 5
 
 
 def test_transparency_is_laid_on_white_after_the_conversion(tmp_path: Path) -> None:
@@ -237,25 +244,55 @@ def grey_profile(gamma: float) -> bytes:
     return profile_of(b"GRAY", b"XYZ ", {b"wtpt": white, b"kTRC": curve})
 
 
+def straight_lab(numbers: np.ndarray) -> np.ndarray:
+    """L*, a*, b* of channels in [0, 1]: without ink white, with all of it black; a screen's the other way round."""
+    inks = numbers if numbers.shape[-1] == 4 else 1 - numbers
+    weights = [0.3, 0.35, 0.1, 0.25] if inks.shape[-1] == 4 else [0.3, 0.6, 0.1]
+    turns = np.array([[-25.0, -30.0], [40.0, -10.0], [-5.0, 50.0], [-10.0, -10.0]])[: inks.shape[-1]]
+    turns -= turns.mean(axis=0)
+    return np.concatenate([100 * (1 - inks @ weights)[..., None], inks @ turns], axis=-1)
+
+
+def light_of_lab(lab: np.ndarray) -> np.ndarray:
+    """Linear light of sRGB for L*, a*, b* under D50 (CIE 15; the matrix is that of the CSS Color Module Level 4)."""
+    y = (lab[..., 0] + 16) / 116
+    ratios = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
+    xyz = np.where(ratios > 6 / 29, ratios**3, 3 * (6 / 29) ** 2 * (ratios - 4 / 29)) * [0.96429568, 1, 0.82510460]
+    return xyz @ SRGB_FROM_D50.T
+
+
 def cmyk_profile() -> bytes:
-    """Inks whose lightness falls in a straight line with each of them, as a table (lut8) of two points a side."""
-    nodes = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(-1, 4)
-    lightness = np.clip(1 - nodes @ [0.3, 0.35, 0.1, 0.6], 0.05, 1)
-    chroma = nodes[:, :3] @ np.array([[-0.12, -0.15], [0.2, -0.05], [-0.02, 0.25]]) * (1 - nodes[:, 3:])
-    table = np.rint(255 * np.column_stack([lightness, 0.5 + chroma])).astype(np.uint8).tobytes()
-    straight = bytes(range(256))
+    return table_profile("CMYK", 2)
+
+
+def table_profile(mode: str, version: int) -> bytes:
+    """A profile that is a table (lut16, ICC.1:2022, 10.10) of five points a side."""
+    n = len(mode)
+    nodes = np.stack(np.meshgrid(*[np.linspace(0, 1, 5)] * n, indexing="ij"), -1).reshape(-1, n)
+    lab = straight_lab(nodes)
+    stored = np.column_stack([lab[:, 0] * 652.8, (lab[:, 1:] + 128) * 256])
     identity = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
-    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + straight * 4 + table + straight * 3
+    straight = struct.pack(">2H", 0, 65535)
+    head = b"mft2\0\0\0\0" + bytes([n, 3, 5, 0]) + identity + struct.pack(">2H", 2, 2)
+    lut = head + straight * n + np.rint(stored).astype(">u2").tobytes() + straight * 3
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
-    return profile_of(b"CMYK", b"Lab ", {b"wtpt": white, b"A2B0": lut, b"A2B1": lut})
+    return profile_of(mode.encode().ljust(4), b"Lab ", {b"wtpt": white, b"A2B0": lut, b"A2B1": lut}, version)
 
 
-def profile_of(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+def profile_of(space: bytes, connection: bytes, tags: dict[bytes, bytes], version: int = 2) -> bytes:
     table, data, offset = b"", b"", 132 + 12 * len(tags)
     for tag, content in tags.items():
         table += tag + struct.pack(">II", offset + len(data), len(content))
         data += content + b"\0" * (-len(content) % 4)
     kind = b"prtr" if space == b"CMYK" else b"mntr"
-    head = struct.pack(">I", offset + len(data)) + b"\0\0\0\0\x02\x10\0\0" + kind + space + connection + b"\0" * 12 + b"acsp"
+    head = (
+        struct.pack(">I", offset + len(data))
+        + bytes([0, 0, 0, 0, version, 0x10, 0, 0])
+        + kind
+        + space
+        + connection
+        + b"\0" * 12
+        + b"acsp"
+    )
     head = head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
