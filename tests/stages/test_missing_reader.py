@@ -1,17 +1,20 @@
 """A photo that was refused because this machine lacked something is read as soon as it no longer lacks it."""
 
+import io
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pipeline.engine import Context
 from pipeline.images import formats
+from pipeline.images.colour_profiles import matrix_profile
 from pipeline.images.formats import unreadable
-from pipeline.images.pictures import Picture
+from pipeline.images.pictures import Picture, pictures
 from pipeline.physical.registration import photo_reading
 from pipeline.settings.reading import load_experiment
 from pipeline.stages.graph import run_stage, status
@@ -37,13 +40,28 @@ def state_of_crop(workspace: Path) -> tuple[str, str]:
     return found.state, found.reason
 
 
-def test_a_heic_photo_is_read_once_its_plug_in_is_there(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def as_an_iphone_writes_it(photo: Path, path: Path) -> None:
+    """The photo as a HEIC of tiles, in Display P3, turned by 90 degrees."""
     heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    exif, wide = Image.Exif(), matrix_profile("Display P3", ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)))
+    exif[0x0112] = 6
+    with Image.open(photo) as image:
+        colours = ImageCms.profileToProfile(
+            image.convert("RGB"), ImageCms.createProfile("sRGB"), io.BytesIO(wide), outputMode="RGB"
+        )
+    options = {"quality": 80, "tile_size": 512, "enc_params": {"preset": "ultrafast"}}
+    colours.rotate(90, expand=True).save(path, format="HEIF", exif=exif.tobytes(), icc_profile=wide, **options)
+
+
+def test_an_iphones_heic_is_read_once_its_plug_in_is_there_and_needs_no_extra(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml")
     photo = next(run.photos.glob("*.jpg"))
-    heif.register_heif_opener()
-    with Image.open(photo) as image:
-        image.convert("RGB").save(run.photos / "mine.heic", format="HEIF", quality=80, enc_params={"preset": "ultrafast"})
+    as_an_iphone_writes_it(photo, run.photos / "mine.heic")
+    for extra in ("rawpy", "timm", "onnxruntime", "foolbox", "art"):
+        monkeypatch.setitem(sys.modules, extra, None)
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
         run_stage("crop", experiment, run, CONTEXT)
@@ -52,7 +70,11 @@ def test_a_heic_photo_is_read_once_its_plug_in_is_there(copy: Path, monkeypatch:
     assert state != "done" and "mine.heic" in why
     run_stage("crop", experiment, run, CONTEXT)
     assert discards_of(run).get("mine.heic", "") in ("", "superseded")
-    assert {capture.photo for capture in CAPTURED.read(run) if capture.page} >= {"mine.heic"}
+    (capture,) = (capture for capture in CAPTURED.read(run) if capture.photo == "mine.heic")
+    assert capture.page and capture.notes == ("colours converted to sRGB from Display P3",)
+    assert list((run.captures / "overlays").glob("mine-*.jpg"))
+    (own,), (plain,) = pictures(run.photos / "mine.heic"), pictures(photo)
+    assert np.abs(own.pixels.astype(int) - plain.pixels).mean() < 3
 
 
 @pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")], ids=["memory", "rights"])
