@@ -102,7 +102,7 @@ def _check_size(image: Image.Image, path: Path, max_pixels: int | None) -> None:
 def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
     notes = list(frame_note(image)) if is_first else []
     turn = still_to_turn = image.getexif().get(_ORIENTATION, 1)
-    pixels = _plain_jpeg(image, path)
+    pixels = _by_opencv(image, path)
     if pixels is not None:
         pixels, colour_notes = rgb_from_array(pixels, image, path)
     else:
@@ -117,21 +117,25 @@ def _load(image: Image.Image, path: Path, is_first: bool = True) -> LoadedImage:
     return LoadedImage(np.ascontiguousarray(_turned(pixels, still_to_turn)), (*notes, *colour_notes))
 
 
-def _plain_jpeg(image: Image.Image, path: Path) -> np.ndarray | None:
-    """The pixels of a colour JPEG without Pillow's copies; None for any other file and for a damaged one."""
-    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
+def _by_opencv(image: Image.Image, path: Path) -> np.ndarray | None:
+    """The pixels of a colour JPEG or a still WebP without Pillow's copies; None for any other file and for a damaged JPEG."""
+    is_webp = image.format == "WEBP" and not getattr(image, "is_animated", False)
+    if image.mode != "RGB" or not (is_webp or image.format in ("JPEG", "MPO")):
         return None
     data = np.fromfile(path, np.uint8)
-    scans = _jpeg_scans(data.data)
-    if scans is None:
+    if is_webp:
+        image._decoder = None  # type: ignore[attr-defined]  # gives the memory of two pictures back
+    elif (scans := _jpeg_scans(data.data)) is None:
         return None
-    if scans > _MAX_JPEG_SCANS:
+    elif scans > _MAX_JPEG_SCANS:
         raise BadInput(f"{shown(path)} has {scans} scans, which no camera writes.", "Export it again.")
     import cv2
 
     as_rgb = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 lacks it
     pixels = cv2.imdecode(data, (as_rgb or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None or pixels.shape != (image.height, image.width, 3):
+        if is_webp:
+            raise BadInput(f"{shown(path)} is damaged.", "Copy or export it again.")
         return None
     return pixels if as_rgb else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 

@@ -59,13 +59,20 @@ def test_a_photo_comes_in_upright_in_every_format_and_exif_orientation(
             assert capture_kind(path) == ("document" if suffix == "tif" else "photo")
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}, {"restart_marker_rows": 1}], ids=str)
-def test_a_jpeg_has_the_same_pixels_as_in_pillow(tmp_path: Path, options: dict, subtests: pytest.Subtests) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"subsampling": "4:4:4"}), ("JPEG", {"restart_marker_rows": 1}),
+     ("WEBP", {}), ("WEBP", {"lossless": True})],
+    ids=str,
+)  # fmt: skip
+def test_a_jpeg_or_webp_has_the_same_pixels_as_in_pillow(
+    tmp_path: Path, kind: str, options: dict, subtests: pytest.Subtests
+) -> None:
     for size in [(64, 64), (101, 57), (7, 3), (1, 1)]:
         with subtests.test(size=size):
             noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
             path = tmp_path / "a.jpg"
-            path.write_bytes(encoded(Image.fromarray(noise), "JPEG", quality=83, **options))
+            path.write_bytes(encoded(Image.fromarray(noise), kind, quality=83, **options))
             with Image.open(path) as image:
                 np.testing.assert_array_equal(read_image(path).pixels, np.asarray(image))
 
