@@ -24,6 +24,8 @@ from pipeline.images.reading import MAX_PIXELS, read_image
 PHOTO, DOCUMENT, VIDEO = "photo", "document", "video"
 # Phones go further than that, and a JPEG takes no memory beyond its pixels while it is decoded.
 MAX_JPEG_PIXELS = 120_000_000
+# Its decoder takes 16 bytes a pixel and calls what is too large for it damaged.
+MAX_JPEG_2000_PIXELS = 30_000_000
 MAX_READ_S = 120.0
 MAX_FRAMES = 60
 MAX_PAGES = 500
@@ -126,8 +128,9 @@ class _Stopwatch:
 
 
 def _photo(path: Path) -> Picture:
-    is_jpeg = path.is_file() and image_format(path) == "JPEG"
-    loaded = read_image(path, max_pixels=MAX_JPEG_PIXELS if is_jpeg else MAX_PIXELS)
+    name = image_format(path) if path.is_file() else ""
+    most = {"JPEG": MAX_JPEG_PIXELS, "JPEG2000": MAX_JPEG_2000_PIXELS}.get(name, MAX_PIXELS)
+    loaded = read_image(path, max_pixels=most)
     return Picture("", loaded.pixels, loaded.notes)
 
 
@@ -243,15 +246,24 @@ def _scan_px_per_pt(page: Any) -> float | None:
             scan, scan_px = image, size_px
     if scan is None:
         return None
-    a, b, c, d, e, f = scan.get_matrix().get()
+    a, b, c, d, _, _ = _on_page(scan).get()
     width_pt, height_pt = math.hypot(a, b), math.hypot(c, d)
     if not (math.isfinite(width_pt * height_pt) and min(width_pt, height_pt) > 0):
         return None
+    a, b, c, d, e, f = scan.get_matrix().get()
     # pdfium widens a bitmap outward to whole pixels; so drawn a little too small, it keeps its own pixels on pages of any size.
     less_x, less_y = _INSET_PX / scan_px[0], _INSET_PX / scan_px[1]
     e, f = e + (a * less_x + c * less_y) / 2, f + (b * less_x + d * less_y) / 2
     scan.set_matrix(PdfMatrix(a * (1 - less_x), b * (1 - less_x), c * (1 - less_y), d * (1 - less_y), e, f))
     return max(scan_px[0] / width_pt, scan_px[1] / height_pt)
+
+
+def _on_page(scan: Any) -> Any:
+    """Returns the matrix from a bitmap's unit square to its page, through the forms that it stands in."""
+    matrix, form = scan.get_matrix(), getattr(scan, "container", None)
+    while form is not None:
+        matrix, form = matrix.multiply(form.get_matrix()), form.container
+    return matrix
 
 
 @dataclass

@@ -19,7 +19,12 @@ from pipeline.images.pictures import pictures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path("a file")
-OPTIONS = {"avif": {"quality": 30, "speed": 10}, "heic": {"quality": 30, "enc_params": {"preset": "ultrafast"}}}
+OPTIONS = {
+    "avif": {"quality": 30, "speed": 10},
+    "heic": {"quality": 30, "enc_params": {"preset": "ultrafast"}},
+    "webp": {"method": 0},
+    "png": {"compress_level": 1},
+}
 
 
 def numbers(path: Path, n: int) -> Iterator[np.ndarray]:
@@ -156,3 +161,22 @@ def test_a_large_photo_is_read_within_the_limits(tmp_path: Path, suffix: str) ->
     small.resize((6000, 4000)).save(path, **OPTIONS.get(suffix, {}))
     (picture,) = pictures(path)
     assert picture.pixels.shape == (4000, 6000, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "heic", "avif", "jp2"])
+def test_a_photo_of_48_megapixels_is_read_or_refused_for_its_size(tmp_path: Path, suffix: str) -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (63, 84, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path, options = tmp_path / f"a.{suffix}", OPTIONS.get(suffix, {})
+    small.resize((8064, 6048)).save(path, **options, **({} if suffix == "jp2" else {"exif": exif.tobytes()}))
+    if suffix == "jp2":
+        with pytest.raises(BadInput, match="49 megapixels"):
+            list(pictures(path))
+        return
+    (picture,) = pictures(path)
+    assert picture.pixels.shape == (8064, 6048, 3)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hostile_files import encoded, pdf_of, video_bytes
 from PIL import Image
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen import canvas
 
 from pipeline.core.errors import BadInput
 from pipeline.images import pictures as room, read_image
@@ -131,6 +133,19 @@ def test_a_scanned_pdf_comes_back_with_the_very_pixels_of_the_scan(tmp_path: Pat
     assert [picture.frame for picture in found] == ["page 1", "page 2"] and capture_kind(tmp_path / "scan") == "document"
     np.testing.assert_array_equal(found[0].pixels, detail)
     np.testing.assert_array_equal(found[1].pixels, detail[::-1])
+
+
+def test_a_scan_in_a_form_of_another_scale_keeps_its_resolution(tmp_path: Path, detail: np.ndarray) -> None:
+    page = canvas.Canvas(str(tmp_path / "a.pdf"), pagesize=(160, 120))
+    page.beginForm("scan")
+    page.drawImage(ImageReader(Image.fromarray(detail)), 0, 0, 16, 12)
+    page.endForm()
+    page.scale(10, 10)
+    page.doForm("scan")
+    page.save()
+    (picture,) = pictures(tmp_path / "a.pdf")
+    np.testing.assert_array_equal(picture.pixels, detail)
+    assert picture.scan_dpi == pytest.approx(144, abs=0.1)
 
 
 def test_the_largest_bitmap_of_a_page_sets_its_resolution(tmp_path: Path, detail: np.ndarray) -> None:
