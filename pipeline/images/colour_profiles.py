@@ -28,7 +28,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 _D50_XYZ = np.array([0.9642, 1.0, 0.8249])
 _CURVE_POINTS = 4096
 # LittleCMS draws a profile's tables together into one, which is up to ten levels off, or takes 0.5 s for a megapixel.
-_MAX_EXACT_PIXELS = 24_000_000
+_MAX_EXACT_PIXELS = 13_000_000
 # How the note of a conversion begins.
 CONVERTED = "colours converted to sRGB from"
 _LATTICE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)

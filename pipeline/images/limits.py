@@ -64,7 +64,8 @@ def limited(function: str, path: Path, *arguments: Any) -> Iterator[Any]:
     finally:
         if child.is_alive:
             with contextlib.suppress(InkproofError):
-                child.ask(path, ("end", name))
+                if child.ask(path, ("end", name)):  # the libraries keep memory of what they read: libheif, of a HEIC's tiles
+                    child.end()
 
 
 class _Child:
@@ -204,11 +205,11 @@ class _Server:
     """What answers in the child process."""
 
     def __init__(self) -> None:
-        self._own_bytes = _held_bytes()
+        self._most_held_bytes = _held_bytes() + 2 * _KEPT_BYTES
         self._running: dict[bytes, tuple[Path, Iterator[Any], int, int]] = {}
 
     def answer(self, what: str, name: bytes, *more: Any) -> Any:
-        """Returns (item,), _DONE or the error that was raised."""
+        """Returns (item,), _DONE or the error that was raised; at the end whether this process has come to hold too much."""
         path, max_mb = more[0] if more else Path(), MAX_READ_MB
         try:
             match what:
@@ -226,6 +227,7 @@ class _Server:
                     return next(((item,) for item in items), _DONE)
                 case "end":
                     del self._running[name]
+                    return not self._running and _held_bytes() > self._most_held_bytes
         except MemoryError:
             return _too_large(path, max_mb)
         except InkproofError as error:
@@ -238,7 +240,7 @@ class _Server:
 
     def _limit_taking(self, max_mb: int, max_s: int) -> None:
         # what the pictures before left may be used again, but does not add up
-        own_bytes = min(_held_bytes(), self._own_bytes + 2 * _KEPT_BYTES)
+        own_bytes = min(_held_bytes(), self._most_held_bytes)
         _limit(resource.RLIMIT_DATA, own_bytes + max_mb * 2**20)
         used = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + max_s)

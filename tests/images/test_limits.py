@@ -52,6 +52,14 @@ def taking(path: Path, what: str) -> Iterator[int]:
             yield limits.told()
 
 
+KEPT: list[np.ndarray] = []
+
+
+def kept(path: Path, n_mb: int) -> Iterator[int]:
+    KEPT.append(np.ones(n_mb << 20, np.uint8))
+    yield sum(array.nbytes for array in KEPT) >> 20
+
+
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_READ_MB", 100)
@@ -180,3 +188,8 @@ def test_a_photo_of_48_megapixels_is_read_or_refused_for_its_size(tmp_path: Path
         return
     (picture,) = pictures(path)
     assert picture.pixels.shape == (8064, 6048, 3)
+
+
+def test_what_libraries_keep_of_one_file_after_the_other_is_given_back() -> None:
+    """As libheif keeps a part of every HEIC that is made of tiles, like those of phones."""
+    assert [next(limited(f"{__name__}:kept", HERE, 50)) for _ in range(8)][-1] < 250
