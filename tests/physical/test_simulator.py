@@ -698,7 +698,7 @@ def test_profiles_load_and_an_unknown_one_names_its_neighbour():
         ("tilt_deg = [1.0, 12.0]", "tilt_deg = [1.0, 120.0]"),
         ('halftone = "none"', 'halftone = "fm"'),
         ("colour_matrix = []", "colour_matrix = [1.0, 0.0]"),
-        ("primaries_lab = [55.2, ", "primaries_lab = ["),
+        ("primaries_lab = [54.5, ", "primaries_lab = ["),
         ("[pose]", 'base = "office-phone"\n\n[pose]'),
         ("[pose]", "[pose"),
     ],

@@ -75,8 +75,8 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
 
     In this order: light from bare paper, curves and colour matrix from the patches under that light, then for each photo blur and
     ISO by its twin, and the lens from the printed points. What photos cannot tell apart stays the base's: the camera's tone
-    curve and sharpening, its smoothing of colours, the halftone, the ink's spread, how bright the paper is, and how much of the
-    saturation is lost in print.
+    curve and sharpening, its smoothing of colours, the halftone, the ink's spread, how bright the paper is, and, where all photos
+    have one tint, how much of the saturation is lost in print.
 
     Raises:
         BadInput: a photo is overexposed, or shows too little of the page.
@@ -193,6 +193,9 @@ def _printed(colour: ColourFit, base: Profile) -> tuple[Profile, list[Parameter]
     parameters.append(Parameter.fitted(base, "ink_reflectance", ink, sd, "the darkest of the curves"))
     matrix, sd = tuple(round(float(v), 5) for v in np.clip(colour.matrix, -4, 4).ravel()), _root_mean_square(colour.matrix_sd)
     parameters.append(Parameter.fitted(base, "colour_matrix", matrix, sd, f"{n_colour} colour patches"))
+    kept, kept_sd = round(colour.saturation_rate, 5), colour.saturation_sd
+    tints = f"{n_colour} colour patches in {len(colour.balance)} lights"
+    parameters.append(Parameter.fitted(base, "print_saturation_rate", kept, kept_sd, tints))
     if any(base.dot_gain_rate):
         parameters.append(Parameter.fitted(base, "dot_gain_rate", (0.0, 0.0), None, "part of the curves above"))
     n_clipped = sum(spot.clipped_rate > 0.05 for spot in colour.spots)

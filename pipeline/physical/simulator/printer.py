@@ -2,7 +2,7 @@
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -83,8 +83,12 @@ def print_table(profile: Profile) -> np.ndarray:
 
 def gamut(profile: Profile) -> np.ndarray:
     """Returns the matrix, float32 (3, 3), that takes the reflectance asked for to what the inks give."""
-    s = profile.print_saturation_rate
-    return (s * np.eye(3) + (1 - s) * _LUMA).astype(np.float32)
+    return faded(profile.print_saturation_rate).astype(np.float32)
+
+
+def faded(saturation_rate: Any) -> np.ndarray:
+    """Returns the matrix (3, 3) that leaves that share of colours' saturation, about their luminance."""
+    return np.asarray(saturation_rate * np.eye(3) + (1 - saturation_rate) * _LUMA)
 
 
 def row_tables(profile: Profile, shot: Shot, y_mm: np.ndarray) -> np.ndarray:
