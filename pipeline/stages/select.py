@@ -13,7 +13,7 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
-from pipeline.evaluation.criteria import TOP_1, TOP_5
+from pipeline.evaluation.criteria import TOP_1, criteria_for
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
@@ -177,7 +177,7 @@ class _Draw:
     def _fill_prefiltered(
         self, attack: str, epsilons: list[int], order: np.ndarray
     ) -> tuple[dict[int, list[str]], dict[int, int]]:
-        """Walks the order until every epsilon has its images: clean right, adversarial wrong at top-5, both confident."""
+        """Walks the order until every epsilon has its images: clean right, adversarial wrong at top-k, both confident."""
         found: dict[int, list[str]] = {epsilon: [] for epsilon in epsilons}
         n_tried = dict.fromkeys(epsilons, 0)
         n_seen = 0
@@ -216,10 +216,10 @@ class _Draw:
             return set()
         labels = {candidate.image_id: candidate.true_label for candidate in candidates}
         crafted = self._crafter.craft(attack, epsilons, [(candidate, self._pool.pixels(candidate)) for candidate in candidates])
-        fooled = set()
+        fooled, mildest = set(), criteria_for(self._classifier.n_classes)[-1]
         keys = sorted(crafted)
         for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
             top, probabilities = top_predictions(row)
-            if not TOP_5.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
+            if not mildest.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
                 fooled.add(key)
         return fooled
