@@ -15,6 +15,7 @@ from pipeline.datasets import open_dataset
 from pipeline.engine import Context
 from pipeline.evaluation.criteria import TOP_1, criteria_for
 from pipeline.models import load_classifier
+from pipeline.models.class_order import Answers
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.records import Candidate, CellFill, ModelFlag, Selected
@@ -107,10 +108,12 @@ def _notes(model_flags: Sequence[ModelFlag], fills: Sequence[CellFill], rejected
 
 
 def _examined(classifier: Classifier, pool: CandidatePool, draw: "_Draw") -> tuple[ModelFlag, ...]:
-    """Returns what is suspicious about the model on the first images that were looked at, right or wrong."""
-    first = list(draw.looked_at.values())[:N_EXAMINED]
-    images = np.stack([pool.pixels(candidate) for candidate in first])
-    return examine(classifier, images, np.array([candidate.true_label for candidate in first]))
+    """Returns what is suspicious about the model on the first images that were looked at, right or wrong; of all, their order."""
+    seen = list(draw.looked_at.values())
+    labels = np.array([candidate.true_label for candidate in seen])
+    images = np.stack([pool.pixels(candidate) for candidate in seen[:N_EXAMINED]])
+    answers = Answers(np.array([candidate.top_labels[0] for candidate in seen]), labels)
+    return examine(classifier, images, labels[:N_EXAMINED], answers)
 
 
 def _without_folders(reasons: dict[str, str], experiment: Experiment) -> dict[str, str]:
