@@ -43,7 +43,8 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         tables["accuracies"] += accuracies({cell: cells[cell]}, outcomes, criteria)
     tables["overall"] = list(overall_rates(cells, outcomes))
     tables["comparisons"] = comparisons(cells, outcomes, criteria)
-    images = ImageTests(cells, outcomes, is_shared=experiment.selection.draw == "shared")
+    top_ks = [criterion.k for criterion in criteria]
+    images = ImageTests(cells, outcomes, experiment.selection.draw == "shared", top_ks)
     tables["findings"] = study_named(experiment.report.reproduces).findings(images)
     tables["predicted"] = predictions(cells, outcomes, criteria) if experiment.photograph.predicts else []
     tables["transfer"], notes = _transfers(experiment, run, pairs, views, cells, outcomes, criteria)
