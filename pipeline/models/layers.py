@@ -147,9 +147,8 @@ def as_map(values: Tensor, size: tuple[int, int]) -> Tensor | None:
     Channels may come last, and the last h x w of a row of tokens (N, L, C) are one: class tokens and registers stand before them.
     """
     if values.ndim == 4:
-        for found in (values, values.permute(0, 3, 1, 2)):
-            if found.shape[2] * found.shape[3] > 1 and abs(found.shape[2] * size[1] / size[0] - found.shape[3]) <= 1:
-                return found
+        found = min((values, values.permute(0, 3, 1, 2)), key=lambda one: _off(one, size))
+        return found if found.shape[2] * found.shape[3] > 1 and _off(found, size) <= 1 else None
     if values.ndim == 3:
         shape = Fraction(*size)
         scale = isqrt(values.shape[1] // (shape.numerator * shape.denominator))
@@ -157,6 +156,11 @@ def as_map(values: Tensor, size: tuple[int, int]) -> Tensor | None:
         if height * width > 1 and values.shape[1] - height * width <= _MOST_SPARE_TOKENS:
             return values[:, -height * width :].transpose(1, 2).reshape(*values.shape[::2], height, width)
     return None
+
+
+def _off(values: Tensor, size: tuple[int, int]) -> float:
+    """By how many cells the width of a map is off from what its height lets expect."""
+    return abs(values.shape[2] * size[1] / size[0] - values.shape[3])
 
 
 @contextmanager
