@@ -55,6 +55,19 @@ def _rate(quantity, cell, condition, k, n_hit, n, n_images):
     return rate_of(question, estimate([True] * n_hit + [False] * (n - n_hit)), n_images, 0)
 
 
+def pooled(rows):
+    """The top-1 rates over all cells of each case, as if every cell had the same images."""
+    groups = {}
+    for row in (row for row in rows if row.top_k == 1):
+        groups.setdefault((row.case, row.quantity, row.transform, row.parameter, row.origin), []).append(row)
+    for (case, quantity, transform, parameter, origin), found in groups.items():
+        most = max(row.n_eligible for row in found)
+        is_clean_file = (quantity, transform) == ("clean_accuracy", "source")
+        n_hit, n = (found[0].n_hit, most) if is_clean_file else (sum(r.n_hit for r in found), sum(r.n_eligible for r in found))
+        question = Question(quantity, (case, "", 0), Condition(transform, parameter, origin), TopK(1))
+        yield rate_of(question, estimate([True] * n_hit + [False] * (n - n_hit)), n_different=most)
+
+
 def picture(seed, size=96):
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size] / size
@@ -211,6 +224,8 @@ def make_content(
         gallery=tuple(gallery),
     )
     content = replace(content, **changes)
+    if "overall" not in changes:
+        content = replace(content, overall=tuple(pooled((*content.accuracies, *content.rates))))
     return replace(content, study=study_named(content.reproduces).part(content))
 
 

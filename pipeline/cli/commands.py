@@ -105,7 +105,8 @@ def _rate_table(run: Any) -> str:
     rows = [record_from(Rate, row) for row in counted["destruction_rates"]]
     flags = [record_from(FlagRow, row) for row in counted["flags"]]
     origins = sorted({row.origin for row in rows if row.transform == "photo"})
-    tables = [as_text(marked(photo_rate_table(rows, origin=origin), flags)) for origin in origins]
+    top_ks = sorted({row.top_k for row in rows})
+    tables = [as_text(marked(photo_rate_table(rows, origin=origin, top_ks=top_ks), flags)) for origin in origins]
     if len(origins) > 1:  # real and simulated photographs are never pooled
         tables = [f"Photographs by {origin}:\n{table}" for origin, table in zip(origins, tables, strict=True)]
     return "\n" + "\n\n".join(tables) + "\n" if tables else "\nNo photograph has been judged yet.\n"

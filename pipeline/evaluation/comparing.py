@@ -75,7 +75,8 @@ def paired(
     found = compare_paired(list(zip(first, second, strict=True)), ways or None)
     numbers = asdict(found) if ways else asdict(found) | {"n_clusters": None, "n_effective": None}
     one, other = rates or (rate_of(question, estimate(hits, ways)) for question, hits in zip(asked, (first, second), strict=True))
-    return Comparison(kind=kind, first=one, second=other, pairing=pairing, interval="cluster" if ways else "wilson", **numbers)
+    numbers |= {"interval": "cluster" if ways else "wilson", "n_different": len({trial.image_id for trial in sides[0]})}
+    return Comparison(kind=kind, first=one, second=other, pairing=pairing, **numbers)
 
 
 def unpaired(kind: str, rates: Rates, sides: Sequence[Sequence[Trial]], ways: Sequence[Ways]) -> Comparison:

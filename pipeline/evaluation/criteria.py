@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipeline.records import TOP_KS, top_ks_for
+
 
 class Criterion(Protocol):
     """A rule by which an answer is right about what was shown; answers are opaque outside it."""
@@ -34,5 +36,10 @@ class TargetReached:
         return answer[0] != truth if self.target is None else answer[0] == self.target
 
 
-TOP_1, TOP_5 = TopK(1), TopK(5)
-CRITERIA = (TOP_1, TOP_5)
+TOP_1 = TopK(1)
+CRITERIA = tuple(map(TopK, TOP_KS))
+
+
+def criteria_for(n_classes: int) -> tuple[TopK, ...]:
+    """Returns the criteria that say something of a model of so many classes, the strictest first."""
+    return tuple(map(TopK, top_ks_for(n_classes)))

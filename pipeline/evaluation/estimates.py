@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from pipeline.evaluation.criteria import CRITERIA, TopK
+from pipeline.evaluation.criteria import CRITERIA, TOP_1, TopK
 from pipeline.evaluation.outcomes import Outcomes, Question, Trial
-from pipeline.records import SOURCE, VARIANTS, Cell, Estimate, Pair, Rate
+from pipeline.records import PHOTO, SOURCE, VARIANTS, Cell, Estimate, Pair, Rate
 from pipeline.records.rates import variant_of
 from pipeline.statistics import effective_number, wilson
 
@@ -53,6 +53,17 @@ def page_ways(*sides: Sequence[Trial]) -> list[list[int | str]]:
     return [way for way in ways if any(way)]
 
 
+def estimate_of_images(trials: Sequence[Trial]) -> Estimate:
+    """Returns the rate of some trials, one for each attack on an image; the interval is no narrower than that of the images."""
+    return estimate([trial.is_hit for trial in trials], image_ways(trials), len({trial.image_id for trial in trials}))
+
+
+def image_ways(*sides: Sequence[Trial]) -> list[list[int | str]]:
+    """Returns the ways of `page_ways`, and the images where some of them are attacked in several ways."""
+    images: list[int | str] = [trial.image_id for trial in sides[0]]
+    return [*page_ways(*sides), *([images] if len(set(images)) < len(images) else [])]
+
+
 def destruction_of(
     labels: Sequence[int],
     answers: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -80,7 +91,13 @@ def _ranked(answers: np.ndarray) -> list[list[int]]:
     return [[int(label) for label in row] for row in told.reshape(len(told), -1)]
 
 
-def rate_of(question: Question, found: Estimate, n_images: int | None = None, n_discarded: int | None = None) -> Rate:
+def rate_of(
+    question: Question,
+    found: Estimate,
+    n_images: int | None = None,
+    n_discarded: int | None = None,
+    n_different: int | None = None,
+) -> Rate:
     """Returns an estimate with what it is of."""
     quantity, (case, attack, epsilon), condition, criterion = question
     return Rate(
@@ -92,31 +109,59 @@ def rate_of(question: Question, found: Estimate, n_images: int | None = None, n_
         top_k=criterion.k,
         n_images=n_images,
         n_discarded=n_discarded,
+        n_different=n_different,
         **asdict(found),
     )
 
 
-def accuracies(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes) -> Iterator[Rate]:
+_ACCURACIES = tuple(f"{variant}_accuracy" for variant in VARIANTS)
+
+
+def overall_rates(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes) -> Iterator[Rate]:
+    """Yields the top-1 rates over all cells of each case: accuracies of files and photographs, and what undoes attacks.
+
+    An image is one observation, however many attacks are made on it: a clean file counts once, and of attacks and photographs
+    the interval is no narrower than that of the images. Of several photographs the best registered one counts.
+    """
+    for case in dict.fromkeys(cell[0] for cell in cells):
+        of_case = {cell: pairs for cell, pairs in cells.items() if cell[0] == case}
+        for condition in outcomes.conditions:
+            quantities = _ACCURACIES if condition.transform in (SOURCE, PHOTO) else ()
+            for quantity in (*quantities, *(() if condition.transform == SOURCE else ("destruction_rate",))):
+                question = Question(quantity, (case, "", 0), condition, TOP_1)
+                yield rate_of_images(question, list(outcomes.trial_of_all(question, of_case).values()))
+
+
+def rate_of_images(question: Question, trials: Sequence[Trial]) -> Rate:
+    """Returns the rate of `estimate_of_images` with what it is of."""
+    return rate_of(question, estimate_of_images(trials), n_different=len({trial.image_id for trial in trials}))
+
+
+def accuracies(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, criteria: Iterable[TopK] = CRITERIA) -> Iterator[Rate]:
     """Yields the accuracy of the clean and of the adversarial images of every cell under every condition."""
-    return _rates(cells, outcomes, [f"{variant}_accuracy" for variant in VARIANTS])
+    return _rates(cells, outcomes, _ACCURACIES, criteria)
 
 
-def destruction_rates(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes) -> Iterator[Rate]:
+def destruction_rates(
+    cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, criteria: Iterable[TopK] = CRITERIA
+) -> Iterator[Rate]:
     """Yields the adversarial destruction rate (Kurakin et al. 2016, Eq. 1) of every cell under every condition but the file.
 
     d = sum C(X, y) notC(X_adv, y) C(T(X_adv), y) / sum C(X, y) notC(X_adv, y): of the images whose clean file is classified right
     and whose adversarial file is classified wrong, the share that is right again after T.
     """
-    return (rate for rate in _rates(cells, outcomes, ["destruction_rate"]) if rate.transform != SOURCE)
+    return (rate for rate in _rates(cells, outcomes, ["destruction_rate"], criteria) if rate.transform != SOURCE)
 
 
-def _rates(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, quantities: Iterable[str]) -> Iterator[Rate]:
+def _rates(
+    cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, quantities: Iterable[str], criteria: Iterable[TopK]
+) -> Iterator[Rate]:
     """Every view counts where several photographs of a page do."""
     for cell, pairs in cells.items():
         for condition in outcomes.conditions:
-            for criterion in CRITERIA:
+            for criterion in criteria:
                 for quantity in quantities:
                     question = Question(quantity, cell, condition, criterion)
                     n_views = [len(outcomes.answers(pair, variant_of(quantity), condition)) for pair in pairs]
                     found = estimate_of(outcomes.trials(question, pairs))
-                    yield rate_of(question, found, sum(n_views), n_views.count(0))
+                    yield rate_of(question, found, n_images=sum(n_views), n_discarded=n_views.count(0))

@@ -34,7 +34,7 @@ class Evidence:
 
     `origin` is that of the photographs that the run's results speak of, "" where there is none; `n_simulated` counts those that
     count and are not merely a prediction beside real ones. `clean` holds, by case, the comparison of clean images as files
-    (first) with the same images in photographs (second), top-1.
+    (first) with the same images in photographs (second), top-1; `n_clean` says of how many different images that is.
     """
 
     rates: Sequence[Rate] = ()
@@ -46,6 +46,7 @@ class Evidence:
     origin: str = ""
     n_simulated: int = 0
     clean: Mapping[str, PairedResult] = field(default_factory=dict)
+    n_clean: Mapping[str, int] = field(default_factory=dict)
     printout: Printout | None = None
     alike: Sequence[Alike] = ()
     model_flags: Sequence[ModelFlag] = ()
@@ -69,6 +70,7 @@ def gathered(
     selection = SELECTION.read(run)
     has_photos = bool(outcomes.photos)
     origin = min((condition.origin for condition in outcomes.photos), default="")
+    clean, n_clean = _clean(cells, outcomes, origin)
     simulated = {view.capture_id for view in views if view.transform == PHOTO and view.origin == SIMULATED}
     return Evidence(
         rates=rates,
@@ -79,7 +81,8 @@ def gathered(
         discards=DISCARDS.read(run) if has_photos else (),
         origin=origin,
         n_simulated=0 if is_predicted else len(simulated),
-        clean=_clean(cells, outcomes, origin),
+        clean=clean,
+        n_clean=n_clean,
         printout=LAYOUT.read(run) if has_photos else None,
         alike=[record_from(Alike, row) for row in selection["alike"]],
         model_flags=[record_from(ModelFlag, row) for row in selection["model_flags"]],
@@ -93,7 +96,7 @@ def run_flags(evidence: Evidence) -> list[FlagRow]:
         *_few_eligible(evidence.rates, evidence.origin),
         *_not_filled(evidence.fills),
         *_many_discards(evidence),
-        *_clean_drop(evidence.clean),
+        *_clean_drop(evidence),
         *_page_scaled(evidence.counted, evidence.printout),
         *_low_resolution(evidence.counted, evidence.views),
         *_epsilon_exceeded(evidence.pairs),
@@ -105,8 +108,13 @@ def run_flags(evidence: Evidence) -> list[FlagRow]:
     return sorted(found, key=lambda row: order.index(row.flag))
 
 
-def _clean(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, origin: str) -> dict[str, PairedResult]:
-    """Returns, by case, clean images right as files and in photographs; an image printed for several cells, or a page, is one."""
+def _clean(
+    cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, origin: str
+) -> tuple[dict[str, PairedResult], dict[str, int]]:
+    """Returns, by case, clean images right as files and in photographs, and how many different ones there are.
+
+    Those of one page are correlated, and so are the photographs of an image that is printed for several cells.
+    """
     found: dict[str, list[tuple[tuple[bool, bool], int | str, str]]] = defaultdict(list)
     for photo in (condition for condition in outcomes.photos if condition.origin == origin):
         for cell, pairs in cells.items():
@@ -114,10 +122,11 @@ def _clean(cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, origin: str
             files, photos = (outcomes.trial_of_each(question, pairs) for question in asked)
             for image in (image for image in files if image in photos):
                 found[cell[0]].append(((files[image].is_hit, photos[image].is_hit), photos[image].page, image))
-    return {
+    compared = {
         case: compare_paired([right for right, _, _ in rows], [[page for _, page, _ in rows], [image for _, _, image in rows]])
         for case, rows in found.items()
     }
+    return compared, {case: len({image for _, _, image in rows}) for case, rows in found.items()}
 
 
 def _simulated(n: int) -> Iterator[FlagRow]:
@@ -161,14 +170,16 @@ def _many_discards(evidence: Evidence) -> Iterator[FlagRow]:
             yield _of_cell("many-discards", words, share, flags.MANY_DISCARDS, cell, transform=PHOTO)
 
 
-def _clean_drop(clean: Mapping[str, PairedResult]) -> Iterator[FlagRow]:
-    for case, found in sorted(clean.items(), key=lambda item: -(item[1].difference or 0)):
+def _clean_drop(evidence: Evidence) -> Iterator[FlagRow]:
+    for case, found in sorted(evidence.clean.items(), key=lambda item: -(item[1].difference or 0)):
         if found.difference is not None and found.low is not None and found.difference > flags.CLEAN_DROP and found.low > 0:
             right = [percent((found.n_both + n_alone) / found.n) for n_alone in (found.n_first, found.n_second)]
             ends = f"{100 * found.low:.0f} to {100 * (found.high or 0):.0f}"
+            n_images = evidence.n_clean.get(case, found.n)
+            of_images = f" photographs of {count(n_images, 'image')}" if n_images < found.n else ""
             words = (
                 f"clean images right: {right[0]} as files, {right[1]} in photographs, {100 * found.difference:.1f} points less "
-                f"({ends}; n = {found.n}), {CASE_TITLES.get(case, case)}"
+                f"({ends}; n = {found.n}{of_images}), {CASE_TITLES.get(case, case)}"
             )
             yield FlagRow("clean-drop", words, found.difference, flags.CLEAN_DROP, case, transform=PHOTO, top_k=1)
 

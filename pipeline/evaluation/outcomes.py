@@ -87,15 +87,15 @@ class Outcomes:
     def of_judge(cls, judge: str, judgements: Sequence[Judgement], page_of: Mapping[str, int] | None = None) -> "Outcomes":
         """Returns another judge's; a pair of which `page_of` tells no page is on a page of its own.
 
-        Of answers that were brought in, only as many labels an image are known as the shortest one has (`n_labels`).
+        Only as many labels an image are known as the shortest answer has (`n_labels`).
         """
         pages = page_of or {}
         said = (
             (row, row.labels, pages.get(row.pair_id, row.pair_id) if row.transform == PHOTO else "", None) for row in judgements
         )
         outcomes = cls(said, judge)
-        imported = [len(row.labels) for row in judgements if row.is_imported]
-        outcomes.is_imported, outcomes.n_labels = bool(imported), min(imported, default=outcomes.n_labels)
+        outcomes.is_imported = any(row.is_imported for row in judgements)
+        outcomes.n_labels = min((len(row.labels) for row in judgements), default=outcomes.n_labels)
         return outcomes
 
     def answers(self, pair: Pair, variant: str, condition: Condition | None) -> list[Answer]:
@@ -131,6 +131,15 @@ class Outcomes:
             if trial.image_id not in best or rank < best[trial.image_id][0]:
                 best[trial.image_id] = rank, trial
         return {image_id: trial for image_id, (_, trial) in best.items()}
+
+    def trial_of_all(self, question: Question, cells: Mapping[Cell, Iterable[Pair]]) -> dict[tuple[str, str], Trial]:
+        """Returns one trial for each cell and image of some cells; a clean file is the same in all of them, and its cell "" ."""
+        is_clean_file = question.quantity == "clean_accuracy" and question.condition.transform == SOURCE
+        return {
+            ("" if is_clean_file else str(cell[1:]), image): trial
+            for cell, pairs in cells.items()
+            for image, trial in self.trial_of_each(question, pairs).items()
+        }
 
     def _trials(self, question: Question, pairs: Iterable[Pair]) -> Iterator[tuple[Answer, Trial]]:
         quantity, _, condition, criterion = question

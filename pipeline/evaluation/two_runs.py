@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from pipeline.evaluation.comparing import Cells, corrected, paired, unpaired
 from pipeline.evaluation.criteria import CRITERIA, TopK
-from pipeline.evaluation.estimates import estimate, page_ways, rate_of
-from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.evaluation.estimates import image_ways, rate_of_images
+from pipeline.evaluation.outcomes import Condition, Outcomes, Question
 from pipeline.records import PHOTO, SOURCE, Cell, Comparison
 
 _FILE_QUANTITIES = ("clean_accuracy", "adversarial_accuracy")
-# A cell ("" for a clean file, which is the same in all of them) and an image.
-_Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,29 @@ def run_comparisons(first: Side, second: Side, criteria: Iterable[TopK] = CRITER
 
 
 def shared_images(first: Side, second: Side, cells: Iterable[Cell]) -> tuple[int, int, int]:
-    """Returns how many images of some cells are the same in both runs, and how many the first and the second have there."""
-    sides = [
-        {(cell, pair.image_id): side.file_hash[pair.image_id] for cell in cells for pair in side.cells[cell]}
-        for side in (first, second)
-    ]
-    return len(sides[0].items() & sides[1].items()), len(sides[0]), len(sides[1])
+    """Returns how many images of some cells are the same in both runs, and how many the first and the second have there.
+
+    An image counts once, in however many cells it is; it is shared where a cell has it in both runs.
+    """
+    sides = _files(first, second, cells)
+    images = [{image for (_, image), _ in side} for side in (sides[0] & sides[1], *sides)]
+    return len(images[0]), len(images[1]), len(images[2])
 
 
 def is_paired(first: Side, second: Side, cells: Iterable[Cell]) -> bool:
-    """Whether the runs share at least half of the images of the smaller one."""
-    n_shared, n_first, n_second = shared_images(first, second, list(cells))
-    return n_shared > 0 and 2 * n_shared >= min(n_first, n_second)
+    """Whether the runs share at least half of the images of the smaller one, cell by cell."""
+    sides = _files(first, second, cells)
+    n_shared = len(sides[0] & sides[1])
+    return n_shared > 0 and 2 * n_shared >= min(map(len, sides))
+
+
+def _files(first: Side, second: Side, cells: Iterable[Cell]) -> list[set[tuple[tuple[Cell, str], str]]]:
+    """Returns the cells, names and pixels of each run's clean files."""
+    cells = list(cells)
+    return [
+        {((cell, pair.image_id), side.file_hash[pair.image_id]) for cell in cells for pair in side.cells[cell]}
+        for side in (first, second)
+    ]
 
 
 class _TwoRuns:
@@ -106,26 +115,19 @@ class _TwoRuns:
         cell = (case, "", 0) if kind == "overall" else cells[0]
         asked = [Question(quantity, cell, condition, self._criterion) for condition in (one, other)]
         runs = (self._first, self._second)
-        first, second = (self._trials(side, question, cells) for side, question in zip(runs, asked, strict=True))
-        ways, trials = [_ways(list(side), side) for side in (first, second)], [list(side.values()) for side in (first, second)]
-        estimates = [estimate([trial.is_hit for trial in alone], way) for alone, way in zip(trials, ways, strict=True)]
-        rates = rate_of(asked[0], estimates[0]), rate_of(asked[1], estimates[1])
+        first, second = (
+            side.outcomes.trial_of_all(question, {cell: side.cells[cell] for cell in cells})
+            for side, question in zip(runs, asked, strict=True)
+        )
+        trials = [list(side.values()) for side in (first, second)]
+        rates = rate_of_images(asked[0], trials[0]), rate_of_images(asked[1], trials[1])
         if not self._paired[case]:
-            return unpaired(kind, rates, trials, ways)
+            return unpaired(kind, rates, trials, [image_ways(side) for side in trials])
         hashes = self._first.file_hash, self._second.file_hash
         keys = [key for key in first if key in second and hashes[0][key[1]] == hashes[1][key[1]]]
         sides = [[side[key] for key in keys] for side in (first, second)]
         is_same = quantity == "clean_accuracy" or self._are_same_files(cells, {image for _, image in keys})
-        return paired(kind, asked, sides, _ways(keys, first, second), rates, "file" if is_same else "image")
-
-    def _trials(self, side: Side, question: Question, cells: Sequence[Cell]) -> dict[_Key, Trial]:
-        """One trial for each image of some cells; a clean file is the same in all of them."""
-        is_clean_file = question.quantity == "clean_accuracy" and question.condition.transform == SOURCE
-        return {
-            ("" if is_clean_file else str(cell[1:]), image): trial
-            for cell in cells
-            for image, trial in side.outcomes.trial_of_each(question, side.cells[cell]).items()
-        }
+        return paired(kind, asked, sides, image_ways(*sides), rates, "file" if is_same else "image")
 
     def _are_same_files(self, cells: Sequence[Cell], shared: set[str]) -> bool:
         """Whether the adversarial files of the shared images are the same in both runs."""
@@ -139,11 +141,3 @@ class _TwoRuns:
             for side in (self._first, self._second)
         )
         return all(second.get(key, digest) == digest for key, digest in first.items())
-
-
-def _ways(keys: Sequence[_Key], *sides: Mapping[_Key, Trial]) -> list[list[int | str]]:
-    """The ways in which some trials fall together: by the page of either run, and over several cells by the image."""
-    ways = page_ways(*([side[key] for key in keys] for side in sides))
-    if len({cell for cell, _ in keys}) > 1:
-        ways.append([image for _, image in keys])
-    return ways

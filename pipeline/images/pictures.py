@@ -246,24 +246,18 @@ def _scan_px_per_pt(page: Any) -> float | None:
             scan, scan_px = image, size_px
     if scan is None:
         return None
-    a, b, c, d, _, _ = _on_page(scan).get()
-    width_pt, height_pt = math.hypot(a, b), math.hypot(c, d)
+    in_page, form = scan.get_matrix(), scan.container
+    while form is not None:  # a form, or one within another, is laid on the page by a matrix of its own
+        in_page, form = in_page.multiply(form.get_matrix()), form.container
+    width_pt, height_pt = math.hypot(in_page.a, in_page.b), math.hypot(in_page.c, in_page.d)
     if not (math.isfinite(width_pt * height_pt) and min(width_pt, height_pt) > 0):
         return None
-    a, b, c, d, e, f = scan.get_matrix().get()
     # pdfium widens a bitmap outward to whole pixels; so drawn a little too small, it keeps its own pixels on pages of any size.
+    a, b, c, d, e, f = scan.get_matrix().get()
     less_x, less_y = _INSET_PX / scan_px[0], _INSET_PX / scan_px[1]
     e, f = e + (a * less_x + c * less_y) / 2, f + (b * less_x + d * less_y) / 2
     scan.set_matrix(PdfMatrix(a * (1 - less_x), b * (1 - less_x), c * (1 - less_y), d * (1 - less_y), e, f))
     return max(scan_px[0] / width_pt, scan_px[1] / height_pt)
-
-
-def _on_page(scan: Any) -> Any:
-    """Returns the matrix from a bitmap's unit square to its page, through the forms that it stands in."""
-    matrix, form = scan.get_matrix(), getattr(scan, "container", None)
-    while form is not None:
-        matrix, form = matrix.multiply(form.get_matrix()), form.container
-    return matrix
 
 
 @dataclass

@@ -84,6 +84,10 @@ class Classifier(ABC):
         """Returns the layer whose map is explained unless another is named, "" where there is none: see `layers.py`."""
         return ""
 
+    def map_layers(self) -> dict[str, tuple[int, ...]]:
+        """Returns the layers at which Grad-CAM can be asked, with (channels, height, width): see `layers.py`."""
+        return {}
+
     def layer_response(self, x: torch.Tensor, labels: torch.Tensor, layer: str) -> LayerResponse:
         """Returns a layer's output for float32 (N, 3, H, W) images, and the gradient there of the logits of int64 (N,) labels.
 

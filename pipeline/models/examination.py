@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
+from pipeline.models.class_order import LEAST_GAIN, MANY, Answers, other_order
 from pipeline.models.classifier import Classifier, channels, seeded
 from pipeline.records import ModelFlag
 
@@ -19,7 +20,6 @@ N_EXAMINED = 16
 ROUNDING = 1e-5
 # Of probabilities that were added up in float16 or by another program.
 SUM_TOLERANCE = 1e-3
-MANY = 0.25
 N_PIXEL_BATCHES = 3
 STEPS_8BIT = (1 / 16, 1.0)
 # A kinked network agrees with its gradient less and less as steps grow (the built-in one: 0.91 to 1.00 of it at 1/16 of a level,
@@ -28,11 +28,12 @@ MISMATCH = 0.5
 # Differences of float32 logits below this many units in the last place say nothing.
 _NOISE_ULPS = 64
 _LOSS_ERROR = 0.1
-_LEAST_GAIN = 3
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def examine(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> tuple[ModelFlag, ...]:
+def examine(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, answers: Answers | None = None
+) -> tuple[ModelFlag, ...]:
     """Returns what is suspicious about a network, in the order of `report/flags.toml`; () where nothing is.
 
     The idea is that of AutoAttack's warnings (Croce and Hein 2020): random outputs, probabilities, zero gradients. About 15
@@ -42,13 +43,14 @@ def examine(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> t
     Args:
         images: uint8 (N, H, W, 3) at the model's input size, N >= 1; the first N_EXAMINED are looked at.
         labels: int64 (N,), true labels.
+        answers: what is known of more images, to tell the order of the classes from; of these ones alone where it is None.
     """
     if len(images) < 1 or len(images) != len(labels):
         raise ValueError(f"expected at least one image and as many labels, got {len(images)} and {len(labels)}")
     n = min(len(images), N_EXAMINED)
     rows = np.arange(N_EXAMINED) % n
     with _left_as_found(classifier):
-        return tuple(ModelFlag(name, detail) for name, detail in _look(classifier, images[rows], labels[rows], n))
+        return tuple(ModelFlag(name, detail) for name, detail in _look(classifier, images[rows], labels[rows], n, answers))
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class _Batch:
     logits: Tensor
 
 
-def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int) -> Iterator[tuple[str, str]]:
+def _look(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int, answers: Answers | None
+) -> Iterator[tuple[str, str]]:
     x = to_model(images, classifier.device)
     logits = _asked(classifier, x)
     batch = _Batch(images, x, torch.as_tensor(labels, device=classifier.device), n, logits)
@@ -88,6 +92,9 @@ def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int
         yield "saturating", detail
     if detail := _other_range(classifier, batch):
         yield "input-range", detail
+    answers = answers or Answers(logits[:n].argmax(dim=1).cpu().numpy(), labels[:n])
+    if detail := other_order(answers, classifier.class_names, classifier.wordnet_ids):
+        yield "class-order", detail
     if gradients and not is_random and not is_coupled and (detail := _mismatch(classifier, batch, gradients[1])):
         yield "gradient-mismatch", detail
 
@@ -194,7 +201,7 @@ def _other_range(classifier: Classifier, batch: _Batch) -> str:
     found = {words: _n_right(_asked(classifier, fed), batch) for words, fed in _conventions(classifier, batch.x)}
     best = max(found, key=lambda words: found[words])
     gain = found[best] - right
-    if gain < _LEAST_GAIN or gain < MANY * batch.n:
+    if gain < LEAST_GAIN or gain < MANY * batch.n:
         return ""
     return f"{right} of {batch.n} images right as they are, {found[best]} with pixels {best}"
 

@@ -1,6 +1,6 @@
 """What a classifier looks at: maps of the places that speak for a class, made without leaving a trace on the model."""
 
-import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +13,7 @@ from torch.nn import functional
 from pipeline.core.errors import WrongUse
 from pipeline.images import to_model
 from pipeline.models.classifier import BATCH_SIZE, Classifier
+from pipeline.models.layers import as_map, noise_pictures
 from pipeline.settings import ExplainSettings
 
 OCCLUSION, GRADCAM = "occlusion", "gradcam"
@@ -45,22 +46,20 @@ def how_for(classifier: Classifier, settings: ExplainSettings) -> tuple[How, tup
     remains.
 
     Raises:
-        WrongUse: a layer is named that it does not have, nothing remains, or the patch does not fit the image.
+        WrongUse: a layer is named that it does not have or that cannot be asked, nothing remains, or the patch does not fit the
+            image.
     """
     patch_px, stride_px = default_sizes(*classifier.input_size, settings.patch_px, settings.stride_px)
     methods, layer = settings.methods, ""
     notes: tuple[str, ...] = ()
     if GRADCAM in methods:
-        layer = settings.layer or classifier.last_map_layer()
+        layer = _checked(classifier, settings.layer) if settings.layer else _default_layer(classifier)
         if not layer:
             why = "shows no layers" if not classifier.layer_names() else "ends in no map of a convolution, so name a layer"
             methods = tuple(method for method in methods if method != GRADCAM)
             if not methods:
                 raise WrongUse(f"Grad-CAM: {classifier.name} {why}.", _hint(classifier))
             notes = (f"Grad-CAM is left out: {classifier.name} {why}. {_hint(classifier)}",)
-        else:
-            grey = torch.full((1, 3, *classifier.input_size), 0.5, device=classifier.device)
-            gradcam_maps(classifier, grey, torch.zeros(1, dtype=torch.int64), layer)
     return How(methods, layer, patch_px, stride_px, settings.patch_value), notes
 
 
@@ -91,10 +90,49 @@ def explained(
     return Explained(maps, logits[:, label].numpy(), torch.softmax(logits, dim=1)[:, label].numpy())
 
 
+def _default_layer(classifier: Classifier) -> str:
+    """Returns the last map of a convolution, where it cannot be asked one that can, "" without any."""
+    layer = classifier.last_map_layer()
+    try:
+        return layer and _checked(classifier, layer)
+    except WrongUse:
+        return _best_layer(classifier)
+
+
+def _checked(classifier: Classifier, layer: str) -> str:
+    """Returns the layer.
+
+    Raises:
+        WrongUse: it cannot be asked, and which can.
+    """
+    pictures = noise_pictures(GRADCAM_BATCH, classifier.input_size).to(classifier.device)
+    labels = torch.arange(GRADCAM_BATCH) % 2
+    try:
+        found = classifier.layer_response(pictures, labels, layer)
+        is_answer = bool(_as_map(found.gradients, classifier.input_size, layer).any())
+    except WrongUse as error:
+        raise WrongUse(error.message, error.hint or _hint(classifier)) from error
+    if not is_answer and layer not in classifier.map_layers():
+        what = f'Layer "{layer}" cannot be asked: the scores have no gradient at any place of its map'
+        raise WrongUse(f"{what} (of a transformer only the class token reaches them from there).", _hint(classifier))
+    return layer
+
+
 def _hint(classifier: Classifier) -> str:
-    if not classifier.layer_names():
-        return 'Occlusion needs none: explain.methods = ["occlusion"].'
-    return 'For transformers one before the last attention, such as explain.layer = "encoder.layers.encoder_layer_11.ln_1".'
+    best = _best_layer(classifier) if classifier.layer_names() else ""
+    return (
+        f'One that can be asked: explain.layer = "{best}".' if best else 'Occlusion needs none: explain.methods = ["occlusion"].'
+    )
+
+
+def _best_layer(classifier: Classifier) -> str:
+    """Returns the last layer that can be asked, with as many channels as most that have a map of that size; "" without any."""
+    found = classifier.map_layers()
+    if not found:
+        return ""
+    size = list(found.values())[-1][1:]
+    channels = Counter(shape[0] for shape in found.values() if shape[1:] == size).most_common(1)[0][0]
+    return next(name for name in reversed(found) if found[name] == (channels, *size))
 
 
 # The clean image, the adversarial one and the photograph, with one copy: a pair takes one pass.
@@ -104,9 +142,9 @@ GRADCAM_BATCH = 4
 def gradcam_maps(classifier: Classifier, x: Tensor, labels: Tensor, layer: str) -> Tensor:
     """Returns ReLU(sum over k of a_k A^k), a_k the mean of d logit / d A^k over the map, enlarged to the image's size.
 
-    A layer of tokens (N, L, C) is read as a square map of its last tokens, as transformers have the class token first. The map is
-    enlarged with bilinear weights between the centres of its cells, and its values keep their unit, logits per cell: float32
-    (N, H, W), not negative, on the CPU. Batches have one fixed size, filled up with copies.
+    A layer of tokens is read as a map (`as_map`). The map is enlarged with bilinear weights between the centres of its cells, and
+    its values keep their unit, logits per cell: float32 (N, H, W), not negative, on the CPU. Batches have one fixed size, filled
+    up with copies.
 
     Args:
         x: float32 (N, 3, H, W) in [0, 1]. labels: int64 (N,), the class explained of each.
@@ -127,15 +165,11 @@ def gradcam_maps(classifier: Classifier, x: Tensor, labels: Tensor, layer: str) 
 
 def _as_map(values: Tensor, size: tuple[int, int], layer: str) -> Tensor:
     """Returns (N, C, h, w) of a layer's output."""
-    if values.ndim == 3 and size[0] == size[1] and values.shape[1] > 3:
-        side = math.isqrt(values.shape[1])
-        return values[:, -side * side :].transpose(1, 2).reshape(*values.shape[::2], side, side)
-    is_map = values.ndim == 4 and abs(values.shape[2] * size[1] / size[0] - values.shape[3]) <= 1
-    if not is_map or values.shape[2] * values.shape[3] < 2:
+    found = as_map(values, size)
+    if found is None:
         shape = " x ".join(map(str, values.shape[1:]))
-        what = f'Layer "{layer}" gives {shape} for one image; Grad-CAM needs (channels, height, width).'
-        raise WrongUse(what, "Name an earlier layer.")
-    return values
+        raise WrongUse(f'Layer "{layer}" gives {shape} for one image; Grad-CAM needs a map of it, or tokens.')
+    return found
 
 
 # Images get the same bits in batches of this size whatever their neighbours are; larger ones are no faster on two cores.

@@ -2,9 +2,12 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeGuard
+from fractions import Fraction
+from math import isqrt
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +16,8 @@ from torch.nn.modules.conv import _ConvNd
 from pipeline.core.errors import WrongUse
 
 _N_NEAR = 3
+# A class token, a token to distil with, and registers.
+_MOST_SPARE_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
     Raises:
         WrongUse: there is no such layer, it does not run exactly once, gives no tensor, or the scores do not depend on it.
     """
-    found = dict(module.named_modules()).get(layer) if layer else None
+    found = dict(module.named_modules(remove_duplicate=False)).get(layer) if layer else None
     if found is None:
         names = layer_names(module)
         near = difflib.get_close_matches(layer, names, n=_N_NEAR, cutoff=0.3)
@@ -88,16 +93,11 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
     """
     seen: list[tuple[str, bool, tuple[int, ...]]] = []
 
-    def note(name: str, part: nn.Module) -> Callable[..., None]:
-        return lambda _, __, output: seen.append((name, isinstance(part, _ConvNd), tuple(getattr(output, "shape", ()))))
+    def note(name: str, part: nn.Module, output: object) -> None:
+        seen.append((name, isinstance(part, _ConvNd), tuple(getattr(output, "shape", ()))))
 
-    handles = [part.register_forward_hook(note(name, part)) for name, part in module.named_modules() if name]
-    try:
-        with torch.no_grad():
-            forward()
-    finally:
-        for handle in handles:
-            handle.remove()
+    with _watched(module, note), torch.no_grad():
+        forward()
     maps = {index: shape[2:] for index, (_, _, shape) in enumerate(seen) if len(shape) == 4}
     convolutions = [index for index, (height, width) in maps.items() if seen[index][1] and height * width > 1]
     if not convolutions:
@@ -111,6 +111,71 @@ def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:
         if len(shape) > 2 and (index not in maps or maps[index][0] > size[0] or maps[index][1] > size[1]):
             return ""  # neither a vector nor a map that is no larger
     return seen[last][0]
+
+
+def map_layers(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Tensor) -> dict[str, tuple[int, ...]]:
+    """Returns the layers at which Grad-CAM can be asked, in the order in which they end, with (channels, height, width).
+
+    They run once, give a map of the image (`as_map`), and the largest logit has a gradient there: behind the last attention of a
+    transformer only the class token has one, behind the last pooling nothing is a map.
+
+    Args:
+        logits: calls the network on x, float32 (N, 3, H, W), whatever is done to the pixels before.
+    """
+    seen: list[tuple[str, object]] = []
+    with _watched(module, lambda name, _, output: seen.append((name, output))), torch.enable_grad():
+        scores = logits(x.detach().clone().requires_grad_()).amax(dim=1).sum()
+    n_runs, size = Counter(name for name, _ in seen), (x.shape[2], x.shape[3])
+    once = [(name, output) for name, output in seen if n_runs[name] == 1 and _is_float(output) and output.requires_grad]
+    kept = [(name, output) for name, output in once if as_map(output, size) is not None]
+    if not kept or not scores.requires_grad:
+        return {}
+    gradients = torch.autograd.grad(scores, [output for _, output in kept], allow_unused=True)
+    maps = [(name, gradient) for (name, _), gradient in zip(kept, gradients, strict=True) if gradient is not None]
+    shaped = [(name, as_map(gradient, size)) for name, gradient in maps]
+    return {name: tuple(found.shape[1:]) for name, found in shaped if found is not None and found.any()}
+
+
+def noise_pictures(n: int, size: tuple[int, int]) -> Tensor:
+    """Returns float32 (n, 3, H, W) of noise in [0, 1], the same each time: pictures that a network answers with some gradient."""
+    return torch.rand((n, 3, *size), generator=torch.Generator().manual_seed(0))
+
+
+def as_map(values: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """Returns a layer's output for images of (height, width) as a map (N, C, h, w) of their shape, None where it is none.
+
+    Channels may come last, and the last h x w of a row of tokens (N, L, C) are one: class tokens and registers stand before them.
+    """
+    if values.ndim == 4:
+        found = min((values, values.permute(0, 3, 1, 2)), key=lambda one: _off(one, size))
+        return found if found.shape[2] * found.shape[3] > 1 and _off(found, size) <= 1 else None
+    if values.ndim == 3:
+        shape = Fraction(*size)
+        scale = isqrt(values.shape[1] // (shape.numerator * shape.denominator))
+        height, width = scale * shape.numerator, scale * shape.denominator
+        if height * width > 1 and values.shape[1] - height * width <= _MOST_SPARE_TOKENS:
+            return values[:, -height * width :].transpose(1, 2).reshape(*values.shape[::2], height, width)
+    return None
+
+
+def _off(values: Tensor, size: tuple[int, int]) -> float:
+    """By how many cells the width of a map is off from what its height lets expect."""
+    return abs(values.shape[2] * size[1] / size[0] - values.shape[3])
+
+
+@contextmanager
+def _watched(module: nn.Module, note: Callable[[str, nn.Module, Any], None]) -> Iterator[None]:
+    """Tells `note` of every layer as it ends: its name, itself and its output."""
+
+    def told(name: str, part: nn.Module) -> Callable[..., None]:
+        return lambda _, __, output: note(name, part, output)
+
+    handles = [part.register_forward_hook(told(name, part)) for name, part in module.named_modules() if name]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _is_float(output: object) -> TypeGuard[Tensor]:

@@ -21,7 +21,7 @@ from pipeline.models.classifier import (
     normalised,
     preprocessing_for,
 )
-from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response
+from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response, map_layers, noise_pictures
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 from pipeline.settings import ModelSettings
 
@@ -83,6 +83,9 @@ class TorchClassifier(Classifier):
     def last_map_layer(self) -> str:
         grey = torch.full((1, 3, *self.input_size), 0.5, device=self.device)
         return last_map_layer(self._module, lambda: self.logits(grey))
+
+    def map_layers(self) -> dict[str, tuple[int, ...]]:
+        return map_layers(self._module, self.logits, noise_pictures(2, self.input_size).to(self.device))
 
     def layer_response(self, x: torch.Tensor, labels: torch.Tensor, layer: str) -> LayerResponse:
         return layer_response(self._module, self.logits, x, labels, layer)

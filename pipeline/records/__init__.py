@@ -11,4 +11,16 @@ from pipeline.records.pages import CORNERS, Fiducial, Mark, Patch, Placement, Pr
 from pipeline.records.photos import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard
 from pipeline.records.rates import LEVEL, PREDICTED, RUN_COMPARISONS, Columns, Comparison, Estimate, MatrixCell, Rate, Transfer
 from pipeline.records.selection import CASES, ROUNDING, VARIANTS, Candidate, Cell, CellFill, Pair, Selected
-from pipeline.records.views import ATTACKED_MODEL, CAMERA, DIGITAL, PHOTO, SIMULATED, SOURCE, Judgement, Prediction, View
+from pipeline.records.views import (
+    ATTACKED_MODEL,
+    CAMERA,
+    DIGITAL,
+    PHOTO,
+    SIMULATED,
+    SOURCE,
+    TOP_KS,
+    Judgement,
+    Prediction,
+    View,
+    top_ks_for,
+)

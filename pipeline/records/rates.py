@@ -42,7 +42,8 @@ class Rate(Estimate):
 
     `quantity` is "fooled_rate" (of the files that are right when clean), "destruction_rate" (of the attacks that work as files),
     "clean_accuracy" or "adversarial_accuracy"; `attack` is "" where it is over all cells of the case. `n_images` views were
-    judged, and `n_discarded` of the cell's pairs have none; both are None where a rate is only one side of a comparison.
+    judged, and `n_discarded` of the cell's pairs have none; both are None where a rate is only one side of a comparison. Over all
+    cells an image is there once for each attack on it, and `n_different` counts the images.
     """
 
     quantity: str
@@ -55,6 +56,7 @@ class Rate(Estimate):
     top_k: int
     n_images: int | None = None
     n_discarded: int | None = None
+    n_different: int | None = None
 
     @property
     def variant(self) -> str:
@@ -75,8 +77,9 @@ class Comparison:
     "prediction", or a key of RUN_COMPARISONS. `pairing` tells what difference, interval and p are made from: "file" (the same
     files on both sides), "image" (the same clean images, attacked on each side) or "none". Paired, `n` images count on both:
     `n_both` for both rates, `n_first` and `n_second` for one alone; `interval`, `n_clusters` and `n_effective` are those of the
-    differences, and p is McNemar's. Else n is 0 and p is Fisher's. `p_holm` is corrected over the `n_family` comparisons of one
-    kind and top k that could be made. Difference and p are None where there is no image.
+    differences, and p is McNemar's; `n_different` of the images are different ones. Else n is 0 and p is Fisher's. `p_holm` is
+    corrected over the `n_family` comparisons of one kind and top k that could be made. Difference and p are None where there is
+    no image.
     """
 
     kind: str
@@ -96,6 +99,7 @@ class Comparison:
     p: float | None
     p_holm: float | None = None
     n_family: int = 0
+    n_different: int | None = None
 
     @property
     def quantity(self) -> str:
@@ -191,6 +195,9 @@ RATE_COLUMNS = _columns(
 ACCURACY_COLUMNS = _columns(
     "case attack epsilon_8bit variant transform parameter origin top_k n_correct=n_hit n_images n_discarded "
     "accuracy=rate low high interval n_clusters n_effective"
+)
+OVERALL_COLUMNS = _columns(
+    "quantity case transform parameter origin top_k n_hit n_eligible n_different rate low high interval n_clusters n_effective"
 )
 COMPARISON_COLUMNS = _columns(
     "kind quantity case top_k first_attack=first.attack first_epsilon_8bit=first.epsilon_8bit "

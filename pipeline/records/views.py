@@ -8,8 +8,14 @@ SOURCE = "source"
 CAMERA, SIMULATED, DIGITAL = "camera", "simulated", "digital"
 # How many of the likeliest labels are kept of each answer.
 N_LABELS = 5
+TOP_KS = (1, N_LABELS)
 # What the model under test is called where others judge beside it.
 ATTACKED_MODEL = "attacked model"
+
+
+def top_ks_for(n_classes: int) -> tuple[int, ...]:
+    """Returns the k of which top-k says something of a model: 1 and 5; of fewer than six classes one is always left out."""
+    return tuple(dict.fromkeys((1, max(1, min(N_LABELS, n_classes - 1)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,10 @@ class Prediction:
 class Judgement:
     """What one judge (a model that was not attacked, or somebody outside) says of one saved file or of one photograph of it.
 
-    `transform` is "source" or "photo". `labels` are classes of the attacked model, best first: five of a model, of somebody
-    outside as many as were told; -1 is an answer that is none of them. `names` are the same in the judge's words.
-    `probabilities` is () where none was told. `sha256` is of the 8-bit pixels that were judged; of a photograph that was judged
-    outside, of the file that was printed.
+    `transform` is "source" or "photo". `labels` are classes of the attacked model, best first: of a model five, or as many as
+    `top_ks_for` its classes; of somebody outside as many as were told; -1 is an answer that is none of them. `names` are the
+    same in the judge's words. `probabilities` is () where none was told. `sha256` is of the 8-bit pixels that were judged; of a
+    photograph that was judged outside, of the file that was printed.
     """
 
     judge: str

@@ -13,7 +13,7 @@ from pipeline.document.tables import Cell, Column, stub
 from pipeline.document.theme import INK, QUIET
 from pipeline.records import CASES, LEVEL, PHOTO, RUN_COMPARISONS, SIMULATED, SOURCE, Comparison
 from pipeline.report.cell_tables import estimate_cell
-from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, table_of
+from pipeline.report.comparisons import QUANTITY_TITLES, effective_n, is_sure, others_sentence, table_of
 from pipeline.report.content import AgainstContent, ReportContent
 from pipeline.report.rate_figures import cell_panels, counts_beside, interval_dot
 from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_order, axis_of, cell_title
@@ -52,10 +52,8 @@ def against_section(content: ReportContent) -> tuple[Block, ...]:
         rows = [row for row in shown if row.kind == table]
         if any(row.p is not None for row in rows):
             blocks.append(_block(f"A{place}", rows, against))
-    top_5 = [row for row in against.rows if row.top_k == 5 and row.p_holm is not None]
-    n_sure = sum(map(is_sure, top_5))
-    differ = f"{n_sure} of {count(len(top_5), 'comparison')} differ at the 5 % level after correction, each in its table."
-    blocks.append(plain(f"At top-5 {differ} comparison.csv beside this report has every comparison of top-1 and top-5."))
+    in_full = "comparison.csv beside this report has every comparison, corrected within its table."
+    blocks.append(plain(others_sentence(against.rows, in_full) or in_full))
     return tuple(blocks)
 
 
@@ -69,7 +67,7 @@ def against_sentences(against: AgainstContent) -> list[str]:
                 if (row.kind, row.case, row.quantity, row.first.transform) != ("overall", case, *told):
                     continue
                 if row.pairing != "none" and not row.n_first and not row.n_second:
-                    alike.append(f"{_TOLD[told][0]} ({CASE_TITLES[case]}, n = {row.n})")
+                    alike.append(f"{_TOLD[told][0]} ({CASE_TITLES[case]}, n = {_n_shared(row)})")
                 else:
                     found.append(_verdict(row, against))
     if alike:
@@ -142,7 +140,7 @@ def _verdict(row: Comparison, against: AgainstContent) -> str:
     what = f"photographs destroyed {both} of the attacks" if is_destroyed else f"{both} of the {subject} are classified right"
     ends = f"{points(row.low, 0)} to {points(row.high, 0)}"
     each = f"{row.first.n_eligible} and {row.second.n_eligible}"
-    same = {"file": f"the same {row.n}", "image": f"the {row.n} that both have", "none": each}
+    same = {"file": f"the same {_n_shared(row)}", "image": f"the {_n_shared(row)} that both have", "none": each}
     lower, higher = (against.first, against.second) if (row.difference or 0.0) < 0 else (against.second, against.first)
     verdict = f"**{better.format(lower=lower, higher=higher)}.**"
     return (
@@ -151,6 +149,11 @@ def _verdict(row: Comparison, against: AgainstContent) -> str:
         f"p = {p_value(row.p)}, corrected {p_value(row.p_holm)}. "
         f"{verdict if is_sure(row) else 'Not enough images to tell which is greater.'}"
     )
+
+
+def _n_shared(row: Comparison) -> str:
+    """Returns how many attacks or photographs both runs have, and of how many images they are where these come several times."""
+    return str(row.n) if row.n_different == row.n else f"{row.n} of {count(row.n_different or 0, 'image')}"
 
 
 def _caption(case: str, against: AgainstContent) -> str:

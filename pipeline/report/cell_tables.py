@@ -1,12 +1,13 @@
 """Tables with a row for each cell of a run, rates above all, and what each row is about, so that flags can mark it."""
 
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.document.formats import DASH, NOT_APPLICABLE, interval, number, percent, points, span
 from pipeline.document.tables import Cell, Column, Table, stub
-from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, CellFill, Comparison, Estimate, Rate
+from pipeline.records import CASES, PHOTO, PREDICTED, SOURCE, TOP_KS, CellFill, Comparison, Estimate, Rate
 from pipeline.report.content import ReportContent
 from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_title, axis_of, epsilon_title
 
@@ -82,14 +83,21 @@ def ordered_cells(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str,
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:
     """Returns Tables 1, 2 and 3 as far as the run has cells for them; `origin` keeps real and simulated photos apart."""
     cases = {cell_of(row)[0] for row in (*content.accuracies, *content.rates, *content.fills)}
-    tables = [accuracy_table(content.accuracies, case, content.fills, origin) for case in CASES if case in cases]
+    top_ks = content.top_ks
+    tables = [accuracy_table(content.accuracies, case, content.fills, origin, top_ks) for case in CASES if case in cases]
     if any(row.transform == PHOTO for row in content.rates):
-        tables.append(photo_rate_table(content.rates, content.fills, origin))
+        tables.append(photo_rate_table(content.rates, content.fills, origin, top_ks))
     return tables
 
 
-def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
-    """Returns Table 1 (average case) or Table 2 (prefiltered): top-1 and top-5 accuracy, k/n beneath each.
+def accuracy_table(
+    rows: Iterable[Rate],
+    case: str,
+    fills: Iterable[CellFill] = (),
+    origin: str | None = None,
+    top_ks: Sequence[int] = TOP_KS,
+) -> Table:
+    """Returns Table 1 (average case) or Table 2 (prefiltered): accuracy at every top-k, k/n beneath each.
 
     Without photographs the four columns of photographs are left out. A cell that is in `fills` but was never judged shows
     a dash, one without images "n/a".
@@ -101,7 +109,7 @@ def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = 
         if row.transform == SOURCE or (row.transform == PHOTO and origin in (None, row.origin))
     }
     groups = {PHOTO: "Photos", SOURCE: "Source"} if any(key[3] == PHOTO for key in found) else {SOURCE: "Source"}
-    keys = [(transform, variant, k) for transform in groups for variant in ("clean", "adversarial") for k in (1, 5)]
+    keys = [(transform, variant, k) for transform in groups for variant in ("clean", "adversarial") for k in top_ks]
     short = {"clean": "clean", "adversarial": "adv."}
     columns = [Column(f"top-{k}", f"{groups[transform]}, {short[variant]}") for transform, variant, k in keys]
     cells = [cell for cell in ordered_cells(map(cell_of, (*rows, *fills))) if cell[0] == case]
@@ -111,12 +119,14 @@ def accuracy_table(rows: Iterable[Rate], case: str, fills: Iterable[CellFill] = 
     return cell_table("1" if case == "average" else "2", title, columns, cells, body, note, "accuracy")
 
 
-def photo_rate_table(rows: Iterable[Rate], fills: Iterable[CellFill] = (), origin: str | None = None) -> Table:
+def photo_rate_table(
+    rows: Iterable[Rate], fills: Iterable[CellFill] = (), origin: str | None = None, top_ks: Sequence[int] = TOP_KS
+) -> Table:
     """Returns Table 3: destruction rates by photographs, with n_hit/n_eligible and the 95 % interval."""
     rows = [row for row in rows if row.transform == PHOTO and origin in (None, row.origin)]
     found = {(*cell_of(row), row.top_k): row for row in rows}
     present = set(map(cell_of, (*rows, *fills)))
-    keys = [(case, k) for case in CASES if any(cell[0] == case for cell in present) for k in (1, 5)]
+    keys = [(case, k) for case in CASES if any(cell[0] == case for cell in present) for k in top_ks]
     columns = [Column(f"top-{k}", CASE_TITLES[case].capitalize()) for case, k in keys]
     cells = ordered_cells(("", *cell[1:]) for cell in present)
     body = [[estimate_cell(found.get((case, *cell[1:], k))) for case, k in keys] for cell in cells]
@@ -136,17 +146,18 @@ def transform_tables(content: ReportContent) -> list[Table]:
     groups = [
         [row for row in content.digital_rates if (row.case, row.transform) == (case, name)] for case in CASES for name in names
     ]
-    return [_transform_table(f"T{place}", rows, content.fills) for place, rows in enumerate(filter(None, groups), 1)]
+    found = enumerate(filter(None, groups), 1)
+    return [_transform_table(f"T{place}", rows, content.fills, content.top_ks) for place, rows in found]
 
 
-def _transform_table(table_number: str, rows: Sequence[Rate], fills: Iterable[CellFill]) -> Table:
+def _transform_table(table_number: str, rows: Sequence[Rate], fills: Iterable[CellFill], top_ks: Sequence[int]) -> Table:
     """Returns the destruction rates of one digital transform: a row per attack, ε and top-k, a column per parameter."""
     case, axis = rows[0].case, axis_of(rows[0].transform)
     found = {(*cell_of(row), row.top_k, row.parameter): row for row in rows}
     values = sorted({row.parameter for row in rows}, key=lambda value: (value is not None, value or 0.0))
-    cells = [cell for cell in ordered_cells(map(cell_of, (*rows, *fills))) if cell[0] == case for _ in (1, 5)]
+    cells = [cell for cell in ordered_cells(map(cell_of, (*rows, *fills))) if cell[0] == case for _ in top_ks]
     body = []
-    for cell, k in zip(cells, (1, 5) * len(cells), strict=False):
+    for cell, k in zip(cells, cycle(top_ks), strict=False):
         in_row = [found.get((*cell, k, value)) for value in values]
         n = span(row.n_eligible for row in in_row if row)
         body.append([Cell(f"top-{k}"), Cell(n), *map(_short_rate_cell, in_row)])
@@ -155,7 +166,7 @@ def _transform_table(table_number: str, rows: Sequence[Rate], fills: Iterable[Ce
     columns += [Column(number(value) if value is not None else "all", group) for value in values]
     title = f"Destruction rate, {axis.title}, {CASE_TITLES.get(case, case)}"
     note = "Rates and 95 % Wilson intervals in per cent; n is the number of eligible attacks."
-    return cell_table(table_number, title, columns, cells, body, note, SOURCE, (1, 5))
+    return cell_table(table_number, title, columns, cells, body, note, SOURCE, top_ks)
 
 
 def compared_tables(rows: Iterable[Comparison]) -> list[Table]:
@@ -167,9 +178,10 @@ def compared_tables(rows: Iterable[Comparison]) -> list[Table]:
 
 def _compared_table(table_number: str, rows: Sequence[Comparison]) -> Table:
     found = {(*cell_of(row.first), row.top_k): row for row in rows}
-    cells = [cell for cell in ordered_cells(key[:3] for key in found) for _ in (1, 5)]
+    top_ks = sorted({row.top_k for row in rows})
+    cells = [cell for cell in ordered_cells(key[:3] for key in found) for _ in top_ks]
     body = []
-    for cell, k in zip(cells, (1, 5) * len(cells), strict=False):
+    for cell, k in zip(cells, cycle(top_ks), strict=False):
         row = found[(*cell, k)]
         rates = [estimate_cell(side, "0 pairs") for side in (row.second, row.first)]
         is_within = Cell(DASH if not row.n else "yes" if row.is_within else "no")

@@ -31,12 +31,16 @@ def comparisons_section(content: ReportContent) -> tuple[Block, ...]:
     if not any(row.n for row in content.comparisons):
         return ()
     told = [comparison_sentence(content.comparisons, kind) for kind in KIND_TITLES]
-    top_5 = [row for row in content.comparisons if row.top_k == 5 and row.p_holm is not None]
-    if top_5:
-        told.append(
-            f"At top-5 {sum(map(is_sure, top_5))} of {count(len(top_5), 'comparison')} differ; comparisons.csv has them all."
-        )
+    told.append(others_sentence(content.comparisons, "comparisons.csv has them all."))
     return plain(TEXTS["comparisons"]), *map(plain, filter(None, told)), *numbered(comparison_tables(content.comparisons))
+
+
+def others_sentence(rows: Iterable[Comparison], ending: str) -> str:
+    """Returns how many comparisons differ at the top-k that is not shown, and where they all are; "" for none."""
+    others = [row for row in rows if row.top_k != _SHOWN_TOP_K and row.p_holm is not None]
+    if not others:
+        return ""
+    return f"At top-{others[0].top_k} {sum(map(is_sure, others))} of {count(len(others), 'comparison')} differ; {ending}"
 
 
 def comparison_sentence(rows: Iterable[Comparison], kind: str) -> str:

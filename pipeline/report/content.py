@@ -179,6 +179,7 @@ class ReportContent:
     pairs: tuple[records.Pair, ...] = ()
     accuracies: tuple[records.Rate, ...] = ()
     rates: tuple[records.Rate, ...] = ()
+    overall: tuple[records.Rate, ...] = ()
     captures: tuple[records.Capture, ...] = ()
     discards: tuple[records.Discard, ...] = ()
     quality: tuple[CaptureQuality, ...] = ()
@@ -194,6 +195,11 @@ class ReportContent:
     reproduces: str = ""
     study: StudyPart = StudyPart()
     against: AgainstContent | None = None
+
+    @property
+    def top_ks(self) -> tuple[int, ...]:
+        """The k of the top-k that are counted of this model."""
+        return records.top_ks_for(self.model.n_classes)
 
     @property
     def digital_rates(self) -> tuple[records.Rate, ...]:

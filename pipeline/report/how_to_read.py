@@ -2,8 +2,9 @@
 
 from pipeline.document.blocks import Block, Code, Formula, Prose, Subheading, TextTable
 from pipeline.document.formats import listed
+from pipeline.records import TOP_KS
 from pipeline.report.content import ReportContent
-from pipeline.report.words import TEXTS, styled_attacks
+from pipeline.report.words import TEXTS, styled_attacks, tops
 
 _TOP = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)\;C(T(X_k^{adv}), y_k)"
 _BOTTOM = r"\sum_k\ C(X_k, y_k)\;\overline{C}(X_k^{adv}, y_k)"
@@ -15,9 +16,16 @@ EQUATION_1 = Formula(
 
 
 def how_to_read(content: ReportContent) -> tuple[Block, ...]:
-    """Returns the same paragraphs for every run: the destruction rate, its denominator, the cases and the units."""
+    """Returns the same paragraphs for all runs of as many classes: the destruction rate, its denominator, cases and units."""
     names = [f"{spec.title} ({spec.name})" for spec in styled_attacks().values()]
-    first, *others = map(Prose, TEXTS["how-to-read"].format(methods=listed(names)).split("\n\n"))
+    top_ks = content.top_ks
+    told = {"methods": listed(names), "tops": tops(top_ks), "in_top": "", "differs": ""}
+    if top_ks != TOP_KS:
+        told["in_top"] = TEXTS["few-classes"].format(n=content.model.n_classes, tops=tops(top_ks)) + " "
+    if len(top_ks) > 1:
+        told["in_top"] += TEXTS["in-top"].format(k=top_ks[-1])
+        told["differs"] = f" and differs between {tops(top_ks)}"
+    first, *others = (Prose(text.strip()) for text in TEXTS["how-to-read"].format(**told).split("\n\n"))
     return first, EQUATION_1, *others
 
 

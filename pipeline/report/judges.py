@@ -38,9 +38,10 @@ def judges_section(content: ReportContent) -> tuple[Block, ...]:
             f" Of {listed(by_photo)} no answer on the clean file is known: the clean photograph stands in for it, and without "
             "answers on the files there is no destruction rate."
         )
-    one_answer = [judge for judge in others if not any(row.judge == judge and row.top_k == 5 for row in rows)]
-    if one_answer:
-        text += f" Of {listed(one_answer)} fewer than five answers an image are known, so top-5 is left out."
+    most = content.top_ks[-1]
+    few_answers = [judge for judge in others if not any(row.judge == judge and row.top_k == most for row in rows)]
+    if few_answers:
+        text += f" Of {listed(few_answers)} too few answers an image are known for top-{most}, which is left out."
     blocks: list[Block] = [plain(text)]
     if any(row.fooled.rate is not None for row in rows if row.top_k == 1):
         dashed = ", dashed where simulated" if any(row.origin == SIMULATED for row in rows) else ""
@@ -117,7 +118,7 @@ def _judge_table(table_number: str, rows: Sequence[Transfer]) -> Table:
     """Returns the table of one case and condition, with a rule above each cell."""
     found = {(*cell_of(row), row.judge, row.top_k): row for row in rows}
     judges = list(dict.fromkeys(row.judge for row in rows))
-    top_ks = [k for k in (1, 5) if any(row.top_k == k for row in rows)]
+    top_ks = sorted({row.top_k for row in rows})
     of_photos = rows[0].transform == PHOTO
     columns = [stub("Method"), stub("ε", is_number=True), stub("Judge")]
     columns += [Column("right", "Clean photo")] if of_photos else []

@@ -11,7 +11,7 @@ from pipeline.report import rate_figures
 from pipeline.report.cell_tables import RowKey, compared_tables, interval_words, photo_tables
 from pipeline.report.content import CaptureQuality, ReportContent
 from pipeline.report.summary import has_photos, on_predictions, photo_count
-from pipeline.report.words import ORIGIN_TITLES, TEXTS, subject
+from pipeline.report.words import ORIGIN_TITLES, TEXTS, subject, tops
 
 _N_DISCARDS_LISTED = 60
 
@@ -63,7 +63,7 @@ def _photo_rate_figure(content: ReportContent, origin: str, remark: str) -> list
     hollow = f" Hollow marks are those of {reference} (other model, printer and camera)." if published else ""
     caption = (
         f"Destruction rates by photographs with the {interval_words(rated)}; {subject(content)}. {remark} n at the right of each "
-        f"panel is the number of eligible attacks, top-1 · top-5.{hollow}"
+        f"panel is the number of eligible attacks, {tops(content.top_ks, ' · ')}.{hollow}"
     )
     return [Figure(f"photo-rates-{origin}", rate_figures.photo_rates(rated, published, reference), caption)]
 

@@ -17,10 +17,10 @@ from pipeline.document.theme import INK, PALE_RULE, QUIET, RULE
 from pipeline.records import PHOTO, SOURCE, Cell, Comparison, Estimate, Rate
 from pipeline.report.cell_tables import cell_of, ordered_cells
 from pipeline.report.content import CaptureQuality, ReferenceRate
-from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, cell_title
+from pipeline.report.words import CASE_TITLES, attack_order, attack_style, attack_title, axis_of, cell_title, tops
 
-_TOP_MARKERS = {1: "o", 5: "s"}
-_TOP_LINES: dict[int, Any] = {1: "-", 5: (0, (3, 1.6))}
+# Marker and line of top-1, and of the other top-k.
+_TOP_LOOKS: dict[bool, tuple[str, Any]] = {True: ("o", "-"), False: ("s", (0, (3, 1.6)))}
 _VARIANT_STYLES = (("clean", "#0072b2", "o", -0.15), ("adversarial", "#d55e00", "D", 0.15))
 _TALLEST_IN = 7.5
 _Key = tuple[str, str, int, int]
@@ -30,7 +30,7 @@ _Key = tuple[str, str, int, int]
 def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int) -> Figure:
     """Returns the destruction rate over each digital transform's parameter, one panel a transform, for one case and ε.
 
-    Solid lines are top-1 with a band for the 95 % Wilson interval, dashed ones top-5; the legend gives n eligible.
+    Solid lines are top-1 with a band for the 95 % Wilson interval, dashed ones the other top-k; the legend gives n eligible.
     """
     rows = [row for row in rows if (row.case, row.epsilon_8bit) == (case, epsilon_8bit) and row.parameter is not None]
     rows = [row for row in rows if row.transform not in (PHOTO, SOURCE)]
@@ -38,10 +38,10 @@ def transform_curves(rows: Iterable[Rate], case: str, epsilon_8bit: int) -> Figu
     attacks = tuple(attack_order(row.attack for row in rows))
     lines: list[tuple[str, int, dict[str, Any]]] = []
     handles = []
-    for attack, k in product(attacks, (1, 5)):
+    for attack, k in product(attacks, sorted({row.top_k for row in rows})):
         colour, marker = attack_style(attack, attacks)
         face = colour if k == 1 else "white"
-        look = {"color": colour, "marker": marker, "linestyle": _TOP_LINES[k], "mfc": face, "mew": 0.8}
+        look = {"color": colour, "marker": marker, "linestyle": _top_look(k)[1], "mfc": face, "mew": 0.8}
         lines.append((attack, k, look))
         if eligible := [row.n_eligible for row in rows if (row.attack, row.top_k) == (attack, k)]:
             handles.append(Line2D([], [], label=f"{attack_title(attack)}, top-{k} (n = {span(eligible)})", **look))
@@ -67,18 +67,17 @@ def photo_rates(rows: Iterable[Rate], published: Iterable[ReferenceRate] = (), r
     known = {(*cell_of(row), row.top_k): row.destruction_rate for row in published}
     found = {(*cell_of(row), row.top_k): row for row in rows if row.transform == PHOTO}
     counts = {key: row.n_eligible for key, row in found.items()}
-    figure, spots = _spots(counts, 0.34, "destruction rate (n eligible: top-1 · top-5, right)", 0.17)
+    top_ks = _top_ks(counts)
+    figure, spots = _spots(counts, 0.34, "destruction rate (n eligible", 0.17)
     for panel, key, y, colour in spots:
-        marker = _TOP_MARKERS[key[3]]
-        interval_dot(panel, found.get(key), y, colour, marker, line=_TOP_LINES[key[3]])
+        marker, line = _top_look(key[3])
+        interval_dot(panel, found.get(key), y, colour, marker, line=line)
         if key in found and key in known:
             panel.plot(100 * known[key], y, marker, color="none", mec=INK, mew=0.8, ms=5.2, zorder=4)
-    handles = [
-        Line2D([], [], marker=_TOP_MARKERS[k], color=QUIET, ls=_TOP_LINES[k], label=f"top-{k}, 95 % interval") for k in (1, 5)
-    ]
+    handles = [_top_handle(k, f"top-{k}, 95 % interval") for k in top_ks]
     if found.keys() & known.keys():
         hollow: dict[str, Any] = {"color": "none", "mec": INK, "ls": "none", "ms": 5.2, "mew": 0.8}
-        handles += [Line2D([], [], marker=_TOP_MARKERS[k], label=f"{reference}, top-{k}", **hollow) for k in (1, 5)]
+        handles += [Line2D([], [], marker=_top_look(k)[0], label=f"{reference}, top-{k}", **hollow) for k in top_ks]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -88,17 +87,17 @@ def predicted_rates(rows: Iterable[Comparison]) -> Figure:
     """Returns measured destruction rates (filled) above the predicted ones (hollow) of each cell, with 95 % intervals."""
     found = {(*cell_of(row.first), row.top_k): row for row in rows if row.quantity == "destruction_rate"}
     counts = {key: row.n for key, row in found.items()}
-    figure, spots = _spots(counts, 0.5, "destruction rate (n pairs: top-1 · top-5, right)", 0.22)
+    figure, spots = _spots(counts, 0.5, "destruction rate (n pairs", 0.22)
     for panel, key, y, colour in spots:
-        row, marker, line = found.get(key), _TOP_MARKERS[key[3]], _TOP_LINES[key[3]]
+        row, (marker, line) = found.get(key), _top_look(key[3])
         if row is None or not row.n:
             interval_dot(panel, None, y, colour, marker)
             continue
         interval_dot(panel, row.second, y - 0.08, colour, marker, line=line)
         interval_dot(panel, row.first, y + 0.08, colour, marker, "white", 0.8, line)
     handles = [
-        Line2D([], [], marker=_TOP_MARKERS[k], color=QUIET, ls=_TOP_LINES[k], mfc=face, label=f"{name}, top-{k}")
-        for k in (1, 5)
+        _top_handle(k, f"{name}, top-{k}", face)
+        for k in _top_ks(counts)
         for name, face in (("measured", QUIET), ("predicted", "white"))
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=3)
@@ -250,19 +249,34 @@ def _spots(
 ) -> tuple[Figure, Iterator[tuple[Axes, _Key, float, str]]]:
     """Returns a figure with a panel a case, and where in it and in which colour each (case, attack, epsilon, top k) is drawn.
 
-    The counts of a cell are written beside it when both its top k are.
+    The counts of a cell are written beside it when all its top k are; `xlabel` is open where it says which.
     """
-    figure, panels, cells = case_panels((key[:3] for key in counts), line_in, xlabel)
+    top_ks = _top_ks(counts)
+    label = f"{xlabel}: {tops(top_ks, ' · ')}, right)"
+    figure, panels, cells = case_panels((key[:3] for key in counts), line_in, label)
     attacks = tuple(dict.fromkeys(attack for attack, _ in cells))
 
     def places() -> Iterator[tuple[Axes, _Key, float, str]]:
         for case, panel in panels.items():
             for place, cell in enumerate(cells):
-                for k, y in ((1, place - shift), (5, place + shift)):
+                for k, y in zip(top_ks, (place - shift, place + shift) if len(top_ks) > 1 else (place,), strict=True):
                     yield panel, (case, *cell, k), y, attack_style(cell[0], attacks)[0]
-                counts_beside(panel, place, " · ".join(str(counts.get((case, *cell, k), DASH)) for k in (1, 5)))
+                counts_beside(panel, place, " · ".join(str(counts.get((case, *cell, k), DASH)) for k in top_ks))
 
     return figure, places()
+
+
+def _top_ks(counts: Iterable[_Key]) -> list[int]:
+    return sorted({k for *_, k in counts})
+
+
+def _top_look(k: int) -> tuple[str, Any]:
+    return _TOP_LOOKS[k == 1]
+
+
+def _top_handle(k: int, label: str, face: str = QUIET) -> Line2D:
+    marker, line = _top_look(k)
+    return Line2D([], [], marker=marker, color=QUIET, ls=line, mfc=face, label=label)
 
 
 def _curve(panel: Axes, rows: Sequence[Rate], look: Mapping[str, Any]) -> None:

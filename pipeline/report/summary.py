@@ -1,7 +1,7 @@
 """The front page in words and figures: computed from the counts, never typed."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, per
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, Capture, Discard, Rate
 from pipeline.report.content import ReportContent
 from pipeline.report.run_flags import front_page_flags
-from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title
+from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title, tops
 
 _NOT_LOST = ("calibration", "duplicate", "superseded")
 
@@ -76,25 +76,30 @@ def sentences(content: ReportContent) -> tuple[str, str, str]:
 def tiles(content: ReportContent) -> list[Tile]:
     """Returns four key figures; those of photographs give way to those of transforms where there is no photograph."""
     case = headline_case(content)
-    name = CASE_TITLES[case]
-    clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
-    fooled = Tile(_of(adversarial[1] - adversarial[0], adversarial[1]), f"adversarial files misclassified (top-1, {name})")
+    name = f"top-1, {CASE_TITLES[case]}"
+    clean, adversarial = (_overall(content, case, f"{variant}_accuracy", SOURCE) for variant in ("clean", "adversarial"))
+    fooled = Tile(_of(adversarial, is_missed=True), f"adversarial files{_on_images(adversarial)} misclassified ({name})")
     if has_photos(content):
-        n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
-        photo = _pooled(content.accuracies, case, "clean", PHOTO, content.main_origin)
-        before, after = (percent(hit / n, 0) if n else NOT_APPLICABLE for hit, n in (clean, photo))
+        destroyed = _overall(content, case, "destruction_rate", PHOTO)
+        photo = _overall(content, case, "clean_accuracy", PHOTO)
+        before, after = (percent(found.rate if found else None, 0) for found in (clean, photo))
         photos = photo_count(content)
+        n_photos = photos.n_used + photos.n_lost
+        seen = f", {count(photo.n_different or 0, 'image')}" if photo else ""
         return [
-            Tile(_of(n_eligible - n_hit, n_eligible), f"working attacks that survived the photograph (top-1, {name})"),
+            Tile(
+                _of(destroyed, is_missed=True),
+                f"working attacks{_on_images(destroyed)} that survived the photograph ({name}{_ends(destroyed, is_missed=True)})",
+            ),
             fooled,
-            Tile(f"{before} → {after}", f"clean images right, file → photograph (top-1, {name})"),
-            Tile(_of(photos.n_used, photos.n_used + photos.n_lost), "photographs used"),
+            Tile(f"{before} → {after}", f"clean images right, file → photograph ({name}{seen})"),
+            Tile(f"{photos.n_used} of {n_photos}" if n_photos else NOT_APPLICABLE, "photographs used"),
         ]
     transforms = {row.transform for row in content.digital_rates}
     n_points = len({(row.transform, row.parameter) for row in content.digital_rates})
     return [
         fooled,
-        Tile(_of(*clean), f"clean files classified right (top-1, {name})"),
+        Tile(_of(clean), f"clean files classified right ({name})"),
         Tile(str(len(content.pairs)), "pairs of clean and adversarial images"),
         Tile(str(n_points), f"settings of {count(len(transforms), 'digital transform')}"),
     ]
@@ -137,58 +142,62 @@ def on_predictions(content: ReportContent) -> str:
     rates = count(len(rows), "measured destruction rate")
     return (
         f"The simulated photographs predicted **{n_within} of {rates}** to within "
-        f"{'its' if len(rows) == 1 else 'their'} 95 % interval (every cell, top-1 and top-5)."
+        f"{'its' if len(rows) == 1 else 'their'} 95 % interval (every cell, {tops(content.top_ks)})."
     )
 
 
 def _on_file(content: ReportContent, case: str) -> str:
-    clean, adversarial = (_pooled(content.accuracies, case, variant, SOURCE) for variant in ("clean", "adversarial"))
-    if not adversarial[1]:
+    clean, adversarial = (_overall(content, case, f"{variant}_accuracy", SOURCE) for variant in ("clean", "adversarial"))
+    if adversarial is None or clean is None:
         return "No adversarial file has been judged yet."
     return (
-        f"As files, **{adversarial[1] - adversarial[0]} of {adversarial[1]}** adversarial images are misclassified, and "
-        f"{clean[0]} of {clean[1]} clean ones are classified right (top-1, {CASE_TITLES[case]}, all cells together)."
+        f"As files, **{_of(adversarial, is_missed=True)}** adversarial images{_on_images(adversarial, 'made from')} are "
+        f"misclassified, and {_of(clean)} clean ones are classified right (top-1, {CASE_TITLES[case]}, all cells together)."
     )
 
 
 def _on_photos(content: ReportContent, case: str) -> str:
-    n_hit, n_eligible = _pooled_rate(_photo_rows(content, case))
-    if not n_eligible:
+    found = _overall(content, case, "destruction_rate", PHOTO)
+    if found is None:
         return "No attack that worked as a file was photographed, so there is no destruction rate."
     is_simulated = content.main_origin == SIMULATED
     medium = "in the simulated photographs" if is_simulated else "after printing and photographing"
     return (
-        f"Of {count(n_eligible, 'attack')} that worked as files, **{n_eligible - n_hit} survived** {medium} and "
-        f"{n_hit} {'was' if n_hit == 1 else 'were'} destroyed, a destruction rate of {percent(n_hit / n_eligible)}."
+        f"Of {count(found.n_eligible, 'attack')}{_on_images(found)} that worked as files, **{found.n_eligible - found.n_hit} "
+        f"survived** {medium} and {found.n_hit} {'was' if found.n_hit == 1 else 'were'} destroyed, a destruction rate of "
+        f"{_told_rate(found)}."
     )
 
 
 def _on_cells(content: ReportContent, case: str) -> str:
-    """Returns which attacks survive best and worst, "" where they do not differ."""
-    rated = sorted((row for row in _photo_rows(content, case) if row.rate is not None), key=lambda row: row.rate or 0.0)
-    if not rated or rated[0].rate == rated[-1].rate:
+    """Returns which attacks surely survive best and worst, by the ends of their intervals, "" where that is one cell."""
+    wanted = (case, PHOTO, 1, content.main_origin)
+    rows = [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted and row.rate is not None]
+    if not rows or len({row.rate for row in rows}) == 1:
         return ""
-    told = []
-    for row in (rated[0], next(row for row in rated if row.rate == rated[-1].rate)):
-        cell = cell_title(row.attack, row.epsilon_8bit).replace(", ε", " at ε")
-        told.append(f"{cell} ({percent(row.rate)} destroyed, {row.n_hit} of {row.n_eligible})")
-    return f"The sturdiest cell is {told[0]}; the most fragile is {told[1]}."
+    sturdiest = min(rows, key=lambda row: (row.known[2], row.rate))
+    fragile = max(rows, key=lambda row: (row.known[1], row.rate))
+    if fragile.known[0] <= sturdiest.known[0]:
+        return ""
+    told = [
+        f"{cell_title(row.attack, row.epsilon_8bit).replace(', ε', ' at ε')} ({percent(row.rate)} destroyed, {row.n_hit} of "
+        f"{row.n_eligible}{_ends(row)})"
+        for row in (sturdiest, fragile)
+    ]
+    joint = "; their intervals overlap" if fragile.known[1] <= sturdiest.known[2] else ""
+    return f"The sturdiest cell is {told[0]}; the most fragile is {told[1]}{joint}."
 
 
 def _on_transforms(content: ReportContent, case: str) -> str:
-    rows = [row for row in content.digital_rates if row.case == case and row.top_k == 1 and row.rate is not None]
+    rows = [row for row in content.overall if row.case == case and row.transform not in (PHOTO, SOURCE) and row.rate is not None]
     if not rows:
         return "No digital transform has been applied to an attack that works."
-    points: dict[tuple[str, float | None], list[Rate]] = defaultdict(list)
-    for row in rows:
-        points[row.transform, row.parameter].append(row)
-    pooled = {point: _pooled_rate(rows) for point, rows in points.items()}
-    (transform, parameter), (n_hit, n_eligible) = max(pooled.items(), key=lambda item: item[1][0] / item[1][1])
-    axis = axis_of(transform)
-    at = "" if parameter is None else f" at {number(parameter)} ({axis.label})"
+    most = max(rows, key=lambda row: (row.known[1], row.rate))
+    axis = axis_of(most.transform)
+    at = "" if most.parameter is None else f" at {number(most.parameter)} ({axis.label})"
     return (
-        f"Of the digital transforms, **{axis.title}{at}** destroys the most attacks: {n_hit} of {n_eligible}, "
-        f"{percent(n_hit / n_eligible)}."
+        f"Of the digital transforms, **{axis.title}{at}** destroys the most attacks: {_of(most)}{_on_images(most)}, "
+        f"{_told_rate(most)}."
     )
 
 
@@ -205,23 +214,39 @@ def on_photographs(content: ReportContent) -> str:
     return f"{count(photos.n_used, kind)} {'was' if photos.n_used == 1 else 'were'} used{lost}."
 
 
-def _photo_rows(content: ReportContent, case: str) -> list[Rate]:
-    wanted = (case, PHOTO, 1, content.main_origin)
-    return [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted]
-
-
-def _pooled(rows: Sequence[Rate], case: str, variant: str, transform: str, origin: str | None = None) -> tuple[int, int]:
-    rows = [r for r in rows if (r.case, r.variant, r.transform, r.top_k) == (case, variant, transform, 1)]
-    return _pooled_rate([row for row in rows if origin in (None, row.origin)])
-
-
-def _pooled_rate(rows: Sequence[Rate]) -> tuple[int, int]:
-    return sum(row.n_hit for row in rows), sum(row.n_eligible for row in rows)
+def _overall(content: ReportContent, case: str, quantity: str, transform: str) -> Rate | None:
+    """Returns a rate over all cells of a case (of photographs those that the front page speaks of), None where n is 0."""
+    for row in content.overall:
+        is_asked = (row.case, row.quantity, row.transform) == (case, quantity, transform)
+        if is_asked and row.n_eligible and (transform != PHOTO or row.origin == content.main_origin):
+            return row
+    return None
 
 
 def _cell_names(content: ReportContent, field: str) -> set[Any]:
     return {getattr(row, field) for row in (*content.accuracies, *content.rates, *content.fills)}
 
 
-def _of(part: int, whole: int) -> str:
-    return f"{part} of {whole}" if whole else NOT_APPLICABLE
+def _of(found: Rate | None, is_missed: bool = False) -> str:
+    """Returns the hits of a rate, or what is missed, of all that is eligible."""
+    if found is None:
+        return NOT_APPLICABLE
+    return f"{found.n_eligible - found.n_hit if is_missed else found.n_hit} of {found.n_eligible}"
+
+
+def _on_images(found: Rate | None, word: str = "on") -> str:
+    """Returns of how many images something is."""
+    return f" {word} {count(found.n_different or 0, 'image')}" if found else ""
+
+
+def _told_rate(found: Rate) -> str:
+    """Returns a rate with its interval."""
+    return f"{percent(found.rate)}{_ends(found)}"
+
+
+def _ends(found: Rate | None, is_missed: bool = False) -> str:
+    """Returns the 95 % interval of a rate, or of what is missed, to go on with."""
+    if found is None:
+        return ""
+    low, high = found.known[1:] if not is_missed else (1 - found.known[2], 1 - found.known[1])
+    return f", 95 % interval {100 * low:.0f} to {100 * high:.0f} %"

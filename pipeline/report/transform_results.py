@@ -16,7 +16,7 @@ from pipeline.records import CASES, Rate, SurvivalCurve
 from pipeline.report.cell_tables import cell_of, cell_table, ordered_cells, transform_tables
 from pipeline.report.content import ReportContent
 from pipeline.report.rate_figures import panel_grid, transform_curves
-from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_style, attack_title, axis_of, subject
+from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_style, attack_title, axis_of, subject, tops
 from pipeline.specs.transforms import TRANSFORMS
 
 _N_COLUMNS = 4
@@ -31,12 +31,13 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
         return (Prose("This run has no digital transforms."),)
     rows = [row for row in content.digital_rates if row.rate is not None and row.parameter is not None]
     blocks: list[Block] = []
+    dashed = f"; dashed: {tops(content.top_ks[1:])}" if content.top_ks[1:] else ""
     for name, told, shown in by_strength(rows):
         of_case = {row.transform for row in rows if row.case == shown[0].case}
         is_marked = any(axis_of(transform).neutral is not None for transform in of_case)
         caption = (
             f"Destruction rate over the parameter of each transform, {told}; {subject(content)}. Solid: top-1 with 95 % Wilson "
-            f"band; dashed: top-5; n: eligible attacks of {span(row.n_images or 0 for row in shown)} images."
+            f"band{dashed}; n: eligible attacks of {span(row.n_images or 0 for row in shown)} images."
             f"{' A grey line marks the value that changes nothing.' if is_marked else ''}"
         )
         plot = transform_curves(shown, shown[0].case, shown[0].epsilon_8bit)

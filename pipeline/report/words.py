@@ -70,6 +70,11 @@ def axis_of(transform: str) -> Axis:
     return Axis(transform, plain[:1].upper() + plain[1:], "parameter")
 
 
+def tops(top_ks: Iterable[int], joint: str = " and ") -> str:
+    """Returns "top-1 and top-5", or what stands in for it."""
+    return joint.join(f"top-{k}" for k in top_ks)
+
+
 def subject(content: ReportContent) -> str:
     """Returns the network and the images, as captions name them."""
     return f"{content.model.name} on images of {content.dataset.name}"

@@ -14,7 +14,7 @@ from pipeline.evaluation.judges.asking import Judge, opened_judges
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Prediction, View
+from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Prediction, View, top_ks_for
 from pipeline.settings import Experiment, ModelSettings
 from pipeline.store import Items, Run, content_hash, json_bytes, read_stage_record
 from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
@@ -63,8 +63,9 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     others = [work for work in map(_without_transforms, works) if work.views]
     for settings, judge in opened_judges(experiment, context, classifier, labels.values()):
         sources += judge.classifier.sources
+        most = top_ks_for(judge.classifier.n_classes)[-1]
         found = ask(judge, settings, others, f"judge {judge.label}")
-        judged += [_judgement(judge.label, view, labels[view.image_id], said) for view, said in found]
+        judged += [_judgement(judge.label, view, labels[view.image_id], said, most) for view, said in found]
     items.prune()
     summary = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
     if experiment.judges:
@@ -150,14 +151,14 @@ def _pixels(work: _Work, run: Run, seed: int) -> list[np.ndarray]:
     return images
 
 
-def _judgement(judge: str, view: View, true_label: int, said: Mapping[str, Any]) -> Judgement:
+def _judgement(judge: str, view: View, true_label: int, said: Mapping[str, Any], most: int) -> Judgement:
     shown = {name: getattr(view, name) for name in ("view_id", "image_id", "pair_id", "variant", "transform", "origin", "sha256")}
     return Judgement(
         judge=judge,
         **shown,
         true_label=true_label,
-        labels=tuple(said["labels"]),
-        names=tuple(said["names"]),
-        probabilities=tuple(said["probabilities"]),
+        labels=tuple(said["labels"][:most]),
+        names=tuple(said["names"][:most]),
+        probabilities=tuple(said["probabilities"][:most]),
         is_imported=False,
     )

@@ -109,6 +109,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         pairs=pairs,
         accuracies=of(records.Rate, rates["accuracies"]),
         rates=of(records.Rate, rates["destruction_rates"]),
+        overall=of(records.Rate, rates["overall"]),
         captures=captures,
         discards=discards,
         quality=_quality(captures, views),

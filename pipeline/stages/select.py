@@ -13,8 +13,9 @@ from pipeline.core.errors import BadInput, WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
-from pipeline.evaluation.criteria import TOP_1, TOP_5
+from pipeline.evaluation.criteria import TOP_1, criteria_for
 from pipeline.models import load_classifier
+from pipeline.models.class_order import Answers
 from pipeline.models.classifier import Classifier
 from pipeline.models.examination import N_EXAMINED, examine
 from pipeline.records import Candidate, CellFill, ModelFlag, Selected
@@ -107,10 +108,12 @@ def _notes(model_flags: Sequence[ModelFlag], fills: Sequence[CellFill], rejected
 
 
 def _examined(classifier: Classifier, pool: CandidatePool, draw: "_Draw") -> tuple[ModelFlag, ...]:
-    """Returns what is suspicious about the model on the first images that were looked at, right or wrong."""
-    first = list(draw.looked_at.values())[:N_EXAMINED]
-    images = np.stack([pool.pixels(candidate) for candidate in first])
-    return examine(classifier, images, np.array([candidate.true_label for candidate in first]))
+    """Returns what is suspicious about the model on the first images that were looked at, right or wrong; of all, their order."""
+    seen = list(draw.looked_at.values())
+    labels = np.array([candidate.true_label for candidate in seen])
+    images = np.stack([pool.pixels(candidate) for candidate in seen[:N_EXAMINED]])
+    answers = Answers(np.array([candidate.top_labels[0] for candidate in seen]), labels)
+    return examine(classifier, images, labels[:N_EXAMINED], answers)
 
 
 def _without_folders(reasons: dict[str, str], experiment: Experiment) -> dict[str, str]:
@@ -177,7 +180,7 @@ class _Draw:
     def _fill_prefiltered(
         self, attack: str, epsilons: list[int], order: np.ndarray
     ) -> tuple[dict[int, list[str]], dict[int, int]]:
-        """Walks the order until every epsilon has its images: clean right, adversarial wrong at top-5, both confident."""
+        """Walks the order until every epsilon has its images: clean right, adversarial wrong at top-k, both confident."""
         found: dict[int, list[str]] = {epsilon: [] for epsilon in epsilons}
         n_tried = dict.fromkeys(epsilons, 0)
         n_seen = 0
@@ -216,10 +219,10 @@ class _Draw:
             return set()
         labels = {candidate.image_id: candidate.true_label for candidate in candidates}
         crafted = self._crafter.craft(attack, epsilons, [(candidate, self._pool.pixels(candidate)) for candidate in candidates])
-        fooled = set()
+        fooled, mildest = set(), criteria_for(self._classifier.n_classes)[-1]
         keys = sorted(crafted)
         for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
             top, probabilities = top_predictions(row)
-            if not TOP_5.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
+            if not mildest.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
                 fooled.add(key)
         return fooled

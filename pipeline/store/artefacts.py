@@ -175,6 +175,7 @@ PREDICTIONS = Table(REPORTS, "predictions.parquet", records.Prediction)
 JUDGED = Table(REPORTS, "judged.parquet", records.Judgement)
 RATES: Csv[records.Rate] = Csv(REPORTS, "rates.csv", rates.RATE_COLUMNS)
 ACCURACIES: Csv[records.Rate] = Csv(REPORTS, "accuracies.csv", rates.ACCURACY_COLUMNS)
+OVERALL: Csv[records.Rate] = Csv(REPORTS, "overall.csv", rates.OVERALL_COLUMNS)
 COMPARISONS: Csv[records.Comparison] = Csv(REPORTS, "comparisons.csv", rates.COMPARISON_COLUMNS)
 FINDINGS = Csv(REPORTS, "findings.csv", records.FindingRow)
 PREDICTED: Csv[records.Comparison] = Csv(REPORTS, "predicted.csv", rates.PREDICTED_COLUMNS)
@@ -185,6 +186,7 @@ COUNTED: Json[dict[str, Any]] = Json(REPORTS, "rates.json")
 TABLES_COUNTED: dict[str, Csv[Any]] = {
     "destruction_rates": RATES,
     "accuracies": ACCURACIES,
+    "overall": OVERALL,
     "comparisons": COMPARISONS,
     "findings": FINDINGS,
     "predicted": PREDICTED,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.evaluation.criteria import TOP_1, TopK
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
-from pipeline.records import Cell, Pair
+from pipeline.records import TOP_KS, Cell, Pair
 from pipeline.statistics.one_sided import OneSided, at_least, at_most, loss_within, paired_less, stratified_less
 
 # A cell without a survivor speaks against "none destroys all" where its rate is surely above this.
@@ -45,15 +45,18 @@ class Tested(NamedTuple):
 class ImageTests:
     """The outcome of every image in every cell, and the tests that are made of them."""
 
-    def __init__(self, cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, is_shared: bool) -> None:
+    def __init__(
+        self, cells: Mapping[Cell, Sequence[Pair]], outcomes: Outcomes, is_shared: bool, top_ks: Sequence[int] = TOP_KS
+    ) -> None:
         """Args:
         cells: the pairs of every (case, attack, epsilon_8bit).
         is_shared: whether cells were drawn from the same images; methods and strengths are then compared image by image.
+        top_ks: those that say something of the model; what a paper says of others is not tested.
         """
         conditions = [at for at in outcomes.conditions if outcomes.source in outcomes.conditions and at != outcomes.source]
         self.photos = [at for at in conditions if at in outcomes.photos]
         self.digital = [at for at in conditions if at not in outcomes.photos]
-        self.cells = list(cells)
+        self.cells, self.top_ks = list(cells), tuple(top_ks)
         self._pairs, self._outcomes, self._is_shared = cells, outcomes, is_shared
         self._known: dict[Side, dict[str, Trial]] = {}
 

@@ -9,7 +9,7 @@ import pytest
 from made_up_run import cluster_interval
 
 from pipeline.evaluation.comparing import comparisons
-from pipeline.evaluation.criteria import TOP_1, TOP_5, TargetReached, TopK
+from pipeline.evaluation.criteria import TOP_1, TargetReached, TopK
 from pipeline.evaluation.estimates import accuracies, destruction_rates, estimate
 from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import (
@@ -127,7 +127,7 @@ def test_the_papers_prefiltered_rates_follow_from_its_accuracies():
 
 def test_an_answer_is_right_by_its_criterion():
     assert TOP_1.holds((3, 1, 2), 3) and not TOP_1.holds((1, 3, 2), 3)
-    assert TOP_5.holds((1, 2, 4, 5, 3, 6), 3) and not TOP_5.holds((1, 2, 4, 5, 6, 3), 3)
+    assert TopK(5).holds((1, 2, 4, 5, 3, 6), 3) and not TopK(5).holds((1, 2, 4, 5, 6, 3), 3)
     assert not TopK(2).holds((), 3)
 
 

@@ -135,17 +135,36 @@ def test_a_scanned_pdf_comes_back_with_the_very_pixels_of_the_scan(tmp_path: Pat
     np.testing.assert_array_equal(found[1].pixels, detail[::-1])
 
 
-def test_a_scan_in_a_form_of_another_scale_keeps_its_resolution(tmp_path: Path, detail: np.ndarray) -> None:
-    page = canvas.Canvas(str(tmp_path / "a.pdf"), pagesize=(160, 120))
-    page.beginForm("scan")
-    page.drawImage(ImageReader(Image.fromarray(detail)), 0, 0, 16, 12)
-    page.endForm()
-    page.scale(10, 10)
-    page.doForm("scan")
-    page.save()
-    (picture,) = pictures(tmp_path / "a.pdf")
-    np.testing.assert_array_equal(picture.pixels, detail)
-    assert picture.scan_dpi == pytest.approx(144, abs=0.1)
+@pytest.mark.parametrize("kind", ["form", "form in a form", "form with a matrix"])
+def test_a_scan_in_a_form_has_the_resolution_that_it_has_on_the_page(tmp_path: Path, detail: np.ndarray, kind: str) -> None:
+    """Scanner programs lay a bitmap of one point a pixel into a form, and shrink the form."""
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfgen import canvas
+
+    (height, width), shrunk = detail.shape[:2], 72 / 300
+    document = canvas.Canvas(str(tmp_path / "a.pdf"), pagesize=(width * shrunk, height * shrunk), pageCompression=0)
+    document.beginForm("scan", 0, 0, width, height)
+    document.drawImage(ImageReader(Image.fromarray(detail)), 0, 0, width, height)
+    document.endForm()
+    name, left = "scan", shrunk
+    if kind == "form in a form":
+        document.beginForm("outer", 0, 0, width / 2, height / 2)
+        document.scale(0.5, 0.5)
+        document.doForm("scan")
+        document.endForm()
+        name, left = "outer", 2 * shrunk
+    if kind != "form with a matrix":
+        document.scale(left, left)
+    document.doForm(name)
+    document.showPage()
+    document.save()
+    if kind == "form with a matrix":
+        content = (tmp_path / "a.pdf").read_bytes()
+        assert content.count(b"/Matrix [ 1 0 0 1 0 0 ]") == 1
+        (tmp_path / "a.pdf").write_bytes(content.replace(b"/Matrix [ 1 0 0 1 0 0 ]", b"/Matrix [.24 0 0 .24 0 0]"))
+    (found,) = pictures(tmp_path / "a.pdf")
+    assert found.scan_dpi == pytest.approx(300, abs=0.01)
+    np.testing.assert_array_equal(found.pixels, detail)
 
 
 def test_the_largest_bitmap_of_a_page_sets_its_resolution(tmp_path: Path, detail: np.ndarray) -> None:

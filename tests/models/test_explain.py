@@ -195,6 +195,86 @@ def test_a_transformer_is_explained_at_a_named_layer_of_tokens_and_not_by_defaul
         how_for(model, ExplainSettings(methods=("gradcam",)))
 
 
+class Blocks(nn.Module):
+    """Two blocks of attention over a class token, registers and patches; the class token is read out."""
+
+    def __init__(self, n_registers: int = 0) -> None:
+        super().__init__()
+        self.cut = nn.Conv2d(3, 8, 4, stride=4)
+        self.spare = nn.Parameter(torch.zeros(1, 1 + n_registers, 8))
+        self.norms = nn.ModuleList([nn.LayerNorm(8), nn.LayerNorm(8)])
+        self.mixes = nn.ModuleList([nn.MultiheadAttention(8, 2, batch_first=True) for _ in range(2)])
+        self.after, self.head = nn.LayerNorm(8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = torch.cat([self.spare.expand(len(x), -1, -1), self.cut(x).flatten(2).transpose(1, 2)], dim=1)
+        for norm, mix in zip(self.norms, self.mixes, strict=True):
+            seen = norm(tokens)
+            tokens = tokens + mix(seen, seen, seen)[0]
+        return self.head(self.after(tokens)[:, 0])
+
+
+@pytest.mark.parametrize("layer", ["after", "head"], ids=["class token alone", "after the pooling"])
+def test_a_layer_that_has_no_gradient_by_construction_is_refused_and_one_that_can_be_asked_is_named(layer):
+    """Behind the last attention the score depends on the class token alone: an empty map there says nothing about the class."""
+    model = toy(Blocks())
+    with pytest.raises(WrongUse, match=r"cannot be asked|gives 4") as raised:
+        how_for(model, ExplainSettings(layer=layer))
+    assert 'explain.layer = "norms.1"' in str(raised.value)
+    assert how_for(model, ExplainSettings(layer="norms.1"))[0].layer == "norms.1"
+    _, notes = how_for(model, ExplainSettings())
+    assert 'explain.layer = "norms.1"' in notes[0]
+    assert gradcam_maps(model, to_model(pictures(4)), torch.arange(4), "norms.1").any()
+
+
+@pytest.mark.parametrize(("size", "n_registers"), [((12, 12), 4), ((16, 8), 0), ((8, 16), 2)])
+def test_tokens_are_read_as_a_map_of_the_image_whatever_its_shape_and_its_registers(size, n_registers):
+    model = toy(Blocks(n_registers), size)
+    x, labels = to_model(pictures(2, size)), torch.tensor([2, 0])
+    found = model.layer_response(x, labels, "norms.1")
+    n_spare, grid = 1 + n_registers, (size[0] // 4, size[1] // 4)
+    weighted = found.activations[:, n_spare:] @ found.gradients[:, n_spare:].mean(1)[..., None]
+    wanted = functional.interpolate(weighted.reshape(2, 1, *grid).relu(), size, mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(gradcam_maps(model, x, labels, "norms.1"), wanted, atol=TOLERANCE, rtol=0)
+
+
+class ChannelsLast(Pooled):
+    """As Swin's: (height, width, channels) between the blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.LayerNorm(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.last(self.conv(x).permute(0, 2, 3, 1)).mean(dim=(1, 2)))
+
+
+def test_a_map_with_its_channels_last_is_read_too():
+    model = toy(ChannelsLast())
+    x, labels = to_model(pictures(2)), torch.tensor([1, 3])
+    with torch.no_grad():
+        seen = model._module.last(model._module.conv(x).permute(0, 2, 3, 1))
+        cam = torch.einsum("nhwk,nk->nhw", seen, model._module.head.weight[labels]) / seen[0, ..., 0].numel()
+    wanted = functional.interpolate(cam.relu()[:, None], SIZE, mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(gradcam_maps(model, x, labels, "last"), wanted, atol=TOLERANCE, rtol=0)
+
+
+class Detached(Pooled):
+    """Its last convolution looks at what the scores do not follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Conv2d(5, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = self.relu(self.conv(x))
+        return self.head(seen.mean(dim=(2, 3))) + self.side(seen.detach()).detach().mean(dim=(2, 3))
+
+
+def test_a_default_layer_that_cannot_be_asked_gives_way_to_one_that_can():
+    assert how_for(toy(Detached()), ExplainSettings())[0].layer == "relu"
+
+
 FAMILIES = {
     "resnet18": "layer4",
     "mobilenet_v2": "features",

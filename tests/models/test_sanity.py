@@ -107,6 +107,11 @@ class WantsBlueFirst(Linear):
         return super().forward(x.flip(1))
 
 
+class Reversed(Linear):
+    def forward(self, x):
+        return super().forward(x).flip(1)
+
+
 class OtherGradient(Linear):
     def forward(self, x):
         seen = super().forward(x)
@@ -135,6 +140,7 @@ TOYS = {
     "large-logits": (lambda: Linear(1 / 25),),
     "saturating": (Clipped, Rounded),
     "input-range": (WantsBytes, WantsBlueFirst),
+    "class-order": (Reversed,),
     "gradient-mismatch": (OtherGradient,),
 }
 

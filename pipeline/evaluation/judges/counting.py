@@ -13,7 +13,7 @@ def transfers(
 ) -> list[Transfer]:
     """Returns the counts of every cell, judge and condition; the attacked model is one of the judges, to compare others with.
 
-    A judge of whom fewer than k answers an image are known gets no row for top-k.
+    A judge of whom fewer than k answers an image are known (or whose model has no k that can be wrong) gets no row for top-k.
     """
     judges = list(judges)
     return [

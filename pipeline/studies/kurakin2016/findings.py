@@ -8,7 +8,7 @@ from itertools import pairwise
 from pipeline.document.blocks import Finding
 from pipeline.document.formats import number, percent
 from pipeline.evaluation.outcomes import Condition
-from pipeline.records import DIGITAL, PHOTO, SOURCE, Cell, FindingRow
+from pipeline.records import DIGITAL, PHOTO, TOP_KS, Cell, FindingRow
 from pipeline.report.cell_tables import ordered_cells
 from pipeline.report.content import ReportContent
 from pipeline.report.words import attack_title, axis_of, cell_title
@@ -27,8 +27,10 @@ def tested_findings(images: ImageTests) -> list[FindingRow]:
     """Returns every observation as a tested statement, corrected by Holm over those of one origin (docs/statistics.md)."""
     rows: list[FindingRow] = []
     for photo in images.photos:
-        rows += tested(claims_on_photographs(images.cells, photo), photo[2], images)
-    return rows + (tested(claims_on_transforms(images.cells, images.digital), DIGITAL, images) if images.digital else [])
+        rows += tested(claims_on_photographs(images.cells, photo, images.top_ks), photo[2], images)
+    if not images.digital:
+        return rows
+    return rows + tested(claims_on_transforms(images.cells, images.digital, images.top_ks), DIGITAL, images)
 
 
 def told_findings(content: ReportContent, origin: str) -> tuple[Finding, ...]:
@@ -45,21 +47,21 @@ def claims_of(content: ReportContent, origin: str) -> list[Claim]:
     """Returns what the paper claims of a finished run's cells, in photographs of one origin or in transforms ("digital")."""
     cells = list(dict.fromkeys((row.case, row.attack, row.epsilon_8bit) for row in (*content.rates, *content.accuracies)))
     if origin != DIGITAL:
-        return claims_on_photographs(cells, Condition(PHOTO, None, origin))
-    digital = [row for row in content.rates if row.transform not in (PHOTO, SOURCE)]
-    return claims_on_transforms(
-        cells, list(dict.fromkeys(Condition(row.transform, row.parameter, row.origin) for row in digital))
-    )
+        return claims_on_photographs(cells, Condition(PHOTO, None, origin), content.top_ks)
+    digital = dict.fromkeys(Condition(row.transform, row.parameter, row.origin) for row in content.digital_rates)
+    return claims_on_transforms(cells, list(digital), content.top_ks)
 
 
-def claims_on_photographs(cells: Sequence[Cell], photo: Condition) -> list[Claim]:
-    """Returns the observations of Sec. 3.3 on photographs."""
-    return [make(cells, photo) for make in (_order, _top5, _epsilon, _prefiltering, _clean_loss)]
+def claims_on_photographs(cells: Sequence[Cell], photo: Condition, top_ks: Sequence[int] = TOP_KS) -> list[Claim]:
+    """Returns the observations of Sec. 3.3 on photographs, that on the top-5 where the model has one."""
+    makers = (_order, *((_top5,) if 5 in top_ks else ()), _epsilon, _prefiltering, _clean_loss)
+    return [make(cells, photo) for make in makers]
 
 
-def claims_on_transforms(cells: Sequence[Cell], digital: Sequence[Condition]) -> list[Claim]:
+def claims_on_transforms(cells: Sequence[Cell], digital: Sequence[Condition], top_ks: Sequence[int] = TOP_KS) -> list[Claim]:
     """Returns the observations of Sec. 4 on transforms: on random images at ε 16, where the run has such cells."""
-    return [make(in_figure_6(cells), digital) for make in (_digital_order, _digital_top5, _photometric, _survivors)]
+    makers = (_digital_order, *((_digital_top5,) if 5 in top_ks else ()), _photometric, _survivors)
+    return [make(in_figure_6(cells), digital) for make in makers]
 
 
 def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
