@@ -1,6 +1,5 @@
 """Files that are complete or absent, behind one small interface: an object store is one more class like `Disk`."""
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -8,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 PARTIAL = ".partial"
 # What tells a folder of a run from any other: the records of its stages lie there.
@@ -62,13 +63,16 @@ class Disk:
     @contextmanager
     def lock(self, path: Path) -> Iterator[bool]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
+        held = FileLock(path)
+        try:
+            held.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
             yield True
+        finally:
+            held.release()
 
 
 DISK = Disk()

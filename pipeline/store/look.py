@@ -1,11 +1,11 @@
 """One look at a run: the state of every stage is found once, every file is hashed once, and stages are run."""
 
 import json
-import resource
 import time
 from collections.abc import Mapping
 from typing import Any, Generic
 
+from pipeline.core.memory import peak_bytes
 from pipeline.core.version import VERSION
 from pipeline.store.files import remove_partial
 from pipeline.store.run import Run, locked
@@ -159,7 +159,7 @@ class Look(Generic[E]):
 
 def _journal(run: Run, stage: str, seconds: float) -> None:
     """Notes what a stage cost: the one file of a run that people read which differs between two runs of the same experiment."""
-    peak_mb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024
+    peak_mb = peak_bytes(with_children=True) // 2**20
     run.journal.parent.mkdir(parents=True, exist_ok=True)
     with run.journal.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"stage": stage, "seconds": round(seconds, 1), "peak_memory_mb": peak_mb}) + "\n")
