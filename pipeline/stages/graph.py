@@ -1,6 +1,6 @@
 """The flow: which stages there are, what each depends on, and running what can run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
                 f"{name} would use {used}, which is {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}"
             )
     if state.state != DONE or force:
+        check_would_run(experiment, context, [name])
         if force:
             stage.clear_kept(run)
         _keep_experiment(experiment, run)
@@ -69,6 +70,7 @@ def run_all(
     concerned is yielded once more at the end, with a reason that says so.
     """
     look = Look(STAGES, experiment, run, verify)
+    check_would_run(experiment, context, [name for name in STAGES if force or look.state(name).state != DONE])
     for stage in STAGES.values() if force else ():
         stage.clear_kept(run)
     _keep_experiment(experiment, run)
@@ -86,6 +88,14 @@ def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool
     """Returns the stages that a run would do now, each with the reason."""
     chosen = [state for state in status(experiment, run) if not only or state.stage == only]
     return [state for state in chosen if state.state in (STALE, MISSING) or (force and state.state == DONE)]
+
+
+def check_would_run(experiment: Experiment, context: Context, stages: Collection[str]) -> None:
+    """Refuses, before any of these stages runs, what one of them would refuse later (see `check_ahead`)."""
+    if stages:
+        from pipeline.stages.checks import check_ahead
+
+        check_ahead(experiment, context, stages)
 
 
 def is_kept(experiment: Experiment, run: Run) -> bool:

@@ -38,17 +38,21 @@ class Disk:
         return path.read_bytes()
 
     def write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
+        partial = ""
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(partial, 0o644)
             os.replace(partial, path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
+        except BaseException as error:
+            if partial:
+                Path(partial).unlink(missing_ok=True)
+            if isinstance(error, OSError):  # a full disk does not say which file it was, and nobody knows the partial one
+                error.filename = str(path)
             raise
 
     def exists(self, path: Path) -> bool:
