@@ -247,6 +247,10 @@ def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, A
         raise WrongUse(f"--seed {options.seed}: expected 0 or more.")
     if options.workers is not None and not 1 <= options.workers <= MOST_ASKED:
         raise WrongUse(f"--workers {options.workers}: expected 1 to {MOST_ASKED}.")
+    if options.workspace.exists() and not options.workspace.is_dir():
+        raise BadInput(
+            f"--workspace {options.workspace}: a file, where a folder is needed.", "Name a folder; it is made if need be."
+        )
     path = Path(options.experiment)
     by_name = EXPERIMENT.path(Run(options.workspace, str(options.experiment)))
     if not path.is_file() and by_name.is_file():

@@ -112,7 +112,7 @@ def _check_attacks(attacks: tuple[AttackSettings, ...], source: Source) -> None:
         if key in keys[:index]:
             hint = "Put all its epsilons in one entry, or give one a label, if their options differ."
             raise WrongUse(f'{source.where(f"attacks.{index}.name")}: attack "{key}" is listed twice.', hint)
-        if not attacks[index].label and ":" not in key and key not in ATTACKS:
+        if not attacks[index].label and ":" not in attacks[index].name and key not in ATTACKS:
             hint = near_match(key, ATTACKS.names())
             raise WrongUse(f'{source.where(f"attacks.{index}.name")}: unknown attack "{key}".', hint)
         if not re.fullmatch(RUN_NAME, key) or key == "clean" or re.search(r"-eps\d+$", key):

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+import numpy as np
+
 from pipeline.core.errors import WrongUse, near_match, placed
 from pipeline.datasets import Dataset, open_dataset
 from pipeline.datasets.labels import Labels
@@ -13,6 +15,8 @@ from pipeline.models.explaining import default_sizes, how_for
 from pipeline.physical.fiducials.codes import MAX_PAGE
 from pipeline.planning.planner import pages_for
 from pipeline.settings import Experiment
+
+_N_TRIED = 2
 
 
 def check_ahead(experiment: Experiment, context: Context, stages: Collection[str]) -> None:
@@ -27,6 +31,8 @@ def check_ahead(experiment: Experiment, context: Context, stages: Collection[str
     if not {"select", "generate", "layout", "classify", "thresholds", "explain"} & set(stages):
         return
     classifier = load_classifier(experiment.resolved_model(), context.device)
+    if classifier.differentiable:  # one of predictions only may want batches of another size
+        classifier.predict(np.full((_N_TRIED, *classifier.input_size, 3), 128, np.uint8), _N_TRIED)
     dataset = None
     if "select" in stages:
         check_gradients(experiment, classifier)
@@ -99,4 +105,4 @@ def _check_explaining(experiment: Experiment, classifier: Classifier, dataset: D
     for name in settings.images if ids else ():
         if name.rpartition("/")[2] not in ids:
             where = experiment.where("explain.images")
-            raise WrongUse(f'{where}: the data set has no image "{name}".', near_match(name, ids) if len(ids) < 1000 else "")
+            raise WrongUse(f'{where}: the data set has no image "{name}".', near_match(name, ids))

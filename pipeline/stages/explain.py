@@ -101,6 +101,13 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(names), summary, notes)
 
 
+def without_explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes that nothing is explained."""
+    EXPLAINED.write(run, {"how": None, "target": experiment.explain.target, "views": []})
+    EXPLAIN.keep_only(run, [EXPLAINED.name])
+    return Outcome((EXPLAINED.name,), {"n_pairs": 0, "n_maps": 0})
+
+
 def read_explanations(
     run: Run, pairs: Iterable[Pair], views: Iterable[View], predictions: Mapping[str, Prediction], class_names: Sequence[str]
 ) -> Explanations | None:

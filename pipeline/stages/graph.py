@@ -66,6 +66,8 @@ def run_all(
 ) -> Iterator[StageStatus]:
     """Runs every stage that can run, in order, and yields the state of each; a stage that waits is yielded and passed over.
 
+    What is optional (explanations, thresholds, other judges, predicted photographs) and fails is left out, which the report says.
+
     It works on the photographs that were there when each stage began; of those that came later, the state of the stage that is
     concerned is yielded once more at the end, with a reason that says so.
     """
@@ -80,7 +82,7 @@ def run_all(
         blocked = any(look.state(needed).state != DONE for needed in stage.needed(experiment))
         waits = state.state == WAITING and not (force and by == BOTH)
         is_done = state.state == DONE and not force
-        yield state if waits or blocked or is_done or by == PERSON else look.run(stage.name, context)
+        yield state if waits or blocked or is_done or by == PERSON else look.run(stage.name, context, may_fail=True)
     yield from look.came_later()
 
 
@@ -272,6 +274,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         makes=(artefacts.SIMULATED_PHOTO_FILES, artefacts.TRUTH),
         clears=(artefacts.TRUTH,),
         by=_who_photographs,
+        is_optional=lambda experiment: experiment.photograph.predicts,
         theirs=_photographs_of_a_person,
     ),
     Stage(
@@ -302,6 +305,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         inputs=_judge_files,
         makes=(artefacts.VIEWS, artefacts.PREDICTIONS, artefacts.JUDGED),
         items=("classify",),
+        is_optional=lambda experiment: bool(experiment.judges),
     ),
     Stage(
         "rate",
@@ -319,6 +323,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         settings=_settings("model", "thresholds"),
         makes=(artefacts.THRESHOLDS, artefacts.THRESHOLDS_CSV),
         items=("thresholds",),
+        is_optional=lambda _: True,
     ),
     Stage(
         "explain",
@@ -328,6 +333,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         settings=_settings("model", "explain"),
         makes=(artefacts.EXPLAIN,),
         items=("explain",),
+        is_optional=lambda _: True,
     ),
     Stage(
         "report",

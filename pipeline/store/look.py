@@ -48,8 +48,8 @@ class Look(Generic[E]):
         self.keep()
         return found
 
-    def run(self, name: str, context: Any) -> StageStatus:
-        """Runs a stage, writes its record and returns its state.
+    def run(self, name: str, context: Any, may_fail: bool = False) -> StageStatus:
+        """Runs a stage, writes its record and returns its state; with `may_fail` an optional one that fails is left out.
 
         Raises:
             Unavailable: another process is working on the run.
@@ -64,7 +64,12 @@ class Look(Generic[E]):
                 self._records.pop(used, None)
             inputs = self._inputs_of(stage)
             self.keep()  # a stage that lists files itself need not hash them again
-            outcome = stage.run(self._experiment, self._run, context)
+            try:
+                outcome = stage.run(self._experiment, self._run, context)
+            except Exception as error:  # whatever it is, it must not cost the report
+                if not may_fail or not stage.is_optional(self._experiment):
+                    raise
+                outcome = stage.run_without(self._experiment, self._run, context, error)
             record = self._recorded(stage, outcome, inputs)
             write_stage_record(folder, record)
             _journal(self._run, name, time.monotonic() - started)
