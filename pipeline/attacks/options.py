@@ -226,7 +226,7 @@ def check_patch(options: PatchOptions) -> None:
     from pipeline.images import picture_files
     from pipeline.physical.simulator import load_profile
 
-    if options.target != RANDOM and not options.target.isdigit():
+    if options.target != RANDOM and not options.target.isdecimal():
         hint = f'Choose "{RANDOM}" or a class number in quotes.'
         raise WrongUse(f'attack "patch": target = "{options.target}" is no target.', hint)
     load_profile(options.profile)
