@@ -5,7 +5,6 @@ The naive reader is pyzbar on the whole photo and one homography through the out
 
 import argparse
 import dataclasses
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import numpy as np
 from stress_set import IMAGE_MM, Condition, conditions, make_photo, printed_page
 
 from pipeline import engine
+from pipeline.core.memory import peak_bytes
 from pipeline.engine import Context
 from pipeline.physical.fiducials.codes import decode_payload
 from pipeline.physical.geometry import homography_from_points
@@ -79,7 +79,7 @@ def measure(condition: Condition) -> Outcome:
         wrong += sum(decode_payload(one.text) is not None and one.text not in known for one in result.detections)
     found = next((one for one in results if isinstance(one, Registration)), None)
     per_px = printout.placements[0].width_mm / IMAGE_MM
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = peak_bytes() / 2**20
     common = {"n_zbar": n_zbar, "n_zxing": _n_zxing(pixels, known), "decode_s": decode_s, "stage_s": stage_s, "naive_s": naive_s}
     common |= {"wrong": wrong, "peak_mb": peak_mb, "naive": _errors(naive, photo.page_map, printout, per_px) if naive else ()}
     if found is None:

@@ -1,6 +1,5 @@
 """What tests share: where real photographs and weights lie, a small and a tiny experiment, and a finished run of each."""
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import cv2  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 cv2.setNumThreads(1)
 
@@ -116,8 +116,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def _run_once(base: Path, is_alone: bool, name: str, text: str) -> Path:
     """Runs an experiment in the test process that comes first; each of several works on its own copy."""
     workspace = (base if is_alone else base.parent) / name
-    with workspace.with_suffix(".lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(workspace.with_suffix(".lock")):
         if not workspace.with_suffix(".made").exists():
             workspace.mkdir(exist_ok=True)
             _run_whole(workspace, text)

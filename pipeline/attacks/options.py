@@ -204,7 +204,7 @@ def check_target(target: str, name: str, may_be_away: bool = True) -> None:
         WrongUse: the word is unknown, or empty where the attack needs a target.
     """
     known = [AWAY] * may_be_away + [LEAST_LIKELY, SECOND, RANDOM, NEXT]
-    if target not in known and not target.isdigit():
+    if target not in known and not target.isdecimal():
         hint = f"{near_match(target, filter(None, known))} A class number in quotes is a target too."
         raise WrongUse(f'attack "{name}": target = "{target}" is no target.', hint)
 
@@ -226,7 +226,7 @@ def check_patch(options: PatchOptions) -> None:
     from pipeline.images import picture_files
     from pipeline.physical.simulator import load_profile
 
-    if options.target != RANDOM and not options.target.isdigit():
+    if options.target != RANDOM and not options.target.isdecimal():
         hint = f'Choose "{RANDOM}" or a class number in quotes.'
         raise WrongUse(f'attack "patch": target = "{options.target}" is no target.', hint)
     load_profile(options.profile)

@@ -13,6 +13,8 @@ from pipeline.core.progress import Display
 from pipeline.core.registry import load
 from pipeline.engine import BLAS_THREADS
 
+MOST_NAME = 200
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
@@ -50,13 +52,44 @@ def _is_verbose(arguments: Sequence[str]) -> bool:
     return "-v" in arguments or "--verbose" in arguments
 
 
+_ROOM = "Make room and type the same command again: nothing is lost."
+_PLACE = "Choose another place with --workspace DIR."
+# What the system's errors are to a person, and what to do about them.
+_UNAVAILABLE = {
+    errno.ENOSPC: ("the disk is full", _ROOM),
+    errno.EDQUOT: ("your share of the disk is full", _ROOM),
+    errno.EFBIG: ("the file would become larger than is allowed here", _PLACE),
+    errno.EACCES: ("not allowed to write or read there", _PLACE),
+    errno.EPERM: ("not allowed to write or read there", _PLACE),
+    errno.EROFS: ("nothing can be written there", _PLACE),
+    errno.EMFILE: ("too many files are open", "Use fewer --workers, or allow more with: ulimit -n 4096"),
+    errno.EIO: ("the disk or its connection fails", "Check it, and type the same command again."),
+}
+_BAD_INPUT = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.EISDIR: "is a folder where a file is needed",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "is there already",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "links lead in a circle",
+}
+
+
 def _os_error(error: OSError) -> InkproofError:
-    place = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable(f"{place}the disk is full.", "Make room and type the same command again: nothing is lost.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Unavailable(f"{place}not allowed to write or read there.", "Choose another place with --workspace DIR.")
-    return BadInput(f"{place}{error.strerror or error}.")
+    number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else 0)
+    # libraries raise it with a name alone
+    name = shortened_name(str(error.filename or ("" if error.errno else error)))
+    place = f"{name}: " if name else ""
+    if number in _UNAVAILABLE:
+        what, hint = _UNAVAILABLE[number]
+        return Unavailable(f"{place}{what}.", hint)
+    what = _BAD_INPUT.get(number) or (error.strerror or "it cannot be read or written").lower()
+    return BadInput(f"{place}{what}.")
+
+
+def shortened_name(name: str) -> str:
+    """Returns a path as a message names it, its end where it is long."""
+    return name if len(name) <= MOST_NAME else f"…{name[-MOST_NAME:]}"
 
 
 def _fail(error: InkproofError, as_json: bool, verbose: bool) -> int:

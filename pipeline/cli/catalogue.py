@@ -54,7 +54,8 @@ def _check_attack(experiment: Experiment, number: int) -> None:
         with placed(name):
             record = ATTACKS.find(attack.name).options
         if record:
-            section(load(record), attack.options, f"{key}.options", experiment.source or Source(Path("experiment"), {}))
+            source = experiment.source or Source(Path("experiment"), {})
+            section(load(record), attack.options, f"{key}.options", source, f"attacks.{attack.key}.options")
     spec = attack_spec(attack.name, options if attack.options else name, experiment.resolved_attacks()[number].options)
     if spec.takes_epsilon and not attack.epsilons_8bit:
         raise WrongUse(f'{name}: attack "{attack.name}" has no epsilon.', "Add for example: epsilons_8bit = [4, 16]")

@@ -14,7 +14,7 @@ from pipeline.cli.telling import one_screen, stage_facts, stage_line
 from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
 from pipeline.core.progress import duration
 
-MOST_WORKERS = 8
+MOST_WORKERS, MOST_ASKED = 8, 256
 # By the reason why most photos gave nothing.
 _REFUSAL_CODES = {"no-reader": Unavailable.exit_code, "unreadable": BadInput.exit_code, "failed": BadInput.exit_code}
 
@@ -49,7 +49,7 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
         return _report_against(options)
     experiment, run, context = opened(options)
     if options.dry_run:
-        return _dry_run(experiment, run, options.name, options.force), 0
+        return _dry_run(experiment, run, context, options.name, options.force), 0
     state = run_stage(options.name, experiment, run, context, options.force)
     following = list(STAGES)[list(STAGES).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> tuple[Any, int]:
 
     experiment, run, context = opened(options)
     if options.dry_run:
-        return _dry_run(experiment, run, "", options.force), 0
+        return _dry_run(experiment, run, context, "", options.force), 0
     states = []
     for state in run_all(experiment, run, context, options.force, options.verify):
         states.append(state)
@@ -182,8 +182,10 @@ def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
         if options.photos:
             raise WrongUse("--page writes the page to print; photos of it come later.", "Leave out one of the two.")
         if not options.dry_run:
-            write_page(Path(options.page), options.paper, options.orientation, options.force)
+            write_page(Path(options.page), options.paper or "A4", options.orientation or "portrait", options.force)
         return {"wrote": options.page, "next": "print it at 100 %, photograph it, then: inkproof calibrate PHOTO"}, 0
+    if options.paper or options.orientation:
+        raise WrongUse("--paper and --orientation are of --page: a photo tells its own.", "Leave them out.")
     if not options.photos:
         hint = "Print the page (inkproof calibrate --page calibration.pdf), photograph it, and name the photos."
         raise WrongUse("There is no photo to calibrate from.", hint)
@@ -244,8 +246,12 @@ def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, A
 
     if options.seed is not None and options.seed < 0:
         raise WrongUse(f"--seed {options.seed}: expected 0 or more.")
-    if options.workers < 0:
-        raise WrongUse(f"--workers {options.workers}: expected 1 or more.")
+    if options.workers is not None and not 1 <= options.workers <= MOST_ASKED:
+        raise WrongUse(f"--workers {options.workers}: expected 1 to {MOST_ASKED}.")
+    if options.workspace.exists() and not options.workspace.is_dir():
+        raise BadInput(
+            f"--workspace {options.workspace}: a file, where a folder is needed.", "Name a folder; it is made if need be."
+        )
     path = Path(options.experiment)
     by_name = EXPERIMENT.path(Run(options.workspace, str(options.experiment)))
     if not path.is_file() and by_name.is_file():
@@ -281,10 +287,11 @@ def would_run(stage: str, because: str) -> tuple[dict[str, Any], int]:
     return {"would_run": [{"stage": stage, "because": because}]}, 0
 
 
-def _dry_run(experiment: Any, run: Any, only: str, force: bool) -> dict[str, Any]:
-    from pipeline.stages.graph import what_would_run
+def _dry_run(experiment: Any, run: Any, context: Any, only: str, force: bool) -> dict[str, Any]:
+    from pipeline.stages.graph import check_would_run, what_would_run
 
     states = what_would_run(experiment, run, only, force)
+    check_would_run(experiment, context, [state.stage for state in states])
     return {"would_run": [{"stage": state.stage, "because": state.reason or state.state} for state in states]}
 
 

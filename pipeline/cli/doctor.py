@@ -54,6 +54,7 @@ def examine(workspace: Path) -> list[Check]:
 
 
 _NEEDED = "torch opencv-python pillow-heif qrcode zxing-cpp reportlab scikit-image pypdfium2 pyarrow matplotlib scipy rich"
+_NEEDED += " filelock psutil"
 # What is installed by an extra of the program, and the extra.
 _OPTIONAL = (
     "timm:timm onnxruntime:onnx efficientnet-lite-pytorch:imagenet rawpy:raw foolbox:foolbox torchattacks:torchattacks art:art"

@@ -62,6 +62,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         hint = f"See: {self.prog} --help"
         if "invalid choice" in message and "'" in message:
-            word = message.split("'")[1]
-            hint = near_match(word, COMMANDS if self.prog == "inkproof" else KINDS)
+            message, _, listed = message.partition(" (choose from ")
+            choices = [choice.strip("'") for choice in listed.removesuffix(")").split(", ")]
+            hint = near_match(message.split("'")[1], choices)
         raise WrongUse(f"{message}.", hint)

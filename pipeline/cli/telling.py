@@ -89,7 +89,7 @@ def _cut(line: str) -> str:
 def stage_facts(state: Any, run: Any) -> dict[str, Any]:
     """Returns what there is to say about a stage."""
     notes = state.summary.get("notes", [])
-    counts = {key: value for key, value in state.summary.items() if key not in ("notes", "headline")}
+    counts = {key: value for key, value in state.summary.items() if key not in ("notes", "headline", "failed")}
     return {"stage": state.stage, "state": state.state, "reason": state.reason, "counts": counts, "notes": notes}
 
 

@@ -4,6 +4,8 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
+MOST_NAMED = 40
+
 
 class InkproofError(Exception):
     """One line for a person: `message` says what happened, `hint` what to type or change next."""
@@ -54,6 +56,14 @@ def placed(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error.message}", error.hint) from error
 
 
+def in_a_line(error: Exception) -> str:
+    """Returns what any error says, as one line without a full stop."""
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    if isinstance(error, InkproofError) and said:
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def nearest(word: str, choices: Iterable[object], cutoff: float = 0.5) -> str:
     """Returns the choice that a word was most likely meant to be, "" where none is near."""
     close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=cutoff)
@@ -61,7 +71,9 @@ def nearest(word: str, choices: Iterable[object], cutoff: float = 0.5) -> str:
 
 
 def near_match(word: str, choices: Iterable[object]) -> str:
-    """Returns a hint that names the nearest choice, or all of them where none is near."""
-    choices = sorted(map(str, choices))
-    close = nearest(word, choices)
-    return f'Did you mean "{close}"?' if close else f"Known: {', '.join(choices)}."
+    """Returns a hint that names the nearest choice, or all of them where none is near: of very many the first."""
+    known = sorted(set(map(str, choices)))
+    if close := nearest(word, known):
+        return f'Did you mean "{close}"?'
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"Known: {', '.join(known[:MOST_NAMED])}{more}."

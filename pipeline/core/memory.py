@@ -25,18 +25,26 @@ def keep_freed_memory(kept_bytes: int = _KEPT_BYTES) -> bool:
 
 
 def available_bytes() -> int:
-    """Returns how much memory more processes can take before others have to go without; half of all where it is not told."""
+    """Returns how much memory more processes can take before others have to go without."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def peak_bytes(with_children: bool = False) -> int:
+    """Returns the most memory that this process held at any time, or any of those that it started and that have ended."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            told = dict(line.split(":", 1) for line in lines)
-        return int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        import resource
+    except ImportError:  # Windows, which tells it of this process alone
+        import psutil
+
+        told = psutil.Process().memory_info()
+        return int(getattr(told, "peak_wset", told.rss))
+    who = (resource.RUSAGE_SELF, *((resource.RUSAGE_CHILDREN,) if with_children else ()))
+    peak = max(resource.getrusage(one).ru_maxrss for one in who)
+    return peak * maxrss_bytes(sys.platform)
 
 
-def peak_bytes() -> int:
-    """Returns the most memory that this process held at any time."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def maxrss_bytes(platform: str) -> int:
+    """Returns the unit in which a system tells how much memory a process held: a byte on macOS, else a KiB."""
+    return 1 if platform == "darwin" else 1024

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
-from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match, nearest
+from pipeline.core.errors import InkproofError, Unavailable, WrongUse, in_a_line, near_match, nearest
 
 _THIS_PACKAGE = __name__.partition(".")[0]
 
@@ -124,7 +124,7 @@ class Registry(Generic[Entry]):
         try:
             found = point.load()
         except Exception as error:  # another package's code may raise anything
-            raise Unavailable(f"{what} cannot be loaded: {_in_a_line(error)}.", "Update or reinstall that package.") from error
+            raise Unavailable(f"{what} cannot be loaded: {in_a_line(error)}.", "Update or reinstall that package.") from error
         if not isinstance(found, self._kind):
             raise Unavailable(f"{what} is not usable: {point.value} is no {self._kind.__name__}.", "Ask that package's authors.")
         return found
@@ -144,13 +144,8 @@ def load(target: str) -> Any:
     except Exception as error:  # another package's code may raise anything
         if module.partition(".")[0] == _THIS_PACKAGE:
             raise
-        raise Unavailable(f"{target} cannot be loaded: {_in_a_line(error)}.", "Update or reinstall that package.") from error
+        raise Unavailable(f"{target} cannot be loaded: {in_a_line(error)}.", "Update or reinstall that package.") from error
 
 
 def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist else point.module.partition(".")[0]
-
-
-def _in_a_line(error: Exception) -> str:
-    said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.core.errors import BadInput
 
 _WORDNET_ID = re.compile(r"n\d{8}(?!\d)")
+_MOST_DIGITS = 9
 _ANONYMOUS = re.compile(r"class \d+")
 
 
@@ -62,9 +63,9 @@ class Labels:
             unknown = "the model's WordNet ids are not known: set model.classes"
             return None, f"WordNet id {wordnet_id.group()}: {'the model has no such class' if self._by_wordnet_id else unknown}"
         if re.fullmatch(r"\d+", label) and not named:
-            index = int(label)
+            index = int(label[-_MOST_DIGITS:]) if len(label.lstrip("0")) <= _MOST_DIGITS else len(self.class_names)
             known = index < len(self.class_names)
-            return (index, "") if known else (None, f"index {label} is beyond the model's {len(self.class_names)} classes")
+            return (index, "") if known else (None, f"index {label[:20]} is beyond the model's {len(self.class_names)} classes")
         return self._by_any_synonym(label, named)
 
     def _by_any_synonym(self, label: str, named: set[int]) -> tuple[int | None, str]:

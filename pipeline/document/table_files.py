@@ -1,13 +1,12 @@
 """Every table of a report as files to paste elsewhere: CSV for a spreadsheet, LaTeX with booktabs for a paper."""
 
-import csv
-import io
 import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
+from pipeline.core.csv_cells import csv_text
 from pipeline.document.blocks import Section, TableBlock, TextTable
 from pipeline.document.tables import Cell, Column, group_spans
 
@@ -50,18 +49,17 @@ def _csv(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> bytes:
     """A header of group and column, a column of its own for notes where there are any, a row's method in every row."""
     has_note = [any(row[i].note for row in rows) for i in range(len(columns))]
     header = [_plain(f"{column.group} {column.header}").strip() for column in columns]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    lines = []
     if any(header):
-        writer.writerow([text for i, name in enumerate(header) for text in ([name, f"{name} (note)"] if has_note[i] else [name])])
+        lines.append([text for i, name in enumerate(header) for text in ([name, f"{name} (note)"] if has_note[i] else [name])])
     above = [""] * len(columns)
     for row in rows:
         # A stub is left empty where it is the same as above.
         texts = [above[i] if columns[i].is_stub and not cell.text else _plain(cell.text) for i, cell in enumerate(row)]
         above = texts
         written = ([text, _plain(cell.note)] if noted else [text] for text, cell, noted in zip(texts, row, has_note, strict=True))
-        writer.writerow([text for texts in written for text in texts])
-    return buffer.getvalue().encode()
+        lines.append([text for texts in written for text in texts])
+    return csv_text(lines).encode()
 
 
 def _plain(text: str) -> str:

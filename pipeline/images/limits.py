@@ -7,10 +7,11 @@ where it takes too much or crashes, the file is refused, and the next one gets a
 import atexit
 import contextlib
 import importlib
+import importlib.util
 import math
+import mmap
 import os
 import pickle
-import resource
 import signal
 import socket
 import subprocess
@@ -40,6 +41,8 @@ _INSTEAD = "Export it as an ordinary JPEG or PNG."
 _SETTINGS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Memory that is used again, by one ordinary photo after the other, is faster than new memory.
 _KEPT_BYTES = 2**26
+# Windows limits no process: there files are read in this one.
+_CAN_LIMIT = importlib.util.find_spec("resource") is not None
 _ROOT = str(Path(__file__).resolve().parents[2])
 _DONE: tuple[Any, ...] = ()
 _lock = threading.RLock()
@@ -56,6 +59,9 @@ def limited(function: str, path: Path, *arguments: Any) -> Iterator[Any]:
         BadInput: an item takes more than MAX_READ_MB or MAX_READ_CPU_S, or its decoder crashes, or raises anything else.
         NoReader: no child process can be started.
     """
+    if not _CAN_LIMIT:
+        yield from _without_limits(function, path, arguments)
+        return
     child, name = _child(path), os.urandom(8)
     child.ask(path, ("begin", name, path, os.getcwd(), function, arguments, (MAX_READ_MB, MAX_READ_CPU_S)))
     try:
@@ -216,9 +222,7 @@ class _Server:
                 case "begin":
                     _, folder, function, arguments, (max_mb, max_s) = more
                     os.chdir(folder)
-                    module, _, attribute = function.partition(":")
-                    items = getattr(importlib.import_module(module), attribute)(path, *arguments)
-                    self._running[name] = path, items, max_mb, max_s
+                    self._running[name] = path, _items(function, path, arguments), max_mb, max_s
                 case "next":
                     path, items, max_mb, max_s = self._running[name]
                     self._limit_taking(max_mb, max_s)
@@ -228,22 +232,41 @@ class _Server:
                 case "end":
                     del self._running[name]
                     return not self._running and _held_bytes() > self._most_held_bytes
-        except MemoryError:
-            return _too_large(path, max_mb)
-        except InkproofError as error:
-            if isinstance(error, NoReader) and error.__cause__ is not None and wants_memory(error.__cause__):
-                return _too_large(path, max_mb)
-            return type(error)(error.message, error.hint)  # without what cannot be sent
         except Exception as error:  # decoders raise anything on hostile bytes
-            return BadInput(f"{shown(path)} cannot be read: {reason(error)}.", _INSTEAD)
+            return _refusal(error, path, max_mb)
         return _DONE
 
     def _limit_taking(self, max_mb: int, max_s: int) -> None:
+        import resource
+
         # what the pictures before left may be used again, but does not add up
         own_bytes = min(_held_bytes(), self._most_held_bytes)
         _limit(resource.RLIMIT_DATA, own_bytes + max_mb * 2**20)
         used = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + max_s)
+
+
+def _items(function: str, path: Path, arguments: tuple[Any, ...]) -> Iterator[Any]:
+    module, _, attribute = function.partition(":")
+    items: Iterator[Any] = getattr(importlib.import_module(module), attribute)(path, *arguments)
+    return items
+
+
+def _without_limits(function: str, path: Path, arguments: tuple[Any, ...]) -> Iterator[Any]:
+    try:
+        yield from _items(function, path, arguments)
+    except Exception as error:  # decoders raise anything on hostile bytes
+        raise _refusal(error, path, MAX_READ_MB) from error
+
+
+def _refusal(error: Exception, path: Path, max_mb: int) -> InkproofError:
+    """Returns why a file is not read, as an error that can be sent to another process."""
+    if isinstance(error, InkproofError):
+        wanted = error.__cause__ if isinstance(error, NoReader) else None
+        return _too_large(path, max_mb) if wanted and wants_memory(wanted) else type(error)(error.message, error.hint)
+    if isinstance(error, MemoryError):
+        return _too_large(path, max_mb)
+    return BadInput(f"{shown(path)} cannot be read: {reason(error)}.", _INSTEAD)
 
 
 def _too_large(path: Path, max_mb: int) -> BadInput:
@@ -252,6 +275,8 @@ def _too_large(path: Path, max_mb: int) -> BadInput:
 
 def serve(number: int, shared: int) -> None:
     """Answers the requests that come in on an open socket until it is closed: what the child process does."""
+    import resource
+
     import cv2
 
     cv2.setNumThreads(1)
@@ -278,11 +303,13 @@ def _held_bytes() -> int:
     """The memory of this process that files do not back: what the limit is set on."""
     try:
         with open("/proc/self/statm", encoding="ascii") as sizes:
-            return int(sizes.read().split()[5]) * resource.getpagesize()
+            return int(sizes.read().split()[5]) * mmap.PAGESIZE
     except OSError:  # not on Linux, where the limit would hold
         return 2**40
 
 
 def _limit(what: int, most: int) -> None:
+    import resource
+
     hard = resource.getrlimit(what)[1]
     resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

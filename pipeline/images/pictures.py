@@ -299,7 +299,8 @@ class _Film:
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         with stopwatch:
             # A name may be no text, or look like an address or a pattern to FFmpeg; an open file's number never does.
-            self._capture = cv2.VideoCapture(f"/dev/fd/{file.fileno()}", cv2.CAP_FFMPEG)
+            name = f"/dev/fd/{file.fileno()}" if os.path.exists("/dev/fd") else file.name  # Windows has no such names
+            self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
             cv2.utils.logging.setLogLevel(level)
             if self._capture.isOpened():
                 self._begin(path)

@@ -36,7 +36,7 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
     assumed = assumptions or Assumptions()
     known = Known.of(experiment, run, done)
     blocks = known.blocks(experiment)
-    printout, per_page = _pages(experiment, known.image_px)
+    printout, per_page = pages_for(experiment, known.image_px)
     n_of = {block: most if images is None else len(images) for block, (images, most) in blocks.items()}
     n_pairs = sum(n_of.values())
     n_pages = -(-n_pairs // per_page)
@@ -71,7 +71,7 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
     )
 
 
-def _pages(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printout, int]:
+def pages_for(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printout, int]:
     """Returns one page as it will be laid out, and how many pairs fit on it."""
     settings = experiment.layout
     names = ("paper", "orientation", "pairs_per_page", "image_mm", "dpi", "medium")
@@ -162,7 +162,7 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
     found = []
     for what, words, smaller in ways:
         try:
-            printout, per_page = _pages(smaller, known.image_px)
+            printout, per_page = pages_for(smaller, known.image_px)
         except WrongUse:  # they do not fit
             continue
         then = _scaled(known, smaller, experiment)

@@ -161,7 +161,7 @@ class ReportContent:
 
     `experiment_toml` is the experiment with every default filled in, `seed` the run's; the gallery is limited by the caller.
     `reproduces` names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read
-    against.
+    against. `left_out` names the stages that failed and that the run went on without, each with the reason.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -195,6 +195,7 @@ class ReportContent:
     reproduces: str = ""
     study: StudyPart = StudyPart()
     against: AgainstContent | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def top_ks(self) -> tuple[int, ...]:

@@ -24,8 +24,23 @@ def front_page(content: ReportContent) -> tuple[Block, ...]:
         plain(lead(content), "lead"),
         Tiles(tuple(tiles(content))),
         *(plain(sentence, "bullet") for sentence in (*said, *(text for text in remarks if text and text not in said))),
+        *(plain(left_out(*missing)) for missing in content.left_out),
         *front_page_flags(content),
     )
+
+
+# What is missing where a stage failed.
+_MISSING = {
+    "photograph": "Predictions by simulated photographs",
+    "classify": "Answers of other judges",
+    "thresholds": "How much undoes each attack",
+    "explain": "Explanations",
+}
+
+
+def left_out(stage: str, reason: str) -> str:
+    """Returns a sentence on what the report lacks, and why."""
+    return f"**{_MISSING[stage]} could not be made:** {reason}. Everything else is complete."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,18 @@
 """One experiment file becomes validated settings; unknown keys and bad values are refused with file, line and near match."""
 
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.core.errors import BadInput, WrongUse
+from pipeline.core.errors import BadInput, WrongUse, near_match, nearest
 from pipeline.records import ATTACKED_MODEL
-from pipeline.settings.checking import Refused, checked
+from pipeline.settings.checking import Refused, checked, shortened
 from pipeline.settings.experiment import RUN_NAME, Experiment
 from pipeline.settings.overrides import apply_override
 from pipeline.settings.source import Source, line_numbers
 from pipeline.settings.tables import AttackSettings, JudgeSettings
+from pipeline.settings.toml_files import checked_tree, toml_text, toml_tree
 from pipeline.specs.attacks import ATTACKS
 
 Table = TypeVar("Table")
@@ -32,33 +32,36 @@ def load_experiment(
         WrongUse: a key is unknown or a value is not allowed; the message names file, line and the nearest valid key.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = toml_text(path)
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such experiment file.", f"Make one with: inkproof init {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}).") from None
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise BadInput(f"{path}{':' + line[1] if line else ''}: not valid TOML: {error}.") from None
+        raise BadInput(f"{path}: no such experiment file.", _near_file(path)) from None
+    tree = toml_tree(text, str(path))
     repeated = [word for override in overrides for word in ("--set", override)]
     source = Source(path, line_numbers(text), (*repeated, *flags))
     for override in overrides:
         apply_override(tree, override, source)
     if seed is not None:
-        tree["seed"] = seed
+        tree |= checked_tree({"seed": seed}, "--seed")
     return _experiment(tree, source)
 
 
-def section(kind: type[Table], entries: dict[str, Any], prefix: str, source: Source) -> Table:
-    """Returns a table's record with these entries checked; `prefix` is their dotted place in the file, for messages.
+def _near_file(path: Path) -> str:
+    """Returns which file was most likely meant, or how to make one."""
+    try:
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.toml")], cutoff=0.7)
+    except OSError:
+        near = ""
+    return f"Did you mean {path.with_name(near)}?" if near else f"Make one with: inkproof init {path}"
+
+
+def section(kind: type[Table], entries: dict[str, Any], prefix: str, source: Source, shown: str = "") -> Table:
+    """Returns a table's record with these entries checked; `prefix` is their dotted place in the file, `shown` in messages.
 
     Raises:
         WrongUse: a key is unknown or a value is not allowed.
     """
     try:
-        return checked(kind, entries, prefix)
+        return checked(kind, entries, prefix, shown or prefix)
     except Refused as error:
         raise WrongUse(f"{source.where(error.key)}: {error.sentence}", error.hint) from None
 
@@ -109,9 +112,12 @@ def _check_attacks(attacks: tuple[AttackSettings, ...], source: Source) -> None:
         if key in keys[:index]:
             hint = "Put all its epsilons in one entry, or give one a label, if their options differ."
             raise WrongUse(f'{source.where(f"attacks.{index}.name")}: attack "{key}" is listed twice.', hint)
+        if not attacks[index].label and ":" not in attacks[index].name and key not in ATTACKS:
+            hint = near_match(key, ATTACKS.names())
+            raise WrongUse(f'{source.where(f"attacks.{index}.name")}: unknown attack "{key}".', hint)
         if not re.fullmatch(RUN_NAME, key) or key == "clean" or re.search(r"-eps\d+$", key):
             where = source.where(f"attacks.{index}.label")
-            raise WrongUse(f"{where}: an attack called {key!r} cannot name a folder.", _FOLDER_NAME)
+            raise WrongUse(f'{where}: an attack called "{shortened(key)}" cannot name a folder.', _FOLDER_NAME)
     if not attacks:
         hint = 'Add for example: [[attacks]] name = "fgsm", epsilons_8bit = [4, 16]'
         raise WrongUse(f"{source.path}: no [[attacks]] entry.", hint)

@@ -16,6 +16,8 @@ class Source:
     def where(self, key: str) -> str:
         """Returns `file:line` of the dotted key, or of its nearest parent in the file; `--set` for an override."""
         while key and key not in self.lines:
+            if f"{key}.0" in self.lines:  # written as [[key]]
+                return self.where(f"{key}.0")
             key = key.rpartition(".")[0]
         if key and not self.lines[key]:
             return "--set"

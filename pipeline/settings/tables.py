@@ -12,8 +12,16 @@ from pipeline.specs.transforms import TRANSFORMS
 # The epsilon of attacks that take none, because they look for the smallest change or change a place and not a ball.
 NO_EPSILON = 0
 
+LEAST_SIDE_MM = 5
+
 # The option of an attack that names a folder of pictures.
 IMAGES_OPTION = "images"
+
+
+def _printable(side_mm: float) -> float:
+    if 0 < side_mm < LEAST_SIDE_MM:
+        raise ValueError(f"expected {LEAST_SIDE_MM} mm or more, or 0 for as large as fits.")
+    return side_mm
 
 
 def _known(name: str) -> str:
@@ -33,6 +41,7 @@ def _steps(resolutions: dict[str, float]) -> dict[str, float]:
     return resolutions
 
 
+_Side = Annotated[float, AfterValidator(_printable)]
 _Transform = Annotated[str, AfterValidator(_known)]
 _Resolutions = Annotated[dict[str, float], AfterValidator(_steps)]
 
@@ -44,7 +53,9 @@ class DatasetSettings:
     name: str = setting(
         "builtin:signs", 'Where the images come from: "builtin:signs", "folder:DIR", "csv:FILE" or "torchvision:NAME".'
     )
-    n_images: int = setting(0, "Look at no more than this many images (0: all; the built-in set then has 500).", ge=0)
+    n_images: int = setting(
+        0, "Look at no more than this many images (0: all; the built-in set then has 500).", ge=0, le=1_000_000
+    )
     root: str = setting("", "Folder that a CSV's paths or a torchvision data set start from.")
     path_column: str = setting("", "CSV column with the image's path (empty: found by its name).")
     label_column: str = setting("", "CSV column with the true label: index, name or WordNet id (empty: found by its name).")
@@ -65,7 +76,7 @@ class ModelSettings:
     mean: tuple[float, ...] = setting((), "Mean per channel, of pixels in [0, 1] (empty: the model's own).")
     std: tuple[float, ...] = setting((), "Standard deviation per channel (empty: the model's own).")
     classes: str = setting("", "File with the class names: JSON index -> name or [WordNet id, name], or one name a line.")
-    n_classes: int = setting(0, "Number of classes, where the model does not tell (0: as the weights say).", ge=0)
+    n_classes: int = setting(0, "Number of classes, where the model does not tell (0: as the weights say).", ge=0, le=100_000)
     python_path: str = setting("", "Folder put first on the import path for a python: model.")
     arguments: dict[str, Any] = setting(
         dict, "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths."
@@ -132,7 +143,7 @@ class LayoutSettings:
     paper: Literal["A4", "Letter"] = setting("A4", "Paper size.")
     orientation: Literal["portrait", "landscape"] = setting("portrait", "Orientation of the sheet.")
     pairs_per_page: int = setting(3, "Clean/adversarial pairs on a page.", ge=1, le=24)
-    image_mm: float = setting(0.0, "Side of a printed image (0: as large as fits).", ge=0, unit="mm")
+    image_mm: _Side = setting(0.0, "Side of a printed image (0: as large as fits).", ge=0, le=400, unit="mm")
     dpi: Literal[300, 600, 1200] = setting(600, "Printer dots per inch that pixels are aligned to.", unit="dots per inch")
     aids: bool = setting(
         True, "Print corner tags, registration marks and a colour strip beside the images (the codes are always there)."
@@ -188,7 +199,7 @@ class CaptureSettings:
 class ThresholdSettings:
     """How much of each digital transform undoes each working attack: see transforms.md."""
 
-    n_images: int = setting(20, "Working attacks of each cell and case that are looked at (0: none).", ge=0)
+    n_images: int = setting(20, "Working attacks of each cell and case that are looked at (0: none).", ge=0, le=1_000_000)
     transforms: Once[_Transform] = setting(
         tuple(TRANSFORMS.own),
         "Which transforms; brightness and contrast are lowered and raised.",

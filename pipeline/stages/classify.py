@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pipeline import engine
-from pipeline.core.errors import BadInput
+from pipeline.core.errors import BadInput, in_a_line
 from pipeline.engine import Context, Shared
-from pipeline.evaluation.judges.asking import Judge, opened_judges
+from pipeline.evaluation.judges.asking import Judge, judge_at
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
@@ -18,7 +18,7 @@ from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Pre
 from pipeline.settings import Experiment, ModelSettings
 from pipeline.store import Items, Run, content_hash, json_bytes, read_stage_record
 from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
-from pipeline.store.stage import Outcome
+from pipeline.store.stage import FAILED, Outcome
 from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
 
 IMAGES_AT_ONCE = 128
@@ -33,7 +33,12 @@ class _Work:
     source: SourceFile | None = None
 
 
-def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
+def without_classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """As `classify`, without the judges that fail."""
+    return classify(experiment, run, context, judges_may_fail=True)
+
+
+def classify(experiment: Experiment, run: Run, context: Context, judges_may_fail: bool = False) -> Outcome:
     """Writes `views.parquet` (everything that was judged) and `predictions.parquet`; `judged.parquet` where others judge too.
 
     Others are asked about the files and the photographs that count: digital transforms would multiply the cost, and what they do
@@ -61,17 +66,26 @@ def classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
     JUDGED.remove(run)
     files, judged, sources = [VIEWS.name, PREDICTIONS.name], [], classifier.sources
     others = [work for work in map(_without_transforms, works) if work.views]
-    for settings, judge in opened_judges(experiment, context, classifier, labels.values()):
-        sources += judge.classifier.sources
-        most = top_ks_for(judge.classifier.n_classes)[-1]
-        found = ask(judge, settings, others, f"judge {judge.label}")
-        judged += [_judgement(judge.label, view, labels[view.image_id], said, most) for view, said in found]
+    failed: dict[str, str] = {}
+    for number, listed in enumerate(experiment.judges):
+        try:
+            settings, judge = judge_at(number, experiment, context, classifier, labels.values())
+            sources += judge.classifier.sources
+            most = top_ks_for(judge.classifier.n_classes)[-1]
+            found = ask(judge, settings, others, f"judge {judge.label}")
+            judged += [_judgement(judge.label, view, labels[view.image_id], said, most) for view, said in found]
+        except Exception as error:  # a judge may be anybody's model, and raise anything
+            if not judges_may_fail:
+                raise
+            failed[listed.key] = in_a_line(error)
     items.prune()
     summary = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
     if experiment.judges:
         JUDGED.write(run, judged)
         files.append(JUDGED.name)
         summary["n_judgements"] = len(judged)
+        if failed:
+            summary[FAILED] = "; ".join(f'judge "{judge}": {reason}' for judge, reason in failed.items())
     return Outcome(tuple(files), summary, read=sources)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from pipeline import engine
 from pipeline.core.errors import WrongUse, near_match
 from pipeline.core.seeds import generator_for
-from pipeline.datasets.labels import Labels
 from pipeline.engine import Context, Shared
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.examples import Examples
@@ -24,6 +23,7 @@ from pipeline.records import SIMULATED, ExplainedView, Pair, Prediction, View
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.explanations import heat_picture, scale_of
 from pipeline.settings import Experiment
+from pipeline.stages.checks import class_named
 from pipeline.store import Run, content_hash, record_from
 from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS, PREDICTIONS, VIEWS
 from pipeline.store.stage import Outcome
@@ -70,7 +70,7 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
         model = experiment.resolved_model(), context.device
         classifier = load_classifier(*model)
         how, notes = how_for(classifier, settings)
-        fixed = None if settings.target in ("true", "predicted") else _class(settings.target, classifier)
+        fixed = None if settings.target in ("true", "predicted") else class_named(settings.target, classifier)
         works = [_work(pair, examples, predictions, settings.target, fixed) for pair in chosen]
         keys = [content_hash([classifier.fingerprint, *work.identity, asdict(how), experiment.seed]) for work in works]
         todo = [(key, work) for key, work in zip(keys, works, strict=True) if items.get(key, ".npz") is None]
@@ -99,6 +99,13 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     EXPLAIN.keep_only(run, names)
     summary = {"n_pairs": len(chosen), "n_maps": len(maps)}
     return Outcome(tuple(names), summary, notes)
+
+
+def without_explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes that nothing is explained."""
+    EXPLAINED.write(run, {"how": None, "target": experiment.explain.target, "views": []})
+    EXPLAIN.keep_only(run, [EXPLAINED.name])
+    return Outcome((EXPLAINED.name,), {"n_pairs": 0, "n_maps": 0})
 
 
 def read_explanations(
@@ -139,14 +146,6 @@ def _named(ids: tuple[str, ...], pairs: list[Pair], examples: Examples) -> list[
             raise WrongUse(f'explain.images: the run has no image or pair "{name}".', near_match(name, [*of_image, *by_id]))
     chosen = [by_id[name] if name in by_id else max(of_image[name], key=examples.works) for name in ids]
     return list({pair.pair_id: pair for pair in chosen}.values())
-
-
-def _class(name: str, classifier: Classifier) -> int:
-    labels = Labels(classifier.class_names, classifier.wordnet_ids)
-    label = labels.index_of(name)
-    if label is None:
-        raise WrongUse(f"explain.target: {labels.why_not(name)}.", near_match(name, classifier.class_names))
-    return label
 
 
 def _work(pair: Pair, examples: Examples, predictions: Mapping[str, Prediction], target: str, fixed: int | None) -> _Work:

@@ -1,6 +1,6 @@
 """The flow: which stages there are, what each depends on, and running what can run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
                 f"{name} would use {used}, which is {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}"
             )
     if state.state != DONE or force:
+        check_would_run(experiment, context, [name])
         if force:
             stage.clear_kept(run)
         _keep_experiment(experiment, run)
@@ -65,10 +66,13 @@ def run_all(
 ) -> Iterator[StageStatus]:
     """Runs every stage that can run, in order, and yields the state of each; a stage that waits is yielded and passed over.
 
+    What is optional (explanations, thresholds, other judges, predicted photographs) and fails is left out, which the report says.
+
     It works on the photographs that were there when each stage began; of those that came later, the state of the stage that is
     concerned is yielded once more at the end, with a reason that says so.
     """
     look = Look(STAGES, experiment, run, verify)
+    check_would_run(experiment, context, [name for name in STAGES if force or look.state(name).state != DONE])
     for stage in STAGES.values() if force else ():
         stage.clear_kept(run)
     _keep_experiment(experiment, run)
@@ -78,7 +82,7 @@ def run_all(
         blocked = any(look.state(needed).state != DONE for needed in stage.needed(experiment))
         waits = state.state == WAITING and not (force and by == BOTH)
         is_done = state.state == DONE and not force
-        yield state if waits or blocked or is_done or by == PERSON else look.run(stage.name, context)
+        yield state if waits or blocked or is_done or by == PERSON else look.run(stage.name, context, may_fail=True)
     yield from look.came_later()
 
 
@@ -86,6 +90,14 @@ def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool
     """Returns the stages that a run would do now, each with the reason."""
     chosen = [state for state in status(experiment, run) if not only or state.stage == only]
     return [state for state in chosen if state.state in (STALE, MISSING) or (force and state.state == DONE)]
+
+
+def check_would_run(experiment: Experiment, context: Context, stages: Collection[str]) -> None:
+    """Refuses, before any of these stages runs, what one of them would refuse later (see `check_ahead`)."""
+    if stages:
+        from pipeline.stages.checks import check_ahead
+
+        check_ahead(experiment, context, stages)
 
 
 def is_kept(experiment: Experiment, run: Run) -> bool:
@@ -262,6 +274,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         makes=(artefacts.SIMULATED_PHOTO_FILES, artefacts.TRUTH),
         clears=(artefacts.TRUTH,),
         by=_who_photographs,
+        is_optional=lambda experiment: experiment.photograph.predicts,
         theirs=_photographs_of_a_person,
     ),
     Stage(
@@ -292,6 +305,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         inputs=_judge_files,
         makes=(artefacts.VIEWS, artefacts.PREDICTIONS, artefacts.JUDGED),
         items=("classify",),
+        is_optional=lambda experiment: bool(experiment.judges),
     ),
     Stage(
         "rate",
@@ -309,6 +323,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         settings=_settings("model", "thresholds"),
         makes=(artefacts.THRESHOLDS, artefacts.THRESHOLDS_CSV),
         items=("thresholds",),
+        is_optional=lambda _: True,
     ),
     Stage(
         "explain",
@@ -318,6 +333,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         settings=_settings("model", "explain"),
         makes=(artefacts.EXPLAIN,),
         items=("explain",),
+        is_optional=lambda _: True,
     ),
     Stage(
         "report",

@@ -62,6 +62,12 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), {"n_photos": len(pages), "profile": profile.name}, ("these photographs are simulated",))
 
 
+def without_photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Removes every simulated photograph, so that none of an earlier printout is taken for a prediction."""
+    _remove_others(run, [])
+    return Outcome((), {"n_photos": 0})
+
+
 def true_geometry(run: Run, name: str) -> dict[str, Any] | None:
     """Returns what was kept of a simulated photo, its hash and its page map's numbers; None where that is missing or damaged."""
     try:

@@ -26,9 +26,9 @@ from pipeline.settings import Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.thresholds import survival_curves
-from pipeline.store import Run, artefacts, record_from, replace_folder, write_bytes
+from pipeline.store import Run, artefacts, read_stage_record, record_from, replace_folder, write_bytes
 from pipeline.store.artefacts import FIGURES, REPORT_HTML, REPORT_PDF, TABLES
-from pipeline.store.stage import Outcome
+from pipeline.store.stage import FAILED, Outcome
 from pipeline.studies import study_named
 from pipeline.studies.reproducing import write_reproduction
 
@@ -122,9 +122,17 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         reproduces=experiment.report.reproduces,
         findings=of(records.FindingRow, rates["findings"]),
         explanations=read_explanations(run, pairs, views, predictions, class_names),
+        left_out=_left_out(run),
         survival=survival_curves(experiment.thresholds, artefacts.THRESHOLDS.read(run)),
     )
     return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
+
+
+def _left_out(run: Run) -> tuple[tuple[str, str], ...]:
+    """Returns the stages that failed and that the run went on without, each with the reason."""
+    stages = ((run.captures, "photograph"), (run.reports, "classify"), (run.reports, "thresholds"), (run.reports, "explain"))
+    records = ((name, read_stage_record(folder, name)) for folder, name in stages)
+    return tuple((name, record.summary[FAILED]) for name, record in records if record and FAILED in record.summary)
 
 
 def _title(experiment: Experiment, run: Run, simulated: bool) -> str:

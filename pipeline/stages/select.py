@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.attacks.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions, training_images
-from pipeline.core.errors import BadInput, WrongUse
+from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
@@ -22,6 +22,7 @@ from pipeline.records import Candidate, CellFill, ModelFlag, Selected
 from pipeline.records.flags import ALIKE_RMS_8BIT
 from pipeline.report.raised_flags import MODEL_FLAGS
 from pipeline.settings import Experiment
+from pipeline.stages.checks import check_gradients
 from pipeline.statistics.likeness import alike_images
 from pipeline.store import Run
 from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, SELECTED, SELECTION
@@ -43,11 +44,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     model = experiment.resolved_model()
     classifier = load_classifier(model, context.device)
-    if not classifier.differentiable:
-        raise WrongUse(
-            f"{experiment.where('model.name')}: {classifier.name} gives predictions only, and every attack here needs gradients.",
-            "Attack a torch model, or use this one only to judge images.",
-        )
+    check_gradients(experiment, classifier)
     dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)

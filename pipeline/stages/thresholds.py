@@ -66,6 +66,13 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome((THRESHOLDS.name, THRESHOLDS_CSV.name), summary)
 
 
+def without_thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
+    """Writes tables without a row."""
+    THRESHOLDS.write(run, [])
+    THRESHOLDS_CSV.write(run, [])
+    return Outcome((THRESHOLDS.name, THRESHOLDS_CSV.name), {"n_adversarial_images": 0})
+
+
 def survival_curves(settings: ThresholdSettings, rows: Sequence[ThresholdRow]) -> tuple[SurvivalCurve, ...]:
     """Returns the curve of every cell and direction for which a threshold was looked for, in the order of the rows."""
     searched = directions_of(settings.transforms, settings.resolutions)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_WINDOW_PX = 11
+
 
 def linf_8bit(first: np.ndarray, second: np.ndarray) -> int:
     """Returns the largest absolute difference of two uint8 arrays of one shape."""
@@ -21,11 +23,15 @@ def n_changed_pixels(first: np.ndarray, second: np.ndarray) -> int:
 def ssim(first: np.ndarray, second: np.ndarray) -> float:
     """Returns the structural similarity of two uint8 (H, W, 3) images, 1 where they are equal (Wang et al. 2004).
 
-    Gaussian window of sigma 1.5 px as in the paper, mean over the channels; images need at least 11 px a side.
+    Gaussian window of sigma 1.5 px as in the paper, mean over the channels. Images of fewer than 11 px a side, which the window
+    does not fit into, are mirrored at their edges.
     """
     from skimage.metrics import structural_similarity
 
     _difference(first, second)
+    if min(first.shape[:2]) < _WINDOW_PX:
+        around = ((_WINDOW_PX // 2,) * 2, (_WINDOW_PX // 2,) * 2, (0, 0))
+        first, second = (np.pad(image, around, mode="symmetric") for image in (first, second))
     as_in_paper = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(structural_similarity(first, second, channel_axis=2, data_range=255, **as_in_paper))
 

@@ -1,6 +1,5 @@
 """Files that are complete or absent, behind one small interface: an object store is one more class like `Disk`."""
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -8,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 PARTIAL = ".partial"
 # What tells a folder of a run from any other: the records of its stages lie there.
@@ -37,17 +38,21 @@ class Disk:
         return path.read_bytes()
 
     def write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
+        partial = ""
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(partial, 0o644)
             os.replace(partial, path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
+        except BaseException as error:
+            if partial:
+                Path(partial).unlink(missing_ok=True)
+            if isinstance(error, OSError):  # a full disk does not say which file it was, and nobody knows the partial one
+                error.filename = str(path)
             raise
 
     def exists(self, path: Path) -> bool:
@@ -62,13 +67,16 @@ class Disk:
     @contextmanager
     def lock(self, path: Path) -> Iterator[bool]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
+        held = FileLock(path)
+        try:
+            held.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
             yield True
+        finally:
+            held.release()
 
 
 DISK = Disk()

@@ -1,11 +1,11 @@
 """One look at a run: the state of every stage is found once, every file is hashed once, and stages are run."""
 
 import json
-import resource
 import time
 from collections.abc import Mapping
 from typing import Any, Generic
 
+from pipeline.core.memory import peak_bytes
 from pipeline.core.version import VERSION
 from pipeline.store.files import remove_partial
 from pipeline.store.run import Run, locked
@@ -48,8 +48,8 @@ class Look(Generic[E]):
         self.keep()
         return found
 
-    def run(self, name: str, context: Any) -> StageStatus:
-        """Runs a stage, writes its record and returns its state.
+    def run(self, name: str, context: Any, may_fail: bool = False) -> StageStatus:
+        """Runs a stage, writes its record and returns its state; with `may_fail` an optional one that fails is left out.
 
         Raises:
             Unavailable: another process is working on the run.
@@ -64,7 +64,12 @@ class Look(Generic[E]):
                 self._records.pop(used, None)
             inputs = self._inputs_of(stage)
             self.keep()  # a stage that lists files itself need not hash them again
-            outcome = stage.run(self._experiment, self._run, context)
+            try:
+                outcome = stage.run(self._experiment, self._run, context)
+            except Exception as error:  # whatever it is, it must not cost the report
+                if not may_fail or not stage.is_optional(self._experiment):
+                    raise
+                outcome = stage.run_without(self._experiment, self._run, context, error)
             record = self._recorded(stage, outcome, inputs)
             write_stage_record(folder, record)
             _journal(self._run, name, time.monotonic() - started)
@@ -159,7 +164,7 @@ class Look(Generic[E]):
 
 def _journal(run: Run, stage: str, seconds: float) -> None:
     """Notes what a stage cost: the one file of a run that people read which differs between two runs of the same experiment."""
-    peak_mb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024
+    peak_mb = peak_bytes(with_children=True) // 2**20
     run.journal.parent.mkdir(parents=True, exist_ok=True)
     with run.journal.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"stage": stage, "seconds": round(seconds, 1), "peak_memory_mb": peak_mb}) + "\n")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.csv_cells import unquoted
 from pipeline.core.errors import BadInput, Unavailable, WrongUse, near_match
 from pipeline.store import artefacts
 from pipeline.store.run import Run
@@ -84,7 +85,7 @@ def columns_of(path: Path) -> Columns:
         if path.suffix == ".csv":
             with path.open(encoding="utf-8", newline="") as file:
                 header, *rows = csv.reader(file)
-            return Columns({name: _typed([row[i] for row in rows]) for i, name in enumerate(header)})
+            return Columns({name: _typed([unquoted(row[i]) for row in rows]) for i, name in enumerate(header)})
         import pyarrow.parquet as pq
 
         return Columns(pq.read_table(path).to_pydict())

@@ -1,16 +1,19 @@
 """What a stage is: a record of what it reads, depends on and makes, and of the function that does it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from pipeline.core.errors import in_a_line
 from pipeline.core.registry import load
 from pipeline.store.artefacts import Artefact, Folder
 from pipeline.store.hashes import Hashes
 from pipeline.store.run import Run
 
 DONE, STALE, MISSING, WAITING = "done", "stale", "missing", "waiting"
+# In the summary of a stage that a run went on without: why it failed.
+FAILED = "failed"
 # Who makes what a stage makes: the program, a person, or the program beside a person.
 PROGRAM, PERSON, BOTH = "program", "person", "both"
 
@@ -73,6 +76,8 @@ class Stage(Generic[E]):
         by: who does it in this experiment.
         theirs: the state of a person's part, who may ask for the states of earlier stages.
         waits: why it cannot begin yet, "" where it can.
+        is_optional: whether a run goes on without it where it fails: a function "without_" and its name then writes what later
+            stages read, and its record and the report say why.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Stage(Generic[E]):
     by: Callable[[E], str] = lambda _: PROGRAM
     theirs: Callable[[E, Run, Callable[[str], StageStatus]], StageStatus] | None = None
     waits: Callable[[E, Run], str] = lambda *_: ""
+    is_optional: Callable[[E], bool] = lambda _: False
 
     def needed(self, experiment: E) -> tuple[str, ...]:
         """Returns the stages that it cannot do without."""
@@ -99,6 +105,14 @@ class Stage(Generic[E]):
         """Runs its function."""
         outcome: Outcome = load(self.function)(experiment, run, context)
         return outcome
+
+    def run_without(self, experiment: E, run: Run, context: Any, error: Exception) -> Outcome:
+        """Writes what later stages read where it failed, and says why it did."""
+        reason = in_a_line(error).replace(f"{run.workspace.absolute()}/", "")
+        module, _, name = self.function.partition(":")
+        outcome: Outcome = load(f"{module}:without_{name}")(experiment, run, context)
+        again = f"left out, because it failed: {reason}. Try it again with: inkproof {self.name} EXPERIMENT --force"
+        return replace(outcome, summary={FAILED: reason} | outcome.summary, notes=(*outcome.notes, again))
 
     def clear_kept(self, run: Run) -> None:
         """Removes the results that it kept, so that it begins anew."""

@@ -1,6 +1,5 @@
 """Records as Parquet, CSV and JSON: the same records are the same bytes."""
 
-import csv
 import dataclasses
 import io
 import json
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from pipeline.core.csv_cells import csv_text
 from pipeline.core.errors import BadInput
 from pipeline.records import Columns
 
@@ -57,13 +57,10 @@ def csv_bytes(kind: type | Columns, rows: Iterable[object]) -> bytes:
     Args:
         kind: the records' type, for one column a field, or where the value of each column stands in a record.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
     columns = kind if isinstance(kind, dict) else {item.name: item.name for item in dataclasses.fields(kind)}
     cells = [(name, attrgetter(place)) for name, place in columns.items()]
-    writer.writerow(columns)
-    writer.writerows(["n/a" if (cell := of(row)) is None and name != "parameter" else cell for name, of in cells] for row in rows)
-    return buffer.getvalue().encode("utf-8", "backslashreplace")
+    body = (["n/a" if (cell := of(row)) is None and name != "parameter" else cell for name, of in cells] for row in rows)
+    return csv_text([columns, *body]).encode("utf-8", "backslashreplace")
 
 
 def json_bytes(value: Any, sort_keys: bool = False) -> bytes:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -39,10 +38,10 @@ def test_help_is_there_within_half_a_second(tmp_path):
     in_a_process("--help", cwd=tmp_path)
     seconds = []
     for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = os.times()
         found = in_a_process("--help", cwd=tmp_path)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert found.returncode == 0 and all(command in found.stdout for command in COMMANDS)
     assert min(seconds) < 0.5
 
@@ -177,6 +176,8 @@ def test_doctor_names_what_is_missing_and_what_to_install(capsys):
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, small_file):
     """A file size limit makes writing fail as a full disk does: the run stops, and goes on when there is room."""
+
+    resource = pytest.importorskip("resource")
 
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

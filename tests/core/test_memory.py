@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,8 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only 
 
 def new_pages(_: int) -> int:
     """Returns how many pages three blocks took that follow one as large."""
+    import resource
+
     b"x" * N_BYTES
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(3):

@@ -1,6 +1,5 @@
 """Whatever lies in the photos folder becomes pictures or is told in one line, quickly and in little memory."""
 
-import resource
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import pytest
 from hostile_files import hostile_files
 
 from pipeline.core.errors import BadInput
+from pipeline.core.memory import peak_bytes
 from pipeline.images.photo_tags import photo_tags
 from pipeline.images.pictures import pictures
 from pipeline.store import Run, photo_digest, photo_files, photo_name, photo_trouble
@@ -30,7 +30,7 @@ def test_every_file_becomes_pictures_or_is_told_in_one_line(
 ) -> None:
     run, _ = crowd
     slowest_s, n_pictures, n_told = 0.0, 0, 0
-    memory_before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    bytes_before = peak_bytes()
     for path in photo_files(run):
         started = time.monotonic()
         if photo_trouble(run, path):
@@ -47,7 +47,7 @@ def test_every_file_becomes_pictures_or_is_told_in_one_line(
         slowest_s = max(slowest_s, time.monotonic() - started)
     assert n_pictures > 0.3 * N_FILES and n_told > 0.2 * N_FILES
     assert slowest_s < 10 and not recwarn.list
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - memory_before_mb < 500
+    assert peak_bytes() - bytes_before < 500 * 2**20
 
 
 def test_every_file_is_listed_once_with_a_digest_and_a_name_of_one_line(crowd: tuple[Run, list[Path]]) -> None:

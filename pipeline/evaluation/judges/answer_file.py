@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.csv_cells import csv_text, unquoted
 from pipeline.core.errors import BadInput, near_match
 from pipeline.evaluation.judges.classes import NO_CLASS, Answers
 from pipeline.records import CAMERA, DIGITAL, PHOTO, SIMULATED, SOURCE, VARIANTS, Judgement, Pair, Printout
+from pipeline.settings.checking import shortened
 from pipeline.store import write_bytes
 
 LABELS = ("label", "label_2", "label_3", "label_4", "label_5")
@@ -73,12 +75,9 @@ def bad_rows_text(bad: Sequence[tuple[int, str]]) -> str:
 
 def write_template(path: Path, layout: Printout) -> int:
     """Writes a CSV of every printed image, page by page in reading order, with an empty label; returns how many."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(TEMPLATE_COLUMNS)
     places = printed_places(layout)
-    writer.writerows((page, place, *image, PHOTO, "") for (page, place), image in places.items())
-    write_bytes(path, buffer.getvalue().encode())
+    rows = ((page, place, *image, PHOTO, "") for (page, place), image in places.items())
+    write_bytes(path, csv_text([TEMPLATE_COLUMNS, *rows]).encode())
     return len(places)
 
 
@@ -176,8 +175,8 @@ class _Reader:
                 return of_image[0]
             raise _BadRow(f'image "{row["image_id"]}" belongs to {len(of_image)} pairs: give attack and epsilon too')
         epsilon = row.get("epsilon") or "0"
-        if not re.fullmatch(r"\d+(\.0*)?", epsilon):
-            raise _BadRow(f"epsilon {epsilon!r} is no whole number")
+        if not re.fullmatch(r"0*\d{1,3}(\.0*)?", epsilon, re.ASCII):
+            raise _BadRow(f'epsilon "{shortened(epsilon)}" is no whole number from 0 to 255')
         pair = self._by_cell.get((row["image_id"], row["attack"], int(float(epsilon))))
         if pair is None:
             raise _BadRow(f'image "{row["image_id"]}" has no pair of {row["attack"]} at epsilon {epsilon}')
@@ -226,7 +225,7 @@ def _table(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
             raise BadInput(f"{path}:1: no column says which image.", hint)
         rows = []
         for cells in reader:
-            values = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+            values = {name: unquoted(cell.strip()) for name, cell in zip(header, cells, strict=False)}
             if any(values.values()):
                 rows.append((reader.line_num, values))
     except csv.Error as error:

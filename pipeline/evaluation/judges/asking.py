@@ -58,11 +58,19 @@ def opened_judges(
     Raises:
         WrongUse, BadInput, Unavailable: a judge cannot be loaded, or cannot name a true label.
     """
-    for number, settings in enumerate(experiment.resolved_judges()):
-        who = f'{experiment.where(f"judges.{number}")}: judge "{settings.label}"'
-        with placed(who):
-            classifier = load_classifier(settings, context.device)
-        yield settings, opened_judge(settings.label, classifier, attacked, true_labels, who)
+    for number in range(len(experiment.judges)):
+        yield judge_at(number, experiment, context, attacked, true_labels)
+
+
+def judge_at(
+    number: int, experiment: Experiment, context: Context, attacked: Classifier, true_labels: Iterable[int]
+) -> tuple[ModelSettings, Judge]:
+    """Returns one of the models that judge; raises as `opened_judges`."""
+    settings = experiment.resolved_judges()[number]
+    who = f'{experiment.where(f"judges.{number}")}: judge "{settings.label}"'
+    with placed(who):
+        classifier = load_classifier(settings, context.device)
+    return settings, opened_judge(settings.label, classifier, attacked, true_labels, who)
 
 
 def opened_judge(label: str, judge: Classifier, attacked: Classifier, true_labels: Iterable[int], who: str) -> Judge:

@@ -87,7 +87,7 @@ def parameters_text(fitted: Calibration) -> str:
 def check_free(path: Path, force: bool) -> None:
     """Raises: BadInput where a file is there that was not to be written over."""
     if path.exists() and not force:
-        raise BadInput(f"{path} is there already.", "Choose another name with --output, or write over it with --force.")
+        raise BadInput(f"{path} is there already.", "Choose another name, or write over it with --force.")
 
 
 def told(parameter: Parameter, n_photos: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.physical.simulator.profile import Profile
 from pipeline.settings.checking import Refused, checked
+from pipeline.settings.toml_files import toml_text, toml_tree
 from pipeline.settings.writing import toml_value
 from pipeline.store import file_hash
 
@@ -99,9 +100,9 @@ def _profile_path(name: str | Path) -> Path:
 
 def _values(path: Path, above: tuple[Path, ...]) -> dict[str, object]:
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"{path}: not a profile that can be read ({error}).") from None
+        tree = toml_tree(toml_text(path), str(path))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such profile file.") from None
     base = tree.pop("base", None)
     stray = sorted(key for key, value in tree.items() if not isinstance(value, dict))
     if stray or (base is not None and not isinstance(base, str)):

@@ -1,14 +1,13 @@
 """From single shots to the rows of a table, and these as CSV, as LaTeX and as text: means are over successes alone."""
 
-import csv
-import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from statistics import fmean
 
 import numpy as np
 
+from pipeline.core.csv_cells import csv_text
 from pipeline.core.seeds import generator_for
 from pipeline.document.formats import DASH
 from pipeline.document.tables import Cell, Column, Table, as_text, stub
@@ -111,11 +110,8 @@ def _chosen(case: str, shots: list[Shot], distance: Callable[[Shot], float]) -> 
 
 def as_csv(rows: Sequence[TableRow]) -> str:
     """Returns one line a row, with a header; what is None is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(TableRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
+    names = [field.name for field in fields(TableRow)]
+    return csv_text([names, *([getattr(row, name) for name in names] for row in rows)])
 
 
 def as_plain_text(rows: Sequence[TableRow], title: str, note: str) -> str:
