@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
-from pipeline.models.classifier import Classifier, channels, seeded
+from pipeline.models.classifier import Classifier, seeded
+from pipeline.models.preprocessing import channels
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16

@@ -15,8 +15,8 @@ from pipeline.datasets import open_dataset
 from pipeline.document.pdf import build_pdf
 from pipeline.engine import Context
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Preprocessing
 from pipeline.models.examination import N_EXAMINED, examine
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import ModelFlag
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
