@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
 from pipeline.models.classifier import Classifier, seeded
-from pipeline.models.preprocessing import channels
+from pipeline.models.preprocessing import LUMA, channels
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16
@@ -91,6 +91,8 @@ def _look(classifier: Classifier, images: np.ndarray, labels: np.ndarray, n: int
         yield "input-range", detail
     if gradients and not is_random and not is_coupled and (detail := _mismatch(classifier, batch, gradients[1])):
         yield "gradient-mismatch", detail
+    if classifier.preprocessing.n_channels == 1:
+        yield "one-channel", "luma = " + " + ".join(f"{share} {name}" for share, name in zip(LUMA, "RGB"))
 
 
 def _asked(classifier: Classifier, x: Tensor) -> Tensor:

@@ -124,6 +124,11 @@ class EndlessSlope(Linear):
         return super().forward(x) + (x - x).sum(dim=(1, 2, 3)).sqrt()[:, None]
 
 
+class Grey(Linear):
+    def forward(self, x):
+        return super().forward(x.reshape(len(x), 1, SIZE, SIZE).expand(-1, 3, -1, -1))
+
+
 TOYS = {
     "not-finite": (NotANumber, EndlessSlope),
     "random": (Random,),
@@ -136,6 +141,7 @@ TOYS = {
     "saturating": (Clipped, Rounded),
     "input-range": (WantsBytes, WantsBlueFirst),
     "gradient-mismatch": (OtherGradient,),
+    "one-channel": (Grey,),
 }
 
 
@@ -332,7 +338,7 @@ def test_it_costs_about_a_dozen_passes():
     ("flags", "said"),
     [
         ((), "No problem found. Checked for: outputs that are not finite, random outputs"),
-        ((ModelFlag("random", "logits differ by up to 0.034"),), "1 flag of 11 is raised"),
+        ((ModelFlag("random", "logits differ by up to 0.034"),), "1 flag of 12 is raised"),
     ],
     ids=["nothing raised", "one raised"],
 )
