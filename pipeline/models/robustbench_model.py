@@ -1,9 +1,13 @@
 """Robust networks of RobustBench (Croce et al. 2021) by name, with weights from a local file or folder."""
 
+import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse, near_match
@@ -30,13 +34,7 @@ def load_robustbench(name: str, settings: ModelSettings, device: str) -> Classif
     Raises:
         WrongUse: no such name, or no weights given. BadInput: the file cannot be used. Unavailable: the package is missing.
     """
-    import_torchvision()
-    try:
-        from robustbench.data import get_preprocessing
-        from robustbench.model_zoo.models import model_dicts
-        from robustbench.utils import load_model
-    except ImportError as error:
-        raise Unavailable(f"RobustBench cannot be imported: {reason(error)}.", _INSTALL) from error
+    load_model, get_preprocessing, model_dicts = _imported()
     dataset, threat, short = _found(name, model_dicts)
     if settings.weights in ("", "DEFAULT", "none"):
         hint = f'Download {short}.pt as RobustBench says and set model.weights = "{short}.pt".'
@@ -51,6 +49,33 @@ def load_robustbench(name: str, settings: ModelSettings, device: str) -> Classif
     own = of_transforms(preset.transforms, _CIFAR_PX if "cifar" in dataset.value else _IMAGENET_PX)
     names = {"cifar10": (_CIFAR_10, ()), "imagenet": read_class_list(IMAGENET)}.get(dataset.value, ((), ()))
     return TorchClassifier(module, settings, preprocessing_for(settings, own), device, *names)
+
+
+def _imported() -> tuple[Any, Any, Any]:
+    import_torchvision()
+    with warnings.catch_warnings(), _without_attacks():  # it imports older places of timm's modules
+        warnings.simplefilter("ignore")
+        try:
+            from robustbench.data import get_preprocessing
+            from robustbench.model_zoo.models import model_dicts
+            from robustbench.utils import load_model
+        except ImportError as error:
+            raise Unavailable(f"RobustBench cannot be imported: {reason(error)}.", _INSTALL) from error
+    return load_model, get_preprocessing, model_dicts
+
+
+@contextmanager
+def _without_attacks() -> Iterator[None]:
+    """Lets RobustBench be imported where AutoAttack is not installed, which no package index has under its name."""
+    names = () if find_spec("autoattack") else ("autoattack", "autoattack.state")
+    for name in names:
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(AutoAttack=None, EvaluationState=None)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 def of_transforms(steps: list[Any], side: int) -> Preprocessing:

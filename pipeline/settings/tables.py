@@ -67,11 +67,12 @@ class DatasetSettings:
 
 @dataclass(frozen=True, config=TABLE)
 class ModelSettings:
-    """The classifier under test; its preprocessing is part of it: see models.md."""
+    """The classifier under test; its preprocessing is part of it (see models.md)."""
 
     name: str = setting(
         "builtin:signs",
-        '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "python:MODULE:FACTORY", "onnx:FILE".',
+        '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "hf:FOLDER", "robustbench:NAME", '
+        '"python:MODULE:FACTORY", "onnx:FILE", "http://HOST/PATH": see models.md.',
     )
     weights: str = setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
     input_px: InputSide = setting(0, "Side of the square model input, or [height, width] (0: the model's own).", unit="px")
@@ -90,7 +91,9 @@ class ModelSettings:
         "", "Which of the model's outputs holds the scores, by name or number (empty: found by shape and name)."
     )
     n_classes: int = setting(0, "Number of classes, where the model does not tell (0: as the weights say).", ge=0)
-    python_path: str = setting("", "Folder put first on the import path for a python: model.")
+    python_path: str = setting(
+        "", "Folder put first on the import path for a python: model; the experiment file's own folder follows it."
+    )
     arguments: dict[str, Any] = setting(
         dict, "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths."
     )
