@@ -88,7 +88,7 @@ def load_model(model: str | torch.nn.Module, *, device: str = "cpu", **settings:
         return load_classifier(_checked(ModelSettings, {"name": model, **settings}), device)
     import copy
 
-    from pipeline.models.classifier import preprocessing_for
+    from pipeline.models.preprocessing import preprocessing_for
     from pipeline.models.torch_models import TorchClassifier
 
     given = _checked(ModelSettings, {"name": f"python:{type(model).__name__}", **settings})

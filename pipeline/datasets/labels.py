@@ -60,7 +60,7 @@ class Labels:
             index = self._by_wordnet_id.get(wordnet_id.group())
             if index is not None:
                 return index, ""
-            unknown = "the model's WordNet ids are not known: set model.classes"
+            unknown = "the model's WordNet ids are not known: set model.classes (\"imagenet-1k\" for ImageNet's)"
             return None, f"WordNet id {wordnet_id.group()}: {'the model has no such class' if self._by_wordnet_id else unknown}"
         if re.fullmatch(r"\d+", label) and not named:
             index = int(label[-_MOST_DIGITS:]) if len(label.lstrip("0")) <= _MOST_DIGITS else len(self.class_names)

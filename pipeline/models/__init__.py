@@ -24,6 +24,13 @@ MODELS = Registry("model", Scheme, {
     "python": Scheme("python:MODULE:FACTORY", "your own network: a module or a .py file, and a function in it",
                      "pipeline.models.python_model:load_python"),
     "onnx": Scheme("onnx:FILE", "an ONNX file; predictions only (extra: onnx)", "pipeline.models.onnx_model:load_onnx"),
+    "hf": Scheme("hf:FOLDER", "a Hugging Face image classifier saved in a folder (extra: hf)",
+                 "pipeline.models.hugging_face:load_hugging_face"),
+    "robustbench": Scheme("robustbench:NAME", "a robust network of RobustBench, with local weights (extra: robustbench)",
+                          "pipeline.models.robustbench_model:load_robustbench"),
+    "http": Scheme("http://HOST/PATH", "a service that classifies pictures; predictions only",
+                   "pipeline.models.service:load_http"),
+    "https": Scheme("https://HOST/PATH", "the same, over TLS", "pipeline.models.service:load_https"),
 }, "inkproof.models")
 # fmt: on
 

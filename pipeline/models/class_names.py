@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from pipeline.core.errors import BadInput
 from pipeline.images import shown
 from pipeline.images.formats import reason
 
+# The classes of ImageNet (ILSVRC 2012) in the usual order, by WordNet id, with the words of WordNet; the name that means them.
+_IMAGENET_FILE = Path(__file__).with_name("imagenet-1k.txt")
+IMAGENET = "imagenet-1k"
 _WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -30,15 +34,29 @@ def class_names_for(
     return names, own_wordnet_ids if len(own_wordnet_ids) == n_classes else ()
 
 
+def named_as_imagenet(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns names of classes with the WordNet ids of ImageNet, () where they are not those of its 1,000 classes in order."""
+    known, wordnet_ids = read_class_list(_IMAGENET_FILE)
+    agree = sum(name in synonyms.split(", ") for name, synonyms in zip(names, known))
+    return tuple(names), wordnet_ids if len(names) == len(known) and agree > len(known) // 2 else ()
+
+
+def n_classes_told(classes_file: str, n_classes: int) -> int:
+    """Returns the number of classes as the settings have it, by itself or by the class list; 0 where they leave it open."""
+    return n_classes or (len(read_class_list(classes_file)[0]) if classes_file else 0)
+
+
 def read_class_list(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns (names, WordNet ids or ()) from a text file or JSON (index -> name or [WordNet id, name], or a list of those).
 
-    A text file has one name a line, which may begin with a WordNet id; the order is the order of the logits.
+    A text file has one name a line, which may begin with a WordNet id; the order is the order of the logits. "imagenet-1k" is
+    the list that comes with the package.
 
     Raises:
         BadInput: missing, not text, not such a list, or an index is left out.
     """
     where = f"The class list {shown(path)}"
+    path = _IMAGENET_FILE if str(path) == IMAGENET else path
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:

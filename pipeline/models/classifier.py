@@ -6,7 +6,6 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,13 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
-from pipeline.images import resize_shorter_and_crop, to_model
+from pipeline.images import to_model
 from pipeline.models.class_names import class_names_for
 from pipeline.models.layers import LayerResponse
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.settings import ModelSettings
 
 BATCH_SIZE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """From any picture to the network's input: shorter side to `resize_px`, central `input_size` (h, w), (x - mean) / std."""
-
-    input_size: tuple[int, int]
-    resize_px: int
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    interpolation: str = "bilinear"
 
 
 class Classifier(ABC):
@@ -98,8 +87,7 @@ class Classifier(ABC):
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
         """Returns uint8 (H, W, 3) pixels of any size as the image at the model's input size that is attacked and printed."""
-        steps = self.preprocessing
-        return resize_shorter_and_crop(pixels, steps.resize_px, steps.input_size, steps.interpolation)
+        return self.preprocessing.framed(pixels)
 
     def predict(self, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns float32 (N, n_classes) probabilities (softmax in float32) of uint8 (N, H, W, 3) images at the input size.
@@ -162,42 +150,9 @@ def filled_up(batch: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)]) if len(batch) < size else batch
 
 
-def preprocessing_for(settings: ModelSettings, default: Preprocessing | None) -> Preprocessing:
-    """Returns the model's own preprocessing with the settings laid over it.
-
-    Another `input_px` without a `resize_px` keeps the model's own framing: 224 of 256 becomes 112 of 128. Where settings
-    contradict themselves, or lack an input size, WrongUse is raised.
-    """
-    if default is None and not settings.input_px:
-        raise WrongUse(f"The input size of {settings.name} is not known.", "Set model.input_px.")
-    own = default or Preprocessing((settings.input_px,) * 2, settings.resize_px or settings.input_px)
-    size = (settings.input_px,) * 2 if settings.input_px else own.input_size
-    resize_px = settings.resize_px or max(round(own.resize_px * min(size) / min(own.input_size)), 1)
-    if resize_px < min(size):
-        what = f"model.resize_px = {resize_px} is smaller than the input of {min(size)} px."
-        raise WrongUse(what, "Set it to the input size or more.")
-    mean = _three("mean", settings.mean) or own.mean
-    std = _three("std", settings.std) or own.std
-    if any(value <= 0 for value in std):
-        raise WrongUse(f"model.std must be positive, got {tuple(std)}.")
-    return Preprocessing(size, resize_px, mean, std, own.interpolation)
-
-
-def normalised(x: torch.Tensor, steps: Preprocessing) -> torch.Tensor:
-    """Returns (x - mean) / std for each channel of (N, 3, H, W); `x` itself where the model wants plain [0, 1]."""
-    if not steps.mean and not steps.std:
-        return x
-    return (x - channels(steps.mean or (0.0,) * 3, x)) / channels(steps.std or (1.0,) * 3, x)
-
-
-def channels(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
-    """Returns one number a channel in the shape, kind and place that (N, 3, H, W) images can be reckoned with."""
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
-
-
 def fingerprint_of(name: str, steps: Preprocessing, parts: Iterable[tuple[str, bytes]]) -> str:
     """Returns the SHA-256, in hex, of a name without its folder, the preprocessing, and named parts (tensors, files) in order."""
-    digest = hashlib.sha256(f"{name}\n{steps}\n".encode())
+    digest = hashlib.sha256(f"{name}\n{steps.key}\n".encode())
     for part, data in parts:
         digest.update(f"{part} {len(data)}\n".encode())
         digest.update(data)
@@ -224,9 +179,3 @@ def device_for(device: str) -> torch.device:
     except Exception as error:  # torch raises AssertionError, RuntimeError or NotImplementedError, by kind of device and build
         raise Unavailable(f"The device {device} cannot be used here.", "Use --device cpu.") from error
     return chosen
-
-
-def _three(key: str, values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(values) not in (0, 1, 3):
-        raise WrongUse(f"model.{key} must hold one number or three, got {len(values)}.")
-    return tuple(float(v) for v in values) * (3 if len(values) == 1 else 1)

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from pipeline.core.seeds import generator_for
 from pipeline.images import to_model
 from pipeline.models.class_order import LEAST_GAIN, MANY, Answers, other_order
-from pipeline.models.classifier import Classifier, channels, seeded
+from pipeline.models.classifier import Classifier, seeded
+from pipeline.models.preprocessing import LUMA, channels
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16
@@ -97,6 +98,8 @@ def _look(
         yield "class-order", detail
     if gradients and not is_random and not is_coupled and (detail := _mismatch(classifier, batch, gradients[1])):
         yield "gradient-mismatch", detail
+    if classifier.preprocessing.n_channels == 1:
+        yield "one-channel", "luma = " + " + ".join(f"{share} {name}" for share, name in zip(LUMA, "RGB"))
 
 
 def _asked(classifier: Classifier, x: Tensor) -> Tensor:

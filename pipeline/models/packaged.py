@@ -4,7 +4,9 @@ from importlib import import_module
 
 from pipeline.core.errors import Unavailable, WrongUse
 from pipeline.core.torchvision_import import import_torchvision
-from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
+from pipeline.models.class_names import named_as_imagenet
+from pipeline.models.classifier import Classifier
+from pipeline.models.preprocessing import Preprocessing, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, file_state
 from pipeline.models.weights_file import load_into
 from pipeline.settings import ModelSettings
@@ -44,4 +46,4 @@ def load_imagenet(name: str, settings: ModelSettings, device: str) -> Classifier
     side = (_SIDE_PX[number],) * 2
     own = Preprocessing(side, side[0] + _CROPPED_PX, (_MEAN,) * 3, (_STD,) * 3, "bicubic")
     names = import_torchvision().models.MobileNet_V2_Weights.DEFAULT.meta["categories"]
-    return TorchClassifier(module, settings, preprocessing_for(settings, own), device, tuple(names))
+    return TorchClassifier(module, settings, preprocessing_for(settings, own), device, *named_as_imagenet(names))

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
 from pipeline.core.errors import BadInput, InkproofError, WrongUse, nearest
 from pipeline.images import shown
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
+from pipeline.models.calls import Call, Function
+from pipeline.models.classifier import Classifier
+from pipeline.models.preprocessing import Preprocessing, input_size_of, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed
 from pipeline.models.user_modules import UserModules, user_modules
 from pipeline.models.weights_file import load_into, read_state_dict
@@ -29,18 +30,34 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
     the settings' mean and std (none: plain [0, 1]). The text of the user's modules that were imported is part of the fingerprint.
     """
     module_name, _, factory_name = name.rpartition(":")
-    if not module_name or not factory_name:
-        hint = "Write python:MODULE:FACTORY, for example python:my_models:load."
-        raise WrongUse(f"python:{name} does not name a factory.", hint)
+    if name.endswith(".py") or not module_name or not factory_name:
+        module_name, factory_name = name.strip(":"), ""
+    _check_complete(module_name, factory_name, settings)
     steps = preprocessing_for(settings, None)
     modules, module = _imported(module_name, settings)
     factory = _factory(module, factory_name, settings.name)
     with _as_bad_input(modules, f"The factory of {settings.name} failed", "Check model.arguments."), modules.shown():
         made = built_from_seed(lambda: factory(**settings.arguments))
-    network = made if isinstance(made, torch.nn.Module) else _FunctionModule(made, settings.name)
+    network = _network(made, settings.name)
     if settings.weights not in ("", "DEFAULT", "none"):
         load_into(network, read_state_dict(settings.weights), settings.weights)
     return PythonClassifier(network, settings, steps, device, modules, module, factory_name)
+
+
+def _check_complete(module_name: str, factory_name: str, settings: ModelSettings) -> None:
+    """Names all that is missing at once, and what else a network of one's own often needs."""
+    missing = [] if factory_name else [f'the function that builds it (model.name = "python:{module_name}:FACTORY")']
+    missing += [] if input_size_of(settings) else ["the input size (model.input_px = 32, or [height, width])"]
+    if not missing:
+        return
+    optional = {
+        "model.mean and model.std, unless it normalises by itself": settings.mean or settings.std,
+        "model.classes, to call its classes by name": settings.classes,
+        "model.weights, if the function does not load them": settings.weights not in ("", "DEFAULT"),
+    }
+    unset = "; ".join(text for text, given in optional.items() if not given)
+    hint = f"It may need too: {unset}. See docs/models.md." if unset else "See docs/models.md."
+    raise WrongUse(f"{settings.name} says too little: {' and '.join(missing)} {'are' if missing[1:] else 'is'} missing.", hint)
 
 
 def _imported(module_name: str, settings: ModelSettings) -> tuple[UserModules, ModuleType]:
@@ -102,9 +119,9 @@ class PythonClassifier(TorchClassifier):
     def __reduce__(self) -> tuple[Any, ...]:
         return load_classifier, (self._settings, str(self.device))
 
-    def _tried_out(self) -> tuple[int, bool]:
+    def _tried_out(self, output: str, n_known: int) -> Call:
         with self._modules.shown():
-            return super()._tried_out()
+            return super()._tried_out(output, n_known)
 
     def _line_of(self, error: Exception) -> str:
         return _at(self._modules, error)
@@ -121,18 +138,14 @@ class PythonClassifier(TorchClassifier):
             yield
 
 
-class _FunctionModule(torch.nn.Module):
-    """A plain function, on tensors or NumPy arrays, in the clothes of a Module."""
-
-    def __init__(self, function: Any, name: str) -> None:
-        super().__init__()
-        if not callable(function):
-            raise BadInput(f"The factory of {name} returns {type(function).__name__}; a torch Module or a function is needed.")
-        self._function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        answer = self._function(x)
-        return torch.as_tensor(answer, device=x.device) if isinstance(answer, np.ndarray) else answer
+def _network(made: Any, name: str) -> torch.nn.Module:
+    if isinstance(made, torch.nn.Module):
+        return made
+    if isinstance(made, torch.export.ExportedProgram):
+        return made.module()
+    if not callable(made):
+        raise BadInput(f"The factory of {name} returns {type(made).__name__}; a torch Module or a function is needed.")
+    return Function(made)
 
 
 def _factory(source: ModuleType, factory_name: str, name: str) -> Callable[..., Any]:

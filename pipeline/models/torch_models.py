@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -9,19 +10,19 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from pipeline.core.errors import BadInput, InkproofError, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.images import shown
 from pipeline.images.formats import reason
+from pipeline.models.calls import Call, NoCall, find_call
+from pipeline.models.class_names import n_classes_told
 from pipeline.models.classifier import (
     Classifier,
-    Preprocessing,
     argument_bytes,
     device_for,
     fingerprint_of,
-    normalised,
-    preprocessing_for,
 )
 from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response, map_layers, noise_pictures
+from pipeline.models.preprocessing import Preprocessing, normalised, preprocessing_for
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 from pipeline.settings import ModelSettings
 
@@ -41,41 +42,51 @@ class TorchClassifier(Classifier):
         own_wordnet_ids: tuple[str, ...] = (),
         fingerprint_name: str = "",
     ) -> None:
-        """Freezes the network, tries it on one grey image, and names its classes.
+        """Freezes the network, tries it on grey images, and names its classes.
 
         Args:
-            module: takes normalised float32 (N, 3, H, W), gives (N, n_classes) logits.
+            module: takes normalised images, gives scores: see `calls.py` for all that it may take and give.
             fingerprint_name: the settings' name without a folder.
         """
         self.name = settings.name
         self.preprocessing = steps
         self.device = device_for(device)
-        self._module = module.eval().requires_grad_(False).to(self.device)
+        self._module = evaluated(module).requires_grad_(False).to(self.device)
         self._faster: torch.nn.Module | None = None
-        self.n_classes, self.differentiable = self._tried_out()
+        self._call = self._tried_out(settings.output, n_classes_told(settings.classes, settings.n_classes))
+        self.n_classes, self.differentiable = self._call.scores.n_classes, self._call.gradient
+        self.preprocessing = replace(steps, n_channels=self._call.n_channels)
         self._name_classes(settings, own_names, own_wordnet_ids)
         parts = self._code_parts()
         parts += [("arguments", argument_bytes(settings.arguments))] if settings.arguments else []
-        self.fingerprint = fingerprint_of(fingerprint_name or self.name, steps, parts + state_bytes(module.state_dict()))
+        self.fingerprint = fingerprint_of(
+            fingerprint_name or self.name, self.preprocessing, parts + state_bytes(module.state_dict())
+        )
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled() and not self.differentiable:
             raise WrongUse(f"{self.name} gives no gradient, so a gradient attack cannot be run on it.", "Use predictions only.")
-        scores: torch.Tensor = self._module(normalised(x.to(self.device), self.preprocessing))
-        return scores.float()
+        if not self.differentiable:
+            with torch.no_grad():
+                return self._call.logits(self._module, self._network_input(x.detach()))
+        return self._call.logits(self._module, self._network_input(x))
 
     def for_attacks(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """Returns the logits within `TOLERANCE`, through a faster copy made once."""
         if self._faster is None:
             generator = torch.Generator().manual_seed(_INITIAL_SEED)
             example = torch.rand((4, 3, *self.input_size), generator=generator).to(self.device)
-            self._faster = faster_copy(self._module, normalised(example, self.preprocessing))
-        network = self._faster
+            self._faster = faster_copy(self._module, self._network_input(example), self._call.logits)
+        network, call = self._faster, self._call
         if network is self._module:
             return self.logits
         channels_last = torch.channels_last
-        return lambda x: network(normalised(x, self.preprocessing).contiguous(memory_format=channels_last)).float()
+        return lambda x: call.logits(network, self._network_input(x).contiguous(memory_format=channels_last))
+
+    def _network_input(self, x: torch.Tensor) -> torch.Tensor:
+        prepared = normalised(x.to(self.device), self.preprocessing)
+        return prepared.clone() if prepared is x else prepared  # a network may work in place
 
     def layer_names(self) -> tuple[str, ...]:
         return layer_names(self._module)
@@ -96,21 +107,28 @@ class TorchClassifier(Classifier):
     def _line_of(self, error: Exception) -> str:
         return ""  # of a user's own code that an error came from, as " (net.py, line 3)"
 
-    def _tried_out(self) -> tuple[int, bool]:
-        height, width = self.input_size
-        grey = torch.full((2, 3, height, width), 0.5, device=self.device, requires_grad=True)
+    def _tried_out(self, output: str, n_known: int) -> Call:
+        def inputs(n: int, n_channels: int) -> torch.Tensor:
+            grey = torch.full((n, 3, *self.input_size), 0.5, device=self.device)
+            return normalised(grey, replace(self.preprocessing, n_channels=n_channels))
+
         try:
-            with torch.enable_grad():
-                answer = self._module(normalised(grey, self.preprocessing))
-        except InkproofError:
-            raise
-        except Exception as error:  # a user's network may raise anything
+            return find_call(self._module, self.name, inputs, output, n_known)
+        except NoCall as refused:
+            height, width = self.input_size
             what = f"{self.name} cannot classify images of {height} x {width} pixels"
-            raise BadInput(f"{what}: {reason(error)}{self._line_of(error)}", "Check model.input_px.") from error
-        if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2 or answer.shape[1] < 2:
-            got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-            raise BadInput(f"{self.name} gives {got} for two images; two rows of logits, one number for each class, are needed.")
-        return answer.shape[1], answer.requires_grad
+            error = refused.error
+            raise BadInput(f"{what}: {reason(error)}{self._line_of(error)}", refused.hint) from error
+
+
+def evaluated(module: nn.Module) -> nn.Module:
+    """Returns the network in evaluation mode; an exported program has no other, and refuses to be asked."""
+    try:
+        return module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
+        return module
 
 
 def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
@@ -152,12 +170,15 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
 TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-2
 
+Ask = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
-def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
+
+def faster_copy(module: nn.Module, example: torch.Tensor, ask: Ask = nn.Module.__call__) -> nn.Module:
     """Returns a copy that gives the same logits and input gradients within the two tolerances, or the module itself.
 
     Folding is left out where the network cannot be traced; the module itself is returned where it has hooks, is training, has
-    no convolution, or where a copy answers otherwise on the example, float32 (N, 3, H, W). The module is left as it was.
+    no convolution, or where a copy answers otherwise on the example, float32 (N, 3, H, W). The module is left as it was. `ask`
+    gives the logits of a network for such images.
     """
     if _is_watched(module) or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
         return module
@@ -166,7 +187,7 @@ def faster_copy(module: nn.Module, example: torch.Tensor) -> nn.Module:
         try:
             found: nn.Module = make(module).eval().requires_grad_(False)
             found = found.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs leave it out
-            if _agree(module, found, example):
+            if _agree(module, found, example, ask):
                 return found
         except Exception:  # a user's network may raise anything when it is traced, copied or run
             continue
@@ -178,10 +199,10 @@ def _is_watched(module: nn.Module) -> bool:
     return any(part.training or any(getattr(part, name, None) for name in hooks) for part in module.modules())
 
 
-def _agree(module: nn.Module, copied: nn.Module, example: torch.Tensor) -> bool:
-    logits, gradient = _answer(module, example)
-    again, _ = _answer(module, example)
-    other, other_gradient = _answer(copied, example.contiguous(memory_format=torch.channels_last))
+def _agree(module: nn.Module, copied: nn.Module, example: torch.Tensor, ask: Ask) -> bool:
+    logits, gradient = _answer(module, example, ask)
+    again, _ = _answer(module, example, ask)
+    other, other_gradient = _answer(copied, example.contiguous(memory_format=torch.channels_last), ask)
     if not torch.equal(logits, again):  # a random network cannot be compared
         return False
     return bool(
@@ -190,9 +211,9 @@ def _agree(module: nn.Module, copied: nn.Module, example: torch.Tensor) -> bool:
     )
 
 
-def _answer(module: nn.Module, example: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _answer(module: nn.Module, example: torch.Tensor, ask: Ask) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         inputs = example.clone().requires_grad_()
-        logits = module(inputs)
+        logits = ask(module, inputs * 1)
         (gradient,) = torch.autograd.grad((logits * logits.detach()).sum(), inputs)
     return logits.detach(), gradient

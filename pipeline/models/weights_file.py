@@ -1,7 +1,7 @@
 """Reads a local weights file into a network, never by running code that the file carries."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin
     Raises:
         BadInput: names or shapes do not fit; some of them are given.
     """
-    wanted = module.state_dict()
+    wanted = {key: value for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
     state = _with_fitting_prefix(state, wanted)
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in wanted]
@@ -58,13 +58,28 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], origin
     module.load_state_dict(dict(state), strict=False)
 
 
-def state_bytes(state: Mapping[str, torch.Tensor]) -> list[tuple[str, bytes]]:
-    """Returns each tensor's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of."""
-    on_host = ((key, tensor.detach().cpu().contiguous()) for key, tensor in sorted(state.items()))
-    return [
-        (f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        for key, tensor in on_host
-    ]
+def state_bytes(state: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Returns each entry's name with dtype and shape, and its bytes, sorted by name: what a fingerprint is made of.
+
+    Entries that are no tensors (packed weights of a quantised layer, extra state) count by their content.
+    """
+    return [entry for key, value in sorted(state.items()) for entry in _bytes_of(key, value)]
+
+
+def _bytes_of(key: str, value: Any) -> Iterator[tuple[str, bytes]]:
+    if isinstance(value, torch.Tensor) and value.is_quantized:
+        yield f"{key} {value.dtype} {tuple(value.shape)} {value.qscheme()}", value.dequantize().numpy().tobytes()
+    elif isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu().contiguous()
+        yield f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, (tuple, list, dict)):
+        parts = sorted(value.items(), key=str) if isinstance(value, dict) else enumerate(value)
+        for name, part in parts:
+            yield from _bytes_of(f"{key}.{name}", part)
+    elif isinstance(value, (str, bytes, int, float, bool, torch.dtype)) or value is None:
+        yield f"{key} {type(value).__name__}", repr(value).encode()
+    else:
+        yield key, pickle.dumps(value)
 
 
 def _read_safetensors(path: Path) -> Any:

@@ -4,7 +4,7 @@ import difflib
 import math
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,9 @@ import torch
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
 from pipeline.core.torchvision_import import import_torchvision
 from pipeline.images.formats import reason
-from pipeline.models.classifier import Classifier, Preprocessing, preprocessing_for
+from pipeline.models.class_names import named_as_imagenet
+from pipeline.models.classifier import Classifier
+from pipeline.models.preprocessing import Preprocessing, preprocessing_for
 from pipeline.models.torch_models import TorchClassifier, built_from_seed, file_state
 from pipeline.models.weights_file import load_into
 from pipeline.settings import ModelSettings
@@ -38,10 +40,7 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
     weights = settings.weights or "DEFAULT"
     is_published = weights in published.__members__
     chosen = published[weights] if is_published else published.DEFAULT
-    preset = chosen.transforms()
-    size, resize_px = (preset.crop_size[0],) * 2, preset.resize_size[0]
-    own = Preprocessing(size, resize_px, tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
-    steps = preprocessing_for(settings, own)
+    steps = preprocessing_for(settings, of_torchvision(chosen.transforms()))
     arguments = {
         "num_classes": settings.n_classes or 1000,
         **(_OWN_STEPS if name in ("googlenet", "inception_v3") else {}),
@@ -57,11 +56,42 @@ def load_torchvision(name: str, settings: ModelSettings, device: str) -> Classif
     module = _built(settings.name, lambda: models.get_model(name, weights=None, **arguments))
     if state is not None:
         load_into(module, state, "the download" if is_published else weights)
-    return TorchClassifier(module, settings, steps, device, tuple(chosen.meta["categories"]))
+    return TorchClassifier(module, settings, steps, device, *named_as_imagenet(chosen.meta["categories"]))
+
+
+def of_torchvision(preset: Any) -> Preprocessing:
+    """Returns the preprocessing of published weights, from their `transforms()`."""
+    sizes = [(side * 2)[:2] for side in (preset.crop_size, preset.resize_size)]
+    (height, width), resized = sizes
+    is_shorter_side = len(preset.resize_size) == 1
+    return Preprocessing(
+        (height, width),
+        resized[0] if is_shorter_side else (resized[0], resized[1]),
+        tuple(preset.mean),
+        tuple(preset.std),
+        preset.interpolation.value,
+        "center" if is_shorter_side else "squash",
+    )
+
+
+def of_timm(config: Mapping[str, Any]) -> Preprocessing:
+    """Returns the preprocessing of a configuration as `timm.data.resolve_data_config` gives it."""
+    height, width = config["input_size"][1:]
+    crop = config["crop_pct"]
+    box = math.floor(height / crop), math.floor(width / crop)
+    framing = config["crop_mode"] if config["crop_mode"] in ("squash", "border") else "center"
+    resize_px = box[0] if framing == "center" and box[0] == box[1] else box
+    return Preprocessing(
+        (height, width), resize_px, tuple(config["mean"]), tuple(config["std"]), config["interpolation"], framing
+    )
 
 
 def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
-    """Returns a timm classifier, preprocessed as timm says; `weights` is "DEFAULT", "none" or a local file."""
+    """Returns a timm classifier, preprocessed as timm says; `weights` is "DEFAULT", "none" or a local file.
+
+    The argument `use_test_size` asks, as in timm, for the size and crop that published accuracies were measured with, which for
+    a part of the weights are not those of their training.
+    """
     import_torchvision()
     try:
         import timm
@@ -73,6 +103,12 @@ def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
         raise _unknown("timm", name, known)
     weights = settings.weights or "DEFAULT"
     arguments = {**({"num_classes": settings.n_classes} if settings.n_classes else {}), **settings.arguments}
+    as_tested = bool(arguments.pop("use_test_size", False))
+    published = timm.models.get_pretrained_cfg(name)
+    config = timm.data.resolve_data_config({}, published.to_dict() if published else {}, use_test_size=as_tested)
+    steps = preprocessing_for(settings, of_timm(config))
+    if published and published.fixed_input_size and steps.input_size != tuple(published.input_size[1:]):
+        arguments.setdefault("img_size", steps.input_size)
     if weights == "DEFAULT":
         with _as_unavailable(settings.name):
             module = built_from_seed(lambda: timm.create_model(name, pretrained=True, **arguments))
@@ -81,12 +117,7 @@ def load_timm(name: str, settings: ModelSettings, device: str) -> Classifier:
         module = _built(settings.name, lambda: timm.create_model(name, pretrained=False, **arguments))
         if state is not None:
             load_into(module, state, weights)
-    config = timm.data.resolve_data_config({}, model=module)
-    height, width = config["input_size"][1:]
-    resize_px = math.floor(min(height, width) / config["crop_pct"])
-    filter_name = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
-    own = Preprocessing((height, width), resize_px, tuple(config["mean"]), tuple(config["std"]), filter_name)
-    return TorchClassifier(module, settings, preprocessing_for(settings, own), device, *_timm_class_names(timm, module))
+    return TorchClassifier(module, settings, steps, device, *_timm_class_names(timm, module))
 
 
 def _unknown(scheme: str, name: str, known: list[str]) -> WrongUse:
@@ -120,9 +151,10 @@ def _as_unavailable(name: str) -> Iterator[None]:
 
 
 def _timm_class_names(timm: ModuleType, module: torch.nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """timm ships the ImageNet-1k list with its WordNet ids; the class order is that of the ids."""
-    if getattr(module, "num_classes", 0) != 1000:
+    """timm ships the lists of ImageNet and its larger forms with their WordNet ids; the class order is that of the ids."""
+    subset = timm.data.infer_imagenet_subset(module)
+    if not subset:
         return (), ()
-    info = timm.data.ImageNetInfo("imagenet-1k")
+    info = timm.data.ImageNetInfo(subset)
     wordnet_ids = tuple(info.label_names())
     return tuple(info.label_name_to_description(wordnet_id) for wordnet_id in wordnet_ids), wordnet_ids

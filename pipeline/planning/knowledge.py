@@ -40,7 +40,8 @@ class Known:
     def of(cls, experiment: Experiment, run: Run, done: Collection[str]) -> "Known":
         if "select" not in done:
             side = experiment.model.input_px or (_BUILTIN_PX if experiment.model.name == "builtin:signs" else _USUAL_PX)
-            return cls("as the experiment file asks for, at most", (side, side))
+            height, width = (side, side) if isinstance(side, int) else side
+            return cls("as the experiment file asks for, at most", (width, height))
         selection = SELECTION.read(run)
         candidates = {row.image_id: row for row in CANDIDATES.read(run)}
         selected: dict[tuple[str, str, int], set[str]] = defaultdict(set)

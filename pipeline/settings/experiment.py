@@ -74,11 +74,18 @@ class Experiment:
 
     def _resolved(self, model: Model) -> Model:
         arguments = {key: self._filled(value) for key, value in model.arguments.items()}
-        local: dict[str, Any] = {
-            key: str(self.path(value)) if (value := getattr(model, key)) else "" for key in ("classes", "python_path")
-        }
+        classes = model.classes if model.classes in ("", "imagenet-1k") else str(self.path(model.classes))
         weights = model.weights if model.weights in ("DEFAULT", "none") else str(self.path(model.weights))
-        return replace(model, name=self._filled_name(model.name), weights=weights, arguments=arguments, **local)
+        own = [str(self.path(folder)) for folder in model.python_path.split(os.pathsep) if folder]
+        is_python = model.name.startswith("python:")
+        return replace(
+            model,
+            name=self._filled_name(model.name),
+            weights=weights,
+            classes=classes,
+            python_path=os.pathsep.join([*own, str(self.base)] if is_python else own),
+            arguments=arguments,
+        )
 
     def resolved_dataset(self) -> DatasetSettings:
         """Returns the data set's settings with every path filled in."""
@@ -106,7 +113,9 @@ class Experiment:
 
     def _filled_name(self, name: str) -> str:
         scheme, _, rest = name.partition(":")
-        return f"{scheme}:{self.path(rest)}" if scheme in ("folder", "csv", "onnx") and rest else name
+        if scheme == "python" and (file := rest.rpartition(":")[0]).endswith(".py"):
+            return f"{scheme}:{self.path(file)}:{rest.rpartition(':')[2]}"
+        return f"{scheme}:{self.path(rest)}" if scheme in ("folder", "csv", "onnx", "hf") and rest else name
 
     def _filled(self, value: Any) -> Any:
         return str(self.path(value)) if isinstance(value, str) and value.startswith(("./", "../", "$", "~")) else value

@@ -1,8 +1,9 @@
 """The tables of an experiment file: one frozen record each, checked by pydantic whenever it is made."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.core.errors import InkproofError
@@ -42,6 +43,19 @@ def _steps(resolutions: dict[str, float]) -> dict[str, float]:
 
 
 _Side = Annotated[float, AfterValidator(_printable)]
+def _sides(least: int, most: int) -> Callable[[Any], Any]:
+    def checked(value: Any) -> Any:
+        sides = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        whole = all(type(side) is int and least <= side <= most for side in sides)
+        if value != 0 and not (whole and (len(sides) == 2 or sides == (value,))):
+            raise ValueError(f"expected a whole number from {least} to {most}, or [height, width].")
+        return sides if len(sides) == 2 else value
+
+    return checked
+
+
+InputSide = Annotated[int | tuple[int, int], BeforeValidator(_sides(8, 4096))]
+ResizedSide = Annotated[int | tuple[int, int], BeforeValidator(_sides(8, 8192))]
 _Transform = Annotated[str, AfterValidator(_known)]
 _Resolutions = Annotated[dict[str, float], AfterValidator(_steps)]
 
@@ -64,20 +78,33 @@ class DatasetSettings:
 
 @dataclass(frozen=True, config=TABLE)
 class ModelSettings:
-    """The classifier under test; its preprocessing is part of it."""
+    """The classifier under test; its preprocessing is part of it (see models.md)."""
 
     name: str = setting(
         "builtin:signs",
-        '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "python:MODULE:FACTORY", "onnx:FILE".',
+        '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "hf:FOLDER", "robustbench:NAME", '
+        '"python:MODULE:FACTORY", "onnx:FILE", "http://HOST/PATH": see models.md.',
     )
     weights: str = setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
-    input_px: int = setting(0, "Side of the square model input (0: the model's own).", ge=0, le=4096, unit="px")
-    resize_px: int = setting(0, "Shorter side before the centre crop (0: the model's own).", ge=0, le=8192, unit="px")
+    input_px: InputSide = setting(0, "Side of the square model input, or [height, width] (0: the model's own).", unit="px")
+    resize_px: ResizedSide = setting(
+        0,
+        "Shorter side before the centre crop, or [height, width] that a picture is squashed to (0: the model's own).",
+        unit="px",
+    )
     mean: tuple[float, ...] = setting((), "Mean per channel, of pixels in [0, 1] (empty: the model's own).")
     std: tuple[float, ...] = setting((), "Standard deviation per channel (empty: the model's own).")
-    classes: str = setting("", "File with the class names: JSON index -> name or [WordNet id, name], or one name a line.")
+    classes: str = setting(
+        "",
+        'File with the class names: JSON index -> name or [WordNet id, name], or one name a line; or "imagenet-1k".',
+    )
+    output: str = setting(
+        "", "Which of the model's outputs holds the scores, by name or number (empty: found by shape and name)."
+    )
     n_classes: int = setting(0, "Number of classes, where the model does not tell (0: as the weights say).", ge=0, le=100_000)
-    python_path: str = setting("", "Folder put first on the import path for a python: model.")
+    python_path: str = setting(
+        "", "Folder put first on the import path for a python: model; the experiment file's own folder follows it."
+    )
     arguments: dict[str, Any] = setting(
         dict, "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths."
     )

@@ -1,5 +1,6 @@
 """The flow: which stages there are, what each depends on, and running what can run."""
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -143,8 +144,9 @@ def _model_files(model: ModelSettings, hashes: Hashes) -> Digests:
     paths = {name: Path(text) for name, text in named.items() if text}
     if model.name.startswith("python:"):
         module = model.name.partition(":")[2].rpartition(":")[0]
-        file = Path(model.python_path) / module
-        paths["module"] = file if file.is_file() else Path(model.python_path) / f"{module.replace('.', '/')}.py"
+        places = [Path(folder) for folder in model.python_path.split(os.pathsep)]
+        files = [folder / name for name in (module, f"{module.replace('.', '/')}.py") for folder in places]
+        paths["module"] = next((file for file in files if file.is_file()), files[0])
     return {name: hashes.of(path) for name, path in paths.items() if path.is_file()}
 
 

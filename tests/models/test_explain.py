@@ -20,7 +20,6 @@ from pipeline.core.torchvision_import import import_torchvision
 from pipeline.engine import Context
 from pipeline.images import read_image, read_png, to_model
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Preprocessing
 from pipeline.models.explaining import (
     OCCLUSION_BATCH,
     default_sizes,
@@ -31,6 +30,7 @@ from pipeline.models.explaining import (
     occlusion_maps,
 )
 from pipeline.models.layers import last_map_layer
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Pair, Prediction, View
 from pipeline.report.explanations import explanations_section, heat_picture, scale_of

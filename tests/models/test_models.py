@@ -33,6 +33,7 @@ class Settings:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     classes: str = ""
+    output: str = ""
     n_classes: int = 0
     python_path: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -463,6 +464,9 @@ class _FakeSession:
     def get_inputs(self) -> list[Any]:
         shape = [d or f"d{i}" for i, d in enumerate(self.shape)]
         return [type("Input", (), {"name": "x", "type": "tensor(float)", "shape": shape})()]
+
+    def get_outputs(self) -> list[Any]:
+        return [type("Output", (), {"name": "y"})()]
 
     def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         assert self.shape[0] in (0, len(feeds["x"]))

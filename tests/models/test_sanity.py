@@ -15,8 +15,8 @@ from pipeline.datasets import open_dataset
 from pipeline.document.pdf import build_pdf
 from pipeline.engine import Context
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Preprocessing
 from pipeline.models.examination import N_EXAMINED, examine
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import ModelFlag
 from pipeline.report.content import DatasetFacts, ModelFacts, ReportContent
@@ -129,6 +129,11 @@ class EndlessSlope(Linear):
         return super().forward(x) + (x - x).sum(dim=(1, 2, 3)).sqrt()[:, None]
 
 
+class Grey(Linear):
+    def forward(self, x):
+        return super().forward(x.reshape(len(x), 1, SIZE, SIZE).expand(-1, 3, -1, -1))
+
+
 TOYS = {
     "not-finite": (NotANumber, EndlessSlope),
     "random": (Random,),
@@ -142,6 +147,7 @@ TOYS = {
     "input-range": (WantsBytes, WantsBlueFirst),
     "class-order": (Reversed,),
     "gradient-mismatch": (OtherGradient,),
+    "one-channel": (Grey,),
 }
 
 
@@ -338,7 +344,7 @@ def test_it_costs_about_a_dozen_passes():
     ("flags", "said"),
     [
         ((), "No problem found. Checked for: outputs that are not finite, random outputs"),
-        ((ModelFlag("random", "logits differ by up to 0.034"),), "1 flag of 11 is raised"),
+        ((ModelFlag("random", "logits differ by up to 0.034"),), "1 flag of 12 is raised"),
     ],
     ids=["nothing raised", "one raised"],
 )

@@ -15,7 +15,7 @@ from pipeline.cli import main
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
 from pipeline.images import pixels_sha256
-from pipeline.models.classifier import Preprocessing
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.records import Candidate, Selected
 from pipeline.settings import ModelSettings
