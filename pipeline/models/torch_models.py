@@ -22,6 +22,7 @@ from pipeline.models.classifier import (
     preprocessing_for,
 )
 from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response
+from pipeline.models.scores import noise, relative
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 from pipeline.settings import ModelSettings
 
@@ -144,8 +145,8 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
     return read_state_dict(weights)
 
 
-# Largest difference of a logit relative to the largest one, and of a gradient in the Euclidean norm relative to its own. A unit
-# that stands at its kink may fall to the other side for the last bit, which moves a gradient by more than rounding would.
+# Largest difference of a logit relative to how far the logits lie apart, and of a gradient in the Euclidean norm relative to its
+# own. A unit that stands at its kink may fall to the other side for the last bit: that moves a gradient by more than rounding.
 TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-2
 
@@ -182,7 +183,7 @@ def _agree(module: nn.Module, copied: nn.Module, example: torch.Tensor) -> bool:
     if not torch.equal(logits, again):  # a random network cannot be compared
         return False
     return bool(
-        (logits - other).abs().max() <= TOLERANCE * logits.abs().max()
+        ((relative(logits) - relative(other)).abs().amax(dim=1) <= noise(logits, TOLERANCE)).all()
         and (gradient - other_gradient).norm() <= GRADIENT_TOLERANCE * gradient.norm()
     )
 
@@ -191,5 +192,5 @@ def _answer(module: nn.Module, example: torch.Tensor) -> tuple[torch.Tensor, tor
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         inputs = example.clone().requires_grad_()
         logits = module(inputs)
-        (gradient,) = torch.autograd.grad((logits * logits.detach()).sum(), inputs)
+        (gradient,) = torch.autograd.grad(logits, inputs, relative(logits.detach()))
     return logits.detach(), gradient

@@ -21,6 +21,7 @@ class AttackSpec:
             an option called `norm` chooses another.
         takes_epsilon: whether it has a budget; without one, its epsilon is NO_EPSILON.
         targets: one of the words above.
+        needs_gradient: whether it follows gradients of the network; without, it asks for predictions alone.
         batch_size: how many images it is given at once; 0 for as many as the device likes.
         check: a function of the options that refuses what no single one tells, as "module:function"; "" for none.
         style: its colour and marker in figures; such attacks come first. None for one of the spare ones.
@@ -34,6 +35,7 @@ class AttackSpec:
     norm: str = "linf"
     takes_epsilon: bool = True
     targets: str = OPTIONAL
+    needs_gradient: bool = True
     batch_size: int = 0
     check: str = ""
     style: tuple[str, str] | None = None

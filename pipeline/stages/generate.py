@@ -19,6 +19,7 @@ from pipeline.store.stage import Outcome
 
 # 10 cm at 300 dots per inch
 PATCH_PX = 1200
+_N_NAMED = 4
 
 
 def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -67,6 +68,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                         n_forward=result.n_forward,
                         n_backward=result.n_backward,
                         rounding=result.rounding,
+                        is_blind=result.is_blind,
+                        by=result.by,
                     )
                 )
     PAIRS.write(run, pairs)
@@ -75,6 +78,9 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
     notes = [f"{summary['n_unchanged']} adversarial images equal their clean image"] if summary["n_unchanged"] else []
+    if blind := [pair.pair_id for pair in pairs if pair.is_blind]:
+        named = ", ".join(blind[:_N_NAMED]) + (f" and {len(blind) - _N_NAMED} more" if len(blind) > _N_NAMED else "")
+        notes.append(f"the network's logits or gradients were not finite, which gives an attack no direction: {named}")
     notes += [f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches]
     return Outcome((PAIRS.name, *written, *patches), summary, tuple(notes), read=classifier.sources)
 
