@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.attacks import check_predictions_are_enough
 from pipeline.attacks.crafting import BATCH_SIZE, CandidatePool, Crafter, top_predictions, training_images
-from pipeline.core.errors import BadInput, WrongUse
+from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
@@ -43,10 +44,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     model = experiment.resolved_model()
     classifier = load_classifier(model, context.device)
     if not classifier.differentiable:
-        raise WrongUse(
-            f"{experiment.where('model.name')}: {classifier.name} gives predictions only, and every attack here needs gradients.",
-            "Attack a torch model, or use this one only to judge images.",
-        )
+        check_predictions_are_enough(classifier.name, experiment.attacks, experiment.where("model.name"))
     dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)
