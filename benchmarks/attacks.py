@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_contests import CONTESTS, Contest
 from bench_networks import NETWORKS, Bench
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -23,7 +24,6 @@ from torch.nn.functional import cross_entropy
 from pipeline.attacks import attack_named
 from pipeline.attacks.adapters.adapted_attack import Watched, kept_quiet_and_seeded, library_and_class
 from pipeline.attacks.adapters.libraries import Task
-from pipeline.attacks.attack import NO_EPSILON
 from pipeline.core.errors import InkproofError, Unavailable
 from pipeline.images import to_model
 from pipeline.specs.attacks import ATTACKS
@@ -35,112 +35,6 @@ MOST_OF_BARE, LEAST_TIMES_FASTER = 0.95, 2.0
 print = functools.partial(print, flush=True)  # a long run is watched
 LONG, MANY_CLASSES = ("torchattacks:DeepFool", "art:DeepFool", "art:CarliniL2Method"), 1000
 PEERS = {"foolbox": "foolbox", "torchattacks": "torchattacks", "art": "adversarial-robustness-toolbox"}
-
-
-@dataclass(frozen=True)
-class Contest:
-    """One attack of ours and the same of each peer, told to do the same.
-
-    Attributes:
-        epsilon_8bit: the budget of all, NO_EPSILON where there is none.
-        n_steps: of an attack with a fixed number of steps, else 0.
-        norm: "l2" or "l0": how distance is counted.
-        is_targeted: all get the same targets, a class next to the true one.
-    """
-
-    ours: str
-    options: dict[str, Any]
-    peers: dict[str, dict[str, Any]]
-    networks: tuple[str, ...]
-    epsilon_8bit: int = NO_EPSILON
-    n_steps: int = 0
-    norm: str = "l2"
-    is_targeted: bool = False
-    note: str = ""
-
-
-CW_SEARCHES, CW_STEPS = 5, 60
-CONTESTS = [
-    Contest(
-        "fgsm",
-        {},
-        {"foolbox:LinfFastGradientAttack": {}, "torchattacks:FGSM": {}, "art:FastGradientMethod": {}},
-        ("resnet18", "signs", "imagenet"),
-        epsilon_8bit=8,
-        n_steps=1,
-    ),
-    Contest(
-        "bim",
-        {"n_steps": 5},
-        {
-            "foolbox:LinfBasicIterativeAttack": {"abs_stepsize": 1 / 255, "steps": 5},
-            "torchattacks:BIM": {"alpha": 1 / 255, "steps": 5},
-            "art:BasicIterativeMethod": {"eps_step": 1 / 255, "max_iter": 5},
-        },
-        ("resnet18", "signs", "imagenet"),
-        epsilon_8bit=4,
-        n_steps=5,
-    ),
-    Contest(
-        "pgd",
-        {"n_steps": 10, "step_8bit": 2.0},
-        {
-            "foolbox:LinfPGD": {"abs_stepsize": 2 / 255, "steps": 10},
-            "torchattacks:PGD": {"alpha": 2 / 255, "steps": 10},
-            "art:ProjectedGradientDescentPyTorch": {"eps_step": 2 / 255, "max_iter": 10, "num_random_init": 1},
-        },
-        ("resnet18", "signs", "imagenet"),
-        epsilon_8bit=8,
-        n_steps=10,
-        note="One random start.",
-    ),
-    Contest(
-        "mi-fgsm",
-        {"n_steps": 10},
-        {
-            "foolbox:MIFGSM": {"rel_stepsize": 0.1, "steps": 10},
-            "torchattacks:MIFGSM": {"alpha": 0.8 / 255, "steps": 10},
-            "art:MomentumIterativeMethod": {"eps_step": 0.8 / 255, "max_iter": 10},
-        },
-        ("resnet18", "signs", "imagenet"),
-        epsilon_8bit=8,
-        n_steps=10,
-        note="Foolbox accumulates signs of the gradient, the others the gradient.",
-    ),
-    Contest(
-        "cw-l2",
-        {"n_searches": CW_SEARCHES, "n_steps": CW_STEPS},
-        {
-            "foolbox:L2CarliniWagnerAttack": {"binary_search_steps": CW_SEARCHES, "steps": CW_STEPS, "initial_const": 1e-2},
-            "torchattacks:CW": {"steps": CW_SEARCHES * CW_STEPS},
-            "art:CarliniL2Method": {"binary_search_steps": CW_SEARCHES, "max_iter": CW_STEPS},
-        },
-        ("signs", "imagenet"),
-        note=f"{CW_SEARCHES} searches of {CW_STEPS} steps, learning rate 0.01, first c 0.01; torchattacks searches no c (1) and "
-        "takes all the steps at once.",
-    ),
-    Contest(
-        "deepfool",
-        {},
-        {
-            "foolbox:L2DeepFoolAttack": {"steps": 50, "candidates": 10, "overshoot": 0.02},
-            "torchattacks:DeepFool": {"steps": 50, "overshoot": 0.02},
-            "art:DeepFool": {"max_iter": 50, "nb_grads": 10, "epsilon": 0.02},
-        },
-        ("signs", "imagenet"),
-        note="50 steps, overshoot 0.02, 10 candidate classes; torchattacks takes all classes.",
-    ),
-    Contest(
-        "jsma",
-        {"theta_8bit": 255, "gamma": 0.145, "n_per_step": 2},
-        {"torchattacks:JSMA": {"theta": 1.0, "gamma": 0.145}, "art:SaliencyMapMethod": {"theta": 1.0, "gamma": 0.145}},
-        ("cifar10",),
-        norm="l0",
-        is_targeted=True,
-        note="Ten classes and 32 px, which torchattacks' table of pairs allows; at most 14.5 % of the values; ours two "
-        "pairs a step. Foolbox has none.",
-    ),
-]
 
 
 @dataclass
@@ -289,8 +183,10 @@ def _bare_seconds(bench: Bench, n_steps: int) -> float:
     n_passes = n_steps or 5
     started = time.perf_counter()
     for _ in range(n_passes):
-        inputs = images.detach().requires_grad_()
-        torch.autograd.grad(cross_entropy(bench.classifier.logits(inputs), labels, reduction="sum"), inputs)
+        inputs = images.detach().requires_grad_(bench.classifier.differentiable)
+        loss = cross_entropy(bench.classifier.logits(inputs), labels, reduction="sum")
+        if bench.classifier.differentiable:
+            torch.autograd.grad(loss, inputs)
     return (time.perf_counter() - started) / (1 if n_steps else n_passes)
 
 
@@ -300,16 +196,19 @@ def _judge(entry: Entry, contest: Contest, bench: Bench) -> None:
     change = entry.images.astype(np.float64) - bench.images
     if contest.norm == "l2":
         entry.distance = np.sqrt((change**2).sum(axis=(1, 2, 3)))
+    elif contest.norm == "linf":
+        entry.distance = np.abs(change).max(axis=(1, 2, 3))
     else:
         entry.distance = (change != 0).sum(axis=(1, 2, 3)).astype(np.float64)
 
 
 def _print_table(contest: Contest, entries: list[Entry], ratios: dict[str, float], missing: list[str], bare: float) -> None:
     steps = "1 step" if contest.n_steps == 1 else f"{contest.n_steps} steps"
-    kind = f"{steps} within {contest.epsilon_8bit}" if contest.n_steps else "smallest change"
+    within = f"within {contest.epsilon_8bit}"
+    kind = f"{steps} {within}" if contest.n_steps else within if contest.epsilon_8bit else "smallest change"
     unit = "one bare pass" if contest.n_steps < 2 else f"{contest.n_steps} bare passes"
     print(f"\n  {contest.ours}: {kind}; 1 = {unit}, {bare:.3f} s. {contest.note}".rstrip())
-    distance = "L2, levels" if contest.norm == "l2" else "values"
+    distance = {"l2": "L2, levels", "linf": "L∞, levels", "l0": "values"}[contest.norm]
     print(f"    {'':<38} {'time':>9} {'forward':>8} {'backward':>8} {'fools':>7} {distance:>11}")
     for entry in entries:
         mean = f"{entry.distance[entry.fools].mean():.1f}" if entry.fools.any() else "-"
@@ -333,7 +232,7 @@ def _verdict(contest: Contest, entries: list[Entry], ratios: dict[str, float]) -
         both = ours.fools & peer.fools
         if ours.fools.sum() < peer.fools.sum():
             worse.append(f"fools {ours.fools.sum()}, {peer.name} {peer.fools.sum()}")
-        if both.any() and ours.distance[both].mean() > peer.distance[both].mean():
+        if not contest.epsilon_8bit and both.any() and ours.distance[both].mean() > peer.distance[both].mean():
             worse.append(f"distance {ours.distance[both].mean():.1f}, {peer.name} {peer.distance[both].mean():.1f}")
     is_met = times >= LEAST_TIMES_FASTER and not any(fastest.name in line for line in worse)
     text = f"{times:.1f} x as fast as {fastest.name}, at least {LEAST_TIMES_FASTER:g}: {'met' if is_met else 'NOT met'}"

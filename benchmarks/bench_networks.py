@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,36 @@ def cifar10(n: int) -> Bench:
     return _from_pack("ResNet-20 with trained weights, 32 px, CIFAR-10", "resnet20", "cifar10_resnet20.th", "cifar10", n, 32, 32)
 
 
-NETWORKS: dict[str, Callable[[int], Bench]] = {"resnet18": resnet18, "signs": signs, "imagenet": imagenet, "cifar10": cifar10}
+def signs_onnx(n: int) -> Bench:
+    """Returns the built-in network as an ONNX file, which gives predictions only, with its own images.
+
+    Raises:
+        Unavailable: the package onnx is not installed.
+    """
+    found, path = signs(n), Path(tempfile.mkdtemp()) / "signs.onnx"
+    example = torch.zeros(1, 3, *found.classifier.input_size)
+    try:
+        torch.onnx.export(
+            import_module("pipeline.signs.network").load().eval(),
+            (example,),
+            str(path),
+            input_names=["images"],
+            dynamic_axes={"images": {0: "n"}},
+            dynamo=False,
+        )
+    except ImportError as error:
+        raise Unavailable(f"{error.name} is not installed.", "pip install onnx") from error
+    classifier = load_classifier(ModelSettings(name=f"onnx:{path}"))
+    return Bench("built-in network as an ONNX file, 112 px, 32 classes", classifier, found.images, found.labels)
+
+
+NETWORKS: dict[str, Callable[[int], Bench]] = {
+    "resnet18": resnet18,
+    "signs": signs,
+    "signs-onnx": signs_onnx,
+    "imagenet": imagenet,
+    "cifar10": cifar10,
+}
 
 
 def _from_pack(title: str, kind: str, weights: str, images: str, n: int, input_px: int, resize_px: int) -> Bench:

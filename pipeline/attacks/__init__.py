@@ -1,6 +1,6 @@
 """Attacks, each a class in a file of its family; what they say of themselves is in `specs`, and here they are made by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from pipeline.specs.attacks import ATTACKS, LIBRARIES, OPTIONAL, AttackSpec
 if TYPE_CHECKING:
     from pipeline.attacks.adapters.adapted_attack import LibraryAttack
     from pipeline.attacks.attack import Attack
+    from pipeline.settings import AttackSettings
 
 
 def attack_spec(name: str, where: str = "", options: Mapping[str, Any] | None = None) -> AttackSpec:
@@ -47,6 +48,22 @@ def _adapted(name: str, options: Mapping[str, Any] | None) -> "LibraryAttack":
     from pipeline.attacks.adapters.adapted_attack import adapted
 
     return adapted(name, options)
+
+
+def check_predictions_are_enough(model: str, attacks: Iterable["AttackSettings"], where: str = "") -> None:
+    """Refuses attacks that need gradients, for a model that gives predictions only.
+
+    Raises:
+        WrongUse: one of them needs gradients.
+    """
+    refused = [attack.key for attack in attacks if attack_spec(attack.name, options=attack.options).needs_gradient]
+    if refused:
+        with placed(where):
+            enough = ", ".join(spec.name for spec in ATTACKS.own.values() if not spec.needs_gradient)
+            what = (
+                f"{model} gives predictions only, and {', '.join(refused)} {'needs' if len(refused) == 1 else 'need'} gradients."
+            )
+            raise WrongUse(what, f"Attack a torch model, or use attacks that ask for predictions alone: {enough}.")
 
 
 def attacks_listed() -> list[tuple[str, str]]:

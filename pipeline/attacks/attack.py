@@ -34,6 +34,9 @@ class Perturbed:
         n_forward: int64 (N,) forward passes that each image costs when its epsilon is asked for alone.
         n_backward: int64 (N,) backward passes, likewise.
         rounding: for a minimum-norm attack one key of ROUNDING for each image, else ().
+        is_blind: whether the network ever answered about an image with logits or gradients that are not finite; those gave no
+            direction. () where it never did.
+        by: for a union of attacks the one that fooled with each image, "" where none did, else ().
     """
 
     images: np.ndarray
@@ -41,6 +44,8 @@ class Perturbed:
     n_forward: np.ndarray
     n_backward: np.ndarray
     rounding: tuple[str, ...] = ()
+    is_blind: tuple[bool, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 class Attack(Protocol):

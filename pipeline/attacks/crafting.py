@@ -39,6 +39,8 @@ class Crafted:
     n_forward: int
     n_backward: int
     rounding: str = ""
+    is_blind: bool = False
+    by: str = ""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -253,7 +255,9 @@ def _perturbed(
         for row in range(len(batch)):
             target = None if result.targets is None else int(result.targets[row])
             png, rounding = png_bytes(result.images[row]), result.rounding[row] if result.rounding else ""
-            crafted = Crafted(png, target, int(result.n_forward[row]), int(result.n_backward[row]), rounding)
+            passes = int(result.n_forward[row]), int(result.n_backward[row])
+            is_blind = bool(result.is_blind and result.is_blind[row])
+            crafted = Crafted(png, target, *passes, rounding, is_blind, result.by[row] if result.by else "")
             made.append((epsilon, row, crafted))
     return made
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled, settle
+from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.options import FewestPixelsOptions, SmallestLargestChangeOptions
 from pipeline.attacks.problem import Closest, Problem, each, sums
 
@@ -94,8 +94,8 @@ class Descents(ABC):
     def __init__(self, problem: Problem, options: Any) -> None:
         self._problem, self._options, clean = problem, options, problem.clean
         self._here = torch.arange(len(problem), device=clean.device)
-        value, gradient, largest = problem.look(clean, self._here)
-        self.is_done = value > options.kappa + SURE * largest
+        value, gradient, unsure = problem.look(clean, self._here)
+        self.is_done = value > options.kappa + unsure
         self.best = Closest(clean)
         self.best.put(self._here, clean, torch.zeros_like(value), self.is_done)
         own_c = self.begin(value, gradient)
@@ -147,8 +147,8 @@ class Descents(ABC):
     def asked(self, seen: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns which images fool, which of them are the smallest so far and are kept, and the margin's gradient."""
         here = self._here
-        value, gradient, largest = self._problem.look(seen, here)
-        fools = value > self._options.kappa + SURE * largest
+        value, gradient, unsure = self._problem.look(seen, here)
+        fools = value > self._options.kappa + unsure
         return fools, self.best.put(here, seen, size, fools), gradient
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from pipeline.attacks.cw import Variables
 from pipeline.attacks.deepfool import walked
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled, settle
+from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.options import DeepFoolOptions, SmallestDistanceOptions
 from pipeline.attacks.problem import Closest, Problem, each, sums
 from pipeline.core.seeds import generator_for
@@ -61,8 +61,8 @@ class SmallestDistance(MinimumNormAttack):
     def _first_c(self, problem: Problem, best: "_Best") -> Tensor:
         """Returns c for the first search. For a linear network 2 |margin| / |gradient|^2 leads exactly to the boundary."""
         every = torch.arange(len(problem), device=problem.clean.device)
-        value, gradient, largest = problem.look(problem.clean, every)
-        best.put(problem.clean, value, largest, torch.zeros_like(value), every, torch.zeros_like(value), is_whole=True)
+        value, gradient, unsure = problem.look(problem.clean, every)
+        best.put(problem.clean, value, unsure, torch.zeros_like(value), every, torch.zeros_like(value), is_whole=True)
         if self._options.initial_c:
             return torch.full_like(value, self._options.initial_c)
         missing = (self._options.kappa - value).clamp_(min=1e-3)
@@ -76,12 +76,12 @@ class SmallestDistance(MinimumNormAttack):
         pixels, fools = walked(problem, DeepFoolOptions(n_steps=_N_WALKED, n_candidates=_N_CANDIDATES, overshoot=_OVERSHOOT))
         places = (fools & ~best.is_found()).nonzero()[:, 0]
         if len(places):
-            value, gradient, largest = problem.look(pixels[places], places)
+            value, gradient, unsure = problem.look(pixels[places], places)
             distance = sums((pixels[places] - problem.clean[places]).div_(255).square_())
             balanced = 2 * distance.sqrt() / sums(gradient.square_()).sqrt_().clamp_(min=1e-12)
             if not self._options.initial_c:
                 c = c.index_put((places,), balanced)
-            best.put(pixels[places], value, largest, distance, places, balanced, is_whole=False)
+            best.put(pixels[places], value, unsure, distance, places, balanced, is_whole=False)
         return c, torch.where(each(fools), pixels, problem.clean)
 
     def _search_c(self, problem: Problem, best: "_Best", c: Tensor, is_active: Tensor, places: Tensor | None) -> None:
@@ -117,9 +117,9 @@ class SmallestDistance(MinimumNormAttack):
             pixels = variables.pixels()
             is_whole = step >= n_real
             seen = pixels.round() if is_whole else pixels
-            value, gradient, largest = problem.look(seen, active[here])
+            value, gradient, unsure = problem.look(seen, active[here])
             distance = sums((seen - clean).div_(255).square_())
-            fools = best.put(seen, value, largest, distance, active[here], c, is_whole)
+            fools = best.put(seen, value, unsure, distance, active[here], c, is_whole)
             fooled[here] |= fools
             objective = distance + c * (options.kappa - value).clamp_(min=0)
             pull = (pixels - clean).mul_(2 / 255)
@@ -169,10 +169,10 @@ class _Best:
         return torch.where(each(self._real.distance <= self._whole.distance), self._real.pixels, self._whole.pixels)
 
     def put(
-        self, pixels: Tensor, value: Tensor, largest: Tensor, distance: Tensor, places: Tensor, c: Tensor, is_whole: bool
+        self, pixels: Tensor, value: Tensor, unsure: Tensor, distance: Tensor, places: Tensor, c: Tensor, is_whole: bool
     ) -> Tensor:
         """Keeps what fools and is closer than all before; returns which of the images (m,) fool, surely if whole-numbered."""
-        fools = value > self._kappa + (SURE * largest if is_whole else 0.0)
+        fools = value > self._kappa + (unsure if is_whole else 0.0)
         self.c[places] = torch.where(fools & (distance < self.distance[places]), c, self.c[places])
         (self._whole if is_whole else self._real).put(places, pixels, distance, fools)
         return fools
@@ -184,9 +184,9 @@ class _Best:
         both = (self._real.is_found & self._whole.is_found).nonzero()[:, 0]
         if len(both):
             rounded = self._real.pixels[both].round()
-            value, largest = problem.margins(rounded, both)
+            value, unsure = problem.margins(rounded, both)
             distance = sums((rounded - problem.clean[both]).div_(255).square_())
-            undone[both] = ~self.put(rounded, value, largest, distance, both, self.c[both], is_whole=True)
+            undone[both] = ~self.put(rounded, value, unsure, distance, both, self.c[both], is_whole=True)
         start = torch.where(each(self._whole.is_found), self._whole.pixels, self._real.pixels)
         found = settle(problem, start, is_found, "l2", confidence=self._kappa)
         words = zip(found.rounding, undone.tolist(), strict=True)

@@ -67,7 +67,7 @@ class _Walk:
         """Moves those of these images (m,) that do not fool to the nearest plane; a backward pass costs a look at the host."""
         options, (winners, losers) = self._options, self._planes(one.logits, places)
         gaps = (one.logits.gather(1, losers) - one.logits.gather(1, winners)).clamp_(min=0)
-        open_ = (~self.is_over[places])[:, None].repeat(1, gaps.shape[1])
+        open_ = (~self.is_over[places])[:, None] & gaps.isfinite()  # a class at -inf is never reached
         distance, step = gaps.new_full((len(gaps),), torch.inf), torch.zeros_like(self.pixels[places])
         while True:
             lengths, longest = self._lengths[places], self._longest[places][:, None]

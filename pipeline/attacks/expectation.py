@@ -140,7 +140,7 @@ class ExpectationOverTransformation(FramedAttack):
                 for place in dict.fromkeys(firsts)
             }
             network = alone.network
-            network.n_forward, network.n_backward = network.n_forward[firsts], network.n_backward[firsts]
+            network.keep(firsts)
             found[epsilon] = Found(torch.cat([walked[place] for place in firsts]), network)
         return found
 

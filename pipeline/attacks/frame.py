@@ -16,6 +16,7 @@ from pipeline.attacks.problem import Found, Problem, saved_images
 from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
+from pipeline.models.scores import can_win, least_likely
 
 
 class FramedAttack(ABC):
@@ -48,10 +49,11 @@ class FramedAttack(ABC):
         if targets is None:
             problem.aims = self.choose(problem)
         aims = None if problem.aims is None else problem.aims.cpu().numpy()
-        return {
-            epsilon: Perturbed(saved_images(found.pixels), aims, *found.network.counts(), found.rounding)
-            for epsilon, found in self.search(problem, epsilons_8bit).items()
-        }
+        made = {}
+        for epsilon, found in self.search(problem, epsilons_8bit).items():
+            passes, is_blind = found.network.counts(), found.network.is_blind()
+            made[epsilon] = Perturbed(saved_images(found.pixels), aims, *passes, found.rounding, is_blind, found.by)
+        return made
 
     def choose(self, problem: Problem) -> Tensor | None:
         """Returns the class that each image is led to, int64 (n,), None for "away": what the option `target` says."""
@@ -77,6 +79,8 @@ class MinimumNormAttack(FramedAttack):
 def chosen_targets(target: str, problem: Problem, seed: int) -> Tensor | None:
     """Returns the class that each image is led to, int64 (n,), None for "away"; a random one depends on seed and image alone.
 
+    Classes that the network masks are passed over, as if they were not there.
+
     Raises:
         WrongUse: the network, which is asked once but for "away", has no such class.
     """
@@ -85,14 +89,20 @@ def chosen_targets(target: str, problem: Problem, seed: int) -> Tensor | None:
     logits, truth = problem.network.logits(problem.clean), problem.labels
     n_classes = logits.shape[1]
     if target == LEAST_LIKELY:
-        return logits.argmin(dim=1)
+        return least_likely(logits)
     if target == SECOND:
         return logits.scatter(1, truth[:, None], -torch.inf).argmax(dim=1)
-    if target == NEXT:
-        return (truth + 1) % n_classes
-    if target == RANDOM:
-        places = [int(generator_for(seed, "target", pixels_sha256(image)).integers(1, n_classes)) for image in problem.images]
-        return (truth + torch.tensor(places, device=truth.device)) % n_classes
+    if target in (NEXT, RANDOM):
+        after = (truth[:, None] + torch.arange(1, n_classes, device=truth.device)) % n_classes
+        is_open = can_win(logits).gather(1, after)
+        is_open |= ~is_open.any(dim=1, keepdim=True)
+        nth = torch.ones_like(truth)
+        if target == RANDOM:
+            draws = [generator_for(seed, "target", pixels_sha256(image)) for image in problem.images]
+            n_open = is_open.sum(dim=1).tolist()
+            nth = truth.new_tensor([int(draw.integers(1, n + 1)) for draw, n in zip(draws, n_open, strict=True)])
+        is_chosen = is_open & (is_open.cumsum(dim=1) == nth[:, None])
+        return after.gather(1, is_chosen.int().argmax(dim=1, keepdim=True))[:, 0]
     if int(target) >= n_classes:
         raise WrongUse(f"target = {target}: the network has the classes 0 to {n_classes - 1}.")
     return torch.full_like(truth, int(target))

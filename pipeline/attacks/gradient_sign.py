@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.options import LEAST_LIKELY, FastOptions, IterativeOptions, MomentumOptions
 from pipeline.attacks.problem import Found, Problem
+from pipeline.models.scores import least_likely
 
 
 def iterations(epsilon_8bit: int) -> int:
@@ -30,7 +31,7 @@ class _SignAttack(FramedAttack):
         aims = torch.zeros_like(problem.labels)
 
         def loss(logits: Tensor, index: Tensor) -> Tensor:
-            aims[index] = logits.detach().argmin(dim=1)
+            aims[index] = least_likely(logits.detach())
             return -cross_entropy(logits, aims[index], reduction="none")
 
         problem.first_slope = problem.gradient(problem.clean, loss)[1]

@@ -13,9 +13,6 @@ from torch import Tensor
 
 from pipeline.attacks.problem import Problem, each
 
-# An image counts as fooling when its margin is this part of its largest logit: more than what kernels of another batch shape or
-# a folded copy of the network change, so that the verdict on the saved file is the same.
-SURE = 2e-4
 _N_REPAIR, _N_REFINE = 24, 10
 _N_BISECTIONS = 30
 
@@ -92,10 +89,10 @@ class _State:
             return active.bool(), active.bool()
         logits, gradient = self._problem.gradient(self._now[active], self._problem.goal, active)
         value = self._problem.goal(logits, active)
-        sure = self._confidence + SURE * logits.abs().amax(dim=1)
+        sure = self._confidence + self._problem.doubt(active)
         self._here.put(active, value, sure, gradient)
         cost = self._cost(self._now[active] - self._clean[active])
-        fools = value >= sure
+        fools = value > sure
         better = fools & (cost < self._best_cost[active])
         chosen = active[better]
         self.best[chosen], self._best_cost[chosen] = self._now[chosen], cost[better]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled, settle
+from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.options import LBFGSOptions
 from pipeline.attacks.problem import Closest, Problem, each, sums
 
@@ -107,7 +107,7 @@ class _Descent:
         logits, slope = problem.gradient(pixels, lambda scores, where: -problem.loss(scores, where), places)
         moved = at - self._clean
         distance = sums(moved.square())
-        fools = problem.goal(logits, places) > SURE * logits.abs().amax(dim=1)
+        fools = problem.goal(logits, places) > problem.doubt(places)
         self._best.put(places, pixels, distance, fools)
         self.fooled[self._here] |= fools
         value = distance + self._c * -problem.loss(logits, places)

@@ -62,6 +62,73 @@ class ProjectedOptions(Aimed):
 
 
 @dataclass(frozen=True, config=TABLE)
+class AutoStepOptions(Aimed):
+    """Options of `apgd-ce`."""
+
+    n_steps: int = setting(100, "Steps; their length, first 2 ε, is halved where it no longer gains.", ge=1, le=100_000)
+    n_restarts: int = setting(1, "Starts; an image that is fooled does not start again.", ge=1, le=1000)
+    stop_early: bool = setting(False, "Stop an image as soon as it fools (printing gains from going on).")
+
+
+@dataclass(frozen=True, config=TABLE)
+class LogitsRatioOptions(AutoStepOptions):
+    """Options of `apgd-dlr`."""
+
+    n_targets: int = setting(
+        0,
+        "Likeliest wrong classes to lead to one after another until any fools (APGD-T: 9; 0: away from the true one).",
+        ge=0,
+        le=1000,
+    )
+
+
+@dataclass(frozen=True, config=TABLE)
+class BoundaryOptions(Aimed):
+    """Options of `fab`."""
+
+    norm: Literal["linf", "l2"] = setting("linf", 'The distance that is kept small: "linf" (the largest change), or "l2".')
+    n_steps: int = setting(100, "Steps.", ge=1, le=10_000)
+    n_targets: int = setting(
+        9, "Likeliest wrong classes walked to one after another (FAB-T; 0: to the nearest of all in each step).", ge=0, le=1000
+    )
+    n_candidates: int = setting(
+        10, "Where n_targets is 0, classes looked at in each step: the true one and the likeliest.", ge=2, le=1000
+    )
+
+
+@dataclass(frozen=True, config=TABLE)
+class SquareOptions(Aimed):
+    """Options of `square`."""
+
+    n_queries: int = setting(5000, "Images that the network is asked about, at most.", ge=1, le=1_000_000)
+    share: float = setting(0.8, "Share of the image that the first squares have.", gt=0, le=1)
+
+
+@dataclass(frozen=True, config=TABLE)
+class AutoAttackOptions(Aimed):
+    """Options of `autoattack`; the defaults are those of its standard version."""
+
+    n_steps: int = setting(100, "Steps of each gradient attack.", ge=1, le=10_000)
+    n_targets: int = setting(9, "Likeliest wrong classes that apgd-dlr and fab lead to, one after another.", ge=0, le=1000)
+    n_queries: int = setting(5000, "Images that square asks the network about, at most.", ge=1, le=1_000_000)
+
+
+@dataclass(frozen=True, config=TABLE)
+class LabelOnlyOptions:
+    """Options of `hopskipjump`."""
+
+    norm: Literal["l2", "linf"] = setting("l2", 'The distance that is kept small: "l2", or "linf" (the largest change).')
+    n_steps: int = setting(50, "Steps along the boundary, at most.", ge=1, le=10_000)
+    n_first: int = setting(
+        100, "Images around the first one that the network is asked about; √k times as many at step k.", ge=2, le=100_000
+    )
+    n_queries: int = setting(
+        5000, "Images that the network is asked about, about at most: no step begins after.", ge=1, le=10_000_000
+    )
+    seed: int = setting(0, "Seed of its random draws.", ge=0)
+
+
+@dataclass(frozen=True, config=TABLE)
 class ExpectationOptions(Aimed):
     """Options of `eot`."""
 

@@ -24,6 +24,7 @@ from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for, seed_for
 from pipeline.images import pixels_sha256, resize_shorter_and_crop
 from pipeline.images.colour import srgb_from_linear
+from pipeline.models.scores import can_win
 from pipeline.physical.simulator import load_profile, profile_content
 from pipeline.physical.simulator.driver import driven
 from pipeline.physical.simulator.printer import gamut, grown, print_table
@@ -76,8 +77,11 @@ class AdversarialPatch(FramedAttack):
             raise ValueError(f"expected images of {self._training.shape[1:3]} px, as the patch was trained on, got {image_px}")
         network = Network(classifier, 1)
         images = clean_pixels(self._training, classifier.device)
-        n_classes, target = network.logits(images[:1]).shape[1], self._options.target
-        target = int(generator_for(self._options.seed, "patch-target").integers(n_classes)) if target == RANDOM else int(target)
+        logits, target = network.logits(images[:1]), self._options.target
+        n_classes = logits.shape[1]
+        if target == RANDOM:
+            target = generator_for(self._options.seed, "patch-target").choice(can_win(logits)[0].nonzero()[:, 0].tolist())
+        target = int(target)
         if target >= n_classes:
             raise WrongUse(f"target = {target}: the network has the classes 0 to {n_classes - 1}.")
         # a patch pixel is never smaller than an image pixel's share of it at the largest scale

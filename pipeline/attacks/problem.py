@@ -10,10 +10,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.attacks.attack import Differentiable
+from pipeline.models.scores import doubt
 
 # Kernels are chosen by the shape of a batch. An image gets the same bits in batches of 4, 8 and 16 (seen with ResNet-18 and
 # MobileNetV2 on one and two cores; not with 1, 2, 3, 5 or 7), so images may leave a batch without changing their neighbours.
 SIZES = {"cpu": (4, 8, 16), "cuda": (16, 32, 64, 128)}
+
+# Larger numbers in a gradient say nothing, and their squares overflow.
+_LARGEST_SLOPE = 1e15
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,28 +29,46 @@ class Network:
     them passes are counted in `n_forward` and `n_backward`, each int64 (n_images,); an image that is there several times, as
     several photographs of it, is counted as often, copies that fill up a batch are not. `ask` gives the logits of images in
     [0, 1] and counts nothing.
+
+    What is not finite in a gradient is given as 0, no direction; logits without a finite largest one are all given as 0, so that
+    no class wins; `is_blind` says which images that befell. `doubt`, (n_images,), is the largest margin that rounding may make or
+    undo in any of an image's logits so far.
     """
 
     def __init__(self, classifier: Differentiable, n_images: int) -> None:
         self.ask, self.device = classifier.for_attacks(), classifier.device
         self.n_forward, self.n_backward = (torch.zeros(n_images, dtype=torch.int64, device=self.device) for _ in range(2))
+        self._n_blind = torch.zeros_like(self.n_forward)
+        self.doubt = torch.zeros(n_images, device=self.device)
         self._sizes = SIZES.get(self.device.type, SIZES["cuda"])
 
     def fork(self) -> "Network":
         """Returns the same network with counts of its own that go on from these."""
         other = copy.copy(self)
         other.n_forward, other.n_backward = self.n_forward.clone(), self.n_backward.clone()
+        other._n_blind, other.doubt = self._n_blind.clone(), self.doubt.clone()
         return other
+
+    def keep(self, rows: list[int]) -> None:
+        """Makes what was told of these images that of the call's images, one after the other."""
+        self.n_forward, self.n_backward = self.n_forward[rows], self.n_backward[rows]
+        self._n_blind, self.doubt = self._n_blind[rows], self.doubt[rows]
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns how many forward and backward passes each image cost, int64 (n_images,)."""
         return self.n_forward.numpy(force=True).copy(), self.n_backward.numpy(force=True).copy()
 
+    def is_blind(self) -> tuple[bool, ...]:
+        """Returns which images met numbers that are not finite, () where none did."""
+        found = (self._n_blind > 0).tolist()
+        return tuple(found) if any(found) else ()
+
     def logits(self, pixels: Tensor, rows: Tensor | None = None) -> Tensor:
         """Returns (n, n_classes) logits, without gradient."""
-        self._count_forward(rows)
+        rows = self._count_forward(rows)
         with torch.no_grad():
-            return _joined([self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))])
+            found = _joined([self.ask(_taken(pixels, index, n) / 255)[:n] for index, n in self._batches(len(pixels))])
+            return self._heard(found, rows)
 
     def gradient(self, pixels: Tensor, objective: Objective, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the logits and the gradient (n, 3, H, W) of one objective of each image, per 8-bit level, in one pass.
@@ -66,8 +88,27 @@ class Network:
         for index, n in self._batches(len(pixels)):
             with torch.enable_grad():
                 inputs = (_taken(pixels, index, n) / 255).requires_grad_()
-                found = self.ask(inputs)
-            yield Pass(index, n, inputs, found, rows[index[:n]], self.n_backward)
+                found = self._heard(self.ask(inputs), rows[index])
+            yield Pass(self, index, n, inputs, found, rows[index[:n]])
+
+    def count_backward(self, gradient: Tensor, rows: Tensor, asked: Tensor | None) -> Tensor:
+        """Counts a pass of the images asked about, bool (n,), all without; returns what of the gradient is a direction."""
+        self.n_backward.index_add_(0, rows, torch.ones_like(rows) if asked is None else asked.long())
+        direction, is_blind = directions(gradient)
+        self.note_blind(rows, is_blind)
+        return direction
+
+    def note_blind(self, rows: Tensor, is_blind: Tensor) -> None:
+        """Notes of these images whether the network answered with numbers that are not finite."""
+        self._n_blind.index_add_(0, rows, is_blind.long())
+
+    def _heard(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """Notes what logits (n, n_classes) of these images say of rounding; returns them, 0 where they say nothing."""
+        is_broken = ~logits.detach().amax(dim=1).isfinite()
+        self.note_blind(rows, is_broken)
+        heard = logits.masked_fill(is_broken[:, None], 0.0)
+        self.doubt.scatter_reduce_(0, rows, doubt(heard.detach().float()), "amax")
+        return heard
 
     def _count_forward(self, rows: Tensor | None) -> Tensor:
         rows = torch.arange(len(self.n_forward), device=self.device) if rows is None else rows
@@ -91,9 +132,8 @@ class Pass:
         logits: (n, n_classes), without gradient.
     """
 
-    def __init__(self, index: Tensor, n: int, inputs: Tensor, found: Tensor, rows: Tensor, n_backward: Tensor) -> None:
-        self._index, self._n, self._inputs, self._found = index, n, inputs, found
-        self._rows, self._n_backward = rows, n_backward
+    def __init__(self, network: Network, index: Tensor, n: int, inputs: Tensor, found: Tensor, rows: Tensor) -> None:
+        self._network, self._index, self._n, self._inputs, self._found, self._rows = network, index, n, inputs, found, rows
         self.places, self.logits = index[:n], found.detach()[:n]
 
     def gradient(self, weights: Tensor, asked: Tensor | None = None) -> Tensor:
@@ -104,18 +144,19 @@ class Pass:
         """
         filled = weights[self._index - self._index[0]]
         (gradient,) = torch.autograd.grad(self._found, self._inputs, filled, retain_graph=True)
-        self._count(asked)
-        return gradient[: self._n].div_(255)
+        return self._network.count_backward(gradient[: self._n], self._rows, asked).div_(255)
 
     def last_gradient(self, objective: Objective) -> Tensor:
         """Returns the gradient (n, 3, H, W) of one objective of each image, by pixels on [0, 1], and gives up the pass."""
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(objective(self._found, self._index).sum(), self._inputs)
-        self._count(None)
-        return gradient[: self._n]
+        return self._network.count_backward(gradient[: self._n], self._rows, None)
 
-    def _count(self, asked: Tensor | None) -> None:
-        self._n_backward.index_add_(0, self._rows, torch.ones_like(self._rows) if asked is None else asked.long())
+
+def directions(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns a gradient (n, 3, H, W) with 0 for what is not finite, and which images had any of that, bool (n,)."""
+    is_number = gradient.abs() <= _LARGEST_SLOPE
+    return torch.where(is_number, gradient, 0.0), ~is_number.flatten(1).all(dim=1)
 
 
 def margin(labels: Tensor, targets: Tensor | None = None) -> Objective:
@@ -155,12 +196,13 @@ def _joined(parts: list[Tensor]) -> Tensor:
 class Found:
     """What a search ends with: whole-numbered images (n, 3, H, W) in 0 to 255, and the network that counted its passes.
 
-    `rounding` is as in `Perturbed`.
+    `rounding` and `by` are as in `Perturbed`.
     """
 
     pixels: Tensor
     network: Network
     rounding: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 class Problem:
@@ -237,14 +279,18 @@ class Problem:
             yield one, places[one.places]
 
     def look(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns -f6 (m,) before its cut, its gradient (m, 3, H, W) by pixels on [0, 1], and the largest logit (m,)."""
+        """Returns -f6 (m,) before its cut, its gradient (m, 3, H, W) by pixels on [0, 1], and how much of it is in doubt (m,)."""
         logits, gradient = self.gradient(pixels, self.goal, places)
-        return self.goal(logits, places), gradient.mul_(255), logits.abs().amax(dim=1)
+        return self.goal(logits, places), gradient.mul_(255), self.doubt(places)
 
     def margins(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns -f6 (m,) before its cut and the largest logit (m,), for one forward pass."""
+        """Returns -f6 (m,) before its cut and how much of it is in doubt (m,), for one forward pass."""
         logits = self.network.logits(pixels, self.rows[places])
-        return self.goal(logits, places), logits.abs().amax(dim=1)
+        return self.goal(logits, places), self.doubt(places)
+
+    def doubt(self, places: Tensor) -> Tensor:
+        """Returns the margin (m,) that rounding may make or undo in these images; only a larger one counts as fooling."""
+        return self.network.doubt[self.rows[places]]
 
 
 class Closest:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.lattice import SURE
 from pipeline.attacks.options import ProjectedOptions
 from pipeline.attacks.problem import Found, Problem, each
 from pipeline.core.seeds import generator_for
@@ -69,7 +68,7 @@ class ProjectedGradient(FramedAttack):
             here = ball.of(active).rounded(current) if settings.stop_early else current
             logits, gradient = problem.gradient(here, problem.loss, active)
             if settings.stop_early:
-                fools = problem.goal(logits, active) > SURE * logits.abs().amax(dim=1)
+                fools = problem.goal(logits, active) > problem.doubt(active)
                 found[active] = torch.where(each(fools & ~is_out[active]), here, found[active])
                 is_out[active] |= fools
                 if step % _STEPS_BETWEEN_LOOKS == 0:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import SURE, Settled
+from pipeline.attacks.lattice import Settled
 from pipeline.attacks.options import SaliencyOptions
 from pipeline.attacks.problem import Pass, Problem, each
 
@@ -90,7 +90,7 @@ class _Walk:
         """Notes which of these images (m,) have got there, and changes values of the others."""
         options, aims = self._options, self._aims[places]
         value = self._problem.goal(one.logits, places)
-        arrived = value > SURE * one.logits.abs().amax(dim=1)
+        arrived = value > self._problem.doubt(places)
         self.fools[places] = self.is_over[places] = arrived
         walks = ~arrived
         if not walks.any():
@@ -127,8 +127,8 @@ class _Walk:
         while len(here := (high - low > 1).nonzero()[:, 0]):
             middle = (low[here] + high[here]) // 2
             tried = torch.where(rank[here] < each(middle), clean[here], found[here])
-            value, largest = problem.margins(tried, active[here])
-            arrived = value > SURE * largest
+            value, unsure = problem.margins(tried, active[here])
+            arrived = value > unsure
             low[here], high[here] = torch.where(arrived, middle, low[here]), torch.where(arrived, high[here], middle)
         self.pixels[active] = torch.where(rank < each(low), clean, found)
 

@@ -19,6 +19,7 @@ from pipeline.records.flags import FlagRow, ModelFlag
 from pipeline.report.raised_flags import RUN_FLAGS
 from pipeline.report.summary import count_photos
 from pipeline.report.words import CASE_TITLES, attack_title
+from pipeline.specs.attacks import ATTACKS
 from pipeline.statistics import PairedResult, compare_paired
 from pipeline.statistics.likeness import Alike
 from pipeline.store import Run, record_from
@@ -100,6 +101,8 @@ def run_flags(evidence: Evidence) -> list[FlagRow]:
         *_page_scaled(evidence.counted, evidence.printout),
         *_low_resolution(evidence.counted, evidence.views),
         *_epsilon_exceeded(evidence.pairs),
+        *_attack_not_finite(evidence.pairs),
+        *_gradients_miss(evidence.pairs),
         *_mixed_devices(evidence.counted),
         *_duplicates(evidence.counted, evidence.printout, evidence.alike),
         *(FlagRow("model", f"{flag.name}: {flag.detail}") for flag in evidence.model_flags),
@@ -226,6 +229,29 @@ def _epsilon_exceeded(pairs: Iterable[Pair]) -> Iterator[FlagRow]:
         if n_over:
             message = f"{n_over} of {count(len(found), 'file')} up to {max(found)}, {attack_title(attack)} at ε = {epsilon}"
             yield FlagRow("epsilon-exceeded", message, max(found), epsilon, attack=attack, epsilon_8bit=epsilon, transform=SOURCE)
+
+
+def _attack_not_finite(pairs: Iterable[Pair]) -> Iterator[FlagRow]:
+    by_cell: dict[tuple[str, int], list[bool]] = defaultdict(list)
+    for pair in pairs:
+        by_cell[pair.attack, pair.epsilon_8bit].append(pair.is_blind)
+    for (attack, epsilon), found in sorted(by_cell.items(), key=lambda item: -sum(item[1]) / len(item[1])):
+        if any(found):
+            strength = f" at ε = {epsilon}" if epsilon else ""
+            message = f"{sum(found)} of {count(len(found), 'image')}, {attack_title(attack)}{strength}"
+            yield FlagRow("attack-not-finite", message, sum(found), 0, attack=attack, epsilon_8bit=epsilon, transform=SOURCE)
+
+
+def _gradients_miss(pairs: Iterable[Pair]) -> Iterator[FlagRow]:
+    by_cell: dict[tuple[str, int], list[bool]] = defaultdict(list)
+    for pair in pairs:
+        if pair.by:
+            by_cell[pair.attack, pair.epsilon_8bit].append(not ATTACKS.find(pair.by).needs_gradient)
+    for (attack, epsilon), found in sorted(by_cell.items(), key=lambda item: -sum(item[1]) / len(item[1])):
+        if any(found):
+            fooled = f"{sum(found)} of {count(len(found), 'image')} that {attack_title(attack)} fooled at ε = {epsilon}"
+            message = f"{fooled} {'were' if sum(found) > 1 else 'was'} fooled without gradients alone"
+            yield FlagRow("gradients-miss", message, sum(found), 0, attack=attack, epsilon_8bit=epsilon, transform=SOURCE)
 
 
 def _mixed_devices(captures: Iterable[Capture]) -> Iterator[FlagRow]:

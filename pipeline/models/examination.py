@@ -14,10 +14,11 @@ from pipeline.images import to_model
 from pipeline.models.class_order import LEAST_GAIN, MANY, Answers, other_order
 from pipeline.models.classifier import Classifier, seeded
 from pipeline.models.preprocessing import LUMA, channels
+from pipeline.models.scores import can_win, noise, relative
 from pipeline.records import ModelFlag
 
 N_EXAMINED = 16
-# Beyond what other orders of summation do to a logit, relative to the largest one.
+# Beyond what other orders of summation do to a logit, relative to how far the logits lie apart.
 ROUNDING = 1e-5
 # Of probabilities that were added up in float16 or by another program.
 SUM_TOLERANCE = 1e-3
@@ -75,12 +76,13 @@ def _look(
     if detail := _not_finite(batch, gradients):
         yield "not-finite", detail
         return
-    difference, largest = float((_asked(classifier, x) - logits).abs().max()), float(logits.abs().max())
-    is_random = difference > ROUNDING * largest
+    difference, spread = _moved(logits, _asked(classifier, x)), float(relative(logits).abs().max())
+    rounding = float(noise(logits, ROUNDING).max())
+    is_random = difference > rounding
     if is_random:
-        yield "random", f"logits differ by up to {difference:.2g}, the largest is {largest:.3g}"
+        yield "random", f"logits differ by up to {difference:.2g}, they lie {spread:.3g} apart"
     neighbours = 0.0 if is_random else _by_neighbours(classifier, batch)
-    is_coupled = neighbours > ROUNDING * largest
+    is_coupled = neighbours > rounding
     in_training = _parts_in_training(classifier)
     if is_coupled or in_training:
         found = [f"other neighbours change logits by up to {neighbours:.2g}"] if is_coupled else []
@@ -107,6 +109,11 @@ def _asked(classifier: Classifier, x: Tensor) -> Tensor:
         return classifier.logits(x).detach().float()
 
 
+def _moved(logits: Tensor, others: Tensor) -> float:
+    """Returns by how much the logits of any class that can win differ."""
+    return float(torch.where(can_win(logits), logits - others, 0.0).abs().max())
+
+
 def _margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Returns the best other logit minus the true one, (N,): positive where the image is misclassified."""
     true = logits.gather(1, labels[:, None])[:, 0]
@@ -127,7 +134,8 @@ def _gradients(classifier: Classifier, batch: _Batch) -> tuple[Tensor, Tensor]:
 
 
 def _not_finite(batch: _Batch, gradients: tuple[Tensor, Tensor] | None) -> str:
-    broken = dict(zip(("logits", "loss gradient", "margin gradient"), (batch.logits, *(gradients or ())), strict=False))
+    best = batch.logits.amax(dim=1, keepdim=True)  # masks may be -inf
+    broken = dict(zip(("logits", "loss gradient", "margin gradient"), (best, *(gradients or ())), strict=False))
     counts = {what: int((~values[: batch.n].flatten(1).isfinite().all(dim=1)).sum()) for what, values in broken.items()}
     return "; ".join(f"{what} of {count} of {batch.n} images" for what, count in counts.items() if count)
 
@@ -136,7 +144,7 @@ def _by_neighbours(classifier: Classifier, batch: _Batch) -> float:
     """Returns how far the logits of the batch's first half move when its second half is replaced by negatives."""
     half = len(batch.x) // 2
     others = torch.cat([batch.x[:half], 1 - batch.x[half:]])
-    return float((_asked(classifier, others)[:half] - batch.logits[:half]).abs().max())
+    return _moved(batch.logits[:half], _asked(classifier, others)[:half])
 
 
 def _parts_in_training(classifier: Classifier) -> list[str]:
@@ -234,7 +242,9 @@ def _mismatch(classifier: Classifier, batch: _Batch, gradient: Tensor) -> str:
     """
     direction = gradient.sign() * ((batch.x > 0) & (batch.x < 1))
     promised = (gradient * direction).flatten(1).sum(dim=1)[: batch.n].double() / 255
-    noise = _NOISE_ULPS * torch.finfo(torch.float32).eps * batch.logits[: batch.n].abs().amax(dim=1).double()
+    # of the two logits that a margin is the difference of
+    true, best = batch.logits.gather(1, batch.labels[:, None])[:, 0], batch.logits.amax(dim=1)
+    hidden = _NOISE_ULPS * torch.finfo(torch.float32).eps * torch.maximum(true.abs(), best.abs())[: batch.n].double()
     errors, quotients = [], []
     for step in STEPS_8BIT:
         ahead, behind = (
@@ -242,7 +252,7 @@ def _mismatch(classifier: Classifier, batch: _Batch, gradient: Tensor) -> str:
             for sign in (+1, -1)
         )
         quotient = (ahead - behind) / (2 * step * promised)
-        is_told = 2 * step * promised > noise
+        is_told = 2 * step * promised > hidden
         errors.append(torch.where(is_told, (quotient - 1).abs(), torch.inf))
         quotients.append(quotient[is_told])
     least = torch.stack(errors).amin(dim=0)

@@ -23,6 +23,7 @@ from pipeline.models.classifier import (
 )
 from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response, map_layers, noise_pictures
 from pipeline.models.preprocessing import Preprocessing, normalised, preprocessing_for
+from pipeline.models.scores import noise, relative
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
 from pipeline.settings import ModelSettings
 
@@ -165,8 +166,8 @@ def file_state(weights: str) -> dict[str, torch.Tensor] | None:
     return read_state_dict(weights)
 
 
-# Largest difference of a logit relative to the largest one, and of a gradient in the Euclidean norm relative to its own. A unit
-# that stands at its kink may fall to the other side for the last bit, which moves a gradient by more than rounding would.
+# Largest difference of a logit relative to how far the logits lie apart, and of a gradient in the Euclidean norm relative to its
+# own. A unit that stands at its kink may fall to the other side for the last bit: that moves a gradient by more than rounding.
 TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-2
 
@@ -206,7 +207,7 @@ def _agree(module: nn.Module, copied: nn.Module, example: torch.Tensor, ask: Ask
     if not torch.equal(logits, again):  # a random network cannot be compared
         return False
     return bool(
-        (logits - other).abs().max() <= TOLERANCE * logits.abs().max()
+        ((relative(logits) - relative(other)).abs().amax(dim=1) <= noise(logits, TOLERANCE)).all()
         and (gradient - other_gradient).norm() <= GRADIENT_TOLERANCE * gradient.norm()
     )
 
@@ -215,5 +216,5 @@ def _answer(module: nn.Module, example: torch.Tensor, ask: Ask) -> tuple[torch.T
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         inputs = example.clone().requires_grad_()
         logits = ask(module, inputs * 1)
-        (gradient,) = torch.autograd.grad((logits * logits.detach()).sum(), inputs)
+        (gradient,) = torch.autograd.grad(logits, inputs, relative(logits.detach()))
     return logits.detach(), gradient

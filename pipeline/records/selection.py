@@ -48,6 +48,8 @@ class Pair:
     """A clean image and the adversarial image made from it; distances are of the saved 8-bit files.
 
     `epsilon_8bit` is 0 for attacks that take none. `rounding`: what rounding did to a minimum-norm attack's result, see ROUNDING.
+    `is_blind`: logits or gradients that the attack met were not finite, and gave it no direction there. `by`: which
+    part of a union of attacks fooled with it, "" where none did or the attack is none.
     """
 
     pair_id: str
@@ -66,6 +68,8 @@ class Pair:
     n_backward: int
     n_changed_pixels: int = 0
     rounding: str = ""
+    is_blind: bool = False
+    by: str = ""
 
 
 # What rounding to 8 bits did to the result of a minimum-norm attack.

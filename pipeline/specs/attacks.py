@@ -21,6 +21,7 @@ class AttackSpec:
             an option called `norm` chooses another.
         takes_epsilon: whether it has a budget; without one, its epsilon is NO_EPSILON.
         targets: one of the words above.
+        needs_gradient: whether it follows gradients of the network; without, it asks for predictions alone.
         batch_size: how many images it is given at once; 0 for as many as the device likes.
         check: a function of the options that refuses what no single one tells, as "module:function"; "" for none.
         style: its colour and marker in figures; such attacks come first. None for one of the spare ones.
@@ -34,6 +35,7 @@ class AttackSpec:
     norm: str = "linf"
     takes_epsilon: bool = True
     targets: str = OPTIONAL
+    needs_gradient: bool = True
     batch_size: int = 0
     check: str = ""
     style: tuple[str, str] | None = None
@@ -61,6 +63,14 @@ _OWN = (
                f"{_HERE}.gradient_sign:MomentumIterative", f"{_OPTIONS}:MomentumOptions"),
     AttackSpec("pgd", "PGD", "projected gradient descent from a random start, with restarts, in the L-infinity or L2 ball",
                f"{_HERE}.projected:ProjectedGradient", f"{_OPTIONS}:ProjectedOptions"),
+    AttackSpec("apgd-ce", "APGD-CE", "projected gradient descent that sets its own step, on the cross-entropy",
+               f"{_HERE}.apgd:AutoPGDCrossEntropy", f"{_OPTIONS}:AutoStepOptions"),
+    AttackSpec("apgd-dlr", "APGD-DLR", "the same on the difference of logits ratio, or to one class after another",
+               f"{_HERE}.apgd:AutoPGDLogitsRatio", f"{_OPTIONS}:LogitsRatioOptions"),
+    AttackSpec("square", "Square", "random squares inside the ball; asks for scores alone",
+               f"{_HERE}.square:Square", f"{_OPTIONS}:SquareOptions", needs_gradient=False),
+    AttackSpec("autoattack", "AutoAttack", "APGD-CE, APGD-DLR, FAB and Square, each on what those before did not fool",
+               f"{_HERE}.autoattack:AutoAttack", f"{_OPTIONS}:AutoAttackOptions"),
     AttackSpec("cw-l2", "CW L2", "the smallest L2 distance that fools, by descent on distance and margin",
                f"{_HERE}.cw_l2:SmallestDistance", f"{_OPTIONS}:SmallestDistanceOptions", norm="l2", takes_epsilon=False),
     AttackSpec("cw-l0", "CW L0", "as few changed pixels as fool, by descents on ever fewer pixels",
@@ -69,6 +79,11 @@ _OWN = (
                f"{_HERE}.cw:SmallestLargestChange", f"{_OPTIONS}:SmallestLargestChangeOptions", takes_epsilon=False),
     AttackSpec("deepfool", "DeepFool", "step by step over the nearest decision boundary",
                f"{_HERE}.deepfool:DeepFool", f"{_OPTIONS}:DeepFoolOptions", norm="l2", takes_epsilon=False),
+    AttackSpec("fab", "FAB", "to the nearest decision boundary, drawn back to the clean image at each step",
+               f"{_HERE}.fab:FastAdaptiveBoundary", f"{_OPTIONS}:BoundaryOptions", takes_epsilon=False),
+    AttackSpec("hopskipjump", "HopSkipJump", "along the decision boundary; asks for labels alone",
+               f"{_HERE}.hopskipjump:HopSkipJump", f"{_OPTIONS}:LabelOnlyOptions", norm="l2", takes_epsilon=False, targets=NONE,
+               needs_gradient=False, batch_size=1),  # images are walked one by one
     AttackSpec("jsma", "JSMA", "few values, each changed much, toward a target",
                f"{_HERE}.saliency:Saliency", f"{_OPTIONS}:SaliencyOptions", norm="l0", takes_epsilon=False, targets=ALWAYS,
                batch_size=8),  # of 299 x 299 pixels they take 2.8 GiB

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from pipeline.attacks import check_predictions_are_enough
 from pipeline.core.errors import WrongUse, near_match, placed
 from pipeline.datasets import Dataset, open_dataset
 from pipeline.datasets.labels import Labels
@@ -49,12 +50,9 @@ def check_ahead(experiment: Experiment, context: Context, stages: Collection[str
 
 
 def check_gradients(experiment: Experiment, classifier: Classifier) -> None:
-    """Refuses a model that gives no gradients, which every attack needs."""
+    """Refuses attacks that need gradients, of a model that gives none."""
     if not classifier.differentiable:
-        raise WrongUse(
-            f"{experiment.where('model.name')}: {classifier.name} gives predictions only, and every attack here needs gradients.",
-            "Attack a torch model, or use this one only to judge images.",
-        )
+        check_predictions_are_enough(classifier.name, experiment.attacks, experiment.where("model.name"))
 
 
 def class_named(name: str, classifier: Classifier) -> int:

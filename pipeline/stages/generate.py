@@ -19,6 +19,7 @@ from pipeline.store.stage import Outcome
 
 # 10 cm at 300 dots per inch
 PATCH_PX = 1200
+_N_NAMED = 4
 
 
 def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -67,6 +68,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
                         n_forward=result.n_forward,
                         n_backward=result.n_backward,
                         rounding=result.rounding,
+                        is_blind=result.is_blind,
+                        by=result.by,
                     )
                 )
     PAIRS.write(run, pairs)
@@ -75,8 +78,18 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
     notes = [f"{summary['n_unchanged']} adversarial images equal their clean image"] if summary["n_unchanged"] else []
+    notes += _blind_notes(pairs)
     notes += [f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches]
     return Outcome((PAIRS.name, *written, *patches), summary, tuple(notes), read=classifier.sources)
+
+
+def _blind_notes(pairs: Iterable[Pair]) -> list[str]:
+    """Returns what is said of attacks that met numbers that are not finite."""
+    blind = [pair.pair_id for pair in pairs if pair.is_blind]
+    if not blind:
+        return []
+    named = ", ".join(blind[:_N_NAMED]) + (f" and {len(blind) - _N_NAMED} more" if len(blind) > _N_NAMED else "")
+    return [f"the network's logits or gradients were not finite, which gives an attack no direction: {named}"]
 
 
 def _patches(experiment: Experiment, run: Run, crafter: Crafter) -> list[str]:

@@ -6,10 +6,10 @@ import torch
 
 from pipeline.attacks import attack_named, saliency
 from pipeline.attacks.attack import Differentiable
-from pipeline.attacks.lattice import SURE
 from pipeline.attacks.saliency import best_pairs
 from pipeline.core.errors import WrongUse
 from pipeline.images import to_model
+from pipeline.models.scores import doubt
 
 N_CLASSES = 15
 
@@ -94,7 +94,7 @@ def test_a_photograph_of_299_pixels_needs_no_table_of_pairs():
 
 def papers_steps(network, image, target, form, of, theta, gamma):
     """The paper's algorithm from the whole Jacobian and the whole table of pairs, one image at a time."""
-    at, clean = image.astype(np.int64), image.astype(np.int64)
+    at, clean, unsure = image.astype(np.int64), image.astype(np.int64), 0.0
     while True:
         pixels = torch.from_numpy(at.transpose(2, 0, 1)[None] / 255).float()
 
@@ -104,7 +104,8 @@ def papers_steps(network, image, target, form, of, theta, gamma):
 
         scores = network.net(pixels)[0]
         lead = scores[target] - scores[[k for k in range(N_CLASSES) if k != target]].max()
-        if lead > SURE * scores.abs().max():
+        unsure = max(unsure, float(doubt(scores[None])))
+        if lead > unsure:
             return at.astype(np.uint8)
         jacobian = torch.autograd.functional.jacobian(outputs, pixels)[:, 0].permute(0, 2, 3, 1).flatten(1).double()
         a, b = jacobian[target], jacobian.sum(dim=0) - jacobian[target]

@@ -119,6 +119,16 @@ CASES = {
     "resolution": ("low-resolution", {"views": [a_view(px_per_px=1.49)]}, {"views": [a_view(px_per_px=1.5)]}),
     "epsilon": ("epsilon-exceeded", {"pairs": [a_pair(linf=17)]}, {"pairs": [a_pair(linf=16)]}),
     "an attack without epsilon": ("epsilon-exceeded", {"pairs": [a_pair(linf=17)]}, {"pairs": [a_pair(linf=200, epsilon=0)]}),
+    "a gradient that is not finite": (
+        "attack-not-finite",
+        {"pairs": [a_pair(1), replace(a_pair(2), is_blind=True)]},
+        {"pairs": [a_pair(1), a_pair(2)]},
+    ),
+    "what gradients miss": (
+        "gradients-miss",
+        {"pairs": [replace(a_pair(1), by="square"), replace(a_pair(2), by="apgd-ce")]},
+        {"pairs": [replace(a_pair(1), by="fab"), a_pair(2)]},
+    ),
     "devices": (
         "mixed-devices",
         {"captures": [a_capture("a"), a_capture("b", 2, "other")]},

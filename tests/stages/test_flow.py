@@ -492,7 +492,7 @@ def test_a_model_without_gradients_is_refused_before_anything_is_attacked(tmp_pa
         encoding="utf-8",
     )
     settings = ("model.name=python:blind:Blind", "model.python_path=.", "model.input_px=32")
-    with pytest.raises(WrongUse, match="predictions only"):
+    with pytest.raises(WrongUse, match="gives predictions only, and fgsm, illc need gradients"):
         run_stage("select", load_experiment(small_file, settings), Run(tmp_path, "small"), CONTEXT)
 
 

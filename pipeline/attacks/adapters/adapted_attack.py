@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from pipeline.attacks.adapters.libraries import Family, Library, Task, parameters_of
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.lattice import SURE, settle
+from pipeline.attacks.lattice import settle
 from pipeline.attacks.options import NEXT, check_target
-from pipeline.attacks.problem import Found, Problem, each
+from pipeline.attacks.problem import Found, Problem, directions, each
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
 from pipeline.core.registry import load
 from pipeline.core.seeds import seed_for
@@ -145,12 +145,12 @@ class LibraryAttack(FramedAttack):
         found, is_found = self._made(problem, None)
         norm = {"l1": "l0"}.get(self.family.norm, self.family.norm)
         every = torch.arange(len(problem), device=found.device)
-        value, largest = problem.margins(found if norm else found.round(), every)
+        value, unsure = problem.margins(found if norm else found.round(), every)
         if norm:
             settled = settle(problem, found, is_found & (value > 0), norm, moves_closer=False)
             return Found(settled.pixels, problem.network, settled.rounding)
         # nothing to move it along: the rounded image is the result, if it fools
-        fools = is_found & (value > SURE * largest)
+        fools = is_found & (value > unsure)
         words = tuple("not-found" if not seen else "kept" if fooled else "lost" for seen, fooled in zip(is_found, fools))
         return Found(torch.where(each(fools), found.round(), problem.clean), problem.network, words)
 
@@ -169,6 +169,7 @@ class LibraryAttack(FramedAttack):
                 found[start : start + size] = torch.where(each(is_image), made, some.clean)
             network.n_forward[rows] += -(-watched.n_forward // len(rows))
             network.n_backward[rows] += -(-watched.n_backward // len(rows))
+            network.note_blind(rows, torch.full_like(rows, watched.is_blind))
         return found, is_found
 
     def _attempt(self, some: Problem, watched: "Watched", n_classes: int, radius: float | None) -> Tensor | None:
@@ -237,7 +238,7 @@ class Watched(nn.Module):
         super().__init__()
         self.__dict__["_logits"] = logits
         self.placeholder = nn.Parameter(torch.zeros(1, device=device), requires_grad=False)  # libraries read the device off it
-        self.n_forward, self.n_backward = 0, 0
+        self.n_forward, self.n_backward, self.is_blind = 0, 0, False
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -247,7 +248,7 @@ class Watched(nn.Module):
 
 
 class _CountedBackward(torch.autograd.Function):
-    """Changes nothing and tells the network when a gradient has come all the way back."""
+    """Tells the network when a gradient has come all the way back, and gives 0 for what is not finite in it."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, watched: Watched) -> Tensor:
@@ -257,7 +258,9 @@ class _CountedBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         ctx.watched.n_backward += len(gradient)
-        return gradient, None
+        direction, is_blind = directions(gradient)
+        ctx.watched.is_blind |= bool(is_blind.any())
+        return direction, None
 
 
 @contextlib.contextmanager

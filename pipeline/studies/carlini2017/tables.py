@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.attacks import is_adapted
+from pipeline.attacks import check_predictions_are_enough, is_adapted
 from pipeline.attacks.crafting import CandidatePool
 from pipeline.core.errors import BadInput, WrongUse, near_match
 from pipeline.core.seeds import generator_for
@@ -75,7 +75,7 @@ def attack_table(
         raise WrongUse(f"--output {output}: a table's name ends in .csv; LaTeX goes beside it.")
     classifier = load_classifier(experiment.resolved_model(), context.device)
     if not classifier.differentiable:
-        raise WrongUse(f"{classifier.name} gives predictions only, and every attack here needs gradients.", "Use a torch model.")
+        check_predictions_are_enough(classifier.name, attacks)
     with locked(run):
         items = run.items("attack-table", run.printouts)
         if force:
