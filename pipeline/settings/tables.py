@@ -43,6 +43,8 @@ def _steps(resolutions: dict[str, float]) -> dict[str, float]:
 
 
 _Side = Annotated[float, AfterValidator(_printable)]
+
+
 def _sides(least: int, most: int) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         sides = tuple(value) if isinstance(value, (list, tuple)) else (value,)

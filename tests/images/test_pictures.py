@@ -138,8 +138,6 @@ def test_a_scanned_pdf_comes_back_with_the_very_pixels_of_the_scan(tmp_path: Pat
 @pytest.mark.parametrize("kind", ["form", "form in a form", "form with a matrix"])
 def test_a_scan_in_a_form_has_the_resolution_that_it_has_on_the_page(tmp_path: Path, detail: np.ndarray, kind: str) -> None:
     """Scanner programs lay a bitmap of one point a pixel into a form, and shrink the form."""
-    from reportlab.lib.utils import ImageReader
-    from reportlab.pdfgen import canvas
 
     (height, width), shrunk = detail.shape[:2], 72 / 300
     document = canvas.Canvas(str(tmp_path / "a.pdf"), pagesize=(width * shrunk, height * shrunk), pageCompression=0)
@@ -168,8 +166,6 @@ def test_a_scan_in_a_form_has_the_resolution_that_it_has_on_the_page(tmp_path: P
 
 
 def test_the_largest_bitmap_of_a_page_sets_its_resolution(tmp_path: Path, detail: np.ndarray) -> None:
-    from reportlab.lib.utils import ImageReader
-    from reportlab.pdfgen import canvas
 
     document = canvas.Canvas(str(tmp_path / "a.pdf"), pagesize=(400, 300))
     document.drawImage(ImageReader(Image.fromarray(detail)), 40, 30, 160, 120)
@@ -187,7 +183,6 @@ def test_the_largest_bitmap_of_a_page_sets_its_resolution(tmp_path: Path, detail
     ids=["drawing-at-300-dpi", "enormous-page"],
 )
 def test_a_pdf_page_is_never_larger_than_the_limit(tmp_path: Path, size_pt: tuple[float, float], expected: tuple) -> None:
-    from reportlab.pdfgen import canvas
 
     document = canvas.Canvas(str(tmp_path / "a.pdf"), pagesize=size_pt)
     document.drawString(10, 10, "no bitmap")
@@ -198,7 +193,6 @@ def test_a_pdf_page_is_never_larger_than_the_limit(tmp_path: Path, size_pt: tupl
 
 
 def test_a_pdf_with_a_password_says_so(tmp_path: Path) -> None:
-    from reportlab.pdfgen import canvas
 
     document = canvas.Canvas(str(tmp_path / "a.pdf"), encrypt="secret")
     document.drawString(10, 10, "a")
