@@ -3,6 +3,10 @@
 import cv2
 import numpy as np
 
+# Measured on simulated photographs of natural pictures, small ones and digits in all profiles, with perturbations up to 128/255,
+# patches and noise (benchmarks/covered_crops.py): 540 right crops reach 0.56 and more; 99 of 100 of other images, places beside,
+# codes, lettering, paper and table stay below 0.23, and 98.5 of 100 that are half covered below 0.35. A few wrong ones reach
+# 0.64: a slide rule's scales, half a scale further on.
 MIN_LIKENESS = 0.35
 _GRIDS, _PX_PER_CELL = (12, 24), 4
 _LEAST_CONTRAST_8BIT, _NOISE_8BIT, _EVENED_NOISE = 4.0, 1.5, 0.3
