@@ -8,6 +8,7 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,7 @@ from pipeline.records import Printout
 SIZES_PX = (0, 1600)
 _PROFILE = "office-phone"
 _PRINTED_SHARE, _QUALITY = 0.93, 92
-_CLOSING_RATE, _LEAST_BLUR_PX = 0.03, 0.3
+_CLOSING_RATE, _LEAST_BLUR_PX, _BEYOND_MM = 0.03, 0.3, 60.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def composed(photo: np.ndarray, outline: Outline, printout: Printout, raster: np
     edge = np.concatenate([np.linspace(a, b, 80, endpoint=False) for a, b in zip(_SQUARE, np.roll(_SQUARE, -1, axis=0))])
     inside = mask_within(outline.photo_from_unit(edge), photo.shape[1::-1])
     blank = _without_print(photo, inside, np.ptp(outline.corners, axis=0).max())
-    print_seen = _reflectance(truth, inside > 0, raster, printout.page_width_mm)
+    print_seen = _reflectance(_page_from(outline, size_mm), inside > 0, raster, size_mm)
     print_seen = cv2.GaussianBlur(print_seen, (0, 0), max(outline.blur_px, _LEAST_BLUR_PX))
     share = inside[..., None].astype(np.float32) / 255
     light = blank * (1 - share + share * print_seen)
@@ -197,17 +198,23 @@ def _smooth_within(values: np.ndarray, where: np.ndarray, sigma_px: float) -> np
     return total / np.maximum(weight, 1e-3)[..., None]
 
 
-def _reflectance(truth: PageMap, wanted: np.ndarray, raster: np.ndarray, width_mm: float) -> np.ndarray:
+def _page_from(outline: Outline, size_mm: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Page mm of photo px, smooth well beyond the sheet, as what is drawn tile by tile must be."""
+    wider = PageMap.fitted(lambda mm: outline.photo_from_unit((mm - _BEYOND_MM) / size_mm), *(size_mm + 2 * _BEYOND_MM))
+    return lambda photo_px: wider.inverse(photo_px) - _BEYOND_MM
+
+
+def _reflectance(
+    page_from_photo: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray, raster: np.ndarray, size_mm: np.ndarray
+) -> np.ndarray:
     """The print as the photo sees it, float32 (H, W, 3), 1 on bare paper."""
     profile = load_profile(_PROFILE)
     rng = generator_for(0, "composed pages", "print")
     tiles = Tiles(wanted.shape[::-1], wanted)
-    # beyond the sheet the map is only a homography
-    page_mm = np.clip(truth.inverse(tiles.nodes), -20, np.array([truth.width_mm, truth.height_mm]) + 20)
-    per_mm = np.array(raster.shape[1::-1]) / (truth.width_mm, truth.height_mm)
-    places = page_mm * per_mm - 0.5
+    per_mm = np.array(raster.shape[1::-1]) / size_mm
+    places = page_from_photo(tiles.nodes) * per_mm - 0.5
     shrink = shrink_for(tiles.spans(places, raster.shape[1::-1]))
-    printed = printed_reflectance(raster, width_mm, profile, draw_shot(profile, rng), shrink, rng)
+    printed = printed_reflectance(raster, float(size_mm[0]), profile, draw_shot(profile, rng), shrink, rng)
     seen = tiles.drawn(printed, (places + 0.5) / shrink - 0.5, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
     return np.where(wanted[..., None], seen / profile.paper_reflectance, 1).astype(np.float32)
 

@@ -127,6 +127,52 @@ def test_a_right_crop_is_recognised_in_any_light(name: str, variant: str) -> Non
         assert likeness(seen, picture(f"{index + 12}/{variant}")) < MIN_LIKENESS - 0.1
 
 
+LEFT, LOWER = np.s_[:, : N_PX // 2], np.s_[N_PX // 2 :]
+COVERS = {
+    "paper": np.full((N_PX, N_PX, 3), (225, 222, 215)),
+    "a hand": np.full((N_PX, N_PX, 3), (190, 140, 115)) + np.linspace(-15, 15, N_PX)[None, :, None],
+    "another picture": picture("40/clean"),
+}
+
+
+@pytest.mark.parametrize("half", [LEFT, LOWER], ids=["left", "lower"])
+@pytest.mark.parametrize("name", COVERS)
+def test_a_crop_of_which_half_is_covered_is_not_what_was_printed(name: str, half: tuple) -> None:
+    found = 0
+    for index in range(12):
+        seen = picture(f"{index}/adversarial").astype(np.float64)
+        seen[half] = COVERS[name][half]
+        seen += np.random.default_rng(index).normal(0, 3, seen.shape)
+        found += likeness(np.clip(seen, 0, 255).astype(np.uint8), picture(f"{index}/adversarial")) < MIN_LIKENESS
+    assert found >= 11
+
+
+@pytest.mark.parametrize("light", ["a shadow on half of it", "glare on half of it"])
+def test_what_shows_in_shadow_or_glare_is_not_covered(light: str) -> None:
+    for index in range(12):
+        printed = picture(f"{index}/clean")
+        linear = (printed / 255.0) ** 2.2
+        linear[LEFT] = 0.1 * linear[LEFT] if light.startswith("a shadow") else linear[LEFT] + 0.15
+        seen = 255 * np.clip(linear, 0, 1) ** (1 / 2.2) + np.random.default_rng(index).normal(0, 3, printed.shape)
+        assert likeness(np.clip(seen, 0, 255).astype(np.uint8), printed) > MIN_LIKENESS
+
+
+def test_a_blown_out_quarter_says_nothing() -> None:
+    for index in range(12):
+        seen = picture(f"{index}/clean").copy()
+        seen[: N_PX // 2, : N_PX // 2] = 255
+        assert likeness(seen, picture(f"{index}/clean")) > MIN_LIKENESS
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_a_blank_picture_counts_also_half_in_shadow(share: float) -> None:
+    for level in (90, 255):
+        seen = np.full((N_PX, N_PX, 3), 30 + 0.75 * level)
+        seen[LEFT] *= share ** (1 / 2.2)
+        seen = np.clip(seen + np.random.default_rng(level).normal(0, 3, seen.shape), 0, 255).astype(np.uint8)
+        assert likeness(seen, np.full((N_PX, N_PX, 3), level, np.uint8)) > MIN_LIKENESS
+
+
 def test_paper_is_not_a_picture_and_a_flat_picture_may_be_anything_flat() -> None:
     paper = np.clip(np.random.default_rng(0).normal(230, 2, (N_PX, N_PX, 3)), 0, 255).astype(np.uint8)
     assert likeness(paper, picture("0/clean")) < 0.2

@@ -31,7 +31,8 @@ def treatments(pyramid: Pyramid) -> Iterator[Treatment]:
 
     First the photo itself, shrunk to about 2000 px and then larger up to its full size. The rest are in the order of what they
     find that those before them do not, for each second: measured on real photographs of QR codes as they are and made smaller,
-    blurred, squeezed, bent, shadowed and glaring (`benchmarks/real_codes.py`).
+    blurred, squeezed, bent, shadowed and glaring (`benchmarks/real_codes.py`). Of 1116 codes so, zxing-cpp alone reads 638, all of
+    these 846; the first five add 195 of these 208, the rest at most 4 each. All take 1.5 s of a 12 MP photo without a code.
     """
     for k in range(pyramid.level_of(FIRST_LONG_SIDE_PX), -1, -1):
         name = "as it is" if k == 0 else f"shrunk {2**k} times"
@@ -40,7 +41,7 @@ def treatments(pyramid: Pyramid) -> Iterator[Treatment]:
 
 
 def _brightened(grey: np.ndarray) -> np.ndarray:
-    """Returns the photo with its highlights spread: gamma 0.4 undone by eye, 2.5 by camera."""
+    """Returns the photo brightened by gamma 0.4, which spreads what is dark."""
     return cv2.LUT(grey, np.rint(255 * _GREY_LEVELS**0.4).astype(np.uint8))
 
 
@@ -70,9 +71,9 @@ def _lifted(grey: np.ndarray) -> np.ndarray | None:
 
 _TREATMENTS = (
     Treatment("gamma 0.4", "zxing-cpp", lambda photo: _brightened(photo.grey)),
-    Treatment("over a narrow background", "zxing-cpp", lambda photo: _without_background(photo.grey, _NARROW)),
     Treatment("2 times as wide", "zxing-cpp", lambda photo: _enlarged(photo.grey, 2, 1), (2.0, 1.0)),
     Treatment("enlarged 3 times", "zxing-cpp", lambda photo: _enlarged(photo.grey, 3, 3, cv2.INTER_CUBIC), (3.0, 3.0)),
+    Treatment("over a narrow background", "zxing-cpp", lambda photo: _without_background(photo.grey, _NARROW)),
     Treatment("2 times as tall", "zxing-cpp", lambda photo: _enlarged(photo.grey, 1, 2), (1.0, 2.0)),
     Treatment("enlarged 1.5 times", "zxing-cpp", lambda photo: _enlarged(photo.grey, 1.5, 1.5), (1.5, 1.5)),
     Treatment("over a wide background, 1.5 times", "zxing-cpp", lambda photo: _lifted(photo.grey), (1.5, 1.5)),
