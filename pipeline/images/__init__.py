@@ -5,7 +5,7 @@ On the file side an image is `uint8 (H, W, 3)` sRGB: files that name other colou
 """
 
 from pipeline.images.colour_profiles import CONVERTED
-from pipeline.images.encoding import jpeg_bytes, pixels_sha256, png_bytes, read_png
+from pipeline.images.encoding import jpeg_bytes, pixels_sha256, png_bytes, quick_png_bytes, read_png
 from pipeline.images.formats import NoReader, image_format, missing_reader, picture_files, shown
 from pipeline.images.reading import read_apart, read_image
 from pipeline.images.resizing import resize_shorter_and_crop

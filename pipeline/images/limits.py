@@ -280,7 +280,7 @@ def serve(number: int, shared: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    keep_freed_memory(_KEPT_BYTES)
+    keep_freed_memory(2 * _KEPT_BYTES)  # one picture after the other, and what its decoder needs beside it
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     global _is_child

@@ -6,6 +6,7 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from pipeline.images.colour import linear_levels, srgb_from_linear
 
 _REFINEMENTS, _N_NODES = 20, 9
-_BAND_SAMPLES, _SAMPLE_PX = 1 << 20, 1.25
+_SAMPLE_PX = 1.25
+# A tile of a warp, its samples and the source beneath it fit into a processor's cache and need no new memory.
+_TILE_SAMPLES = 160
 
 # The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+
+_AROUND = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], dtype=np.float64)
 
 Floats = NDArray[np.floating[Any]]
 Mapping = Callable[[Floats], Floats]
@@ -78,8 +83,8 @@ def apply_homography(h: Floats, points: Floats) -> Floats:
 
 def jacobian(mapping: Mapping, points: Floats, step: float) -> Floats:
     """Returns the derivatives (N, 2, 2) of a map at points (N, 2), by central differences over twice a `step`."""
-    columns = [(mapping(points + shift) - mapping(points - shift)) / (2 * step) for shift in ([step, 0], [0, step])]
-    return np.stack(columns, axis=2)
+    around = mapping((points + step * _AROUND[:, None]).reshape(-1, 2)).reshape(4, -1, 2)
+    return np.stack([around[0] - around[1], around[2] - around[3]], axis=2) / (2 * step)
 
 
 def box_homography(x_mm: float, y_mm: float, width_mm: float, height_mm: float, width_px: int, height_px: int) -> Floats:
@@ -132,23 +137,23 @@ def resample(
     nodes = chebyshev_nodes(_N_NODES)
     lattice = grid((nodes + 1) / 2 * width - 0.5, (nodes + 1) / 2 * height - 0.5)
     places = source_from_destination(lattice).reshape(_N_NODES, _N_NODES, 2)
-    edges = interpolation(_N_NODES, np.linspace(-1, 1, _N_NODES))
-    part, origin = _part_beneath(image, np.einsum("ki,ijc,lj->klc", edges, places, edges).reshape(-1, 2))
-    span = round(_largest_span(places, size), 6)
-    n_sub = samples_a_side(span)
+    n_sub = samples_a_side(round(_largest_span(places, size), 6))
     across, down = (interpolation(_N_NODES, (2 * np.arange(side * n_sub) + 1) / (side * n_sub) - 1) for side in (width, height))
-    rows = max(1, _BAND_SAMPLES // (width * n_sub**2))
-    part = (255 * linear_levels()).astype(np.float32)[part] if linear_light else part.astype(np.float32)
-    bands = []
-    for top in range(0, height, rows):
-        lines = down[top * n_sub : (top + rows) * n_sub]
-        places_x, places_y = (lines @ (places[..., axis] - origin[axis]) @ across.T for axis in (0, 1))
-        bands.append(_shrunk(part, places_x, places_y, n_sub) if n_sub > 1 else _cubic(part, places_x, places_y))
-    # the last digits of the interpolated places must not decide how a half is rounded
-    out = np.round(np.concatenate(bands), 3)
-    if linear_light:
-        out = 255 * srgb_from_linear(out / 255)
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(height, width, *image.shape[2:])
+    levels = (255 * linear_levels()).astype(np.float32) if linear_light else None
+    side = max(1, _TILE_SAMPLES // n_sub)
+    out = np.empty((height, width, *image.shape[2:]), np.uint8)
+    for top, left in product(range(0, height, side), range(0, width, side)):
+        lines, columns = down[top * n_sub : (top + side) * n_sub], across[left * n_sub : (left + side) * n_sub]
+        x, y = (lines @ places[..., axis] @ columns.T for axis in (0, 1))
+        part, (part_x, part_y) = _part_beneath(image, x, y)
+        part = part.astype(np.float32) if levels is None else levels[part]
+        sampled = _shrunk(part, x - part_x, y - part_y, n_sub) if n_sub > 1 else _cubic(part, x - part_x, y - part_y)
+        # the last digits of the interpolated places must not decide how a half is rounded
+        np.round(sampled, 3, sampled)
+        if linear_light:
+            sampled = 255 * srgb_from_linear(sampled / 255)
+        out[top : top + side, left : left + side] = np.clip(np.rint(sampled, sampled), 0, 255, sampled)
+    return out
 
 
 def samples_a_side(span_px: float) -> int:
@@ -163,15 +168,22 @@ def chebyshev_nodes(n: int) -> Floats:
 
 def interpolation(n: int, x: Floats) -> Floats:
     """Returns the (N, n) matrix from values at `chebyshev_nodes(n)` to `x` in [-1, 1] (Berrut and Trefethen 2004, Eq. 4.2)."""
-    k = np.arange(n)
-    weights: Floats = (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
-    apart = np.asarray(x, np.float64)[:, None] - chebyshev_nodes(n)
+    nodes, weights = _nodes_and_weights(n)
+    apart = np.asarray(x, np.float64)[:, None] - nodes
     exact = apart == 0
-    ratios = weights / np.where(exact, 1.0, apart)
+    is_hit = exact.any()
+    ratios: Floats = weights / (np.where(exact, 1.0, apart) if is_hit else apart)
     ratios /= ratios.sum(axis=1, keepdims=True)
-    hit = exact.any(axis=1)
-    ratios[hit] = exact[hit]
+    if is_hit:
+        hit = exact.any(axis=1)
+        ratios[hit] = exact[hit]
     return ratios
+
+
+@cache
+def _nodes_and_weights(n: int) -> tuple[Floats, Floats]:
+    k = np.arange(n)
+    return chebyshev_nodes(n), (-1.0) ** k * np.sin((2 * k + 1) * np.pi / (2 * n))
 
 
 def _point_pairs(src: Floats, dst: Floats) -> tuple[Floats, Floats]:
@@ -235,6 +247,8 @@ def _refined(h: Floats, src: Floats, dst: Floats) -> Floats:
             h, residual, damping = trial, trial_residual, damping / 10
             if np.abs(step).max() < 1e-14:
                 break
+        elif np.abs(step).max() < 1e-10:
+            break
         else:
             damping *= 100
     return h
@@ -250,12 +264,13 @@ def _largest_span(places: Floats, size: tuple[int, int]) -> float:
     return float(np.linalg.svd(np.stack([by_x, by_y], axis=-1), compute_uv=False).max())
 
 
-def _part_beneath(image: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of the source that the destination reaches and where it begins: a whole photo is too large for one crop."""
-    height, width = image.shape[:2]
-    left, top = (int(np.clip(v, 0, n - 1)) for v, n in zip(np.floor(places.min(axis=0)) - 2, (width, height), strict=True))
-    right, bottom = (int(np.clip(v, 1, n)) for v, n in zip(np.ceil(places.max(axis=0)) + 3, (width, height), strict=True))
-    return np.ascontiguousarray(image[top : max(bottom, top + 1), left : max(right, left + 1)]), (left, top)
+def _part_beneath(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of the source that some places reach, and where it begins: a whole photo is too large for one tile."""
+    (left, right), (top, bottom) = (
+        (int(np.clip(np.floor(at.min()) - 2, 0, n - 1)), int(np.clip(np.ceil(at.max()) + 3, 1, n)))
+        for at, n in zip((x, y), image.shape[1::-1], strict=True)
+    )
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)], (left, top)
 
 
 def _shrunk(part: np.ndarray, x: np.ndarray, y: np.ndarray, n_sub: int) -> np.ndarray:

@@ -65,17 +65,17 @@ class PageMap:
             return straight + self.residual_px[0, 0, :]
         across = geometry.interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
         down = geometry.interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
-        bend: Floats = (np.tensordot(down, self.residual_px, axes=1) * across[..., None]).sum(axis=1)
+        bend: Floats = ((down @ self.residual_px.reshape(n, 2 * n)).reshape(-1, n, 2) * across[..., None]).sum(axis=1)
         return straight + bend
 
     def jacobian(self, page_mm: Floats) -> Floats:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
         return geometry.jacobian(self, np.asarray(page_mm, np.float64), 0.01)
 
-    def inverse(self, photo_px: Floats) -> Floats:
-        """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from the homography's answer."""
+    def inverse(self, photo_px: Floats, guess_mm: Floats | None = None) -> Floats:
+        """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from a guess, else from the homography's answer."""
         photo_px = np.asarray(photo_px, np.float64)
-        page = apply_homography(np.linalg.inv(self.homography), photo_px)
+        page = apply_homography(np.linalg.inv(self.homography), photo_px) if guess_mm is None else guess_mm
         for _ in range(_NEWTON_STEPS):
             step = np.linalg.solve(self.jacobian(page), (photo_px - self(page))[..., None])[..., 0]
             page = page + step

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.physical.calibration.least_squares import Minimum, minimise
 from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.registration.page import Registration
-from pipeline.physical.registration.points import sight, targets
+from pipeline.physical.registration.points import sights, targets
 from pipeline.records import Printout
 
 _DIAGONAL_35MM_MM = 43.267
@@ -48,9 +48,10 @@ def fit_lens(pyramid: Pyramid, found: Registration, printout: Printout, focal_35
     A curled sheet and a lens bend points alike in one direction, but only the lens in all: the sheet is a cylinder with a
     parabola's and a cubic's height, its direction tried from six starts. Focal length and curl have priors (see above).
     """
-    seen = [(target.centre_mm, sight(pyramid, found.page_map, target, _REACH_MM)) for target in targets(printout, found.page)]
-    page = np.array([centre for centre, place in seen if place is not None])
-    photo = np.array([place for _, place in seen if place is not None])
+    known = targets(printout, found.page)
+    places = sights(pyramid, found.page_map, known, [_REACH_MM] * len(known))
+    page = np.array([target.centre_mm for target, place in zip(known, places, strict=True) if place is not None])
+    photo = np.array([place for place in places if place is not None])
     if len(page) < _MIN_POINTS:
         return None
     size_mm = np.array([printout.page_width_mm, printout.page_height_mm])

@@ -41,7 +41,7 @@ def registration_error(estimated: PageMap, true: PageMap, placement: Placement) 
     """
     x, y = (np.linspace(-0.5, side - 0.5, _ERROR_GRID) for side in (placement.width_px, placement.height_px))
     page_mm = _page_from_image(placement, grid(x, y))
-    there = true.inverse(estimated(page_mm))
+    there = true.inverse(estimated(page_mm), page_mm)
     return float(np.sqrt((((there - page_mm) / pitch_mm(placement)) ** 2).sum(axis=1).mean()))
 
 

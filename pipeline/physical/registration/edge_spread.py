@@ -112,7 +112,7 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
     Unknown are black, white, log sigma, the growth of dark squares (where there are two kinds of edges to tell it from an
     offset), and each strip's offset from the page map.
     """
-    from scipy.optimize import least_squares
+    from scipy.optimize import leastsq
 
     x, light, weight = (np.concatenate([strip[i] for strip in strips]) for i in range(3))
     strip_of = np.repeat(np.arange(len(strips)), [len(strip[0]) for strip in strips])
@@ -121,28 +121,35 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
     from_edges = x[:, None] - scale[:, None] * places
     weight = np.sqrt(weight)
     one_strip = np.equal.outer(strip_of, np.arange(len(strips)))
+    last: dict[bytes, tuple[np.ndarray, np.ndarray, float]] = {}
 
     def blurred(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Where each pixel lies from each edge, in sigmas, the share of light that it gets, and sigma."""
-        sigma = max(float(np.exp(p[2])), _LEAST_SIGMA_PX)
-        z = (from_edges - p[3] * signs - p[4 + strip_of, None]) / sigma
-        return z, 1 + ndtr(z) @ signs, sigma
+        if (key := p.tobytes()) not in last:
+            sigma = max(float(np.exp(p[2])), _LEAST_SIGMA_PX)
+            z = (from_edges - p[3] * signs - p[4 + strip_of, None]) / sigma
+            last.clear()
+            last[key] = z, 1 + ndtr(z) @ signs, sigma
+        return last[key]
 
     def residual_of(p: np.ndarray) -> np.ndarray:
         return weight * (p[0] + (p[1] - p[0]) * blurred(p)[1] - light)
 
     def jacobian_of(p: np.ndarray) -> np.ndarray:
         z, share, sigma = blurred(p)
-        bell, contrast = np.exp(-z * z / 2) / np.sqrt(2 * np.pi), p[1] - p[0]
-        growth = -contrast * bell.sum(axis=1) / sigma if len(edges) > 1 else np.zeros_like(x)
-        columns = [1 - share, share, -contrast * ((z * bell) @ signs), growth]
-        return weight[:, None] * np.column_stack([*columns, one_strip * (-contrast * (bell @ signs) / sigma)[:, None]])
+        steps = np.empty((len(x), 4 + len(strips)))
+        bell = np.exp(-z * z / 2) * ((p[0] - p[1]) / np.sqrt(2 * np.pi))
+        steps[:, 0], steps[:, 1], steps[:, 2] = 1 - share, share, (z * bell) @ signs
+        steps[:, 3] = bell.sum(axis=1) / sigma if len(edges) > 1 else 0
+        steps[:, 4:] = one_strip * (bell @ signs / sigma)[:, None]
+        return weight[:, None] * steps
 
     start = np.zeros(4 + len(strips))
     start[:3] = light.min(), light.max(), np.log(_FIRST_SIGMA_PX)
-    found = least_squares(residual_of, start, jacobian_of, method="lm", x_scale="jac", ftol=_ENOUGH_GAIN, max_nfev=_N_STEPS)
-    contrast, sigma = found.x[1] - found.x[0], blurred(found.x)[2]
-    misfit = np.sqrt(2 * found.cost / (weight @ weight))
+    # `least_squares` would ask the same MINPACK the same, and take twice as long
+    found = leastsq(residual_of, start, (), jacobian_of, ftol=_ENOUGH_GAIN, xtol=1e-8, gtol=1e-8, maxfev=_N_STEPS)[0]
+    contrast, sigma = found[1] - found[0], blurred(found)[2]
+    misfit = np.linalg.norm(residual_of(found)) / np.sqrt(weight @ weight)
     if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or sigma > _MOST_SIGMA_PX:
         return None
     return sigma

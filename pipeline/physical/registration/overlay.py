@@ -31,7 +31,12 @@ _Found = Registration | Failure
 
 
 def draw_overlay(
-    photo: np.ndarray, results: Sequence[_Found], printout: Printout, title: str = "", quality: Quality | None = None
+    photo: np.ndarray,
+    results: Sequence[_Found],
+    printout: Printout,
+    title: str = "",
+    quality: Quality | None = None,
+    photo_grey: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
 
@@ -41,11 +46,11 @@ def draw_overlay(
     with advice beneath where something is wrong.
 
     Args: `photo` uint8 (H, W, 3); `results` as `register` gives them for it; `title` a name for the banner, as a rule the file's;
-    `quality` of each crop: without any, frames say nothing of it.
+    `quality` of each crop: without any, frames say nothing of it; `photo_grey` uint8 (H, W) where it is at hand.
     """
     quality = quality or {}
     drawing = _Drawing(*_shrunk(photo))
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if photo_grey is None else photo_grey
     for result in results:
         if isinstance(result, Registration):
             _draw_images(drawing, result, printout, quality)
@@ -159,22 +164,25 @@ def _edges(page_map: PageMap, boxes: Sequence[tuple[float, float, float, float]]
     return np.split(page_map(np.concatenate(page_mm)), len(boxes)) if boxes else []
 
 
-def _under_banner(picture: Image.Image, lines: Iterable[tuple[_Colour, str, str]], title: str) -> np.ndarray:
-    canvas_px = max(picture.width, _LEAST_BANNER_PX)
+def _under_banner(picture: np.ndarray, lines: Iterable[tuple[_Colour, str, str]], title: str) -> np.ndarray:
+    width = picture.shape[1]
+    canvas_px = max(width, _LEAST_BANNER_PX)
     strips = [(_DARK, [title])] if title else []
     for colour, *parts in lines:
         texts = [wrapped(part, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) for part in parts if part]
         strips.append((colour, [line for text in texts for line in text]))
-    banner_px = sum(_LINE_PX * len(text) + 12 for _, text in strips)
-    canvas = Image.new("RGB", (canvas_px, banner_px + picture.height), _TABLE)
-    canvas.paste(picture, ((canvas_px - picture.width) // 2, banner_px))
-    draw, top = ImageDraw.Draw(canvas), 0
+    banner = Image.new("RGB", (canvas_px, sum(_LINE_PX * len(text) + 12 for _, text in strips)))
+    draw, top = ImageDraw.Draw(banner), 0
     for colour, text in strips:
         draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
         for i, line in enumerate(text):
             draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
         top += _LINE_PX * len(text) + 12
-    return np.asarray(canvas)
+    if width < canvas_px:
+        left = (canvas_px - width) // 2
+        beside = (0, 0, left, canvas_px - width - left)
+        picture = cv2.copyMakeBorder(picture, *beside, cv2.BORDER_CONSTANT, value=_TABLE)
+    return np.concatenate([np.asarray(banner).reshape(-1, canvas_px, 3), picture])
 
 
 class _Drawing:
@@ -211,14 +219,13 @@ class _Drawing:
         points = self._small(photo_px)
         return bool((points >= -0.5).all() and (points <= np.array(self._pixels.shape[1::-1]) - 0.5).all())
 
-    def finished(self) -> Image.Image:
+    def finished(self) -> np.ndarray:
         """Returns the picture with its labels."""
-        canvas = Image.fromarray(self._pixels)
-        draw = ImageDraw.Draw(canvas)
+        canvas_height, canvas_width = self._pixels.shape[:2]
         for points, (text, colour), place in self._labels:
             left, top = points.min(axis=0)
             right, bottom = points.max(axis=0)
-            if right < 0 or bottom < 0 or left > canvas.width or top > canvas.height:
+            if right < 0 or bottom < 0 or left > canvas_width or top > canvas_height:
                 continue
             if place != "above":
                 # of a turned frame the box of the same area about its middle: neighbours' labels do not meet
@@ -227,13 +234,17 @@ class _Drawing:
                     (points.max(axis=0) + points.min(axis=0)) / 2 + sign * share * np.ptp(points, axis=0) / 2 for sign in (-1, 1)
                 )
             text = shortened(text, font(_LABEL_PX), 400.0 if place == "above" else right - left - 10)
-            width, height = font(_LABEL_PX).getlength(text) + 8, _LABEL_PX + 5
-            x = min(max((left + right - width) / 2, 0), canvas.width - width)
-            y = min(max({"above": top - height - 3, "top": top, "bottom": bottom - height}[place], 0), canvas.height - height)
+            width, height = round(font(_LABEL_PX).getlength(text)) + 9, _LABEL_PX + 6
+            x = max(round(min((left + right - width) / 2, canvas_width - width)), 0)
+            y = max(
+                round(min({"above": top - height - 3, "top": top, "bottom": bottom - height}[place], canvas_height - height)), 0
+            )
             if text:
-                draw.rectangle([x, y, x + width, y + height], fill=colour)
-                draw.text((x + 4, y + 1), text, font=font(_LABEL_PX), fill=_WHITE)
-        return canvas
+                label = Image.new("RGB", (width, height), colour)
+                ImageDraw.Draw(label).text((4, 1), text, font=font(_LABEL_PX), fill=_WHITE)
+                room = self._pixels[y : y + height, x : x + width]
+                room[:] = np.asarray(label)[: room.shape[0], : room.shape[1]]
+        return self._pixels
 
     def _small(self, photo_px: np.ndarray) -> np.ndarray:
         return photo_px * self._scale + self._shift

@@ -14,7 +14,7 @@ from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
 from pipeline.physical.fiducials.treatments import FIRST_LONG_SIDE_PX
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
-from pipeline.physical.registration.points import Target, sight, targets
+from pipeline.physical.registration.points import Target, sights, targets
 from pipeline.physical.registration.surface import MIN_POINTS, Surface, fit_surface
 from pipeline.records import CORNERS, Fiducial, Placement, Printout
 
@@ -175,10 +175,13 @@ def _registered(
     """
     known = tuple(target for target in targets(printout, page) if target.name not in covered)
     seen: dict[int, np.ndarray] = {}
+    guesses: dict[int, PageMap] = {}
     for index, target in enumerate(known):
         guess = starts.get(target.name, whole) if target.kind == "code" else whole
-        if target.kind != "mark" and guess and (place := sight(pyramid, guess, target, _FIRST_REACH_MM)) is not None:
-            seen[index] = place
+        if target.kind != "mark" and guess:
+            guesses[index] = guess
+    for guess in {id(guess): guess for guess in guesses.values()}.values():
+        _see(pyramid, guess, known, {index: _FIRST_REACH_MM for index, one in guesses.items() if one is guess}, seen)
     try:
         surface = _grown(pyramid, printout, known, seen)
     except geometry.NoHomography:
@@ -225,21 +228,25 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
             return None
         surface = _surface(printout, known, seen, rough=True)
         missing, before = [index for index in range(len(known)) if index not in seen], len(seen)
-        for index, reach_mm in zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True):
-            place = sight(pyramid, surface.page_map, known[index], reach_mm) if reach_mm <= _MAX_REACH_MM else None
-            if place is not None:
-                seen[index] = place
+        reaches_mm = zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True)
+        _see(pyramid, surface.page_map, known, {index: mm for index, mm in reaches_mm if mm <= _MAX_REACH_MM}, seen)
         if len(seen) == before:
             break
-    again = {i: sight(pyramid, surface.page_map, known[i], _LAST_REACH_MM) for i in range(len(known))}
-    # one quarter of a code alone may be a fold or a corner of something else
-    n_seen = Counter(known[i].group for i, place in again.items() if place is not None)
-    n_all = Counter(target.group for target in known)
     seen.clear()
-    for i, place in again.items():
-        if place is not None and 2 * n_seen[known[i].group] > n_all[known[i].group]:
-            seen[i] = place
+    _see(pyramid, surface.page_map, known, dict.fromkeys(range(len(known)), _LAST_REACH_MM), seen)
+    # one quarter of a code alone may be a fold or a corner of something else
+    n_seen, n_all = Counter(known[i].group for i in seen), Counter(target.group for target in known)
+    for i in [i for i in seen if 2 * n_seen[known[i].group] <= n_all[known[i].group]]:
+        del seen[i]
     return _surface(printout, known, seen) if len(seen) >= 4 else None
+
+
+def _see(
+    pyramid: Pyramid, page_map: PageMap, known: tuple[Target, ...], reaches_mm: dict[int, float], seen: dict[int, np.ndarray]
+) -> None:
+    """Adds to `seen` those of some targets that are seen where a map says, within their reach."""
+    places = sights(pyramid, page_map, [known[index] for index in reaches_mm], list(reaches_mm.values()))
+    seen |= {index: place for index, place in zip(reaches_mm, places, strict=True) if place is not None}
 
 
 def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray], rough: bool = False) -> Surface:

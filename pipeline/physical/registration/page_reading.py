@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from pipeline.images import jpeg_bytes, pixels_sha256, png_bytes, read_png
+from pipeline.images import jpeg_bytes, pixels_sha256, quick_png_bytes, read_png
 from pipeline.images.pictures import Picture
 from pipeline.physical.fiducials.pyramid import Pyramid
 from pipeline.physical.page_map import PageMap
@@ -110,7 +110,7 @@ def read_pages(
     parts = PurePath(capture.photo).stem[:_NAME_CHARS], picture.frame.replace(" ", ""), capture.sha256[:6]
     overlay = OVERLAYS.file("-".join(filter(None, parts)))
     title = " · ".join(filter(None, [capture.photo, picture.frame]))
-    drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown), _OVERLAY_QUALITY)
+    drawn = jpeg_bytes(draw_overlay(pixels, results, printout, title, shown, pyramid.grey), _OVERLAY_QUALITY)
     return [FreshPage(replace(fresh.page, overlay=overlay), fresh.files | {overlay: drawn}) for fresh in drafts]
 
 
@@ -211,7 +211,7 @@ def _view(
         photo_px_per_image_px=row.photo_px_per_image_px,
         flags=row.flags,
     )
-    return view, png_bytes(pixels, compress_level=1)
+    return view, quick_png_bytes(pixels)
 
 
 def _strict(result: Registration | Failure, printout: Printout) -> Registration | Failure:

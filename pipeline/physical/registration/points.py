@@ -1,6 +1,6 @@
 """The printed points of a page, measured in a photo: each known pattern is looked for where the page should have it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, product
@@ -52,59 +52,69 @@ def targets(printout: Printout, page: int) -> tuple[Target, ...]:
     return tuple(_targets(printout, page))
 
 
-def sight(pyramid: Pyramid, photo_from_page: PageMap, target: Target, reach_mm: float) -> np.ndarray | None:
-    """Returns where a target's centre is seen, (2,) photo px, within `reach_mm` of the place that the map gives it, or None.
+def sights(
+    pyramid: Pyramid, photo_from_page: PageMap, known: Sequence[Target], reaches_mm: Sequence[float]
+) -> list[np.ndarray | None]:
+    """Returns where each target's centre is seen, (2,) photo px, within its reach of the place that the map gives it, or None.
 
     The photo is drawn upright on the target's own grid; the best place to a whole pixel of that grid is the maximum of the
     normalised correlation, its fraction an ECC alignment (Evangelidis and Psarakis 2008) by translation.
     """
-    reach_px = int(np.ceil(reach_mm / target.pitch_mm)) + 2
-    patch, photo_from_patch = _upright(pyramid, photo_from_page, target, reach_px)
-    if patch is None:
-        return None
+    margins_px = [int(np.ceil(reach / target.pitch_mm)) + 2 for reach, target in zip(reaches_mm, known, strict=True)]
+    patches = _upright(pyramid, photo_from_page, known, margins_px) if known else ()
+    return [_sight(target, *patch) if patch else None for target, patch in zip(known, patches, strict=True)]
+
+
+def _sight(target: Target, patch: np.ndarray, photo_from_patch: np.ndarray) -> np.ndarray | None:
     scores = cv2.matchTemplate(patch, target.template, cv2.TM_CCOEFF_NORMED)
     _, best, _, (left, top) = cv2.minMaxLoc(scores)
     if not best >= _MIN_AGREEMENT[target.kind] - 0.1:
         return None
-    start, everywhere = np.array([[1, 0, left], [0, 1, top]], np.float32), np.ones(patch.shape, np.uint8)
+    start = np.array([[1, 0, left], [0, 1, top]], np.float32)
     try:
-        agreement, shift = cv2.findTransformECC(
-            target.template, patch, start, cv2.MOTION_TRANSLATION, _STOP, everywhere, _SMOOTHING_PX
-        )
+        agreement, shift = cv2.findTransformECC(target.template, patch, start, cv2.MOTION_TRANSLATION, _STOP, None, _SMOOTHING_PX)
     except cv2.error:
         return None
     x, y = float(shift[0, 2]), float(shift[1, 2])
     if not agreement >= _MIN_AGREEMENT[target.kind] or max(abs(x - left), abs(y - top)) > _MAX_SHIFT_PX:
         return None
     height, width = target.template.shape
-    centre = photo_from_patch @ np.array([x + (width - 1) / 2, y + (height - 1) / 2, 1])
+    centre = photo_from_patch @ (x + (width - 1) / 2, y + (height - 1) / 2, 1)
     return np.asarray(centre[:2] / centre[2])
 
 
-def _upright(pyramid: Pyramid, photo_from_page: PageMap, target: Target, margin_px: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Returns the photo as seen on the target's grid with a margin, float32, and photo_from_patch; None where the photo ends."""
-    height, width = (side + 2 * margin_px for side in target.template.shape)
-    x, y = np.array(target.origin_mm) - margin_px * target.pitch_mm
-    page_from_patch = np.array([[target.pitch_mm, 0, x], [0, target.pitch_mm, y], [0, 0, 1.0]])
-    centre = target.centre_mm[None]
-    bend = (photo_from_page(centre) - apply_homography(photo_from_page.homography, centre))[0]
-    photo_from_patch = np.array([[1, 0, bend[0]], [0, 1, bend[1]], [0, 0, 1.0]]) @ photo_from_page.homography @ page_from_patch
-    corners = SQUARE * (width - 1, height - 1)
-    depths = corners @ photo_from_patch[2, :2] + photo_from_patch[2, 2]
-    if depths.min() * depths.max() <= 0:
-        return None, photo_from_patch
-    outline = apply_homography(photo_from_patch, corners)
-    inside = apply_homography(photo_from_patch, corners + margin_px * (1 - 2 * SQUARE))
-    if (inside < 0).any() or (inside > np.array(pyramid.size) - 1).any():
-        return None, photo_from_patch
-    px_per_px = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).max() / (max(height, width) - 1)
-    level = 0
-    while px_per_px > _MAX_PHOTO_PX and min(pyramid.size) >> (level + 1) > 0:
-        px_per_px, level = px_per_px / 2, level + 1
-    level_from_patch, flags = level_from_photo(level) @ photo_from_patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    photo, size = pyramid.level(level), (width, height)
-    patch = cv2.warpPerspective(photo, level_from_patch, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return patch.astype(np.float32), photo_from_patch
+def _upright(
+    pyramid: Pyramid, photo_from_page: PageMap, known: Sequence[Target], margins_px: Sequence[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray] | None]:
+    """Yields the photo as seen on each target's grid with a margin, float32, and photo_from_patch; None where the photo ends."""
+    pitches, margins = np.array([target.pitch_mm for target in known]), np.array(margins_px)
+    sizes = np.array([target.template.shape[::-1] for target in known]) + 2 * margins[:, None]
+    page_from_patch = np.zeros((len(known), 3, 3))
+    page_from_patch[:, 0, 0] = page_from_patch[:, 1, 1] = pitches
+    page_from_patch[:, :2, 2] = np.array([target.origin_mm for target in known]) - (margins * pitches)[:, None]
+    page_from_patch[:, 2, 2] = 1
+    centres = np.array([target.centre_mm for target in known])
+    bends = photo_from_page(centres) - apply_homography(photo_from_page.homography, centres)
+    photo_from_patch = photo_from_page.homography @ page_from_patch
+    photo_from_patch[:, :2] += bends[..., None] * photo_from_patch[:, 2:]
+    corners = SQUARE * (sizes - 1)[:, None]
+    both = np.concatenate([corners, corners + margins[:, None, None] * (1 - 2 * SQUARE)], axis=1)
+    mapped = both @ photo_from_patch[:, :, :2].swapaxes(1, 2) + photo_from_patch[:, None, :, 2]
+    depths, places = mapped[:, :4, 2], mapped[..., :2] / mapped[..., 2:]
+    outlines, inside = places[:, :4], places[:, 4:]
+    is_seen = depths.min(axis=1) * depths.max(axis=1) > 0
+    is_seen &= ((inside >= 0) & (inside <= np.array(pyramid.size) - 1)).all(axis=(1, 2))
+    sides_px = np.linalg.norm(np.roll(outlines, -1, axis=1) - outlines, axis=2).max(axis=1)
+    for seen, side_px, matrix, size in zip(is_seen, sides_px, photo_from_patch, sizes.tolist(), strict=True):
+        if not seen:
+            yield None
+            continue
+        px_per_px, level = side_px / (max(size) - 1), 0
+        while px_per_px > _MAX_PHOTO_PX and min(pyramid.size) >> (level + 1) > 0:
+            px_per_px, level = px_per_px / 2, level + 1
+        level_from_patch, flags = level_from_photo(level) @ matrix, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        patch = cv2.warpPerspective(pyramid.level(level), level_from_patch, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        yield patch.astype(np.float32), matrix
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:

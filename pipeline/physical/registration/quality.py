@@ -33,6 +33,9 @@ _BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
 _PATCH_HALF = 0.3
 _NOISE_RANGE_8BIT = (8.0, 247.0)  # a block near white or black has lost the tails of its noise
 _CLIP_GRID, _CLIP_CELLS = 96, 8
+# Bilinear between a few mapped points: a pixel's error in where to look changes no share.
+_CLIP_SHARES = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
+_CLIP_WEIGHTS = np.maximum(0, 1 - np.abs(_CLIP_SHARES[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
 GREY = np.array([0.299, 0.587, 0.114])
 
 _DIAGONAL_35MM_MM = math.hypot(36, 24)
@@ -240,15 +243,12 @@ def _value_at(place_mm: np.ndarray, known_mm: np.ndarray, values: np.ndarray) ->
 def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) -> float:
     """Returns the share of clipped pixels among up to 96 x 96 of the photo's, spread evenly over the crop."""
     height, width = photo.shape[:2]
-    coarse = (np.arange(_CLIP_CELLS + 1)) / _CLIP_CELLS
+    coarse = np.arange(_CLIP_CELLS + 1) / _CLIP_CELLS
     page_mm = grid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
     corners = page_map(page_mm).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
-    # bilinear between a few mapped points: a pixel's error in where to look changes no share
-    share = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
-    weights = np.maximum(0, 1 - np.abs(share[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
-    places = np.rint(np.einsum("ki,ijc,lj->klc", weights, corners, weights, optimize=True)).astype(int)
-    pixels = photo[np.clip(places[..., 1], 0, height - 1), np.clip(places[..., 0], 0, width - 1)]
-    return float(((pixels == 255).any(axis=2) | (pixels == 0).all(axis=2)).mean())
+    x, y = (np.rint(_CLIP_WEIGHTS @ corners[..., axis] @ _CLIP_WEIGHTS.T).astype(int) for axis in (0, 1))
+    red, green, blue = photo[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].reshape(-1, 3).T
+    return float(((red == 255) | (green == 255) | (blue == 255) | ((red | green | blue) == 0)).mean())
 
 
 def tilt_deg(page_map: PageMap, size: tuple[int, int], focal_35mm_mm: float | None = None) -> float:

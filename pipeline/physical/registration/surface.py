@@ -192,17 +192,16 @@ def _likelihoods(
     n = len(page_mm)
     turned_basis = (vectors.T @ basis.reshape(n, 16)).reshape(2 * n, 8)
     turned_residual = (vectors.T @ residual).ravel()
-    out = []
-    for ratio in ratios:
-        weight = 1 / np.repeat(ratio**2 * np.maximum(values, 0) + 1, 2)
-        normal = turned_basis.T @ (weight[:, None] * turned_basis)
-        step = np.linalg.lstsq(normal, turned_basis.T @ (weight * turned_residual), rcond=None)[0]
-        rest = turned_residual - turned_basis @ step
-        n_free = 2 * n - 8 + _PRIOR_WEIGHT
-        variance = ((weight * rest) @ rest + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
-        spread = n_free * np.log(2 * np.pi * np.e * variance) - np.log(weight).sum() + np.linalg.slogdet(normal)[1]
-        out.append((float(-0.5 * spread), length_mm, ratio, float(np.sqrt(variance))))
-    return out
+    weights = 1 / np.repeat(np.square(ratios)[:, None] * np.maximum(values, 0) + 1, 2, axis=1)
+    pulled = weights[..., None] * turned_basis
+    normal = turned_basis.T @ pulled
+    steps = np.linalg.pinv(normal, 8 * np.finfo(float).eps, hermitian=True) @ (turned_residual @ pulled)[..., None]
+    rest = turned_residual - (turned_basis @ steps)[..., 0]
+    n_free = 2 * n - 8 + _PRIOR_WEIGHT
+    variances = ((weights * rest**2).sum(axis=1) + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
+    spreads = n_free * np.log(2 * np.pi * np.e * variances) - np.log(weights).sum(axis=1) + np.linalg.slogdet(normal)[1]
+    noises = np.sqrt(variances)
+    return [(float(-0.5 * spreads[i]), length_mm, ratio, float(noises[i])) for i, ratio in enumerate(ratios)]
 
 
 def _posterior(
@@ -235,9 +234,12 @@ def _left_out(fit: _Fit, groups: np.ndarray) -> Iterator[tuple[int, np.ndarray, 
     pulled = inverse @ fit.basis
     projection = inverse - pulled @ fit.step_covariance @ pulled.T
     pull = projection @ fit.residual.ravel()
-    for group in np.unique(groups):
-        rows = np.flatnonzero(np.repeat(groups == group, 2))
-        yield int(group), np.linalg.pinv(projection[np.ix_(rows, rows)], hermitian=True) @ pull[rows], pull[rows]
+    rows_of = {int(group): np.flatnonzero(np.repeat(groups == group, 2)) for group in np.unique(groups)}
+    for size in sorted({len(rows) for rows in rows_of.values()}):  # those of one size at once
+        alike = [group for group, rows in rows_of.items() if len(rows) == size]
+        rows = np.array([rows_of[group] for group in alike])
+        inverses = np.linalg.pinv(projection[rows[:, :, None], rows[:, None]], hermitian=True)
+        yield from zip(alike, (inverses @ pull[rows][..., None])[..., 0], pull[rows], strict=True)
 
 
 def _similarity(one_mm: np.ndarray, other_mm: np.ndarray, length_mm: float) -> np.ndarray:
