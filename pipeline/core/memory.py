@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from types import ModuleType
+from typing import Any
 
 # Numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -44,7 +44,7 @@ def peak_bytes(with_children: bool = False) -> int:
     return peak * maxrss_bytes(sys.platform)
 
 
-def _psutil() -> ModuleType | None:
+def _psutil() -> Any:
     """Its part for Linux asks for `resource` itself, which a small build of Python may lack."""
     try:
         import psutil

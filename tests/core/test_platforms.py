@@ -29,7 +29,7 @@ def without_modules(folder: Path, *words: str) -> subprocess.CompletedProcess:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore:only soft file lock"}
     return subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=500
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1500
     )
 
 
@@ -45,7 +45,8 @@ def test_every_test_is_collected_where_fcntl_and_resource_are_not_there(tmp_path
 
 
 def test_a_demo_ends_where_fcntl_and_resource_are_not_there(tmp_path):
-    changed = ["attacks.0.epsilons_8bit=[16]", "selection.n_images=2", 'selection.cases=["average"]', "thresholds.n_images=0"]
+    changed = ['attacks=[{name="fgsm", epsilons_8bit=[16]}]', "selection.n_images=2", 'selection.cases=["average"]']
+    changed += ["thresholds.n_images=0", "report.n_gallery=1"]
     changed += ["explain.n_images=0", "dataset.n_images=12", "photograph.profile=office-phone-3mp", "transforms.blur=[1]"]
     words = [word for change in changed for word in ("--set", change)]
     found = without_modules(tmp_path, "-m", "pipeline", "demo", "--workers", "2", *words)
