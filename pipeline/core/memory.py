@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from typing import Any
 
 # Numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -25,24 +26,31 @@ def keep_freed_memory(kept_bytes: int = _KEPT_BYTES) -> bool:
 
 
 def available_bytes() -> int:
-    """Returns how much memory more processes can take before others have to go without."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    """Returns how much memory more processes can take before others have to go without; 0 where it is not told."""
+    psutil = _psutil()
+    return int(psutil.virtual_memory().available) if psutil else 0
 
 
 def peak_bytes(with_children: bool = False) -> int:
-    """Returns the most memory that this process held at any time, or any of those that it started and that have ended."""
+    """Returns the most memory that this process held, or any of those that it started and that have ended; 0 if not told."""
     try:
         import resource
     except ImportError:  # Windows, which tells it of this process alone
-        import psutil
-
-        told = psutil.Process().memory_info()
-        return int(getattr(told, "peak_wset", told.rss))
+        psutil = _psutil()
+        told = psutil.Process().memory_info() if psutil else None
+        return int(getattr(told, "peak_wset", 0))
     who = (resource.RUSAGE_SELF, *((resource.RUSAGE_CHILDREN,) if with_children else ()))
     peak = max(resource.getrusage(one).ru_maxrss for one in who)
     return peak * maxrss_bytes(sys.platform)
+
+
+def _psutil() -> Any:
+    """Its part for Linux asks for `resource` itself, which a small build of Python may lack."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil
 
 
 def maxrss_bytes(platform: str) -> int:

@@ -86,7 +86,7 @@ class Processes:
 
     def _fitting(self) -> int:
         """How many processes like this one fit into the memory that is free."""
-        return max(1, min(self._n, available_bytes() // peak_bytes()))
+        return max(1, min(self._n, available_bytes() // max(1, peak_bytes())))
 
 
 class _Workers:

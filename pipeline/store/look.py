@@ -167,4 +167,4 @@ def _journal(run: Run, stage: str, seconds: float) -> None:
     peak_mb = peak_bytes(with_children=True) // 2**20
     run.journal.parent.mkdir(parents=True, exist_ok=True)
     with run.journal.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"stage": stage, "seconds": round(seconds, 1), "peak_memory_mb": peak_mb}) + "\n")
+        file.write(json.dumps({"stage": stage, "seconds": round(seconds, 1), "peak_memory_mb": peak_mb or None}) + "\n")

@@ -1,5 +1,6 @@
 """What a stage is: a record of what it reads, depends on and makes, and of the function that does it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,11 +109,11 @@ class Stage(Generic[E]):
 
     def run_without(self, experiment: E, run: Run, context: Any, error: Exception) -> Outcome:
         """Writes what later stages read where it failed, and says why it did."""
-        reason = in_a_line(error).replace(f"{run.workspace.absolute()}/", "")
         module, _, name = self.function.partition(":")
         outcome: Outcome = load(f"{module}:without_{name}")(experiment, run, context)
+        reason = str(outcome.summary.get(FAILED, in_a_line(error))).replace(f"{run.workspace.absolute()}{os.sep}", "")
         again = f"left out, because it failed: {reason}. Try it again with: inkproof {self.name} EXPERIMENT --force"
-        return replace(outcome, summary={FAILED: reason} | outcome.summary, notes=(*outcome.notes, again))
+        return replace(outcome, summary=outcome.summary | {FAILED: reason}, notes=(*outcome.notes, again))
 
     def clear_kept(self, run: Run) -> None:
         """Removes the results that it kept, so that it begins anew."""

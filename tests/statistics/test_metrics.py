@@ -56,3 +56,10 @@ def test_ssim_equals_the_formula_of_wang_et_al():
     structure = (2 * cov + 7.65**2) / (var_x + var_y + 7.65**2)
     assert ssim(first, second) == pytest.approx((luminance * structure)[5:-5, 5:-5].mean(), abs=1e-6)
     assert ssim(first, first) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("side_px", [1, 8, 10, 11])
+def test_structural_similarity_is_defined_for_images_smaller_than_its_window(side_px):
+    image = np.random.default_rng(side_px).integers(0, 256, (side_px, side_px, 3), np.uint8)
+    assert ssim(image, image) == pytest.approx(1)
+    assert -1 <= ssim(image, 255 - image) < 0.9
