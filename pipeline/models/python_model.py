@@ -46,7 +46,7 @@ def load_python(name: str, settings: ModelSettings, device: str) -> Classifier:
 
 def _check_complete(module_name: str, factory_name: str, settings: ModelSettings) -> None:
     """Names all that is missing at once, and what else a network of one's own often needs."""
-    missing = [] if factory_name else [f'the function that builds it (model.name = "python:{module_name}:FACTORY")']
+    missing = [] if factory_name else [f"the function that builds it (python:MODULE:FACTORY, here python:{module_name}:FACTORY)"]
     missing += [] if input_size_of(settings) else ["the input size (model.input_px = 32, or [height, width])"]
     if not missing:
         return

@@ -104,9 +104,7 @@ class ModelSettings:
         "", "Which of the model's outputs holds the scores, by name or number (empty: found by shape and name)."
     )
     n_classes: int = setting(0, "Number of classes, where the model does not tell (0: as the weights say).", ge=0, le=100_000)
-    python_path: str = setting(
-        "", "Folder put first on the import path for a python: model; the experiment file's own folder follows it."
-    )
+    python_path: str = setting("", "Folder put first on the import path for a python: model, before the experiment file's own.")
     arguments: dict[str, Any] = setting(
         dict, "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths."
     )

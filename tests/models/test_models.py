@@ -571,6 +571,10 @@ def test_every_kind_of_model_is_listed() -> None:
         "imagenet",
         "python",
         "onnx",
+        "hf",
+        "robustbench",
+        "http",
+        "https",
     ]
 
 
