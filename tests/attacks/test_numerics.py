@@ -59,7 +59,8 @@ def result(network, name, options, images, labels):
 
 
 def told(change, name, options):
-    found = result(Answering(11, change), name, options, *batch(11))
+    images, _ = batch(11)
+    found = result(Answering(11, change), name, options, images, ToyNetwork(11).answers(images))
     return found.images.tobytes(), found.rounding, None if found.targets is None else found.targets.tolist(), found.is_blind
 
 
@@ -130,8 +131,8 @@ def test_numbers_that_are_not_finite_stop_no_attack_and_are_told_of_each_image(n
     network = Answering(3, change)
     found = result(network, name, options, images, labels)
     assert found.images.dtype == np.uint8 and (not found.rounding or len(found.rounding) == 4)
-    if not ATTACKS.find(name).needs_gradient or change in (nowhere, unbounded):
-        return  # a random start may never come where the logits break
+    if not ATTACKS.find(name).needs_gradient or change in (nowhere, unbounded) or name == "eot":
+        return  # a random start, or noise on the image, may never come where the network breaks
     assert found.is_blind and found.is_blind[:2] == (True, True)
     if change is edges and ATTACKS.find(name).takes_epsilon:  # what is not flat is attacked
         assert (found.images[:2] != images[:2]).any(axis=(1, 2, 3)).all()
