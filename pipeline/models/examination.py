@@ -93,11 +93,12 @@ def _look(
         yield from _vanishing(batch, *gradients)
     if not is_random and not is_coupled and (detail := _dead_levels(classifier, batch)):
         yield "saturating", detail
-    if detail := _other_range(classifier, batch):
-        yield "input-range", detail
     answers = answers or Answers(logits[:n].argmax(dim=1).cpu().numpy(), labels[:n])
-    if detail := other_order(answers, classifier.class_names, classifier.wordnet_ids):
-        yield "class-order", detail
+    order = other_order(answers, classifier.class_names, classifier.wordnet_ids)
+    if not order and (detail := _other_range(classifier, batch)):  # where an order fits, any other answers are more often right
+        yield "input-range", detail
+    if order:
+        yield "class-order", order
     if gradients and not is_random and not is_coupled and (detail := _mismatch(classifier, batch, gradients[1])):
         yield "gradient-mismatch", detail
     if classifier.preprocessing.n_channels == 1:

@@ -153,7 +153,7 @@ def _verdict(row: Comparison, against: AgainstContent) -> str:
 
 def _n_shared(row: Comparison) -> str:
     """Returns how many attacks or photographs both runs have, and of how many images they are where these come several times."""
-    return str(row.n) if row.n_different == row.n else f"{row.n} of {count(row.n_different or 0, 'image')}"
+    return str(row.n) if row.n_different == row.n else f"{row.n} from {count(row.n_different or 0, 'image')}"
 
 
 def _caption(case: str, against: AgainstContent) -> str:

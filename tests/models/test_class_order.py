@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from pipeline.datasets.labels import Labels
 from pipeline.models.class_order import Answers, other_order
 
 N_CLASSES = 32
@@ -75,3 +76,10 @@ def test_nothing_is_told_of_networks_that_are_right_weak_or_stuck(n, n_classes):
             assert other_order(Answers(given, labels), names) == ""
     one_class = np.zeros(n, np.int64)
     assert other_order(Answers(one_class + 1, one_class), names) == "", "of one class any order can be made up"
+
+
+def test_a_class_file_in_the_order_that_is_told_puts_the_labels_right():
+    """Folders "0" to "31" are names in such a file, and no longer places."""
+    order = sorted(range(N_CLASSES), key=str)
+    named = Labels([str(index) for index in order])
+    assert [order[named.index_of(str(label))] for label in range(N_CLASSES)] == list(range(N_CLASSES))
