@@ -79,7 +79,7 @@ def classify(experiment: Experiment, run: Run, context: Context, judges_may_fail
                 raise
             failed[listed.key] = in_a_line(error)
     items.prune()
-    summary = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
+    summary: dict[str, Any] = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
     if experiment.judges:
         JUDGED.write(run, judged)
         files.append(JUDGED.name)
