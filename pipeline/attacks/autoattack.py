@@ -33,7 +33,7 @@ class AutoAttack(FramedAttack):
         super().__init__(options)
         told = self._options
         shared = {"target": told.target, "seed": told.seed}
-        self._parts = {
+        self._parts: dict[str, AutoPGDCrossEntropy | AutoPGDLogitsRatio | FastAdaptiveBoundary | Square] = {
             "apgd-ce": AutoPGDCrossEntropy(AutoStepOptions(n_steps=told.n_steps, stop_early=True, **shared)),
             "apgd-dlr": AutoPGDLogitsRatio(
                 LogitsRatioOptions(n_steps=told.n_steps, n_targets=told.n_targets, stop_early=True, **shared)

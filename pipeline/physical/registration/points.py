@@ -72,7 +72,9 @@ def _sight(target: Target, patch: np.ndarray, photo_from_patch: np.ndarray) -> n
         return None
     start = np.array([[1, 0, left], [0, 1, top]], np.float32)
     try:
-        agreement, shift = cv2.findTransformECC(target.template, patch, start, cv2.MOTION_TRANSLATION, _STOP, None, _SMOOTHING_PX)
+        agreement, shift = cv2.findTransformECC(  # type: ignore[call-overload]  # the stubs forget that a mask may be left out
+            target.template, patch, start, cv2.MOTION_TRANSLATION, _STOP, None, _SMOOTHING_PX
+        )
     except cv2.error:
         return None
     x, y = float(shift[0, 2]), float(shift[1, 2])
