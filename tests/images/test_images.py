@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from pipeline.images import (
     image_format,
     pixels_sha256,
     png_bytes,
+    quick_png_bytes,
     read_image,
     read_png,
     resize_shorter_and_crop,
@@ -285,9 +287,12 @@ def test_the_format_is_told_by_content_not_by_name(tmp_path: Path, pixels: np.nd
     assert image_format(tmp_path / "b.png") == "" and image_format(tmp_path / "missing.png") == ""
 
 
-def test_png_bytes_are_deterministic_and_hold_exactly_the_pixels(tmp_path: Path, pixels: np.ndarray) -> None:
-    data = png_bytes(pixels)
-    assert data == png_bytes(np.asfortranarray(pixels))
+@pytest.mark.parametrize("write", [png_bytes, quick_png_bytes])
+def test_png_bytes_are_deterministic_and_hold_exactly_the_pixels(
+    tmp_path: Path, pixels: np.ndarray, write: Callable[[np.ndarray], bytes]
+) -> None:
+    data = write(pixels)
+    assert data == write(np.asfortranarray(pixels))
     np.testing.assert_array_equal(read_png(data), pixels)
     (tmp_path / "a.png").write_bytes(data)
     np.testing.assert_array_equal(read_png(tmp_path / "a.png"), read_image(tmp_path / "a.png").pixels)

@@ -146,8 +146,9 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
 
     start = np.zeros(4 + len(strips))
     start[:3] = light.min(), light.max(), np.log(_FIRST_SIGMA_PX)
-    # `least_squares` would ask the same MINPACK the same, and take twice as long
-    found = leastsq(residual_of, start, (), jacobian_of, ftol=_ENOUGH_GAIN, xtol=1e-8, gtol=1e-8, maxfev=_N_STEPS)[0]
+    # `least_squares` would ask the same MINPACK the same, and take twice as long; `full_output` keeps it from warning of few steps
+    limits = {"ftol": _ENOUGH_GAIN, "xtol": 1e-8, "gtol": 1e-8, "maxfev": _N_STEPS}
+    found = leastsq(residual_of, start, Dfun=jacobian_of, full_output=True, **limits)[0]
     contrast, sigma = found[1] - found[0], blurred(found)[2]
     misfit = np.linalg.norm(residual_of(found)) / np.sqrt(weight @ weight)
     if contrast < _MIN_CONTRAST or misfit > _MAX_MISFIT * contrast or sigma > _MOST_SIGMA_PX:
