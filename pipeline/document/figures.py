@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FuncFormatter
 from PIL import Image as PillowImage
 from reportlab.lib.utils import ImageReader
 
@@ -82,14 +82,18 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
 def _letter(figure: Figure) -> None:
     """Gives each text of a figure the fonts that have its letters; what none has is written out."""
     for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
-        if isinstance(ticks := axis.get_major_formatter(), FixedFormatter):
-            ticks.seq = [drawable(str(name)) for name in ticks.seq]
-            if fonts := families("".join(ticks.seq)):
+        if isinstance(ticks := axis.get_major_formatter(), FuncFormatter):  # that of ticks with names of their own
+            ticks.func = _drawable_of(ticks.func)
+            if fonts := families("".join(text.get_text() for text in axis.get_ticklabels())):
                 axis.set_tick_params(labelfontfamily=fonts)
     for text in figure.findobj(Text):
         text.set_text(drawable(text.get_text()))
         if fonts := families(text.get_text()):
             text.set_fontfamily(fonts)
+
+
+def _drawable_of(name: Callable[..., str]) -> Callable[..., str]:
+    return lambda *tick: drawable(name(*tick))
 
 
 @styled

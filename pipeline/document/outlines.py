@@ -1,7 +1,9 @@
 """Font files for reportlab, which embeds TrueType outlines alone: of a font with cubic outlines the letters used are converted."""
 
 import io
+import re
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from fontTools.fontBuilder import FontBuilder
@@ -27,10 +29,24 @@ def outline_font(name: str, path: str) -> TTFont:
         found = FontFile(path, fontNumber=0, lazy=True)
         if "CFF " in found:
             return _CubicFont(name, path, found)
-    return TTFont(name, path, asciiReadable=False)
+    return EmbeddedFont(name, path, asciiReadable=False)
 
 
-class _CubicFont(TTFont):
+class EmbeddedFont(TTFont):
+    """Reportlab's font, with numbers above U+FFFF written as PDF wants them (PDF 32000-1, 9.10.3), so that they can be copied."""
+
+    def addObjects(self, doc: Any) -> None:
+        super().addObjects(doc)
+        for name, found in doc.idToObject.items():
+            if name.startswith("toUnicodeCMap:") and name.endswith(f"+{self.face.name.decode()}"):
+                found.content = re.sub("<([0-9A-F]{5,6})>", _as_utf16, found.content)
+
+
+def _as_utf16(code: re.Match[str]) -> str:
+    return f"<{chr(int(code[1], 16)).encode('utf-16-be').hex().upper()}>"
+
+
+class _CubicFont(EmbeddedFont):
     """What reportlab's own class is, with a face that it cannot read by itself."""
 
     def __init__(self, name: str, path: str, file: FontFile) -> None:

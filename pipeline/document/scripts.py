@@ -14,7 +14,7 @@ from bidi import get_display
 from matplotlib.font_manager import findSystemFonts, fontManager
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 
-from pipeline.document.outlines import outline_font
+from pipeline.document.outlines import EmbeddedFont, outline_font
 
 _FIRST = "DejaVuSans.ttf"
 # The system's fonts that are looked into for letters that DejaVu lacks, in this order. Each has a whole script or more.
@@ -28,7 +28,7 @@ _RIGHT_TO_LEFT = ("R", "AL", "RLE", "RLO", "RLI")
 _NON_JOINER = "\u200c"
 
 
-class AnyScriptFont(TTFont):
+class AnyScriptFont(EmbeddedFont):
     """A font of reportlab's that takes from other fonts what it lacks; text that it has by itself is set as ever.
 
     To reportlab each subset of a font is one of its own, so those of the other fonts are (font, subset).
