@@ -47,6 +47,7 @@ def examine(workspace: Path) -> list[Check]:
     checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
     for name, _, extra in (entry.partition(":") for entry in _OPTIONAL.split()):
         checks.append(_package(name, False, f'pip install "inkproof[{extra}]"'))
+    checks += [_try("fonts", _fonts, False, "apt-get install fonts-noto-cjk fonts-symbola (such names are written as numbers meanwhile)")]
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
     free = free_space_mb(workspace)
     checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))
@@ -114,6 +115,15 @@ def _zbar() -> str:
     from pyzbar import pyzbar
 
     return f"{_version('pyzbar')}, reads {len(pyzbar.ZBarSymbol)} kinds of code"
+
+
+def _fonts() -> str:
+    from pipeline.document.scripts import fallback_font
+
+    scripts = {"Chinese": "\u4e2d", "Japanese": "\u3042", "Korean": "\ud55c", "Arabic": "\u0639", "emoji": "\U0001f431"}
+    if missing := [script for script, letter in scripts.items() if fallback_font(letter) is None]:
+        raise RuntimeError(f"none for {', '.join(missing)}")
+    return ", ".join(scripts)
 
 
 def _gpu() -> str:

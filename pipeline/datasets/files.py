@@ -2,17 +2,19 @@
 
 import csv
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
-from pipeline.core.errors import BadInput, WrongUse
+from pipeline.core.errors import BadInput, InkproofError, WrongUse
 from pipeline.datasets.dataset import Listed, Rejected, drawn, item_ids
 from pipeline.datasets.labels import Labels
 from pipeline.images import LoadedImage, image_format, read_apart, shown
 from pipeline.images.formats import reason
 from pipeline.settings import DatasetSettings
 from pipeline.store import is_made_by_a_run
+from pipeline.store.hashes import leads_back
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 _LABEL_COLUMNS = ("label", "class_index", "label_index", "wnid", "wordnet_id", "class_name", "class", "name", "category")
@@ -36,17 +38,23 @@ class FileDataset(Listed):
         self._items = [(*ordered[i], ids[i]) for i in drawn(len(ordered), n_images, seed)]
 
     def image(self, i: int) -> LoadedImage:
-        return read_apart(self._root / self._items[i][0])
+        path = self._items[i][0]
+        try:
+            return read_apart(self._root / path)
+        except InkproofError as error:  # people know it by its place in the data set
+            message = error.message.replace(shown(self._root / path), shown(path))
+            raise type(error)(message, error.hint) from error
 
 
 def open_folder(folder: str, settings: DatasetSettings, labels: Labels, seed: int) -> FileDataset:
     """Returns the images below a folder; each of its sub-folders is named after a class (name, WordNet id or index).
 
-    Sub-folders of a class folder are searched too. Links that lead out of the folder, files that are no images by their first
-    bytes, images outside a class folder and folders of unknown classes are listed in `rejected`.
+    Sub-folders of a class folder are searched too. Links that lead out of the folder (but for `settings.follow_links`), files
+    that are no images by their first bytes, images outside a class folder and folders of unknown classes are listed in
+    `rejected`.
     """
     root = _root(Path(folder), "dataset.name")
-    paths, rejected = _files_below(root)
+    paths, rejected = _files_below(root, settings.follow_links)
     by_class: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         class_folder, slash, _ = path.partition("/")
@@ -78,7 +86,8 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
 
     The two columns are the settings', else found by their usual names; a file without a header has the path first and the label
     second. Columns are separated by commas, semicolons or tabs. Paths start from `settings.root`, else from the CSV's own
-    folder, and may not leave it. Rows that cannot be used are listed in `rejected`.
+    folder, and may not leave it, but by a link where `settings.follow_links` allows it. A backslash parts folders where no file
+    has one in its name. Rows that cannot be used are listed in `rejected`.
     """
     source = Path(file)
     root = _root(Path(settings.root) if settings.root else source.parent, "dataset.root")
@@ -93,9 +102,9 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
         if len(row) <= max(path_column, label_column):
             rejected.append(Rejected(shown(where), f"the row has {_counted(len(row), 'column')}, too few"))
             continue
-        path, label = row[path_column].strip(), row[label_column]
-        why_not = _why_not_below(root, path) or labels.why_not(label) or _why_no_image(root / path)
-        relative = "" if why_not else _below(root, os.path.normpath(root / path))
+        path, label = _on_disk(root, row[path_column].strip()), row[label_column]
+        why_not = _why_not_below(root, path, settings.follow_links) or labels.why_not(label) or _why_no_image(root / path)
+        relative = "" if why_not else _relative(root, path)
         if relative in seen:
             why_not = f"listed again (first on line {seen[relative]})"
         if why_not:
@@ -116,7 +125,23 @@ def _root(folder: Path, setting: str) -> Path:
     return folder.resolve()
 
 
-def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
+def _on_disk(root: Path, written: str) -> str:
+    """Returns a path as the disk has it: Windows' separator and another Unicode form than the file's name are seen through."""
+    slashed = written.replace("\\", "/")
+    forms = [unicodedata.normalize(form, path) for path in (written, slashed) for form in ("NFC", "NFD")]
+    try:
+        return next((path for path in (written, slashed, *forms) if path and (root / path).exists()), written)
+    except (OSError, ValueError):
+        return written
+
+
+def _relative(root: Path, path: str) -> str:
+    """A path below the root; one that only its links lead there is named by where they lead."""
+    named = Path(os.path.normpath(root / path))
+    return _below(root, str(named if named.is_relative_to(root) else named.resolve()))
+
+
+def _files_below(root: Path, follow_links: bool) -> tuple[list[str], list[Rejected]]:
     """Paths below `root` with forward slashes, sorted, and the links and hidden files left out; what runs made is passed over."""
     paths: list[str] = []
     rejected: list[Rejected] = []
@@ -124,17 +149,15 @@ def _files_below(root: Path) -> tuple[list[str], list[Rejected]]:
     def not_opened(error: OSError) -> None:
         rejected.append(Rejected(shown(error.filename), "cannot be opened"))
 
-    for folder, folder_names, file_names in os.walk(root, onerror=not_opened):
+    for folder, folder_names, file_names in os.walk(root, onerror=not_opened, followlinks=follow_links):
         for name in sorted(folder_names):
-            is_link = os.path.islink(os.path.join(folder, name))
-            if is_link or name.startswith("."):
-                why_not = "a link to a folder is not followed" if is_link else "hidden folder"
+            if why_not := _why_not_entered(root, os.path.join(folder, name), follow_links):
+                folder_names.remove(name)
                 rejected.append(Rejected(shown(_below(root, folder, name)) + "/", why_not))
-        seen = (name for name in folder_names if not name.startswith("."))
-        folder_names[:] = sorted(name for name in seen if not is_made_by_a_run(Path(folder, name)))
+        folder_names[:] = sorted(name for name in folder_names if not is_made_by_a_run(Path(folder, name)))
         for name in sorted(file_names):
             path = _below(root, folder, name)
-            if why_not := "hidden file" if name.startswith(".") else _why_not_below(root, path):
+            if why_not := "hidden file" if name.startswith(".") else _why_not_below(root, path, follow_links):
                 rejected.append(Rejected(shown(path), why_not))
             else:
                 paths.append(path)
@@ -145,17 +168,31 @@ def _below(root: Path, *parts: str) -> str:
     return os.path.relpath(os.path.join(*parts), root).replace(os.sep, "/")
 
 
-def _why_not_below(root: Path, path: str) -> str:
+def _why_not_entered(root: Path, folder: str, follow_links: bool) -> str:
+    if os.path.basename(folder).startswith("."):
+        return "hidden folder"
+    if not os.path.islink(folder):
+        return ""
+    if not follow_links:
+        return "a link to a folder is not followed: set dataset.follow_links = true to follow it"
+    return "a link to a folder that it lies in" if leads_back(str(root), folder) else ""
+
+
+def _why_not_below(root: Path, path: str, follow_links: bool) -> str:
     if not path:
         return "the path is empty"
+    if os.name != "nt" and PureWindowsPath(path).drive:
+        return "a path on a Windows drive: write it from dataset.root on"
     try:
         inside_by_name = Path(os.path.normpath(root / path)).is_relative_to(root)
         inside_by_link = (root / path).resolve().is_relative_to(root)
     except (OSError, ValueError, RuntimeError):
         return "no such file"
+    if inside_by_link or (inside_by_name and follow_links):
+        return ""
     if not inside_by_name:
         return f"lies outside {shown(root)}: set dataset.root to a folder that holds it"
-    return "" if inside_by_link else f"a link that leads out of {shown(root)}"
+    return f"a link that leads out of {shown(root)}: set dataset.follow_links = true to follow it"
 
 
 def _why_no_image(path: Path) -> str:

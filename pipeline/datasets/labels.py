@@ -1,6 +1,7 @@
 """Finds the model's class for a label as people write it: an index, a name or one of its synonyms, or a WordNet id."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ from pipeline.core.errors import BadInput
 
 _WORDNET_ID = re.compile(r"n\d{8}(?!\d)")
 _MOST_DIGITS = 9
+_WHOLE_NUMBER = re.compile(r"(\d+)\.0*")  # as a table writes indices beside an empty cell
+_LOOK_ALIKE = str.maketrans("‘’‛ʼ“”„", "''''\"\"\"")
 _ANONYMOUS = re.compile(r"class \d+")
 
 
@@ -15,18 +18,18 @@ class Labels:
     """The classes of one model, looked up by label.
 
     A label is tried as a whole name, as a WordNet id (also one that a name follows, "n01440764_tench"), as an index, and as one
-    of the synonyms in a name such as "great white shark, man-eater". Case, spaces, underscores and hyphens make no difference. A
-    label that fits two classes fits none.
+    of the synonyms in a name such as "great white shark, man-eater". Case, spaces, underscores, hyphens, the kind of
+    quotation mark and the Unicode form make a difference only where two classes differ in nothing else. A label that fits two
+    classes fits none.
     """
 
     def __init__(self, class_names: Sequence[str], wordnet_ids: Sequence[str] = ()) -> None:
         self.class_names = tuple(class_names)
-        self._by_name: dict[str, set[int]] = defaultdict(set)
-        self._by_synonym: dict[str, set[int]] = defaultdict(set)
+        self._by_name, self._by_synonym = _Index(), _Index()
         for i, name in enumerate(self.class_names):
-            self._by_name[_plain(name)].add(i)
+            self._by_name.add(name, i)
             for synonym in _synonyms(name):
-                self._by_synonym[synonym].add(i)
+                self._by_synonym.add(synonym, i)
         self._by_wordnet_id = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids)}
         self.are_anonymous = all(_ANONYMOUS.fullmatch(name) for name in self.class_names)
 
@@ -52,9 +55,11 @@ class Labels:
         label = label.strip()
         if not label:
             return None, "the label is empty"
-        named = self._by_name.get(_plain(label), set())
+        named = self._by_name.find(label)
         if len(named) == 1:
             return next(iter(named)), ""
+        if not named and (whole := _WHOLE_NUMBER.fullmatch(label)):
+            return self._found(whole[1])
         wordnet_id = _WORDNET_ID.match(label)
         if wordnet_id:
             index = self._by_wordnet_id.get(wordnet_id.group())
@@ -71,7 +76,7 @@ class Labels:
     def _by_any_synonym(self, label: str, named: set[int]) -> tuple[int | None, str]:
         candidates = set(named)
         if not candidates:
-            per_word = [self._by_synonym[word] for word in _synonyms(label) if word in self._by_synonym]
+            per_word = [found for word in _synonyms(label) if (found := self._by_synonym.find(word))]
             candidates = set.intersection(*per_word) if per_word else set()
             if per_word and not candidates:
                 return None, f"{label!r} mixes synonyms of several classes"
@@ -105,9 +110,31 @@ def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple
     return {own: own for own in own_names}, {}
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+def plain_name(name: str) -> str:
+    """Returns a name without what a reader does not see: case, kinds of space, quotation mark and Unicode form, marks of direction."""
+    composed = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_LOOK_ALIKE)
+    return _spaced("".join(c for c in composed if unicodedata.category(c) != "Cf" and not "\ufe00" <= c <= "\ufe0f"))
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name)).strip()
+
+
+class _Index:
+    """Classes by name: of the ways to compare names, the strictest that finds any decides."""
+
+    _WAYS = (str.strip, _spaced, lambda name: _spaced(name).casefold(), plain_name)
+
+    def __init__(self) -> None:
+        self._classes: list[dict[str, set[int]]] = [defaultdict(set) for _ in self._WAYS]
+
+    def add(self, name: str, index: int) -> None:
+        for way, classes in zip(self._WAYS, self._classes, strict=True):
+            classes[way(name)].add(index)
+
+    def find(self, name: str) -> set[int]:
+        return next((found for way, classes in zip(self._WAYS, self._classes) if (found := classes.get(way(name)))), set())
 
 
 def _synonyms(name: str) -> list[str]:
-    return [word for word in (_plain(part) for part in name.split(",")) if word]
+    return [word for word in (part.strip() for part in re.split("[,，、]", name)) if plain_name(word)]

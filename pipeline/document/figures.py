@@ -1,6 +1,7 @@
 """The look of figures, one as PNG or SVG, the same bytes for the same content, and pictures as a document embeds them."""
 
 import io
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,12 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 from PIL import Image as PillowImage
 from reportlab.lib.utils import ImageReader
 
+from pipeline.document.scripts import drawable, families
 from pipeline.document.theme import INK, QUIET, RULE
 
 _P = ParamSpec("_P")
@@ -38,11 +42,20 @@ def _look() -> dict[Any, Any]:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The project's look on top of matplotlib's own defaults, whatever the user's matplotlibrc says."""
+    """The project's look on top of matplotlib's own defaults, whatever the user's matplotlibrc says.
+
+    Matplotlib's remarks that a font has no bold face are not shown.
+    """
+    remarks = logging.getLogger("matplotlib.font_manager")
+    level = remarks.level
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_look())
-        yield
+        remarks.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            remarks.setLevel(level)
 
 
 def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
@@ -52,6 +65,7 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with style():
             figure = build(*args, **kwargs)
+            _letter(figure)
             if figure.get_layout_engine() is not None:
                 # Laid out once and for all: the solver moves panels a little each time, in last bits from one run to the next.
                 FigureCanvasAgg(figure)
@@ -63,6 +77,23 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
             return figure
 
     return wrapped
+
+
+def _letter(figure: Figure) -> None:
+    """Gives each text of a figure the fonts that have its letters; what none has is written out."""
+    for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
+        if isinstance(ticks := axis.get_major_formatter(), FuncFormatter):  # that of ticks with names of their own
+            ticks.func = _drawable_of(ticks.func)
+            if fonts := families("".join(text.get_text() for text in axis.get_ticklabels())):
+                axis.set_tick_params(labelfontfamily=fonts)
+    for text in figure.findobj(Text):
+        text.set_text(drawable(text.get_text()))
+        if fonts := families(text.get_text()):
+            text.set_fontfamily(fonts)
+
+
+def _drawable_of(name: Callable[..., str]) -> Callable[..., str]:
+    return lambda *tick: drawable(name(*tick))
 
 
 @styled

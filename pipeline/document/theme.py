@@ -8,7 +8,8 @@ import matplotlib
 from reportlab.lib.colors import HexColor
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
+
+from pipeline.document.scripts import AnyScriptFont
 
 SANS, BOLD, ITALIC, MONO = "InkproofSans", "InkproofSans-Bold", "InkproofSans-Italic", "InkproofMono"
 FONT_FILES = {SANS: "DejaVuSans.ttf", BOLD: "DejaVuSans-Bold.ttf", ITALIC: "DejaVuSans-Oblique.ttf", MONO: "DejaVuSansMono.ttf"}
@@ -29,10 +30,13 @@ PAGE_MARGIN_MM = 20.0
 
 @cache
 def register_fonts() -> None:
-    """Registers the DejaVu fonts that come with matplotlib: they have ε, σ, ×, ≥ and −, and are the same everywhere."""
+    """Registers the DejaVu fonts that come with matplotlib: they have ε, σ, ×, ≥ and −, and are the same everywhere.
+
+    Letters that they lack are taken from the system's fonts, or written out.
+    """
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     for name, file in FONT_FILES.items():
-        pdfmetrics.registerFont(TTFont(name, str(folder / file)))
+        pdfmetrics.registerFont(AnyScriptFont(name, str(folder / file)))
     pdfmetrics.registerFontFamily(SANS, normal=SANS, bold=BOLD, italic=ITALIC, boldItalic=BOLD)
 
 

@@ -61,6 +61,7 @@ DISCARD_REASONS = {
     "calibration": "a photo of the calibration page: see inkproof calibrate",
     "linked": "a link that leads out of the photos folder is not followed",
     "repeated-page": "the same page is in the photo more than once",
+    "negative": "the colours of the photo are inverted: a negative",
     "mirrored": "the print or the photo is mirrored",
     "missing-code": "fewer than four codes could be read and the setting is strict",
     "unregistered": "the codes found do not agree on one page position",

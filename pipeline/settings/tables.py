@@ -76,6 +76,7 @@ class DatasetSettings:
     path_column: str = setting("", "CSV column with the image's path (empty: found by its name).")
     label_column: str = setting("", "CSV column with the true label: index, name or WordNet id (empty: found by its name).")
     split: str = setting("test", "Which part of a data set that has parts.")
+    follow_links: bool = setting(False, "Whether symbolic links may lead out of a folder's or a CSV's root.")
 
 
 @dataclass(frozen=True, config=TABLE)

@@ -129,7 +129,7 @@ def _select_inputs(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     dataset = experiment.resolved_dataset()
     scheme, _, place = dataset.name.partition(":")
     if scheme == "folder" and Path(place).is_dir():
-        in_class_folders = [entry for entry in hashes.listing(Path(place)) if "/" in entry[0]]
+        in_class_folders = [entry for entry in hashes.listing(Path(place), dataset.follow_links) if "/" in entry[0]]
         found["images"] = content_hash(in_class_folders)
     if scheme == "csv" and Path(place).is_file():
         found["csv"] = hashes.of(Path(place))

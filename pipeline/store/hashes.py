@@ -37,7 +37,8 @@ def named_files(table: Path, root: Path) -> list[tuple[str, int]]:
     except csv.Error:
         return []
     found = []
-    for name in sorted({cell.strip() for row in rows for cell in row if cell.strip()}):
+    cells = {cell.strip() for row in rows for cell in row if cell.strip()}
+    for name in sorted(cells | {cell.replace("\\", "/") for cell in cells}):
         try:
             state = os.stat(root / name)
         except (OSError, ValueError):
@@ -59,7 +60,7 @@ class Hashes:
         self._kept_in, self._base = kept_in, f"{os.path.abspath(base)}{os.sep}"
         self._known: dict[str, tuple[_State, str]] = {} if verify else _read(kept_in)
         self._unsure: dict[str, tuple[_State, str]] = {}
-        self._listings: dict[str, list[tuple[str, int]]] = {}
+        self._listings: dict[tuple[str, bool], list[tuple[str, int]]] = {}
         self._is_new = False
 
     def of(self, path: Path) -> str:
@@ -80,15 +81,15 @@ class Hashes:
         self._is_new = True
         return digest
 
-    def listing(self, folder: Path) -> list[tuple[str, int]]:
+    def listing(self, folder: Path, follow_links: bool = False) -> list[tuple[str, int]]:
         """Returns (path below the folder, size) of every file in it, sorted, but for what runs made.
 
-        A folder is walked once, however often it is asked for.
+        A folder is walked once, however often it is asked for. Links are listed as such, or what they lead to.
         """
-        root = os.path.abspath(folder)
-        if root not in self._listings:
-            self._listings[root] = sorted(_walk(root))
-        return self._listings[root]
+        walk = os.path.abspath(folder), follow_links
+        if walk not in self._listings:
+            self._listings[walk] = sorted(_walk(*walk))
+        return self._listings[walk]
 
     def keep(self) -> None:
         """Keeps what was hashed for the next command; where nothing can be written it is hashed again then."""
@@ -112,7 +113,13 @@ def _read(kept_in: Path) -> dict[str, tuple[_State, str]]:
         return {}
 
 
-def _walk(root: str) -> list[tuple[str, int]]:
+def leads_back(root: str, link: str) -> bool:
+    """Returns whether a link leads to a folder that it lies in, on the way from the root."""
+    above = {os.path.realpath(parent) for parent in Path(link).parents if parent.is_relative_to(root)}
+    return os.path.realpath(link) in above
+
+
+def _walk(root: str, follow_links: bool) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     folders = [root]
     while folders:
@@ -123,11 +130,12 @@ def _walk(root: str) -> list[tuple[str, int]]:
         if folder != root and any(entry.name == RECORDS for entry in entries):
             continue
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
+            if entry.is_dir(follow_symlinks=follow_links):
+                if not (entry.is_symlink() and leads_back(root, entry.path)):
+                    folders.append(entry.path)
             else:
                 try:
-                    size = entry.stat(follow_symlinks=False).st_size
+                    size = entry.stat(follow_symlinks=follow_links).st_size
                 except OSError:
                     continue
                 found.append((entry.path[len(root) :].lstrip(os.sep), size))

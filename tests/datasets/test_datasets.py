@@ -14,6 +14,7 @@ from pipeline.core.errors import BadInput, InkproofError
 from pipeline.datasets import DATASETS, open_dataset
 from pipeline.datasets.dataset import Dataset, item_ids
 from pipeline.datasets.labels import Labels
+from pipeline.store.hashes import Hashes, named_files
 
 NAMES = ("tench, Tinca tinca", "great white shark, white shark, man-eater", "crane", "maillot", "maillot, tank suit", "crane")
 IDS = ("n01440764", "n01484850", "n02012849", "n03710637", "n03710721", "n03126707")
@@ -27,6 +28,7 @@ class Settings:
     path_column: str = ""
     label_column: str = ""
     split: str = "test"
+    follow_links: bool = False
 
 
 def picture(path: Path, colour: str = "red") -> Path:
@@ -66,6 +68,34 @@ def test_a_label_is_found_as_name_synonym_wordnet_id_or_index(label: str, index:
 def test_a_label_that_fits_no_class_or_two_says_why(label: str, reason: str) -> None:
     labels = Labels(NAMES, IDS)
     assert labels.index_of(label) is None and reason in labels.why_not(label)
+
+
+@pytest.mark.parametrize(
+    ("label", "index"),
+    [
+        ("caf\u00e9", 0), ("cafe\u0301", 0), ("CAF\u00c9", 0), ("caf\u00e9\u200b", 0), ("St. Bernard's", 1),
+        ("st.\u00a0bernard\u2019s", 1), ("\uff11\uff12\u3000\uff4b\uff4d", 2), ("Polish", 3), ("polish", 4), ("\ufb01g", 5), ("stra\u00dfe", 6),
+        ("STRASSE", 6), ("\u72ac", 7), ("\u72d7", 7), ("\u0643\u0644\u0628\u200f", 8), ("\u2764", 9), ("3.0", 3), ("4.", 4), ("003.00", 3),
+    ],
+)  # fmt: skip
+def test_names_that_look_equal_to_a_reader_are_equal(label: str, index: int) -> None:
+    names = ("cafe\u0301", "St. Bernard\u2019s", "12 km", "Polish", "polish", "fig", "Strasse", "\u72ac\u3001\u72d7", "\u0643\u0644\u0628", "\u2764\ufe0f")
+    labels = Labels(names)
+    assert (labels.index_of(label), labels.why_not(label)) == (index, "")
+
+
+def test_case_that_alone_tells_two_classes_apart_is_asked_for() -> None:
+    assert "2 classes (0, 1)" in Labels(("Polish", "polish", "x")).why_not("POLISH")
+
+
+@pytest.mark.parametrize(("label", "reason"), [("7.0", "index 7 is beyond"), ("1.5", "no class"), ("-1.0", "no class")])
+def test_a_number_that_is_no_index_says_why(label: str, reason: str) -> None:
+    assert reason in Labels(NAMES).why_not(label)
+
+
+def test_a_class_named_by_a_number_is_found_by_the_number_as_a_table_writes_it() -> None:
+    labels = Labels(("1", "10", "2", "2.0"))
+    assert [labels.index_of(label) for label in ("1.0", "10.0", "2", "2.0", "2.00")] == [0, 1, 2, 3, 2]
 
 
 def test_a_name_made_of_digits_is_a_name_first() -> None:
@@ -124,6 +154,54 @@ def test_a_damaged_image_is_in_the_set_and_says_so_when_it_is_read(tmp_path: Pat
     dataset = open_dataset(Settings(f"folder:{tmp_path}"), NAMES, IDS)
     with pytest.raises(BadInput, match="damaged"):
         dataset.image(0)
+
+
+def test_a_damaged_image_is_named_by_its_path_in_the_data_set(tmp_path: Path) -> None:
+    path = picture(tmp_path / "tench/\u732b \u00e9.png")
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(BadInput) as caught:
+        open_dataset(Settings(f"folder:{tmp_path}"), NAMES, IDS).image(0)
+    assert str(caught.value).startswith("tench/\u732b \u00e9.png is damaged") and str(tmp_path) not in str(caught.value)
+
+
+def test_links_out_of_a_folder_are_followed_where_the_settings_say_so(tmp_path: Path) -> None:
+    root, outside = tmp_path / "set", tmp_path / "outside"
+    picture(root / "tench/good.png")
+    picture(outside / "deep/a.png")
+    (root / "man-eater").symlink_to(outside)
+    (root / "tench/one.png").symlink_to(outside / "deep/a.png")
+    (outside / "again").symlink_to(root)
+    shy = open_dataset(Settings(f"folder:{root}"), NAMES, IDS)
+    assert [i for i, _ in listed(shy)] == ["tench-good"]
+    assert all("dataset.follow_links = true" in reason for reason in reasons(shy).values()) and len(shy.rejected) == 2
+    bold = open_dataset(Settings(f"folder:{root}", follow_links=True), NAMES, IDS)
+    assert listed(bold) == [("man-eater-deep-a", 1), ("tench-good", 0), ("tench-one", 0)]
+    assert reasons(bold) == {"man-eater/again/": "a link to a folder that it lies in"}
+    assert bold.image(0).pixels.shape == (5, 6, 3)
+    walked = Hashes(tmp_path / "kept.json", tmp_path).listing(root, follow_links=True)
+    assert [name for name, _ in walked] == ["man-eater/deep/a.png", "tench/good.png", "tench/one.png"]
+
+
+def test_a_csv_may_hold_windows_paths_absolute_paths_and_another_unicode_form(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    (tmp_path / "link").symlink_to(root)
+    for name in ("a b/x.png", "y.png", "z.png", "cafe\u0301.png", "w.png"):
+        picture(root / name)
+    outside = picture(tmp_path / "outside.png")
+    (root / "out.png").symlink_to(outside)
+    rows = [
+        "a b\\x.png", str(root / "y.png"), str(tmp_path / "link/z.png"), "caf\u00e9.png", ".\\w.png", str(outside),
+        r"C:\pictures\v.png", "out.png",
+    ]  # fmt: skip
+    table = tmp_path / "set/labels.csv"
+    table.write_text("path,label\n" + "".join(f"{row},3.0\n" for row in rows), encoding="utf-8")
+    dataset = open_dataset(Settings(f"csv:{table}"), NAMES, IDS)
+    assert listed(dataset) == [("a_b-x", 3), ("cafe", 3), ("w", 3), ("y", 3), ("z", 3)]
+    found = reasons(dataset)
+    assert "set dataset.root" in found[str(outside)] and "Windows drive" in found[r"C:\pictures\v.png"]
+    assert "dataset.follow_links = true" in found["out.png"]
+    assert "out" in [i for i, _ in listed(open_dataset(Settings(f"csv:{table}", follow_links=True), NAMES, IDS))]
+    assert {"y.png", "a b/x.png"} <= {name.removeprefix(f"{root}/") for name, _ in named_files(table, root)}
 
 
 @pytest.mark.parametrize("case", ["missing", "empty", "only loose images", "only unknown classes"])

@@ -318,6 +318,14 @@ PHOTOS = {
         lambda photo, printout: np.ascontiguousarray(photo[:, ::-1]),
         "mirrored: switch off the selfie camera's mirroring, or print without mirroring",
     ),
+    "negative": (
+        lambda photo, printout: 255 - photo,
+        "a negative (colours inverted): switch off inverted colours, or save the scan as a positive",
+    ),
+    "negative and mirrored": (
+        lambda photo, printout: np.ascontiguousarray(255 - photo[:, ::-1]),
+        "a negative (colours inverted): switch off inverted colours, or save the scan as a positive",
+    ),
     "foreign": (
         lambda photo, printout: _foreign(),
         "only codes of other makers are in the picture: photograph a page of this printout",

@@ -247,6 +247,9 @@ def _failures(printout: Printout, flat: np.ndarray, second: np.ndarray) -> dict[
         "other-run: page not in the layout": (second, first_only),
         "repeated-page": (np.concatenate([flat, flat], axis=1), printout),
         "mirrored": (np.ascontiguousarray(flat[:, ::-1]), printout),
+        "negative": (255 - flat, printout),
+        "negative: turned": (np.ascontiguousarray(255 - np.rot90(flat)), printout),
+        "negative: mirrored too": (np.ascontiguousarray(255 - flat[:, ::-1]), printout),
     }
 
 
@@ -259,6 +262,7 @@ def _foreign() -> np.ndarray:
 
 
 FAILURES = ["no-code", "foreign-code", "other-run", "other-run: page not in the layout", "repeated-page", "mirrored"]
+FAILURES += ["negative", "negative: turned", "negative: mirrored too"]
 
 
 @pytest.mark.parametrize("name", FAILURES)

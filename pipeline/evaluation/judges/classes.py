@@ -1,13 +1,12 @@
 """Which class of the attacked model a judge means: by WordNet id, by name or synonym, or by place where names are unknown."""
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pipeline.core.errors import WrongUse
-from pipeline.datasets.labels import Labels
+from pipeline.datasets.labels import Labels, plain_name
 
 NO_CLASS = -1
 N_NEAR = 3
@@ -66,7 +65,7 @@ class Answers:
     def __init__(self, names: Sequence[str]) -> None:
         self._labels = Labels(names)
         self.names = tuple(names)
-        self._words = {_plain(word) for name in names for word in (name, *name.split(","))}
+        self._words = {plain_name(word) for name in names for word in (name, *name.split(","))}
 
     def class_of(self, answer: str) -> int:
         """Returns the class that an answer (name, synonym or index) means, NO_CLASS for words that are no class.
@@ -77,7 +76,7 @@ class Answers:
         index = self._labels.index_of(answer)
         if index is not None:
             return index
-        is_known = any(_plain(word) in self._words for word in (answer, *answer.split(",")))
+        is_known = any(plain_name(word) in self._words for word in (answer, *answer.split(",")))
         if is_known or not answer.strip() or answer.strip().lstrip("+-").isdigit():
             raise ValueError(self._labels.why_not(answer))
         return NO_CLASS
@@ -89,18 +88,14 @@ class Answers:
 
 def near_names(word: str, names: Sequence[str], n: int) -> list[str]:
     """Returns up to `n` of the names, or of their synonyms, that look most like a word."""
-    synonyms = {_plain(part): part.strip() for name in names for part in name.split(",")}
-    return [synonyms[found] for found in difflib.get_close_matches(_plain(word), list(synonyms), n=n, cutoff=0.6)]
+    synonyms = {plain_name(part): part.strip() for name in names for part in name.split(",")}
+    return [synonyms[found] for found in difflib.get_close_matches(plain_name(word), list(synonyms), n=n, cutoff=0.6)]
 
 
 def _class_of(name: str, place: int, labels: Labels) -> int:
-    if name.strip().isdigit() and _plain(name) not in map(_plain, labels.class_names):
+    if name.strip().isdigit() and plain_name(name) not in map(plain_name, labels.class_names):
         return NO_CLASS  # a name such as "7" is no place in another model's list
     index = labels.index_of(name)
-    if index is None and place < len(labels.class_names) and _plain(labels.class_names[place]) == _plain(name):
+    if index is None and place < len(labels.class_names) and plain_name(labels.class_names[place]) == plain_name(name):
         index = place
     return NO_CLASS if index is None else index
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()

@@ -76,6 +76,12 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
     return float(((seen - seen.mean()) * (known - known.mean())).mean() / spread) if spread > 0 else 0.0
 
 
+def is_negative(photo_grey: np.ndarray, code: Detection) -> bool:
+    """Returns whether one of our codes has dark and light exchanged, as in a photo of inverted colours: decoders read it too."""
+    scores = [agreement(photo_grey, code.corners[list(turn)], code.text) for turn in _TURNS]
+    return -min(scores) > max(scores)
+
+
 def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> np.ndarray:
     """Returns `corners` turned and, if the photo is mirrored, flipped, so that they are TL TR BR BL of the code itself.
 

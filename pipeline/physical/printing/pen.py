@@ -3,15 +3,17 @@
 import numpy as np
 from PIL import Image
 from reportlab.lib.utils import ImageReader
-from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfbase.pdfmetrics import Font, getFont, stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
+from pipeline.document import theme
 from pipeline.physical.printing.arrangement import MM_PER_INCH
 from pipeline.physical.printing.furniture import Box
 
 POINTS_PER_MM = 72 / MM_PER_INCH
 BLACK, INK, GREY, PALE, ACCENT = "#000000", "#16202b", "#5b6670", "#eef2f4", "#0c6b74"
 
+_EMBEDDED = {"Helvetica": theme.SANS, "Helvetica-Bold": theme.BOLD, "Courier": theme.MONO}
 # A raster device paints every dot that a shape touches, so an edge that lies on a dot's border must stay just inside it.
 _INSET_PT = 0.01
 
@@ -75,7 +77,7 @@ class Pen:
         width = text_width_mm(text, font, size_pt)
         x, y = self.points(x_mm - {"left": 0.0, "centre": 0.5, "right": 1.0}[anchor] * width, y_mm)
         self.canvas.setFillColor(colour)
-        self.canvas.setFont(font, size_pt)
+        self.canvas.setFont(font_for(text, font), size_pt)
         self.canvas.drawString(x, y, text)
         return width
 
@@ -109,7 +111,23 @@ class Pen:
 
 def text_width_mm(text: str, font: str, size_pt: float) -> float:
     """Returns how long a line of text is."""
-    return float(stringWidth(text, font, size_pt)) / POINTS_PER_MM
+    return float(stringWidth(text, font_for(text, font), size_pt)) / POINTS_PER_MM
+
+
+def font_for(text: str, font: str) -> str:
+    """Returns one of the fonts that every PDF reader has, or, where it lacks a letter, the embedded one in its place."""
+    faces = [own := getFont(font), *own.substitutionFonts]
+    if all(any(_has(face, letter) for face in faces) for letter in set(text)):
+        return font
+    theme.register_fonts()
+    return _EMBEDDED[font]
+
+
+def _has(face: Font, letter: str) -> bool:
+    try:
+        return bool(letter.encode(face.encName))
+    except UnicodeError:
+        return False
 
 
 def _runs(matrix: np.ndarray) -> list[tuple[int, int, int]]:

@@ -27,6 +27,7 @@ _FAILURE_ADVICE = {
     "foreign-code": "only codes of other makers are in the picture: photograph a page of this printout",
     "calibration": "a calibration page, which has no images: give it to inkproof calibrate",
     "repeated-page": "the same page is in the picture twice: photograph one copy",
+    "negative": "a negative (colours inverted): switch off inverted colours, or save the scan as a positive",
     "mirrored": "mirrored: switch off the selfie camera's mirroring, or print without mirroring",
 }
 _TROUBLE_ACTIONS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.physical import geometry
 from pipeline.physical.fiducials.codes import CALIBRATION, Payload, decode_payload, outline_mm
-from pipeline.physical.fiducials.detection import Detection, agreement, detect_tags, search
+from pipeline.physical.fiducials.detection import Detection, agreement, detect_tags, is_negative, search
 from pipeline.physical.fiducials.pyramid import Pyramid, photo_from_level
 from pipeline.physical.fiducials.treatments import FIRST_LONG_SIDE_PX
 from pipeline.physical.page_map import PageMap
@@ -82,7 +82,7 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
 
     Args: `photo` uint8 (H, W, 3) RGB, any orientation, or its pyramid.
     Returns: Registrations, and Failures with "no-code", "foreign-code", "other-run", "calibration", "repeated-page",
-    "mirrored" or "unregistered".
+    "negative", "mirrored" or "unregistered".
     """
     pyramid = photo if isinstance(photo, Pyramid) else Pyramid(photo)
     known = {code.payload: code for code in printout.fiducials}
@@ -127,6 +127,8 @@ def _registered_by_codes(
     codes = {corner: copies[corner][0] for corner in CORNERS if corner in copies}
     if any(len(places) > 1 for places in copies.values()):
         return Failure("repeated-page", f"page {page}", page, len(codes), found)
+    if 2 * sum(is_negative(pyramid.grey, code) for code in codes.values()) > len(codes):
+        return Failure("negative", f"page {page}", page, len(codes), found)
     fiducials = {code.corner: code for code in printout.of_page(page).fiducials}
     size_mm = printout.page_width_mm, printout.page_height_mm
     starts = {c: PageMap.through(outline_mm(fiducials[c]), code.corners, *size_mm) for c, code in codes.items()}
