@@ -111,7 +111,7 @@ def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple
 
 
 def plain_name(name: str) -> str:
-    """Returns a name without what a reader does not see: case, the kind of space, of quotation mark and of Unicode form, joiners."""
+    """Returns a name without what a reader does not see: case, kinds of space and quotation mark, Unicode form, joiners."""
     composed = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_LOOK_ALIKE)
     return _spaced("".join(c for c in composed if unicodedata.category(c) != "Cf" and not "\ufe00" <= c <= "\ufe0f"))
 
