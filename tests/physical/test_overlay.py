@@ -16,6 +16,7 @@ from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.advice import code_trouble, pages_to_do, photo_advice, quality_advice, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.lettering import font, shortened, wrapped
+from pipeline.physical.registration.lettering import font, shortened, wrapped
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard, Fiducial, Mark, Printout
@@ -514,3 +515,9 @@ def test_wrapped_lines_fit_and_keep_the_order(room_px: float, n_lines: int) -> N
     lines = wrapped(text, font(16), room_px, 4)
     assert len(lines) == n_lines and all(font(16).getlength(line) <= room_px for line in lines)
     assert text.startswith(lines[0]) and (n_lines == 4 or " ".join(lines) == text)
+
+
+def test_letters_that_the_sheets_font_lacks_are_written_out() -> None:
+    shown = [shortened(text, font(14), 900.0) for text in ("plain", "\u732b/IMG \u00e9.jpg", "a\u0301")]
+    assert shown == ["plain", "U+732B /IMG e.jpg", "a"]
+    assert wrapped("\u732b one two", font(14), 900.0, 2) == ["U+732B  one two"]
