@@ -16,7 +16,6 @@ from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.advice import code_trouble, pages_to_do, photo_advice, quality_advice, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.lettering import font, shortened, wrapped
-from pipeline.physical.registration.lettering import font, shortened, wrapped
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard, Fiducial, Mark, Printout
