@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.core.errors import BadInput
 
@@ -123,7 +123,7 @@ def _spaced(name: str) -> str:
 class _Index:
     """Classes by name: of the ways to compare names, the strictest that finds any decides."""
 
-    _WAYS = (str.strip, _spaced, lambda name: _spaced(name).casefold(), plain_name)
+    _WAYS: tuple[Callable[[str], str], ...] = (str.strip, _spaced, lambda name: _spaced(name).casefold(), plain_name)
 
     def __init__(self) -> None:
         self._classes: list[dict[str, set[int]]] = [defaultdict(set) for _ in self._WAYS]
