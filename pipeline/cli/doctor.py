@@ -47,7 +47,8 @@ def examine(workspace: Path) -> list[Check]:
     checks += [_try("pyzbar", _zbar, False, "apt-get install libzbar0 (QR codes are found by zxing-cpp meanwhile)")]
     for name, _, extra in (entry.partition(":") for entry in _OPTIONAL.split()):
         checks.append(_package(name, False, f'pip install "inkproof[{extra}]"'))
-    checks += [_try("fonts", _fonts, False, "apt-get install fonts-noto-cjk fonts-symbola (such names are written as numbers meanwhile)")]
+    fonts = "apt-get install fonts-noto-cjk fonts-symbola (letters that no font has are written as numbers meanwhile)"
+    checks += [_try("fonts", _fonts, False, fonts)]
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
     free = free_space_mb(workspace)
     checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))

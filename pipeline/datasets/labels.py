@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.core.errors import BadInput
 
@@ -111,7 +111,7 @@ def model_classes(own_names: dict[int, str], labels: Labels, name: str) -> tuple
 
 
 def plain_name(name: str) -> str:
-    """Returns a name without what a reader does not see: case, kinds of space, quotation mark and Unicode form, marks of direction."""
+    """Returns a name without what a reader does not see: case, kinds of space and quotation mark, Unicode form, joiners."""
     composed = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_LOOK_ALIKE)
     return _spaced("".join(c for c in composed if unicodedata.category(c) != "Cf" and not "\ufe00" <= c <= "\ufe0f"))
 
@@ -123,7 +123,7 @@ def _spaced(name: str) -> str:
 class _Index:
     """Classes by name: of the ways to compare names, the strictest that finds any decides."""
 
-    _WAYS = (str.strip, _spaced, lambda name: _spaced(name).casefold(), plain_name)
+    _WAYS: tuple[Callable[[str], str], ...] = (str.strip, _spaced, lambda name: _spaced(name).casefold(), plain_name)
 
     def __init__(self) -> None:
         self._classes: list[dict[str, set[int]]] = [defaultdict(set) for _ in self._WAYS]

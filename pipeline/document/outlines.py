@@ -1,4 +1,4 @@
-"""Font files for reportlab, which embeds TrueType outlines alone: of a font with cubic outlines the letters used are converted."""
+"""Font files for reportlab, which embeds TrueType outlines alone: of a font of cubic ones the letters used are converted."""
 
 import io
 import re

@@ -514,3 +514,9 @@ def test_wrapped_lines_fit_and_keep_the_order(room_px: float, n_lines: int) -> N
     lines = wrapped(text, font(16), room_px, 4)
     assert len(lines) == n_lines and all(font(16).getlength(line) <= room_px for line in lines)
     assert text.startswith(lines[0]) and (n_lines == 4 or " ".join(lines) == text)
+
+
+def test_letters_that_the_sheets_font_lacks_are_written_out() -> None:
+    shown = [shortened(text, font(14), 900.0) for text in ("plain", "\u732b/IMG \u00e9.jpg", "a\u0301")]
+    assert shown == ["plain", "U+732B /IMG e.jpg", "a"]
+    assert wrapped("\u732b one two", font(14), 900.0, 2) == ["U+732B  one two"]

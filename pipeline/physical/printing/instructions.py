@@ -65,7 +65,9 @@ def draw_scale_bar(pen: Pen, places: Furniture) -> None:
 
 def _paragraph(pen: Pen, x_mm: float, y_mm: float, width_mm: float, markup: str, size_pt: float, colour: str = INK) -> float:
     """Writes wrapped text from `y_mm` down; returns where it ends."""
-    style = ParagraphStyle("sheet", fontName=font_for(markup, "Helvetica"), fontSize=size_pt, leading=1.32 * size_pt, textColor=colour)
+    style = ParagraphStyle(
+        "sheet", fontName=font_for(markup, "Helvetica"), fontSize=size_pt, leading=1.32 * size_pt, textColor=colour
+    )
     block = Paragraph(markup, style)
     _, height = block.wrap(width_mm * POINTS_PER_MM, 10_000)
     x, y = pen.points(x_mm, y_mm)

@@ -1,7 +1,10 @@
 """Text that fits the room there is, on overlays and contact sheets."""
 
+import io
+import unicodedata
 from functools import cache
 
+from fontTools.ttLib import TTFont as FontFile
 from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -16,6 +19,7 @@ def font(size_px: int) -> Font:
 
 def shortened(text: str, face: Font, room_px: float) -> str:
     """Returns as much of a text as fits: parts between " · " from the front, the end of a path, or letters with "..."."""
+    text = _written_out(text)
     if face.getlength(text) <= room_px:
         return text
     if JOINT in text:
@@ -30,6 +34,7 @@ def shortened(text: str, face: Font, room_px: float) -> str:
 def wrapped(text: str, face: Font, room_px: float, max_lines: int, joint: str = " ") -> list[str]:
     """Returns a text in lines of at most `room_px`, broken at joints; what is too much or too long ends in "..."."""
     lines: list[str] = []
+    text = _written_out(text)
     for part in text.split(joint):
         longer = f"{lines[-1]}{joint}{part}" if lines else part
         if lines and face.getlength(longer) <= room_px:
@@ -40,3 +45,22 @@ def wrapped(text: str, face: Font, room_px: float, max_lines: int, joint: str = 
         lines = lines[:max_lines]
         lines[-1] += " ..."
     return [shortened(line, face, room_px) for line in lines]
+
+
+def _written_out(text: str) -> str:
+    """Returns a text in letters of the font: those that it lacks without their accents, or as numbers such as U+732B."""
+    if text.isascii() or not (known := _letters()):
+        return text
+    parts = []
+    for letter in unicodedata.normalize("NFC", text):
+        bare = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
+        has_bare = bool(bare) and known.issuperset(map(ord, bare))
+        parts.append(letter if ord(letter) in known else bare if has_bare else f"U+{ord(letter):04X} ")
+    return "".join(parts).strip()
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """Returns the letters of Pillow's own font; nothing where Pillow does not say."""
+    data = getattr(font(12), "font_bytes", b"")
+    return frozenset(FontFile(io.BytesIO(data)).getBestCmap()) if data else frozenset()
