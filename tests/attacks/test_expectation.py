@@ -371,7 +371,7 @@ def test_a_bad_option_profile_or_background_is_refused_before_anything_is_made(t
 
 def test_a_bad_option_on_the_command_line_is_blamed_on_itself(tmp_path):
     experiment = load_experiment(written(tmp_path, EXPECTS + "options = { n_steps = 3 }\n"), ("attacks.eot.options.n_steps=0",))
-    with pytest.raises(WrongUse, match=r"^--set: attacks\.0\.options\.n_steps = 0"):
+    with pytest.raises(WrongUse, match=r"^--set: attacks\.eot\.options\.n_steps = 0"):
         check_names(experiment)
 
 

@@ -34,7 +34,7 @@ WRONG: dict[str, tuple[list[str] | str, int, str]] = {
     "a number that is none": ("attacks.².name=x", 2, 'there is no entry "²". Known: 0, 1, fgsm, illc.'),
     "the attack is named": ("attacks.illc.epsilons_8bit=[0]", 2, "attacks.illc.epsilons_8bit = 0 is out of range"),
     "the attack of an option is named": ("attacks.fgsm.options.seed=-1", 2, "attacks.fgsm.options.seed = -1 is out of range"),
-    "empty attack": ("attacks.fgsm.name=", 2, 'unknown attack "". Known: bim'),
+    "empty attack": ("attacks.fgsm.name=", 2, 'unknown attack "". Known: apgd-ce'),
     "attack of no library": ("attacks.fgsm.name=foolbx:PGD", 2, "foolbx:PGD"),
     "class that is not there": ('attacks.fgsm.options.target="99"', 2, 'attack "fgsm": there is no class 99.'),
     "class that is no number": ('attacks.fgsm.options.target="²"', 2, "is no target"),

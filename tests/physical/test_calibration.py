@@ -517,7 +517,7 @@ def test_a_person_is_told_every_parameter_with_its_error(written):
         ((), 2, "no photo"),
         (("a.jpg", "--output", "mine.txt"), 2, "ends in .toml"),
         (("a.jpg", "--page", "b.pdf"), 2, "leave out one"),
-        (("--page", "b.pdf", "--paper", "A5"), 2, "no calibration page"),
+        (("--page", "b.pdf", "--paper", "A5"), 2, "argument --paper: invalid choice: 'a5'"),
         (("--page", "b.pdf", "--orientation", "askew"), 2, "orientation"),
         (("a.jpg", "--base", "ofice-phone"), 2, "office-phone"),
         (("missing.jpg",), 3, "missing.jpg"),
