@@ -89,7 +89,7 @@ def test_only_whole_numbers_inside_the_ball_are_asked_about(name, options):
         assert (torch.cdist(whole.flatten(1), clean.flatten(1), p=torch.inf).amin(dim=1) <= 8).all()
 
 
-def test_more_steps_starts_and_targets_find_more():
+def test_more_steps_find_more():
     network = ToyNetwork(7)
     images, labels = right_images(network, 48)
 
@@ -98,8 +98,7 @@ def test_more_steps_starts_and_targets_find_more():
 
     few, many = (attacked("apgd-ce", network, images, labels, 3, n_steps=n).images for n in (1, 40))
     assert network.loss(many, labels) > network.loss(few, labels)
-    assert n_fooled("apgd-dlr", n_steps=3, n_restarts=6) > n_fooled("apgd-dlr", n_steps=3)
-    assert n_fooled("apgd-dlr", n_steps=3, n_targets=5) > n_fooled("apgd-dlr", n_steps=3)
+    assert n_fooled("apgd-dlr", n_steps=3) > n_fooled("apgd-dlr", n_steps=1)
     assert n_fooled("square", n_queries=400) > n_fooled("square", n_queries=10)
 
 

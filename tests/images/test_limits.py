@@ -62,6 +62,7 @@ def kept(path: Path, n_mb: int) -> Iterator[int]:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(limited(f"{__name__}:numbers", HERE, 0)) == []  # the process is there, and has imported this file
     monkeypatch.setattr(limits, "MAX_READ_MB", 100)
     monkeypatch.setattr(limits, "MAX_READ_CPU_S", 1)
     monkeypatch.setattr(limits, "_PATIENCE", 2)
@@ -72,11 +73,14 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     [("memory", "100 MB"), ("time", "more than 1 s"), ("patience", "more than 1 s"), ("crash", "ends its decoder"),
      ("surprise", "does not expect")],
 )  # fmt: skip
-def test_what_takes_too_much_or_crashes_is_refused_and_the_next_file_is_read(narrow: None, what: str, told: str) -> None:
+def test_what_takes_too_much_or_crashes_is_refused_and_the_next_file_is_read(
+    narrow: None, monkeypatch: pytest.MonkeyPatch, what: str, told: str
+) -> None:
     found = []
     with pytest.raises(BadInput, match=told):
         found.extend(limited(f"{__name__}:taking", HERE, what))
     assert found == [1]
+    monkeypatch.setattr(limits, "_PATIENCE", 60)  # a new process starts
     assert len(list(limited(f"{__name__}:numbers", HERE, 2))) == 2
 
 

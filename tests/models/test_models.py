@@ -47,6 +47,7 @@ class CsvSettings:
     path_column: str = ""
     label_column: str = ""
     split: str = "test"
+    follow_links: bool = False
 
 
 OWN_MODULE = """
