@@ -1,6 +1,7 @@
 """Auto-PGD (Croce and Hein 2020a, Sec. 3 and 4): projected gradient descent that sets its own step, on two losses."""
 
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator
 from math import ceil
 
 import numpy as np
@@ -8,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pipeline.attacks.frame import FramedAttack
+from pipeline.attacks.frame import BallAttack
 from pipeline.attacks.options import AutoStepOptions, LogitsRatioOptions
-from pipeline.attacks.problem import Found, Objective, Problem, each, margin
+from pipeline.attacks.problem import Objective, Problem, each, margin
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 from pipeline.models.scores import can_win
@@ -22,19 +23,12 @@ _FIRST_PERIOD, _SHORTER, _SHORTEST_PERIOD = 0.22, 0.03, 0.06
 _TINY = 1e-12
 
 
-class AutoProjectedGradient(FramedAttack):
+class AutoProjectedGradient(BallAttack):
     """Steps along the gradient's sign with momentum; a step's length, first 2 epsilon, is halved where it no longer gains.
 
     The network is asked about the rounded image, so that every iterate is what would be saved; its gradient is passed on as if
     it had not been rounded. What is saved is the iterate with the highest loss among those that fool, if any does.
     """
-
-    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
-        found = {}
-        for epsilon in epsilons_8bit:
-            alone = problem.fork()
-            found[epsilon] = Found(self.within(alone, epsilon), alone.network)
-        return found
 
     def within(self, problem: Problem, epsilon: int) -> Tensor:
         """Returns whole-numbered images in the ball: of all runs the one that fools by most; what fools makes no further run."""
@@ -54,9 +48,9 @@ class AutoProjectedGradient(FramedAttack):
             is_open[active] &= ~climb.fools
         return best
 
+    @abstractmethod
     def objective(self, labels: Tensor, aims: Tensor | None) -> Objective:
         """Returns the loss that is to grow: away from the labels, or toward the aims."""
-        raise NotImplementedError
 
     def _runs(self, problem: Problem) -> Iterator[tuple[int, Tensor | None]]:
         """Yields the runs: their numbers, and the class (n,) that each leads to if that is not the problem's own, -1 for none."""

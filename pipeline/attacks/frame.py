@@ -64,6 +64,21 @@ class FramedAttack(ABC):
         """Returns what is to be saved for each epsilon, each with a network that counted the passes it would cost alone."""
 
 
+class BallAttack(FramedAttack):
+    """An attack that searches inside the ball of one epsilon after the other."""
+
+    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
+        found = {}
+        for epsilon in epsilons_8bit:
+            alone = problem.fork()
+            found[epsilon] = Found(self.within(alone, epsilon), alone.network)
+        return found
+
+    @abstractmethod
+    def within(self, problem: Problem, epsilon: int) -> Tensor:
+        """Returns whole-numbered images (n, 3, H, W) inside the ball."""
+
+
 class MinimumNormAttack(FramedAttack):
     """The frame of an attack without epsilon."""
 

@@ -1,14 +1,12 @@
 """Projected gradient descent (Madry et al. 2018, Sec. 2.1): the iterative attack from random starts, in a ball of either norm."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.frame import FramedAttack
+from pipeline.attacks.frame import BallAttack
 from pipeline.attacks.options import ProjectedOptions
-from pipeline.attacks.problem import Found, Problem, each
+from pipeline.attacks.problem import Problem, each
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 
@@ -17,7 +15,7 @@ _STEPS_BETWEEN_LOOKS = 5
 _N_BISECTIONS = 30
 
 
-class ProjectedGradient(FramedAttack):
+class ProjectedGradient(BallAttack):
     """Steps along the gradient's sign (L-infinity) or along the gradient (L2), each put back into the ball, then rounded.
 
     In L2, epsilon is the root mean square change over all pixels and channels: a ball of radius epsilon times the square root of
@@ -27,13 +25,8 @@ class ProjectedGradient(FramedAttack):
     name = "pgd"
     options_kind = ProjectedOptions
 
-    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
-        found = {}
-        for epsilon in epsilons_8bit:
-            alone = problem.fork()
-            pixels = self._best_of_starts(alone, _Ball(problem.clean, epsilon, self._options.norm))
-            found[epsilon] = Found(pixels, alone.network)
-        return found
+    def within(self, problem: Problem, epsilon: int) -> Tensor:
+        return self._best_of_starts(problem, _Ball(problem.clean, epsilon, self._options.norm))
 
     def _best_of_starts(self, problem: Problem, ball: "_Ball") -> Tensor:
         """Returns the saved image of the start that fools by most; with one start there is nothing to compare."""

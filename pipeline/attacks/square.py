@@ -1,15 +1,14 @@
 """The Square attack (Andriushchenko et al. 2020, Sec. 3): random squares at the corners of the ball; it asks for scores alone."""
 
-from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.attacks.frame import FramedAttack
+from pipeline.attacks.frame import BallAttack
 from pipeline.attacks.options import SquareOptions
-from pipeline.attacks.problem import Found, Problem
+from pipeline.attacks.problem import Problem
 from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 
@@ -18,7 +17,7 @@ _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _OF_QUERIES = 10_000
 
 
-class Square(FramedAttack):
+class Square(BallAttack):
     """Starts with vertical stripes of plus and minus epsilon; a square of one colour of such is kept where the margin grows.
 
     Every image asked about is whole-numbered. An image leaves as soon as it fools.
@@ -26,13 +25,6 @@ class Square(FramedAttack):
 
     name = "square"
     options_kind = SquareOptions
-
-    def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
-        found = {}
-        for epsilon in epsilons_8bit:
-            alone = problem.fork()
-            found[epsilon] = Found(self.within(alone, epsilon), alone.network)
-        return found
 
     def within(self, problem: Problem, epsilon: int) -> Tensor:
         """Returns whole-numbered images in the ball, each with the largest margin that was found."""

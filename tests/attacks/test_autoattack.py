@@ -89,7 +89,7 @@ def test_only_whole_numbers_inside_the_ball_are_asked_about(name, options):
         assert (torch.cdist(whole.flatten(1), clean.flatten(1), p=torch.inf).amin(dim=1) <= 8).all()
 
 
-def test_more_steps_find_more():
+def test_more_steps_starts_and_targets_find_more():
     network = ToyNetwork(7)
     images, labels = right_images(network, 48)
 
@@ -99,6 +99,9 @@ def test_more_steps_find_more():
     few, many = (attacked("apgd-ce", network, images, labels, 3, n_steps=n).images for n in (1, 40))
     assert network.loss(many, labels) > network.loss(few, labels)
     assert n_fooled("apgd-dlr", n_steps=3) > n_fooled("apgd-dlr", n_steps=1)
+    assert n_fooled("apgd-dlr", n_steps=2, n_targets=5) > n_fooled("apgd-dlr", n_steps=2)
+    once, again = (attacked("apgd-dlr", network, images, labels, 3, n_steps=1, n_restarts=n).images for n in (1, 6))
+    assert network.loss(again, labels) > network.loss(once, labels)
     assert n_fooled("square", n_queries=400) > n_fooled("square", n_queries=10)
 
 
