@@ -46,6 +46,7 @@ def as_tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
+@pytest.mark.slow
 def test_the_blocks_of_the_document_run_from_the_first_to_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "signs.toml").write_text(EXPERIMENT)
     monkeypatch.chdir(tmp_path)

@@ -14,16 +14,16 @@ PATCH = {"n_steps": 2, "over": "file"}
 
 
 @pytest.mark.parametrize(
-    "attack", [AttackSettings("bim", epsilons_8bit=(4, 16)), AttackSettings("patch", options=PATCH)], ids=["bim", "learnt"]
+    "attack", [AttackSettings("bim", epsilons_8bit=(2, 4)), AttackSettings("patch", options=PATCH)], ids=["bim", "learnt"]
 )
 def test_what_workers_craft_is_what_is_crafted_here(attack, tmp_path, monkeypatch):
     monkeypatch.setattr(processes.Processes, "_until_it_is_worth", lambda *_: iter(()))
     monkeypatch.setattr(processes, "peak_bytes", lambda: 1)
     model = ModelSettings()
     classifier = load_classifier(model)
-    dataset = open_dataset(DatasetSettings(n_images=40), classifier.class_names, classifier.wordnet_ids)
+    dataset = open_dataset(DatasetSettings(n_images=16), classifier.class_names, classifier.wordnet_ids)
     pool = CandidatePool(dataset, classifier, Items(tmp_path / "pool"))
-    images = [(candidate, pool.pixels(candidate)) for candidate in pool.candidates(range(40))]
+    images = [(candidate, pool.pixels(candidate)) for candidate in pool.candidates(range(16))]
     training = np.stack([pixels for _, pixels in images[:8]])
     made = {}
     for workers in (1, 2):

@@ -145,7 +145,7 @@ def test_every_image_is_led_to_its_target(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("target", ["", "random"], ids=["away", "targeted"])
+@pytest.mark.parametrize("target", ["", pytest.param("random", marks=pytest.mark.slow)], ids=["away", "targeted"])
 def test_an_image_is_the_same_alone_in_company_and_in_any_order(name, target):
     classifier, images, labels = toy(7)
     together = attacked(name, (classifier, images, labels), target=target)

@@ -11,7 +11,11 @@ from attacks.test_attack_invariants import ToyNetwork, batch, epsilons_of
 from pipeline.models.scores import can_win, doubt, least_likely
 from pipeline.specs.attacks import ATTACKS
 
-each_attack = pytest.mark.parametrize(("name", "options"), FORMS, ids=map(form_id, FORMS))
+# Led to a target, these take seconds.
+LONG = [(name, {"target": "least-likely"}) for name in ("cw-l0", "cw-l2", "cw-linf", "lbfgs")]
+each_attack = pytest.mark.parametrize(
+    ("name", "options"), [pytest.param(*form, id=form_id(form), marks=[pytest.mark.slow] * (form in LONG)) for form in FORMS]
+)
 # A patch learns from other images and asks nothing of those that it is pasted into.
 asking = pytest.mark.parametrize(
     ("name", "options"),

@@ -187,6 +187,7 @@ class TestLearning:
         grey = np.random.default_rng(0).integers(102, 153, (73, 73, 3), dtype=np.uint8)
         assert self.hit_rate(classifier, grey, 0.3) < 0.2
 
+    @pytest.mark.slow
     def test_printing_weights_make_it_smoother_and_bring_its_colours_nearer_to_the_palette(self, classifier, trained):
         weights = {"variation_weight": 2.0, "printable_weight": 8.0}
         options = PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **weights)
@@ -308,6 +309,7 @@ class TestRun:
         assert {pair.pair_id: (run.printouts / pair.adversarial_path).read_bytes() for pair in pairs} == before
         assert [path.name for path in (run.printouts / "patches").iterdir()] == ["patch.png"]
 
+    @pytest.mark.slow
     def test_it_trains_on_a_folder_of_pictures_beside_the_experiment_and_a_change_is_noticed(self, tmp_path):
         (tmp_path / "pictures").mkdir()
         for number in range(3):

@@ -38,6 +38,7 @@ def test_everything_is_imported_where_fcntl_and_resource_are_not_there(tmp_path)
     assert found.returncode == 0, found.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_every_test_is_collected_where_fcntl_and_resource_are_not_there(tmp_path):
     words = ("-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), str(ROOT / "tests"))
     found = without_modules(tmp_path, *words)

@@ -373,7 +373,7 @@ def round_trip(name: str, n_photos: int, folder: Path) -> tuple[Calibration, Pro
     return fitted, truth, [shot for _, shot in taken]
 
 
-@pytest.mark.parametrize("name", ["office-like", "nexus"])
+@pytest.mark.parametrize("name", ["office-like", pytest.param("nexus", marks=pytest.mark.slow)])
 def test_one_photo_recovers_the_profile_that_it_came_from(name, tmp_path):
     fitted, truth, shots = round_trip(name, 1, tmp_path)
     assert_recovered(fitted, truth, shots)
@@ -442,12 +442,14 @@ def test_the_profile_on_disk_is_the_fitted_one_and_says_how_sure_it_is(written):
     assert output.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_the_same_photos_give_the_same_bytes(small_photo, written, tmp_path):
     calibrate_files([small_photo[0]], "office-phone-3mp", tmp_path / "mine.toml")
     for file in ("mine.toml", "mine.pdf"):
         assert (tmp_path / file).read_bytes() == written[1].with_name(file).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_profile_of_ones_own_can_be_the_base_from_another_folder(small_photo, tmp_path):
     path, _ = small_photo
     (tmp_path / "profiles").mkdir()
@@ -457,6 +459,7 @@ def test_a_profile_of_ones_own_can_be_the_base_from_another_folder(small_photo, 
     assert load_profile(tmp_path / "mine.toml").sharpen_rate == 0.9
 
 
+@pytest.mark.slow
 def test_a_base_for_photos_of_another_size_is_told(small_photo):
     fitted = fit_profile([read_chart_photo(small_photo[0])], load_profile("office-phone"))
     assert any("choose a --base of this size" in note for note in fitted.notes)
@@ -490,6 +493,7 @@ def test_a_profile_file_refuses_what_is_no_parameter():
         profile_text("A printer.", "office-phone", {"sharpness": 1.0}, {})
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_it_fitted(small_photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["calibrate", str(small_photo[0]), "--base", "office-phone-3mp", "--output", "mine.toml"]
@@ -553,6 +557,7 @@ profile = "office-phone-3mp"
 """
 
 
+@pytest.mark.slow
 def test_a_run_prints_photographs_and_lists_its_calibration_page(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(RUN, encoding="utf-8")

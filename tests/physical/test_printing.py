@@ -4,6 +4,7 @@ import dataclasses
 import io
 import re
 import zlib
+from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,13 +111,12 @@ USUAL = [
 
 
 def test_nothing_overlaps_and_nothing_is_nearer_than_10_mm_to_the_edge(subtests: pytest.Subtests) -> None:
-    for paper, orientation, n in LAYOUTS:
-        for width_px, height_px in [(224, 224), (299, 299), (160, 96)]:
-            with subtests.test(paper=paper, orientation=orientation, n=n, width_px=width_px, height_px=height_px):
-                printout = _printout(n + 1, width_px, height_px, paper=paper, orientation=orientation, pairs_per_page=n)
-                assert printout.n_pages == 2
-                for page in (1, 2):
-                    _assert_apart_and_within(printout, page)
+    for (paper, orientation, n), (width_px, height_px) in zip(LAYOUTS, cycle([(224, 224), (299, 299), (160, 96)]), strict=False):
+        with subtests.test(paper=paper, orientation=orientation, n=n, width_px=width_px, height_px=height_px):
+            printout = _printout(n + 1, width_px, height_px, paper=paper, orientation=orientation, pairs_per_page=n)
+            assert printout.n_pages == 2
+            for page in (1, 2):
+                _assert_apart_and_within(printout, page)
 
 
 def test_usual_pages_carry_all_aids_that_leave_the_images_where_they_were(subtests: pytest.Subtests) -> None:

@@ -95,7 +95,7 @@ def camera_run(workspace: Path):
     return experiment, run
 
 
-@pytest.mark.parametrize("stage", ["crop", "classify", "thresholds", "report"])
+@pytest.mark.parametrize("stage", ["crop", "classify", pytest.param("report", marks=pytest.mark.slow)])
 def test_a_photo_that_comes_while_a_run_is_under_way_withholds_nothing(copy, stage):
     experiment, run = camera_run(copy)
     n_photos = len(list(run.photos.glob("*.jpg")))

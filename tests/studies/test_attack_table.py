@@ -109,7 +109,7 @@ def test_every_epsilon_is_tried_once_in_order(most):
     assert [epsilon for block in measuring._blocks(most) for epsilon in block] == list(range(1, most + 1))
 
 
-@pytest.mark.parametrize("attack", ["fgsm", "bim", "pgd"])
+@pytest.mark.parametrize("attack", ["fgsm", "bim", pytest.param("pgd", marks=pytest.mark.slow)])
 def test_neighbours_and_order_change_no_shot(classifier, tmp_path, attack):
     together = Range(attack, {}, classifier, Items(tmp_path / "a"), 32).shots(aims(classifier), Context(), "")
     alone = {}

@@ -41,6 +41,7 @@ def test_a_run_that_names_an_unknown_study_is_refused(at_work, small_file, capsy
     assert 'unknown study "kurakin2017". Did you mean "kurakin2016"?' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_without_findings_leaves_a_report_without_them(finished):
     experiment = load_experiment(finished / "small.toml", ("report.reproduces=carlini2017",))
     content = report_content(experiment, Run(finished, "small"))
