@@ -18,11 +18,14 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 
 
 def quick_png_bytes(pixels: np.ndarray) -> bytes:
-    """Returns what `png_bytes` returns, a tenth larger where pixels are noisy, in a tenth of the time."""
+    """Returns a PNG of the same pixels as `png_bytes`, not compressed: 1.6 times as large as one of noisy pixels, in no time."""
     import cv2
 
     check_pixels(pixels)
-    return bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1])
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11 lacks it, and tries all filters for nothing
+        how += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)[1].tobytes()
 
 
 def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:

@@ -235,7 +235,7 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
         if len(seen) == before:
             break
     seen.clear()
-    _see(pyramid, surface.page_map, known, dict.fromkeys(range(len(known)), _LAST_REACH_MM), seen)
+    _see(pyramid, surface.page_map, known, dict.fromkeys(range(len(known)), _LAST_REACH_MM), seen, rough=False)
     # one quarter of a code alone may be a fold or a corner of something else
     n_seen, n_all = Counter(known[i].group for i in seen), Counter(target.group for target in known)
     for i in [i for i in seen if 2 * n_seen[known[i].group] <= n_all[known[i].group]]:
@@ -244,10 +244,15 @@ def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen
 
 
 def _see(
-    pyramid: Pyramid, page_map: PageMap, known: tuple[Target, ...], reaches_mm: dict[int, float], seen: dict[int, np.ndarray]
+    pyramid: Pyramid,
+    page_map: PageMap,
+    known: tuple[Target, ...],
+    reaches_mm: dict[int, float],
+    seen: dict[int, np.ndarray],
+    rough: bool = True,
 ) -> None:
     """Adds to `seen` those of some targets that are seen where a map says, within their reach."""
-    places = sights(pyramid, page_map, [known[index] for index in reaches_mm], list(reaches_mm.values()))
+    places = sights(pyramid, page_map, [known[index] for index in reaches_mm], list(reaches_mm.values()), rough)
     seen |= {index: place for index, place in zip(reaches_mm, places, strict=True) if place is not None}
 
 
