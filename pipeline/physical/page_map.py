@@ -76,9 +76,14 @@ class PageMap:
         """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from a guess, else from the homography's answer."""
         photo_px = np.asarray(photo_px, np.float64)
         page = apply_homography(np.linalg.inv(self.homography), photo_px) if guess_mm is None else guess_mm
+        slopes, before_mm = self.jacobian(page), np.inf
         for _ in range(_NEWTON_STEPS):
-            step = np.linalg.solve(self.jacobian(page), (photo_px - self(page))[..., None])[..., 0]
+            step = np.linalg.solve(slopes, (photo_px - self(page))[..., None])[..., 0]
             page = page + step
-            if not len(step) or np.abs(step).max() < 1e-9:
+            step_mm = np.abs(step).max(initial=0.0)
+            if step_mm < 1e-9:
                 break
+            if step_mm > 0.1 * before_mm:  # else they are still good enough
+                slopes = self.jacobian(page)
+            before_mm = step_mm
         return page

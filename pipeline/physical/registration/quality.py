@@ -1,6 +1,7 @@
 """What a crop is worth, measured on the photo, as numbers and as flags; and how large its page was printed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ _WHITE_HALF, _BLACK_HALF = 1.2, 0.6
 _BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
 _PATCH_HALF = 0.3
 _NOISE_RANGE_8BIT = (8.0, 247.0)  # a block near white or black has lost the tails of its noise
-_CLIP_GRID, _CLIP_CELLS = 96, 8
+_CLIP_GRID, _CLIP_CELLS = 48, 8
 # Bilinear between a few mapped points: a pixel's error in where to look changes no share.
 _CLIP_SHARES = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
 _CLIP_WEIGHTS = np.maximum(0, 1 - np.abs(_CLIP_SHARES[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
@@ -93,8 +94,7 @@ def page_quality(
     """
     sheet = printout.of_page(page)
     codes = sheet.fiducials
-    squares: list[Fiducial | Tag] = [*codes, *sheet.tags]
-    sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
+    sharp = _sharpness(photo_grey, page_map, codes, sheet.tags)
     light, noises = [], []
     centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
     blocks = blocks_at(photo, page_map, np.array(centres).reshape(-1, 2), np.array(halves).ravel())
@@ -120,6 +120,18 @@ def page_quality(
         max(levels) if levels else None,
         tilt_deg(page_map, (photo_grey.shape[1], photo_grey.shape[0]), focal_35mm_mm),
     )
+
+
+def _sharpness(
+    photo_grey: np.ndarray, page_map: PageMap, codes: Sequence[Fiducial], tags: Sequence[Tag]
+) -> list[tuple[tuple[float, float], float]]:
+    """Returns where on the page each code shows its sharpness, and that; where one does not, the tag beside it may."""
+    sharp: dict[str, tuple[tuple[float, float], float]] = {}
+    about = None
+    for square in (*codes, *tags):
+        if square.corner not in sharp and (about := mtf50(photo_grey, page_map, square, about)) is not None:
+            sharp[square.corner] = _middle(square), about
+    return list(sharp.values())
 
 
 def crop_quality(
@@ -241,7 +253,7 @@ def _value_at(place_mm: np.ndarray, known_mm: np.ndarray, values: np.ndarray) ->
 
 
 def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) -> float:
-    """Returns the share of clipped pixels among up to 96 x 96 of the photo's, spread evenly over the crop."""
+    """Returns the share of clipped pixels among up to 48 x 48 of the photo's, spread evenly over the crop."""
     height, width = photo.shape[:2]
     coarse = np.arange(_CLIP_CELLS + 1) / _CLIP_CELLS
     page_mm = grid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
