@@ -93,7 +93,7 @@ def _summit(scores: np.ndarray) -> float:
 
 
 def _aligned(target: Target, patch: np.ndarray, left: int, top: int) -> tuple[float, float] | None:
-    """Returns where in a patch a target's template begins, to a fraction of a pixel, from that to a whole one; None if nowhere."""
+    """Returns where in a patch a target begins, to a fraction of a pixel, from the place to a whole one; None if nowhere."""
     start = np.array([[1, 0, left], [0, 1, top]], np.float32)
     try:
         agreement, shift = cv2.findTransformECC(  # type: ignore[call-overload]  # the stubs forget that a mask may be left out
