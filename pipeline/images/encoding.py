@@ -30,7 +30,10 @@ def quick_png_bytes(pixels: np.ndarray) -> bytes:
 
 def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
     """Returns uint8 (H, W, 3) RGB pixels as a JPEG for people to look at; nothing is ever judged from one."""
-    return _saved(pixels, format="JPEG", quality=quality, subsampling="4:2:0")
+    import cv2
+
+    check_pixels(pixels)
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def read_png(source: bytes | str | Path) -> np.ndarray:

@@ -46,7 +46,8 @@ def homography_from_points(src: Floats, dst: Floats) -> Floats:
     src, dst = _point_pairs(src, dst)
     src_unit, dst_unit = _unit_from_points(src), _unit_from_points(dst)
     src, dst = apply_homography(src_unit, src), apply_homography(dst_unit, dst)
-    h = np.linalg.inv(dst_unit) @ _refined(_direct_linear_transform(src, dst), src, dst) @ src_unit
+    unit = _direct_linear_transform(src, dst)
+    h = np.linalg.inv(dst_unit) @ (_refined(unit, src, dst) if len(src) > 4 else unit) @ src_unit
     h /= h[2, 2]
     return h
 

@@ -26,12 +26,17 @@ class PageMap:
     residual_px: Floats = field(default_factory=lambda: np.zeros((1, 1, 2)))
 
     @classmethod
-    def fitted(cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float) -> "PageMap":
-        """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page."""
+    def fitted(
+        cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float, homography: Floats | None = None
+    ) -> "PageMap":
+        """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page.
+
+        `homography`: the one that it bends about, where one is known.
+        """
         nodes = chebyshev_nodes(N_NODES)
         page = geometry.grid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
         photo = photo_from_page(page)
-        homography = homography_from_points(page, photo)
+        homography = homography_from_points(page, photo) if homography is None else homography
         residual = (photo - apply_homography(homography, page)).reshape(N_NODES, N_NODES, 2)
         return cls(width_mm, height_mm, homography, residual)
 
@@ -63,10 +68,10 @@ class PageMap:
         n = len(self.residual_px)
         if n == 1:
             return straight + self.residual_px[0, 0, :]
-        across = geometry.interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
-        down = geometry.interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
-        bend: Floats = ((down @ self.residual_px.reshape(n, 2 * n)).reshape(-1, n, 2) * across[..., None]).sum(axis=1)
-        return straight + bend
+        shares = np.clip(2 * page_mm.T / [[self.width_mm], [self.height_mm]] - 1, -1, 1)
+        across, down = geometry.interpolation(n, shares.ravel()).reshape(2, -1, 1, n)
+        bend: Floats = across @ (down[:, 0] @ self.residual_px.reshape(n, 2 * n)).reshape(-1, n, 2)
+        return straight + bend[:, 0]
 
     def jacobian(self, page_mm: Floats) -> Floats:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
