@@ -150,8 +150,8 @@ def crop_quality(
     middle = np.array(_middle(placement))
     photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm(placement), compute_uv=False)[-1])
     sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
-    white = _value_at(middle, quality.light_mm, quality.white_8bit)
-    black = _value_at(middle, quality.light_mm, quality.black_8bit)
+    light = _value_at(middle, quality.light_mm, np.hstack([quality.white_8bit, quality.black_8bit]))
+    white, black = (None, None) if light is None else (light[:3], light[3:])
     unflagged = CropQuality(
         view_id=view_id,
         predicted_error_px=float(predicted_error_px),
