@@ -45,9 +45,7 @@ class _Profile:
 
 # Neighbours of a finder differ from code to code: they begin a module beyond its last edge. Only rows through its middle
 # square see 1 : 1 : 3 : 1 : 1.
-_FINDERS = _Profile(
-    ((0, 0), (1, 0), (0, 1)), N_MODULES, ((0, -1), (1, 1), (2, -1), (5, 1), (6, -1), (7, 1)), (-2.5, 7.0), (2.75, 4.25)
-)
+_FINDERS = _Profile(((1, 0), (0, 1)), N_MODULES, ((0, -1), (1, 1), (2, -1), (5, 1), (6, -1), (7, 1)), (-2.5, 7.0), (2.75, 4.25))
 _BORDER = _Profile(((0, 0), (1, 1)), N_CELLS, ((0, -1),), (-0.9, 0.55), (2.0, 6.0))
 
 

@@ -98,19 +98,25 @@ def sights(
 
 
 def _sight(target: Target, patch: np.ndarray, photo_from_patch: np.ndarray, rough: bool) -> np.ndarray | None:
+    height, width = target.template.shape
+    expected = (patch.shape[1] - width) / 2, (patch.shape[0] - height) / 2
+    place = None if rough else _aligned(target, patch, expected)  # as a rule it is near
+    if place is None:
+        place = _best_match(target, patch)
+        place = place if rough or place is None else _aligned(target, patch, place)
+    if place is None:
+        return None
+    centre = photo_from_patch @ (place[0] + (width - 1) / 2, place[1] + (height - 1) / 2, 1)
+    return np.asarray(centre[:2] / centre[2])
+
+
+def _best_match(target: Target, patch: np.ndarray) -> tuple[float, float] | None:
+    """Returns where in a patch a target begins, to a tenth of a pixel; None where nothing like it is there."""
     scores = cv2.matchTemplate(patch, target.template, cv2.TM_CCOEFF_NORMED)
     _, best, _, (left, top) = cv2.minMaxLoc(scores)
     if not best >= _MIN_AGREEMENT[target.kind] - 0.1:
         return None
-    place: tuple[float, float] | None
-    place = left + _summit(scores[top, left - 1 : left + 2]), top + _summit(scores[top - 1 : top + 2, left])
-    if not rough:
-        place = _aligned(target, patch, *place)
-    if place is None:
-        return None
-    height, width = target.template.shape
-    centre = photo_from_patch @ (place[0] + (width - 1) / 2, place[1] + (height - 1) / 2, 1)
-    return np.asarray(centre[:2] / centre[2])
+    return left + _summit(scores[top, left - 1 : left + 2]), top + _summit(scores[top - 1 : top + 2, left])
 
 
 def _summit(scores: np.ndarray) -> float:
@@ -122,12 +128,12 @@ def _summit(scores: np.ndarray) -> float:
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
-def _aligned(target: Target, patch: np.ndarray, left: float, top: float) -> tuple[float, float] | None:
-    """Returns where in a patch a target begins, from a place near by; None where nothing like it is there."""
+def _aligned(target: Target, patch: np.ndarray, near: tuple[float, float]) -> tuple[float, float] | None:
+    """Returns where in a patch a target begins, to a thousandth of a pixel, from a place near by; None if it is not there."""
     pattern, patch = target.pattern, _smoothed(patch)
     height, width = target.template.shape
     power = float(pattern.smooth @ pattern.smooth)
-    x, y = left, top
+    x, y = near
     for _ in range(_MAX_STEPS):
         seen = cv2.getRectSubPix(patch, (width, height), (x + (width - 1) / 2, y + (height - 1) / 2)).ravel()
         seen -= seen.mean()
@@ -136,7 +142,7 @@ def _aligned(target: Target, patch: np.ndarray, left: float, top: float) -> tupl
             return None
         step_x, step_y = (pattern.shift_from @ (seen / gain - pattern.smooth)).tolist()
         x, y = x - step_x, y - step_y
-        if max(abs(x - left), abs(y - top)) > _MAX_SHIFT_PX:
+        if max(abs(x - near[0]), abs(y - near[1])) > _MAX_SHIFT_PX:
             return None
         if max(abs(step_x), abs(step_y)) < _LAST_STEP_PX:
             break
