@@ -68,7 +68,7 @@ class PageMap:
         n = len(self.residual_px)
         if n == 1:
             return straight + self.residual_px[0, 0, :]
-        shares = np.clip(2 * page_mm.T / [[self.width_mm], [self.height_mm]] - 1, -1, 1)
+        shares: Floats = np.clip(2 * page_mm.T / np.array([[self.width_mm], [self.height_mm]]) - 1, -1, 1)
         across, down = geometry.interpolation(n, shares.ravel()).reshape(2, -1, 1, n)
         bend: Floats = across @ (down[:, 0] @ self.residual_px.reshape(n, 2 * n)).reshape(-1, n, 2)
         return straight + bend[:, 0]

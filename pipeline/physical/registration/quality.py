@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES
@@ -33,7 +34,7 @@ _WHITE_HALF, _BLACK_HALF = 1.2, 0.6
 _BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
 _PATCH_HALF = 0.3
 _NOISE_RANGE_8BIT = (8.0, 247.0)  # a block near white or black has lost the tails of its noise
-_CLIP_GRID, _CLIP_CELLS = 48, 8
+_CLIP_GRID, _CLIP_CELLS = 48, 4
 # Bilinear between a few mapped points: a pixel's error in where to look changes no share.
 _CLIP_SHARES = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
 _CLIP_WEIGHTS = np.maximum(0, 1 - np.abs(_CLIP_SHARES[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
@@ -102,9 +103,9 @@ def page_quality(
     for code, first in zip(codes, range(0, len(blocks), n_each), strict=True):
         whites = [b for b in blocks[first : first + n_white] if b is not None]
         blacks = [b for b in blocks[first + n_white : first + n_each] if b is not None]
-        noises += [grey_noise(block) for block in whites if _in_range(block.mean(axis=(0, 1)))]
+        noises += [grey_noise(block) for block in whites if _in_range(_mean_8bit(block))]
         if whites and blacks:
-            white, black = (np.median([b.mean(axis=(0, 1)) for b in group], axis=0) for group in (whites, blacks))
+            white, black = (np.median([_mean_8bit(block) for block in group], axis=0) for group in (whites, blacks))
             # a hidden code has no white beside its black; its light is of whatever hides it
             if white @ GREY > black @ GREY:
                 light.append((_middle(code), white, black))
@@ -127,8 +128,9 @@ def _sharpness(
 ) -> list[tuple[tuple[float, float], float]]:
     """Returns where on the page each code shows its sharpness, and that; where one does not, the tag beside it may."""
     sharp: dict[str, tuple[tuple[float, float], float]] = {}
-    about = None
-    for square in (*codes, *tags):
+    about: float | None = None
+    squares: list[Fiducial | Tag] = [*codes, *tags]
+    for square in squares:
         if square.corner not in sharp and (about := mtf50(photo_grey, page_map, square, about)) is not None:
             sharp[square.corner] = _middle(square), about
     return list(sharp.values())
@@ -196,7 +198,7 @@ def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: 
     for patch, block in zip(patches, blocks_at(photo, page_map, centres, halves), strict=True):
         if block is not None:
             clipped = (block == 255).any(axis=2) | (block == 0).all(axis=2)
-            seen.append(PatchSeen(patch, block.mean(axis=(0, 1)), grey_noise(block), float(clipped.mean())))
+            seen.append(PatchSeen(patch, _mean_8bit(block), grey_noise(block), float(clipped.mean())))
     return tuple(seen)
 
 
@@ -234,6 +236,10 @@ def grey_noise(block: np.ndarray) -> float:
     squares = (side**2).sum() * len(side)
     grey = grey - side * ((grey * side).sum() / squares) - side[:, None] * ((grey * side[:, None]).sum() / squares)
     return float(np.sqrt((grey**2).sum() / (grey.size - 3)))
+
+
+def _mean_8bit(block: np.ndarray) -> np.ndarray:
+    return np.array(cv2.mean(block)[:3])
 
 
 def _in_range(mean_8bit: np.ndarray) -> bool:
