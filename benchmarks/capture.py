@@ -5,11 +5,14 @@ The naive reader is pyzbar on the whole photo and one homography through the out
 
 import argparse
 import dataclasses
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does; NumPy looks at it once
 
 import cv2
 import numpy as np

@@ -18,16 +18,22 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 
 
 def quick_png_bytes(pixels: np.ndarray) -> bytes:
-    """Returns what `png_bytes` returns, a tenth larger where pixels are noisy, in a tenth of the time."""
+    """Returns a PNG of the same pixels as `png_bytes`, not compressed: 1.6 times as large as one of noisy pixels, in no time."""
     import cv2
 
     check_pixels(pixels)
-    return bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1])
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11 lacks it, and tries all filters for nothing
+        how += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)[1].tobytes()
 
 
 def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
     """Returns uint8 (H, W, 3) RGB pixels as a JPEG for people to look at; nothing is ever judged from one."""
-    return _saved(pixels, format="JPEG", quality=quality, subsampling="4:2:0")
+    import cv2
+
+    check_pixels(pixels)
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def read_png(source: bytes | str | Path) -> np.ndarray:

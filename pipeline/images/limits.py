@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -80,7 +81,7 @@ class _Child:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         shared = _shared_memory()
-        self._line, self.is_alive = _Line(Connection(ours.detach()), shared), True
+        self._line, self._pixels, self.is_alive = Connection(ours.detach()), _Pixels(shared), True
         numbers = theirs.fileno(), shared
         first = f"import sys; sys.path[:] = {[_ROOT, *sys.path]!r}; import pipeline"  # this one, whatever else is called so
         code = f"{first}; del sys.path[0]; from pipeline.images.limits import serve; serve{numbers}"
@@ -102,9 +103,9 @@ class _Child:
                 raise NoReader(f"{shown(path)} cannot be read now: the process that reads it was ended.")
             is_late = False
             try:
-                self._line.send(request)
-                answer = self._line.received(wait_s or _PATIENCE * MAX_READ_CPU_S)
-                is_late = answer is None
+                self._line.send((self._pixels.are_given_back(), request))
+                is_late = not self._line.poll(wait_s or _PATIENCE * MAX_READ_CPU_S)
+                answer = None if is_late else self._pixels.taken(*self._line.recv())
             except (OSError, EOFError):
                 answer = None
             except BaseException:  # an interruption: what comes later would be taken for another answer
@@ -125,6 +126,7 @@ class _Child:
         """Ends the process and returns its exit status: as it ended itself, or -9."""
         self.is_alive = False
         self._line.close()
+        self._pixels.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(0.5)
         self._process.kill()
@@ -160,51 +162,73 @@ def _end() -> None:
         child.end()
 
 
-class _Line:
-    """Objects that go both ways, one at a time; their arrays by way of memory that both ends share."""
+class _Pixels:
+    """Memory of which both processes know: arrays lie there on their way from the child, and ordinary ones stay there.
 
-    def __init__(self, connection: Connection, shared: int) -> None:
-        self._connection, self._shared = connection, shared
+    No array is overwritten while anything here still holds it: the next one then lies behind, and is copied.
+    """
 
-    def send(self, what: Any) -> None:
+    def __init__(self, number: int) -> None:
+        self._number, self._kept = number, mmap.mmap(number, _KEPT_BYTES)
+        self._lent: list[weakref.ref[np.ndarray]] = []
+
+    def put(self, what: Any, may_stay: bool) -> tuple[bytes, int, list[int]]:
+        """Returns an object without its arrays, where these begin, and how many bytes each has: what `taken` needs."""
         buffers: list[pickle.PickleBuffer] = []
-        content, at = pickle.dumps(what, 5, buffer_callback=buffers.append), 0
+        content = pickle.dumps(what, 5, buffer_callback=buffers.append)
         arrays = [buffer.raw() for buffer in buffers]
+        sizes = [array.nbytes for array in arrays]
+        start = at = 0 if may_stay and sum(sizes) <= _KEPT_BYTES else _KEPT_BYTES
         for array in arrays:
-            done = 0
-            while done < array.nbytes:
-                done += os.pwrite(self._shared, array[done:], at + done)
-            at += done
-        self._connection.send((content, [array.nbytes for array in arrays]))
+            if start == 0:
+                memoryview(self._kept)[at : at + array.nbytes] = array
+            else:
+                done = 0
+                while done < array.nbytes:
+                    done += os.pwrite(self._number, array[done:], at + done)
+            at += array.nbytes
+        return content, start, sizes
 
-    def received(self, wait_s: float | None = None) -> Any:
-        """Returns what came; None where nothing came in time."""
-        if not self._connection.poll(wait_s):
-            return None
-        content, sizes = self._connection.recv()
-        arrays, at = [np.empty(size, np.uint8).data for size in sizes], 0
-        for array in arrays:
-            done = 0
-            while done < array.nbytes:
-                done += os.preadv(self._shared, [array[done:]], at + done)
-            at += done
-        if at > _KEPT_BYTES:
-            os.ftruncate(self._shared, 0)
+    def taken(self, content: bytes, start: int, sizes: list[int]) -> Any:
+        """Returns the object that was put."""
+        at, arrays = start, []
+        for size in sizes:
+            if start == 0:
+                arrays.append(np.frombuffer(self._kept, np.uint8, size, at))
+            else:
+                arrays.append(np.empty(size, np.uint8))
+                done = 0
+                while done < size:
+                    done += os.preadv(self._number, [arrays[-1].data[done:]], at + done)
+            at += size
+        if start == 0:
+            self._lent += map(weakref.ref, arrays)
+        else:
+            os.ftruncate(self._number, _KEPT_BYTES)
         return pickle.loads(content, buffers=arrays)
 
+    def are_given_back(self) -> bool:
+        """Returns whether nothing holds what was taken before."""
+        self._lent = [one for one in self._lent if one() is not None]
+        return not self._lent
+
     def close(self) -> None:
-        if not self._connection.closed:
-            self._connection.close()
-            os.close(self._shared)
+        """Lets the memory go; arrays that are still held keep theirs."""
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
 
     __del__ = close
 
 
 def _shared_memory() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("pictures")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        number = os.memfd_create("pictures")
+    else:
+        with tempfile.TemporaryFile() as file:
+            number = os.dup(file.fileno())
+    os.ftruncate(number, _KEPT_BYTES)
+    return number
 
 
 class _Server:
@@ -285,10 +309,11 @@ def serve(number: int, shared: int) -> None:
     _limit(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     global _is_child
     _is_child = True
-    line, server = _Line(Connection(number), shared), _Server()
+    line, pixels, server = Connection(number), _Pixels(shared), _Server()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            line.send(server.answer(*line.received()))
+            may_stay, request = line.recv()
+            line.send(pixels.put(server.answer(*request), may_stay))
 
 
 _is_child = False

@@ -26,12 +26,17 @@ class PageMap:
     residual_px: Floats = field(default_factory=lambda: np.zeros((1, 1, 2)))
 
     @classmethod
-    def fitted(cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float) -> "PageMap":
-        """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page."""
+    def fitted(
+        cls, photo_from_page: Callable[[Floats], Floats], width_mm: float, height_mm: float, homography: Floats | None = None
+    ) -> "PageMap":
+        """Returns the map that agrees with a smooth function, (N, 2) mm to (N, 2) px, at every node of the page.
+
+        `homography`: the one that it bends about, where one is known.
+        """
         nodes = chebyshev_nodes(N_NODES)
         page = geometry.grid((nodes + 1) / 2 * width_mm, (nodes + 1) / 2 * height_mm)
         photo = photo_from_page(page)
-        homography = homography_from_points(page, photo)
+        homography = homography_from_points(page, photo) if homography is None else homography
         residual = (photo - apply_homography(homography, page)).reshape(N_NODES, N_NODES, 2)
         return cls(width_mm, height_mm, homography, residual)
 
@@ -63,10 +68,10 @@ class PageMap:
         n = len(self.residual_px)
         if n == 1:
             return straight + self.residual_px[0, 0, :]
-        across = geometry.interpolation(n, np.clip(2 * page_mm[:, 0] / self.width_mm - 1, -1, 1))
-        down = geometry.interpolation(n, np.clip(2 * page_mm[:, 1] / self.height_mm - 1, -1, 1))
-        bend: Floats = ((down @ self.residual_px.reshape(n, 2 * n)).reshape(-1, n, 2) * across[..., None]).sum(axis=1)
-        return straight + bend
+        shares: Floats = np.clip(2 * page_mm.T / np.array([[self.width_mm], [self.height_mm]]) - 1, -1, 1)
+        across, down = geometry.interpolation(n, shares.ravel()).reshape(2, -1, 1, n)
+        bend: Floats = across @ (down[:, 0] @ self.residual_px.reshape(n, 2 * n)).reshape(-1, n, 2)
+        return straight + bend[:, 0]
 
     def jacobian(self, page_mm: Floats) -> Floats:
         """Returns d photo / d page, (N, 2, 2) px per mm, by central differences of 0.02 mm."""
@@ -76,9 +81,14 @@ class PageMap:
         """Returns page mm (N, 2) of photo points (N, 2), by Newton's method from a guess, else from the homography's answer."""
         photo_px = np.asarray(photo_px, np.float64)
         page = apply_homography(np.linalg.inv(self.homography), photo_px) if guess_mm is None else guess_mm
+        slopes, before_mm = self.jacobian(page), np.inf
         for _ in range(_NEWTON_STEPS):
-            step = np.linalg.solve(self.jacobian(page), (photo_px - self(page))[..., None])[..., 0]
+            step = np.linalg.solve(slopes, (photo_px - self(page))[..., None])[..., 0]
             page = page + step
-            if not len(step) or np.abs(step).max() < 1e-9:
+            step_mm = np.abs(step).max(initial=0.0)
+            if step_mm < 1e-9:
                 break
+            if step_mm > 0.1 * before_mm:  # else they are still good enough
+                slopes = self.jacobian(page)
+            before_mm = step_mm
         return page

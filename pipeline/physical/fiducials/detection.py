@@ -57,7 +57,7 @@ def read_treated(pyramid: Pyramid, treatment: Treatment) -> list[Detection]:
     """Returns the codes that one treatment of a photo shows; nothing where its decoder is missing."""
     image = treatment.image(pyramid) if _decoder(treatment.decoder) else None
     codes = []
-    for text, corners in _read(image, treatment.decoder) if image is not None else ():
+    for text, corners in _read(image, treatment.decoder, treatment.is_first_look) if image is not None else ():
         corners = (corners + 0.5) / treatment.scale - 0.5
         if decode_payload(text) is not None:
             corners = order_corners(pyramid.grey, corners, text)
@@ -71,15 +71,15 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
     Codes of one run begin with the same letters and so agree by 0.3 on average and by 0.6 at most; a blank sheet scores about 0.
     `photo_grey` is uint8 (H, W), `corners` float (4, 2), TL TR BR BL, in photo pixels.
     """
-    seen, known = straightened(photo_grey, corners, N_MODULES)[_DATA].astype(np.float32), ~modules(payload)[_DATA]
-    spread = seen.std() * known.std()
-    return float(((seen - seen.mean()) * (known - known.mean())).mean() / spread) if spread > 0 else 0.0
+    seen = straightened(photo_grey, corners, N_MODULES)[_DATA]
+    return float(_correlations(seen[None], ~modules(payload)[_DATA])[0])
 
 
 def is_negative(photo_grey: np.ndarray, code: Detection) -> bool:
     """Returns whether one of our codes has dark and light exchanged, as in a photo of inverted colours: decoders read it too."""
-    scores = [agreement(photo_grey, code.corners[list(turn)], code.text) for turn in _TURNS]
-    return -min(scores) > max(scores)
+    seen = _seen_in_turns(photo_grey, code.corners)
+    scores = _correlations(seen[:, _DATA], ~modules(code.text)[_DATA])
+    return bool(-scores.min() > scores.max())
 
 
 def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> np.ndarray:
@@ -88,13 +88,23 @@ def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> 
     Of the eight orders of the four corners, float (4, 2), the one that agrees best with the known modules; the first on a draw.
     """
     corners = np.asarray(corners, dtype=np.float64)
-    dark = np.where(modules(payload), -1.0, 1.0)
-    scores = []
-    for turn in _TURNS:
-        seen = straightened(photo_grey, corners[list(turn)], N_MODULES).astype(np.float32)
-        scores.append(float(((seen - seen.mean()) * dark).sum() / (seen.std() * dark.size + 1e-9)))
+    scores = _correlations(_seen_in_turns(photo_grey, corners).reshape(len(_TURNS), -1), ~modules(payload).ravel())
     best = int(np.argmax(scores))
     return corners[list(_TURNS[best])] if scores[best] > scores[0] + 0.05 else corners
+
+
+def _seen_in_turns(photo_grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Returns a code's modules as seen with its corners in each order of `_TURNS`, (8, 21, 21)."""
+    seen = straightened(photo_grey, corners, N_MODULES)
+    turned = [np.rot90(seen, k) for k in range(4)]
+    return np.array(turned + [one.T for one in turned])
+
+
+def _correlations(seen: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Returns the correlation of each row of `seen` (N, K) with `known` (K,), 0 where either is flat."""
+    seen, known = seen - seen.mean(axis=1, keepdims=True), known - known.mean()
+    spreads = np.linalg.norm(seen, axis=1) * np.linalg.norm(known)
+    return np.divide(seen @ known, spreads, out=np.zeros(len(seen)), where=spreads > 0)
 
 
 def straightened(photo_grey: np.ndarray, outline: np.ndarray, side_px: int) -> np.ndarray:
@@ -112,14 +122,15 @@ def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(tags, corners, strict=True)]
 
 
-def _read(grey: np.ndarray, decoder: str) -> list[tuple[str, np.ndarray]]:
+def _read(grey: np.ndarray, decoder: str, is_first_look: bool) -> list[tuple[str, np.ndarray]]:
     """Returns (text, corners float64 (4, 2) at pixel centres of `grey`) of each code, nothing where the decoder is missing."""
     module = _decoder(decoder)
     if module is None or min(grey.shape) < _LEAST_SIDE_PX or max(grey.shape) > _LARGEST_SIDE_PX:
         return []
     seen: list[tuple[str, Any]]
     if decoder == "zxing-cpp":
-        codes = [(code.text, code.position) for code in module.read_barcodes(grey, formats=module.BarcodeFormat.QRCode)]
+        how = {"try_downscale": not is_first_look, "try_invert": not is_first_look}
+        codes = [(code.text, code.position) for code in module.read_barcodes(grey, formats=module.BarcodeFormat.QRCode, **how)]
         order = ("top_left", "top_right", "bottom_right", "bottom_left")
         seen = [(text, [(getattr(at, name).x, getattr(at, name).y) for name in order]) for text, at in codes]
     else:  # the polygon is a convex hull: cyclic, but it starts anywhere and runs either way

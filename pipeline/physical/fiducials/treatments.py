@@ -18,12 +18,16 @@ _WIDE, _NARROW = 1 / 40, 1 / 200
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """One step of the search: what is made of the photo (None: nothing), how much wider and taller that is, and who reads it."""
+    """One step of the search: what is made of the photo (None: nothing), how much wider and taller that is, and who reads it.
+
+    `is_first_look`: the decoder need not look for negatives and at smaller versions too: a later step does.
+    """
 
     name: str
     decoder: str
     image: Callable[[Pyramid], np.ndarray | None]
     scale: tuple[float, float] = (1.0, 1.0)
+    is_first_look: bool = False
 
 
 def treatments(pyramid: Pyramid) -> Iterator[Treatment]:
@@ -36,7 +40,7 @@ def treatments(pyramid: Pyramid) -> Iterator[Treatment]:
     """
     for k in range(pyramid.level_of(FIRST_LONG_SIDE_PX), -1, -1):
         name = "as it is" if k == 0 else f"shrunk {2**k} times"
-        yield Treatment(name, "zxing-cpp", partial(Pyramid.level, k=k), (0.5**k, 0.5**k))
+        yield Treatment(name, "zxing-cpp", partial(Pyramid.level, k=k), (0.5**k, 0.5**k), k > 0)
     yield from _TREATMENTS
 
 

@@ -1,5 +1,7 @@
 """One printed image cut out of a photo, in a single anti-aliased warp along the page's surface."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -29,9 +31,9 @@ def sharpness_of(pixels: np.ndarray) -> float:
     The division makes it blind to contrast and exposure, so photos of one image can be compared; images of different content
     cannot (after Pech-Pacheco et al. 2000).
     """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    spread = float(grey.var())
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var()) / spread if spread > 0 else 0.0
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    edges, spread = (float(cv2.meanStdDev(image)[1].item()) for image in (cv2.Laplacian(grey, cv2.CV_16S), grey))
+    return (edges / spread) ** 2 if spread > 0 else 0.0
 
 
 def registration_error(estimated: PageMap, true: PageMap, placement: Placement) -> float:
@@ -39,10 +41,17 @@ def registration_error(estimated: PageMap, true: PageMap, placement: Placement) 
 
     The pixel that the crop took from a place of the photo belongs where the true map has that place.
     """
-    x, y = (np.linspace(-0.5, side - 0.5, _ERROR_GRID) for side in (placement.width_px, placement.height_px))
-    page_mm = _page_from_image(placement, grid(x, y))
+    return registration_errors(estimated, true, [placement])[0]
+
+
+def registration_errors(estimated: PageMap, true: PageMap, placements: Sequence[Placement]) -> list[float]:
+    """Returns the `registration_error` of each of some crops: all at once takes little more time than one."""
+    grids = [[np.linspace(-0.5, side - 0.5, _ERROR_GRID) for side in (p.width_px, p.height_px)] for p in placements]
+    page_mm = np.concatenate([_page_from_image(p, grid(x, y)) for p, (x, y) in zip(placements, grids, strict=True)])
     there = true.inverse(estimated(page_mm), page_mm)
-    return float(np.sqrt((((there - page_mm) / pitch_mm(placement)) ** 2).sum(axis=1).mean()))
+    off_px = (there - page_mm).reshape(len(placements), -1, 2) / [[pitch_mm(p)] for p in placements]
+    errors: list[float] = np.sqrt((off_px**2).sum(axis=2).mean(axis=1)).tolist()
+    return errors
 
 
 def pitch_mm(placement: Placement) -> np.ndarray:

@@ -45,21 +45,20 @@ class _Profile:
 
 # Neighbours of a finder differ from code to code: they begin a module beyond its last edge. Only rows through its middle
 # square see 1 : 1 : 3 : 1 : 1.
-_FINDERS = _Profile(
-    ((0, 0), (1, 0), (0, 1)), N_MODULES, ((0, -1), (1, 1), (2, -1), (5, 1), (6, -1), (7, 1)), (-2.5, 7.0), (2.75, 4.25)
-)
+_FINDERS = _Profile(((1, 0), (0, 1)), N_MODULES, ((0, -1), (1, 1), (2, -1), (5, 1), (6, -1), (7, 1)), (-2.5, 7.0), (2.75, 4.25))
 _BORDER = _Profile(((0, 0), (1, 1)), N_CELLS, ((0, -1),), (-0.9, 0.55), (2.0, 6.0))
 
 
-def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag) -> float | None:
+def mtf50(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag, about: float | None = None) -> float | None:
     """Returns the frequency at which a code's or tag's edges keep half their contrast, in cycles per photo px, 0.5 at most.
 
     In linear light, as if the photo's tone curve were sRGB's; the geometric mean over the two printed directions. Dark squares
     may be larger than drawn, as ink spreads. None where it does not lie wholly in the photo, uint8 (H, W), is hidden or has no
-    contrast.
+    contrast. `about`: a frequency near it, where one is known, is found from there in less time.
     """
+    first_px = GAUSSIAN_MTF50 / about if about else _FIRST_SIGMA_PX
     profile = _FINDERS if isinstance(fiducial, Fiducial) else _BORDER
-    blurs = (_sigma_px(strips, profile.edges) for strips in _strips(photo_grey, page_map, fiducial, profile))
+    blurs = (_sigma_px(strips, profile.edges, first_px) for strips in _strips(photo_grey, page_map, fiducial, profile))
     sigmas = [sigma for sigma in blurs if sigma is not None]
     return min(float(GAUSSIAN_MTF50 / np.sqrt(sigmas[0] * sigmas[1])), _NYQUIST) if len(sigmas) == 2 else None
 
@@ -79,10 +78,10 @@ def _strips(photo_grey: np.ndarray, page_map: PageMap, fiducial: Fiducial | Tag,
         if left < 0 or top < 0 or right > width or bottom > height:
             return
         modules_from_photo = cv2.getPerspectiveTransform((outline - (left, top)).astype(np.float32), square.astype(np.float32))
-        x, y = np.meshgrid(np.arange(right - left), np.arange(bottom - top))
+        x, y = np.arange(right - left), np.arange(bottom - top)[:, None]
         h = modules_from_photo
-        depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
-        places = [(h[axis, 0] * x + h[axis, 1] * y + h[axis, 2]) / depth for axis in (0, 1)]
+        straight = [h[axis, 0] * x + (h[axis, 1] * y + h[axis, 2]) for axis in range(3)]
+        places = [straight[axis] / straight[2] for axis in (0, 1)]
         light = _LIGHT[photo_grey[top:bottom, left:right]]
         # a step along x or y of the photo, in modules, at the square's middle: its norm is modules per px across the edge
         middle = np.linalg.inv(h) @ [(low + high) / 2, (low + high) / 2, 1]
@@ -106,8 +105,8 @@ def _binned(across_px: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.bincount(index, across_px)[some] / n[some], np.bincount(index, light)[some] / n[some], n[some]
 
 
-def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> float | None:
-    """Returns the blur that all strips of one direction share, by least squares.
+def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...], first_px: float) -> float | None:
+    """Returns the blur that all strips of one direction share, by least squares from a first guess.
 
     Unknown are black, white, log sigma, the growth of dark squares (where there are two kinds of edges to tell it from an
     offset), and each strip's offset from the page map.
@@ -117,8 +116,9 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
     x, light, weight = (np.concatenate([strip[i] for strip in strips]) for i in range(3))
     strip_of = np.repeat(np.arange(len(strips)), [len(strip[0]) for strip in strips])
     scale = np.array([strip[3] for strip in strips])[strip_of]
-    places, signs = np.array([place for place, _ in edges]), np.array([sign for _, sign in edges], np.float64)
-    from_edges = x[:, None] - scale[:, None] * places
+    # single precision is enough for what the curve of the blur is worth at a place, and twice as fast
+    places, signs = np.array([place for place, _ in edges]), np.array([sign for _, sign in edges], np.float32)
+    from_edges = (x[:, None] - scale[:, None] * places).astype(np.float32)
     weight = np.sqrt(weight)
     one_strip = np.equal.outer(strip_of, np.arange(len(strips)))
     last: dict[bytes, tuple[np.ndarray, np.ndarray, float]] = {}
@@ -127,7 +127,7 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
         """Where each pixel lies from each edge, in sigmas, the share of light that it gets, and sigma."""
         if (key := p.tobytes()) not in last:
             sigma = max(float(np.exp(p[2])), _LEAST_SIGMA_PX)
-            z = (from_edges - p[3] * signs - p[4 + strip_of, None]) / sigma
+            z = (from_edges - np.float32(p[3]) * signs - p[4 + strip_of, None].astype(np.float32)) / np.float32(sigma)
             last.clear()
             last[key] = z, 1 + ndtr(z) @ signs, sigma
         return last[key]
@@ -138,14 +138,14 @@ def _sigma_px(strips: list[_Strip], edges: tuple[tuple[float, int], ...]) -> flo
     def jacobian_of(p: np.ndarray) -> np.ndarray:
         z, share, sigma = blurred(p)
         steps = np.empty((len(x), 4 + len(strips)))
-        bell = np.exp(-z * z / 2) * ((p[0] - p[1]) / np.sqrt(2 * np.pi))
+        bell = np.exp(-z * z / 2) * np.float32((p[0] - p[1]) / np.sqrt(2 * np.pi))
         steps[:, 0], steps[:, 1], steps[:, 2] = 1 - share, share, (z * bell) @ signs
         steps[:, 3] = bell.sum(axis=1) / sigma if len(edges) > 1 else 0
         steps[:, 4:] = one_strip * (bell @ signs / sigma)[:, None]
         return weight[:, None] * steps
 
     start = np.zeros(4 + len(strips))
-    start[:3] = light.min(), light.max(), np.log(_FIRST_SIGMA_PX)
+    start[:3] = light.min(), light.max(), np.log(first_px)
     # as `least_squares` does, in half the time; without `full_output` it would warn where the steps run out
     limits = {"ftol": _ENOUGH_GAIN, "xtol": 1e-8, "gtol": 1e-8, "maxfev": _N_STEPS}
     found = leastsq(residual_of, start, Dfun=jacobian_of, full_output=True, **limits)[0]

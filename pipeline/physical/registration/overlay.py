@@ -16,7 +16,7 @@ from pipeline.physical.registration.page import Failure, Registration
 from pipeline.physical.registration.points import targets
 from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Printout
 
-_LONG_SIDE_PX, _LEAST_BANNER_PX, _EDGE_POINTS = 1600, 900, 16
+_LONG_SIDE_PX, _LEAST_BANNER_PX, _EDGE_POINTS, _FEW_PX = 1600, 900, 16, 3
 _TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
 _GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
 _DARK, _TABLE = (34, 38, 46), (70, 74, 82)
@@ -63,18 +63,15 @@ def draw_overlay(
 
 
 def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a copy that is small enough, and the scale and shift to it (2, 2): halving is fast, the rest is little."""
+    """Returns a copy that is small enough, and the scale and shift to it (2, 2)."""
     height, width = photo.shape[:2]
-    small = photo
-    while max(small.shape[:2]) >= 2 * _LONG_SIDE_PX and min(small.shape[:2]) >= 2:
-        even = small[: small.shape[0] // 2 * 2, : small.shape[1] // 2 * 2]
-        small = cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    rest = max(small.shape[:2]) / _LONG_SIDE_PX
-    if rest > 1:
-        size = tuple(max(1, round(side / rest)) for side in small.shape[1::-1])
-        small = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
-    scale = np.array(small.shape[1::-1]) / (width, height)
-    return small.copy() if small is photo else small, np.array([scale, (scale - 1) / 2])
+    shrink = max(1.0, max(height, width) / _LONG_SIDE_PX)
+    # of few pixels a side each is taken linearly, which is fast; more are averaged
+    how = cv2.INTER_LINEAR if shrink <= _FEW_PX else cv2.INTER_AREA
+    size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    small = cv2.resize(photo, size, interpolation=how) if shrink > 1 else photo.copy()
+    scale = np.array(size) / (width, height)
+    return small, np.array([scale, (scale - 1) / 2])
 
 
 def _draw_images(drawing: "_Drawing", result: Registration, printout: Printout, quality: Quality) -> None:

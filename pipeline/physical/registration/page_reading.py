@@ -15,7 +15,7 @@ from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.advice import photo_advice
 from pipeline.physical.registration.colour import corrected, strip_correction
 from pipeline.physical.registration.covering import MIN_LIKENESS, likeness
-from pipeline.physical.registration.cropping import crop, registration_error, sharpness_of
+from pipeline.physical.registration.cropping import crop, registration_errors, sharpness_of
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
@@ -159,8 +159,9 @@ def _cropped(
     )
     views, rows, discards = list[View](), list[CropQuality](), list[Discard]()
     files: dict[str, bytes] = {}
-    for placement in printout.of_page(found.page).placements:
-        expected = found.predicted_error_px(placement)
+    placements = printout.of_page(found.page).placements
+    errors = registration_errors(found.page_map, true_map, placements) if true_map and placements else [None] * len(placements)
+    for placement, expected, error in zip(placements, found.predicted_errors_px(placements), errors, strict=True):
         if expected > _MAX_PREDICTED_ERROR_PX:
             discards.append(discarded(capture, "unplaced", f"expected error {expected:.1f} px", placement))
             continue
@@ -176,7 +177,6 @@ def _cropped(
             detail = f"it resembles what was printed there by {alike:.2f}, and what is right by {MIN_LIKENESS} at least"
             discards.append(discarded(capture, "covered", detail, placement))
             continue
-        error = registration_error(found.page_map, true_map, placement) if true_map else None
         view_id = f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"
         row = crop_quality(view_id, pixels, found.page_map, placement, quality, expected, error)
         view, png = _view(placement, capture, cut, row, reading.pairs[placement.pair_id], correction)

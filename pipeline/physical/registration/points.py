@@ -22,24 +22,55 @@ _MARK_MARGIN_PX = 3
 _MIN_AGREEMENT = {"code": 0.7, "tag": 0.75, "mark": 0.75}
 _MAX_SHIFT_PX = 3.0
 _MAX_PHOTO_PX = 2.2
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-5)
-_SMOOTHING_PX = 5
+_MAX_STEPS, _LAST_STEP_PX = 15, 1e-3
+_SMOOTHING_PX, _BORDER_PX = 5, 6
+
+
+@dataclass(frozen=True, eq=False)
+class _Pattern:
+    """What is printed at a point: `template` float32 (h, w) as it should look upright, and what aligns a photo to it.
+
+    `smooth` (h w,) is the template smoothed, without its mean; `shift_from` (2, h w) takes a small difference from it to the
+    shift (x, y) that explains it best.
+    """
+
+    template: np.ndarray
+    smooth: np.ndarray
+    shift_from: np.ndarray
+
+    @classmethod
+    def of(cls, drawn: np.ndarray, part: tuple[slice, slice] = (slice(None), slice(None))) -> "_Pattern":
+        """Returns a part of something drawn, as it is seen with the rest around it.
+
+        Its border counts less: a photo that is more blurred than the drawing would pull what is cut there to one side.
+        """
+        smooth, template = _smoothed(drawn), drawn[part]
+        counts = np.outer(*(_fading_in_and_out(side) for side in template.shape)).ravel()
+        slopes = np.stack([slope[part].ravel() for slope in np.gradient(smooth)[::-1]])
+        slopes -= (slopes @ counts / counts.sum())[:, None]
+        seen, weighted = smooth[part].ravel(), slopes * counts
+        return cls(template, seen - seen.mean(), np.linalg.solve(weighted @ slopes.T, weighted))
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One printed pattern: `template` float32 (h, w) as it should look upright.
+    """One printed pattern.
 
-    Pixel (row i, column j) of the template lies at `origin_mm` + `pitch_mm` (j, i) on the page. `group` is equal for patterns
+    Pixel (row i, column j) of its template lies at `origin_mm` + `pitch_mm` (j, i) on the page. `group` is equal for patterns
     that stand or fall together, as the four quarters of one code.
     """
 
     kind: str
     name: str
     group: int
-    template: np.ndarray
+    pattern: _Pattern
     origin_mm: tuple[float, float]
     pitch_mm: float
+
+    @property
+    def template(self) -> np.ndarray:
+        """What it should look like upright, float32 (h, w)."""
+        return self.pattern.template
 
     @property
     def centre_mm(self) -> np.ndarray:
@@ -53,36 +84,80 @@ def targets(printout: Printout, page: int) -> tuple[Target, ...]:
 
 
 def sights(
-    pyramid: Pyramid, photo_from_page: PageMap, known: Sequence[Target], reaches_mm: Sequence[float]
+    pyramid: Pyramid, photo_from_page: PageMap, known: Sequence[Target], reaches_mm: Sequence[float], rough: bool = False
 ) -> list[np.ndarray | None]:
     """Returns where each target's centre is seen, (2,) photo px, within its reach of the place that the map gives it, or None.
 
     The photo is drawn upright on the target's own grid; the best place to a whole pixel of that grid is the maximum of the
-    normalised correlation, its fraction an ECC alignment (Evangelidis and Psarakis 2008) by translation.
+    normalised correlation, its fraction an alignment by translation (the inverse compositional one of Baker and Matthews 2004,
+    blind to gain and offset), or, `rough`, the top of a parabola, to a tenth of a pixel, in half the time.
     """
     margins_px = [int(np.ceil(reach / target.pitch_mm)) + 2 for reach, target in zip(reaches_mm, known, strict=True)]
     patches = _upright(pyramid, photo_from_page, known, margins_px) if known else ()
-    return [_sight(target, *patch) if patch else None for target, patch in zip(known, patches, strict=True)]
+    return [_sight(target, *patch, rough) if patch else None for target, patch in zip(known, patches, strict=True)]
 
 
-def _sight(target: Target, patch: np.ndarray, photo_from_patch: np.ndarray) -> np.ndarray | None:
+def _sight(target: Target, patch: np.ndarray, photo_from_patch: np.ndarray, rough: bool) -> np.ndarray | None:
+    height, width = target.template.shape
+    expected = (patch.shape[1] - width) / 2, (patch.shape[0] - height) / 2
+    place = None if rough else _aligned(target, patch, expected)  # as a rule it is near
+    if place is None:
+        place = _best_match(target, patch)
+        place = place if rough or place is None else _aligned(target, patch, place)
+    if place is None:
+        return None
+    centre = photo_from_patch @ (place[0] + (width - 1) / 2, place[1] + (height - 1) / 2, 1)
+    return np.asarray(centre[:2] / centre[2])
+
+
+def _best_match(target: Target, patch: np.ndarray) -> tuple[float, float] | None:
+    """Returns where in a patch a target begins, to a tenth of a pixel; None where nothing like it is there."""
     scores = cv2.matchTemplate(patch, target.template, cv2.TM_CCOEFF_NORMED)
     _, best, _, (left, top) = cv2.minMaxLoc(scores)
     if not best >= _MIN_AGREEMENT[target.kind] - 0.1:
         return None
-    start = np.array([[1, 0, left], [0, 1, top]], np.float32)
-    try:
-        agreement, shift = cv2.findTransformECC(  # type: ignore[call-overload]  # the stubs forget that a mask may be left out
-            target.template, patch, start, cv2.MOTION_TRANSLATION, _STOP, None, _SMOOTHING_PX
-        )
-    except cv2.error:
-        return None
-    x, y = float(shift[0, 2]), float(shift[1, 2])
-    if not agreement >= _MIN_AGREEMENT[target.kind] or max(abs(x - left), abs(y - top)) > _MAX_SHIFT_PX:
-        return None
+    return left + _summit(scores[top, left - 1 : left + 2]), top + _summit(scores[top - 1 : top + 2, left])
+
+
+def _summit(scores: np.ndarray) -> float:
+    """Returns how far from the middle one of three scores the parabola through them is highest; 0 at the border."""
+    if len(scores) < 3:
+        return 0.0
+    before, here, after = scores.tolist()
+    bend = before - 2 * here + after
+    return 0.5 * (before - after) / bend if bend < 0 else 0.0
+
+
+def _aligned(target: Target, patch: np.ndarray, near: tuple[float, float]) -> tuple[float, float] | None:
+    """Returns where in a patch a target begins, to a thousandth of a pixel, from a place near by; None if it is not there."""
+    pattern, patch = target.pattern, _smoothed(patch)
     height, width = target.template.shape
-    centre = photo_from_patch @ (x + (width - 1) / 2, y + (height - 1) / 2, 1)
-    return np.asarray(centre[:2] / centre[2])
+    power = float(pattern.smooth @ pattern.smooth)
+    x, y = near
+    for _ in range(_MAX_STEPS):
+        seen = cv2.getRectSubPix(patch, (width, height), (x + (width - 1) / 2, y + (height - 1) / 2)).ravel()
+        seen -= seen.mean()
+        gain = float(seen @ pattern.smooth) / power
+        if gain <= 0:
+            return None
+        step_x, step_y = (pattern.shift_from @ (seen / gain - pattern.smooth)).tolist()
+        x, y = x - step_x, y - step_y
+        if max(abs(x - near[0]), abs(y - near[1])) > _MAX_SHIFT_PX:
+            return None
+        if max(abs(step_x), abs(step_y)) < _LAST_STEP_PX:
+            break
+    agreement = gain * np.sqrt(power) / np.linalg.norm(seen)
+    return (x, y) if agreement >= _MIN_AGREEMENT[target.kind] else None
+
+
+def _fading_in_and_out(n: int) -> np.ndarray:
+    """Returns 1 in the middle of n places, falling towards 0 over `_BORDER_PX` at both ends."""
+    from_end = np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5
+    return (np.sin(np.pi / 2 * np.minimum(from_end / _BORDER_PX, 1)) ** 2).astype(np.float32)
+
+
+def _smoothed(image: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(image, (_SMOOTHING_PX, _SMOOTHING_PX), 0)
 
 
 def _upright(
@@ -122,38 +197,40 @@ def _upright(
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
     sheet, groups = printout.of_page(page), count()
     for code in sheet.fiducials:
-        group, whole, module_mm = next(groups), _code_template(code.payload), code.size_mm / N_MODULES
+        group, module_mm = next(groups), code.size_mm / N_MODULES
         pitch = module_mm / _CODE_PX
-        size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
-        rest = (N_MODULES + 2 * _QUIET_MODULES) * _CODE_PX - size
-        for top, left in product((0, rest), repeat=2):
+        for (top, left), pattern in _code_patterns(code.payload).items():
             x_mm = code.x_mm - _QUIET_MODULES * module_mm + (left + 0.5) * pitch
             y_mm = code.y_mm - _QUIET_MODULES * module_mm + (top + 0.5) * pitch
-            yield Target("code", code.corner, group, whole[top : top + size, left : left + size], (x_mm, y_mm), pitch)
+            yield Target("code", code.corner, group, pattern, (x_mm, y_mm), pitch)
     for tag in sheet.tags:
         pitch, start = tag.size_mm / N_CELLS / _TAG_PX, _QUIET_CELLS * _TAG_PX - 0.5
         place = tag.x_mm - start * pitch, tag.y_mm - start * pitch
-        yield Target("tag", tag.corner, next(groups), _tag_template(tag.tag_id), place, pitch)
+        yield Target("tag", tag.corner, next(groups), _tag_pattern(tag.tag_id), place, pitch)
     for mark in sheet.marks:
         pitch, start = mark.size_mm / 2 / _MARK_PX, _MARK_PX + _MARK_MARGIN_PX - 0.5
         place = mark.x_mm - start * pitch, mark.y_mm - start * pitch
-        yield Target("mark", f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm", next(groups), _mark_template(), place, pitch)
+        yield Target("mark", f"({mark.x_mm:.0f}, {mark.y_mm:.0f}) mm", next(groups), _mark_pattern(), place, pitch)
 
 
 @lru_cache(maxsize=4096)
-def _code_template(payload: str) -> np.ndarray:
-    return _drawn(np.pad(modules(payload), _QUIET_MODULES), _CODE_PX)
+def _code_patterns(payload: str) -> dict[tuple[int, int], _Pattern]:
+    """Returns the four quarters of a code, by their top and left, px."""
+    whole = _drawn(np.pad(modules(payload), _QUIET_MODULES), _CODE_PX)
+    size = (_HALF + 2 * _QUIET_MODULES) * _CODE_PX
+    places = product((0, len(whole) - size), repeat=2)
+    return {(y, x): _Pattern.of(whole, (slice(y, y + size), slice(x, x + size))) for y, x in places}
 
 
 @lru_cache(maxsize=1024)
-def _tag_template(tag_id: int) -> np.ndarray:
-    return _drawn(np.pad(tag_modules(tag_id), _QUIET_CELLS), _TAG_PX)
+def _tag_pattern(tag_id: int) -> _Pattern:
+    return _Pattern.of(_drawn(np.pad(tag_modules(tag_id), _QUIET_CELLS), _TAG_PX))
 
 
 @lru_cache(maxsize=1)
-def _mark_template() -> np.ndarray:
+def _mark_pattern() -> _Pattern:
     board = np.kron(np.eye(2, dtype=bool), np.ones((_MARK_PX, _MARK_PX), bool))
-    return _drawn(np.pad(board, _MARK_MARGIN_PX), 1)
+    return _Pattern.of(_drawn(np.pad(board, _MARK_MARGIN_PX), 1))
 
 
 def _drawn(dark: np.ndarray, px: int) -> np.ndarray:

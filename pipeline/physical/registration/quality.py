@@ -1,9 +1,11 @@
 """What a crop is worth, measured on the photo, as numbers and as flags; and how large its page was printed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES
@@ -32,7 +34,7 @@ _WHITE_HALF, _BLACK_HALF = 1.2, 0.6
 _BLACK_CENTRES = ((3.5, 3.5), (17.5, 3.5), (3.5, 17.5))
 _PATCH_HALF = 0.3
 _NOISE_RANGE_8BIT = (8.0, 247.0)  # a block near white or black has lost the tails of its noise
-_CLIP_GRID, _CLIP_CELLS = 96, 8
+_CLIP_GRID, _CLIP_CELLS = 48, 4
 # Bilinear between a few mapped points: a pixel's error in where to look changes no share.
 _CLIP_SHARES = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
 _CLIP_WEIGHTS = np.maximum(0, 1 - np.abs(_CLIP_SHARES[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
@@ -93,8 +95,7 @@ def page_quality(
     """
     sheet = printout.of_page(page)
     codes = sheet.fiducials
-    squares: list[Fiducial | Tag] = [*codes, *sheet.tags]
-    sharp = [(_middle(f), value) for f in squares if (value := mtf50(photo_grey, page_map, f)) is not None]
+    sharp = _sharpness(photo_grey, page_map, codes, sheet.tags)
     light, noises = [], []
     centres, halves = zip(*map(_light_places, codes), strict=True) if codes else ((), ())
     blocks = blocks_at(photo, page_map, np.array(centres).reshape(-1, 2), np.array(halves).ravel())
@@ -102,9 +103,9 @@ def page_quality(
     for code, first in zip(codes, range(0, len(blocks), n_each), strict=True):
         whites = [b for b in blocks[first : first + n_white] if b is not None]
         blacks = [b for b in blocks[first + n_white : first + n_each] if b is not None]
-        noises += [grey_noise(block) for block in whites if _in_range(block.mean(axis=(0, 1)))]
+        noises += [grey_noise(block) for block in whites if _in_range(_mean_8bit(block))]
         if whites and blacks:
-            white, black = (np.median([b.mean(axis=(0, 1)) for b in group], axis=0) for group in (whites, blacks))
+            white, black = (np.median([_mean_8bit(block) for block in group], axis=0) for group in (whites, blacks))
             # a hidden code has no white beside its black; its light is of whatever hides it
             if white @ GREY > black @ GREY:
                 light.append((_middle(code), white, black))
@@ -120,6 +121,19 @@ def page_quality(
         max(levels) if levels else None,
         tilt_deg(page_map, (photo_grey.shape[1], photo_grey.shape[0]), focal_35mm_mm),
     )
+
+
+def _sharpness(
+    photo_grey: np.ndarray, page_map: PageMap, codes: Sequence[Fiducial], tags: Sequence[Tag]
+) -> list[tuple[tuple[float, float], float]]:
+    """Returns where on the page each code shows its sharpness, and that; where one does not, the tag beside it may."""
+    sharp: dict[str, tuple[tuple[float, float], float]] = {}
+    about: float | None = None
+    squares: list[Fiducial | Tag] = [*codes, *tags]
+    for square in squares:
+        if square.corner not in sharp and (about := mtf50(photo_grey, page_map, square, about)) is not None:
+            sharp[square.corner] = _middle(square), about
+    return list(sharp.values())
 
 
 def crop_quality(
@@ -138,8 +152,8 @@ def crop_quality(
     middle = np.array(_middle(placement))
     photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm(placement), compute_uv=False)[-1])
     sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
-    white = _value_at(middle, quality.light_mm, quality.white_8bit)
-    black = _value_at(middle, quality.light_mm, quality.black_8bit)
+    light = _value_at(middle, quality.light_mm, np.hstack([quality.white_8bit, quality.black_8bit]))
+    white, black = (None, None) if light is None else (light[:3], light[3:])
     unflagged = CropQuality(
         view_id=view_id,
         predicted_error_px=float(predicted_error_px),
@@ -184,7 +198,7 @@ def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: 
     for patch, block in zip(patches, blocks_at(photo, page_map, centres, halves), strict=True):
         if block is not None:
             clipped = (block == 255).any(axis=2) | (block == 0).all(axis=2)
-            seen.append(PatchSeen(patch, block.mean(axis=(0, 1)), grey_noise(block), float(clipped.mean())))
+            seen.append(PatchSeen(patch, _mean_8bit(block), grey_noise(block), float(clipped.mean())))
     return tuple(seen)
 
 
@@ -224,6 +238,10 @@ def grey_noise(block: np.ndarray) -> float:
     return float(np.sqrt((grey**2).sum() / (grey.size - 3)))
 
 
+def _mean_8bit(block: np.ndarray) -> np.ndarray:
+    return np.array(cv2.mean(block)[:3])
+
+
 def _in_range(mean_8bit: np.ndarray) -> bool:
     return bool(_NOISE_RANGE_8BIT[0] <= mean_8bit.min() and mean_8bit.max() <= _NOISE_RANGE_8BIT[1])
 
@@ -241,7 +259,7 @@ def _value_at(place_mm: np.ndarray, known_mm: np.ndarray, values: np.ndarray) ->
 
 
 def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) -> float:
-    """Returns the share of clipped pixels among up to 96 x 96 of the photo's, spread evenly over the crop."""
+    """Returns the share of clipped pixels among up to 48 x 48 of the photo's, spread evenly over the crop."""
     height, width = photo.shape[:2]
     coarse = np.arange(_CLIP_CELLS + 1) / _CLIP_CELLS
     page_mm = grid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)

@@ -115,7 +115,7 @@ def fit_surface(
     can_bend = len(np.unique(groups[used])) >= _MIN_GROUPS_TO_BEND
     page_map = PageMap(width_mm, height_mm, fits[0].homography)
     if can_bend:
-        page_map = PageMap.fitted(_mean(fits, shares), width_mm, height_mm)
+        page_map = PageMap.fitted(_mean(fits, shares), width_mm, height_mm, fits[0].homography)
     noise_px = float(np.sqrt((shares * [fit.noise_px**2 for fit in fits]).sum()))
     return Surface(page_map, noise_px, used, photo_px - page_map(page_mm), fits, shares, is_guessed and can_bend)
 
