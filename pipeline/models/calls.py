@@ -95,7 +95,7 @@ def find_call(network: nn.Module, name: str, inputs: Callable[[int, int], Tensor
             failures.append(error)
             continue
         found = replace(call, scores=find_scores(name, outputs, n, output, n_known))
-        found = replace(found, gradient=outputs[found.scores.output].requires_grad)
+        found = replace(found, gradient=call.gradient and _leads_back(outputs[found.scores.output], x))
         return _told_apart(found, network, x) if found.scores.kind == "logit" else found
     told = next((error for error in failures if "requires grad" not in str(error)), failures[0])
     raise NoCall(told, _hint(told, tuple(inputs(1, 3).shape[2:])))
@@ -111,6 +111,17 @@ def _calls(network: nn.Module) -> Iterator[Call]:
             yield Call(gradient=False, n_channels=n_channels, as_array=True)
     for n_fixed, dtype in product(_FIXED, dtypes):
         yield Call(n_fixed=n_fixed, dtype=dtype)
+
+
+def _leads_back(output: Tensor, x: Tensor) -> bool:
+    """Returns whether an output can be followed back to the images: parts such as quantised layers let the way end inside."""
+    if not output.requires_grad:
+        return False
+    try:
+        (gradient,) = torch.autograd.grad(output.sum(), x, allow_unused=True)
+    except Exception:  # an operation without a derivative; a user's own may raise anything
+        return False
+    return gradient is not None
 
 
 def _told_apart(call: Call, network: nn.Module, like: Tensor) -> Call:

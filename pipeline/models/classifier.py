@@ -50,6 +50,11 @@ class Classifier(ABC):
         return ()
 
     @property
+    def n_ranked(self) -> int:
+        """How many classes its answers put in order: all, or 1 where it gives a label and no scores."""
+        return self.n_classes
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self.preprocessing.input_size
 

@@ -67,6 +67,10 @@ class OnnxClassifier(Classifier):
     def sources(self) -> tuple[Path, ...]:
         return self._files
 
+    @property
+    def n_ranked(self) -> int:
+        return self._scores.n_ranked
+
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled():

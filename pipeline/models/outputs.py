@@ -32,6 +32,11 @@ class Scores:
     kind: str
     n_classes: int
 
+    @property
+    def n_ranked(self) -> int:
+        """How many classes an answer puts in order: all, or the one that it names."""
+        return 1 if self.kind == "labels" else self.n_classes
+
     def logits(self, outputs: Mapping[str, Tensor], n: int) -> Tensor:
         """Returns float32 (n, n_classes) of a model's outputs for n images.
 

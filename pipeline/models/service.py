@@ -48,6 +48,10 @@ class ServiceClassifier(Classifier):
         answers = outputs[self._scores.output].numpy().tobytes()
         self.fingerprint = fingerprint_of(url, self.preprocessing, [("answers", answers)])
 
+    @property
+    def n_ranked(self) -> int:
+        return self._scores.n_ranked
+
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled():

@@ -9,7 +9,7 @@ import torch
 from kept_files import read_table
 
 from pipeline.attacks import attack_named
-from pipeline.attacks.attack import NO_EPSILON, Differentiable
+from pipeline.attacks.attack import NO_EPSILON, Differentiable, Learnt
 from pipeline.attacks.options import PatchOptions
 from pipeline.attacks.patch import (
     AdversarialPatch,
@@ -164,7 +164,7 @@ def classifier():
 def trained(classifier):
     """A patch for whose looks nothing was asked."""
     plain = {"variation_weight": 0.0, "printable_weight": 0.0}
-    return AdversarialPatch(PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **plain)).learn(classifier, (112, 112))[0]
+    return AdversarialPatch(PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **plain)).learn(classifier, (112, 112)).picture
 
 
 class TestLearning:
@@ -174,7 +174,7 @@ class TestLearning:
 
     def hit_rate(self, classifier, patch, area):
         attack = AdversarialPatch(PatchOptions(target=str(TARGET), scale_rate=(2 * math.sqrt(area / math.pi),) * 2))
-        attack.use(patch, TARGET)
+        attack.use(Learnt(patch, TARGET))
         images, labels = self.held_out()
         answers = classifier.predict(attack.perturb(classifier, images, labels)[NO_EPSILON].images).argmax(1)
         return (answers == TARGET)[labels != TARGET].mean()
@@ -190,7 +190,7 @@ class TestLearning:
     def test_printing_weights_make_it_smoother_and_bring_its_colours_nearer_to_the_palette(self, classifier, trained):
         weights = {"variation_weight": 2.0, "printable_weight": 8.0}
         options = PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **weights)
-        printable = AdversarialPatch(options).learn(classifier, (112, 112))[0]
+        printable = AdversarialPatch(options).learn(classifier, (112, 112)).picture
         colours, covered = torch.from_numpy(printable_colours(load_profile("office-phone"))), covered_by("circle", len(trained))
         plain, nicer = (torch.from_numpy(patch).permute(2, 0, 1).float() for patch in (trained, printable))
         assert non_printability(nicer, colours, covered) < 0.8 * non_printability(plain, colours, covered)
@@ -246,7 +246,7 @@ class TestLearning:
 
     def test_images_cost_no_pass_and_the_network_gets_none_when_the_patch_is_known(self):
         attack, images = AdversarialPatch(PatchOptions(**QUICK)), noise_images(3)
-        attack.use(np.zeros((8, 8, 3), np.uint8), 1)
+        attack.use(Learnt(np.zeros((8, 8, 3), np.uint8), 1))
         found = attack.perturb(Silent(), images, np.zeros(3, np.int64))[NO_EPSILON]
         assert found.n_forward.tolist() == found.n_backward.tolist() == [0, 0, 0]
 
@@ -261,7 +261,7 @@ class TestLearning:
 
     def test_the_picture_to_print_is_the_patch_on_white_paper(self):
         attack = AdversarialPatch(PatchOptions())
-        attack.use(np.full((20, 20, 3), 40, np.uint8), 0)
+        attack.use(Learnt(np.full((20, 20, 3), 40, np.uint8), 0))
         picture = attack.picture(100)
         assert picture.shape == (100, 100, 3) and (picture[0, 0] == 255).all() and (picture[50, 3] == 40).all()
         assert (picture == 40).all(axis=2).mean() == pytest.approx(math.pi / 4, abs=0.02)
