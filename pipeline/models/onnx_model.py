@@ -18,6 +18,7 @@ from pipeline.models.classifier import (
     filled_up,
     fingerprint_of,
 )
+from pipeline.models.onnx_graph import n_classes_in
 from pipeline.models.outputs import FAR, N_PROBES, Scores, as_probabilities, find_scores, named_outputs, probes
 from pipeline.models.preprocessing import input_size_of, normalised, preprocessing_for, whole_picture
 from pipeline.settings import ModelSettings
@@ -55,7 +56,7 @@ class OnnxClassifier(Classifier):
         if self._input.dtype == np.uint8 and (own.mean or own.std):
             raise WrongUse(f"{self.name} takes pixels from 0 to 255 as they are.", "Leave model.mean and model.std out.")
         self._tables: dict[str, tuple[Any, ...]] = {}
-        self._scores = self._found_scores(settings)
+        self._scores = self._found_scores(settings, file)
         self.n_classes = self._scores.n_classes
         keys = self._tables.get(self._scores.output, ())
         self._name_classes(settings, keys if all(isinstance(key, str) for key in keys) else ())
@@ -103,10 +104,12 @@ class OnnxClassifier(Classifier):
         keys = self._tables.setdefault(name, tuple(sorted(answer[0])))
         return np.array([[row[key] for key in keys] for row in answer], np.float32)
 
-    def _found_scores(self, settings: ModelSettings) -> Scores:
+    def _found_scores(self, settings: ModelSettings, file: Path) -> Scores:
         low, high = (0.0, 1.0) if self._input.dtype == np.uint8 else (-FAR, FAR)
         outputs = self._outputs(probes(self.input_size, low, high))
         n_known = n_classes_told(settings.classes, settings.n_classes)
+        if not n_known and not any(output.is_floating_point() for output in outputs.values()):
+            n_known = n_classes_in(file)  # a label alone
         return as_probabilities(find_scores(self.name, outputs, N_PROBES, settings.output, n_known), outputs)
 
 
