@@ -23,8 +23,9 @@ class FastAdaptiveBoundary(MinimumNormAttack):
     """From each image and from the clean one to the nearest class's plane, inside [0, 255]; a mean of the two is the next image.
 
     With `n_targets` (FAB-T) the planes are those between the true class and the likeliest wrong ones of the clean image, one
-    after another, at one backward pass a step; otherwise all of `n_candidates` likeliest in each step. With a target the plane
-    is that between the target and what the network answers. Restarts begin at random places around the image. What is found is settled on the lattice.
+    after another, at one backward pass a step; otherwise all of `n_candidates` likeliest in each step. With a target the
+    plane is that between the target and what the network answers. Restarts begin at random places around the image. What is
+    found is settled on the lattice.
     """
 
     name = "fab"

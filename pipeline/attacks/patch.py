@@ -77,7 +77,8 @@ class AdversarialPatch(FramedAttack):
             raise ValueError(f"expected images of {self._training.shape[1:3]} px, as the patch was trained on, got {image_px}")
         network = Network(classifier, self._options.n_samples)
         images = clean_pixels(self._training, classifier.device)
-        logits, target = network.logits(images[:1], torch.zeros(1, dtype=torch.int64, device=network.device)), self._options.target
+        first = torch.zeros(1, dtype=torch.int64, device=network.device)
+        logits, target = network.logits(images[:1], first), self._options.target
         n_classes = logits.shape[1]
         if target == RANDOM:
             target = generator_for(self._options.seed, "patch-target").choice(can_win(logits)[0].nonzero()[:, 0].tolist())
@@ -108,7 +109,7 @@ class AdversarialPatch(FramedAttack):
         return torch.full_like(problem.labels, self._learnt.target)
 
     def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
-        """Returns the images with the patch in them; they cost no pass, training is not theirs, but what it met is told of each."""
+        """Returns the images with the patch in them; they cost no pass of their own, and what training met is told of each."""
         canvas, found = clean_pixels(self._picture_learnt()[None], problem.clean.device)[0], []
         for place, image in enumerate(problem.images):  # one by one: thousands of places in each would not fit in memory for all
             rng = generator_for(self._options.seed, "patch", pixels_sha256(image))

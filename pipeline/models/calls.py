@@ -19,7 +19,7 @@ _NO_SCORES = Scores("", "logits", 0)
 class NoCall(Exception):
     """A network answers no call: the error of the likeliest one, and what to look at."""
 
-    def __init__(self, error: Exception, hint: str) -> None:
+    def __init__(self, error: BaseException, hint: str) -> None:
         super().__init__(str(error))
         self.error, self.hint = error, hint
 
@@ -82,7 +82,7 @@ def find_call(network: nn.Module, name: str, inputs: Callable[[int, int], Tensor
     Raises:
         NoCall: it answers to none. WrongUse, BadInput: its answer holds no scores, or several outputs that may be.
     """
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     for call in _calls(network):
         n = call.n_fixed or 2
         x = inputs(n, call.n_channels)
@@ -91,7 +91,7 @@ def find_call(network: nn.Module, name: str, inputs: Callable[[int, int], Tensor
                 outputs = call.outputs(network, (x.requires_grad_() * 1) if call.gradient else x)
         except InkproofError:
             raise
-        except Exception as error:  # a user's network may raise anything
+        except (Exception, SystemExit) as error:  # a user's network may raise anything
             failures.append(error)
             continue
         found = replace(call, scores=find_scores(name, outputs, n, output, n_known))
@@ -135,7 +135,7 @@ def _told_apart(call: Call, network: nn.Module, like: Tensor) -> Call:
     return replace(call, scores=as_probabilities(call.scores, outputs))
 
 
-def _hint(error: Exception, size: tuple[int, ...]) -> str:
+def _hint(error: BaseException, size: tuple[int, ...]) -> str:
     """Returns which rule a network broke, as far as its own words tell."""
     said = str(error).lower()
     if "channel" in said:

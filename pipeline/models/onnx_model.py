@@ -86,16 +86,19 @@ class OnnxClassifier(Classifier):
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._input.channels_last else values
         n = self._input.n_fixed or max(len(values), 1)
         runs = [self._run(values[i : i + n], n) for i in range(0, len(values), n)]
-        return {name: torch.cat([run[name] for run in runs]) for name in runs[0]} if runs else {}
+        if len(runs) < 2:
+            return runs[0] if runs else {}
+        each = [name for name, value in runs[0].items() if value.ndim and len(value) == n]  # of each image something
+        return {name: torch.cat([run[name] for run in runs]) for name in each}
 
     def _run(self, values: np.ndarray, n: int) -> dict[str, torch.Tensor]:
         try:
             answers = self._session.run(None, {self._input.name: filled_up(values, n)})
         except Exception as error:  # onnxruntime's errors share no public base class
-            raise BadInput(f"{self.name} cannot classify such images: {reason(error)}") from error
+            raise BadInput(f"{self.name} cannot classify such images: {reason(error)}.") from error
         names = [output.name for output in self._session.get_outputs()]
         outputs = named_outputs({name: self._plain(name, answer) for name, answer in zip(names, answers, strict=True)})
-        return {name: value[: len(values)] for name, value in outputs.items() if value.ndim and len(value) == n}
+        return {name: value[: len(values)] if value.ndim and len(value) == n else value for name, value in outputs.items()}
 
     def _plain(self, name: str, answer: Any) -> Any:
         """Returns an answer as an array: one that is a table by class for each image gets its columns in the classes' order."""
@@ -129,7 +132,7 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
         providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
         session = onnxruntime.InferenceSession(str(file), sess_options=options, providers=providers)
     except Exception as error:  # as above
-        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}") from error
+        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}.") from error
     return OnnxClassifier(session, file, settings, device)
 
 

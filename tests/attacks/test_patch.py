@@ -1,6 +1,7 @@
 """The adversarial patch: where it lies, what it leaves alone, what it learns, what printing asks of it, and who keeps it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,8 @@ def classifier():
 def trained(classifier):
     """A patch for whose looks nothing was asked."""
     plain = {"variation_weight": 0.0, "printable_weight": 0.0}
-    return AdversarialPatch(PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **plain)).learn(classifier, (112, 112)).picture
+    attack = AdversarialPatch(PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **plain))
+    return attack.learn(classifier, (112, 112)).picture
 
 
 class TestLearning:
@@ -249,6 +251,20 @@ class TestLearning:
         attack.use(Learnt(np.zeros((8, 8, 3), np.uint8), 1))
         found = attack.perturb(Silent(), images, np.zeros(3, np.int64))[NO_EPSILON]
         assert found.n_forward.tolist() == found.n_backward.tolist() == [0, 0, 0]
+
+    def test_it_says_how_many_of_the_gradients_in_training_were_not_finite(self):
+        class Roots(Toy):
+            def logits(self, images):
+                return super().logits(images) + images.amin(dim=(1, 2, 3)).sqrt()[:, None]
+
+        attack, images = AdversarialPatch(PatchOptions(**QUICK)), noise_images(4)
+        images[:2] = np.maximum(images[:2], 1)
+        attack.prepare(images)
+        learnt = attack.learn(Roots(), images.shape[1:3])
+        assert 0 < learnt.n_blind < learnt.n_gradients == attack._options.n_steps * attack._options.n_samples
+        for told, is_blind in ((learnt, (True,) * 4), (replace(learnt, n_blind=0), ())):
+            attack.use(told)
+            assert attack.perturb(Silent(), images, np.zeros(4, np.int64))[NO_EPSILON].is_blind == is_blind
 
     @pytest.mark.parametrize("target", ["", "least-likely", "-1"])
     def test_a_target_that_differs_from_image_to_image_is_refused(self, target):

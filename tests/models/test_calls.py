@@ -228,10 +228,11 @@ def test_compiled_programs_load(make: Make) -> None:
         (nn.Bilinear(2, 2, 2), "called with one argument, the images"),
         (Net(after=lambda y: (y, y.new_zeros(len(y), 9))), r'0 \(2, 5\), 1 \(2, 9\).*model\.output = "0"'),
         (Net(after=lambda y: "cat"), "gives no numbers for 2 images; two rows of logits"),
+        (Net(after=lambda y: (9 * y).long()), r"gives \(2, 5\) of int64 for 2 images"),
         (Net(after=lambda y: y.argmax(1)), r"Set model\.classes or model\.n_classes"),
         (Net(after=lambda y: 1 / 0), r"division by zero.*docs/models\.md"),
     ],
-    ids=["channels", "size", "arguments", "two-outputs", "text", "labels", "anything"],
+    ids=["channels", "size", "arguments", "two-outputs", "text", "whole-numbers", "labels", "anything"],
 )
 def test_a_refusal_says_which_rule_was_broken(module: nn.Module, said: str) -> None:
     with pytest.raises((BadInput, WrongUse), match=said) as caught:

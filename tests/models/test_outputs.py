@@ -140,9 +140,7 @@ def test_the_best_of_a_graph_that_sorts_is_a_label_too(tmp_path: Path) -> None:
     assert load(name).n_classes == 10
 
 
-def test_labels_alone_need_the_number_of_classes_where_nothing_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_alone_need_the_number_of_classes_where_nothing_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = onnx_file(tmp_path, [MATMUL, INDEX], [("i", "INT64", N)])
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(BadInput, match=r"no scores.*model\.classes or model\.n_classes"):

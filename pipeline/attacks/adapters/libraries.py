@@ -125,9 +125,9 @@ class Foolbox:
     UNTARGETED = {"DeepFoolAttack", "NewtonFoolAttack", "VirtualAdversarialAttack", "L1FastGradientAttack",
                   "L2FastGradientAttack", "LinfFastGradientAttack", "BaseAdditiveNoiseAttack", "L2ContrastReductionAttack",
                   "InversionAttack"}  # fmt: skip
-    NO_GRADIENT = {"BinarySearchContrastReductionAttack", "BoundaryAttack", "GaussianBlurAttack", "GenAttack", "HopSkipJumpAttack",
-                   "InversionAttack", "L2ContrastReductionAttack", "LinearSearchContrastReductionAttack", "PointwiseAttack",
-                   "SpatialAttack"}  # fmt: skip
+    NO_GRADIENT = {"BinarySearchContrastReductionAttack", "BoundaryAttack", "GaussianBlurAttack", "GenAttack",
+                   "HopSkipJumpAttack", "InversionAttack", "L2ContrastReductionAttack",
+                   "LinearSearchContrastReductionAttack", "PointwiseAttack", "SpatialAttack"}  # fmt: skip
     NO_GRADIENT_ENDING = "NoiseAttack"
     NORMS = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
 
