@@ -170,7 +170,7 @@ class _Plain(nn.Module):
         self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self._logits(images)
+        return self._logits(images.float())  # ART asks in double precision too
 
 
 def _known_options(contest: Contest) -> dict[str, Any]:
