@@ -64,7 +64,7 @@ bench-attacks: $(PEERS_READY) ## what attacks cost and find, beside Foolbox, tor
 $(PEERS_READY): pyproject.toml constraints.txt setup-system.sh
 	@sh setup-system.sh
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[foolbox,art]'
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[foolbox,art,onnx]'
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1
 	@touch $@
 

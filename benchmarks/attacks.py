@@ -23,8 +23,9 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.attacks import attack_named
 from pipeline.attacks.adapters.adapted_attack import Watched, kept_quiet_and_seeded, library_and_class
-from pipeline.attacks.adapters.libraries import Task
+from pipeline.attacks.adapters.libraries import Task, parameters_of
 from pipeline.core.errors import InkproofError, Unavailable
+from pipeline.core.registry import load
 from pipeline.images import to_model
 from pipeline.specs.attacks import ATTACKS
 
@@ -144,6 +145,7 @@ def _peer(
     images, labels = to_model(bench.images), torch.as_tensor(bench.labels)
     aims = None if targets is None else torch.as_tensor(targets)
     given = {"batch_size": len(images)} if name.startswith("art:") else {}
+    given |= {"n_classes": bench.n_classes} if "n_classes" in parameters_of(kind) else {}
     radius = contest.epsilon_8bit / 255 if contest.epsilon_8bit else None
 
     def run(module: nn.Module) -> np.ndarray:
@@ -168,12 +170,12 @@ class _Plain(nn.Module):
         self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self._logits(images)
+        return self._logits(images.float())  # ART asks in double precision too
 
 
 def _known_options(contest: Contest) -> dict[str, Any]:
-    kind = ATTACKS[contest.ours].options
-    known = getattr(kind, "__dataclass_fields__", {})
+    record = ATTACKS.find(contest.ours).options
+    known = load(record).__dataclass_fields__ if record else {}
     return {key: value for key, value in contest.options.items() if key in known}
 
 

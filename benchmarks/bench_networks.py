@@ -58,7 +58,7 @@ def imagenet(n: int) -> Bench:
 
 
 def cifar10(n: int) -> Bench:
-    """Returns the real pack's ResNet-20 for ten classes with lossless CIFAR-10 test images.
+    """Returns the real pack's ResNet-20 for ten classes with CIFAR-10 test images, the ten lossless ones first.
 
     Raises:
         Unavailable: the pack is not there.
@@ -111,17 +111,18 @@ def _from_pack(title: str, kind: str, weights: str, images: str, n: int, input_p
     )
     labels = pack / images.split("/")[0] / "labels.csv"
     if images == "cifar10":
-        labels = _lossless(labels)
+        labels = _test_images(labels)
     return _with_images(
         title, model, DatasetSettings(name=f"csv:{labels}", root=str(pack / images), label_column="class_index"), n
     )
 
 
-def _lossless(labels: Path) -> Path:
-    """Returns a list of the lossless test images alone, written beside the temporary files of this machine."""
+def _test_images(labels: Path) -> Path:
+    """Returns a list of the test images alone, lossless ones first, written beside the temporary files of this machine."""
     head, *lines = labels.read_text().splitlines()
     chosen = Path(tempfile.mkdtemp()) / "labels.csv"
-    chosen.write_text("\n".join([head, *(line for line in lines if line.startswith("test_png"))]))
+    found = [line for folder in ("test_png", "test_jpeg") for line in lines if line.startswith(folder)]
+    chosen.write_text("\n".join([head, *found]))
     return chosen
 
 

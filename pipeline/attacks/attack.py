@@ -77,6 +77,19 @@ class Attack(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """What an attack learnt: a picture, uint8 (P, P, 3), and the class that it leads to.
+
+    Of `n_gradients` that it followed, `n_blind` were of answers with logits or gradients that are not finite.
+    """
+
+    picture: np.ndarray
+    target: int
+    n_gradients: int = 0
+    n_blind: int = 0
+
+
 @runtime_checkable
 class Trainable(Protocol):
     """An attack that learns one picture from images of its own before it meets any other."""
@@ -88,10 +101,10 @@ class Trainable(Protocol):
     def prepare(self, images: np.ndarray) -> None:
         """Takes the images to learn from, uint8 (n, H, W, 3) at the model's input size; they become part of `identity`."""
 
-    def learn(self, classifier: Differentiable, image_px: tuple[int, int]) -> tuple[np.ndarray, int]:
-        """Returns what is learnt for images of (H, W): a picture, uint8 (P, P, 3), and the class that it leads to."""
+    def learn(self, classifier: Differentiable, image_px: tuple[int, int]) -> Learnt:
+        """Returns what is learnt for images of (H, W)."""
 
-    def use(self, picture: np.ndarray, target: int) -> None:
+    def use(self, learnt: Learnt) -> None:
         """Takes what was learnt before, as `learn` returned it."""
 
     def picture(self, side_px: int) -> np.ndarray:

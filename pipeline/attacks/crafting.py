@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline import engine
 from pipeline.attacks import attack_named, attack_spec
-from pipeline.attacks.attack import Attack, Trainable
+from pipeline.attacks.attack import Attack, Learnt, Trainable
 from pipeline.core.errors import BadInput
 from pipeline.core.seeds import generator_for
 from pipeline.datasets import Dataset, open_dataset
@@ -136,7 +136,7 @@ class Crafter:
     ) -> None:
         self._classifier, self._model, self._items = classifier, model, items
         self._context, self._training = context, training
-        self._learnt: dict[str, tuple[bytes, int]] = {}
+        self._learnt: dict[str, tuple[bytes, dict[str, int]]] = {}
         attacks = list(attacks)
         self._settings = {found.key: found for found in attacks}
         self._specs = {found.key: attack_spec(found.name, options=found.options) for found in attacks}
@@ -178,6 +178,11 @@ class Crafter:
         attack = self._attacks[attack_key]
         return attack.picture(side_px) if isinstance(attack, Trainable) else None
 
+    def blind_share(self, attack_key: str) -> tuple[int, int]:
+        """Returns how many of the gradients that an attack learnt from were not finite, and of how many; (0, 0) for others."""
+        _, told = self._learnt.get(attack_key, (b"", {}))
+        return told.get("n_blind", 0), told.get("n_gradients", 0)
+
     def _learn(self, attack_key: str) -> None:
         """Has an attack learn what it has to before it meets an image: once, and kept like any other result."""
         attack = self._attacks[attack_key]
@@ -189,11 +194,12 @@ class Crafter:
         kept = _kept(self._items, key)
         if kept is None:
             for _ in self._context.progress(range(1), 1, f"{attack_key}: training"):
-                picture, target = attack.learn(self._classifier, self._classifier.input_size)
-            kept = {"target": target}, png_bytes(picture)
+                learnt = attack.learn(self._classifier, self._classifier.input_size)
+            told = {"target": learnt.target, "n_gradients": learnt.n_gradients, "n_blind": learnt.n_blind}
+            kept = told, png_bytes(learnt.picture)
             _keep(self._items, key, *kept)
-        attack.use(read_png(kept[1]), kept[0]["target"])
-        self._learnt[attack_key] = kept[1], kept[0]["target"]
+        attack.use(Learnt(read_png(kept[1]), **kept[0]))
+        self._learnt[attack_key] = kept[1], kept[0]
 
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
         name, identity = self._specs[attack].name, self._attacks[attack].identity
@@ -232,13 +238,13 @@ def craft_images(classifier: Classifier, attack: AttackSettings, images: np.ndar
 
 
 def _attacker(
-    model: ModelSettings, device: str, attack: AttackSettings, learnt: tuple[bytes, int] | None
+    model: ModelSettings, device: str, attack: AttackSettings, learnt: tuple[bytes, dict[str, int]] | None
 ) -> tuple[Attack, Classifier]:
     """Returns an attack that has learnt what it has to, and the model that it attacks."""
     made = attack_named(attack.name, options=attack.options)
     if learnt is not None and isinstance(made, Trainable):
-        png, target = learnt
-        made.use(read_png(png), target)
+        png, told = learnt
+        made.use(Learnt(read_png(png), **told))
     return made, load_classifier(model, device)
 
 

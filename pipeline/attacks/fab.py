@@ -1,5 +1,6 @@
 """Fast adaptive boundary (Croce and Hein 2020b, Alg. 1): to the nearest boundary, drawn back to the clean image at each step."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,6 +9,8 @@ from pipeline.attacks.frame import MinimumNormAttack
 from pipeline.attacks.lattice import Settled, settle
 from pipeline.attacks.options import BoundaryOptions
 from pipeline.attacks.problem import Closest, Pass, Problem, each, sums
+from pipeline.core.seeds import generator_for
+from pipeline.images import pixels_sha256
 
 # A step goes this many times as far as the plane; what the clean image's own way to the plane weighs at most; and how much of
 # its change an image that fools keeps (Sec. 2.3 and 2.4; the authors' values).
@@ -20,8 +23,9 @@ class FastAdaptiveBoundary(MinimumNormAttack):
     """From each image and from the clean one to the nearest class's plane, inside [0, 255]; a mean of the two is the next image.
 
     With `n_targets` (FAB-T) the planes are those between the true class and the likeliest wrong ones of the clean image, one
-    after another, at one backward pass a step; otherwise all of `n_candidates` likeliest in each step. With a target the plane
-    is that between the target and what the network answers. What is found is settled on the lattice.
+    after another, at one backward pass a step; otherwise all of `n_candidates` likeliest in each step. With a target the
+    plane is that between the target and what the network answers. Restarts begin at random places around the image. What is
+    found is settled on the lattice.
     """
 
     name = "fab"
@@ -31,16 +35,17 @@ class FastAdaptiveBoundary(MinimumNormAttack):
         """Returns what to save: the closest image on the way that fools, on the lattice."""
         options, best = self._options, Closest(problem.clean)
         every = torch.arange(len(problem), device=problem.clean.device)
-        if problem.aims is not None:
-            self._walk(problem, best, every, None)
-        else:
-            n_classes = options.n_targets or max(options.n_candidates - 1, 1)
-            classes = likeliest_wrong(problem, n_classes)
+        apart: tuple[Tensor | None, ...] = (None,)
+        if problem.aims is None:
+            classes = likeliest_wrong(problem, options.n_targets or max(options.n_candidates - 1, 1))
             apart = classes.split(1, dim=1) if options.n_targets else (classes,)
+        for run in range(options.n_restarts):
             for some in apart:
-                active = every[(some[:, 0] >= 0) & (best.distance > 0)]
+                is_led = torch.ones_like(every).bool() if some is None else some[:, 0] >= 0
+                active = every[is_led & (best.distance > 0)]
                 if len(active):
-                    self._walk(problem, best, active, some[active])
+                    start = self._start(problem, best, active, run)
+                    self._walk(problem, best, active, None if some is None else some[active], start)
         return settle(problem, best.pixels, best.is_found, options.norm, n_refinements=_N_REFINEMENTS)
 
     def within(self, problem: Problem, epsilon: int) -> Tensor:
@@ -49,10 +54,27 @@ class FastAdaptiveBoundary(MinimumNormAttack):
         is_inside = (found - problem.clean).abs().amax(dim=(1, 2, 3)) <= epsilon
         return torch.where(each(is_inside), found, problem.clean)
 
-    def _walk(self, problem: Problem, best: Closest, active: Tensor, classes: Tensor | None) -> None:
-        """Goes `n_steps` steps with the images (m,), toward the classes (m, k), -1 for none, or the problem's own."""
-        norm, clean = self._options.norm, problem.clean[active]
-        here, n_steps = clean.clone(), self._options.n_steps
+    def _start(self, problem: Problem, best: Closest, active: Tensor, run: int) -> Tensor:
+        """Returns where the walks of the images (m,) begin: the clean image, in a later run a random place around it.
+
+        That lies half as far as the closest image that fools, or as far as an image can differ where none was found.
+        """
+        clean = problem.clean[active]
+        if run == 0:
+            return clean.clone()
+        norm, shape = self._options.norm, tuple(clean.shape[1:])
+        keys = [pixels_sha256(problem.images[place]) for place in active.tolist()]
+        draws = [generator_for(self._options.seed, f"fab-{run}", key) for key in keys]
+        noise = [draw.uniform(-1, 1, shape) if norm == "linf" else draw.standard_normal(shape) for draw in draws]
+        step = torch.from_numpy(np.stack(noise)).to(clean)
+        farthest = _length(torch.maximum(clean, 255 - clean), norm)
+        reach = torch.where(best.is_found, best.distance, 0.0)[active]
+        reach = torch.where(reach > 0, reach, farthest) / 2
+        return (clean + step * each(reach / _length(step, norm).clamp(min=1e-12))).clamp_(0, 255)
+
+    def _walk(self, problem: Problem, best: Closest, active: Tensor, classes: Tensor | None, here: Tensor) -> None:
+        """Goes `n_steps` steps with the images (m,) from `here`, toward the classes (m, k), -1 for none, or the problem's own."""
+        norm, clean, n_steps = self._options.norm, problem.clean[active], self._options.n_steps
         for step in range(n_steps + 1):
             fools, need, gradient = torch.zeros_like(active).bool(), clean.new_zeros(len(active)), torch.zeros_like(clean)
             for one, places in problem.passes(here, active):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.frame import MinimumNormAttack
-from pipeline.attacks.lattice import Settled
+from pipeline.attacks.lattice import Settled, settle_outward
 from pipeline.attacks.options import LabelOnlyOptions
 from pipeline.attacks.problem import Problem
 from pipeline.core.seeds import seed_for
@@ -20,8 +20,6 @@ _FIRST_REACH = 0.1 * 255
 # Photographs of one image asked about at once.
 _AT_ONCE = 64
 _N_HALVINGS = 25
-# How much farther out than the boundary the 8-bit image may lie: doubled from the first until it fools.
-_FIRST_OUTWARD, _N_OUTWARD, _N_INWARD = 1e-3, 14, 6
 
 
 class HopSkipJump(MinimumNormAttack):
@@ -75,7 +73,7 @@ class _Walk:
             if self._n_asked >= self._options.n_queries:
                 break
             here = self._stepped(here, step)
-        return self._saved(here)
+        return settle_outward(self._clean, here, lambda pixels: bool(self._fools(pixels)[0]))
 
     def _start(self) -> Tensor | None:
         for _ in range(_N_STARTS):
@@ -136,33 +134,6 @@ class _Walk:
     def _toward(self, fooling: Tensor, share: float) -> Tensor:
         change = fooling - self._clean
         return self._clean + (change.clamp(-share, share) if self._is_linf else change * share)
-
-    def _saved(self, here: Tensor) -> tuple[Tensor, str]:
-        """Returns the rounded image; where rounding undid it, the nearest farther out that fools as whole numbers."""
-        rounded = here.round()
-        if self._fools(rounded)[0]:
-            return rounded, "kept"
-        low, found = 1.0, None
-        for power in range(_N_OUTWARD):
-            high = 1 + _FIRST_OUTWARD * 2**power
-            rounded = self._outward(here, high)
-            if self._fools(rounded)[0]:
-                found = rounded
-                break
-            low = high
-        if found is None:
-            return self._clean, "lost"
-        for _ in range(_N_INWARD):
-            middle = (low + high) / 2
-            rounded = self._outward(here, middle)
-            if self._fools(rounded)[0]:
-                high, found = middle, rounded
-            else:
-                low = middle
-        return found, "repaired"
-
-    def _outward(self, here: Tensor, times: float) -> Tensor:
-        return (self._clean + times * (here - self._clean)).clamp_(0, 255).round_()
 
     def _distance(self, pixels: Tensor) -> float:
         change = pixels - self._clean

@@ -5,6 +5,7 @@ less than half a level rounding leaves the clean image. The boundary is taken as
 numbers that get behind it at the least cost are known in closed form, and a few rounds of this end on an image that fools.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from pipeline.attacks.problem import Problem, each
 
 _N_REPAIR, _N_REFINE = 24, 10
 _N_BISECTIONS = 30
+# How much farther out an image may go where there is no gradient to follow: doubled from the first until it fools.
+_FIRST_OUTWARD, _N_OUTWARD, _N_INWARD = 1e-3, 14, 6
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,37 @@ def settle(
     verdicts = np.where(first.cpu(), "kept", np.where(state.fools.cpu(), "repaired", "lost"))
     rounding = tuple(str(word) if seen else "not-found" for word, seen in zip(verdicts, is_found.tolist(), strict=True))
     return Settled(torch.where(each(is_found & state.fools), state.best, problem.clean), rounding)
+
+
+def settle_outward(clean: Tensor, found: Tensor, fools: Callable[[Tensor], bool]) -> tuple[Tensor, str]:
+    """Returns one image (1, 3, H, W) to save and a key of ROUNDING, asking only whether an image surely fools.
+
+    Where rounding undid the attack, it is the nearest one farther out on the line from the clean image that fools as whole
+    numbers.
+    """
+
+    def outward(times: float) -> Tensor:
+        return (clean + times * (found - clean)).clamp_(0, 255).round_()
+
+    best, word = outward(1.0), "kept"
+    if fools(best):
+        return best, word
+    low = high = 1.0
+    for power in range(_N_OUTWARD):
+        low, high = high, 1 + _FIRST_OUTWARD * 2**power
+        best = outward(high)
+        if fools(best):
+            break
+    else:
+        return clean, "lost"
+    for _ in range(_N_INWARD):
+        middle = (low + high) / 2
+        nearer = outward(middle)
+        if fools(nearer):
+            high, best = middle, nearer
+        else:
+            low = middle
+    return best, "repaired"
 
 
 class _State:

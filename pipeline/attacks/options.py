@@ -91,6 +91,12 @@ class BoundaryOptions(Aimed):
     n_targets: int = setting(
         9, "Likeliest wrong classes walked to one after another (FAB-T; 0: to the nearest of all in each step).", ge=0, le=1000
     )
+    n_restarts: int = setting(
+        1,
+        "Starts: the first from the clean image, others from random places around it, half as far as what was found.",
+        ge=1,
+        le=1000,
+    )
     n_candidates: int = setting(
         10, "Where n_targets is 0, classes looked at in each step: the true one and the likeliest.", ge=2, le=1000
     )

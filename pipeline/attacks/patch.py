@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy, grid_sample
 
-from pipeline.attacks.attack import NO_EPSILON, Differentiable
+from pipeline.attacks.attack import NO_EPSILON, Differentiable, Learnt
 from pipeline.attacks.frame import FramedAttack
 from pipeline.attacks.options import RANDOM, PatchOptions
 from pipeline.attacks.problem import Found, Network, Problem, clean_pixels, saved_images
@@ -51,7 +51,7 @@ class AdversarialPatch(FramedAttack):
             (float(low), float(high)) for low, high in (self._options.scale_rate, self._options.trained_scale_rate)
         )
         self._training: np.ndarray | None = None
-        self._learnt: tuple[np.ndarray, int] | None = None
+        self._learnt: Learnt | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -69,15 +69,16 @@ class AdversarialPatch(FramedAttack):
         """Takes the images to train on, uint8 (n, H, W, 3) at the model's input size; without, it trains on built-in signs."""
         self._training, self._learnt = images, None
 
-    def learn(self, classifier: Differentiable, image_px: tuple[int, int]) -> tuple[np.ndarray, int]:
-        """Returns the trained patch, uint8 (P, P, 3), and the class that it leads to."""
+    def learn(self, classifier: Differentiable, image_px: tuple[int, int]) -> Learnt:
+        """Returns the trained patch."""
         if self._training is None:
             self._training = _built_in_images(self._options.n_images, image_px)
         if self._training.shape[1:3] != tuple(image_px):
             raise ValueError(f"expected images of {self._training.shape[1:3]} px, as the patch was trained on, got {image_px}")
-        network = Network(classifier, 1)
+        network = Network(classifier, self._options.n_samples)
         images = clean_pixels(self._training, classifier.device)
-        logits, target = network.logits(images[:1]), self._options.target
+        first = torch.zeros(1, dtype=torch.int64, device=network.device)
+        logits, target = network.logits(images[:1], first), self._options.target
         n_classes = logits.shape[1]
         if target == RANDOM:
             target = generator_for(self._options.seed, "patch-target").choice(can_win(logits)[0].nonzero()[:, 0].tolist())
@@ -87,10 +88,11 @@ class AdversarialPatch(FramedAttack):
         # a patch pixel is never smaller than an image pixel's share of it at the largest scale
         side_px = max(_LEAST_SIDE_PX, math.ceil(min(image_px) * max(self._scale[1], self._trained_scale[1])))
         training = _Training(self._options, self._trained_scale, self._profile, network, images, target)
-        return training.patch(side_px), target
+        picture = training.patch(side_px)
+        return Learnt(picture, target, self._options.n_steps * self._options.n_samples, training.n_blind)
 
-    def use(self, patch: np.ndarray, target: int) -> None:
-        self._learnt = patch, target
+    def use(self, learnt: Learnt) -> None:
+        self._learnt = learnt
 
     def picture(self, side_px: int) -> np.ndarray:
         """Returns the learnt patch on white paper, uint8 (side_px, side_px, 3): as it is pasted, but larger."""
@@ -104,22 +106,24 @@ class AdversarialPatch(FramedAttack):
         """Returns the class that the patch leads to; one that was not trained yet is trained now."""
         if self._learnt is None:
             self._learnt = self.learn(problem.classifier, problem.images.shape[1:3])
-        return torch.full_like(problem.labels, self._learnt[1])
+        return torch.full_like(problem.labels, self._learnt.target)
 
     def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
-        """Returns the images with the patch in them; they cost no pass, training is not theirs."""
+        """Returns the images with the patch in them; they cost no pass of their own, and what training met is told of each."""
         canvas, found = clean_pixels(self._picture_learnt()[None], problem.clean.device)[0], []
         for place, image in enumerate(problem.images):  # one by one: thousands of places in each would not fit in memory for all
             rng = generator_for(self._options.seed, "patch", pixels_sha256(image))
             placement = draw_placement(self._options, (image.shape[0], image.shape[1]), self._scale, rng)
             one = pasted(problem.clean[place : place + 1], canvas, [placement], self._options.shape, _FINENESS)
             found.append(one.round().clamp_(0, 255))
+        is_blind = self._learnt is not None and self._learnt.n_blind > 0
+        problem.network.note_blind(problem.rows, torch.full_like(problem.rows, is_blind))
         return {NO_EPSILON: Found(torch.cat(found), problem.network)}
 
     def _picture_learnt(self) -> np.ndarray:
         if self._learnt is None:
             raise ValueError("expected a patch that was learnt: call learn and use first")
-        return self._learnt[0]
+        return self._learnt.picture
 
 
 class _Training:
@@ -129,7 +133,7 @@ class _Training:
         self, options: PatchOptions, scale: tuple[float, float], profile: Any, network: Network, images: Tensor, target: int
     ) -> None:
         self._options, self._scale, self._network, self._images, self._target = options, scale, network, images, target
-        self._channel = None
+        self._channel, self.n_blind = None, 0
         if options.over == "camera":
             from pipeline.physical.simulator.channel import Channel
 
@@ -164,7 +168,9 @@ class _Training:
             seen = pasted(self._images[chosen], canvas, placements, settings.shape, _FINENESS_IN_TRAINING)
             if self._channel is not None:
                 seen = 255 * self._channel(seen / 255, self._channel.draw(n, rng), noise)
-            _, gradient = self._network.gradient(seen.detach(), self._loss, torch.zeros_like(chosen))
+            asked = self._network.fork()
+            _, gradient = asked.gradient(seen.detach(), self._loss, torch.arange(n, device=patch.device))
+            self.n_blind += sum(asked.is_blind())
             cost = (seen * (gradient / n)).sum()  # its gradient is the network's, followed back to the patch
             if settings.variation_weight > 0:
                 cost = cost + settings.variation_weight * total_variation(canvas, covered)

@@ -143,14 +143,21 @@ class Pass:
             asked: bool (n,), the images that the pass is counted for; all without it.
         """
         filled = weights[self._index - self._index[0]]
-        (gradient,) = torch.autograd.grad(self._found, self._inputs, filled, retain_graph=True)
+        gradient = self._followed_back(self._found, filled, retain_graph=True)
         return self._network.count_backward(gradient[: self._n], self._rows, asked).div_(255)
 
     def last_gradient(self, objective: Objective) -> Tensor:
         """Returns the gradient (n, 3, H, W) of one objective of each image, by pixels on [0, 1], and gives up the pass."""
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(objective(self._found, self._index).sum(), self._inputs)
+            gradient = self._followed_back(objective(self._found, self._index).sum())
         return self._network.count_backward(gradient[: self._n], self._rows, None)
+
+    def _followed_back(self, value: Tensor, weights: Tensor | None = None, retain_graph: bool = False) -> Tensor:
+        """Returns the gradient (m, 3, H, W) of a value at the images, 0 where there is no way back for such images."""
+        if not value.requires_grad:
+            return torch.zeros_like(self._inputs)
+        (gradient,) = torch.autograd.grad(value, self._inputs, weights, retain_graph=retain_graph, allow_unused=True)
+        return torch.zeros_like(self._inputs) if gradient is None else gradient
 
 
 def directions(gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.core.errors import BadInput
+from pipeline.core.file_names import is_device
 from pipeline.core.seeds import generator_for
 from pipeline.images import LoadedImage
 
@@ -92,12 +93,12 @@ def item_ids(relative_paths: Sequence[str]) -> list[str]:
     """Returns a file-name-safe id for each path: "dog/0001.png" becomes "dog-0001".
 
     Ids that would be equal, also on a file system that ignores case, get a short hash of their path; so do names that are too
-    long or lose all their letters.
+    long, lose all their letters, or are those of devices on Windows.
     """
     plain = [_safe_name(path) for path in relative_paths]
     n_same = Counter(name.casefold() for name in plain)
     return [
-        name if n_same[name.casefold()] == 1 and 0 < len(name) <= _LONGEST_ID else _hashed(name, path)
+        name if n_same[name.casefold()] == 1 and 0 < len(name) <= _LONGEST_ID and not is_device(name) else _hashed(name, path)
         for name, path in zip(plain, relative_paths, strict=True)
     ]
 
@@ -109,4 +110,5 @@ def _safe_name(path: str) -> str:
 
 
 def _hashed(name: str, path: str) -> str:
+    name = name.replace(".", "_") if is_device(name) else name
     return f"{name[: _LONGEST_ID - 13] or 'image'}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"

@@ -40,6 +40,6 @@ TOP_1 = TopK(1)
 CRITERIA = tuple(map(TopK, TOP_KS))
 
 
-def criteria_for(n_classes: int) -> tuple[TopK, ...]:
-    """Returns the criteria that say something of a model of so many classes, the strictest first."""
-    return tuple(map(TopK, top_ks_for(n_classes)))
+def criteria_for(n_ranked: int) -> tuple[TopK, ...]:
+    """Returns the criteria that say something of a model whose answers put so many classes in order, the strictest first."""
+    return tuple(map(TopK, top_ks_for(n_ranked)))

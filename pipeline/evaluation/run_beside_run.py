@@ -45,7 +45,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
         differences=tuple((key, str(told.get(key, "–")), str(others.get(key, "–"))) for key in differing),
         facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
         notes=tuple(_notes(names, first, second, common)),
-        rows=tuple(run_comparisons(first, second, criteria_for(len(selections[0]["class_names"])))),
+        rows=tuple(run_comparisons(first, second, criteria_for(min(selection["model"]["n_ranked"] for selection in selections)))),
     )
 
 

@@ -132,6 +132,8 @@ def reason(error: BaseException) -> str:
     """Returns an error's first line, without a full stop."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with {error.code!r}"
     words = str(error).strip().splitlines()
     return shown(words[0].rstrip(".")) if words else type(error).__name__
 

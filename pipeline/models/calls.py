@@ -19,7 +19,7 @@ _NO_SCORES = Scores("", "logits", 0)
 class NoCall(Exception):
     """A network answers no call: the error of the likeliest one, and what to look at."""
 
-    def __init__(self, error: Exception, hint: str) -> None:
+    def __init__(self, error: BaseException, hint: str) -> None:
         super().__init__(str(error))
         self.error, self.hint = error, hint
 
@@ -82,7 +82,7 @@ def find_call(network: nn.Module, name: str, inputs: Callable[[int, int], Tensor
     Raises:
         NoCall: it answers to none. WrongUse, BadInput: its answer holds no scores, or several outputs that may be.
     """
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     for call in _calls(network):
         n = call.n_fixed or 2
         x = inputs(n, call.n_channels)
@@ -91,11 +91,11 @@ def find_call(network: nn.Module, name: str, inputs: Callable[[int, int], Tensor
                 outputs = call.outputs(network, (x.requires_grad_() * 1) if call.gradient else x)
         except InkproofError:
             raise
-        except Exception as error:  # a user's network may raise anything
+        except (Exception, SystemExit) as error:  # a user's network may raise anything
             failures.append(error)
             continue
         found = replace(call, scores=find_scores(name, outputs, n, output, n_known))
-        found = replace(found, gradient=outputs[found.scores.output].requires_grad)
+        found = replace(found, gradient=call.gradient and _leads_back(outputs[found.scores.output], x))
         return _told_apart(found, network, x) if found.scores.kind == "logit" else found
     told = next((error for error in failures if "requires grad" not in str(error)), failures[0])
     raise NoCall(told, _hint(told, tuple(inputs(1, 3).shape[2:])))
@@ -113,6 +113,17 @@ def _calls(network: nn.Module) -> Iterator[Call]:
         yield Call(n_fixed=n_fixed, dtype=dtype)
 
 
+def _leads_back(output: Tensor, x: Tensor) -> bool:
+    """Returns whether an output can be followed back to the images: parts such as quantised layers let the way end inside."""
+    if not output.requires_grad:
+        return False
+    try:
+        (gradient,) = torch.autograd.grad(output.sum(), x, allow_unused=True)
+    except Exception:  # an operation without a derivative; a user's own may raise anything
+        return False
+    return gradient is not None
+
+
 def _told_apart(call: Call, network: nn.Module, like: Tensor) -> Call:
     """Returns the call of a network with one number for two classes, which is a probability where it never leaves [0, 1]."""
     images = probes(like.shape[2:], -FAR, FAR, like.shape[1]).to(like.device)
@@ -124,7 +135,7 @@ def _told_apart(call: Call, network: nn.Module, like: Tensor) -> Call:
     return replace(call, scores=as_probabilities(call.scores, outputs))
 
 
-def _hint(error: Exception, size: tuple[int, ...]) -> str:
+def _hint(error: BaseException, size: tuple[int, ...]) -> str:
     """Returns which rule a network broke, as far as its own words tell."""
     said = str(error).lower()
     if "channel" in said:

@@ -50,6 +50,11 @@ class Classifier(ABC):
         return ()
 
     @property
+    def n_ranked(self) -> int:
+        """How many classes its answers put in order: all, or 1 where it gives a label and no scores."""
+        return self.n_classes
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self.preprocessing.input_size
 
@@ -108,8 +113,7 @@ class Classifier(ABC):
             with torch.no_grad():
                 logits = self.logits(to_model(filled_up(batch, batch_size), self.device))[: len(batch)].float()
                 probabilities[start : start + batch_size] = torch.softmax(logits, dim=1).cpu().numpy()
-        if not np.isfinite(probabilities).all():
-            raise BadInput(f"{self.name} answers with numbers that are not finite.", "Check its weights and its preprocessing.")
+        self._check_finite(probabilities)
         return probabilities
 
     def _name_classes(
@@ -118,6 +122,13 @@ class Classifier(ABC):
         if settings.n_classes and settings.n_classes != self.n_classes:
             raise BadInput(f"{self.name} has {self.n_classes} classes, model.n_classes says {settings.n_classes}.")
         self.class_names, self.wordnet_ids = class_names_for(settings.classes, self.n_classes, own_names, own_wordnet_ids)
+
+    def _check_finite(self, probabilities: np.ndarray) -> None:
+        n_broken = int((~np.isfinite(probabilities).all(axis=1)).sum())
+        if n_broken:
+            where = "" if n_broken == len(probabilities) else f" for {n_broken} of {len(probabilities)} images"
+            what = f"{self.name} answers with numbers that are not finite{where}."
+            raise BadInput(what, "Check its weights and its preprocessing.")
 
     def _check_images(self, images: np.ndarray) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*self.input_size, 3):

@@ -88,10 +88,12 @@ def _look(
         found = [f"other neighbours change logits by up to {neighbours:.2g}"] if is_coupled else []
         found += [f"in training mode: {', '.join(in_training)}"] if in_training else []
         yield "train-mode", "; ".join(found)
+    if classifier.n_ranked == 1 < classifier.n_classes:
+        yield "label-alone", f"one of {classifier.n_classes} classes for each image"
     yield from _outputs(batch, classifier.differentiable)
     if gradients:
         yield from _vanishing(batch, *gradients)
-    if not is_random and not is_coupled and (detail := _dead_levels(classifier, batch)):
+    if not is_random and not is_coupled and classifier.n_ranked > 1 and (detail := _dead_levels(classifier, batch)):
         yield "saturating", detail
     answers = answers or Answers(logits[:n].argmax(dim=1).cpu().numpy(), labels[:n])
     order = other_order(answers, classifier.class_names, classifier.wordnet_ids)

@@ -18,6 +18,7 @@ from pipeline.models.classifier import (
     filled_up,
     fingerprint_of,
 )
+from pipeline.models.onnx_graph import n_classes_in
 from pipeline.models.outputs import FAR, N_PROBES, Scores, as_probabilities, find_scores, named_outputs, probes
 from pipeline.models.preprocessing import input_size_of, normalised, preprocessing_for, whole_picture
 from pipeline.settings import ModelSettings
@@ -55,7 +56,7 @@ class OnnxClassifier(Classifier):
         if self._input.dtype == np.uint8 and (own.mean or own.std):
             raise WrongUse(f"{self.name} takes pixels from 0 to 255 as they are.", "Leave model.mean and model.std out.")
         self._tables: dict[str, tuple[Any, ...]] = {}
-        self._scores = self._found_scores(settings)
+        self._scores = self._found_scores(settings, file)
         self.n_classes = self._scores.n_classes
         keys = self._tables.get(self._scores.output, ())
         self._name_classes(settings, keys if all(isinstance(key, str) for key in keys) else ())
@@ -66,6 +67,10 @@ class OnnxClassifier(Classifier):
     @property
     def sources(self) -> tuple[Path, ...]:
         return self._files
+
+    @property
+    def n_ranked(self) -> int:
+        return self._scores.n_ranked
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
@@ -81,16 +86,19 @@ class OnnxClassifier(Classifier):
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._input.channels_last else values
         n = self._input.n_fixed or max(len(values), 1)
         runs = [self._run(values[i : i + n], n) for i in range(0, len(values), n)]
-        return {name: torch.cat([run[name] for run in runs]) for name in runs[0]} if runs else {}
+        if len(runs) < 2:
+            return runs[0] if runs else {}
+        each = [name for name, value in runs[0].items() if value.ndim and len(value) == n]  # of each image something
+        return {name: torch.cat([run[name] for run in runs]) for name in each}
 
     def _run(self, values: np.ndarray, n: int) -> dict[str, torch.Tensor]:
         try:
             answers = self._session.run(None, {self._input.name: filled_up(values, n)})
         except Exception as error:  # onnxruntime's errors share no public base class
-            raise BadInput(f"{self.name} cannot classify such images: {reason(error)}") from error
+            raise BadInput(f"{self.name} cannot classify such images: {reason(error)}.") from error
         names = [output.name for output in self._session.get_outputs()]
         outputs = named_outputs({name: self._plain(name, answer) for name, answer in zip(names, answers, strict=True)})
-        return {name: value[: len(values)] for name, value in outputs.items() if value.ndim and len(value) == n}
+        return {name: value[: len(values)] if value.ndim and len(value) == n else value for name, value in outputs.items()}
 
     def _plain(self, name: str, answer: Any) -> Any:
         """Returns an answer as an array: one that is a table by class for each image gets its columns in the classes' order."""
@@ -99,10 +107,12 @@ class OnnxClassifier(Classifier):
         keys = self._tables.setdefault(name, tuple(sorted(answer[0])))
         return np.array([[row[key] for key in keys] for row in answer], np.float32)
 
-    def _found_scores(self, settings: ModelSettings) -> Scores:
+    def _found_scores(self, settings: ModelSettings, file: Path) -> Scores:
         low, high = (0.0, 1.0) if self._input.dtype == np.uint8 else (-FAR, FAR)
         outputs = self._outputs(probes(self.input_size, low, high))
         n_known = n_classes_told(settings.classes, settings.n_classes)
+        if not n_known and not any(output.is_floating_point() for output in outputs.values()):
+            n_known = n_classes_in(file)  # a label alone
         return as_probabilities(find_scores(self.name, outputs, N_PROBES, settings.output, n_known), outputs)
 
 
@@ -122,7 +132,7 @@ def load_onnx(name: str, settings: ModelSettings, device: str) -> Classifier:
         providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
         session = onnxruntime.InferenceSession(str(file), sess_options=options, providers=providers)
     except Exception as error:  # as above
-        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}") from error
+        raise BadInput(f"{shown(name)} is not an ONNX model that can be run: {reason(error)}.") from error
     return OnnxClassifier(session, file, settings, device)
 
 

@@ -32,6 +32,11 @@ class Scores:
     kind: str
     n_classes: int
 
+    @property
+    def n_ranked(self) -> int:
+        """How many classes an answer puts in order: all, or the one that it names."""
+        return 1 if self.kind == "labels" else self.n_classes
+
     def logits(self, outputs: Mapping[str, Tensor], n: int) -> Tensor:
         """Returns float32 (n, n_classes) of a model's outputs for n images.
 
@@ -83,7 +88,8 @@ def find_scores(name: str, outputs: Mapping[str, Tensor], n: int, wanted: str = 
     ]
     if len(single) != 1 or rows[single[0]] != 1:
         what = f"{name} gives {described(outputs)} for {n} images; {'two' if n == 2 else n} rows of logits"
-        raise BadInput(f"{what}, one number for each class, are needed.", "See docs/models.md for what a model has to give.")
+        what += ", one floating-point number for each class, are needed."
+        raise BadInput(what, "See docs/models.md for what a model has to give.")
     if offered[single[0]].is_floating_point():
         return Scores(single[0], "logit", 2)
     if not n_known:
@@ -132,10 +138,12 @@ def named_outputs(answer: Any, device: "str | torch.device" = "cpu") -> dict[str
 
 
 def described(outputs: Mapping[str, Tensor]) -> str:
-    """Returns the outputs in words: name, and shape."""
+    """Returns the outputs in words: name, shape, and type of those that are no floating-point numbers."""
     if not outputs:
         return "no numbers"
-    return ", ".join(f"{f'{key} ' if key else ''}{tuple(value.shape)}" for key, value in outputs.items())
+    types = {key: "" if value.is_floating_point() else f" of {value.dtype}" for key, value in outputs.items()}
+    found = [f"{f'{key} ' if key else ''}{tuple(value.shape)}{types[key]}" for key, value in outputs.items()]
+    return ", ".join(found).replace("torch.", "")
 
 
 def _chosen(scores: Mapping[str, int], n_known: int) -> str | None:

@@ -164,7 +164,7 @@ def _as_bad_input(modules: UserModules, what: str, hint: str = "", only_theirs: 
         yield
     except InkproofError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that is no module may end the program
         if only_theirs and not modules.place_of(error):
             raise
         lines = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().splitlines()

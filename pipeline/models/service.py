@@ -5,13 +5,15 @@ import json
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 
 from pipeline.core.errors import BadInput, Unavailable, WrongUse
-from pipeline.images import png_bytes, to_pixels
+from pipeline.images import png_bytes, shown, to_pixels
 from pipeline.images.formats import reason
 from pipeline.models.class_names import n_classes_told
 from pipeline.models.classifier import BATCH_SIZE, Classifier, device_for, fingerprint_of
@@ -35,6 +37,7 @@ class ServiceClassifier(Classifier):
     def __init__(self, url: str, settings: ModelSettings, device: str) -> None:
         """Asks about a few pictures, from grey to noise, finds the scores in the answer, and names the classes."""
         self.name, self._url = settings.name, url
+        _check_address(url)
         self.device = device_for(device)
         self.preprocessing = preprocessing_for(settings, None)
         if settings.mean or settings.std:
@@ -47,6 +50,10 @@ class ServiceClassifier(Classifier):
         self._name_classes(settings)
         answers = outputs[self._scores.output].numpy().tobytes()
         self.fingerprint = fingerprint_of(url, self.preprocessing, [("answers", answers)])
+
+    @property
+    def n_ranked(self) -> int:
+        return self._scores.n_ranked
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
@@ -63,8 +70,7 @@ class ServiceClassifier(Classifier):
             logits = self._scores.logits(self._outputs(batch), len(batch))
             rows.append(torch.softmax(logits, dim=1).numpy())
         probabilities = np.concatenate(rows)
-        if not np.isfinite(probabilities).all():
-            raise BadInput(f"{self.name} answers with numbers that are not finite.")
+        self._check_finite(probabilities)
         return probabilities
 
     def _outputs(self, images: np.ndarray) -> dict[str, torch.Tensor]:
@@ -73,9 +79,11 @@ class ServiceClassifier(Classifier):
         if not isinstance(answer, dict):
             raise BadInput(f"{self.name} answers with {type(answer).__name__}, not with an object.", "See docs/models.md.")
         try:
-            return named_outputs({key: value for key, value in answer.items() if isinstance(value, list)})
+            found = named_outputs({key: value for key, value in answer.items() if isinstance(value, list)})
         except ValueError as error:  # rows of unequal length
             raise BadInput(f"{self.name} answers with rows of unequal length.", "See docs/models.md.") from error
+        # JSON writes 1.0 as 1: rows of whole numbers are scores too
+        return {key: value.float() if value.dtype == torch.int64 and value.ndim > 1 else value for key, value in found.items()}
 
     def _asked(self, body: bytes) -> Any:
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json", "Accept": "application/json"})
@@ -91,12 +99,24 @@ class ServiceClassifier(Classifier):
                         ) from error
             except (ValueError, RecursionError) as error:
                 raise BadInput(f"{self.name} does not answer with JSON.", "See docs/models.md.") from error
-            except OSError as error:
+            except (OSError, HTTPException) as error:  # what an answer breaks off with is no OSError
                 if wait_s is None:
-                    what = f"{self.name} cannot be reached: {reason(error)}."
+                    why = getattr(error, "reason", "")  # urllib wraps what the system said
+                    what = f"{self.name} cannot be reached: {reason(why if isinstance(why, OSError) else error)}."
                     raise Unavailable(what, "Start the service, or correct its address.") from error
             time.sleep(wait_s)
         raise AssertionError("the last try returns or raises")
+
+
+def _check_address(url: str) -> None:
+    """Refuses what is no address; raises WrongUse."""
+    try:
+        parts = urlsplit(url)
+        is_address = bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:  # a port that is no number, or is beyond the last
+        is_address = False
+    if not is_address:
+        raise WrongUse(f"{shown(url)} is no address of a service.", "Write it as http://HOST:PORT/PATH.")
 
 
 def load_service(scheme: str) -> Any:

@@ -64,6 +64,10 @@ class TorchClassifier(Classifier):
             fingerprint_name or self.name, self.preprocessing, parts + state_bytes(module.state_dict())
         )
 
+    @property
+    def n_ranked(self) -> int:
+        return self._call.scores.n_ranked
+
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         self._check_input(x)
         if x.requires_grad and torch.is_grad_enabled() and not self.differentiable:

@@ -13,9 +13,12 @@ TOP_KS = (1, N_LABELS)
 ATTACKED_MODEL = "attacked model"
 
 
-def top_ks_for(n_classes: int) -> tuple[int, ...]:
-    """Returns the k of which top-k says something of a model: 1 and 5; of fewer than six classes one is always left out."""
-    return tuple(dict.fromkeys((1, max(1, min(N_LABELS, n_classes - 1)))))
+def top_ks_for(n_ranked: int) -> tuple[int, ...]:
+    """Returns the k of which top-k says something of a model whose answers put so many classes in order.
+
+    1 and 5; of fewer than six classes one is always left out, and one that gives a label and no scores has top-1 alone.
+    """
+    return tuple(dict.fromkeys((1, max(1, min(N_LABELS, n_ranked - 1)))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,17 @@ from pipeline.document.blocks import Block
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The network under test; `input_size_px` is (width, height), `fingerprint` the hash of its weights and preprocessing."""
+    """The network under test; `input_size_px` is (width, height), `fingerprint` the hash of its weights and preprocessing.
+
+    `n_ranked` is how many of its classes its answers put in order, all where it is None: 1 where it gives a label alone.
+    """
 
     name: str
     fingerprint: str
     input_size_px: tuple[int, int]
     n_classes: int
     differentiable: bool = True
+    n_ranked: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,7 @@ class ReportContent:
     @property
     def top_ks(self) -> tuple[int, ...]:
         """The k of the top-k that are counted of this model."""
-        return records.top_ks_for(self.model.n_classes)
+        return records.top_ks_for(self.model.n_classes if self.model.n_ranked is None else self.model.n_ranked)
 
     @property
     def digital_rates(self) -> tuple[records.Rate, ...]:

@@ -21,7 +21,8 @@ def how_to_read(content: ReportContent) -> tuple[Block, ...]:
     top_ks = content.top_ks
     told = {"methods": listed(names), "tops": tops(top_ks), "in_top": "", "differs": ""}
     if top_ks != TOP_KS:
-        told["in_top"] = TEXTS["few-classes"].format(n=content.model.n_classes, tops=tops(top_ks)) + " "
+        why = "labels-alone" if content.model.n_ranked == 1 else "few-classes"
+        told["in_top"] = TEXTS[why].format(n=content.model.n_classes, tops=tops(top_ks)) + " "
     if len(top_ks) > 1:
         told["in_top"] += TEXTS["in-top"].format(k=top_ks[-1])
         told["differs"] = f" and differs between {tops(top_ks)}"

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.core.errors import near_match
+from pipeline.core.file_names import FOLDER_HINT
 from pipeline.settings.writing import toml_value
 
 Table = TypeVar("Table")
@@ -97,7 +98,7 @@ def _refused(kind: type, error: ValidationError, entries: Mapping[str, Any], pre
         case "literal_error":
             return Refused(key, f"{given} is not allowed.", near_match(shortened(str(found["input"])), allowed["enum"]))
         case "string_pattern_mismatch":
-            return Refused(key, f"{given} cannot name a folder.", "Use a to z, A to Z, digits, '.', '_' and '-'.")
+            return Refused(key, f"{given} cannot name a folder.", FOLDER_HINT)
         case "greater_than_equal" | "less_than_equal":
             return Refused(key, f"{given} is out of range: expected {_range(allowed)}.")
         case "value_error":

@@ -5,13 +5,14 @@ import re
 import shlex
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, SkipValidation
+from pydantic import AfterValidator, Field, SkipValidation
 from pydantic.dataclasses import dataclass
 from pydantic.json_schema import SkipJsonSchema
 
 from pipeline.core.errors import WrongUse
+from pipeline.core.file_names import FOLDER_NAME, folder_name
 from pipeline.settings.fields import TABLE
 from pipeline.settings.source import Source
 from pipeline.settings.tables import (
@@ -30,8 +31,6 @@ from pipeline.settings.tables import (
     TransformSettings,
 )
 
-RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-
 Model = TypeVar("Model", bound=ModelSettings)
 
 
@@ -39,7 +38,7 @@ Model = TypeVar("Model", bound=ModelSettings)
 class Experiment:
     """A whole experiment in its file's order; `base` is the folder that relative paths start from."""
 
-    name: str = Field(pattern=RUN_NAME)
+    name: Annotated[str, AfterValidator(folder_name)] = Field(pattern=FOLDER_NAME)
     seed: int = Field(0, ge=0)
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.core.errors import BadInput, WrongUse, near_match, nearest
+from pipeline.core.file_names import FOLDER_HINT, FOLDER_NAME, is_device
 from pipeline.records import ATTACKED_MODEL
 from pipeline.settings.checking import Refused, checked, shortened
-from pipeline.settings.experiment import RUN_NAME, Experiment
+from pipeline.settings.experiment import Experiment
 from pipeline.settings.overrides import apply_override
 from pipeline.settings.source import Source, line_numbers
 from pipeline.settings.tables import AttackSettings, JudgeSettings
@@ -17,7 +18,6 @@ from pipeline.specs.attacks import ATTACKS
 
 Table = TypeVar("Table")
 _DEFAULT_EPSILONS = (4, 16)
-_FOLDER_NAME = "Use a to z, A to Z, digits, '.', '_' and '-'."
 
 
 def load_experiment(
@@ -115,9 +115,9 @@ def _check_attacks(attacks: tuple[AttackSettings, ...], source: Source) -> None:
         if not attacks[index].label and ":" not in attacks[index].name and key not in ATTACKS:
             hint = near_match(key, ATTACKS.names())
             raise WrongUse(f'{source.where(f"attacks.{index}.name")}: unknown attack "{key}".', hint)
-        if not re.fullmatch(RUN_NAME, key) or key == "clean" or re.search(r"-eps\d+$", key):
+        if not re.fullmatch(FOLDER_NAME, key) or is_device(key) or key == "clean" or re.search(r"-eps\d+$", key):
             where = source.where(f"attacks.{index}.label")
-            raise WrongUse(f'{where}: an attack called "{shortened(key)}" cannot name a folder.', _FOLDER_NAME)
+            raise WrongUse(f'{where}: an attack called "{shortened(key)}" cannot name a folder.', FOLDER_HINT)
     if not attacks:
         hint = 'Add for example: [[attacks]] name = "fgsm", epsilons_8bit = [4, 16]'
         raise WrongUse(f"{source.path}: no [[attacks]] entry.", hint)

@@ -71,7 +71,7 @@ def classify(experiment: Experiment, run: Run, context: Context, judges_may_fail
         try:
             settings, judge = judge_at(number, experiment, context, classifier, labels.values())
             sources += judge.classifier.sources
-            most = top_ks_for(judge.classifier.n_classes)[-1]
+            most = top_ks_for(judge.classifier.n_ranked)[-1]
             found = ask(judge, settings, others, f"judge {judge.label}")
             judged += [_judgement(judge.label, view, labels[view.image_id], said, most) for view, said in found]
         except Exception as error:  # a judge may be anybody's model, and raise anything

@@ -1,6 +1,6 @@
 """Attacks the drawn images and saves each result as the 8-bit PNG that everything later reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import numpy as np
@@ -78,18 +78,20 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
     summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
     notes = [f"{summary['n_unchanged']} adversarial images equal their clean image"] if summary["n_unchanged"] else []
-    notes += _blind_notes(pairs)
+    notes += _blind_notes(pairs, {attack.key: crafter.blind_share(attack.key) for attack in experiment.attacks})
     notes += [f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches]
     return Outcome((PAIRS.name, *written, *patches), summary, tuple(notes), read=classifier.sources)
 
 
-def _blind_notes(pairs: Iterable[Pair]) -> list[str]:
-    """Returns what is said of attacks that met numbers that are not finite."""
+def _blind_notes(pairs: Iterable[Pair], shares: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Returns what is said of attacks that met numbers that are not finite; `shares` as `Crafter.blind_share`, by attack."""
     blind = [pair.pair_id for pair in pairs if pair.is_blind]
     if not blind:
         return []
     named = ", ".join(blind[:_N_NAMED]) + (f" and {len(blind) - _N_NAMED} more" if len(blind) > _N_NAMED else "")
-    return [f"the network's logits or gradients were not finite, which gives an attack no direction: {named}"]
+    learnt = [f"{attack}, {n} of the {of} gradients that it learnt from" for attack, (n, of) in shares.items() if n]
+    told = f" ({'; '.join(learnt)})" if learnt else ""
+    return [f"the network's logits or gradients were not finite, which gives an attack no direction: {named}{told}"]
 
 
 def _patches(experiment: Experiment, run: Run, crafter: Crafter) -> list[str]:

@@ -36,7 +36,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     views = [view for view in VIEWS.read(run) if view.counts]
     outcomes = outcomes_of(run, views)
     cells = pairs_by_cell(experiment, pairs)
-    criteria = criteria_for(SELECTION.read(run)["model"]["n_classes"])
+    criteria = criteria_for(SELECTION.read(run)["model"]["n_ranked"])
     tables: dict[str, list[Any]] = {"destruction_rates": [], "accuracies": []}
     for cell in context.progress(cells, len(cells), "cells"):
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes, criteria)

@@ -29,7 +29,7 @@ from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, SELECTED, SELECTI
 from pipeline.store.stage import Outcome
 
 N_REJECTED_SHOWN = 5
-_MODEL_FACTS = ("fingerprint", "input_size", "n_classes", "differentiable")
+_MODEL_FACTS = ("fingerprint", "input_size", "n_classes", "n_ranked", "differentiable")
 
 
 def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -216,7 +216,7 @@ class _Draw:
             return set()
         labels = {candidate.image_id: candidate.true_label for candidate in candidates}
         crafted = self._crafter.craft(attack, epsilons, [(candidate, self._pool.pixels(candidate)) for candidate in candidates])
-        fooled, mildest = set(), criteria_for(self._classifier.n_classes)[-1]
+        fooled, mildest = set(), criteria_for(self._classifier.n_ranked)[-1]
         keys = sorted(crafted)
         for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
             top, probabilities = top_predictions(row)

@@ -13,6 +13,7 @@ from pipeline.attacks.adapters.libraries import Family
 from pipeline.attacks.attack import NO_EPSILON, Differentiable
 from pipeline.cli.catalogue import check_names
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse
+from pipeline.core.registry import load
 from pipeline.images import to_model
 from pipeline.settings.reading import load_experiment
 from pipeline.specs.attacks import LIBRARIES, OPTIONAL
@@ -325,6 +326,45 @@ def test_a_result_outside_the_ball_is_shortened_and_no_more_than_needed(norm):
     size = change.square().mean(dim=(1, 2, 3)).sqrt() if norm == "l2" else change.abs().mean(dim=(1, 2, 3))
     assert torch.equal(change, change.round())
     assert (size <= 6).all() and (size > 5.9).all()
+
+
+NO_GRADIENT = {
+    "foolbox:LinearSearchBlendedUniformNoiseAttack": {},
+    "foolbox:LinfAdditiveUniformNoiseAttack": {},
+    "torchattacks:Square": {"n_queries": 50},
+    "art:SquareAttack": {"max_iter": 20},
+    "art:HopSkipJump": {"max_iter": 1, "max_eval": 50, "init_eval": 10},
+}
+
+
+@pytest.mark.parametrize("name", NO_GRADIENT)
+def test_attacks_that_ask_for_predictions_alone_run_without_gradients(name, toy, batch):
+    images, labels = batch[0][:2], batch[1][:2]
+    installed(name)
+    spec = attack_spec(name, options=NO_GRADIENT[name] | {"images_at_once": 3})
+    assert not spec.needs_gradient and spec.batch_size == 3
+
+    class Closed(Toy):
+        def logits(self, images):
+            assert not images.requires_grad
+            return super().logits(images.detach())
+
+    epsilon = 60 if spec.takes_epsilon else NO_EPSILON
+    found = attack_named(name, options=NO_GRADIENT[name]).perturb(Closed(), images, labels, [epsilon])[epsilon]
+    assert (found.n_backward == 0).all() and (found.n_forward > 0).all()
+    fools = toy.answers(found.images) != labels
+    if not spec.takes_epsilon:
+        assert fools.any() and [word in ("kept", "repaired") for word in found.rounding] == fools.tolist()
+
+
+@pytest.mark.parametrize("library", LIBRARIES.own)
+def test_attacks_that_are_said_to_need_no_gradient_exist(library):
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    made = load(LIBRARIES.find(library).target)()
+    assert set(made.attacks()) >= made.NO_GRADIENT
+    with_gradient = {"foolbox": "LinfPGD", "torchattacks": "PGD", "art": "DeepFool"}[library]
+    assert made.family(made.attacks()[with_gradient], {}).needs_gradient
 
 
 def test_every_library_is_listed_and_its_example_exists():

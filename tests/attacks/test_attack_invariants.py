@@ -126,7 +126,7 @@ def test_the_passes_told_are_those_that_the_network_saw(name, options):
         one = slice(place, place + 1)
         attack = attack_of(name, options)
         if isinstance(attack, Trainable):  # what is learnt once is no image's cost
-            attack.use(*attack.learn(network, images.shape[1:3]))
+            attack.use(attack.learn(network, images.shape[1:3]))
             network.n_forward = network.n_backward = 0
         found = attack.perturb(network, images[one], labels[one], epsilons)[epsilons[0]]
         assert found.n_forward.tolist() == [network.n_forward]

@@ -140,6 +140,32 @@ def test_a_projection_is_the_least_change_in_the_box(norm):
             assert np.linalg.norm(d) == pytest.approx(np.sqrt(least.fun), rel=2e-3, abs=0.02)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_fab_starts_again_half_as_far_as_what_was_found_and_never_ends_farther(norm):
+    network = Watched(5)
+    images, labels = right_images(network, 6)
+    clean = clean_pixels(images, network.device)
+
+    def length(pixels):
+        return (pixels - clean).abs().amax(dim=(1, 2, 3)) if norm == "linf" else (pixels - clean).flatten(1).norm(dim=1)
+
+    def made(n_restarts):
+        network.asked = []
+        found = attacked("fab", network, images, labels, norm=norm, n_steps=4, n_targets=0, n_restarts=n_restarts)
+        return length(clean_pixels(found.images, network.device)), [asked[:6] for asked in network.asked]
+
+    once, _ = made(1)
+    often, asked = made(3)
+    again, same = made(3)
+    assert (often <= once).all() and (often == again).all() and all(map(torch.equal, asked, same))
+    first, second = asked[1:6], asked[6]  # after the look at the clean images: four steps and the end
+    truth = torch.as_tensor(labels)
+    fooling = [length(here).masked_fill(network.net(here / 255).argmax(1) == truth, torch.inf) for here in first]
+    closest = torch.stack(fooling).amin(dim=0)
+    assert torch.equal(first[0], clean) and closest.isfinite().all()
+    assert (length(second) > 0).all() and (length(second) <= closest / 2 * 1.001).all() and (length(second) > closest / 4).any()
+
+
 def test_fab_finds_the_distance_of_a_plane():
     images, distances = pictures(3, 16), [0.1, 0.5, 1.0]
     plane = Plane(images, distances)

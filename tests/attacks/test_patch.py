@@ -1,6 +1,7 @@
 """The adversarial patch: where it lies, what it leaves alone, what it learns, what printing asks of it, and who keeps it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from kept_files import read_table
 
 from pipeline.attacks import attack_named
-from pipeline.attacks.attack import NO_EPSILON, Differentiable
+from pipeline.attacks.attack import NO_EPSILON, Differentiable, Learnt
 from pipeline.attacks.options import PatchOptions
 from pipeline.attacks.patch import (
     AdversarialPatch,
@@ -164,7 +165,8 @@ def classifier():
 def trained(classifier):
     """A patch for whose looks nothing was asked."""
     plain = {"variation_weight": 0.0, "printable_weight": 0.0}
-    return AdversarialPatch(PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **plain)).learn(classifier, (112, 112))[0]
+    attack = AdversarialPatch(PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **plain))
+    return attack.learn(classifier, (112, 112)).picture
 
 
 class TestLearning:
@@ -174,7 +176,7 @@ class TestLearning:
 
     def hit_rate(self, classifier, patch, area):
         attack = AdversarialPatch(PatchOptions(target=str(TARGET), scale_rate=(2 * math.sqrt(area / math.pi),) * 2))
-        attack.use(patch, TARGET)
+        attack.use(Learnt(patch, TARGET))
         images, labels = self.held_out()
         answers = classifier.predict(attack.perturb(classifier, images, labels)[NO_EPSILON].images).argmax(1)
         return (answers == TARGET)[labels != TARGET].mean()
@@ -191,7 +193,7 @@ class TestLearning:
     def test_printing_weights_make_it_smoother_and_bring_its_colours_nearer_to_the_palette(self, classifier, trained):
         weights = {"variation_weight": 2.0, "printable_weight": 8.0}
         options = PatchOptions(target=str(TARGET), n_steps=60, n_images=32, **weights)
-        printable = AdversarialPatch(options).learn(classifier, (112, 112))[0]
+        printable = AdversarialPatch(options).learn(classifier, (112, 112)).picture
         colours, covered = torch.from_numpy(printable_colours(load_profile("office-phone"))), covered_by("circle", len(trained))
         plain, nicer = (torch.from_numpy(patch).permute(2, 0, 1).float() for patch in (trained, printable))
         assert non_printability(nicer, colours, covered) < 0.8 * non_printability(plain, colours, covered)
@@ -247,9 +249,23 @@ class TestLearning:
 
     def test_images_cost_no_pass_and_the_network_gets_none_when_the_patch_is_known(self):
         attack, images = AdversarialPatch(PatchOptions(**QUICK)), noise_images(3)
-        attack.use(np.zeros((8, 8, 3), np.uint8), 1)
+        attack.use(Learnt(np.zeros((8, 8, 3), np.uint8), 1))
         found = attack.perturb(Silent(), images, np.zeros(3, np.int64))[NO_EPSILON]
         assert found.n_forward.tolist() == found.n_backward.tolist() == [0, 0, 0]
+
+    def test_it_says_how_many_of_the_gradients_in_training_were_not_finite(self):
+        class Roots(Toy):
+            def logits(self, images):
+                return super().logits(images) + images.amin(dim=(1, 2, 3)).sqrt()[:, None]
+
+        attack, images = AdversarialPatch(PatchOptions(**QUICK)), noise_images(4)
+        images[:2] = np.maximum(images[:2], 1)
+        attack.prepare(images)
+        learnt = attack.learn(Roots(), images.shape[1:3])
+        assert 0 < learnt.n_blind < learnt.n_gradients == attack._options.n_steps * attack._options.n_samples
+        for told, is_blind in ((learnt, (True,) * 4), (replace(learnt, n_blind=0), ())):
+            attack.use(told)
+            assert attack.perturb(Silent(), images, np.zeros(4, np.int64))[NO_EPSILON].is_blind == is_blind
 
     @pytest.mark.parametrize("target", ["", "least-likely", "-1"])
     def test_a_target_that_differs_from_image_to_image_is_refused(self, target):
@@ -262,7 +278,7 @@ class TestLearning:
 
     def test_the_picture_to_print_is_the_patch_on_white_paper(self):
         attack = AdversarialPatch(PatchOptions())
-        attack.use(np.full((20, 20, 3), 40, np.uint8), 0)
+        attack.use(Learnt(np.full((20, 20, 3), 40, np.uint8), 0))
         picture = attack.picture(100)
         assert picture.shape == (100, 100, 3) and (picture[0, 0] == 255).all() and (picture[50, 3] == 40).all()
         assert (picture == 40).all(axis=2).mean() == pytest.approx(math.pi / 4, abs=0.02)

@@ -68,37 +68,6 @@ def test_init_writes_a_file_that_runs_and_never_writes_over_one(at_work, capsys)
     assert run_command(capsys, "init", "x.toml", "--template", "kurakn2016")[0] == 2
 
 
-TROUBLE = {
-    "no-command": ([], 2, "required"),
-    "unknown-command": (["rnu", "small.toml"], 2, 'Did you mean "run"?'),
-    "unknown-flag": (["run", "small.toml", "--fast"], 2, "--fast"),
-    "missing-file": (["run", "none.toml"], 3, "no such experiment file"),
-    "unknown-key": (["run", "small.toml", "--set", "selection.images=3"], 2, "n_images"),
-    "unknown-attack": (["run", "small.toml", "--set", "attacks.fgsm.name=fgms"], 2, '--set: unknown attack "fgms"'),
-    "negative-epsilon": (["run", "small.toml", "--set", "attacks.fgsm.epsilons_8bit=[-1]"], 2, "expected 1 to 255"),
-    "unknown-transform": (["run", "small.toml", "--set", "transforms.blurr=[1]"], 2, 'Did you mean "blur"?'),
-    "jpeg-out-of-range": (["run", "small.toml", "--set", "transforms.jpeg=[0]"], 2, "expected 1 to 100"),
-    "unknown-profile": (["run", "small.toml", "--set", "photograph.profile=offce-phone"], 2, 'Did you mean "office-phone"?'),
-    "unknown-model": (["run", "small.toml", "--set", "model.name=torchvison:resnet18"], 2, "torchvision"),
-    "unknown-dataset": (["run", "small.toml", "--set", "dataset.name=foldr:x"], 2, "folder"),
-    "missing-weights": (["run", "small.toml", "--set", "model.weights=none.pth"], 3, "none.pth"),
-    "empty-folder": (["run", "small.toml", "--set", "dataset.name=folder:empty"], 3, "empty"),
-    "missing-folder": (["run", "small.toml", "--set", "dataset.name=folder:gone"], 3, "gone"),
-    "no-such-device": (["run", "small.toml", "--device", "cuda:77"], 4, "--device cpu"),
-    "negative-workers": (["run", "small.toml", "--workers", "-2"], 2, "--workers"),
-    "stage-out-of-order": (["rate", "small.toml"], 2, "rate needs classify, which is missing"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "code", "words"), TROUBLE.values(), ids=TROUBLE.keys())
-def test_trouble_is_one_clear_line_with_the_right_exit_code(at_work, small_file, capsys, arguments, code, words):
-    (at_work / "empty").mkdir()
-    found, out, err = run_command(capsys, *arguments)
-    assert found == code
-    assert words in err and err.count("\n") == 1 and err.startswith("inkproof: ")
-    assert out == "" and "Traceback" not in err
-
-
 @pytest.mark.parametrize(
     "arguments", [["list"], ["doctor"], ["status", "small.toml"], ["run", "small.toml", "--dry-run"], ["rate", "small.toml"]]
 )

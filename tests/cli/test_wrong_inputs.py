@@ -63,7 +63,24 @@ WRONG: dict[str, tuple[list[str] | str, int, str]] = {
     "profile of another kind": ("photograph.profile=small.toml", 3, "does not belong there"),
     "table cloth that is missing": ("photograph.background=none.png", 3, "no such picture or folder"),
     "misspelt study": ("report.reproduces=kurakn2016", 2, 'Did you mean "kurakin2016"?'),
+    "negative epsilon": ("attacks.fgsm.epsilons_8bit=[-1]", 2, "expected 1 to 255"),
+    "misspelt key": ("selection.images=3", 2, "n_images"),
+    "misspelt attack": ("attacks.fgsm.name=fgms", 2, '--set: unknown attack "fgms"'),
+    "misspelt transform": ("transforms.blurr=[1]", 2, 'Did you mean "blur"?'),
+    "quality of nothing": ("transforms.jpeg=[0]", 2, "expected 1 to 100"),
+    "misspelt source of models": ("model.name=torchvison:resnet18", 2, "torchvision"),
+    "misspelt source of images": ("dataset.name=foldr:x", 2, "folder"),
+    "weights that are missing": ("model.weights=none.pth", 3, "none.pth"),
+    "folder without images": ("dataset.name=folder:folder", 3, "folder"),
+    "folder that is missing": ("dataset.name=folder:gone", 3, "gone"),
     # the command line
+    "no command": ([], 2, "required"),
+    "misspelt command": (["rnu", "small.toml"], 2, 'Did you mean "run"?'),
+    "misspelt flag": (["run", "small.toml", "--fast"], 2, "--fast"),
+    "file that is missing": (["run", "none.toml"], 3, "no such experiment file"),
+    "device that is missing": (["run", "small.toml", "--device", "cuda:77"], 4, "--device cpu"),
+    "fewer than no workers": (["run", "small.toml", "--workers", "-2"], 2, "--workers"),
+    "stage before its time": (["rate", "small.toml"], 2, "rate needs classify, which is missing"),
     "misspelt file": (["run", "smal.toml"], 3, "Did you mean small.toml?"),
     "folder as file": (["run", "folder"], 3, "folder is a folder."),
     "file that is no text": (["run", "binary"], 3, "binary is not UTF-8 text."),
@@ -99,12 +116,12 @@ def test_it_is_refused_in_one_sentence_before_anything_is_made(places, small_fil
     monkeypatch.chdir(places)
     before = sorted(places.iterdir())
     arguments = [*RUN, words] if isinstance(words, str) else words
-    if "=" in arguments[0]:
+    if arguments and "=" in arguments[0]:
         arguments = ["run", "small.toml", "--dry-run", *(word for setting in arguments for word in ("--set", setting))]
     assert main([*arguments, "-q"]) == code
     printed = capsys.readouterr()
     (line,) = printed.err.splitlines()
-    assert said in line and line.startswith("inkproof: ") and line.endswith((".", "?", " --help"))
+    assert said in line and line.startswith("inkproof: ") and line.endswith((".", "?", " --help", ".toml"))
     assert len(line) < 700 and printed.out == "" and sorted(places.iterdir()) == before
 
 

@@ -244,6 +244,9 @@ def test_ids_are_unique_stable_and_safe_as_file_names() -> None:
         "l" * 300 + ".png",
         "a-x2.png",
         "con\udcff.png",
+        "NUL.1.png",
+        "com1.png",
+        "dot. .png",
     ]
     ids = item_ids(paths)
     assert len({i.casefold() for i in ids}) == len(paths)
@@ -251,6 +254,7 @@ def test_ids_are_unique_stable_and_safe_as_file_names() -> None:
         i and len(i) <= 80 and set(i) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for i in ids
     )
     assert all(i[0] not in ".-" for i in ids)
+    assert not any(i.split(".")[0].casefold() in ("con", "nul", "com1") or i.endswith(".") for i in ids)
     assert ids[3] == "b-y" and ids == item_ids(paths)
     assert item_ids(paths[3:]) == ids[3:]
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.attacks import attack_named
+from pipeline.attacks.attack import NO_EPSILON
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.models import load_classifier
 from pipeline.models.calls import Function
@@ -166,6 +168,41 @@ def test_state_that_is_no_tensor_is_part_of_the_fingerprint(make: Make, other: M
     np.testing.assert_allclose(first.predict(pictures()), plain(pictures()), atol=0.02)
 
 
+class Underivable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "make",
+    [quantised, lambda: Net(after=Underivable.apply), lambda: Net(after=lambda y: y.detach().requires_grad_())],
+    ids=["quantised", "no-derivative", "begins-anew"],
+)
+def test_a_network_whose_way_back_ends_inside_gives_predictions_only(make: Make) -> None:
+    classifier = classifier_of(make())
+    assert not classifier.differentiable
+    np.testing.assert_allclose(classifier.predict(pictures()), plain(pictures()), atol=0.02)
+
+
+class OftenConstant(Net):
+    """Answers bright images without looking, so that there is a way back for grey ones alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer = super().forward(x)
+        return answer if bool((x == 0.5).all()) else answer.detach()
+
+
+def test_images_without_a_way_back_stay_as_they_are() -> None:
+    classifier = classifier_of(OftenConstant())
+    assert classifier.differentiable
+    labels = np.zeros(len(pictures()), np.int64)
+    for name, epsilon in (("deepfool", NO_EPSILON), ("bim", 4)):
+        made = attack_named(name).perturb(classifier, pictures(), labels, (epsilon,))[epsilon]
+        assert (made.images == pictures()).all()
+
+
 def exported() -> Any:
     example = (torch.rand(2, 3, *SIZE),)
     return torch.export.export(Net().eval(), example, dynamic_shapes=({0: torch.export.Dim("n")},))
@@ -191,10 +228,11 @@ def test_compiled_programs_load(make: Make) -> None:
         (nn.Bilinear(2, 2, 2), "called with one argument, the images"),
         (Net(after=lambda y: (y, y.new_zeros(len(y), 9))), r'0 \(2, 5\), 1 \(2, 9\).*model\.output = "0"'),
         (Net(after=lambda y: "cat"), "gives no numbers for 2 images; two rows of logits"),
+        (Net(after=lambda y: (9 * y).long()), r"gives \(2, 5\) of int64 for 2 images"),
         (Net(after=lambda y: y.argmax(1)), r"Set model\.classes or model\.n_classes"),
         (Net(after=lambda y: 1 / 0), r"division by zero.*docs/models\.md"),
     ],
-    ids=["channels", "size", "arguments", "two-outputs", "text", "labels", "anything"],
+    ids=["channels", "size", "arguments", "two-outputs", "text", "whole-numbers", "labels", "anything"],
 )
 def test_a_refusal_says_which_rule_was_broken(module: nn.Module, said: str) -> None:
     with pytest.raises((BadInput, WrongUse), match=said) as caught:

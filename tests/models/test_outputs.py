@@ -1,5 +1,6 @@
 """The scores of a model are found among its outputs by shape and name, asked for, or refused with what to set."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,34 @@ def test_one_number_makes_two_classes(tmp_path: Path, ends_in_sigmoid: bool) -> 
 
 
 @pytest.mark.parametrize("step", [INDEX, COLUMN_INDEX], ids=["flat", "column"])
-def test_labels_alone_need_the_number_of_classes(tmp_path: Path, step: tuple) -> None:
+def test_labels_alone_are_of_as_many_classes_as_the_graph_compares(tmp_path: Path, step: tuple) -> None:
     name = onnx_file(tmp_path, [MATMUL, step], [("i", "INT64", N if step is INDEX else ["N", 1])])
-    with pytest.raises(BadInput, match=r"no scores.*model\.classes or model\.n_classes"):
-        load(name)
-    classifier = load(name, n_classes=10)
+    classifier = load(name)
+    assert classifier.n_classes == 10 and classifier.n_ranked == 1
     images = pictures(classifier)
     expected = np.eye(10)[((images / 255).mean((1, 2)) @ WEIGHT).argmax(1)]
     np.testing.assert_allclose(classifier.predict(images), expected, atol=1e-30)
     with pytest.raises(BadInput, match="answers with class 7, but it has 5"):
         Scores("", "labels", 5).logits({"": torch.tensor([0, 7])}, 2)
+
+
+def test_the_best_of_a_graph_that_sorts_is_a_label_too(tmp_path: Path) -> None:
+    steps = [MATMUL, ("TopK", ["scores", "one"], "best", {}), ("Cast", ["at"], "i", {"to": 6})]
+    name = onnx_file(tmp_path, steps, [("i", "INT32", ["N", 1])])
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    next(node for node in model.graph.node if node.op_type == "TopK").output.append("at")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "one"))
+    onnx.save(model, tmp_path / "net.onnx")
+    assert load(name).n_classes == 10
+
+
+def test_labels_alone_need_the_number_of_classes_where_nothing_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = onnx_file(tmp_path, [MATMUL, INDEX], [("i", "INT64", N)])
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BadInput, match=r"no scores.*model\.classes or model\.n_classes"):
+        load(name)
+    assert load(name, n_classes=12).n_classes == 12
 
 
 def test_what_cannot_be_told_apart_is_asked_for(tmp_path: Path) -> None:

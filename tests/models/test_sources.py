@@ -116,12 +116,40 @@ def test_a_service_may_answer_with_logits_or_labels(served: Service) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [(b"<html>", "does not answer with JSON"), ([1], "answers with list"), ({}, "no numbers"),
-     ({"scores": [[1.0]]}, "8 rows of logits"), ({"scores": [[1.0, 2.0], [3.0]]}, "unequal length")],
-    ids=["no-json", "list", "empty", "one-row", "ragged"],
+     ({"scores": [[1.0]]}, "8 rows of logits"), ({"scores": [[1.0, 2.0], [3.0]]}, "unequal length"),
+     ({"scores": [[True, False]] * 8}, r"scores \(8, 2\) of bool"), ({"labels": ["stop"] * 8}, "no numbers"),
+     ({"scores": [[None, 1.0]] * 8}, "no numbers")],
+    ids=["no-json", "list", "empty", "one-row", "ragged", "bools", "words", "nulls"],
 )  # fmt: skip
 def test_what_a_service_must_not_answer_is_said(served: Service, answer: Any, said: str) -> None:
     served.answers = lambda images: answer
     with pytest.raises(BadInput, match=said):
+        served.load()
+
+
+def test_a_service_may_write_scores_as_whole_numbers(served: Service) -> None:
+    served.answers = lambda images: {"scores": np.eye(4, dtype=int)[probabilities(images).argmax(1)].tolist()}
+    found = served.load()
+    assert found.n_ranked == 4
+    assert (found.predict(pictures()).argmax(1) == probabilities(pictures()).argmax(1)).all()
+
+
+def test_images_for_which_a_service_answers_no_numbers_are_counted(served: Service) -> None:
+    classifier = served.load()
+    served.answers = lambda images: {"probabilities": [[float("nan")] * 4, *[[0.25] * 4] * (len(images) - 1)]}
+    with pytest.raises(BadInput, match="not finite for 1 of 5 images"):
+        classifier.predict(pictures(5))
+
+
+@pytest.mark.parametrize("url", ["http:///x", "http://a:99999999/x", "http://local host/x y", "http://a\u00e9/x", "http://:80/x"])
+def test_what_is_no_address_is_refused_before_it_is_asked(url: str) -> None:
+    with pytest.raises(WrongUse, match="is no address of a service"):
+        load_classifier(ModelSettings(name=url, input_px=16))
+
+
+def test_an_answer_that_breaks_off_is_a_service_out_of_reach(served: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served.server.RequestHandlerClass, "do_POST", lambda self: self.wfile.write(b"nonsense\r\n\r\n"))
+    with pytest.raises(Unavailable, match="cannot be reached"):
         served.load()
 
 
@@ -138,7 +166,7 @@ def test_a_busy_service_is_asked_again_and_a_broken_one_is_not(served: Service) 
 
 def test_a_service_that_does_not_run_is_said_to_be_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "RETRY_WAITS_S", ())
-    with pytest.raises(Unavailable, match=r"cannot be reached.*Start the service"):
+    with pytest.raises(Unavailable, match=r"cannot be reached: connection refused\. Start the service"):
         load_classifier(ModelSettings(name="http://127.0.0.1:9/classify", input_px=16))
 
 

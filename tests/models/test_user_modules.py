@@ -263,8 +263,11 @@ def test_a_compiled_module_counts_and_loads_a_second_time(tmp_path: Path) -> Non
         ({"net": "import parts.missing\n", "parts/__init__": ""}, "net.py, line 1"),
         ({"net": net(make="import helper; helper.f()"), "helper": "def f():\n    return {}['k']\n"}, "helper.py, line 2"),
         ({"net": net("raise RuntimeError('odd')", imports="")}, "net.py, line 6"),
+        ({"net": "import sys\nsys.exit(3)\n"}, "net.py, line 2"),
+        ({"net": net(make="raise SystemExit('no GPU')")}, "no GPU"),
+        ({"net": net("raise SystemExit(1)", imports="")}, "it ends the program, with 1"),
     ],
-    ids=["import", "syntax", "missing", "missing in a package", "factory", "image"],
+    ids=["import", "syntax", "missing", "missing in a package", "factory", "image", "exit", "exit in factory", "exit at image"],
 )
 def test_an_error_in_a_users_code_is_one_sentence_with_its_line(tmp_path: Path, texts: dict[str, str], place: str) -> None:
     write(tmp_path, texts)

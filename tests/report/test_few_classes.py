@@ -20,6 +20,7 @@ from pipeline.evaluation.outcomes import Outcomes
 from pipeline.records import CAMERA, DIGITAL, PHOTO, SIMULATED, SOURCE, Judgement, Pair, Prediction, View, top_ks_for
 from pipeline.report.cell_tables import photo_tables, transform_tables
 from pipeline.report.content import ModelFacts
+from pipeline.report.how_to_read import how_to_read
 from pipeline.report.judges import judges_section
 from pipeline.report.sections import sections
 from pipeline.report.summary import sentences, tiles
@@ -121,6 +122,14 @@ def test_tables_have_a_column_for_each_top_k_and_nothing_is_missing_in_them(cont
     assert [column.header for column in rate.columns[2:]] == [f"top-{k}" for k in content.top_ks] * 2
     for table in (accuracy, rate, *transform_tables(content)):
         assert not any(cell.text == "–" for row in table.rows for cell in row), as_text(table)
+
+
+def test_a_model_that_gives_a_label_alone_is_counted_at_top_1_and_that_is_said():
+    content = reported(1000)
+    assert criteria_for(1) == criteria_for(2) and content.top_ks == (1, 5)
+    alone = replace(content, model=replace(content.model, n_ranked=1))
+    assert alone.top_ks == (1,)
+    assert "no scores, so there is no second one: answers are counted at top-1" in str(how_to_read(alone))
 
 
 def test_predictions_beside_measurements_have_the_same_top_k():

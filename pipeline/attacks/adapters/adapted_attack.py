@@ -9,7 +9,8 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from pipeline.attacks.adapters.libraries import Family, Library, Task, parameters_of
 from pipeline.attacks.attack import NO_EPSILON
 from pipeline.attacks.frame import FramedAttack
-from pipeline.attacks.lattice import settle
+from pipeline.attacks.lattice import settle, settle_outward
 from pipeline.attacks.options import NEXT, check_target
 from pipeline.attacks.problem import Found, Problem, directions, each
 from pipeline.core.errors import InkproofError, Unavailable, WrongUse, near_match
@@ -121,8 +122,7 @@ class LibraryAttack(FramedAttack):
     def spec(self) -> AttackSpec:
         """What kind of attack it is, with these options."""
         title, summary = self.name.replace(":", "-"), "an attack of " + self.name.partition(":")[0]
-        at_once, (norm, takes_epsilon, targets) = self._options.images_at_once, astuple(self.family)
-        return AttackSpec(self.name, title, summary, "", "", norm, takes_epsilon, targets, at_once)
+        return AttackSpec(self.name, title, summary, make="", batch_size=self._options.images_at_once, **asdict(self.family))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -146,6 +146,8 @@ class LibraryAttack(FramedAttack):
         norm = {"l1": "l0"}.get(self.family.norm, self.family.norm)
         every = torch.arange(len(problem), device=found.device)
         value, unsure = problem.margins(found if norm else found.round(), every)
+        if norm and not self.family.needs_gradient:
+            return self._settled_outward(problem, found, is_found & (value > 0))
         if norm:
             settled = settle(problem, found, is_found & (value > 0), norm, moves_closer=False)
             return Found(settled.pixels, problem.network, settled.rounding)
@@ -153,6 +155,18 @@ class LibraryAttack(FramedAttack):
         fools = is_found & (value > unsure)
         words = tuple("not-found" if not seen else "kept" if fooled else "lost" for seen, fooled in zip(is_found, fools))
         return Found(torch.where(each(fools), found.round(), problem.clean), problem.network, words)
+
+    def _settled_outward(self, problem: Problem, found: Tensor, is_found: Tensor) -> Found:
+        """Returns what an attack that asks for predictions alone found, in whole numbers that fool: no gradient is asked for."""
+        pixels, words = problem.clean.clone(), ["not-found"] * len(problem)
+
+        def fools(place: Tensor, tried: Tensor) -> bool:
+            value, unsure = problem.margins(tried, place)
+            return bool(value > unsure)
+
+        for place in is_found.nonzero():
+            pixels[place], words[int(place)] = settle_outward(problem.clean[place], found[place], partial(fools, place))
+        return Found(pixels, problem.network, tuple(words))
 
     def _made(self, problem: Problem, radius: float | None) -> tuple[Tensor, Tensor]:
         """Returns the library's images (n, 3, H, W) in 0 to 255 and which of them are any; counts the passes that each took."""

@@ -26,11 +26,13 @@ class Family:
             for blurring or turning an image: such a result is rounded and never moved.
         takes_epsilon: whether it has a budget; the others look for the smallest change.
         targets: NONE, OPTIONAL or ALWAYS: whether it leads to a class that one chooses, and whether it does nothing else.
+        needs_gradient: whether it follows gradients of the network; without, it asks for predictions alone.
     """
 
     norm: str
     takes_epsilon: bool
     targets: str
+    needs_gradient: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ class Foolbox:
     UNTARGETED = {"DeepFoolAttack", "NewtonFoolAttack", "VirtualAdversarialAttack", "L1FastGradientAttack",
                   "L2FastGradientAttack", "LinfFastGradientAttack", "BaseAdditiveNoiseAttack", "L2ContrastReductionAttack",
                   "InversionAttack"}  # fmt: skip
+    NO_GRADIENT = {"BinarySearchContrastReductionAttack", "BoundaryAttack", "GaussianBlurAttack", "GenAttack",
+                   "HopSkipJumpAttack", "InversionAttack", "L2ContrastReductionAttack",
+                   "LinearSearchContrastReductionAttack", "PointwiseAttack", "SpatialAttack"}  # fmt: skip
+    NO_GRADIENT_ENDING = "NoiseAttack"
     NORMS = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
 
     def attacks(self) -> dict[str, type]:
@@ -141,7 +147,8 @@ class Foolbox:
             norm = ""
         ancestors = {parent.__name__ for parent in kind.__mro__}
         targets = ALWAYS if "GenAttack" in ancestors else NONE if ancestors & self.UNTARGETED else OPTIONAL
-        return Family(norm, "FixedEpsilonAttack" in ancestors, targets)
+        needs_gradient = kind.__name__ not in self.NO_GRADIENT and not kind.__name__.endswith(self.NO_GRADIENT_ENDING)
+        return Family(norm, "FixedEpsilonAttack" in ancestors, targets, needs_gradient)
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:
         foolbox = imported("foolbox")
@@ -167,6 +174,7 @@ class Torchattacks:
     given: Mapping[str, str] = {"model": "", "eps": "epsilons_8bit", "max_epsilon": "epsilons_8bit", "verbose": ""}
     LEFT_OUT = {"VANILA", "GN", "MultiAttack", "LGV"}  # no attacks, or attacks on several networks
     BUDGETS = ("eps", "max_epsilon")
+    NO_GRADIENT = {"OnePixel", "Pixle", "SPSA", "Square"}
     # What an attack without a budget makes small, and the budgets that are no largest change of a value.
     NORMS = {"CW": "l2", "DeepFool": "l2", "EADEN": "l1", "EADL1": "l1", "SparseFool": "l0", "OnePixel": "l0", "Pixle": "l0",
              "JSMA": "l0", "PGDL2": "l2", "PGDRSL2": "l2"}  # fmt: skip
@@ -180,7 +188,8 @@ class Torchattacks:
         parameters, attack = parameters_of(kind), kind(Example(), **options)
         norm = options.get("norm", parameters.get("norm", self.NORMS.get(kind.__name__, "linf")))
         targets = ALWAYS if kind.__name__ == "JSMA" else OPTIONAL if "targeted" in attack.supported_mode else NONE
-        return Family(norm.lower(), any(name in parameters for name in self.BUDGETS), targets)
+        takes_epsilon, needs_gradient = any(name in parameters for name in self.BUDGETS), kind.__name__ not in self.NO_GRADIENT
+        return Family(norm.lower(), takes_epsilon, targets, needs_gradient)
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:
         n_values = task.images[0].numel()
@@ -217,6 +226,8 @@ class Art:
              "ThresholdAttack": "linf"}  # fmt: skip
     WORDS = {np.inf: "linf", "inf": "linf", 1: "l1", "1": "l1", 2: "l2", "2": "l2"}
     ALWAYS_TARGETED = {"SaliencyMapMethod", "TargetedUniversalPerturbation"}
+    NO_GRADIENT = {"BoundaryAttack", "GeoDA", "HopSkipJump", "PixelAttack", "SignOPTAttack", "SimBA", "SpatialTransformation",
+                   "SquareAttack", "ThresholdAttack", "ZooAttack"}  # fmt: skip
 
     def attacks(self) -> dict[str, type]:
         classifier = object.__new__(imported("art.estimators.classification").PyTorchClassifier)
@@ -237,7 +248,7 @@ class Art:
         word = options.get("norm", parameters.get("norm"))
         norm = self.NORMS.get(name, "") if word is None else self.WORDS[word]
         targets = ALWAYS if name in self.ALWAYS_TARGETED else OPTIONAL if "targeted" in parameters else NONE
-        return Family(norm, "eps" in parameters, targets)
+        return Family(norm, "eps" in parameters, targets, name not in self.NO_GRADIENT)
 
     def run(self, kind: type, options: Mapping[str, Any], task: Task) -> Tensor:
         aims = task.labels if task.targets is None else task.targets
