@@ -32,7 +32,8 @@ def check(options: argparse.Namespace) -> tuple[Any, int]:
         rules = [verdict_facts(verdict) | {"told": line} for verdict, line in zip(verdicts, lines, strict=True)]
         return {"run": name, "is_kept": not broken, "n_rules": len(rules), "n_broken": broken, "rules": rules}, code
     if not options.quiet:
-        lines.append(f"{broken} of {count(len(verdicts), 'rule')} broken.")
+        counted = count(len(verdicts), "rule")
+        lines.append(f"{broken} of {counted} broken." if broken else f"{counted} kept.")
         if any(verdict.is_rate_within and not verdict.is_kept for verdict in verdicts):
             lines[-1] += " More images make intervals shorter; --on rate leaves them out."
     return {"table": "\n".join(lines), "next": f"open {report}"}, code

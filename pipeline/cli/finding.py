@@ -24,9 +24,9 @@ def found_run(
 
     path, found = Path(text), None
     if path.is_file():
-        file, places = path, [workspace, path.resolve().parent]
+        file, places = path, [workspace, path.parent]
         if path.name == EXPERIMENT.name and path.resolve().parents[1].name == EXPERIMENT.folder:  # the one that a run keeps
-            places = [path.resolve().parents[2]]
+            places = [_shown(path.resolve().parents[2])]
     else:
         found = _of_folder(path, like) if path.is_dir() else None
         found = found or Run(workspace, text)
@@ -50,13 +50,19 @@ def _of_folder(folder: Path, like: str) -> Any:
 
     real = folder.resolve()
     if real.parent.name in (PRINTOUTS, CAPTURES, REPORTS):
-        return Run(real.parents[1], real.name)
+        return Run(_shown(real.parents[1]), real.name)
     names = _names(real)
     if len(names) > 1 and like not in names:
         raise BadInput(f"{folder} holds {len(names)} runs: {', '.join(names)}.", f"Name one: {folder / PRINTOUTS / names[0]}")
     name = like if like in names else next(iter(names), "")
-    run = Run(real, name)
+    run = Run(_shown(real), name)
     return run if name and EXPERIMENT.exists(run) else None
+
+
+def _shown(folder: Path) -> Path:
+    """Returns a folder as a person would write it from here."""
+    here = Path.cwd().resolve()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _names(workspace: Path) -> list[str]:

@@ -81,7 +81,9 @@ def _beside(row: Comparison, other: str) -> str:
         images = f"the {row.n} that both have" + (
             f", from {count(row.n_different or 0, 'image')}" if row.n_different != row.n else ""
         )
-    change = f"{points(row.difference, 1)} points ({points(row.low, 0)} to {points(row.high, 0)}), p {p_value(row.p)}"
+    change = f"{points(row.difference, 1)} points ({points(row.low, 0)} to {points(row.high, 0)}), p = {p_value(row.p)}".replace(
+        "= <", "<"
+    )
     return f"{percent(rates[0])} against {percent(rates[1])} of {other} ({images}): {change}"
 
 

@@ -60,10 +60,16 @@ def check_done(name: str, experiment: Experiment, run: Run, needs_photos: bool =
 
     With `needs_photos` also where photographs are still to be taken.
     """
-    look = Look(STAGES, experiment, run)
-    for state in map(look.state, (name, "photograph") if needs_photos else (name,)):
-        if state.state != DONE or (state.stage == "photograph" and state.reason):
-            raise NotFinished(f'Run "{run.name}": {state.stage} is {_told(state)}.', f"Type: inkproof run {experiment.words}")
+    look, names = Look(STAGES, experiment, run), list(STAGES)
+    if look.state(name).state != DONE:
+        before = map(look.state, names[: names.index(name)])
+        first = next((state for state in before if state.state in (STALE, MISSING)), look.state(name))
+        raise NotFinished(f'Run "{run.name}": {first.stage} is {_told(first)}.', f"Type: inkproof run {experiment.words}")
+    photographs = look.state("photograph")
+    if needs_photos and (photographs.state != DONE or photographs.reason):
+        raise NotFinished(
+            f'Run "{run.name}": {photographs.reason or _told(photographs)}.', f"Type: inkproof status {experiment.words}"
+        )
     look.keep()
 
 
