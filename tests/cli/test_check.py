@@ -156,6 +156,13 @@ class TestDrops:
         code, lines, _ = check(capsys, "--against", "main", "--max-drop", "clean-photo=5")
         assert code == 1 and "0.0 points" in lines[0] and "(the drop itself keeps to it)" in lines[0]
 
+    def test_a_file_names_the_other_run_from_where_it_lies(self, baseline, run, capsys):
+        Path("deep").mkdir()
+        limits = '[check]\nagainst = "../main"\nmax_drop = { photo = 5 }\non = "rate"\n'
+        Path("deep/limits.toml").write_text(f"{EXPERIMENT.read(run).decode()}\n{limits}", encoding="utf-8")
+        capsys.readouterr()
+        assert main(["check", "deep/limits.toml", "-q"]) == 1 and "of sample (main)" in capsys.readouterr().out
+
     def test_a_better_model_is_no_drop(self, baseline, capsys):
         capsys.readouterr()
         assert main(["check", "main", "--against", "sample", "--max-drop", "photo=0", "--on", "rate"]) == 0

@@ -451,7 +451,7 @@ def test_predictions_of_images_that_were_made_again_are_not_counted_and_the_note
 def test_a_stale_run_takes_no_predictions(copy, capsys):
     path = filled_in(copy)
     assert importing(copy, path, "--judge", "app", "--seed", "99") == 6
-    assert "generate is stale" in capsys.readouterr().err
+    assert "select is stale" in capsys.readouterr().err
 
 
 TROUBLE = {

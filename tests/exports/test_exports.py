@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +15,7 @@ from pipeline.cli import main
 from pipeline.cli.finding import found_run
 from pipeline.exports import DESTINATIONS
 from pipeline.exports.tables import PredictionRow, RateRow, exported
-from pipeline.exports.trackers import metrics, parameters
+from pipeline.exports.trackers import metric_name, metrics, parameters
 from pipeline.records import PHOTO, Rate
 from pipeline.store.artefacts import COUNTED, PREDICTIONS
 
@@ -90,6 +90,9 @@ def test_metrics_are_the_top_1_rates_with_interval_and_n(found):
     assert "destruction_rate/blur-0.5/average/all-cells/rate" in told and not any("blur" in key and "fgsm" in key for key in told)
     n_rates = sum(row.top_k == 1 and (not row.attack or row.transform in ("source", "photo")) for row in found.rates)
     assert len(told) == 4 * n_rates  # no two rates share a name
+    row = next(row for row in found.rates if row.attack and row.transform == PHOTO)
+    both = replace(found, rates=[replace(row, top_k=1, n_eligible=6), replace(row, top_k=5, n_eligible=7)])
+    assert metrics(both)[f"{metric_name(row)}/n"] == 6
     assert parameters(found)["photograph.profile"] == "office-phone-3mp"
 
 
