@@ -29,7 +29,7 @@ def write_against(
     content = report_content(experiment, run)
     others = {row.second.origin for row in against.rows}
     content = replace(content, against=against, simulated=content.simulated or SIMULATED in others)
-    folder = run.reports / f"against-{other.name}"
+    folder = run.reports / f"against-{other.name if other.name != run.name else f'{other.workspace.resolve().name}-{other.name}'}"
     table = {"first": against.first, "second": against.second, "differences": against.differences, "notes": against.notes}
     told = [sentence.replace("**", "") for sentence in against_sentences(against)]
     with locked(run):

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli.numbers import run_numbers
 from pipeline.cli.parser import KINDS
 from pipeline.cli.telling import one_screen, stage_facts, stage_line
 from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
@@ -54,12 +55,13 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
     following = list(STAGES)[list(STAGES).index(options.name) + 1 :]
     advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
     refused, code = _refusal([state])
-    told = refused | {"stages": [stage_facts(state, run)]}
+    told: dict[str, Any] = refused | {"stages": [stage_facts(state, run)]}
     if options.name == "report":
         found = _findings(experiment, run, options)
         return told | (found if options.json else _on_one_screen(found, options.quiet)), 0
-    table = {"table": _rate_table(run)} if options.name == "rate" and not options.json else {}
-    return {**told, **table, "next": advice}, code
+    if options.name == "rate":
+        told |= {"rates": run_numbers(run)} if options.json else {"table": _rate_table(run)}
+    return {**told, "next": advice}, code
 
 
 def _refusal(states: Sequence[Any]) -> tuple[dict[str, str], int]:
@@ -73,17 +75,13 @@ def _refusal(states: Sequence[Any]) -> tuple[dict[str, str], int]:
 def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
     """Sets another run beside one; --set and --seed are of the first, the other is taken as it was run."""
     from pipeline.cli.against import write_against
-    from pipeline.stages.graph import check_done
-    from pipeline.store.artefacts import EXPERIMENT
+    from pipeline.cli.finding import found_run
+    from pipeline.stages.graph import check_done, check_whole
 
     experiment, run, context = opened(options)
-    folder = Path(options.compare).resolve()
-    named = {"experiment": options.compare, "set": [], "seed": None}
-    if (folder / EXPERIMENT.name).is_file():  # printouts/NAME, here or in another workspace
-        named |= {"experiment": folder.name, "workspace": folder.parents[1]}
-    other_experiment, other, _ = opened(argparse.Namespace(**{**vars(options), **named}))
+    other_experiment, other = found_run(options.compare, options.workspace, run.name)
     check_done("report", experiment, run)
-    check_done("rate", other_experiment, other)
+    check_whole("rate", other_experiment, other)
     if options.dry_run:
         return would_run("report", f"{run.name} and {other.name} would be compared")
     written, told = write_against(experiment, run, context, other_experiment, other)
@@ -134,6 +132,8 @@ def run(options: argparse.Namespace) -> tuple[Any, int]:
         result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
     if any(state.stage == "report" and state.state == DONE for state in states):
         result |= _findings(experiment, run, options)
+    if options.json and any(state.stage == "rate" and state.state == DONE for state in states):
+        result["rates"] = run_numbers(run)
     if later := [state.reason for state in states if state.state == STALE]:
         result |= {"came_later": later, "next": f"inkproof run {experiment.words}"}
     return result if options.json else _on_one_screen(result, options.quiet), code

@@ -21,7 +21,7 @@ EPILOG = """examples:
   inkproof list attacks               what there is to choose from
 
 exit codes: 0 done, or as far as it gets without you · 1 the answer is no · 2 wrong use · 3 bad input
-            4 something is missing here · 130 interrupted
+            4 something is missing here · 6 the run is unfinished or stale · 130 interrupted
 """
 
 

@@ -45,6 +45,12 @@ class Unavailable(InkproofError):
     exit_code = 4
 
 
+class NotFinished(InkproofError):
+    """A command needs a whole run, and this one is unfinished or stale."""
+
+    exit_code = 6
+
+
 @contextlib.contextmanager
 def placed(where: str) -> Iterator[None]:
     """Puts a place, such as `file:line`, before the message of an error that is raised inside; "" puts nothing."""

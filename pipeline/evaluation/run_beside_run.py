@@ -1,6 +1,5 @@
 """What a report says of another run beside its own: two printers, two phones, two defences, two simulated cameras."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,29 +12,39 @@ from pipeline.records import CASES, SIMULATED, SOURCE, Cell
 from pipeline.report.content import AgainstContent
 from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
-from pipeline.settings.writing import experiment_text
+from pipeline.settings.writing import flat_settings
 from pipeline.store import Run, file_hash
 from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, SELECTION, VIEWS
 
-# What a run is called and how its report looks makes no difference between two runs.
-_NOT_TOLD = ("name", "base", "report")
+# What a run is called, how its report looks and what it is held to makes no difference between two runs.
+_NOT_TOLD = ("name", "base", "report", "check")
 
 
-def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment, other: Run) -> AgainstContent:
-    """Returns what differs between two finished runs, in settings and in every rate that both have."""
+def sides_of(experiment: Experiment, run: Run, other_experiment: Experiment, other: Run) -> tuple[Side, Side]:
+    """Returns two finished runs as they are compared.
+
+    Raises:
+        WrongUse: both are the same run. BadInput: they have other classes, or no cell in common.
+    """
     if run.reports.resolve() == other.reports.resolve():
-        raise WrongUse(f'Run "{run.name}" cannot be compared with itself.', "Name another run after --compare.")
-    selections = [SELECTION.read(one) for one in (run, other)]
-    _check_classes(run, other, *(selection["class_names"] for selection in selections))
+        raise WrongUse(f'Run "{run.name}" cannot be compared with itself.', "Name another run.")
+    _check_classes(run, other, *(SELECTION.read(one)["class_names"] for one in (run, other)))
     first, second = _side(experiment, run), _side(other_experiment, other)
-    common = [cell for cell in first.cells if cell in second.cells]
-    if not common:
+    if not first.cells.keys() & second.cells.keys():
         have = [listed(sorted({f"{cell_title(*cell[1:])} ({cell[0]})" for cell in side.cells})) for side in (first, second)]
         raise BadInput(
             f'The runs "{run.name}" and "{other.name}" have no cell in common: {have[0]} against {have[1]}.',
             "A cell is a case and an attack at one epsilon; both runs need one that is the same.",
         )
-    names = (run.name, other.name) if run.name != other.name else (run.name, f"{other.name} ({other.workspace})")
+    return first, second
+
+
+def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment, other: Run) -> AgainstContent:
+    """Returns what differs between two finished runs, in settings and in every rate that both have; raises as `sides_of`."""
+    first, second = sides_of(experiment, run, other_experiment, other)
+    selections = [SELECTION.read(one) for one in (run, other)]
+    common = [cell for cell in first.cells if cell in second.cells]
+    names = run.name, name_beside(run, other)
     told, others = _settings(experiment, run), _settings(other_experiment, other)
     differing = [key for key in dict.fromkeys((*told, *others)) if told.get(key) != others.get(key)]
     facts = [_facts(*one) for one in zip((run, other), (first, second), selections, strict=True)]
@@ -47,6 +56,11 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
         notes=tuple(_notes(names, first, second, common)),
         rows=tuple(run_comparisons(first, second, criteria_for(min(selection["model"]["n_ranked"] for selection in selections)))),
     )
+
+
+def name_beside(run: Run, other: Run) -> str:
+    """Returns what another run is called beside one, with its workspace where the names are the same."""
+    return other.name if run.name != other.name else f"{other.name} ({other.workspace})"
 
 
 def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str]) -> None:
@@ -70,19 +84,8 @@ def _side(experiment: Experiment, run: Run) -> Side:
 
 
 def _settings(experiment: Experiment, run: Run) -> dict[str, Any]:
-    """Every setting in force under its dotted name; an attack's under its name in the run."""
-    told = tomllib.loads(experiment_text(experiment, run.printouts, comments=False))
-    for kind in ("attacks", "judges"):
-        told[kind] = {entry.get("label") or entry["name"]: entry for entry in told.get(kind, ())}
-    return dict(_flat({key: value for key, value in told.items() if key not in _NOT_TOLD}))
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value
+    told = flat_settings(experiment, run.printouts)
+    return {key: value for key, value in told.items() if key.partition(".")[0] not in _NOT_TOLD}
 
 
 def _facts(run: Run, side: Side, selection: Mapping[str, Any]) -> dict[str, str]:

@@ -7,9 +7,11 @@ from pipeline.settings.source import Source
 from pipeline.settings.tables import (
     IMAGES_OPTION,
     NO_EPSILON,
+    OVERALL,
     SECTIONS,
     AttackSettings,
     CaptureSettings,
+    CheckSettings,
     DatasetSettings,
     ExplainSettings,
     JudgeSettings,

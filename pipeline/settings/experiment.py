@@ -19,6 +19,7 @@ from pipeline.settings.tables import (
     IMAGES_OPTION,
     AttackSettings,
     CaptureSettings,
+    CheckSettings,
     DatasetSettings,
     ExplainSettings,
     JudgeSettings,
@@ -52,6 +53,7 @@ class Experiment:
     thresholds: ThresholdSettings = Field(default_factory=ThresholdSettings)
     explain: ExplainSettings = Field(default_factory=ExplainSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
+    check: CheckSettings = Field(default_factory=CheckSettings)
     base: Path = Path(".")
     source: SkipJsonSchema[SkipValidation[Source | None]] = field(default=None, compare=False, repr=False)
 
@@ -109,6 +111,12 @@ class Experiment:
     def background_place(self) -> Path | None:
         """Returns the picture or folder of pictures that lies on the simulated table, None for drawn wood."""
         return self.path(self.photograph.background) if self.photograph.background else None
+
+    def against_place(self) -> str:
+        """Returns the run that [check] compares with: a path where it is written as one, else a name as it is."""
+        against = self.check.against
+        is_path = "/" in against or against.endswith(".toml") or against.startswith((".", "~", "$"))
+        return str(self.path(against)) if is_path else against
 
     def _filled_name(self, name: str) -> str:
         scheme, _, rest = name.partition(":")

@@ -15,6 +15,9 @@ NO_EPSILON = 0
 
 LEAST_SIDE_MM = 5
 
+# What a limit is of where no cell is named.
+OVERALL = "overall"
+
 # The option of an attack that names a folder of pictures.
 IMAGES_OPTION = "images"
 
@@ -282,6 +285,47 @@ class TransformSettings:
     )
 
 
+def _by_place(value: Any) -> Any:
+    """Takes a number alone for that of everything that is meant without a name."""
+    return {OVERALL: value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _of_one_kind(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError("say which accuracy, as { photo = 0.8 }: clean, adversarial, clean-photo or photo.")
+    return value
+
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Shares = Annotated[dict[str, _Share], BeforeValidator(_by_place)]
+_Points = Annotated[dict[str, Annotated[float, Field(ge=0, le=100)]], BeforeValidator(_by_place)]
+
+
+@dataclass(frozen=True, config=TABLE)
+class CheckSettings:
+    """What `inkproof check` holds the run to; no stage depends on it (see ci.md)."""
+
+    on: Literal["bound", "rate"] = setting(
+        "bound", '"bound": the whole 95 % interval has to keep to a limit; "rate": the rate itself, whatever its interval.'
+    )
+    min_accuracy: Annotated[dict[str, _Share], BeforeValidator(_of_one_kind)] = setting(
+        dict,
+        'Least accuracy of "clean" and "adversarial" files and of photographs of them, "clean-photo" and "photo": '
+        '{ photo = 0.8 } over all cells, { "photo:fgsm:16" = 0.7 } in one, { "photo:cells" = 0.5 } in each.',
+    )
+    min_destruction: _Shares = setting(
+        dict, 'Least share of working attacks that photographs undo: 0.5 over all cells, { "fgsm:16" = 0.4 } in one.'
+    )
+    max_destruction: _Shares = setting(dict, "Largest share of working attacks that photographs undo, written in the same way.")
+    against: str = setting("", "Another run that max_drop is measured against: its TOML file, folder or name.")
+    max_drop: _Points = setting(
+        dict,
+        "Most that an accuracy may lie below that of the other run: 5 for all four kinds of accuracy over all cells, "
+        '{ photo = 5, "photo:fgsm:16" = 10 } for those alone.',
+        unit="points",
+    )
+
+
 SECTIONS: dict[str, type] = {
     "dataset": DatasetSettings,
     "model": ModelSettings,
@@ -292,4 +336,5 @@ SECTIONS: dict[str, type] = {
     "thresholds": ThresholdSettings,
     "explain": ExplainSettings,
     "report": ReportSettings,
+    "check": CheckSettings,
 }

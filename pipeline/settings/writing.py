@@ -3,13 +3,15 @@
 import json
 import os
 import textwrap
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.settings.experiment import Experiment
 from pipeline.settings.fields import described
-from pipeline.settings.tables import SECTIONS, TransformSettings
+from pipeline.settings.tables import SECTIONS, CheckSettings, TransformSettings
 
 WIDTH = 110
 
@@ -33,10 +35,26 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
         elif isinstance(value, tuple):
             for number, table in enumerate(value):
                 lines += _section(f"[[{item.name}]]", table, comments=number == 0)
-        elif item.name in SECTIONS:
+        elif item.name in SECTIONS and value != CheckSettings():  # without a limit nothing is checked
             lines += _section(f"[{item.name}]", value)
     kept = [line for line in lines if comments or not line.startswith("#")]
     return "\n".join(kept) + "\n"
+
+
+def flat_settings(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """Returns every setting in force under its dotted name, an attack's under its name in the run."""
+    told = tomllib.loads(experiment_text(experiment, folder, comments=False))
+    for kind in ("attacks", "judges"):
+        told[kind] = {entry.get("label") or entry["name"]: entry for entry in told.get(kind, ())}
+    return dict(_flat(told))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _has_relative_paths(experiment: Experiment) -> bool:
@@ -46,7 +64,8 @@ def _has_relative_paths(experiment: Experiment) -> bool:
 def _places(experiment: Experiment) -> list[object]:
     models = [experiment.resolved_model(), *experiment.resolved_judges()]
     profile = experiment.profile_place(experiment.photograph.profile)
-    return [experiment.resolved_dataset(), *models, *experiment.resolved_attacks(), profile, experiment.background_place()]
+    places = [profile, experiment.background_place(), experiment.against_place()]
+    return [experiment.resolved_dataset(), *models, *experiment.resolved_attacks(), *places]
 
 
 def _section(header: str, table: Any, comments: bool = True) -> list[str]:

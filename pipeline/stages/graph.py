@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import AnswerNo, WrongUse
+from pipeline.core.errors import AnswerNo, NotFinished, WrongUse
 from pipeline.engine import Context
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
@@ -55,11 +55,30 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
     return state
 
 
-def check_done(name: str, experiment: Experiment, run: Run) -> None:
-    """Raises WrongUse where a stage is not done, for commands beside the flow that read what it made."""
-    state = Look(STAGES, experiment, run).state(name)
-    if state.state != DONE:
-        raise WrongUse(f'Run "{run.name}": {name} is {_told(state)}.', f"Type: inkproof run {experiment.words}")
+def check_done(name: str, experiment: Experiment, run: Run, needs_photos: bool = False) -> None:
+    """Raises NotFinished where a stage is not done, for commands beside the flow that read what it made.
+
+    With `needs_photos` also where photographs are still to be taken.
+    """
+    look, names = Look(STAGES, experiment, run), list(STAGES)
+    if look.state(name).state != DONE:
+        before = map(look.state, names[: names.index(name)])
+        first = next((state for state in before if state.state in (STALE, MISSING)), look.state(name))
+        raise NotFinished(f'Run "{run.name}": {first.stage} is {_told(first)}.', f"Type: inkproof run {experiment.words}")
+    photographs = look.state("photograph")
+    if needs_photos and (photographs.state != DONE or photographs.reason):
+        raise NotFinished(
+            f'Run "{run.name}": {photographs.reason or _told(photographs)}.', f"Type: inkproof status {experiment.words}"
+        )
+    look.keep()
+
+
+def check_whole(name: str, experiment: Experiment, run: Run) -> None:
+    """Raises NotFinished where a stage of a run, taken as it was made, is missing or damaged."""
+    look = Look(STAGES, experiment, run)
+    if reason := look.why_broken(name):
+        raise NotFinished(f'Run "{run.name}": {name} does not hold ({reason}).', f"Type: inkproof run {experiment.words}")
+    look.keep()
 
 
 def run_all(
@@ -342,7 +361,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         REPORTS,
         after=("explain", "thresholds", "rate", "classify", "generate", "select"),
         uses=("crop",),
-        settings=_settings("name", *SECTIONS, "transforms", "attacks", "judges"),
+        settings=_settings("name", *(name for name in SECTIONS if name != "check"), "transforms", "attacks", "judges"),
         makes=(artefacts.REPORT_PDF, artefacts.REPORT_HTML, artefacts.FIGURES, artefacts.TABLES),
     ),
 )

@@ -22,7 +22,7 @@ from pipeline.records import PHOTO, SIMULATED, Capture, Pair, Prediction, View
 from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
-from pipeline.settings import Experiment
+from pipeline.settings import CheckSettings, Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.thresholds import survival_curves
@@ -99,7 +99,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     content = ReportContent(
         run=run.name,
         title=_title(experiment, run, simulated),
-        experiment_toml=experiment_text(experiment, run.printouts, comments=False),
+        experiment_toml=experiment_text(replace(experiment, check=CheckSettings()), run.printouts, comments=False),
         versions={"inkproof": VERSION, "Python": platform.python_version(), **{name: _version(name) for name in _SHOWN_VERSIONS}},
         seed=experiment.seed,
         model=ModelFacts(

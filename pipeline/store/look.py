@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Generic
 
 from pipeline.core.memory import peak_bytes
@@ -79,6 +80,22 @@ class Look(Generic[E]):
         self._records[name] = record
         self._states[name] = self._with_theirs(stage, StageStatus(name, DONE, "", record.summary))
         return self._states[name]
+
+    def why_broken(self, name: str) -> str:
+        """Returns why what a stage made, and what it was made from, does not hold together; "" where it does.
+
+        Of files outside the run nothing is asked: a run that was made elsewhere, or from files that changed since, is whole.
+        """
+        stage, record = self._stages[name], self._record_of(name)
+        if record is None:
+            return f"{name} is missing"
+        for read in (read for read in record.inputs if read in self._stages):
+            reason, made = self.why_broken(read), self._record_of(read)
+            if reason or made is None or made.digest != record.inputs[read]:
+                return reason or f"{read} changed"
+        alone = replace(record, read={})
+        folder = self._run.folder(stage.folder)
+        return why_stale(alone, folder, record.settings, record.inputs, record.seed, self._hashes, self._experiment.base)
 
     def keep(self) -> None:
         """Keeps what was hashed for the next command."""

@@ -450,8 +450,8 @@ def test_predictions_of_images_that_were_made_again_are_not_counted_and_the_note
 
 def test_a_stale_run_takes_no_predictions(copy, capsys):
     path = filled_in(copy)
-    assert importing(copy, path, "--judge", "app", "--seed", "99") == 2
-    assert "generate is stale" in capsys.readouterr().err
+    assert importing(copy, path, "--judge", "app", "--seed", "99") == 6
+    assert "select is stale" in capsys.readouterr().err
 
 
 TROUBLE = {
@@ -573,7 +573,7 @@ def test_a_cell_of_the_matrix_can_be_recounted_from_the_saved_files(two_runs):
 def test_transfer_needs_generated_runs_and_different_names(two_runs, tmp_path, capsys):
     words = ["--workspace", str(two_runs)]
     assert main(["transfer", "small", "small", *words]) == 2 and "named twice" in capsys.readouterr().err
-    assert main(["transfer", "small", *words, "--seed", "4"]) == 2 and "generate is stale" in capsys.readouterr().err
+    assert main(["transfer", "small", *words, "--seed", "4"]) == 6 and "select is stale (seed 5 → 4)" in capsys.readouterr().err
     assert main(["transfer", "small", "other", *words, "--dry-run"]) == 0 and "2 models" in capsys.readouterr().out
 
 
