@@ -131,13 +131,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Rows of as many pictures each; larger pictures are reduced to `largest_px`. `noun` is what a row is called."""
+    """Rows of as many pictures each; larger pictures are reduced to `largest_px`. `noun` is what a row is called.
+
+    `level` is that of the rows' headings on screen, 2 where they stand right beneath the title.
+    """
 
     rows: tuple[PictureRow, ...]
     noun: str
     missing: str
     choices: tuple[Choice, ...] = ()
     largest_px: int = 320
+    level: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,6 @@ class Section:
     key: str
     title: str
     blocks: tuple[Block, ...]
-    on_new_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)

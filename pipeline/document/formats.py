@@ -41,6 +41,17 @@ def span(values: Iterable[int]) -> str:
     return DASH if not found else f"{found[0]}–{found[-1]}" if len(found) > 1 else str(found[0])
 
 
+def ranges(numbers: Iterable[int]) -> str:
+    """Returns numbers in ascending order, neighbours together: "5, 8, 11–16"."""
+    found: list[list[int]] = []
+    for number_ in sorted(set(numbers)):
+        if found and number_ == found[-1][-1] + 1:
+            found[-1].append(number_)
+        else:
+            found.append([number_])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in found)
+
+
 def count(n: int, noun: str, plural: str = "") -> str:
     """Returns "1 photo", "2 photos"; thousands are set apart by a comma."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -40,8 +40,8 @@ def _story(title: str, sections: Sequence[Section]) -> list[Flowable]:
     story += draw.section(front)
     story += [PageBreak(), Paragraph("Contents", styles["h1"]), *_contents(sections), flowables.Gap(6 * mm)]
     for place, section in enumerate(others, 2):
-        room = 100 * mm if len(section.blocks) > 1 else 40 * mm
-        story.append(PageBreak() if section.on_new_page else CondPageBreak(room))
+        room = 75 * mm if len(section.blocks) > 1 else 40 * mm
+        story.append(CondPageBreak(room))
         story.append(Heading(escape(f"{place}  {section.title}"), styles["h1"], section.key))
         story += draw.section(section)
     return story

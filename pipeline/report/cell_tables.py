@@ -77,7 +77,7 @@ def ordered_cells(cells: Iterable[tuple[str, str, int]]) -> list[tuple[str, str,
     """Returns cells (case, attack, epsilon) once each, in the order of tables."""
     found = set(cells)
     order = attack_order(cell[1] for cell in found)
-    return sorted(found, key=lambda cell: (cell[0], order.index(cell[1]), -cell[2]))
+    return sorted(found, key=lambda cell: (cell[0], order.index(cell[1]), cell[2]))
 
 
 def photo_tables(content: ReportContent, origin: str | None = None) -> list[Table]:

@@ -164,8 +164,9 @@ class ReportContent:
     """Everything in a report. The same content gives the same bytes, so it holds no time, duration or host.
 
     `experiment_toml` is the experiment with every default filled in, `seed` the run's; the gallery is limited by the caller.
-    `reproduces` names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read
-    against. `left_out` names the stages that failed and that the run went on without, each with the reason.
+    `n_pages` were laid out, `printer` is what the user calls theirs, `profile` the one of simulated photographs. `reproduces`
+    names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read against.
+    `left_out` names the stages that failed and that the run went on without, each with the reason.
 
     Raises:
         ValueError: a row of photographs says that it is simulated and `simulated` is False.
@@ -184,6 +185,9 @@ class ReportContent:
     accuracies: tuple[records.Rate, ...] = ()
     rates: tuple[records.Rate, ...] = ()
     overall: tuple[records.Rate, ...] = ()
+    n_pages: int = 0
+    printer: str = ""
+    profile: str = ""
     captures: tuple[records.Capture, ...] = ()
     discards: tuple[records.Discard, ...] = ()
     quality: tuple[CaptureQuality, ...] = ()

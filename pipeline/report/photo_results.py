@@ -10,6 +10,7 @@ from pipeline.records import CORNERS, DISCARD_REASONS, PHOTO, SOURCE, Discard
 from pipeline.report import rate_figures
 from pipeline.report.cell_tables import RowKey, compared_tables, interval_words, photo_tables
 from pipeline.report.content import CaptureQuality, ReportContent
+from pipeline.report.findings import findings_in_brief
 from pipeline.report.summary import has_photos, on_predictions, photo_count
 from pipeline.report.words import ORIGIN_TITLES, TEXTS, subject, tops
 
@@ -30,7 +31,7 @@ def photo_results(content: ReportContent) -> tuple[Block, ...]:
         blocks += [TableBlock(f"table-{table.number}-{origin}", table, remark) for table in photo_tables(content, origin)]
         blocks += _photo_rate_figure(content, origin, remark)
         blocks += _accuracy_figure(content, origin)
-        blocks += content.study.observed.get(origin, ())
+        blocks += findings_in_brief(content, origin)
     return tuple(blocks)
 
 

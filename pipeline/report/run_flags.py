@@ -20,16 +20,25 @@ MARKS = {
     "low-resolution": "#",
     "epsilon-exceeded": "¶",
 }
-_N_SHOWN = 4
+_N_SHOWN, _N_SENTENCES = 4, 6
 
 
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
-    """Returns what the front page says of flags: what those that are raised warn of."""
-    raised = listed(f"**{RUN_FLAGS[name].title}**" for name in raised_flags(content.flags) if name != "model")
-    of_model = listed(f"**{MODEL_FLAGS[flag.name].title}**" for flag in content.model_flags)
-    warning = f"Read with care: {raised}. The section Flags says what was measured, why it matters and what to do."
-    on_model = f"The model was flagged: {of_model}. The section About the model says why."
-    return tuple(plain(text) for text, titles in ((warning, raised), (on_model, of_model)) if titles)
+    """Returns what the front page says of flags: a sentence for each that is raised, the most important first."""
+    raised = [
+        f"**{_capital(RUN_FLAGS[name].title)}:** {told_flag(rows)}."
+        for name, rows in raised_flags(content.flags).items()
+        if name != "model"
+    ]
+    raised += [f"**{_capital(MODEL_FLAGS[flag.name].title)}**, says an examination of the model." for flag in content.model_flags]
+    if not raised:
+        return ()
+    more = [f"{count(len(raised) - _N_SENTENCES, 'further flag')} in the section Flags."] if len(raised) > _N_SENTENCES else []
+    return plain("**Read with care**"), *(plain(text, "bullet") for text in (*raised[:_N_SENTENCES], *more))
+
+
+def _capital(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def flags_section(content: ReportContent) -> tuple[Block, ...]:
@@ -59,7 +68,13 @@ def _flags(
     if not raised:
         return (plain(f"{intro}No problem found. Checked for: {quiet}."),)
     rows = tuple(
-        (f"{name} {MARKS.get(name, '')}".strip(), measured, checked[name].raised_if, checked[name].why, checked[name].what_to_do)
+        (
+            f"{_capital(checked[name].title)} {MARKS.get(name, '')}".strip(),
+            measured,
+            checked[name].raised_if,
+            checked[name].why,
+            checked[name].what_to_do,
+        )
         for name, measured in raised.items()
     )
     found = f"{count(len(raised), 'flag')} of {len(checked)} {'is' if len(raised) == 1 else 'are'} raised."
@@ -78,7 +93,7 @@ def marked(table: Table, rows: Iterable[FlagRow]) -> Table:
         return table
     said = dict.fromkeys(row for found in concerned for row in found)
     raised = raised_flags(row for row in candidates if row in said)
-    notes = (f"{MARKS[name]} {name}: {told_flag(found)}." for name, found in raised.items())
+    notes = (f"{MARKS[name]} {_capital(RUN_FLAGS[name].title)}: {told_flag(found)}." for name, found in raised.items())
     place = next((number for number, column in enumerate(table.columns) if column.header == "ε"), 0)
     body = []
     for cells, found in zip(table.rows, concerned, strict=True):

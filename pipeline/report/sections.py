@@ -10,34 +10,36 @@ from pipeline.report.against import against_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
 from pipeline.report.explanations import explanations_section
+from pipeline.report.findings import findings_section
+from pipeline.report.front_page import front_page
 from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read, settings_section
 from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import capture_quality_section, photo_results, predicted_section
 from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
-from pipeline.report.summary import front_page
 from pipeline.report.transform_results import survival_section, transform_results
 
-# A new section is one line here: its key (an anchor, never changed), its title, its function, whether it opens a new page.
-_SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]], bool], ...] = (
-    ("summary", "Summary", front_page, False),
-    ("against", "Against another run", against_section, False),
-    ("how-to-read", "How to read this report", how_to_read, False),
-    ("paper", "The paper beside this run", lambda content: content.study.beside, False),
-    ("selection", "Selection", selection_section, False),
-    ("model", "About the model", about_model, False),
-    ("photographs", "Results from photographs", photo_results, False),
-    ("predicted", "Predicted against measured", predicted_section, False),
-    ("judges", "Other models as judges", judges_section, False),
-    ("transforms", "Results from digital transforms", transform_results, False),
-    ("thresholds", "How much undoes each attack", survival_section, False),
-    ("comparisons", "Paired comparisons", comparisons_section, False),
-    ("gallery", "Gallery", gallery_section, True),
-    ("explanations", "Explanations", explanations_section, True),
-    ("capture-quality", "Capture quality", capture_quality_section, False),
-    ("flags", "Flags", flags_section, False),
-    ("settings", "Settings and versions", settings_section, True),
+# A new section is one line here: its key (an anchor, never changed), its title, its function.
+_SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]]], ...] = (
+    ("summary", "Summary", front_page),
+    ("against", "Against another run", against_section),
+    ("how-to-read", "How to read this report", how_to_read),
+    ("paper", "The paper beside this run", lambda content: content.study.beside),
+    ("selection", "Selection", selection_section),
+    ("model", "About the model", about_model),
+    ("photographs", "Results from photographs", photo_results),
+    ("predicted", "Predicted against measured", predicted_section),
+    ("judges", "Other models as judges", judges_section),
+    ("transforms", "Results from digital transforms", transform_results),
+    ("thresholds", "How much undoes each attack", survival_section),
+    ("comparisons", "Paired comparisons", comparisons_section),
+    ("gallery", "Gallery", gallery_section),
+    ("explanations", "Explanations", explanations_section),
+    ("capture-quality", "Capture quality", capture_quality_section),
+    ("flags", "Flags", flags_section),
+    ("findings", "Findings in detail", findings_section),
+    ("settings", "Settings and versions", settings_section),
 )
 
 
@@ -52,13 +54,13 @@ def sections(content: ReportContent) -> tuple[Section, ...]:
     The rows of its tables that a flag concerns are marked.
     """
     built = []
-    for key, title, build, on_new_page in _SECTIONS:
+    for key, title, build in _SECTIONS:
         blocks = tuple(
             replace(block, table=marked(block.table, content.flags)) if isinstance(block, TableBlock) else block
             for block in build(content)
         )
         if blocks:
-            built.append(Section(key, title, blocks, on_new_page))
+            built.append(Section(key, title, blocks))
     return tuple(built)
 
 

@@ -1,32 +1,17 @@
-"""The front page in words and figures: computed from the counts, never typed."""
+"""What a run found, in sentences and key figures: computed from the counts, never typed."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.document.blocks import Block, Tile, Tiles, plain
+from pipeline.document.blocks import Tile
 from pipeline.document.formats import NOT_APPLICABLE, count, listed, number, percent
 from pipeline.records import CASES, DISCARD_REASONS, PHOTO, SIMULATED, SOURCE, Capture, Discard, Rate
 from pipeline.report.content import ReportContent
-from pipeline.report.run_flags import front_page_flags
 from pipeline.report.words import CASE_TITLES, attack_order, attack_title, axis_of, cell_title, tops
 
 _NOT_LOST = ("calibration", "duplicate", "superseded")
-
-
-def front_page(content: ReportContent) -> tuple[Block, ...]:
-    """Returns what stands beneath the report's title; every number in it is computed from the counts."""
-    said = sentences(content)
-    remarks = (_on_cells(content, headline_case(content)), on_photographs(content))
-    return (
-        plain(f"Run {content.run} · model {content.model.name} · images {content.dataset.name}", "subtitle"),
-        plain(lead(content), "lead"),
-        Tiles(tuple(tiles(content))),
-        *(plain(sentence, "bullet") for sentence in (*said, *(text for text in remarks if text and text not in said))),
-        *(plain(left_out(*missing)) for missing in content.left_out),
-        *front_page_flags(content),
-    )
 
 
 # What is missing where a stage failed.
@@ -57,7 +42,7 @@ class PhotoCount:
 
 
 def lead(content: ReportContent) -> str:
-    """Returns one sentence on what was tested."""
+    """Returns what was asked."""
     attacks = attack_order(_cell_names(content, "attack"))
     epsilons = sorted(_cell_names(content, "epsilon_8bit") - {0})
     cases = [CASE_TITLES[case] for case in CASES if case in _cell_names(content, "case")]
@@ -65,13 +50,13 @@ def lead(content: ReportContent) -> str:
     simulated = "simulated " if content.main_origin == SIMULATED else ""
     by = [f"{simulated}printing and photographing"] if has_photos(content) else []
     by += [count(len(transforms), "digital transform")] if transforms else []
-    undone = f", and whether {listed(by)} undo them" if by else ""
     if not attacks:
         return f"{content.model.name} was to be tested on images of {content.dataset.name}; no cell has been filled yet."
     at = f" at ε = {listed(map(str, epsilons))} (8-bit units)" if epsilons else ""
+    outlived = f" and outlive {listed(by)}" if by else ""
     return (
-        f"This run tests {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}){at} on {content.model.name} "
-        f"with images of {content.dataset.name}, {listed(cases)}{undone}."
+        f"Do {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}){at} fool {content.model.name}{outlived}? "
+        f"Images of {content.dataset.name}, {listed(cases)}."
     )
 
 
@@ -83,7 +68,7 @@ def sentences(content: ReportContent) -> tuple[str, str, str]:
     """
     case = headline_case(content)
     if has_photos(content):
-        third = on_predictions(content) or _on_cells(content, case) or on_photographs(content)
+        third = on_predictions(content) or on_cells(content, case) or on_photographs(content)
         return _on_file(content, case), _on_photos(content, case), third
     return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
 
@@ -98,8 +83,6 @@ def tiles(content: ReportContent) -> list[Tile]:
         destroyed = _overall(content, case, "destruction_rate", PHOTO)
         photo = _overall(content, case, "clean_accuracy", PHOTO)
         before, after = (percent(found.rate if found else None, 0) for found in (clean, photo))
-        photos = photo_count(content)
-        n_photos = photos.n_used + photos.n_lost
         seen = f", {count(photo.n_different or 0, 'image')}" if photo else ""
         return [
             Tile(
@@ -108,7 +91,7 @@ def tiles(content: ReportContent) -> list[Tile]:
             ),
             fooled,
             Tile(f"{before} → {after}", f"clean images right, file → photograph ({name}{seen})"),
-            Tile(f"{photos.n_used} of {n_photos}" if n_photos else NOT_APPLICABLE, "photographs used"),
+            _pages_tile(content),
         ]
     transforms = {row.transform for row in content.digital_rates}
     n_points = len({(row.transform, row.parameter) for row in content.digital_rates})
@@ -118,6 +101,18 @@ def tiles(content: ReportContent) -> list[Tile]:
         Tile(str(len(content.pairs)), "pairs of clean and adversarial images"),
         Tile(str(n_points), f"settings of {count(len(transforms), 'digital transform')}"),
     ]
+
+
+def _pages_tile(content: ReportContent) -> Tile:
+    photos, n_pages = photo_count(content), len(pages_photographed(content))
+    lost = f"; {count(photos.n_lost, 'photograph')} of {photos.n_used + photos.n_lost} could not be used" if photos.n_lost else ""
+    return Tile(f"{n_pages} of {content.n_pages}" if content.n_pages else NOT_APPLICABLE, f"pages photographed{lost}")
+
+
+def pages_photographed(content: ReportContent) -> set[int]:
+    """Returns the pages of which a photograph counts, of those that a report speaks of."""
+    counting = (capture.page for capture in content.captures if capture.counts and capture.origin == content.main_origin)
+    return {page for page in counting if page is not None and 1 <= page <= content.n_pages}
 
 
 def has_photos(content: ReportContent) -> bool:
@@ -184,7 +179,7 @@ def _on_photos(content: ReportContent, case: str) -> str:
     )
 
 
-def _on_cells(content: ReportContent, case: str) -> str:
+def on_cells(content: ReportContent, case: str) -> str:
     """Returns which attacks surely survive best and worst, by the ends of their intervals, "" where that is one cell."""
     wanted = (case, PHOTO, 1, content.main_origin)
     rows = [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted and row.rate is not None]

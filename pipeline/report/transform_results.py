@@ -15,6 +15,7 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import CASES, Rate, SurvivalCurve
 from pipeline.report.cell_tables import cell_of, cell_table, ordered_cells, transform_tables
 from pipeline.report.content import ReportContent
+from pipeline.report.findings import findings_in_brief
 from pipeline.report.rate_figures import panel_grid, transform_curves
 from pipeline.report.words import CASE_TITLES, TEXTS, attack_order, attack_style, attack_title, axis_of, subject, tops
 from pipeline.specs.transforms import TRANSFORMS
@@ -42,8 +43,7 @@ def transform_results(content: ReportContent) -> tuple[Block, ...]:
         )
         plot = transform_curves(shown, shown[0].case, shown[0].epsilon_8bit)
         blocks.append(Figure(f"transforms-{name}", plot, caption))
-    observed = content.study.observed.get("digital", ())
-    return *blocks, *observed, Subheading("Tables"), *numbered(transform_tables(content))
+    return *blocks, *findings_in_brief(content, "digital"), Subheading("Tables"), *numbered(transform_tables(content))
 
 
 def survival_section(content: ReportContent) -> tuple[Block, ...]:
@@ -66,7 +66,7 @@ def by_strength(rows: Sequence[_Row]) -> Iterator[tuple[str, str, list[_Row]]]:
     """Yields the rows of each case and ε, the strongest first, with what their figure is called in files and in captions."""
     for case in CASES:
         of_case = [row for row in rows if row.case == case]
-        for epsilon in sorted({row.epsilon_8bit for row in of_case}, reverse=True):
+        for epsilon in sorted({row.epsilon_8bit for row in of_case}):
             strength = f"ε = {epsilon}" if epsilon else "attacks that take no ε"
             name = f"{case}-eps{epsilon}" if epsilon else case
             yield name, f"{CASE_TITLES[case]}, {strength}", [row for row in of_case if row.epsilon_8bit == epsilon]

@@ -271,6 +271,7 @@ class ReportSettings:
     """The report."""
 
     title: str = setting("", "Title on the first page (empty: made from the run's name).")
+    printer: str = setting("", "The printer and its paper, as the first page names them (empty: not named).")
     n_gallery: int = setting(6, "Rows in the gallery.", ge=0, le=60)
     reproduces: str = setting("", "Study whose published tables are set beside this run's (empty: none).")
 

@@ -22,11 +22,12 @@ TEST_TITLES = {
 }
 _MARKS: dict[str, Mark] = {"held": "right", "not_held": "wrong", "not_enough": "open"}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
+_SPEAKS_AGAINST = {"<": operator.gt, "≤": operator.gt, ">": operator.lt}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A line of evidence: `n_held` of `n` comparisons come out as stated.
+    """A line of evidence: `n_held` of `n` comparisons come out as stated; `is_tie` where what differs in nothing was to differ.
 
     `is_clear`: whether the 95 % intervals of the rates compared lie apart, None where no intervals are compared.
     """
@@ -36,11 +37,12 @@ class Check:
     n_held: int
     n: int = 1
     is_clear: bool | None = None
+    is_tie: bool = False
 
     @property
-    def is_held(self) -> bool:
-        """Whether most comparisons come out as stated."""
-        return 2 * self.n_held > self.n
+    def is_against(self) -> bool:
+        """Whether no more than half of the comparisons come out as stated, and the others speak against it."""
+        return 2 * self.n_held <= self.n and not self.is_tie
 
 
 class Rates:
@@ -68,9 +70,10 @@ class Rates:
             return None
         ends = [(row.low or 0.0, row.high or 0.0) for row in chain]
         is_held = all(_HOLDS[sign](a.rate or 0.0, b.rate or 0.0) for a, b in pairwise(chain))
+        is_tie = not is_held and not any(_SPEAKS_AGAINST[sign](a.rate or 0.0, b.rate or 0.0) for a, b in pairwise(chain))
         is_clear = all(a[1] < b[0] or b[1] < a[0] for a, b in pairwise(ends))
         joint = f" {sign} " if is_held else ", "
-        return Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear)
+        return Check(where, joint.join(told_rate(row) for row in chain), int(is_held), is_clear=is_clear, is_tie=is_tie)
 
     def tallied(self, where: str, chains: Iterable[Sequence[float | None]], of_what: str) -> Check | None:
         """Counts the chains that do not fall, in one line, since those at every parameter would fill pages."""
@@ -189,11 +192,11 @@ def told_finding(statement: str, checks: Iterable[Check | None], rows: Sequence[
         rows: the tests of this observation, of the whole and of its parts.
         parts: what each part says, by its key.
     """
-    made = sorted((check for check in checks if check is not None), key=lambda check: check.is_held)
+    made = sorted((check for check in checks if check is not None), key=lambda check: not check.is_against)
     whole = next((row for row in rows if not row.part), None)
     verdict = whole.verdict if whole else "not_enough"
     evidence = [f"{parts[row.part]}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})" for row in rows if row.part]
-    evidence += [f"{'' if check.is_held else '✗ '}{check.where}: {check.counts}" for check in made]
+    evidence += [f"{'✗ ' * check.is_against}{check.where}: {check.counts}" for check in made]
     return Finding(statement, VERDICT_TITLES[verdict], _MARKS[verdict], _counted(whole, made), tuple(evidence))
 
 
@@ -220,5 +223,7 @@ def _counted(whole: FindingRow | None, checks: Sequence[Check]) -> str:
         n_held, n = sum(check.n_held for check in checks), sum(check.n for check in checks)
         clear = [check.is_clear for check in checks if check.is_clear is not None]
         apart = f", {sum(clear)} of them with 95 % intervals apart" if clear else ""
-        told.append(f"{n_held} of {count(n, 'comparison')} of rates as stated{apart}.")
+        n_ties = sum(check.is_tie for check in checks)
+        ties = f", {count(n_ties, 'tie')}" if n_ties else ""
+        told.append(f"{n_held} of {count(n, 'comparison')} of rates as stated{ties}{apart}.")
     return " ".join(told)

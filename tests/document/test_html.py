@@ -135,7 +135,7 @@ def test_nothing_in_the_page_asks_for_another_file(markup):
 def test_every_picture_has_words_for_who_cannot_see_it(markup):
     page = Page(markup)
     assert page.all("html")[0]["lang"] == "en"
-    assert len(page.all("img")) == 60 and all(a["alt"].strip() for a in page.all("img"))
+    assert len(page.all("img")) == 65 and all(a["alt"].strip() for a in page.all("img"))
     assert len(page.all("svg")) > 4 and all(a["role"] == "img" and a["aria-label"].strip() for a in page.all("svg"))
 
 

@@ -12,16 +12,22 @@ from made_up_run import ATTACKS, GRIDS, NAMES, gallery_item, make_content, pages
 
 from pipeline.document import figures
 from pipeline.document.figures import picture_reader
-from pipeline.document.formats import number, percent, short_class_name
+from pipeline.document.formats import number, percent, ranges, short_class_name
 from pipeline.document.pages import SIMULATED_BAND
 from pipeline.document.tables import as_text
-from pipeline.records import CellFill, Pair
+from pipeline.evaluation.outcomes import Condition
+from pipeline.records import CellFill, FlagRow, Pair
 from pipeline.report import rate_figures
 from pipeline.report.cell_tables import accuracy_table, photo_rate_table, photo_tables, transform_tables
-from pipeline.report.gallery import difference_picture
+from pipeline.report.front_page import empty_cells, photographed, shown_pair
+from pipeline.report.gallery import difference_picture, outcome
 from pipeline.report.photo_results import quality_table
+from pipeline.report.raised_flags import RUN_FLAGS
+from pipeline.report.run_flags import front_page_flags
 from pipeline.report.selection import perturbation_table, selection_table
 from pipeline.report.summary import lead, photo_count, sentences, tiles
+from pipeline.studies.claims import Rates, told_finding
+from pipeline.studies.testing import Side
 
 
 def test_the_perturbation_table_is_measured_on_the_saved_files():
@@ -32,7 +38,7 @@ def test_the_perturbation_table_is_measured_on_the_saved_files():
 
 
 class TestTables:
-    def test_table_1_has_the_paper_s_columns_in_the_paper_s_order(self):
+    def test_table_1_has_the_paper_s_columns_and_epsilon_rises(self):
         table = accuracy_table(make_content().accuracies, "average")
         assert [(c.group, c.header) for c in table.columns[2:]] == [
             (group, top)
@@ -40,12 +46,12 @@ class TestTables:
             for top in ("top-1", "top-5")
         ]
         assert [(row[0].text, row[1].text) for row in table.rows] == [
-            ("fast", "16"),
-            ("", "4"),
-            ("basic iterative", "16"),
-            ("", "4"),
-            ("least-likely class", "16"),
-            ("", "4"),
+            ("fast", "4"),
+            ("", "16"),
+            ("basic iterative", "4"),
+            ("", "16"),
+            ("least-likely class", "4"),
+            ("", "16"),
         ]
 
     def test_each_rate_stands_above_its_counts_and_its_wilson_interval(self):
@@ -319,7 +325,7 @@ class TestDocument:
         document = pypdfium2.PdfDocument(pdf_of(make_content(attacks=("bim",), cases=("average",), grids={}, n_gallery=1)))
         top = [entry.get_title() for entry in document.get_toc() if entry.level == 0]
         assert [title.split()[0] for title in top] == [str(place) for place in range(1, len(top) + 1)]
-        assert "Flags" in top[-2] and "Settings" in top[-1]
+        assert "Flags" in top[-3] and "Findings in detail" in top[-2] and "Settings" in top[-1]
 
     def test_no_text_leaves_the_page(self):
         wide = make_content(("fgsm", "illc"), (4,), ("average",), {"jpeg": tuple(range(5, 100, 5))}, n_gallery=1)
@@ -334,6 +340,57 @@ def on_cells(**counts):
     """What the front page says of cells with (destroyed, eligible) attacks."""
     rows = tuple(rate("average", attack, 16, "photo", None, 1, *found) for attack, found in counts.items())
     return next((line for line in sentences(make_content(rates=rows)) if "sturdiest" in line), "")
+
+
+class TestFrontPage:
+    def test_a_page_that_is_missing_is_told_by_number_with_what_it_leaves_empty(self):
+        whole = make_content(simulated=False, grids={})
+        n_pages = max(capture.page or 0 for capture in whole.captures if capture.counts)
+        taken = [replace(one, device="Pocket Camera", taken_at="2026:02:30 10:00:00") for one in whole.captures]
+        taken[0] = replace(taken[0], taken_at="2026:11:27 09:00:00")
+        taken[1] = replace(taken[1], taken_at="2026:11:29 09:00:00")
+        content = replace(whole, n_pages=n_pages + 4, printer="Office laser", captures=tuple(taken))
+        told = photographed(content)
+        assert told.startswith(
+            "Printed by Office laser, photographed with Pocket Camera from 27 November 2026 to 29 November 2026:"
+        )
+        assert told.endswith(f"{n_pages} of {n_pages + 4} pages photographed; pages {n_pages + 1}–{n_pages + 4} are missing.")
+        assert tiles(content)[3].value == f"{n_pages} of {n_pages + 4}"
+        assert empty_cells(content) == ""
+        rates = tuple(row for row in whole.rates if (row.attack, row.epsilon_8bit) != ("bim", 16))
+        assert empty_cells(replace(content, rates=rates)) == (
+            "**No photograph of a working attack in 2 of 12 cells:** basic iterative, ε 16 (average) and basic iterative, ε 16 "
+            "(prefiltered)."
+        )
+
+    def test_the_pair_that_is_shown_fared_as_most_did(self):
+        for hit, usual in ((1, "survived the photograph"), (9, "destroyed by the photograph")):
+            rows = (rate("average", "fgsm", 16, "photo", None, 1, hit, 10, "camera"),)
+            content = make_content(simulated=False, rates=rows, cases=("average",), grids={})
+            assert outcome(shown_pair(content)) == usual
+        assert shown_pair(make_content(has_photos=False)) is None
+
+    def test_flags_are_sentences_and_no_more_than_fit(self):
+        raised = [FlagRow(name, f"measured {name}") for name in itertools.islice(RUN_FLAGS, 9)]
+        found = [block.markup for block in front_page_flags(replace(make_content(), flags=tuple(raised)))]
+        assert (
+            found[1] == "<b>Simulated photographs:</b> measured simulated." and "further flags" in found[-1] and len(found) == 8
+        )
+        assert front_page_flags(replace(make_content(), flags=(), model_flags=())) == ()
+
+
+def test_a_tie_is_neither_for_nor_against():
+    rows = [rate("average", attack, 16, "photo", None, 1, hit, 10) for attack, hit in (("fgsm", 2), ("bim", 2), ("illc", 9))]
+    sides = [Side(("average", attack, 16), Condition("photo", None, "simulated"), 1) for attack in ATTACKS]
+    tied = Rates(rows).ordered("here", sides, "<")
+    assert not tied.n_held and tied.is_tie and not tied.is_against
+    assert "✗" not in told_finding("It rises.", [tied], [], {}).evidence[0]
+    turned = Rates(rows).ordered("here", reversed(sides), "<")
+    assert turned.is_against and told_finding("It rises.", [turned], [], {}).evidence[0].startswith("✗ here")
+
+
+def test_neighbouring_numbers_are_told_together():
+    assert ranges([16, 5, 8, 11, 12, 13, 14, 15]) == "5, 8, 11–16" and ranges([1, 2]) == "1, 2" and ranges([]) == ""
 
 
 def test_cells_that_are_all_alike_have_no_sturdiest():

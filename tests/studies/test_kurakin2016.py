@@ -365,7 +365,7 @@ class TestEvidence:
             "prefiltering": (12, 12),
             "clean-loss": (12, 12),
         }
-        (inversion,) = [check for check in found["epsilon"] if not check.is_held]
+        (inversion,) = [check for check in found["epsilon"] if check.is_against]
         assert inversion.where == "least-likely class, average, ε 2 to 4"
 
     def test_prefiltered_rates_of_table_3_are_the_photo_accuracies_of_table_2_but_for_one_cell(self):
@@ -459,4 +459,5 @@ class TestEvidence:
     def test_table_3_printed_from_the_paper_s_rates_is_the_paper_s_table_3(self):
         table = photo_rate_table(paper_s_own_run()[0])
         printed = [tuple(cell.text for cell in row[2:]) for row in table.rows]
-        assert printed == [tuple(f"{value:.1f} %" for value in row[2:]) for row in PAPER_TABLE_3]
+        paper = sorted(PAPER_TABLE_3, key=lambda row: (ATTACKS.index(row.attack), row.epsilon_8bit))
+        assert printed == [tuple(f"{value:.1f} %" for value in row[2:]) for row in paper]

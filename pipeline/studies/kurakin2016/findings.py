@@ -65,13 +65,13 @@ def claims_on_transforms(cells: Sequence[Cell], digital: Sequence[Condition], to
 
 
 def _order(cells: Sequence[Cell], photo: Condition) -> Claim:
-    places = sorted({(case, -epsilon, k) for case, _, epsilon in cells for k in (1, 5)})
+    places = sorted({(case, epsilon, k) for case, _, epsilon in cells for k in (1, 5)})
     return _claim(
         "order",
         lambda images: images.compared(_method_steps(cells, [photo])),
         lambda rates: [
-            rates.ordered(f"{case}, ε {-less}, top-{k}", [Side((case, a, -less), photo, k) for a in METHODS], "<")
-            for case, less, k in places
+            rates.ordered(f"{case}, ε {epsilon}, top-{k}", [Side((case, a, epsilon), photo, k) for a in METHODS], "<")
+            for case, epsilon, k in places
         ],
         _METHOD_PARTS,
     )

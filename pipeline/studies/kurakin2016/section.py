@@ -8,11 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.document import figures
-from pipeline.document.blocks import Block, Figure, Findings, Prose, Subheading, TableBlock, TextTable, numbered, plain
+from pipeline.document.blocks import Block, Figure, Findings, Subheading, TableBlock, TextTable, numbered, plain
 from pipeline.document.formats import count, p_value, span
 from pipeline.document.theme import INK, QUIET, RULE
 from pipeline.records import CASES, DIGITAL, SIMULATED, VERDICTS, FindingRow
-from pipeline.report import words
 from pipeline.report.content import ReferenceRate, ReportContent, StudyPart
 from pipeline.report.rate_figures import per_cent, transform_curves
 from pipeline.report.words import CASE_TITLES, attack_style
@@ -32,7 +31,6 @@ def study_part(content: ReportContent, reference: str) -> StudyPart:
     observed: dict[str, tuple[Block, ...]] = {
         origin: (
             Subheading(_OBSERVED_DIGITAL if origin == DIGITAL else _OBSERVED),
-            Prose(words.TEXTS["findings"]),
             Findings(told_findings(content, origin)),
         )
         for origin in (*content.photo_origins, DIGITAL)
