@@ -1,6 +1,6 @@
 """When an answer is right: all that the rest of the evaluation knows of what an answer looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,11 @@ class TargetReached:
 
 TOP_1 = TopK(1)
 CRITERIA = tuple(map(TopK, TOP_KS))
+
+
+def n_ranked_of(model: Mapping[str, Any]) -> int:
+    """Returns how many classes the answers of a run's model put in order; runs of before tell only how many it has."""
+    return int(model.get("n_ranked", model["n_classes"]))
 
 
 def criteria_for(n_ranked: int) -> tuple[TopK, ...]:

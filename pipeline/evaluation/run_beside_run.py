@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.document.formats import count, listed
-from pipeline.evaluation.criteria import criteria_for
+from pipeline.evaluation.criteria import criteria_for, n_ranked_of
 from pipeline.evaluation.outcomes import outcomes_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
 from pipeline.records import CASES, SIMULATED, SOURCE, Cell
@@ -54,7 +54,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
         differences=tuple((key, str(told.get(key, "–")), str(others.get(key, "–"))) for key in differing),
         facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
         notes=tuple(_notes(names, first, second, common)),
-        rows=tuple(run_comparisons(first, second, criteria_for(min(selection["model"]["n_ranked"] for selection in selections)))),
+        rows=tuple(run_comparisons(first, second, criteria_for(min(n_ranked_of(found["model"]) for found in selections)))),
     )
 
 

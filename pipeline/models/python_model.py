@@ -123,7 +123,7 @@ class PythonClassifier(TorchClassifier):
         with self._modules.shown():
             return super()._tried_out(output, n_known)
 
-    def _line_of(self, error: Exception) -> str:
+    def _line_of(self, error: BaseException) -> str:
         return _at(self._modules, error)
 
     def _code_parts(self) -> list[tuple[str, bytes]]:

@@ -109,7 +109,7 @@ class TorchClassifier(Classifier):
     def _code_parts(self) -> list[tuple[str, bytes]]:
         return []  # of the fingerprint beside weights and arguments: the code of a user's own network
 
-    def _line_of(self, error: Exception) -> str:
+    def _line_of(self, error: BaseException) -> str:
         return ""  # of a user's own code that an error came from, as " (net.py, line 3)"
 
     def _tried_out(self, output: str, n_known: int) -> Call:

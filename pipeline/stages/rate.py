@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.engine import Context
 from pipeline.evaluation.comparing import Cells, comparisons, predictions
-from pipeline.evaluation.criteria import TopK, criteria_for
+from pipeline.evaluation.criteria import TopK, criteria_for, n_ranked_of
 from pipeline.evaluation.estimates import accuracies, destruction_rates, overall_rates
 from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
@@ -36,7 +36,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     views = [view for view in VIEWS.read(run) if view.counts]
     outcomes = outcomes_of(run, views)
     cells = pairs_by_cell(experiment, pairs)
-    criteria = criteria_for(SELECTION.read(run)["model"]["n_ranked"])
+    criteria = criteria_for(n_ranked_of(SELECTION.read(run)["model"]))
     tables: dict[str, list[Any]] = {"destruction_rates": [], "accuracies": []}
     for cell in context.progress(cells, len(cells), "cells"):
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes, criteria)

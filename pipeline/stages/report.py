@@ -17,6 +17,7 @@ from pipeline.document.html import build_page
 from pipeline.document.pdf import build_pdf
 from pipeline.document.table_files import table_files
 from pipeline.engine import Context
+from pipeline.evaluation.criteria import n_ranked_of
 from pipeline.evaluation.examples import Examples
 from pipeline.records import PHOTO, SIMULATED, Capture, Pair, Prediction, View
 from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
@@ -108,7 +109,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
             (width, height),
             model["n_classes"],
             model["differentiable"],
-            model["n_ranked"],
+            n_ranked_of(model),
         ),
         dataset=DatasetFacts(experiment.dataset.name, selection["n_dataset"], len(class_names), len(selection["rejected"])),
         simulated=simulated,
