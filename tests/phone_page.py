@@ -66,11 +66,13 @@ def a_client(desk: Desk, keys: Keys, enters: bool = True, tell=lambda _: None) -
 
 
 class Served:
-    """`inkproof serve` in a process of its own, at one address of this machine."""
+    """`inkproof serve` in a process of its own, at one address of this machine; `first` is run there before it."""
 
-    def __init__(self, workspace: Path, *options: str, experiment: str = "small.toml") -> None:
+    def __init__(self, workspace: Path, *options: str, first: str = "", name: str = "small") -> None:
         self._log = (workspace / "serve.log").open("w+", encoding="utf-8")
-        command = [sys.executable, "-m", "pipeline", "serve", experiment, "--host", "127.0.0.1", *options]
+        arguments = ["serve", f"{name}.toml", "--host", "127.0.0.1", *options]
+        code = f"{first}\nif __name__ == '__main__':\n import sys; from pipeline.cli import main; sys.exit(main({arguments!r}))"
+        command = [sys.executable, "-c", code]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         self.process = subprocess.Popen(
             command, cwd=workspace, env=os.environ | {"PYTHONPATH": paths}, stdout=self._log, stderr=self._log

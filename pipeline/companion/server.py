@@ -186,6 +186,7 @@ def _listening(host: str, port: int | None) -> Any:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise BadInput(f"--host {host}: not an address of this machine.", "Leave it out.") from None
             raise Unavailable(f"--port {port}: it is taken, or not allowed.", "Choose another, or leave it out.") from None
+        found.listen()  # who comes before the server is ready waits
         yield found
 
 
