@@ -75,7 +75,12 @@ class Served:
         command = [sys.executable, "-c", code]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         self.process = subprocess.Popen(
-            command, cwd=workspace, env=os.environ | {"PYTHONPATH": paths}, stdout=self._log, stderr=self._log
+            command,
+            cwd=workspace,
+            env=os.environ | {"PYTHONPATH": paths},
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
         )
         self.link = self._wait_for(r"http://\S+/enter/\S+")
         self.port = int(self.link.split(":")[2].split("/")[0])
@@ -95,9 +100,9 @@ class Served:
         raise AssertionError(self.said)
 
     def end(self, how: int = signal.SIGINT) -> int:
-        """Ends it, and returns its exit code."""
+        """Ends it, as Ctrl+C does with all that it started, or otherwise alone; returns its exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(how)
+            os.killpg(self.process.pid, how) if how == signal.SIGINT else self.process.send_signal(how)
         code = self.process.wait(30)
         self._log.close()
         return code

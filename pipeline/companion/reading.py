@@ -2,13 +2,16 @@
 
 import asyncio
 import multiprocessing
+import signal
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pipeline.engine.processes import begin_worker
-from pipeline.images.pictures import pictures
 from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, capture_id, discarded
 from pipeline.physical.registration.photo_reading import PhotoFile, read_file
 from pipeline.records import CAMERA, Capture
@@ -31,7 +34,7 @@ class Readers:
         for _ in range(_TRIES):
             pool = self._pool
             try:
-                return await asyncio.wait_for(asyncio.wrap_future(pool.submit(_read, photo)), MOST_S)
+                return await asyncio.wait_for(_submitted(pool, _read, photo), MOST_S)
             except BrokenProcessPool:  # of two photos that were read together, the innocent one is read again
                 why = "the process that read it was ended"
             except TimeoutError:
@@ -42,7 +45,7 @@ class Readers:
 
     async def start(self) -> None:
         """Starts every process, and waits until all are ready."""
-        await asyncio.gather(*(asyncio.wrap_future(self._pool.submit(_ready)) for _ in range(self._n)))
+        await asyncio.gather(*(_submitted(self._pool, _ready) for _ in range(self._n)))
 
     def end(self) -> None:
         """Ends the processes, whatever they do."""
@@ -65,19 +68,28 @@ def failed(photo: PhotoFile, why: str) -> ReadPage:
     return ReadPage(capture, discards=(discarded(capture, "failed", why),))
 
 
+def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
+    """Gives work to the pool; Ctrl+C is for this process alone, also while another is being started for it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return asyncio.wrap_future(pool.submit(function, *arguments))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return asyncio.wrap_future(pool.submit(function, *arguments))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _held: list[Reading] = []
 
 
 def _begin(reading: Reading, warm_up: Path | None) -> None:
     begin_worker()
     _held[:] = [reading]
-    for _ in pictures(warm_up) if warm_up else ():
-        pass
+    if warm_up is not None:
+        read_file(PhotoFile(warm_up, warm_up.name, "", "", None, None), reading)
 
 
 def _ready() -> None:
-    import time
-
     time.sleep(0.2)  # long enough that no process takes two of these
 
 

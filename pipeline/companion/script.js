@@ -83,11 +83,14 @@ function send(entry) {
 }
 
 function done(entry, answer) {
-  entry.row.remove();
   queue.delete(entry.number);
   kept("readwrite", (store) => store.delete(entry.number));
-  awaited.add(`photo-${answer.photo}`);
-  if (!answer.is_new) say("That photo was there already. It is kept once.");
+  if (answer.is_new) { entry.row.remove(); awaited.add(`photo-${answer.photo}`); }
+  else {
+    tell(entry, "was there already, and is kept once", 1);
+    say(`${entry.file.name || "The photo"} was there already, and is kept once.`);
+    setTimeout(() => entry.row.remove(), 6000);
+  }
   if (!news || news.readyState === EventSource.CLOSED) refresh();
 }
 
@@ -136,7 +139,7 @@ function show(html) {
     const card = find(id);
     if (card) {
       awaited.delete(id);
-      say([...card.querySelectorAll("p:not(.quiet)")].map((one) => one.textContent.trim()).join(" "));
+      say([...card.querySelectorAll("p:not(.quiet)")].map((one) => one.textContent.replace(/^\W+/, "").trim()).join(". "));
     }
   }
 }

@@ -83,14 +83,15 @@ def serve(
 
 def local_addresses() -> list[str]:
     """Returns this machine's addresses (IPv4) that others on its networks can reach, the most likely first."""
-    import psutil
-
     found: dict[str, None] = {}
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(_TO_NOWHERE)
         found[probe.getsockname()[0]] = None
-    for entries in psutil.net_if_addrs().values():
-        found |= {entry.address: None for entry in entries if entry.family == socket.AF_INET}
+    with contextlib.suppress(ImportError):  # its part for Linux asks for a module that a small build of Python may lack
+        import psutil
+
+        for entries in psutil.net_if_addrs().values():
+            found |= {entry.address: None for entry in entries if entry.family == socket.AF_INET}
     return [address for address in found if not address.startswith(("127.", "169.254.", "0."))] or ["127.0.0.1"]
 
 
