@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ class Readers:
         raise _Failed(why)
 
     async def start(self) -> None:
-        """Starts every process, and waits until all are ready."""
-        await asyncio.gather(*(_submitted(self._pool, _ready) for _ in range(self._n)))
+        """Starts every process, and waits until all are ready; where one cannot be started, the first photo says so."""
+        with suppress(BrokenProcessPool):
+            await asyncio.gather(*(_submitted(self._pool, _ready) for _ in range(self._n)))
 
     def end(self) -> None:
         """Ends the processes, whatever they do."""

@@ -3,7 +3,6 @@
 import io
 import re
 import shutil
-import statistics
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -194,7 +193,7 @@ methods = ["gradcam"]
 def test_eighteen_pages_are_in_without_touching_the_terminal(tmp_path, monkeypatch):
     """Photos of twelve megapixels, two of them bad at first, one sent twice; an answer takes two seconds at most.
 
-    It is the median that is tested: others may use the machine.
+    They are seconds of the processor, for others may use the machine: where nobody does, an answer is there as soon.
     """
     monkeypatch.chdir(tmp_path)
     Path("eighteen.toml").write_text(EIGHTEEN, encoding="utf-8")
@@ -208,15 +207,19 @@ def test_eighteen_pages_are_in_without_touching_the_terminal(tmp_path, monkeypat
         4: changed(photos[4], lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 12)),
         10: changed(photos[10], lambda pixels: pixels * 0.05),
     }
-    waited_s = []
+    took_s = []
     with Served(tmp_path, "--then-run", name="eighteen") as served, a_browser() as phone:
         phone.get(served.link)
         for number, photo in enumerate(photos):
+            began_s = used_s(served)
             if number in bad:
                 send(phone, [bad[number]])
-                waited_s.append(wait(phone, "Too blurred" if number == 4 else "Page 11: usable"))
+                wait(phone, "Too blurred" if number == 4 else "Page 11: usable", 60)
+                took_s.append(used_s(served) - began_s)
+                began_s = used_s(served)
             send(phone, [photo])
-            waited_s.append(wait(phone, rf"The last photo\n\W*Page {number + 1}: good"))
+            wait(phone, rf"The last photo\n\W*Page {number + 1}: good", 60)
+            took_s.append(used_s(served) - began_s)
             if number == 7:
                 send(phone, [photo])
                 time.sleep(1)
@@ -224,9 +227,17 @@ def test_eighteen_pages_are_in_without_touching_the_terminal(tmp_path, monkeypat
         wait(phone, "All pages are in")
         assert "The run goes on at the computer" in said(phone)
         wait(phone, "You can close this page")
-        assert served.process.wait(300) == 0 and "18 of 18 pages. The run goes on." in served.said
+        assert served.process.wait(600) == 0 and "18 of 18 pages. The run goes on." in served.said
     assert (tmp_path / "reports/eighteen/report.pdf").is_file()
-    assert statistics.median(waited_s) <= ANSWER_S, waited_s
+    assert max(took_s[1:]) <= ANSWER_S, took_s  # with the first, processes were started
+
+
+def used_s(served) -> float:
+    """Returns the seconds of the processor that the server and all that it started have used."""
+    import psutil
+
+    process = psutil.Process(served.process.pid)
+    return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
 
 
 def changed(photo: Path, change) -> Path:
