@@ -15,8 +15,9 @@ FLOORS = {
     5: ("defences", "exports", "planning"),
     6: ("studies",),
     7: ("stages",),
-    8: ("cli",),
-    9: ("__main__", "__init__"),
+    8: ("companion",),
+    9: ("cli",),
+    10: ("__main__", "__init__"),
 }
 MAY_PRINT = ("cli", "__main__", "signs")
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -42,7 +42,7 @@ class Display:
     def __init__(self, stream: TextIO, shows: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._shows, self._clock = stream, shows, clock
         self._lock, self._closed = threading.RLock(), threading.Event()
-        self._what, self._started_s = "starting", clock()
+        self._what, self._started_s, self._waits = "starting", clock(), False
         self._since_s = self._told_s = self._started_s
         self._tasks: list[_Task] = []
         self._bars: Bars | None = None
@@ -66,6 +66,12 @@ class Display:
         """Says what is done from now on, and which of how many steps it is."""
         with self._lock:
             self._what, self._since_s = f"stage {place} of {total}, {what}" if total else what, self._clock()
+            self._waits = False
+
+    def waits(self, what: str) -> None:
+        """Says for whom or what the command waits from now on: no line tells every ten seconds that it still does."""
+        self.begins(what)
+        self._waits = True
 
     def progress(self, items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
         """Yields the items and counts those that are done with."""
@@ -137,7 +143,7 @@ class Display:
 
     def _tell(self) -> None:
         with self._lock:
-            if not self._closed.is_set() and self._clock() - self._told_s >= LINE_EVERY_S:
+            if not self._closed.is_set() and not self._waits and self._clock() - self._told_s >= LINE_EVERY_S:
                 self._told_s = self._clock()
                 self._write(self.line())
 

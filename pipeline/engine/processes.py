@@ -161,19 +161,22 @@ class _Workers:
 
 
 def _start(counter: Any, beats: MutableSequence[float], n_threads: int) -> None:
-    """Leaves an interruption to the parent, ends with it, and keeps OpenCV to one thread: more would only wait for each other."""
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    begin_worker()
+    keep_freed_memory()
     with counter.get_lock():
         place, counter.value = counter.value, counter.value + 1
     beats[2 * place] = os.getpid()
     threading.Thread(target=_beat, args=(beats, 2 * place + 1), daemon=True).start()
+    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
 
+
+def begin_worker() -> None:
+    """Leaves an interruption to the parent, ends with it, and keeps OpenCV to one thread: more would only wait for each other."""
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    keep_freed_memory()
     import cv2
 
     cv2.setNumThreads(1)
-    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
 
 
 def _end_with(parent: Any) -> None:

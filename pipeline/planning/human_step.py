@@ -11,7 +11,8 @@ def instructions(experiment: Experiment, run: Run) -> str:
     if experiment.layout.medium == "screen":
         show = f"Open {SCREEN.path(run) / 'index.html'} in a browser in full screen"
     return (
-        f"{show}, photograph every page with its four codes in the frame,\n"
-        f"copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
+        f"{show} and photograph every page with its four codes in the frame.\n"
+        f"With a phone, which is told at once what is good and what is missing: inkproof serve {experiment.words} --then-run\n"
+        f"Or copy the photos, under any names, into {run.photos}/ and type: inkproof run {experiment.words}\n"
         f"No printer at hand? Let one be simulated: inkproof run {experiment.words} --set photograph.by=simulator"
     )

@@ -16,7 +16,7 @@ from pipeline.images import CONVERTED, jpeg_bytes, missing_reader, read_png
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration.advice import LOST, pages_to_do, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
-from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded
+from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, capture_id, discarded
 from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
@@ -49,22 +49,16 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     printout = LAYOUT.read(run)
     pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
     hashes = run.hashes()
-    photos, copies, saw = _photos(run, by_camera and not predicts, experiment.capture, hashes)
-    items = run.items("crop", run.captures)
-    known = context.progress(photos, len(photos), "read before")
-    kept = {photo.key: _kept(items.get_json(photo.key), run) for photo in known}
+    photos, copies, saw = photos_to_read(run, by_camera and not predicts, experiment.capture, hashes)
+    before, known = KeptPages(run), context.progress(photos, len(photos), "read before")
+    kept = {photo.key: before.get(photo) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
     reading = Reading(printout, pairs, experiment.capture, partial(printed_image, run.printouts))
     work = partial(read_file, reading=reading)
     for photo, fresh in engine.map(work, todo, context, "photos"):
-        for path, content in chain.from_iterable(each.files.items() for each in fresh):
-            write_bytes(run.captures / path, content)
-        kept[photo.key] = pages = [each.page for each in fresh]
-        is_refused = any(row.reason in _NOT_KEPT for page in pages for row in page.discards)
-        if not is_refused and photo_digest(run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
-            items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, run)}))
+        kept[photo.key] = before.put(photo, fresh, hashes)
     pages = [page for photo in photos for page in kept[photo.key] or ()]
-    captures, views, discards = _chosen(pages, experiment.capture.count == "all", predicts)
+    captures, views, discards = chosen_pages(pages, experiment.capture.count == "all", predicts)
     discards += copies
     quality = [row for page in pages for row in page.quality]
     tables: tuple[list[Any], ...] = captures, views, quality, discards
@@ -77,7 +71,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     if predicts:  # a person is told of the photographs that a person took
         captures, views, quality, discards = _real(captures, views, quality, discards)
     sheets = _contact_sheets(run, printout, views, quality, discards)
-    items.prune()
+    before.prune()
     outputs = [*(table.name for table in TABLES_OF_CROPS), *crops, *overlays, *sheets]
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
@@ -86,7 +80,39 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(outputs), summary, notes, saw=saw)
 
 
-def _photos(
+class KeptPages:
+    """What was read of each photo, kept under its key with the crops and overlays on disk, so that no photo is read twice."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._items = run, run.items("crop", run.captures)
+
+    def get(self, photo: PhotoFile) -> list[ReadPage] | None:
+        """Returns what was read of a photo before, if its crops and overlays are still on disk as they were."""
+        kept = self._items.get_json(photo.key)
+        if kept is None:
+            return None
+        pages = [record_from(ReadPage, row) for row in kept["pages"]]
+        try:
+            return pages if _files(pages, self._run) == kept["files"] else None
+        except OSError:
+            return None
+
+    def put(self, photo: PhotoFile, fresh: Sequence[FreshPage], hashes: Hashes) -> list[ReadPage]:
+        """Writes the crops and overlays of what was just read, and keeps it where the same would be read another time."""
+        for path, content in chain.from_iterable(each.files.items() for each in fresh):
+            write_bytes(self._run.captures / path, content)
+        pages = [each.page for each in fresh]
+        is_refused = any(row.reason in _NOT_KEPT for page in pages for row in page.discards)
+        if not is_refused and photo_digest(self._run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
+            self._items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, self._run)}))
+        return pages
+
+    def prune(self) -> None:
+        """Forgets every photo that was neither asked for nor kept by this object."""
+        self._items.prune()
+
+
+def photos_to_read(
     run: Run, by_camera: bool, settings: CaptureSettings, hashes: Hashes
 ) -> tuple[list[PhotoFile], list[Discard], Digests]:
     """Returns the files to read, those that are copies of others, and the hash of each."""
@@ -111,24 +137,15 @@ def _photos(
     return list(photos.values()), copies, saw
 
 
-def _kept(kept: dict[str, Any] | None, run: Run) -> list[ReadPage] | None:
-    """Returns what was read of a photo before, if its crops and overlays are still on disk as they were."""
-    if kept is None:
-        return None
-    pages = [record_from(ReadPage, row) for row in kept["pages"]]
-    try:
-        return pages if _files(pages, run) == kept["files"] else None
-    except OSError:
-        return None
-
-
 def _files(pages: Sequence[ReadPage], run: Run) -> Digests:
     """Returns the hashes of the files that were written when pages were read."""
     names = {view.path for page in pages for view in page.views} | {page.overlay for page in pages if page.overlay}
     return {name: file_hash(run.captures / name) for name in sorted(names)}
 
 
-def _chosen(pages: Sequence[ReadPage], count_all: bool, origins_apart: bool) -> tuple[list[Capture], list[View], list[Discard]]:
+def chosen_pages(
+    pages: Sequence[ReadPage], count_all: bool, origins_apart: bool
+) -> tuple[list[Capture], list[View], list[Discard]]:
     """Decides which pictures of each page count, and lists the others."""
 
     def rivals(page: ReadPage) -> tuple[int | None, str]:

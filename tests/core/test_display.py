@@ -51,6 +51,18 @@ def test_the_line_tells_stage_count_rate_and_time_left():
     assert display.line() == "stage 3 of 9, layout, 0 s"
 
 
+def test_a_command_that_waits_for_a_person_says_nothing_of_itself():
+    clock, stream = Clock(), io.StringIO()
+    display = Display(stream, clock=clock)
+    display.waits("serving")
+    clock.now_s += 60
+    display._tell()
+    assert stream.getvalue() == "" and display.line() == "serving, 1 min 0 s"
+    display.begins("crop")
+    display._tell()
+    assert stream.getvalue() == "crop, 0 s\n"
+
+
 def test_work_within_work_is_told_with_the_time_left_of_the_outer_one():
     clock = Clock()
     display = Display(io.StringIO(), clock=clock)

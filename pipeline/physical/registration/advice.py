@@ -116,12 +116,25 @@ def pages_to_do(
         if page in counted:
             crops = [row for capture_id in sorted(counted[page]) for row in rows[capture_id]]
             lost = [row for row in discards if row.capture_id in counted[page] and row.pair_id]
-            words = _crops_to_do(crops, lost)
+            words = crops_to_do(crops, lost)
         else:
             words = _page_to_do(page, captures, discards)
         if words:
             to_do.append((page, words))
     return to_do
+
+
+def crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
+    """Returns what is wrong with a page's crops, and with those that are missing, and what to do; "" for nothing."""
+    n = len(crops) + len(lost)
+    flags = Counter(flag for row in crops for flag in row.flags)
+    found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
+    reasons = Counter(row.reason for row in lost)
+    found = [f"{count} of {n} crops {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
+    actions = ["all of the page in the picture"] if "outside" in reasons else []
+    actions += [_TROUBLE_ACTIONS["covered"]] if "covered" in reasons else []
+    actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
+    return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
 
 
 def _no_code_advice(photo_grey: np.ndarray) -> str:
@@ -192,18 +205,6 @@ def _cut_off_advice(photo_grey: np.ndarray, page_map: PageMap, missing: Sequence
 
 def _named(corners: Sequence[str]) -> str:
     return " and ".join(_CORNER_NAMES.get(corner, corner) for corner in corners) + (" codes" if len(corners) > 1 else " code")
-
-
-def _crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
-    n = len(crops) + len(lost)
-    flags = Counter(flag for row in crops for flag in row.flags)
-    found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
-    reasons = Counter(row.reason for row in lost)
-    found = [f"{count} of {n} crops {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
-    actions = ["all of the page in the picture"] if "outside" in reasons else []
-    actions += [_TROUBLE_ACTIONS["covered"]] if "covered" in reasons else []
-    actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
-    return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
 
 
 def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Discard]) -> str:
