@@ -45,6 +45,7 @@ def to_wandb(found: Exported, output: str) -> tuple[list[Path | str], str]:
             run.log_artifact(artefact)
             place = Path(run.settings.sync_dir)
             run.finish()
+        wandb.teardown()  # only then is all of it on the disk
     except (wandb.Error, OSError) as error:
         raise Unavailable(f"wandb: {in_a_line(error)}.", "Write a folder of this machine with WANDB_MODE=offline.") from None
     is_offline = os.environ["WANDB_MODE"] == "offline"

@@ -282,7 +282,7 @@ class TestWhereFlagsAreShown:
         text = as_text(marked(table, self.FLAGS))
         marks = {row[0].text: row[1].note for row in marked(table, self.FLAGS).rows}
         assert marks == {"fast": MARKS["few-eligible"], "basic iterative": ""}
-        assert "† few-eligible: 3 working attacks, fast at ε = 16" in text and "and 1 other" in text
+        assert "† Few eligible attacks: 3 working attacks, fast at ε = 16" in text and "and 1 other" in text
         assert marked(table, ()) == table
 
     def test_a_flag_of_files_marks_no_table_of_photographs(self):
@@ -300,7 +300,7 @@ class TestWhereFlagsAreShown:
         content = ReportContent("r", "R", "", {}, 0, *facts, simulated=False, flags=tuple(self.FLAGS))
         said, table, rest = flags_section(content)
         assert said.markup.startswith(f"1 flag of {len(RUN_FLAGS)} is raised.")
-        assert table.rows[0][0] == "few-eligible †" and "3 working attacks" in table.rows[0][1]
+        assert table.rows[0][0] == "Few eligible attacks †" and "3 working attacks" in table.rows[0][1]
         assert table.rows[0][2:] == (RUN_FLAGS["few-eligible"].raised_if, *_advice("few-eligible"))
         assert "simulated photographs" in rest.markup and "few eligible" not in rest.markup
         (nothing,) = flags_section(replace(content, flags=()))

@@ -122,8 +122,8 @@ def test_the_report_says_what_was_predicted_and_which_photographs_are_real(predi
     n_within = sum(row["second"]["low"] <= row["first"]["rate"] <= row["second"]["high"] for row in rows)
     headline = read_stage_record(run.reports, "report").summary["headline"]
     assert any(f"predicted {n_within} of {len(rows)} measured destruction rates" in sentence for sentence in headline)
-    n_real = len(list(run.photos.glob("IMG_*.jpg")))
-    assert f"{n_real} real photograph" in text and len(headline) == 3
+    n_real, n_pages = len(list(run.photos.glob("IMG_*.jpg"))), read_json(run.printouts / "layout.json")["n_pages"]
+    assert f"{n_real} of {n_pages} pages photographed" in text and len(headline) == 3
     assert (run.reports / "figures" / "predicted-rates.png").is_file()
     assert (run.reports / "predicted.csv").read_text(encoding="utf-8").startswith("case,attack,epsilon_8bit,quantity")
 
