@@ -13,12 +13,14 @@ from pipeline import engine
 from pipeline.core.errors import Waiting
 from pipeline.engine import Context
 from pipeline.images import CONVERTED, jpeg_bytes, missing_reader, read_png
+from pipeline.images.photo_tags import photo_tags
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.physical.registration.advice import quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.page_reading import Reading, ReadPage, capture_id, discarded
 from pipeline.physical.registration.photo_lines import LOST, pages_to_do
 from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
+from pipeline.physical.registration.print_size import print_size_words
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
@@ -82,6 +84,8 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     outputs = [*(table.name for table in TABLES_OF_CROPS), *crops, *overlays, *sheets]
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
+    size = print_size_words(captures, printout, lambda name: photo_tags(run.photos / name)) if by_camera else ""
+    notes = (size, *notes) if size else notes
     if predicts:
         summary["n_predicted_pages"] = n_simulated
     return Outcome(tuple(outputs), summary, notes, saw=saw)

@@ -340,14 +340,22 @@ def print_scale(capture: Capture, printout: Printout) -> PrintScale | None:
     A photo knows no distance, and the codes shrink with their page: what is left is the ratio of its sides from straight above,
     where the camera's angle shortens neither, and the size in a scan, whose file says how many pixels an inch of paper has.
     """
-    if capture.photo_from_page is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+    seen = px_per_mm(capture, printout)
+    if seen is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+        return None
+    scale = None
+    if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
+        scale = float(np.sqrt(seen.prod()) * 25.4 / capture.scan_dpi)
+        scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
+    return PrintScale(float(seen[0] / seen[1]), scale)
+
+
+def px_per_mm(capture: Capture, printout: Printout) -> np.ndarray | None:
+    """Returns the mean photo pixels a millimetre of the layout, across and down (2,); None where no page was registered."""
+    if capture.photo_from_page is None:
         return None
     page_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, capture.photo_from_page, capture.residual_px)
     middles = (np.arange(_N_GRID) + 0.5) / _N_GRID
     places = grid(middles * printout.page_width_mm, middles * printout.page_height_mm)
-    px_per_mm = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
-    scale = None
-    if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
-        scale = float(np.sqrt(px_per_mm.prod()) * 25.4 / capture.scan_dpi)
-        scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
-    return PrintScale(float(px_per_mm[0] / px_per_mm[1]), scale)
+    found: np.ndarray = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
+    return found

@@ -15,8 +15,8 @@ from pipeline.records import Fiducial, Placement, Printout
 # Of the brightest paper on the page, in linear light: judgement. In simulated photos of eight profiles, two each, pairs have 0.66
 # and more, of "harsh" 0.49; with a soft shadow that takes 65 % of the light 0.34 and less.
 MIN_SHADE = 0.4
-# How much finer detail is along one direction than along the poorest. The codes of the same photos: 1.31 at most. A hand's path of
-# 5 px in three megapixels: 1.7, of 6 px 2.05, of 9 px 2.9.
+# How much finer detail is along one direction than along the poorest. The codes of the same photos: 1.31 at most. A hand's path
+# of 5 px in three megapixels: 1.7, of 6 px 2.05, of 9 px 2.9.
 MIN_MOTION = 1.6
 
 _LIGHT = linear_levels()
