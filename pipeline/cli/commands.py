@@ -286,6 +286,7 @@ def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, A
     flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
     experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
     run = Run(options.workspace, experiment.name)
+    options.log.belongs_to(run)
     if not is_kept(experiment, run):  # what a run keeps was checked when it was written
         from pipeline.cli.catalogue import check_names
 

@@ -22,6 +22,7 @@ EPILOG = """examples:
 
 exit codes: 0 done · 1 the answer is no · 2 wrong use · 3 bad input · 4 something is missing here
             5 waiting for you: pages are to be photographed · 130 interrupted
+documents:  inkproof doctor says where they lie · log of a run: reports/RUN/inkproof.log
 """
 
 

@@ -45,6 +45,12 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
             print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
 
 
+def logged(result: dict[str, Any]) -> list[str]:
+    """Returns what a log keeps of a command's result: what its stages told, and each text; no tables of names."""
+    lines = [stage_line(told) for told in result.get("stages", ())]
+    return lines + [f"{key}: {value}" for key, value in result.items() if isinstance(value, str)]
+
+
 def _rows(key: str, value: Any) -> list[tuple[str, ...]]:
     """Returns what is shown as a table where there is a terminal; nothing for what is shown as it is."""
     if key == "stages":

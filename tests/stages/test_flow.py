@@ -56,7 +56,7 @@ def states(workspace: Path, *overrides: str) -> dict[str, str]:
     return {state.stage: state.state for state in status(*opened(workspace, *overrides))}
 
 
-UNTOLD = ("journal.jsonl", ".hashes.json", ".being-made", ".is-made")
+UNTOLD = ("journal.jsonl", "inkproof.log", ".hashes.json", ".being-made", ".is-made")
 
 
 def tree(workspace: Path) -> dict[str, bytes]:
