@@ -355,7 +355,7 @@ def run(
     """
     from pipeline.cli.catalogue import check_names
     from pipeline.engine import Context
-    from pipeline.planning.human_step import instructions
+    from pipeline.planning.human_step import instructions, pages_in
     from pipeline.settings.reading import load_experiment
     from pipeline.settings.writing import toml_value
     from pipeline.stages.graph import run_all
@@ -366,9 +366,8 @@ def run(
     loaded = load_experiment(Path(experiment), overrides, seed)
     check_names(loaded)
     files = Run(Path(workspace), loaded.name)
-    states = {state.stage: state for state in run_all(loaded, files, Context(device, workers), force)}
-    waits = any(state.state == "waiting" for state in states.values())
-    return Results(files, list(states.values()), instructions(loaded, files) if waits else "")
+    states = list({state.stage: state for state in run_all(loaded, files, Context(device, workers), force)}.values())
+    return Results(files, states, instructions(loaded, files, pages_in(loaded, files, states)))
 
 
 @_door

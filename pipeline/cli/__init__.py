@@ -3,10 +3,12 @@
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from pipeline.cli.parser import COMMANDS, command_parser
-from pipeline.cli.telling import print_json, print_text
+from pipeline.cli.run_log import RunLog
+from pipeline.cli.telling import logged, print_json, print_text
 from pipeline.core.errors import BadInput, InkproofError, Unavailable
 from pipeline.core.memory import keep_freed_memory
 from pipeline.core.progress import Display
@@ -22,29 +24,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in arguments
     os.environ.setdefault(BLAS_THREADS, "1")
     keep_freed_memory()
+    log = RunLog(arguments)
+    with warnings.catch_warnings():
+        log.catch_warnings()
+        code = _run(arguments, as_json, log)
+    log.add(f"exit code {code}")
+    return code
+
+
+def _run(arguments: Sequence[str], as_json: bool, log: RunLog) -> int:
     try:
         options = command_parser().parse_args(arguments)
-        with Display(sys.stderr, shows=not (options.quiet or as_json)) as options.display:
+        options.log = log
+        with Display(sys.stderr, shows=not (options.quiet or as_json), noted=log.add) as options.display:
             result, code = load(options.command)(options)
+        log.add("\n".join(logged(result)))
         print_json(result) if as_json else print_text(result, options.quiet)
         return code
-    except InkproofError as error:
-        return _fail(error, as_json, _is_verbose(arguments))
+    except Exception as error:
+        log.add_error(error)
+        return _told(error, as_json, _is_verbose(arguments))
     except KeyboardInterrupt:
+        log.add("interrupted")
         print("interrupted; type the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except MemoryError:
-        return _fail(Unavailable("Not enough memory.", "Use fewer --workers or a smaller input_px."), as_json, False)
-    except RuntimeError as error:
-        if "allocate memory" not in str(error) and "out of memory" not in str(error):
-            raise
-        advice = "Use a smaller model.input_px or fewer --workers."
-        return _fail(Unavailable("Not enough memory.", advice), as_json, _is_verbose(arguments))
-    except OSError as error:
-        return _fail(_os_error(error), as_json, _is_verbose(arguments))
+
+
+def _told(error: Exception, as_json: bool, verbose: bool) -> int:
+    """Says what went wrong, as far as it is something to be said, and returns the exit code; raises what is a fault of ours."""
+    match error:
+        case InkproofError():
+            return _fail(error, as_json, verbose)
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case MemoryError():
+            return _fail(Unavailable("Not enough memory.", "Use fewer --workers or a smaller input_px."), as_json, False)
+        case RuntimeError() if "allocate memory" in str(error) or "out of memory" in str(error):
+            advice = "Use a smaller model.input_px or fewer --workers."
+            return _fail(Unavailable("Not enough memory.", advice), as_json, verbose)
+        case OSError():
+            return _fail(_os_error(error), as_json, verbose)
+    raise error
 
 
 def _is_verbose(arguments: Sequence[str]) -> bool:

@@ -9,10 +9,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli.next_step import next_step, waiting_code
 from pipeline.cli.numbers import run_numbers
 from pipeline.cli.parser import KINDS
 from pipeline.cli.telling import one_screen, stage_facts, stage_line
-from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
+from pipeline.core.errors import AnswerNo, BadInput, Unavailable, Waiting, WrongUse
 from pipeline.core.progress import duration
 
 MOST_WORKERS, MOST_ASKED = 8, 256
@@ -34,8 +35,15 @@ def init(options: argparse.Namespace) -> tuple[Any, int]:
     if not options.dry_run:
         name = f'name = "{_run_name(file.stem)}"'
         text = found[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
-        write_bytes(file, text.encode())
+        write_bytes(file, (_by_camera(text) if options.camera else text).encode())
     return {"wrote": str(file), "template": options.template, "next": shlex.join(["inkproof", "run", str(file)])}, 0
+
+
+def _by_camera(text: str) -> str:
+    """Returns an experiment file whose photographs a person takes."""
+    if found := re.search(r'^by = "(camera|simulator)"', text, re.MULTILINE):
+        return text.replace(found[0], 'by = "camera"', 1)
+    return f'{text.rstrip()}\n\n[photograph]\nby = "camera"\n'
 
 
 def _run_name(stem: str) -> str:
@@ -44,7 +52,8 @@ def _run_name(stem: str) -> str:
 
 
 def stage(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.stages.graph import STAGES, run_stage
+    from pipeline.planning.human_step import instructions, pages_in
+    from pipeline.stages.graph import run_stage, status
 
     if options.name == "report" and options.compare:
         return _report_against(options)
@@ -52,16 +61,20 @@ def stage(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         return _dry_run(experiment, run, context, options.name, options.force), 0
     state = run_stage(options.name, experiment, run, context, options.force)
-    following = list(STAGES)[list(STAGES).index(options.name) + 1 :]
-    advice = f"inkproof {following[0] if following else 'status'} {experiment.words}"
+    states = status(experiment, run)
+    pages = pages_in(experiment, run, states)
     refused, code = _refusal([state])
-    told: dict[str, Any] = refused | {"stages": [stage_facts(state, run)]}
+    if options.name in ("photograph", "crop"):
+        code = code or waiting_code(pages)
+    advice = next_step(experiment, run, states, stage_by_stage=True)
+    told: dict[str, Any] = refused | {"stages": [stage_facts(state, run, pages)]}
     if options.name == "report":
-        found = _findings(experiment, run, options)
+        found = _findings(experiment, run, options) | {"next": advice}
         return told | (found if options.json else _on_one_screen(found, options.quiet)), 0
     if options.name == "rate":
         told |= {"rates": run_numbers(run)} if options.json else {"table": _rate_table(run)}
-    return {**told, "next": advice}, code
+    todo = {"todo": instructions(experiment, run, pages)} if code == Waiting.exit_code else {}
+    return {**told, **todo, "next": advice}, code
 
 
 def _refusal(states: Sequence[Any]) -> tuple[dict[str, str], int]:
@@ -86,8 +99,8 @@ def _report_against(options: argparse.Namespace) -> tuple[Any, int]:
         return would_run("report", f"{run.name} and {other.name} would be compared")
     written, told = write_against(experiment, run, context, other_experiment, other)
     reports = [str(written / f"report.{kind}") for kind in ("pdf", "html")]
-    found = {"headline": told, "report": reports[0], "reports": reports}
-    return (found if options.json else _on_one_screen(found, quiet=True)), 0
+    found = {"headline": told, "report": reports[0], "reports": reports, "next": f"open {reports[1]}"}
+    return (found if options.json else _on_one_screen(found, options.quiet)), 0
 
 
 def _rate_table(run: Any) -> str:
@@ -116,42 +129,52 @@ def demo(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def run(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.planning.human_step import instructions
+    from pipeline.planning.human_step import instructions, pages_in
     from pipeline.stages.graph import DONE, STALE, WAITING, run_all
 
     experiment, run, context = opened(options)
     if options.dry_run:
         return _dry_run(experiment, run, context, "", options.force), 0
-    states = []
+    states, untold = [], []
     for state in run_all(experiment, run, context, options.force, options.verify):
         states.append(state)
-        options.display.say(stage_line(stage_facts(state, run)))
+        untold.append(state)
+        if state.stage != "photograph":  # whether all pages are in is known once the photos are read
+            pages = pages_in(experiment, run, states)
+            for one in untold:
+                options.display.say(stage_line(stage_facts(one, run, pages)))
+            untold.clear()
+    pages = pages_in(experiment, run, states)
     refused, code = _refusal(states)
-    result: dict[str, Any] = {"run": experiment.name, **refused, "stages": [stage_facts(state, run) for state in states]}
+    result: dict[str, Any] = {"run": experiment.name, **refused, "stages": [stage_facts(state, run, pages) for state in states]}
     if waiting := [state.stage for state in states if state.state == WAITING]:
-        result |= {"waiting_for": waiting, "todo": instructions(experiment, run)}
+        result["waiting_for"] = waiting
+    if pages is not None and pages.missing:
+        result |= {"pages": pages.told, "todo": instructions(experiment, run, pages)}
     if any(state.stage == "report" and state.state == DONE for state in states):
         result |= _findings(experiment, run, options)
     if options.json and any(state.stage == "rate" and state.state == DONE for state in states):
         result["rates"] = run_numbers(run)
     if later := [state.reason for state in states if state.state == STALE]:
-        result |= {"came_later": later, "next": f"inkproof run {experiment.words}"}
-    return result if options.json else _on_one_screen(result, options.quiet), code
+        result["came_later"] = later
+    result["next"] = next_step(experiment, run, states)
+    return result if options.json else _on_one_screen(result, options.quiet), code or waiting_code(pages)
 
 
 def status(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.planning.human_step import instructions
-    from pipeline.stages.graph import DONE, WAITING, status
-    from pipeline.store.artefacts import LAYOUT
+    from pipeline.planning.human_step import instructions, mixed_photos, pages_in
+    from pipeline.stages.graph import status
 
     experiment, run, _ = opened(options, check=False)
     states = status(experiment, run, options.verify)
-    result = {"run": experiment.name, "stages": [stage_facts(state, run) for state in states]}
-    if any(state.state == WAITING for state in states) and LAYOUT.exists(run):
-        result["todo"] = instructions(experiment, run)
-    elif any(state.state != DONE for state in states):
-        result["next"] = f"inkproof run {experiment.words}"
-    return result, 0
+    pages = pages_in(experiment, run, states)
+    result: dict[str, Any] = {"run": experiment.name}
+    if mixed := mixed_photos(experiment, run):
+        result["refused"] = " ".join(mixed)
+    result["stages"] = [stage_facts(state, run, pages) for state in states]
+    if todo := instructions(experiment, run, pages):
+        result["todo"] = todo
+    return result | {"next": next_step(experiment, run, states)}, waiting_code(pages)
 
 
 def plan(options: argparse.Namespace) -> tuple[Any, int]:
@@ -159,7 +182,8 @@ def plan(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.stages.graph import DONE, status
 
     experiment, run, _ = opened(options, check=False)
-    done = [state.stage for state in status(experiment, run) if state.state == DONE] if run.printouts.is_dir() else []
+    states = status(experiment, run)
+    done = [state.stage for state in states if state.state == DONE] if run.printouts.is_dir() else []
     assumed = Assumptions(
         seconds_per_page=options.seconds_per_page,
         clean_accuracy=options.clean_accuracy,
@@ -171,7 +195,7 @@ def plan(options: argparse.Namespace) -> tuple[Any, int]:
     )
     found = plan(experiment, run, done, assumed)
     told = {"plan": found} if options.json else {"table": plan_text(found)}
-    return told | {"next": f"inkproof {'run' if 'layout' not in done else 'status'} {experiment.words}"}, 0
+    return told | {"next": next_step(experiment, run, states)}, 0
 
 
 def calibrate(options: argparse.Namespace) -> tuple[Any, int]:
@@ -219,13 +243,14 @@ def attack_table(options: argparse.Namespace) -> tuple[Any, int]:
     made = attack_table(experiment, run, context, request, output, options.force)
     if options.json:
         return {"rows": made.rows, "wrote": str(made.csv), "latex": str(made.latex)}, 0
-    return {"table": made.text, "wrote": f"{made.csv} and {made.latex.name}"}, 0
+    return {"table": made.text, "wrote": f"{made.csv} and {made.latex.name}", "next": f"open {made.csv}"}, 0
 
 
 def list_names(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.cli.catalogue import listed
 
-    return {kind: listed(kind) for kind in ([options.kind] if options.kind else KINDS)}, 0
+    found: dict[str, Any] = {kind: listed(kind) for kind in ([options.kind] if options.kind else KINDS)}
+    return found | ({} if options.json else {"next": "inkproof init my.toml"}), 0
 
 
 def doctor(options: argparse.Namespace) -> tuple[Any, int]:
@@ -233,7 +258,8 @@ def doctor(options: argparse.Namespace) -> tuple[Any, int]:
 
     checks = examine(options.workspace)
     broken = [check for check in checks if check.needed and not check.works]
-    return {"checks": checks, "ready": not broken}, 4 if broken else 0
+    advice = "install what is marked with ✗, then: inkproof doctor" if broken else "inkproof demo"
+    return {"checks": checks, "ready": not broken, "next": advice}, 4 if broken else 0
 
 
 def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
@@ -260,6 +286,7 @@ def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, A
     flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
     experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
     run = Run(options.workspace, experiment.name)
+    options.log.belongs_to(run)
     if not is_kept(experiment, run):  # what a run keeps was checked when it was written
         from pipeline.cli.catalogue import check_names
 
@@ -284,32 +311,32 @@ def _check_device(device: str) -> None:
 
 def would_run(stage: str, because: str) -> tuple[dict[str, Any], int]:
     """Returns what a command that is no stage says with --dry-run."""
-    return {"would_run": [{"stage": stage, "because": because}]}, 0
+    return {"would_run": [{"stage": stage, "because": because}], "next": "the same command without --dry-run"}, 0
 
 
 def _dry_run(experiment: Any, run: Any, context: Any, only: str, force: bool) -> dict[str, Any]:
-    from pipeline.stages.graph import check_would_run, what_would_run
+    from pipeline.stages.graph import check_would_run, status, what_would_run
 
     states = what_would_run(experiment, run, only, force)
-    check_would_run(experiment, context, [state.stage for state in states])
-    return {"would_run": [{"stage": state.stage, "because": state.reason or state.state} for state in states]}
+    check_would_run(experiment, run, context, [state.stage for state in states])
+    steps = [{"stage": state.stage, "because": state.reason or state.state} for state in states]
+    command = f"inkproof {only or 'run'} {experiment.words}{' --force' * force}"
+    return {"would_run": steps, "next": command if steps else next_step(experiment, run, status(experiment, run))}
 
 
 def _findings(experiment: Any, run: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """Returns what a run found, from the files on disk: the sentences that matter, what is flagged, the reports, what is next."""
+    """Returns what a run found, from the files on disk: the sentences that matter, what is flagged, the reports."""
     from pipeline.store import read_stage_record
     from pipeline.store.artefacts import COUNTED, REPORT_HTML, REPORT_PDF
 
     reports = [file.path(run) for file in (REPORT_PDF, REPORT_HTML) if file.exists(run)]
-    flags, record = COUNTED.read(run)["flags"], read_stage_record(run.reports, "report")
-    is_simulated = any(flag["flag"] == "simulated" for flag in flags)
+    record = read_stage_record(run.reports, "report")
     return {
         "headline": record.summary["headline"] if record else [],
-        "flags": flags,
+        "flags": COUNTED.read(run)["flags"],
         "report": str(reports[0]),
         "reports": list(map(str, reports)),
         "seconds": round(options.display.elapsed_s, 1),
-        "next": f"inkproof {'plan' if is_simulated else 'status'} {experiment.words}",
     }
 
 
@@ -323,11 +350,12 @@ def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     flags = [(name, told_flag(rows), RUN_FLAGS[name].what_to_do) for name, rows in raised.items()]
     ending = [f"Report: {path}" for path in result.get("reports", ())] + result.get("came_later", [])
     if "todo" in result:
-        ending += ["Waiting for you:", *result["todo"].splitlines()]
-    elif not quiet:
-        ending.append(f"Next: {result['next']}")
-    if "seconds" in result:
+        pages = f" {result['pages']}" if "pages" in result else ""
+        ending += [f"Waiting for you:{pages}", *result["todo"].splitlines()]
+    if "seconds" in result and not quiet:
         ending.append(f"It took {duration(result['seconds'])}.")
+    if not quiet:
+        ending.append(f"Next: {result['next']}")
     first = {"refused": result["refused"]} if "refused" in result else {}
     return {**first, "screen": one_screen(result.get("headline", ()), flags, ending)}
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -51,8 +52,22 @@ def examine(workspace: Path) -> list[Check]:
     checks += [_try("fonts", _fonts, False, fonts)]
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
     free = free_space_mb(workspace)
+    checks.append(_try("docs", lambda: str(documents()), False, "they lie in docs/ of the source"))
     checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))
     return checks
+
+
+def documents() -> Path:
+    """Returns the folder of the documents: of the source where there is one, else where they were installed.
+
+    Raises:
+        FileNotFoundError: they are in neither.
+    """
+    places = [Path(__file__).parents[2] / "docs", Path(sysconfig.get_path("data")) / "share" / "inkproof" / "docs"]
+    found = next((place for place in places if (place / "captures.md").is_file()), None)
+    if found is None:
+        raise FileNotFoundError("not installed")
+    return found
 
 
 _NEEDED = "torch opencv-python pillow-heif qrcode zxing-cpp reportlab scikit-image pypdfium2 pyarrow matplotlib scipy rich"

@@ -55,7 +55,8 @@ def transfer(options: argparse.Namespace) -> tuple[Any, int]:
     TRANSFER_MATRIX_CSV.write(first, cells)
     TRANSFER_MATRIX.write(first, {"runs": [run.name for _, run, _ in found], "cells": cells})
     told = {"cells": cells} if options.json else {"table": "\n\n".join(map(as_text, matrix_tables(cells)))}
-    return {**told, "wrote": str(TRANSFER_MATRIX_CSV.path(first))}, 0
+    path = str(TRANSFER_MATRIX_CSV.path(first))
+    return {**told, "wrote": path, "next": f"open {path}"}, 0
 
 
 def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace) -> dict[str, Any]:

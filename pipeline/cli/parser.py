@@ -15,13 +15,14 @@ COMMANDS = tuple(name for name in _ENTRIES if name != _SHARED)
 KINDS = tuple(_ENTRIES["list"]["options"]["kind"]["choices"])
 EPILOG = """examples:
   inkproof demo                       a whole experiment with simulated photographs, in about two minutes
-  inkproof init my.toml               write a commented experiment file
+  inkproof init my.toml --camera      write a commented experiment file, for your printer and phone
   inkproof run my.toml                every stage that can run; stops where you print and photograph
   inkproof status my.toml             what is done, stale (and why), missing, or waiting for you
   inkproof list attacks               what there is to choose from
 
-exit codes: 0 done, or as far as it gets without you · 1 the answer is no · 2 wrong use · 3 bad input
-            4 something is missing here · 6 the run is unfinished or stale · 130 interrupted
+exit codes: 0 done · 1 the answer is no · 2 wrong use · 3 bad input · 4 something is missing here
+            5 waiting for you: pages are to be photographed · 6 the run is unfinished or stale · 130 interrupted
+documents:  inkproof doctor says where they lie · log of a run: reports/RUN/inkproof.log
 """
 
 

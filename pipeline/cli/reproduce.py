@@ -15,7 +15,7 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.studies import STUDIES
 
     if not options.study:
-        return {"studies": STUDIES.listed()}, 0
+        return {"studies": STUDIES.listed(), "next": "inkproof reproduce STUDY --small"}, 0
     name, text = study_experiment(options.study, options.small, "INKPROOF_DATA" in os.environ)
     file = options.workspace / f"{name}.toml"
     run = Run(options.workspace, name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.cli.commands import opened, run, would_run
-from pipeline.core.errors import AnswerNo, WrongUse
+from pipeline.core.errors import Waiting, WrongUse
 
 _MOST_READERS = 2
 _BY_CAMERA = "photograph.by=camera"
@@ -35,7 +35,7 @@ def serve(options: argparse.Namespace) -> tuple[Any, int]:
         options.display.say(f"{told.board.told}. The run goes on.")
         return run(options)
     if not told.board.all_in:
-        raise AnswerNo(f"{told.board.told}.", f"Go on at any time with: inkproof serve {experiment.words}")
+        raise Waiting(f"{told.board.told}.", f"Go on at any time with: inkproof serve {experiment.words}")
     facts = {
         "n_pages": len(told.board.cells),
         "missing_pages": [],

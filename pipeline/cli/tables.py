@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_STYLES = {"✓": "green", "!": "yellow", "✗": "red", "…": "yellow", "·": "dim", "–": "dim"}
+_STYLES = {"✓": "green", "!": "yellow", "◐": "yellow", "✗": "red", "…": "yellow", "·": "dim", "–": "dim"}
 
 
 def print_rows(rows: Sequence[Sequence[str]], title: str = "") -> None:

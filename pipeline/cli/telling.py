@@ -9,9 +9,10 @@ from typing import Any
 
 from pipeline.cli.parser import KINDS
 
-MOST_NOTES = 12
+MOST_NOTES, MOST_PHOTOS = 12, 40
 SCREEN_LINES, SCREEN_COLUMNS = 24, 100
-_SENTENCE_LINES = 3
+# Of a stage that is done with the photos that are there, while others are missing.
+PARTLY = "partly"
 
 
 def print_json(value: Any) -> None:
@@ -44,6 +45,12 @@ def print_text(result: dict[str, Any], quiet: bool) -> None:
             print(f"{key}\n" + "\n".join(f"  {name:<{width}}  {summary}" for name, summary in value))
 
 
+def logged(result: dict[str, Any]) -> list[str]:
+    """Returns what a log keeps of a command's result: what its stages told, and each text; no tables of names."""
+    lines = [stage_line(told) for told in result.get("stages", ())]
+    return lines + [f"{key}: {value}" for key, value in result.items() if isinstance(value, str)]
+
+
 def _rows(key: str, value: Any) -> list[tuple[str, ...]]:
     """Returns what is shown as a table where there is a terminal; nothing for what is shown as it is."""
     if key == "stages":
@@ -56,9 +63,10 @@ def _rows(key: str, value: Any) -> list[tuple[str, ...]]:
 def one_screen(
     sentences: Sequence[str], flags: Sequence[tuple[str, str, str]], ending: Sequence[str], n_lines: int = SCREEN_LINES
 ) -> str:
-    """Returns the end of a run in at most `n_lines` lines: what was found, what to beware of, and where everything is.
+    """Returns the end of a run: what was found, what to beware of, and where everything is; nothing is cut.
 
-    A flag is shown with what was measured and what to do where there is room, else with what to do; what does not fit is named.
+    A flag is shown with what was measured and what to do where `n_lines` lines have room for it, else with what to do, else it is
+    named.
 
     Args:
         flags: (name, the worst that was measured, what to do) of each that is raised.
@@ -66,53 +74,82 @@ def one_screen(
     """
     lines = [line for sentence in sentences for line in _wrapped(sentence)]
     room = n_lines - len(lines) - len(ending) - 3
-    shown = [line for name, measured, advice in flags for line in (_cut(f"! {name}: {measured}"), _cut(f"  → {advice}"))]
+    shown = [line for name, measured, advice in flags for line in (*_told(name, measured), *_wrapped(advice, "  → ", "    "))]
     n_told = len(flags)
     while len(shown) > room and n_told >= 0:
         rest = ", ".join(name for name, _, _ in flags[n_told:])
-        more = textwrap.wrap(f"! {rest}: see Flags in the report", SCREEN_COLUMNS, subsequent_indent="  ") if rest else []
-        shown = [*(_cut(f"! {name}: {advice}") for name, _, advice in flags[:n_told]), *more]
+        more = _told(rest, "see Flags in the report") if rest else []
+        shown = [line for name, _, advice in flags[:n_told] for line in _told(name, advice)] + more
         n_told -= 1
     return "\n".join(["", *lines, *([""] if shown else []), *shown, *([""] if ending else []), *ending])
 
 
-def _wrapped(sentence: str) -> list[str]:
-    return textwrap.wrap(
-        sentence, SCREEN_COLUMNS, initial_indent="- ", subsequent_indent="  ", max_lines=_SENTENCE_LINES, placeholder=" …"
-    )
+def _told(name: str, words: str) -> list[str]:
+    return _wrapped(f"{name}: {words}", "! ", "  ")
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= SCREEN_COLUMNS else f"{line[: SCREEN_COLUMNS - 2].rsplit(' ', 1)[0]} …"
+def _wrapped(sentence: str, first: str = "- ", rest: str = "  ") -> list[str]:
+    return textwrap.wrap(sentence, SCREEN_COLUMNS, initial_indent=first, subsequent_indent=rest, break_long_words=False)
 
 
-def stage_facts(state: Any, run: Any) -> dict[str, Any]:
-    """Returns what there is to say about a stage."""
+def stage_facts(state: Any, run: Any, pages: Any = None) -> dict[str, Any]:
+    """Returns what there is to say about a stage; `pages` are those that a person photographs (`PagesIn`), if one does.
+
+    A stage that is done with the photos that are there is PARTLY done while pages are missing; with crops come a line about the
+    pages and one about each photo.
+    """
+    from pipeline.stages.graph import STAGES
+    from pipeline.store.stage import DONE
+
     notes = state.summary.get("notes", [])
     counts = {key: value for key, value in state.summary.items() if key not in ("notes", "headline", "failed")}
-    return {"stage": state.stage, "state": state.state, "reason": state.reason, "counts": counts, "notes": notes}
+    told = {"stage": state.stage, "state": state.state, "reason": state.reason, "counts": counts, "notes": notes}
+    of_photos = state.stage in ("photograph", "crop") or "crop" in STAGES[state.stage].uses
+    if pages is not None and not pages.are_all_in and of_photos and state.state == DONE:
+        told["state"] = PARTLY
+    if state.stage == "crop" and state.state == DONE:
+        told |= {"pages": pages.told} if pages is not None else {}
+        told["photos"] = _photo_lines(run, by_person=pages is not None)
+    return told
+
+
+def _photo_lines(run: Any, by_person: bool) -> list[str]:
+    """Returns a line for each photo; of simulated ones, where no person photographs, only for those with something wrong."""
+    from pipeline.physical.registration.photo_lines import NOTHING_WRONG, photo_lines
+    from pipeline.store import SIMULATED_PHOTOS
+    from pipeline.store.artefacts import CAPTURED, DISCARDS, QUALITY
+
+    found = photo_lines(CAPTURED.read(run), DISCARDS.read(run), QUALITY.read(run))
+    if by_person:
+        found = [(name, words) for name, words in found if not name.startswith(SIMULATED_PHOTOS)]
+    wrong = [(name, words) for name, words in found if not words.endswith(NOTHING_WRONG)]
+    shown = found if by_person and len(found) <= MOST_PHOTOS else wrong
+    lines = [f"{name}: {words}" for name, words in shown]
+    n_rest = len(found) - len(shown)
+    return [*lines, f"{n_rest} photos with nothing wrong"] if by_person and n_rest else lines
 
 
 def stage_line(told: dict[str, Any]) -> str:
-    """Returns a stage as a line, with its notes below."""
+    """Returns a stage as a line, with its photos and notes below."""
     mark, stage, state, (said, *notes) = _stage_words(told)
     return "\n".join([f"{mark} {stage:<10} {state:<8} {said}".rstrip(), *(f"             {note}" for note in notes)])
 
 
 def _stage_words(told: dict[str, Any]) -> tuple[str, str, str, list[str]]:
     """Returns a mark, the stage, its state, and what there is to say of it."""
-    mark = {"done": "✓", "waiting": "…", "stale": "!", "missing": "·"}[told["state"]]
+    mark = {"done": "✓", PARTLY: "◐", "waiting": "…", "stale": "!", "missing": "·"}[told["state"]]
     counts = ", ".join(
         f"{_shown(value)} {key.removeprefix('n_').replace('_', ' ')}"
         for key, value in told["counts"].items()
         if key.startswith("n_")
     )
     notes = told["notes"] if len(told["notes"]) <= MOST_NOTES else [*told["notes"][:MOST_NOTES], _more(told)]
-    return mark, told["stage"], told["state"], [told["reason"] or counts, *notes]
+    said = told["reason"] or "; ".join(filter(None, [told.get("pages", ""), counts]))
+    return mark, told["stage"], told["state"], [said, *told.get("photos", ()), *notes]
 
 
 def _more(told: dict[str, Any]) -> str:
-    return f"… and {len(told['notes']) - MOST_NOTES} more: all of them with inkproof status EXPERIMENT --json"
+    return f"and {len(told['notes']) - MOST_NOTES} more: all of them with inkproof status EXPERIMENT --json"
 
 
 def _shown(value: Any) -> str:

@@ -1,10 +1,11 @@
 """What the page shows, from what was read of the photos: an answer to every photo, and how it stands with every page."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.physical.registration.advice import crops_to_do, pages_to_do
+from pipeline.document.formats import ranges
 from pipeline.physical.registration.page_reading import ReadPage
+from pipeline.physical.registration.photo_lines import crops_to_do, pages_to_do
 from pipeline.physical.registration.photo_reading import PhotoFile
 from pipeline.records import DISCARD_REASONS, SIMULATED, Discard, Printout
 from pipeline.stages.crop import chosen_pages
@@ -68,12 +69,12 @@ class Board:
     @property
     def missing(self) -> str:
         """The missing pages' numbers, as "5, 8, 11–16"."""
-        return in_ranges(cell.page for cell in self.cells if cell.state == MISSING)
+        return ranges(cell.page for cell in self.cells if cell.state == MISSING)
 
     @property
     def again(self) -> str:
         """The numbers of the pages of which another photo would be better."""
-        return in_ranges(cell.page for cell in self.cells if cell.state == AGAIN)
+        return ranges(cell.page for cell in self.cells if cell.state == AGAIN)
 
     @property
     def told(self) -> str:
@@ -104,22 +105,6 @@ def board_of(
 def answer_id(sha256: str) -> str:
     """Returns what a photo is called in addresses."""
     return sha256[:_ID_CHARS]
-
-
-def in_ranges(numbers: Iterable[int]) -> str:
-    """Returns whole numbers in their order as "5, 8, 11–16"."""
-
-    def runs() -> Iterator[list[int]]:
-        run: list[int] = []
-        for number in sorted(numbers):
-            if run and number > run[-1] + 1:
-                yield run
-                run = []
-            run = [*run[:1], number]
-        if run:
-            yield run
-
-    return ", ".join(f"{run[0]}–{run[-1]}" if run[-1] > run[0] + 1 else ", ".join(map(str, run)) for run in runs())
 
 
 def _answer(photo: PhotoFile, found: Sequence[ReadPage] | None, unused: Mapping[str, Discard]) -> Answer:
@@ -157,7 +142,7 @@ def _why_nothing(page: ReadPage, name: str) -> str:
 
 
 def _named(pages: Sequence[int]) -> str:
-    return f"Page{'s' * (len(pages) > 1)} {in_ranges(pages)}"
+    return f"Page{'s' * (len(pages) > 1)} {ranges(pages)}"
 
 
 def _sentence(words: str) -> str:

@@ -22,7 +22,7 @@ class InkproofError(Exception):
 
 
 class AnswerNo(InkproofError):
-    """The command worked and the answer is no (a failed check, a run that waits for photographs)."""
+    """The command worked and the answer is no (a failed check)."""
 
     exit_code = 1
 
@@ -43,6 +43,12 @@ class Unavailable(InkproofError):
     """This machine lacks something: an optional package, a device, room on the disk."""
 
     exit_code = 4
+
+
+class Waiting(InkproofError):
+    """All is well, and it is a person's turn: pages are to be printed and photographed."""
+
+    exit_code = 5
 
 
 class NotFinished(InkproofError):

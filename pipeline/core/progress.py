@@ -36,11 +36,17 @@ class Display:
     """Tells on a stream what is being done, with done and total, rate and time left, also while nothing moves.
 
     `progress` is what a `Context` wants. Nothing is written at once, nor where `shows` is False; what is written on a
-    terminal is gone when the display is closed.
+    terminal is gone when the display is closed. `noted` is told of what begins and of lines that stay, shown or not.
     """
 
-    def __init__(self, stream: TextIO, shows: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._shows, self._clock = stream, shows, clock
+    def __init__(
+        self,
+        stream: TextIO,
+        shows: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        noted: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._stream, self._shows, self._clock, self._noted = stream, shows, clock, noted
         self._lock, self._closed = threading.RLock(), threading.Event()
         self._what, self._started_s, self._waits = "starting", clock(), False
         self._since_s = self._told_s = self._started_s
@@ -67,6 +73,7 @@ class Display:
         with self._lock:
             self._what, self._since_s = f"stage {place} of {total}, {what}" if total else what, self._clock()
             self._waits = False
+            self._noted(self._what)
 
     def waits(self, what: str) -> None:
         """Says for whom or what the command waits from now on: no line tells every ten seconds that it still does."""
@@ -93,6 +100,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Writes a line that stays, above what is drawn."""
+        self._noted(text)
         if self._bars is not None:
             self._bars.console.print(text, markup=False, soft_wrap=True)
         elif self._shows:

@@ -17,7 +17,7 @@ class PhotoTags:
     """What a photo's EXIF says of the device and of the moment, "" where nothing; `focal_35mm_mm` None where nothing sane.
 
     `maker` and `software` are those that wrote the file. `scan_dpi` is the resolution in the file's header; None where the file
-    has none, or a focal length: a camera's is made up.
+    has none, or a focal length: a camera's is made up. `distance_mm` is how far away the camera says that its subject is.
     """
 
     device: str
@@ -26,6 +26,7 @@ class PhotoTags:
     scan_dpi: float | None = None
     maker: str = ""
     software: str = ""
+    distance_mm: float | None = None
 
 
 def photo_tags(path: Path) -> PhotoTags:
@@ -58,7 +59,17 @@ def tags_here(path: Path) -> Iterator[PhotoTags]:
     focal_mm = float(focal) if isinstance(focal, int | float) and 5 <= focal <= 1000 else None
     is_camera = focal is not None or details.get(ExifTags.Base.FocalLength) is not None
     device = " ".join(filter(None, (maker, model)))
-    yield PhotoTags(device, taken_at, focal_mm, None if is_camera else _scan_dpi(dpi), maker, software)
+    distance_mm = _distance_mm(details.get(ExifTags.Base.SubjectDistance))
+    yield PhotoTags(device, taken_at, focal_mm, None if is_camera else _scan_dpi(dpi), maker, software, distance_mm)
+
+
+def _distance_mm(metres: object) -> float | None:
+    """Returns a distance that a page may be photographed from; 0 and infinity stand for one that is not known."""
+    try:
+        found_mm = 1000 * float(metres)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return found_mm if 50 <= found_mm <= 5000 else None
 
 
 def _scan_dpi(dpi: object) -> float | None:

@@ -11,14 +11,16 @@ def plan_text(found: Plan) -> str:
     """Returns a plan as a person reads it."""
     minutes = found.photographing_s / 60
     duration = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+    # one image in several cells is printed once, which is known when the images are drawn
+    most = "at most " if found.pairs_from.endswith("at most") else ""
     if found.medium == "paper":
-        sheets = f"{count(found.n_pages, 'page')}; {count(found.n_sheets, 'sheet')} with the one of instructions, one-sided"
+        sheets = f"{most}{count(found.n_pages, 'page')}; {count(found.n_sheets, 'sheet')} with the one of instructions, one-sided"
         ink = (
             f"{found.ink_cm2:,.0f} cm² of solid colour, {100 * found.coverage_rate:.1f} % of the pages (images of "
             f"{100 * found.darkness:.0f} % darkness, {found.darkness_from})"
         )
     else:
-        sheets, ink = f"{count(found.n_pages, 'page')} on a screen, no sheet", "none"
+        sheets, ink = f"{most}{count(found.n_pages, 'page')} on a screen, no sheet", "none"
     facts = (
         ("Pairs", f"{found.n_pairs:,}, {found.pairs_from}; {found.pairs_per_page} on a page, images of {found.image_mm:.1f} mm"),
         ("Pages", sheets),

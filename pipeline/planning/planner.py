@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.core.errors import WrongUse
 from pipeline.document.formats import count
 from pipeline.physical.fiducials.codes import MAX_PAGE
-from pipeline.physical.printing.arrangement import PrintPair, arrange
+from pipeline.physical.printing.arrangement import PrintPair, arrange, most_pairs_of_size
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout
@@ -24,6 +24,7 @@ _DISCORDANT_RATE = 1 / 3
 FEW_PAGES = 5
 # The share of black in a QR code or a mark, and in a tag with its border: as measured on rendered pages.
 _CODE_DARKNESS, _TAG_DARKNESS = 0.5, 0.75
+_SAME_SIZE = "images of the same size"
 _Blocks = Mapping[Block, tuple[frozenset[str] | None, int]]
 
 
@@ -78,7 +79,7 @@ def pages_for(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printo
     options: dict[str, Any] = {"run": experiment.name, "run_code": "AAAAA"} | {name: getattr(settings, name) for name in names}
     pairs = [PrintPair(str(n), "", "", *image_px) for n in range(600)]
     per_page = settings.pairs_per_page
-    if settings.image_mm > 0:
+    if settings.image_mm > 0 or not per_page:
         per_page = sum(place.page == 1 for place in arrange(pairs, aids=False, **options).placements) // 2
     return arrange(pairs[:per_page], aids=settings.aids, **options), per_page
 
@@ -132,7 +133,7 @@ def _expected(case: str, block: Block, experiment: Experiment, known: Known, ass
 
 
 def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pages: int) -> list[Proposal]:
-    """Returns ways to print less, each applied alone, those that halve the pages first."""
+    """Returns ways to print less, each applied alone: the one that costs nothing first, then those that halve the pages."""
     selection, layout = experiment.selection, experiment.layout
     ways: list[tuple[str, list[str], Experiment]] = []
     # Of every attack the strongest epsilon is kept, and from there every second.
@@ -155,10 +156,13 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
         half = (selection.n_images + 1) // 2
         words = [f"selection.n_images={half}"]
         ways.append(("half the images", words, replace(experiment, selection=replace(selection, n_images=half))))
-    if layout.image_mm == 0 and layout.pairs_per_page <= 12:
-        n_pairs = 2 * layout.pairs_per_page
-        words = [f"layout.pairs_per_page={n_pairs}"]
-        ways.append(("smaller images", words, replace(experiment, layout=replace(layout, pairs_per_page=n_pairs))))
+    per_page = pages_for(experiment, known.image_px)[1]
+    if layout.image_mm == 0 and per_page <= 12:
+        fitting = _same_size(experiment, known.image_px, per_page)
+        sizes = [(_SAME_SIZE, fitting)] if fitting > per_page else []
+        for what, n_pairs in [*sizes, ("smaller images", 2 * per_page)]:
+            words = [f"layout.pairs_per_page={n_pairs}"]
+            ways.append((what, words, replace(experiment, layout=replace(layout, pairs_per_page=n_pairs))))
     found = []
     for what, words, smaller in ways:
         try:
@@ -175,7 +179,13 @@ def _proposals(experiment: Experiment, known: Known, assumed: Assumptions, n_pag
         if n_left < n_pages:
             first = printout.placements[0]
             found.append(Proposal(what, typed, n_left, max(first.width_mm, first.height_mm), widest))
-    return sorted(found, key=lambda proposal: proposal.n_pages > ceil(n_pages / 2))
+    return sorted(found, key=lambda proposal: (proposal.what != _SAME_SIZE, proposal.n_pages > ceil(n_pages / 2)))
+
+
+def _same_size(experiment: Experiment, image_px: tuple[int, int], per_page: int) -> int:
+    """Returns how many pairs a page takes with images as large as they are now."""
+    layout, pairs = experiment.layout, [PrintPair("0", "", "", *image_px)]
+    return min(24, most_pairs_of_size(pairs, layout.paper, layout.orientation, per_page, layout.dpi, layout.medium))
 
 
 def _scaled(known: Known, smaller: Experiment, before: Experiment) -> Known:

@@ -100,7 +100,9 @@ class CropQuality:
 CROP_FLAGS = {
     "uncertain": "its predicted registration error is above the limit",
     "soft": "the photo is too blurred to show single image pixels",
+    "moved": "the camera moved, and single image pixels are smeared",
     "coarse": "the photo has too few pixels for each image pixel",
+    "shadowed": "a shadow lies on the paper beside it",
     "dark": "the paper beside it is underexposed",
     "clipped": "too many of its pixels are over- or underexposed (glare?)",
     "flat": "printed black and white are too close together",

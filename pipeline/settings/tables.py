@@ -173,7 +173,9 @@ class LayoutSettings:
     )
     paper: Literal["A4", "Letter"] = setting("A4", "Paper size.")
     orientation: Literal["portrait", "landscape"] = setting("portrait", "Orientation of the sheet.")
-    pairs_per_page: int = setting(3, "Clean/adversarial pairs on a page.", ge=1, le=24)
+    pairs_per_page: int = setting(
+        0, "Clean/adversarial pairs on a page (0: as many as fit with images of the size that three have).", ge=0, le=24
+    )
     image_mm: _Side = setting(0.0, "Side of a printed image (0: as large as fits).", ge=0, le=400, unit="mm")
     dpi: Literal[300, 600, 1200] = setting(600, "Printer dots per inch that pixels are aligned to.", unit="dots per inch")
     aids: bool = setting(

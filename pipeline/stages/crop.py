@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from pipeline import engine
-from pipeline.core.errors import AnswerNo
+from pipeline.core.errors import Waiting
 from pipeline.engine import Context
 from pipeline.images import CONVERTED, jpeg_bytes, missing_reader, read_png
+from pipeline.images.photo_tags import photo_tags
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.physical.registration.advice import LOST, pages_to_do, quality_words
+from pipeline.physical.registration.advice import quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, capture_id, discarded
+from pipeline.physical.registration.photo_lines import LOST, pages_to_do
 from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
+from pipeline.physical.registration.print_size import print_size_words
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
@@ -41,11 +44,11 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     where there is no real one. With `photograph.predict` real and simulated ones are chosen apart, and both count.
 
     Raises:
-        AnswerNo: there is no photo yet.
+        Waiting: there is no photo yet.
     """
     by_camera, predicts = experiment.photograph.by == "camera", experiment.photograph.predicts
     if not photo_files(run, by_camera):
-        raise AnswerNo(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
+        raise Waiting(f"There are no photos in {run.photos}.", "Photograph the pages and put the photos there.")
     printout = LAYOUT.read(run)
     pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
     hashes = run.hashes()
@@ -75,6 +78,8 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     outputs = [*(table.name for table in TABLES_OF_CROPS), *crops, *overlays, *sheets]
     to_do = pages_to_do(printout, captures, discards, quality)
     summary, notes = _told(printout, captures, views, quality, discards, to_do)
+    size = print_size_words(captures, printout, lambda name: photo_tags(run.photos / name)) if by_camera else ""
+    notes = (size, *notes) if size else notes
     if predicts:
         summary["n_predicted_pages"] = n_simulated
     return Outcome(tuple(outputs), summary, notes, saw=saw)
@@ -216,10 +221,7 @@ def _told(
         "flags": dict(Counter(flag for row in rows for flag in row.flags)),
         "to_do": [{"page": page, "advice": advice} for page, advice in to_do],
     }
-    notes = [
-        f"{row.photo}: {DISCARD_REASONS[row.reason]}" + (f" ({row.detail})" if row.detail else "")
-        for row in sorted(discards, key=lambda row: row.reason in ("superseded", "duplicate"))
-    ]
+    notes = []
     named = {(capture.photo, note) for capture in captures for note in capture.notes if note.startswith(CONVERTED)}
     for note, n in sorted(Counter(note for _, note in named).items()):
         notes.append(f"{n} of {summary['n_photos']} photos: {note}")
@@ -232,7 +234,7 @@ def _told(
         summary["registration_rms_px"] = _rms(errors)
         summary["registration_p95_px"] = round(float(np.percentile(errors, 95)), 4)
         notes.append(f"registration error {summary['registration_rms_px']:.3f} px RMS against the simulator's truth")
-    return summary, (*(f"page {page}: {advice}" for page, advice in to_do), *notes)
+    return summary, tuple(notes)
 
 
 def _refused(captures: list[Capture], views: list[View], discards: list[Discard]) -> dict[str, str]:

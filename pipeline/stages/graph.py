@@ -6,12 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import AnswerNo, NotFinished, WrongUse
+from pipeline.core.errors import NotFinished, Waiting, WrongUse
 from pipeline.engine import Context
 from pipeline.physical.photo_arrival import photo_arrival
+from pipeline.planning.human_step import mixed_photos
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
-from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_files, photo_name, read_stage_record
+from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_files, photo_name
 from pipeline.store.hashes import named_files
 from pipeline.store.look import Look
 from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS
@@ -28,9 +29,10 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
 
     Raises:
         WrongUse: a stage that it reads is not done.
-        AnswerNo: it waits for photographs.
+        Waiting: it waits for photographs.
     """
     _announce(name, context)
+    _check_origins(experiment, run, [name])
     look, stage = Look(STAGES, experiment, run), STAGES[name]
     state = look.state(name)
     for needed in stage.needed(experiment):
@@ -39,14 +41,14 @@ def run_stage(name: str, experiment: Experiment, run: Run, context: Context, for
                 f"{name} needs {needed}, which is {_told(look.state(needed))}.", f"Type: inkproof run {experiment.words}"
             )
     if state.state == WAITING and not (force and stage.by(experiment) == BOTH):
-        raise AnswerNo(f"{name} waits for photographs.", state.reason)
+        raise Waiting(f"{name} waits for photographs: {state.reason}.")
     for used in stage.uses:
         if look.state(used).state == STALE:
             raise WrongUse(
                 f"{name} would use {used}, which is {_told(look.state(used))}.", f"Type: inkproof {used} {experiment.words}"
             )
     if state.state != DONE or force:
-        check_would_run(experiment, context, [name])
+        check_would_run(experiment, run, context, [name])
         if force:
             stage.clear_kept(run)
         _keep_experiment(experiment, run)
@@ -92,7 +94,7 @@ def run_all(
     concerned is yielded once more at the end, with a reason that says so.
     """
     look = Look(STAGES, experiment, run, verify)
-    check_would_run(experiment, context, [name for name in STAGES if force or look.state(name).state != DONE])
+    check_would_run(experiment, run, context, [name for name in STAGES if force or look.state(name).state != DONE])
     for stage in STAGES.values() if force else ():
         stage.clear_kept(run)
     _keep_experiment(experiment, run)
@@ -112,12 +114,22 @@ def what_would_run(experiment: Experiment, run: Run, only: str = "", force: bool
     return [state for state in chosen if state.state in (STALE, MISSING) or (force and state.state == DONE)]
 
 
-def check_would_run(experiment: Experiment, context: Context, stages: Collection[str]) -> None:
-    """Refuses, before any of these stages runs, what one of them would refuse later (see `check_ahead`)."""
+def check_would_run(experiment: Experiment, run: Run, context: Context, stages: Collection[str]) -> None:
+    """Refuses, before any of these stages runs, what one of them would refuse later (see `check_ahead`).
+
+    Raises:
+        WrongUse: among others, photographs would be simulated where a person's lie already.
+    """
+    _check_origins(experiment, run, stages)
     if stages:
         from pipeline.stages.checks import check_ahead
 
         check_ahead(experiment, context, stages)
+
+
+def _check_origins(experiment: Experiment, run: Run, stages: Collection[str]) -> None:
+    if {"photograph", "crop"} & set(stages) and (mixed := mixed_photos(experiment, run)):
+        raise WrongUse(*mixed)
 
 
 def is_kept(experiment: Experiment, run: Run) -> bool:
@@ -231,13 +243,7 @@ def _photographs_of_a_person(experiment: Experiment, run: Run, state: Callable[[
         is_screen = experiment.layout.medium == "screen"
         show = f"show {artefacts.SCREEN.path(run) / 'index.html'}" if is_screen else f"print {artefacts.PDF.path(run)}"
         return StageStatus("photograph", WAITING, f"{show} and put the photos into {run.photos}")
-    crop = read_stage_record(run.captures, "crop")
-    summary = crop.summary if crop else {}
-    missing = summary.get("missing_pages", [])
-    reason = f"{len(missing)} of {summary['n_pages']} pages not yet captured" if missing else ""
-    notes = [summary["refused"]["words"]] if "refused" in summary else []
-    notes += [f"page {entry['page']}: {entry['advice']}" for entry in summary.get("to_do", [])]
-    return StageStatus("photograph", DONE, reason, {"n_photos": len(photos), "notes": notes})
+    return StageStatus("photograph", DONE, "", {"n_photos": len(photos)})
 
 
 def _no_photos(experiment: Experiment, run: Run) -> str:

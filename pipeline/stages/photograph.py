@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import engine
-from pipeline.core.errors import AnswerNo
+from pipeline.core.errors import Waiting
 from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
 from pipeline.images import picture_files, read_apart
@@ -42,10 +42,10 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes `photos/simulated-page-<n>.jpg` and `truth/page-<n>.json` for every page, and those of the calibration page.
 
     Raises:
-        AnswerNo: a person takes the photographs of this experiment, and none are to be predicted.
+        Waiting: a person takes the photographs of this experiment, and none are to be predicted.
     """
     if not experiment.photograph.simulates:
-        raise AnswerNo("These photographs are yours to take.", f"Put them into {run.photos}/")
+        raise Waiting("These photographs are yours to take.", f"Put them into {run.photos}/")
     printout = LAYOUT.read(run)
     profile = load_profile(experiment.profile_place(experiment.photograph.profile))
     place = experiment.background_place()

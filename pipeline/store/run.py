@@ -46,6 +46,10 @@ class Run:
     def journal(self) -> Path:
         return self.reports / "journal.jsonl"
 
+    @property
+    def log(self) -> Path:
+        return self.reports / "inkproof.log"
+
     def items(self, stage: str, folder: Path) -> Items:
         """Returns the per-item results of a stage, kept in a hidden folder beside its outputs."""
         return Items(folder / ".items" / f"{stage}-{VERSION}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import COMMANDS, main
+from pipeline.core.errors import Waiting
 from pipeline.report.raised_flags import RUN_FLAGS
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ def test_a_finished_run_ends_with_one_screen_that_says_what_matters(command, fin
     assert code == 0 and len(lines) <= 24
     assert max(len(line) for line in lines if str(finished) not in line) <= 100
     assert len(record["summary"]["headline"]) == 3 == sum(line.startswith("- ") for line in lines)
-    for words in ("! simulated: ", "! few-eligible: ", "report.pdf", "report.html", "Next: inkproof plan ", "It took "):
+    for words in ("! simulated: ", "! few-eligible: ", "report.pdf", "report.html", "Next: open ", "It took "):
         assert words in out
     assert RUN_FLAGS["simulated"].what_to_do in out
 
@@ -127,7 +128,7 @@ def test_a_run_that_waits_says_what_to_do(tiny, tmp_path, capsys):
     code, out, _ = run_command(
         capsys, "run", "small", "--workspace", str(tmp_path / "copy"), "--set", "photograph.by=camera", "-q"
     )
-    assert code == 0
+    assert code == Waiting.exit_code == 5
     for words in ("printout.pdf", "100 %", "captures/small/photos", "inkproof run"):
         assert words in out
 

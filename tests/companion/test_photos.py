@@ -16,10 +16,11 @@ from phone_page import a_client, a_desk, pages_to_photograph
 from PIL import Image
 
 from pipeline.companion import app, desk as desks, reading, uploads
-from pipeline.companion.board import AGAIN, GOOD, NOTHING, in_ranges
+from pipeline.companion.board import AGAIN, GOOD, NOTHING
 from pipeline.companion.gate import Keys
 from pipeline.companion.reading import Readers
 from pipeline.companion.refusals import Refusal
+from pipeline.document.formats import ranges
 from pipeline.engine import Context
 from pipeline.physical.registration.photo_reading import PhotoFile
 from pipeline.settings.reading import load_experiment
@@ -332,4 +333,4 @@ NUMBERS = {"": [], "3": [3], "3, 4": [3, 4], "3–5": [5, 4, 3], "1, 2, 4, 7–9
 
 @pytest.mark.parametrize("words", NUMBERS)
 def test_numbers_are_told_in_ranges(words):
-    assert in_ranges(NUMBERS[words]) == words
+    assert ranges(NUMBERS[words]) == words

@@ -13,11 +13,12 @@ from pipeline.physical.page_map import PageMap
 from pipeline.physical.printing.arrangement import PrintPair, arrange
 from pipeline.physical.printing.document import build_pdf, render_page
 from pipeline.physical.printing.instructions import Instructions
-from pipeline.physical.registration.advice import code_trouble, pages_to_do, photo_advice, quality_advice, quality_words
+from pipeline.physical.registration.advice import code_trouble, photo_advice, quality_advice, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.lettering import font, shortened, wrapped
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
+from pipeline.physical.registration.photo_lines import pages_to_do, photo_lines
 from pipeline.records import CROP_FLAGS, DISCARD_REASONS, Capture, CropQuality, Discard, Fiducial, Mark, Printout
 
 N_PX, BORDER_PX, PX_PER_MM = 128, 60, 150 / 25.4
@@ -255,7 +256,7 @@ TROUBLES = {
     "white light": ("in glare", 255),
     "lamp's reflection": ("in glare", _blob),
     "washed out": ("in glare", lambda part: 249 + part // 50),
-    "shadow": ("in the dark", lambda part: part // 8),
+    "shadow": ("in shadow", lambda part: part // 8),
     "brown mug": ("covered", (150, 90, 60)),
     "finger over half": ("covered", _half_hidden),
     "noise": ("covered", lambda part: np.random.default_rng(0).integers(0, 256, part.shape, dtype=np.uint8)),
@@ -308,8 +309,8 @@ PHOTOS = {
         "top-left code covered: take away what lies on it; "
         "bottom-right code in glare: photograph again without flash, lamp from the side",
     ),
-    "too blurred": (lambda photo, printout: cv2.GaussianBlur(photo, (0, 0), 10), "too blurred: hold still, tap to focus"),
-    "too dark": (lambda photo, printout: photo // 8 * 0 + 9, "too dark: more light, and tap on the paper to set the exposure"),
+    "too blurred": (lambda photo, printout: cv2.GaussianBlur(photo, (0, 0), 10), "too blurred: tap on the paper to focus"),
+    "too dark": (lambda photo, printout: photo // 8 * 0 + 9, "too dark: more light, tap on the paper to set the exposure"),
     "no page": (
         lambda photo, printout: np.kron(np.eye(20, dtype=np.uint8), np.full((40, 40), 180, np.uint8))[..., None].repeat(3, 2),
         "no code found: is the page in the picture, sharp and well lit?",
@@ -399,7 +400,7 @@ def test_every_flag_has_advice(subtests: pytest.Subtests) -> None:
 def test_advice_on_several_flags_says_each_thing_once() -> None:
     assert quality_advice([]) == ""
     assert quality_advice(["noisy", "coarse", "soft"]) == (
-        "hold still, tap to focus, more light, go closer or print fewer pairs a page"
+        "tap on the paper to focus, go closer or print fewer pairs a page, more light"
     )
 
 
@@ -435,11 +436,20 @@ def test_pages_to_do_are_those_without_a_counted_photo_or_with_flagged_crops(pri
         Discard("e.mp4", "e-1.40s-p5", 5, "p3", "adversarial", "outside", ""),
     ]
     assert pages_to_do(printout, captures, discards, quality) == [
-        (2, "2 of 3 crops soft, 1 of 3 crops dark: hold still, tap to focus, more light, tap on the paper to set the exposure"),
+        (2, "2 of 3 crops soft, 1 of 3 crops dark: tap on the paper to focus, more light, tap on the paper to set the exposure"),
         (3, "c.jpg is not used: mirrored: switch it off"),
         (4, "not in any photo, d.jpg shows no page of this run"),
         (5, "1 of 2 crops outside the photo: all of the page in the picture"),
         (6, "not in any photo, d.jpg shows no page of this run"),
+    ]
+    assert photo_lines(captures, [*discards, Discard("two.jpg", "", None, "", "", "duplicate", "a.jpg")], quality) == [
+        ("a.jpg", "page 1, nothing wrong"),
+        ("b.jpg", f"page 2, {pages_to_do(printout, captures, discards, quality)[0][1]}"),
+        ("c.jpg", "not used, mirrored: switch it off"),
+        ("d.jpg", "not used, nothing was found in it"),
+        ("e-1.40s-p5.jpg", "page 5, 1 of 2 crops outside the photo: all of the page in the picture"),
+        ("old.jpg", "page 2, 1 of 1 crops soft: tap on the paper to focus; a better photo of the same page is used"),
+        ("two.jpg", "not used, the same file was already used (a.jpg)"),
     ]
 
 

@@ -236,7 +236,7 @@ def test_every_setting_changes_the_pages(settings: dict[str, object], differs: s
     [
         ({"paper": "B4"}, "A4"),
         ({"orientation": "square"}, "landscape"),
-        ({"pairs_per_page": 0}, "pairs_per_page"),
+        ({"pairs_per_page": -1}, "pairs_per_page"),
         ({"image_mm": 120.0}, r"largest that fit are \d+\.\d mm"),
         ({"pairs_per_page": 500}, r"At most \d+ fit"),
         ({"dpi": 72}, "600"),
@@ -467,3 +467,14 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
             assert not list((run.printouts / "screen").glob("*"))
             assert (raster == render_page(run.printouts / "printout.pdf", 2, 150)).all()
     assert len(codes) == 3
+
+
+@pytest.mark.parametrize(("paper", "orientation"), [("A4", "portrait"), ("A4", "landscape"), ("Letter", "portrait")])
+@pytest.mark.parametrize("px", [32, 112, 224, 299])
+def test_by_default_a_page_takes_the_most_pairs_that_keep_the_size_of_three(paper, orientation, px):
+    three, default = (_printout(40, px, px, paper=paper, orientation=orientation, pairs_per_page=n) for n in (3, 0))
+    n_pairs = sum(place.page == 1 for place in default.placements) // 2
+    assert default.placements[0].width_mm == three.placements[0].width_mm and n_pairs >= 3
+    one_more = _printout(40, px, px, paper=paper, orientation=orientation, pairs_per_page=n_pairs + 1)
+    assert one_more.placements[0].width_mm < three.placements[0].width_mm
+    assert n_pairs == 4 or orientation == "portrait"

@@ -12,6 +12,7 @@ from pipeline.physical.registration import quality as limits
 from pipeline.physical.registration.colour import corrected, strip_correction
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50, mtf50
 from pipeline.physical.registration.quality import crop_quality, flags_of, page_quality, see_patches, tilt_deg
+from pipeline.physical.registration.shade_and_motion import MIN_MOTION, MIN_SHADE
 from pipeline.records import CORNERS, CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
 MODULE_MM, CODE_MM, PAGE_MM = 0.5, 10.5, (60.0, 80.0)
@@ -203,26 +204,41 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("flag", CROP_FLAGS)
+@pytest.mark.parametrize("flag", LIMITS)
 def test_a_flag_is_raised_just_beyond_its_limit_and_not_just_before(flag):
     name, limit, beyond = LIMITS[flag]
     step = beyond * 1e-6
     # dark paper is close to black unless black is darker too; few photo pixels leave more noise
     rest = {"dark": {"black_8bit": 0.0}, "coarse": {"noise_8bit": 0.0}}.get(flag, {})
     before, after = (dataclasses.replace(GOOD, **rest, **{name: limit + sign * step}) for sign in (-1, 1))
-    assert flags_of(before) == ()
-    assert flags_of(after) == (flag,)
+    assert flags_of([before]) == ()
+    assert flags_of([after]) == (flag,)
+
+
+def test_one_cause_has_one_flag():
+    blurred, dim = dataclasses.replace(GOOD, mtf50_cycles_per_px=0.1), dataclasses.replace(GOOD, white_8bit=60.0)
+    assert flags_of([blurred], motion=MIN_MOTION) == ("moved",) and flags_of([blurred], motion=MIN_MOTION - 0.1) == ("soft",)
+    assert flags_of([dim], shade=MIN_SHADE - 0.01) == ("shadowed",) and flags_of([dim], shade=MIN_SHADE) == ("dark",)
+    assert flags_of([GOOD], shade=MIN_SHADE - 0.01, motion=MIN_MOTION) == ("shadowed",)
+    assert set(LIMITS) | {"moved", "shadowed"} == set(CROP_FLAGS)
+
+
+def test_the_two_images_of_a_pair_are_judged_together():
+    white_sky, speckled = (dataclasses.replace(GOOD, clipped_rate=rate) for rate in (0.16, 0.02))
+    assert flags_of([white_sky]) == ("clipped",) and flags_of([white_sky, speckled]) == flags_of([speckled, white_sky]) == ()
+    unmeasured = dataclasses.replace(GOOD, white_8bit=None, black_8bit=None)
+    assert flags_of([unmeasured, dataclasses.replace(GOOD, white_8bit=60.0)]) == ("dark",)
 
 
 def test_a_red_cast_counts_like_a_blue_one():
-    assert flags_of(dataclasses.replace(GOOD, cast_red_8bit=limits.MAX_CAST_8BIT + 1)) == ("cast",)
+    assert flags_of([dataclasses.replace(GOOD, cast_red_8bit=limits.MAX_CAST_8BIT + 1)]) == ("cast",)
 
 
 def test_what_was_not_measured_raises_no_flag():
     nothing = dict.fromkeys(
         ("mtf50_cycles_per_px", "white_8bit", "black_8bit", "cast_red_8bit", "cast_blue_8bit", "noise_8bit"), None
     )
-    assert flags_of(dataclasses.replace(GOOD, **nothing)) == ()
+    assert flags_of([dataclasses.replace(GOOD, **nothing)]) == ()
 
 
 def test_a_page_without_a_visible_code_is_measured_as_far_as_it_can_be():

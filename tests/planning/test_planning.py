@@ -113,6 +113,17 @@ class TestFromTheFileAlone:
         assert found.pairs_per_page > 3 and found.image_mm == pytest.approx(20, abs=2)
         assert found.n_pages == ceil(300 / found.pairs_per_page)
 
+    def test_pages_that_would_take_more_images_of_the_same_size_are_suggested_first(self, planned):
+        six, ten = planned("layout.pairs_per_page=6"), planned("layout.pairs_per_page=10")
+        same = six.proposals[0]
+        assert same.words == "--set layout.pairs_per_page=10" and same.image_mm == six.image_mm == ten.image_mm
+        assert same.n_pages == ten.n_pages == 30 < six.n_pages == 50
+        assert not any(found.what == "images of the same size" for found in (*planned().proposals, *ten.proposals))
+
+    def test_pages_are_at_most_so_many_until_the_images_are_drawn(self, planned, finished):
+        assert re.search(r"Pages +at most 100 pages", plan_text(planned()))
+        assert "at most" not in plan_text(of_run(finished, "select", "generate")).split("Ink")[0]
+
     @pytest.mark.parametrize(
         "bad", [{"rate": 1.2}, {"page_correlation": -0.1}, {"wished_half_width": 0.5}, {"seconds_per_page": -1}, {"darkness": 2}]
     )

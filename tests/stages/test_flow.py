@@ -18,7 +18,7 @@ from kept_files import read_json, read_table
 from PIL import ExifTags, Image
 
 from pipeline.cli import main
-from pipeline.core.errors import AnswerNo, BadInput, Unavailable, WrongUse
+from pipeline.core.errors import BadInput, Unavailable, Waiting, WrongUse
 from pipeline.engine import Context, processes
 from pipeline.images import read_png
 from pipeline.records import Capture, Discard, Pair, Prediction, View
@@ -56,7 +56,7 @@ def states(workspace: Path, *overrides: str) -> dict[str, str]:
     return {state.stage: state.state for state in status(*opened(workspace, *overrides))}
 
 
-UNTOLD = ("journal.jsonl", ".hashes.json", ".being-made", ".is-made")
+UNTOLD = ("journal.jsonl", "inkproof.log", ".hashes.json", ".being-made", ".is-made")
 
 
 def tree(workspace: Path) -> dict[str, bytes]:
@@ -288,12 +288,20 @@ def test_three_new_photos_cost_three_photos(copy, monkeypatch):
     assert sorted(read) == [f"again-{number}.jpg" for number in range(3)]
 
 
+def as_if_taken(workspace: Path) -> tuple[Experiment, Run]:
+    """Gives the simulated photographs other names, and returns the run as that of a person who photographs."""
+    experiment, run = opened(workspace, "photograph.by=camera")
+    for number, path in enumerate(sorted(run.photos.glob("simulated-*.jpg")), start=1):
+        path.rename(run.photos / f"IMG_{number}.jpg")
+    return experiment, run
+
+
 def discards_of(run: Run) -> dict[str, str]:
     return {row.photo: row.reason for row in read_table(run.captures / "discards.parquet", Discard)}
 
 
 def test_every_bad_photo_is_listed_with_its_reason_and_the_good_ones_are_kept(copy):
-    experiment, run = opened(copy)
+    experiment, run = as_if_taken(copy)
     good = sorted(run.photos.glob("*.jpg"))
     whole = good[0].read_bytes()
     write_bytes(run.photos / "truncated.jpg", whole[: len(whole) // 3])
@@ -337,7 +345,7 @@ def test_with_a_camera_the_run_stops_at_the_person_and_goes_on_when_the_photos_a
     shutil.rmtree(run.photos)
     found = {state.stage: state.state for state in run_all(experiment, run, CONTEXT)}
     assert (found["photograph"], found["crop"], found["report"]) == ("waiting", "waiting", "done")
-    with pytest.raises(AnswerNo, match="photos"):
+    with pytest.raises(Waiting, match="photos"):
         run_stage("crop", experiment, run, CONTEXT)
     for number, content in enumerate(kept.values()):
         write_bytes(run.photos / f"IMG_{900 - number}.jpg", content)
@@ -380,7 +388,7 @@ def test_the_simulators_photos_do_not_stand_in_for_a_cameras(copy):
 
 
 def test_a_real_photo_counts_before_a_simulated_one(copy):
-    experiment, run = opened(copy)
+    experiment, run = as_if_taken(copy)
     path = sorted(run.photos.glob("*.jpg"))[0]
     with Image.open(path) as photo:
         photo.resize((photo.width // 2, photo.height // 2)).save(run.photos / "real.jpg", quality=80)

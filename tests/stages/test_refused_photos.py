@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import main
-from pipeline.core.errors import BadInput, Unavailable
+from pipeline.core.errors import BadInput, Unavailable, Waiting
 from pipeline.engine import Context
 from pipeline.images import NoReader
 from pipeline.physical.calibration import command
@@ -92,7 +92,7 @@ def test_a_reason_that_all_photos_share_is_the_first_line_and_the_exit_code(
     assert main(crop) == 0 and "photos gave nothing" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("n_damaged", "code"), [(1, 0), (3, BadInput.exit_code)])
+@pytest.mark.parametrize(("n_damaged", "code"), [(1, Waiting.exit_code), (3, BadInput.exit_code)])
 def test_what_most_photos_share_is_told_and_not_what_one_has(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], n_damaged: int, code: int
 ) -> None:
@@ -108,7 +108,7 @@ def test_what_most_photos_share_is_told_and_not_what_one_has(
         (run.photos / f"cut-{number}.jpg").write_bytes(data[: len(data) // (2 + number)] + b"\xff\xd9")
     monkeypatch.chdir(copy)
     assert main(["crop", "small.toml", "--set", "photograph.by=camera"]) == code
-    assert ("3 of 5 photos gave nothing" in capsys.readouterr().out) == bool(code)
+    assert ("3 of 5 photos gave nothing" in capsys.readouterr().out) == (code == BadInput.exit_code)
 
 
 def test_a_photo_that_cannot_be_used_does_not_keep_the_others_from_calibrating(

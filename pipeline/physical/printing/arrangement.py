@@ -27,6 +27,7 @@ _MIN_PAIR_GAP_MM, _MAX_PAIR_GAP_MM = 2.0, 5.0
 _MIN_COLUMN_GAP_MM, _MAX_COLUMN_GAP_MM = 5.0, 14.0
 _MIN_ROW_GAP_MM, _MAX_ROW_GAP_MM = 1.5, 9.0
 _MIN_IMAGE_MM = 12.0
+_DEFAULT_PAIRS = 3
 
 
 class PrintPair(NamedTuple):
@@ -57,14 +58,17 @@ def arrange(
     Pairs keep the given order, clean left and adversarial right. Positions lie on the grid of `grid_dpi(dpi)`, sizes are whole
     dots at `dpi`, and so is every image pixel wherever the image has fewer pixels than dots.
 
-    Args: `pairs_per_page` at least 1: the arrangement with the largest images is chosen. `image_mm` above 0 replaces it:
-    images whose longer side is as close to that as whole dots allow, and as many pairs on a page as fit. `aids` prints tags,
-    marks and a colour strip where there is white to spare. With `medium` "screen" paper, orientation and dots are a screen's.
+    Args: `pairs_per_page` at least 1: the arrangement with the largest images is chosen; 0: as many as fit with images of the
+    size that three have. `image_mm` above 0 replaces it: images whose longer side is as close to that as whole dots allow, and as
+    many pairs on a page as fit. `aids` prints tags, marks and a colour strip where there is white to spare. With `medium`
+    "screen" paper, orientation and dots are a screen's.
     Raises: WrongUse when the paper is unknown, nothing is to be printed, or the pairs cannot fit (the hint says what would).
     """
     sheet = _SCREEN_SHEET if medium == SCREEN else _sheet(paper, orientation, dpi)
     if not pairs:
         raise WrongUse("There is no pair to print.", "Select at least one image and one attack.")
+    if image_mm == 0 and pairs_per_page == 0:
+        pairs_per_page = _most_of_size(sheet, pairs, _DEFAULT_PAIRS)
     plan = _plan_of_size(sheet, pairs, image_mm) if image_mm > 0 else _plan_of_count(sheet, pairs, pairs_per_page)
     capacity = plan.n_rows * plan.n_columns if image_mm > 0 else pairs_per_page
     n_pages = -(-len(pairs) // capacity)
@@ -75,6 +79,14 @@ def arrange(
     printout = _printout(sheet, run, run_code, "landscape" if medium == SCREEN else orientation, n_pages)
     printout = replace(printout, placements=placements, medium=medium)
     return with_aids(printout, sheet.mm(sheet.step)) if aids else printout
+
+
+def most_pairs_of_size(
+    pairs: Sequence[PrintPair], paper: str, orientation: str, n_pairs: int, dpi: int, medium: str = "paper"
+) -> int:
+    """Returns how many pairs a page takes with images of the size that `n_pairs` have; 0 where those do not fit."""
+    sheet = _SCREEN_SHEET if medium == SCREEN else _sheet(paper, orientation, dpi)
+    return _most_of_size(sheet, pairs, n_pairs) if _largest_plan(sheet, pairs, n_pairs) else 0
 
 
 def bare_printout(run: str, run_code: str, paper: str, orientation: str, dpi: int) -> Printout:
@@ -152,6 +164,17 @@ def _plan_of_count(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _
     most = next((n for n in range(n_pairs - 1, 0, -1) if _largest_plan(sheet, pairs, n)), 0)
     hint = f"At most {most} fit." if most else "Use larger paper or smaller images."
     raise WrongUse(f"{n_pairs} pairs do not fit on {sheet.paper}.", hint)
+
+
+def _most_of_size(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> int:
+    """Returns how many pairs a page takes with images of the size that `n_pairs` have, or as many as fit where those do not."""
+    largest = next((plan for n in range(n_pairs, 0, -1) if (plan := _largest_plan(sheet, pairs, n))), None)
+    if largest is None:
+        return n_pairs  # the refusal that follows says what would fit
+    most = n_pairs
+    while (more := _largest_plan(sheet, pairs, most + 1)) and more.sizes == largest.sizes:
+        most += 1
+    return most
 
 
 def _largest_plan(sheet: _Sheet, pairs: Sequence[PrintPair], n_pairs: int) -> _Plan | None:

@@ -1,6 +1,6 @@
 """What is wrong with a photo and what to do about it, in words for a person who stands beside the printer."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -11,13 +11,15 @@ from pipeline.physical.fiducials.detection import Detection, straightened
 from pipeline.physical.geometry import SQUARE
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.page import Failure, Registration
-from pipeline.records import CROP_FLAGS, DISCARD_REASONS, PHOTO, Capture, CropQuality, Discard, Fiducial, Printout
+from pipeline.physical.registration.shade_and_motion import MIN_MOTION, motion_of_codes, one_sidedness, page_white_8bit
+from pipeline.records import CROP_FLAGS, CropQuality, Fiducial, Printout
 from pipeline.store.artefacts import PDF
 
 _CORNER_NAMES = {"TL": "top-left", "TR": "top-right", "BR": "bottom-right", "BL": "bottom-left"}
 _SIDES = ("on the left", "on the right", "at the top", "at the bottom")
 
 _DARK_PHOTO_8BIT, _BLUR_SIDE_PX, _BLUR_WINDOW_PX, _MIN_EDGE_8BIT, _MAX_EDGE_WIDTH_PX = 100, 1600, 31, 40, 6.0
+_MOVED_PHOTO, _PAGE_WHITE_8BIT = 2.5, 100  # a table may have grain of its own
 _SAMPLES_PER_MODULE, _MARGIN_MODULES, _MIN_MODULE_PX = 4, 3, 2.2
 _DARK_8BIT, _BRIGHT_8BIT, _CLIPPED_8BIT, _MIN_CLIPPED_RATE = 50, 200, 248, 0.35
 _BLURS_MODULES, _SHARP_MODULES = (0.25, 0.6, 1.0, 1.6, 2.4), 0.6
@@ -32,17 +34,22 @@ _FAILURE_ADVICE = {
 }
 _TROUBLE_ACTIONS = {
     "in glare": "photograph again without flash, lamp from the side",
-    "in the dark": "more light, and no shadow on the page",
-    "blurred": "hold still, tap to focus",
+    "in shadow": "keep hand and phone out of the light",
+    "in the dark": "more light, tap on the paper to set the exposure",
+    "blurred": "tap on the paper to focus",
+    "moved": "hold still",
     "too small": "go closer, or photograph with more pixels",
     "covered": "take away what lies on it",
     "faint": "more and even light",
     "out of its place": "is the page torn or folded there? lay it flat",
 }
+COVERED_ACTION = _TROUBLE_ACTIONS["covered"]
 _FLAG_ACTIONS = {
     "uncertain": ("get all four codes into the picture", "lay the page flat"),
-    "soft": ("hold still", "tap to focus", "more light"),
+    "soft": ("tap on the paper to focus",),
+    "moved": ("hold still",),
     "coarse": ("go closer", "or print fewer pairs a page"),
+    "shadowed": ("keep hand and phone out of the light",),
     "dark": ("more light", "tap on the paper to set the exposure"),
     "clipped": ("no flash", "lamp from the side", "tap on the paper to set the exposure"),
     "flat": ("even light without glare", "clean the lens"),
@@ -50,10 +57,8 @@ _FLAG_ACTIONS = {
     "noisy": ("more light",),
     "tilted": ("photograph from straight above",),
 }
-# Why a crop of a page that was found is not there.
-LOST = {"outside": "outside the photo", "unplaced": "not placed", "covered": "covered"}
 # With these a crop does not show what single image pixels became; the others change its light and colour.
-GRAVE_FLAGS = ("uncertain", "soft", "coarse")
+GRAVE_FLAGS = ("uncertain", "soft", "moved", "coarse")
 
 
 def photo_advice(photo_grey: np.ndarray, result: Registration | Failure, printout: Printout) -> str:
@@ -100,59 +105,31 @@ def quality_advice(flags: Sequence[str]) -> str:
     return ", ".join(actions).replace(", or ", " or ")
 
 
-def pages_to_do(
-    printout: Printout, captures: Sequence[Capture], discards: Sequence[Discard], quality: Sequence[CropQuality]
-) -> list[tuple[int, str]]:
-    """Returns (page, why and what to do) for every page without a counted capture or with flagged or missing crops."""
-    counted: dict[int, set[str]] = defaultdict(set)
-    for capture in captures:
-        if capture.counts and capture.page is not None:
-            counted[capture.page].add(capture.capture_id)
-    rows: dict[str, list[CropQuality]] = defaultdict(list)
-    for row in quality:
-        rows[row.view_id.rpartition(f"/{PHOTO}-")[2]].append(row)
-    to_do = []
-    for page in range(1, printout.n_pages + 1):
-        if page in counted:
-            crops = [row for capture_id in sorted(counted[page]) for row in rows[capture_id]]
-            lost = [row for row in discards if row.capture_id in counted[page] and row.pair_id]
-            words = crops_to_do(crops, lost)
-        else:
-            words = _page_to_do(page, captures, discards)
-        if words:
-            to_do.append((page, words))
-    return to_do
-
-
-def crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
-    """Returns what is wrong with a page's crops, and with those that are missing, and what to do; "" for nothing."""
-    n = len(crops) + len(lost)
-    flags = Counter(flag for row in crops for flag in row.flags)
-    found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
-    reasons = Counter(row.reason for row in lost)
-    found = [f"{count} of {n} crops {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
-    actions = ["all of the page in the picture"] if "outside" in reasons else []
-    actions += [_TROUBLE_ACTIONS["covered"]] if "covered" in reasons else []
-    actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
-    return f"{', '.join(found)}: {', '.join(filter(None, actions))}" if found else ""
-
-
 def _no_code_advice(photo_grey: np.ndarray) -> str:
     if np.percentile(photo_grey[::8, ::8], 99) < _DARK_PHOTO_8BIT:
-        return "too dark: more light, and tap on the paper to set the exposure"
+        return "too dark: more light, tap on the paper to set the exposure"
     if (photo_grey[::8, ::8] >= _CLIPPED_8BIT).mean() > 0.6:
-        return "overexposed: no flash, and tap on the paper to set the exposure"
+        return "overexposed: no flash, tap on the paper to set the exposure"
+    if _is_moved(photo_grey):
+        return "blurred because the camera moved: hold still"
     if _is_blurred(photo_grey):
-        return "too blurred: hold still, tap to focus"
+        return "too blurred: tap on the paper to focus"
     return "no code found: is the page in the picture, sharp and well lit?"
+
+
+def _is_moved(photo_grey: np.ndarray) -> bool:
+    return one_sidedness(_shrunk(photo_grey)) >= _MOVED_PHOTO
+
+
+def _shrunk(photo_grey: np.ndarray) -> np.ndarray:
+    shrink = max(1, round(max(photo_grey.shape) / _BLUR_SIDE_PX))
+    return cv2.resize(photo_grey, [max(1, side // shrink) for side in photo_grey.shape[::-1]], interpolation=cv2.INTER_AREA)
 
 
 def _is_blurred(photo_grey: np.ndarray) -> bool:
     """Returns whether even the sharper ones of the strong edges are wide: the light's change over its greatest slope."""
-    shrink = max(1, round(max(photo_grey.shape) / _BLUR_SIDE_PX))
-    size = tuple(max(1, side // shrink) for side in photo_grey.shape[::-1])
     # noise has steep slopes of its own
-    small = cv2.GaussianBlur(cv2.resize(photo_grey, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0).astype(np.float32)
+    small = cv2.GaussianBlur(_shrunk(photo_grey), (0, 0), 1.0).astype(np.float32)
     across, down = (cv2.Sobel(small, cv2.CV_32F, *axis, ksize=3, scale=1 / 8) for axis in ((1, 0), (0, 1)))
     slope = cv2.magnitude(across, down)
     around = np.ones((_BLUR_WINDOW_PX, _BLUR_WINDOW_PX), np.uint8)
@@ -207,31 +184,13 @@ def _named(corners: Sequence[str]) -> str:
     return " and ".join(_CORNER_NAMES.get(corner, corner) for corner in corners) + (" codes" if len(corners) > 1 else " code")
 
 
-def _page_to_do(page: int, captures: Sequence[Capture], discards: Sequence[Discard]) -> str:
-    """Returns why no photo of a page counts: the last one that shows it, else that there is none."""
-    tried = [capture for capture in captures if capture.page == page]
-    if tried:
-        reason = next((row.reason for row in discards if row.capture_id == tried[-1].capture_id), "")
-        why = tried[-1].trouble or DISCARD_REASONS.get(reason, "no image of it could be cropped")
-        return f"{_shown(tried[-1])} is not used: {why}"
-    of_pages = {_shown(capture) for capture in captures if capture.page is not None}
-    unread = [capture for capture in captures if capture.page is None and _shown(capture) not in of_pages]
-    if not unread:
-        return "not in any photo"
-    more = f", {len(unread)} photos show" if len(unread) > 1 else f", {_shown(unread[0])} shows"
-    return f"not in any photo{more} no page of this run"
-
-
-def _shown(capture: Capture) -> str:
-    return f"{capture.photo} ({capture.frame})" if capture.frame else capture.photo
-
-
 def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> str:
     """Returns why a code was not found at its known place in a photo, uint8 (H, W).
 
-    One of "outside the photo", "in the dark", "in glare" (white where black is printed), "too small" (under 2.2 px a module),
-    "covered" (something else is there), "blurred" (its modules agree once blurred), "out of its place" (they agree beside it)
-    and "faint" (all is as printed, but noise or lack of contrast hides it from decoders).
+    One of "outside the photo", "in shadow" (the page is bright elsewhere), "in the dark", "in glare" (white where black is
+    printed), "too small" (under 2.2 px a module), "covered" (something else is there), "blurred" (its modules agree once
+    blurred), "moved" (and are blurred along one direction), "out of its place" (they agree beside it) and "faint" (all is as
+    printed, but noise or lack of contrast hides it from decoders).
     """
     height, width = photo_grey.shape
     outline = page_map(outline_mm(code))
@@ -242,19 +201,20 @@ def code_trouble(photo_grey: np.ndarray, page_map: PageMap, code: Fiducial) -> s
     inside = seen[margin:-margin, margin:-margin]
     dark = np.kron(modules(code.payload), np.ones((_SAMPLES_PER_MODULE, _SAMPLES_PER_MODULE), bool))
     if np.percentile(seen, 95) < _DARK_8BIT:
-        return "in the dark"
+        return "in shadow" if page_white_8bit(photo_grey, page_map) >= _PAGE_WHITE_8BIT else "in the dark"
     clipped_rate = float((inside[dark] >= _CLIPPED_8BIT).mean())
     is_pale = (inside < _BRIGHT_8BIT).mean() < 0.5 * dark.mean()
     if clipped_rate > _MIN_CLIPPED_RATE and is_pale:
         return "in glare"
     if np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1).min() < _MIN_MODULE_PX * N_MODULES:
         return "too small"
+    is_moved = motion_of_codes(photo_grey, page_map, [code]) >= MIN_MOTION
     likeness, blur, shift = _likeness(seen, dark)
     is_sharp = blur <= _SHARP_MODULES
-    if likeness < (_MIN_SHARP_LIKENESS if is_sharp else _MIN_LIKENESS):
+    if likeness < (_MIN_SHARP_LIKENESS if is_sharp and not is_moved else _MIN_LIKENESS):
         return "in glare" if clipped_rate > _MIN_CLIPPED_RATE else "covered"
     if not is_sharp:
-        return "blurred"
+        return "moved" if is_moved else "blurred"
     return "out of its place" if shift > _MAX_SHIFT_MODULES else "faint"
 
 

@@ -1,6 +1,7 @@
 """From one picture to the pages it shows: crops, quality and an overlay, as records and bytes; no file, no folder."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -19,7 +20,7 @@ from pipeline.physical.registration.cropping import crop, registration_errors, s
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
-from pipeline.physical.registration.quality import PageQuality, crop_quality, page_quality
+from pipeline.physical.registration.quality import PageQuality, crop_quality, flags_of, page_quality
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS
@@ -183,7 +184,21 @@ def _cropped(
         files[view.path] = png
         views.append(view)
         rows.append(row)
+    views, rows = _of_one_verdict(views, rows, quality)
     return FreshPage(ReadPage(capture, tuple(views), tuple(rows), tuple(discards)), files)
+
+
+def _of_one_verdict(views: list[View], rows: list[CropQuality], quality: PageQuality) -> tuple[list[View], list[CropQuality]]:
+    """Gives both images of a pair the flags that they have together."""
+    pairs: dict[str, list[CropQuality]] = defaultdict(list)
+    for view, row in zip(views, rows, strict=True):
+        pairs[view.pair_id].append(row)
+    flags = {pair_id: flags_of(both, quality.shade_of.get(pair_id, 1.0), quality.motion) for pair_id, both in pairs.items()}
+    of_row = [flags[view.pair_id] for view in views]
+    return (
+        [replace(view, flags=raised) for view, raised in zip(views, of_row, strict=True)],
+        [replace(row, flags=raised) for row, raised in zip(rows, of_row, strict=True)],
+    )
 
 
 def _view(

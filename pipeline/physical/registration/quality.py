@@ -1,9 +1,9 @@
 """What a crop is worth, measured on the photo, as numbers and as flags; and how large its page was printed."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from pipeline.physical.geometry import grid
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.cropping import pitch_mm
 from pipeline.physical.registration.edge_spread import mtf50
+from pipeline.physical.registration.shade_and_motion import MIN_MOTION, MIN_SHADE, linear_grey, motion_of_codes, pair_gaps, shades
 from pipeline.records import CROP_FLAGS, Capture, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
 # "at" is where the correlation between a printed perturbation of +-4 of 255 and what the crop shows of it (grey, simulated phone
@@ -70,6 +71,8 @@ class PageQuality:
     `light_mm` (N, 2): the codes whose light was seen, `white_8bit` and `black_8bit` (N, 3) RGB beside and in them;
     `edge_mm` (M, 2): the codes and tags whose edges were, `mtf50_cycles_per_photo_px` (M,). `noise_8bit` is the standard
     deviation of grey, on white paper or on the grey patches, whichever is noisier; None where nothing unclipped was seen.
+    `shade_of` each pair is the light between its images, of the page's brightest, and `motion` how one-sided the blur is
+    (see `shade_and_motion`).
     """
 
     light_mm: np.ndarray
@@ -79,6 +82,8 @@ class PageQuality:
     mtf50_cycles_per_photo_px: np.ndarray
     noise_8bit: float | None
     tilt_deg: float
+    shade_of: Mapping[str, float] = field(default_factory=dict)
+    motion: float = 1.0
 
 
 def page_quality(
@@ -120,6 +125,8 @@ def page_quality(
         np.array([value for _, value in sharp]),
         max(levels) if levels else None,
         tilt_deg(page_map, (photo_grey.shape[1], photo_grey.shape[0]), focal_35mm_mm),
+        _shade_of(photo, page_map, printout, page, [white for _, white, _ in light]),
+        motion_of_codes(photo_grey, page_map, codes),
     )
 
 
@@ -134,6 +141,16 @@ def _sharpness(
         if square.corner not in sharp and (about := mtf50(photo_grey, page_map, square, about)) is not None:
             sharp[square.corner] = _middle(square), about
     return list(sharp.values())
+
+
+def _shade_of(
+    photo: np.ndarray, page_map: PageMap, printout: Printout, page: int, whites: Sequence[np.ndarray]
+) -> dict[str, float]:
+    found = {}
+    for pair_id, (places, half) in pair_gaps(printout, page).items():
+        blocks = blocks_at(photo, page_map, places, np.full(len(places), half))
+        found[pair_id] = [linear_grey(np.rint(b @ GREY).astype(np.uint8)) for b in blocks if b is not None]
+    return shades(found, [linear_grey(np.rint(white @ GREY).astype(np.uint8)) for white in whites])
 
 
 def crop_quality(
@@ -169,24 +186,46 @@ def crop_quality(
         tilt_deg=quality.tilt_deg,
         flags=(),
     )
-    return replace(unflagged, flags=flags_of(unflagged))
+    return replace(unflagged, flags=flags_of([unflagged], quality.shade_of.get(placement.pair_id, 1.0), quality.motion))
 
 
-def flags_of(crop: CropQuality) -> tuple[str, ...]:
-    """Returns the keys of CROP_FLAGS that a crop's numbers raise, in their order there; what was not measured raises none."""
+def flags_of(crops: Sequence[CropQuality], shade: float = 1.0, motion: float = 1.0) -> tuple[str, ...]:
+    """Returns the keys of CROP_FLAGS that the crops of one pair raise, by the means of their numbers, in their order there.
+
+    Two images side by side lie in one light: they share a verdict, and what is printed in them has no say in it. What was not
+    measured raises none. One cause has one flag: where there is a shadow it is not called dark, and where it is dark not flat;
+    where the camera moved it is not called soft.
+    """
+    crop = _mean_of(crops)
     white, black, cast, noise = crop.white_8bit, crop.black_8bit, crop.cast_red_8bit, crop.noise_8bit
+    is_blurred = crop.mtf50_cycles_per_px is not None and crop.mtf50_cycles_per_px < MIN_MTF50_CYCLES_PER_PX
+    is_shadowed = white is not None and shade < MIN_SHADE
+    is_dark = white is not None and white < MIN_WHITE_8BIT
+    is_flat = white is not None and black is not None and white - black < MIN_CONTRAST_8BIT
     raised = {
         "uncertain": crop.predicted_error_px > MAX_PREDICTED_ERROR_PX,
-        "soft": crop.mtf50_cycles_per_px is not None and crop.mtf50_cycles_per_px < MIN_MTF50_CYCLES_PER_PX,
+        "soft": is_blurred and motion < MIN_MOTION,
+        "moved": is_blurred and motion >= MIN_MOTION,
         "coarse": crop.photo_px_per_image_px < MIN_PHOTO_PX_PER_IMAGE_PX,
-        "dark": white is not None and white < MIN_WHITE_8BIT,
+        "shadowed": is_shadowed,
+        "dark": is_dark and not is_shadowed,
         "clipped": crop.clipped_rate > MAX_CLIPPED_RATE,
-        "flat": white is not None and black is not None and white - black < MIN_CONTRAST_8BIT,
+        "flat": is_flat and not is_dark and not is_shadowed,
         "cast": cast is not None and max(abs(cast), abs(crop.cast_blue_8bit or 0.0)) > MAX_CAST_8BIT,
         "noisy": noise is not None and noise / crop.photo_px_per_image_px > MAX_NOISE_PER_IMAGE_PX_8BIT,
         "tilted": crop.tilt_deg > MAX_TILT_DEG,
     }
     return tuple(flag for flag in CROP_FLAGS if raised[flag])
+
+
+def _mean_of(crops: Sequence[CropQuality]) -> CropQuality:
+    """Returns a record with the mean of what was measured of each number."""
+    first = crops[0]
+    means: dict[str, Any] = {}
+    for name in (item.name for item in fields(first) if item.name not in ("view_id", "flags", "registration_error_px")):
+        values = [value for crop in crops if (value := getattr(crop, name)) is not None]
+        means[name] = sum(values) / len(values) if values else None
+    return replace(first, **means)
 
 
 def see_patches(photo: np.ndarray, page_map: PageMap, printout: Printout, page: int) -> tuple[PatchSeen, ...]:
@@ -318,14 +357,22 @@ def print_scale(capture: Capture, printout: Printout) -> PrintScale | None:
     A photo knows no distance, and the codes shrink with their page: what is left is the ratio of its sides from straight above,
     where the camera's angle shortens neither, and the size in a scan, whose file says how many pixels an inch of paper has.
     """
-    if capture.photo_from_page is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+    seen = px_per_mm(capture, printout)
+    if seen is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+        return None
+    scale = None
+    if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
+        scale = float(np.sqrt(seen.prod()) * 25.4 / capture.scan_dpi)
+        scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
+    return PrintScale(float(seen[0] / seen[1]), scale)
+
+
+def px_per_mm(capture: Capture, printout: Printout) -> np.ndarray | None:
+    """Returns the mean photo pixels a millimetre of the layout, across and down (2,); None where no page was registered."""
+    if capture.photo_from_page is None:
         return None
     page_map = PageMap.from_numbers(printout.page_width_mm, printout.page_height_mm, capture.photo_from_page, capture.residual_px)
     middles = (np.arange(_N_GRID) + 0.5) / _N_GRID
     places = grid(middles * printout.page_width_mm, middles * printout.page_height_mm)
-    px_per_mm = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
-    scale = None
-    if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
-        scale = float(np.sqrt(px_per_mm.prod()) * 25.4 / capture.scan_dpi)
-        scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
-    return PrintScale(float(px_per_mm[0] / px_per_mm[1]), scale)
+    found: np.ndarray = np.linalg.norm(page_map.jacobian(places), axis=1).mean(axis=0)
+    return found

@@ -1,0 +1,51 @@
+"""How large a run's pages were printed, in one line: measured where a file tells how large what it shows is, else not known."""
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from pipeline.images.photo_tags import PhotoTags
+from pipeline.physical.registration.quality import MAX_SCAN_TILT_DEG, print_scale, px_per_mm
+from pipeline.records import SIMULATED, Capture, Printout
+
+_DIAGONAL_35MM_MM = math.hypot(36, 24)
+NOT_KNOWN = "print scale not known from these photos: with a ruler, the bar on each page must be 100 mm"
+
+
+def print_size_words(captures: Sequence[Capture], printout: Printout, tags_of: Callable[[str], PhotoTags]) -> str:
+    """Returns one line about the printed size, "" where nobody printed anything.
+
+    A scanner writes its resolution into the file, which is exact. A phone that writes its focal length and its distance to the
+    page tells the size as closely as it knows that distance: to a few per cent. Nothing else in a photo tells it, for the
+    codes shrink with their page.
+
+    Args:
+        captures: those that count. tags_of: what the EXIF of a photo says, by its name.
+    """
+    taken = [capture for capture in captures if capture.counts and capture.origin != SIMULATED]
+    if not taken or printout.medium != "paper":
+        return ""
+    measured = (print_scale(capture, printout) for capture in taken)
+    scanned = [found.scale for found in measured if found is not None and found.scale is not None]
+    if scanned:
+        return f"printed at {100 * median(scanned):.1f} % of its size, by the scanner's resolution ({_pages(scanned)})"
+    by_phone = [scale for capture in taken if (scale := _by_distance(capture, printout, tags_of(capture.photo))) is not None]
+    if by_phone:
+        told = f"printed at about {100 * median(by_phone):.0f} % of its size, by the phone's focal length and distance"
+        return f"{told}, good to a few per cent ({_pages(by_phone)})"
+    return NOT_KNOWN
+
+
+def _pages(values: Sequence[float]) -> str:
+    return f"{len(values)} page{'s' * (len(values) != 1)}"
+
+
+def _by_distance(capture: Capture, printout: Printout, tags: PhotoTags) -> float | None:
+    """Returns printed size to the layout's: a pinhole shows what is `d` away at `f / d` of its size."""
+    if tags.focal_35mm_mm is None or tags.distance_mm is None or (capture.tilt_deg or 0.0) > MAX_SCAN_TILT_DEG * 5:
+        return None
+    seen = px_per_mm(capture, printout)
+    if seen is None:
+        return None
+    focal_px = tags.focal_35mm_mm * math.hypot(capture.width_px, capture.height_px) / _DIAGONAL_35MM_MM
+    return math.sqrt(seen[0] * seen[1]) * tags.distance_mm / focal_px
