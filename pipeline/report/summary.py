@@ -53,9 +53,9 @@ def lead(content: ReportContent) -> str:
     if not attacks:
         return f"{content.model.name} was to be tested on images of {content.dataset.name}; no cell has been filled yet."
     at = f" at ε = {listed(map(str, epsilons))} (8-bit units)" if epsilons else ""
-    outlived = f" and outlive {listed(by)}" if by else ""
+    still = f", and do they still after {' or '.join(by)}" if by else ""
     return (
-        f"Do {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}){at} fool {content.model.name}{outlived}? "
+        f"Do {count(len(attacks), 'attack')} ({listed(map(attack_title, attacks))}){at} fool {content.model.name}{still}? "
         f"Images of {content.dataset.name}, {listed(cases)}."
     )
 
