@@ -32,7 +32,7 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     options.set = [f"photograph.by={'camera' if by_person else 'simulator'}", *options.set]
     result, code = commands.run(options)
     text_file = REPRODUCTION_TEXT.path(run)
-    return result | ({"wrote": str(text_file)} if text_file.is_file() and not options.dry_run else {}), code
+    return ({"wrote": str(text_file)} if text_file.is_file() and not options.dry_run else {}) | result, code
 
 
 def study_experiment(name: str, small: bool, has_data: bool) -> tuple[str, str]:

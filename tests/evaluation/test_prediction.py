@@ -15,6 +15,7 @@ from pipeline.engine import Context
 from pipeline.evaluation.comparing import paired, predictions
 from pipeline.evaluation.criteria import TOP_1, TopK
 from pipeline.evaluation.outcomes import Condition, Outcomes, Question, Trial
+from pipeline.planning.human_step import instructions, pages_in
 from pipeline.records import PHOTO, Capture, Comparison, Pair, Prediction, View
 from pipeline.report.cell_tables import compared_tables
 from pipeline.settings.reading import load_experiment
@@ -133,9 +134,9 @@ def test_the_page_that_no_camera_took_is_asked_for(predicted):
     found = {state.stage: state for state in status(experiment, run)}
     n_pages = read_json(run.printouts / "layout.json")["n_pages"]
     assert {state.state for state in found.values()} == {"done"}
-    assert found["photograph"].reason == f"1 of {n_pages} pages not yet captured"
-    assert any(note.startswith(f"page {n_pages}: ") for note in found["photograph"].summary["notes"])
-    assert found["crop"].summary["missing_pages"] == [n_pages]
+    pages = pages_in(experiment, run, list(found.values()))
+    assert pages.told == f"{n_pages - 1} of {n_pages} pages; missing {n_pages}"
+    assert f"Photograph page {n_pages} " in instructions(experiment, run, pages)
 
 
 def test_predictions_do_not_stand_in_for_photographs_still_to_be_taken(tiny, tmp_path):
@@ -148,14 +149,14 @@ def test_predictions_do_not_stand_in_for_photographs_still_to_be_taken(tiny, tmp
 
 
 def test_a_run_that_starts_to_predict_chooses_its_photographs_again(tiny, tmp_path):
-    """Real photographs among the simulator's: one counted a page; with predictions both do."""
+    """Real photographs beside the simulator's: they alone count; with predictions both do."""
     copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
-    mixed, run = load_experiment(copy / "small.toml"), Run(copy, "small")
+    plain, run = load_experiment(copy / "small.toml", PREDICTING[:1]), Run(copy, "small")
     kept = {path.name: path.read_bytes() for path in run.photos.glob("simulated-*.jpg")}
     bring_photos(run)
     for name, content in kept.items():
         (run.photos / name).write_bytes(content)
-    run_stage("crop", mixed, run, CONTEXT)
+    run_stage("crop", plain, run, CONTEXT)
     predicting = load_experiment(copy / "small.toml", PREDICTING[:2])
     run_stage("photograph", predicting, run, CONTEXT)
     assert {state.stage: state.state for state in status(predicting, run)}["crop"] == "stale"

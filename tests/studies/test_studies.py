@@ -9,7 +9,7 @@ import pytest
 import pipeline.studies
 from pipeline.cli import main
 from pipeline.cli.reproduce import study_experiment
-from pipeline.core.errors import WrongUse
+from pipeline.core.errors import Waiting, WrongUse
 from pipeline.records import VERDICTS
 from pipeline.report.content import StudyPart
 from pipeline.report.sections import sections
@@ -85,7 +85,8 @@ class TestCommand:
 
     def test_without_a_name_the_studies_are_listed_each_with_what_to_type(self, at_work, capsys):
         assert main(["reproduce"]) == 0
-        lines = capsys.readouterr().out.splitlines()[1:]
+        _, *lines, following = capsys.readouterr().out.splitlines()
+        assert following.startswith("Next: inkproof reproduce ")
         assert [line.split()[0] for line in lines] == list(STUDIES.names())
         assert all(": inkproof " in line for line in lines) and not list(at_work.iterdir())
 
@@ -109,7 +110,7 @@ class TestCommand:
         file = at_work / "kurakin2016-small-signs.toml"
         edited = study_experiment("kurakin2016", True, False)[1].replace("[4, 16]", "[16]  # mine").partition("[transforms]")[0]
         file.write_text(edited, encoding="utf-8")
-        assert main(["reproduce", "kurakin2016", "--small", "--photos", "me", *TINY, *FAST]) == 0
+        assert main(["reproduce", "kurakin2016", "--small", "--photos", "me", *TINY, *FAST]) == Waiting.exit_code
         assert "Waiting for you" in capsys.readouterr().out
         assert file.read_text(encoding="utf-8") == edited
         assert not list(at_work.glob("captures/*/photos/simulated*"))
