@@ -22,7 +22,7 @@ def serve(options: argparse.Namespace) -> tuple[Any, int]:
         raise WrongUse(f"--port {options.port}: expected 1 to 65535.")
     experiment, the_run, _ = opened(options)
     if experiment.photograph.by != "camera":
-        options.set.append(_BY_CAMERA)
+        options.set = [*options.set, _BY_CAMERA]
         experiment, the_run, _ = opened(options)
     check_done("layout", experiment, the_run)
     if options.dry_run:

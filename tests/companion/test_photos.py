@@ -137,7 +137,7 @@ def test_what_lay_in_the_folder_before_is_answered_too_and_remains_of_a_kill_are
 
 def test_bad_photos_are_answered_with_what_is_wrong_and_what_to_do(desk, phone, taken):
     send(phone, changed(taken[0], lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 12)))
-    assert answered(desk, 1)[0].verdict == NOTHING and "hold still" in answered(desk, 1)[0].advice[0]
+    assert answered(desk, 1)[0].verdict == NOTHING and "tap on the paper to focus" in answered(desk, 1)[0].advice[0]
     send(phone, changed(taken[0], lambda pixels: pixels * 0.08))
     told = answered(desk, 2)[0]
     assert told.verdict == AGAIN and told.title == "Page 1: usable, but a better photo would help"

@@ -23,6 +23,8 @@ from pipeline.store.artefacts import CAPTURED, DISCARDS
 
 CONTEXT = Context()
 
+CAMERA = ("photograph.by=camera",)
+
 
 @pytest.fixture
 def copy(tiny: Path, tmp_path: Path) -> Path:
@@ -35,7 +37,7 @@ def discards_of(run: Run) -> dict[str, str]:
 
 
 def state_of_crop(workspace: Path) -> tuple[str, str]:
-    experiment = load_experiment(workspace / "small.toml")
+    experiment = load_experiment(workspace / "small.toml", CAMERA)
     (found,) = [found for found in status(experiment, Run(workspace, "small")) if found.stage == "crop"]
     return found.state, found.reason
 
@@ -57,7 +59,7 @@ def as_an_iphone_writes_it(photo: Path, path: Path) -> None:
 def test_an_iphones_heic_is_read_once_its_plug_in_is_there_and_needs_no_extra(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml")
+    run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml", CAMERA)
     photo = next(run.photos.glob("*.jpg"))
     as_an_iphone_writes_it(photo, run.photos / "mine.heic")
     for extra in ("rawpy", "timm", "onnxruntime", "foolbox", "art"):
@@ -79,7 +81,7 @@ def test_an_iphones_heic_is_read_once_its_plug_in_is_there_and_needs_no_extra(
 
 @pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")], ids=["memory", "rights"])
 def test_a_refusal_that_another_try_may_undo_is_not_kept(copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml")
+    run, experiment = Run(copy, "small"), load_experiment(copy / "small.toml", CAMERA)
     with Image.open(next(run.photos.glob("*.jpg"))) as image:
         image.save(run.photos / "mine.png")
 
