@@ -58,7 +58,7 @@ class _Walk:
         self._draws = torch.Generator().manual_seed(seed)
         self._n_asked, self._is_linf = 0, options.norm == "linf"
         n_values = self._clean.numel()
-        # How near to the boundary a search ends, as a share of the way. In the paper's Sec. 4 one looks around it as far as an nth
+        # How near to the boundary a search ends, as a share of the way. In the paper's Sec. 4 one looks as far as an nth
         # of the distance for n values: of 112 px images that is lost in float32. The ratio of the two is the paper's.
         self._theta = _REACH / (n_values if self._is_linf else sqrt(n_values))
 
