@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.core.errors import NotFinished, Waiting, WrongUse
 from pipeline.engine import Context
 from pipeline.physical.photo_arrival import photo_arrival
-from pipeline.planning.human_step import mixed_photos
+from pipeline.planning.human_step import mixed_photos, pages_in
 from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
 from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_files, photo_name
@@ -67,11 +67,9 @@ def check_done(name: str, experiment: Experiment, run: Run, needs_photos: bool =
         before = map(look.state, names[: names.index(name)])
         first = next((state for state in before if state.state in (STALE, MISSING)), look.state(name))
         raise NotFinished(f'Run "{run.name}": {first.stage} is {_told(first)}.', f"Type: inkproof run {experiment.words}")
-    photographs = look.state("photograph")
-    if needs_photos and (photographs.state != DONE or photographs.reason):
-        raise NotFinished(
-            f'Run "{run.name}": {photographs.reason or _told(photographs)}.', f"Type: inkproof status {experiment.words}"
-        )
+    pages = pages_in(experiment, run, look.states()) if needs_photos else None
+    if pages and not pages.are_all_in:
+        raise NotFinished(f'Run "{run.name}": {pages.told}.', f"Type: inkproof status {experiment.words}")
     look.keep()
 
 

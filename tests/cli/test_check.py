@@ -1,6 +1,7 @@
 """`inkproof check`: rules that are kept and broken, runs that are refused, and what is written for builds."""
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_pages_that_are_not_photographed_yet_stop_limits_of_photographs_alone(ru
     capsys.readouterr()
     assert check(capsys, "--min-accuracy", "clean=0", *by_hand)[0] == 0
     code, _, err = check(capsys, "--min-accuracy", "photo=0", *by_hand)
-    assert code == 6 and "put the photos into" in err
+    assert code == 6 and "0 of 2 pages; missing 1, 2" in err
 
 
 class TestDrops:
@@ -203,3 +204,18 @@ def test_json_of_a_run_carries_its_rates_with_n_and_interval(run, capsys, comman
     assert (row["n_hit"], row["n_eligible"], row["transform"], row["origin"]) == (2, 2, "photo", "simulated")
     assert 0 < row["low"] < row["rate"] == 1.0 and Path(rates["file"]).is_file()
     assert {row["quantity"] for row in rates["overall"]} == {"clean_accuracy", "adversarial_accuracy", "destruction_rate"}
+
+
+def test_missing_pages_refuse_limits_on_photographs_alone(tiny, tmp_path, monkeypatch, capsys):
+    shutil.copytree(tiny, tmp_path / "w", symlinks=True)
+    monkeypatch.chdir(tmp_path / "w")
+    taken, other = sorted(Path("captures/small/photos").glob("*.jpg"))
+    taken.rename(taken.with_name("IMG_1.jpg"))
+    other.unlink()
+    by_camera = ("--set", "photograph.by=camera")
+    for stage in ("crop", "classify", "rate"):
+        main([stage, "small.toml", *by_camera, "-q"])
+    capsys.readouterr()
+    assert main(["check", "small.toml", *by_camera, "--min-accuracy", "photo=0"]) == 6
+    assert "1 of 2 pages; missing 2" in capsys.readouterr().err
+    assert main(["check", "small.toml", *by_camera, "--min-accuracy", "clean=0"]) == 0
