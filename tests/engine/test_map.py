@@ -77,21 +77,34 @@ def stopped(number: int) -> int:
     return number
 
 
-def test_workers_that_do_nothing_any_more_are_a_clear_error_and_are_ended(monkeypatch):
+def test_workers_that_do_nothing_any_more_are_a_clear_error_and_are_ended(monkeypatch, others):
     monkeypatch.setattr(processes, "SILENT_S", 3.0)
     found = []
     with pytest.raises(Unavailable, match=r"No worker process has done anything for 3 s\..*what is done is kept"):
         for item, _ in engine.map(stopped, [0, 1], Context(workers=2), "stop"):
             found.append(item)
     assert found == [0]
-    wait_until(lambda: not own_children())
+    wait_until(lambda: own_workers() <= others)
 
 
-def own_children() -> list[str]:
+def own_workers() -> set[str]:
+    """Returns the process ids of this process' workers."""
     tasks = Path(f"/proc/{os.getpid()}/task")
-    numbers = [number for path in tasks.glob("*/children") for number in path.read_text().split()]
-    commands = [Path(f"/proc/{number}/cmdline") for number in numbers]
-    return [path.read_text() for path in commands if path.exists() and "spawn_main" in path.read_text()]
+    numbers = {number for path in tasks.glob("*/children") for number in path.read_text().split()}
+    return {number for number in numbers if "spawn_main" in command_of(number)}
+
+
+def command_of(number: str) -> str:
+    try:
+        return Path(f"/proc/{number}/cmdline").read_text()
+    except OSError:  # it has ended meanwhile
+        return ""
+
+
+@pytest.fixture
+def others() -> set[str]:
+    """The workers that another test's context still holds; they are not waited for."""
+    return own_workers()
 
 
 def test_a_worker_that_works_for_long_is_left_alone(monkeypatch):
@@ -134,11 +147,11 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     wait_until(lambda: not any(path.exists() and path.read_bytes() for path in workers))
 
 
-def test_whoever_stops_asking_leaves_no_worker_behind():
+def test_whoever_stops_asking_leaves_no_worker_behind(others):
     results = engine.map(partial(slowed, seconds=30), range(4), Context(workers=2), "slow")
     assert next(results)[1] == 0
     results.close()
-    wait_until(lambda: not own_children())
+    wait_until(lambda: own_workers() <= others)
 
 
 def slowed(number: int, seconds: float) -> int:
@@ -196,7 +209,7 @@ def eager(monkeypatch):
     monkeypatch.setattr(processes, "peak_bytes", lambda: 1)
 
 
-def test_what_is_shared_is_opened_once_a_worker_and_not_where_it_is_open(tmp_path, eager):
+def test_what_is_shared_is_opened_once_a_worker_and_not_where_it_is_open(tmp_path, eager, others):
     context, here = Context(workers=2), Book(tmp_path, 3)
     shared = Shared(opened_book, (tmp_path, 3), here)
     found = dict(engine.map(read_in, range(12), context, "read", shared))
@@ -211,7 +224,7 @@ def test_what_is_shared_is_opened_once_a_worker_and_not_where_it_is_open(tmp_pat
     other = dict(engine.map(read_in, range(12), context, "read", Shared(opened_book, (tmp_path, 5), Book(tmp_path, 5))))
     assert other[7][1] == 35 and here.opened_by() == 4
     context.backend.end()
-    wait_until(lambda: not own_children())
+    wait_until(lambda: own_workers() <= others)
 
 
 def test_little_work_is_done_where_it_is_open_already(tmp_path):
