@@ -134,6 +134,11 @@ class Experiment:
             return self.name
         return shlex.join([str(self.source.path), *self.source.flags])
 
+    @property
+    def file_name(self) -> str:
+        """The experiment file's name, without its folder and without flags: what can be printed and typed on another day."""
+        return shlex.quote(self.source.path.name) if self.source else self.name
+
     def cells(self) -> list[tuple[str, int]]:
         """Returns every (attack, epsilon) in the file's order."""
         return [(attack.key, epsilon) for attack in self.attacks for epsilon in attack.epsilons]

@@ -61,7 +61,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
         (pair.pair_id, variant): caption_text(pair, variant, names[pair.image_id]) for pair in pairs for variant in VARIANTS
     }
     counts = Counter((pair.attack, pair.epsilon_8bit) for pair in pairs)
-    instructions = Instructions(f"{PHOTOS.folder}/{run.name}/{PHOTOS.name}/", f"inkproof run {run.name}", counts)
+    instructions = Instructions(f"{PHOTOS.folder}/{run.name}/{PHOTOS.name}/", experiment.file_name, counts)
     chart = calibration_chart(settings.paper, settings.orientation, settings.dpi) if settings.calibration else None
     drawn = context.progress(printout.placements, len(printout.placements), "drawing")
 

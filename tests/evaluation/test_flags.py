@@ -208,7 +208,7 @@ def a_picture(path: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def printed() -> tuple[Printout, np.ndarray]:
     printout = arrange([PrintPair("p", "clean", "adversarial", 128, 128)], run="r", run_code="K7QXM", pairs_per_page=2)
-    return printout, render_page(build_pdf(printout, a_picture, {}, Instructions("photos/", "inkproof run")), 1, 200)
+    return printout, render_page(build_pdf(printout, a_picture, {}, Instructions("photos/", "my.toml")), 1, 200)
 
 
 def scanned(printed, folder: Path, across: float, down: float, tag: dict, turned_deg: float = 1.0) -> list[Capture]:

@@ -39,7 +39,7 @@ def picture(path: str) -> np.ndarray:
 def printed() -> tuple[Printout, list[np.ndarray]]:
     pairs = [PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", N_PX, N_PX) for i in range(N_PAIRS)]
     printout = arrange(pairs, run="r", run_code="K7QXM")
-    pdf = build_pdf(printout, picture, {}, Instructions("photos/", "inkproof run"))
+    pdf = build_pdf(printout, picture, {}, Instructions("photos/", "my.toml"))
     return printout, [render_page(pdf, page, DPI) for page in (1, 2)]
 
 
@@ -96,7 +96,7 @@ def test_codes_of_a_page_that_lies_on_ours_place_nothing(printed: tuple, shift_m
     """The lower half of ours lies under another run's page with the same layout, a little beside."""
     printout, (first, _) = printed
     other = of_another_run(printout)
-    theirs = render_page(build_pdf(other, picture, {}, Instructions("photos/", "inkproof run")), 1, DPI)
+    theirs = render_page(build_pdf(other, picture, {}, Instructions("photos/", "my.toml")), 1, DPI)
     photo = first.copy()
     half, step = len(first) // 2, round(shift_mm * PX_PER_MM)
     photo[half:, step:] = theirs[half:, : theirs.shape[1] - step]

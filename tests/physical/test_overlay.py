@@ -37,7 +37,7 @@ def printed() -> tuple[Printout, np.ndarray, np.ndarray]:
     """A printout and its two pages on a grey table, seen straight from above at 150 px an inch."""
     pairs = [PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", N_PX, N_PX) for i in range(6)]
     printout = arrange(pairs, run="r", run_code="K7QXM")
-    pdf = build_pdf(printout, _image, {}, Instructions("photos/", "inkproof run"))
+    pdf = build_pdf(printout, _image, {}, Instructions("photos/", "my.toml"))
     return printout, *(_seen(render_page(pdf, page, 150)) for page in (1, 2))
 
 
@@ -376,7 +376,7 @@ def test_a_strict_run_names_the_codes_that_were_not_read(printed: tuple, found: 
 def test_a_page_without_aids_needs_more_than_one_code() -> None:
     pairs = [PrintPair("p", "0/clean", "0/adversarial", N_PX, N_PX)]
     printout = arrange(pairs, run="r", run_code="BARE2", aids=False)
-    photo = _seen(render_page(build_pdf(printout, _image, {}, Instructions("photos/", "inkproof run")), 1, 150))
+    photo = _seen(render_page(build_pdf(printout, _image, {}, Instructions("photos/", "my.toml")), 1, 150))
     for corner in ("TL", "TR", "BR"):
         photo = _with(photo, _around(_code(printout, corner), 2.5), (150, 90, 60))
     (result,) = register(photo, printout)

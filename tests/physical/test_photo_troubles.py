@@ -33,7 +33,7 @@ def printed() -> tuple[Printout, np.ndarray]:
 
     pairs = [PrintPair(f"p{i}", f"c{i}", f"a{i}", N_PX, N_PX) for i in range(6)]
     printout = arrange(pairs, run="r", run_code="K7QXM", pairs_per_page=6)
-    return printout, render_page(build_pdf(printout, image, {}, Instructions("photos/", "inkproof run")), 1, 200)
+    return printout, render_page(build_pdf(printout, image, {}, Instructions("photos/", "my.toml")), 1, 200)
 
 
 def read(printed: tuple[Printout, np.ndarray], seed: int = 1, **changes: tuple[float, float]) -> FreshPage:

@@ -29,7 +29,7 @@ from pipeline.stages.layout import layout
 from pipeline.store import Run, write_bytes
 from pipeline.store.artefacts import LAYOUT
 
-SHEET = Instructions("captures/signs/photos/", "inkproof run signs.toml", {("fgsm", 4): 2, ("bim", 16): 1})
+SHEET = Instructions("captures/signs/photos/", "signs.toml", {("fgsm", 4): 2, ("bim", 16): 1})
 
 
 def _pairs(n: int, width_px: int = 96, height_px: int = 96) -> list[PrintPair]:
@@ -353,7 +353,7 @@ def test_the_document_says_do_not_scale_and_what_it_is() -> None:
         words = document[0].get_textpage().get_text_bounded() + document[1].get_textpage().get_text_bounded()
         assert len(document) == 1 + _printout().n_pages
     assert facts["Title"] == "inkproof printout signs (K7QXM)" and facts["Author"] == "inkproof"
-    for phrase in ("captures/signs/photos/", "inkproof run signs.toml", "100 mm", "page 1 of 2", "fgsm", "p0"):
+    for phrase in ("captures/signs/photos/", "serve signs.toml", "run signs.toml", "100 mm", "page 1 of 2", "fgsm", "p0"):
         assert phrase in words
 
 
@@ -445,7 +445,8 @@ def _laid_out(workspace: Path, **settings: object) -> tuple[Run, tuple[str, ...]
     for pair in pairs:
         for path in (pair.clean_path, pair.adversarial_path):
             write_bytes(run.printouts / path, png_bytes(_image(path, 48, 48)))
-    return run, layout(SimpleNamespace(layout=LayoutSettings(pairs_per_page=1, **settings)), run, Context()).outputs
+    experiment = SimpleNamespace(layout=LayoutSettings(pairs_per_page=1, **settings), file_name="pages.toml")
+    return run, layout(experiment, run, Context()).outputs
 
 
 def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def _image(path: str) -> np.ndarray:
 def _print(run_code: str, aids: bool = True) -> tuple[Printout, bytes]:
     pairs = [PrintPair(f"p{i}", f"{i}/clean", f"{i}/adversarial", N_PX, N_PX) for i in range(6)]
     printout = arrange(pairs, run="r", run_code=run_code, aids=aids)
-    return printout, build_pdf(printout, _image, {}, Instructions("photos/", "inkproof run"))
+    return printout, build_pdf(printout, _image, {}, Instructions("photos/", "my.toml"))
 
 
 @pytest.fixture(scope="module")

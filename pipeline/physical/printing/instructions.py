@@ -19,10 +19,10 @@ _SHEET_MARGIN_MM, _MAX_TABLE_ROWS, _MAX_TABLE_COLUMNS = 16.0, 10, 7
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the sheet says beyond the printout: where photos go, what to type next, how many pairs an (attack, epsilon) has."""
+    """What the sheet says beyond the printout: where photos go, what to type, how many pairs an (attack, epsilon) has."""
 
     photos_folder: str
-    command: str
+    experiment: str
     n_pairs: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
@@ -34,7 +34,7 @@ def draw_instructions(pen: Pen, printout: Printout, instructions: Instructions) 
     left = top = max(10.5, _SHEET_MARGIN_MM * scale)
     width = printout.page_width_mm - 2 * left
     pen.panel(Box(left, top, width, 1.6 * scale), ACCENT, radius_mm=0)
-    pen.text(left, top + 13 * scale, "Print. Photograph. Drop in a folder.", 23 * scale, font="Helvetica-Bold")
+    pen.text(left, top + 13 * scale, "Print, photograph, hand in.", 23 * scale, font="Helvetica-Bold")
     run = f"inkproof · run {printout.run} · code {printout.run_code}"
     pen.text(left, top + 19.5 * scale, run, 10.5 * scale, colour=GREY)
     y = _draw_facts(pen, scale, printout, left, top + 19.5 * scale + 5 * scale, width)
@@ -102,7 +102,7 @@ def _draw_steps(pen: Pen, s: float, printout: Printout, instructions: Instructio
     words = {
         "bar_mm": int(furniture(printout, 1).scale_bar.width_mm),
         "photos_folder": escape(instructions.photos_folder),
-        "command": escape(instructions.command),
+        "experiment": escape(instructions.experiment),
     }
     parts = tomllib.loads((files("pipeline.physical.printing") / "steps.toml").read_text(encoding="utf-8"))
     for heading, steps in parts.items():
