@@ -347,7 +347,7 @@ def _on_one_screen(result: dict[str, Any], quiet: bool) -> dict[str, Any]:
     from pipeline.store import record_from
 
     raised = raised_flags(record_from(FlagRow, row) for row in result.get("flags", ()))
-    flags = [(name, told_flag(rows), RUN_FLAGS[name].what_to_do) for name, rows in raised.items()]
+    flags = [(RUN_FLAGS[name].title, told_flag(rows), RUN_FLAGS[name].what_to_do) for name, rows in raised.items()]
     ending = [f"Report: {path}" for path in result.get("reports", ())] + result.get("came_later", [])
     if "todo" in result:
         pages = f" {result['pages']}" if "pages" in result else ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def one_screen(
     named.
 
     Args:
-        flags: (name, the worst that was measured, what to do) of each that is raised.
+        flags: (title, the worst that was measured, what to do) of each that is raised.
         ending: lines that are shown as they are.
     """
     lines = [line for sentence in sentences for line in _wrapped(sentence)]
@@ -138,11 +139,7 @@ def stage_line(told: dict[str, Any]) -> str:
 def _stage_words(told: dict[str, Any]) -> tuple[str, str, str, list[str]]:
     """Returns a mark, the stage, its state, and what there is to say of it."""
     mark = {"done": "✓", PARTLY: "◐", "waiting": "…", "stale": "!", "missing": "·"}[told["state"]]
-    counts = ", ".join(
-        f"{_shown(value)} {key.removeprefix('n_').replace('_', ' ')}"
-        for key, value in told["counts"].items()
-        if key.startswith("n_")
-    )
+    counts = ", ".join(f"{_shown(value)} {_noun(key, value)}" for key, value in told["counts"].items() if key.startswith("n_"))
     notes = told["notes"] if len(told["notes"]) <= MOST_NOTES else [*told["notes"][:MOST_NOTES], _more(told)]
     said = told["reason"] or "; ".join(filter(None, [told.get("pages", ""), counts]))
     return mark, told["stage"], told["state"], [said, *told.get("photos", ()), *notes]
@@ -150,6 +147,12 @@ def _stage_words(told: dict[str, Any]) -> tuple[str, str, str, list[str]]:
 
 def _more(told: dict[str, Any]) -> str:
     return f"and {len(told['notes']) - MOST_NOTES} more: all of them with inkproof status EXPERIMENT --json"
+
+
+def _noun(key: str, value: Any) -> str:
+    """Returns what is counted, in the singular where there is one: `n_pages_found` is "page found"."""
+    words = key.removeprefix("n_").replace("_", " ")
+    return re.sub(r"(?<=ss)es\b|(?<!s)s\b", "", words, count=1) if value == 1 else words
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,7 @@ from pipeline.document.vector import Plot
 
 FRAME_WIDTH = 170 * mm
 _TEXT_SIZE, _NOTE_SIZE, _PADDING = 7.4, 5.8, 5.0
+FINDING_INDENT = 30 * mm
 _WIDEST_COLUMN = 26 * mm
 _TALLEST_FIGURE = 215 * mm
 _ROWS_KEPT_TOGETHER = 30
@@ -126,13 +127,15 @@ class Verdict(Flowable):
         super().__init__()
         self.finding = finding
         self.keepWithNext = 1
+        # what stands alone has room for its verdict in one line
+        self.indent, self.n_letters = (FINDING_INDENT, 15) if finding.counted else (45 * mm, 40)
 
     def wrap(self, available_width: float, available_height: float) -> tuple[float, float]:
         self.text = prose(
             f"{escape(self.finding.statement)} <font size=7 color='{theme.QUIET}'>{escape(self.finding.counted)}</font>",
             theme.styles()["statement"],
         )
-        _, height = self.text.wrap(available_width - 30 * mm, available_height)
+        _, height = self.text.wrap(available_width - self.indent, available_height)
         self.height = height + 2 * mm
         return available_width, self.height
 
@@ -142,9 +145,9 @@ class Verdict(Flowable):
         _draw_mark(self.canv, shape, 1.8 * mm, top, 1.6 * mm, colour)
         self.canv.setFillColor(HexColor(colour))
         self.canv.setFont(theme.BOLD, 7.4)
-        for place, line in enumerate(textwrap.wrap(self.finding.verdict, 15)):
+        for place, line in enumerate(textwrap.wrap(self.finding.verdict, self.n_letters)):
             self.canv.drawString(5 * mm, top - 2.6 - 9 * place, line)
-        self.text.drawOn(self.canv, 30 * mm, self.height - self.text.height)
+        self.text.drawOn(self.canv, self.indent, self.height - self.text.height)
 
 
 def gallery_lines(block: Gallery) -> list[Flowable]:

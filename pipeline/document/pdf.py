@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from reportlab import rl_config
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, PageBreak, Paragraph, Preformatted
+from reportlab.platypus import CondPageBreak, Flowable, KeepInFrame, PageBreak, Paragraph, Preformatted
 
 from pipeline.document import blocks, figures, flowables, theme
 from pipeline.document.blocks import Head, Section
@@ -36,8 +36,10 @@ def build_pdf(head: Head, sections: Sequence[Section]) -> bytes:
 def _story(title: str, sections: Sequence[Section]) -> list[Flowable]:
     draw, styles = _Drawing(), theme.styles()
     front, *others = sections
-    story: list[Flowable] = [flowables.Gap(6 * mm), Heading(escape(title), styles["title"], front.key, f"1  {front.title}")]
-    story += draw.section(front)
+    story: list[Flowable] = [flowables.Gap(3 * mm), Heading(escape(title), styles["title"], front.key, f"1  {front.title}")]
+    drawn = draw.section(front)
+    is_one_page = not any(isinstance(block, blocks.Subheading) for block in front.blocks)
+    story += [KeepInFrame(flowables.FRAME_WIDTH, 0, drawn, mode="shrink")] if is_one_page else drawn
     story += [PageBreak(), Paragraph("Contents", styles["h1"]), *_contents(sections), flowables.Gap(6 * mm)]
     for place, section in enumerate(others, 2):
         room = 75 * mm if len(section.blocks) > 1 else 40 * mm
@@ -68,7 +70,7 @@ class _Drawing:
             blocks.TextTable: _text_table,
             blocks.Findings: lambda block: [flowable for finding in block.found for flowable in _finding(finding)],
             blocks.Gallery: flowables.gallery_lines,
-            blocks.Tiles: lambda block: [flowables.TileRow(block.tiles), flowables.Gap(7 * mm)],
+            blocks.Tiles: lambda block: [flowables.TileRow(block.tiles), flowables.Gap(5 * mm)],
             blocks.Code: _code,
         }
 
@@ -97,10 +99,14 @@ def _text_table(block: blocks.TextTable) -> list[Flowable]:
 
 
 def _finding(finding: blocks.Finding) -> list[Flowable]:
-    style = theme.styles()["evidence"].clone("evidence_line", leftIndent=30 * mm)
+    style = theme.styles()["evidence"].clone("evidence_line", leftIndent=flowables.FINDING_INDENT)
     evidence: list[Flowable] = [flowables.prose(escape(line), style) for line in finding.evidence]
     kept = len(evidence) if len(evidence) <= 18 else 4
-    return [flowables.Together([flowables.Verdict(finding), *evidence[:kept]]), *evidence[kept:], flowables.Gap(4.5 * mm)]
+    return [
+        flowables.Together([flowables.Verdict(finding), *evidence[:kept]]),
+        *evidence[kept:],
+        flowables.Gap((4.5 if evidence else 1.5) * mm),
+    ]
 
 
 def _code(block: blocks.Code) -> list[Flowable]:

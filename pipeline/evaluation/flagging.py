@@ -134,7 +134,7 @@ def _clean(
 
 def _simulated(n: int) -> Iterator[FlagRow]:
     if n:
-        message = f"{count(n, 'simulated photograph')} {'count' if n > 1 else 'counts'}"
+        message = f"the results rest on {count(n, 'simulated photograph')}"
         yield FlagRow("simulated", message, n, 0, transform=PHOTO)
 
 
@@ -159,18 +159,32 @@ def _not_filled(fills: Iterable[CellFill]) -> Iterator[FlagRow]:
 
 
 def _many_discards(evidence: Evidence) -> Iterator[FlagRow]:
+    found = []
     photos = count_photos(evidence.captures, evidence.discards, evidence.origin)
     if photos.lost_rate > flags.MANY_DISCARDS:
         words = f"{photos.n_lost} of {count(photos.n_used + photos.n_lost, 'photograph')} could not be used"
-        yield FlagRow("many-discards", words, photos.lost_rate, flags.MANY_DISCARDS, transform=PHOTO)
-    sizes = Counter((case, pair.attack, pair.epsilon_8bit) for pair in evidence.pairs for case in pair.cases)
-    rows = [row for row in evidence.rates if (row.transform, row.origin, row.top_k) == (PHOTO, evidence.origin, 1)]
-    lost = [((row.n_discarded or 0) / n, n, row) for row in rows if (n := sizes[row.case, row.attack, row.epsilon_8bit])]
-    for share, n, row in sorted(lost, key=lambda found: -found[0]):
-        if share > flags.MANY_DISCARDS:
-            words = f"{row.n_discarded} of {count(n, 'pair')} have no usable photograph"
-            cell = row.case, row.attack, row.epsilon_8bit
-            yield _of_cell("many-discards", words, share, flags.MANY_DISCARDS, cell, transform=PHOTO)
+        found.append(FlagRow("many-discards", words, photos.lost_rate, flags.MANY_DISCARDS, transform=PHOTO))
+    on_missing_pages = _on_missing_pages(evidence)
+    pairs: dict[Cell, list[str]] = defaultdict(list)
+    for pair in evidence.pairs:
+        for case in pair.cases:
+            pairs[case, pair.attack, pair.epsilon_8bit].append(pair.pair_id)
+    for row in evidence.rates:
+        cell = row.case, row.attack, row.epsilon_8bit
+        lost, n = row.n_discarded or 0, len(pairs[cell])
+        if (row.transform, row.origin, row.top_k) == (PHOTO, evidence.origin, 1) and n and lost / n > flags.MANY_DISCARDS:
+            n_missing = len(on_missing_pages.intersection(pairs[cell]))
+            why = f" ({n_missing} on pages that are not photographed)" if n_missing else ""
+            words = f"{lost} of {count(n, 'pair')} have no usable photograph{why}"
+            found.append(_of_cell("many-discards", words, lost / n, flags.MANY_DISCARDS, cell, transform=PHOTO))
+    yield from sorted(found, key=lambda row: -(row.measured or 0))
+
+
+def _on_missing_pages(evidence: Evidence) -> set[str]:
+    """Returns the pairs on pages of which there is no photograph at all."""
+    seen = {capture.page for capture in evidence.captures}
+    placements = evidence.printout.placements if evidence.printout else ()
+    return {place.pair_id for place in placements if place.page not in seen}
 
 
 def _clean_drop(evidence: Evidence) -> Iterator[FlagRow]:

@@ -9,7 +9,17 @@ from pipeline.records import PHOTO, SIMULATED, Rate
 from pipeline.report.content import GalleryItem, ReportContent
 from pipeline.report.gallery import DESTROYED, SURVIVED, gallery, outcome
 from pipeline.report.run_flags import front_page_flags
-from pipeline.report.summary import has_photos, headline_case, lead, left_out, on_cells, pages_photographed, sentences, tiles
+from pipeline.report.summary import (
+    has_photos,
+    headline_case,
+    lead,
+    left_out,
+    on_cells,
+    on_transforms,
+    pages_photographed,
+    sentences,
+    tiles,
+)
 from pipeline.report.words import cell_title
 
 _N_NAMED, _MOST_DEVICES = 4, 3
@@ -18,19 +28,16 @@ _N_NAMED, _MOST_DEVICES = 4, 3
 def front_page(content: ReportContent) -> tuple[Block, ...]:
     """Returns what stands beneath the report's title; every number in it is computed from the counts."""
     on_files, answer, more = sentences(content)
-    remarks = [on_files, on_cells(content, headline_case(content)), more]
+    case = headline_case(content)
+    remarks = [on_cells(content, case), *([on_transforms(content, case)] if content.digital_rates else []), more]
     pair = shown_pair(content)
-    facts = [photographed(content), empty_cells(content)] if has_photos(content) else []
+    facts = [photographed(content), empty_cells(content)] if has_photos(content) else [on_files]
     return (
         plain(f"Run {content.run} · model {content.model.name} · images {content.dataset.name}", "subtitle"),
         plain(f"**Asked:** {lead(content)}", "lead"),
         plain(f"**Answer:** {answer}", "lead"),
         Tiles(tuple(tiles(content))),
-        *(
-            (plain("**One pair, and what the model says of it.**"), replace(gallery([pair], has_photos=True), level=2))
-            if pair
-            else ()
-        ),
+        *(_shown(pair) if pair else ()),
         *(plain(text, "bullet") for text in dict.fromkeys((*facts, *remarks)) if text),
         *(plain(left_out(*missing)) for missing in content.left_out),
         *front_page_flags(content),
@@ -38,7 +45,8 @@ def front_page(content: ReportContent) -> tuple[Block, ...]:
 
 
 def _shown(pair: GalleryItem) -> tuple[Block, ...]:
-    return plain("**One pair, and what the model says of it**"), replace(gallery([pair], has_photos=True), level=2)
+    told = "**One pair, and what the model says of it.** Its attack fared as most did; in the difference grey is no change."
+    return plain(told), replace(gallery([pair], has_photos=True), level=2)
 
 
 def shown_pair(content: ReportContent) -> GalleryItem | None:
@@ -57,7 +65,12 @@ def photographed(content: ReportContent) -> str:
     pages = pages_photographed(content)
     missing = [page for page in range(1, content.n_pages + 1) if page not in pages]
     told = f"{len(pages)} of {count(content.n_pages, 'page')} photographed"
-    told += f"; page{'s' * (len(missing) > 1)} {ranges(missing)} {'are' if len(missing) > 1 else 'is'} missing" if missing else ""
+    told += (
+        f"; page{'s' * (len(missing) > 1)} {ranges(missing)} {'are' if len(missing) > 1 else 'is'} missing, and "
+        if missing
+        else ""
+    )
+    told += "all numbers on photographs are those of the other pages" if missing else ""
     if content.main_origin == SIMULATED:
         return f"Printed and photographed by a simulation ({content.profile}): {told}."
     devices = sorted({capture.device for capture in captures if capture.device})

@@ -1,7 +1,7 @@
 """The sections about photographs: rates of each origin, what the simulator predicted of them, and how they came out."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pipeline.document.blocks import Block, Figure, Prose, Subheading, TableBlock, TextTable, numbered, plain
 from pipeline.document.formats import DASH, count, middle_cut, percent, span
@@ -97,7 +97,7 @@ def capture_quality_section(content: ReportContent) -> tuple[Block, ...]:
         blocks.append(Figure("capture-quality", rate_figures.capture_quality(content.quality), caption))
     if content.quality:
         blocks.append(TableBlock("table-q1", quality_table(content.quality)))
-    return *blocks, Subheading("Discards"), *_discards(content.discards)
+    return *blocks, Subheading("Discards"), *_discards(content)
 
 
 def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
@@ -105,26 +105,30 @@ def quality_table(quality: Iterable[CaptureQuality], n_rows: int = 48) -> Table:
     quality = tuple(quality)
     worst_first = sorted(range(len(quality)), key=lambda place: -(quality[place].reprojection_rms_px or 0.0))
     shown = tuple(quality[place] for place in sorted(worst_first[:n_rows]))
+    is_known = any(photo.registration_error_px is not None for photo in quality)
+    registration = Column("registration", "Error, px"), lambda photo: _decimal(photo.registration_error_px, 3)
     columns, rows = filled(
         [
             (stub("Photo"), lambda photo: middle_cut(photo.photo, 34)),
             (Column("page"), lambda photo: DASH if photo.page is None else str(photo.page)),
             (Column("codes"), lambda photo: f"{photo.n_codes}/{len(CORNERS)}"),
             (Column("reprojection", "Error, px"), lambda photo: _decimal(photo.reprojection_rms_px, 2)),
-            (Column("registration", "Error, px"), lambda photo: _decimal(photo.registration_error_px, 3)),
+            *([registration] if is_known else []),
             (Column("sharpness"), lambda photo: _decimal(photo.sharpness, 3)),
             (Column("px per px"), lambda photo: _decimal(photo.photo_px_per_image_px, 2)),
         ],
         shown,
     )
-    note = TEXTS["capture-quality"]
+    note = TEXTS["capture-quality"] + (TEXTS["capture-quality-known"] if is_known else "")
     if len(quality) > n_rows:
         note += f" Listed are the {n_rows} of {len(quality)} with the largest reprojection error; captures.parquet has all."
     keys = tuple(RowKey(photo=photo.photo) for photo in shown)
     return Table("Q1", "Photographs and how well they were registered", columns, rows, note, keys=keys)
 
 
-def _discards(discards: Sequence[Discard]) -> list[Block]:
+def _discards(content: ReportContent) -> list[Block]:
+    discards = content.discards
+    troubles = {capture.capture_id: capture.trouble for capture in content.captures}
     if not discards:
         return [Prose("Nothing was discarded.")]
     reasons = Counter(discard.reason for discard in discards)
@@ -134,7 +138,7 @@ def _discards(discards: Sequence[Discard]) -> list[Block]:
             middle_cut(discard.photo, 23),
             DASH if discard.page is None else str(discard.page),
             f"{discard.pair_id} {discard.variant}".strip() or "whole photo",
-            DISCARD_REASONS.get(discard.reason, discard.reason) + (f": {discard.detail}" if discard.detail else ""),
+            _why(discard, "" if discard.pair_id else troubles.get(discard.capture_id, "")),
         )
         for discard in discards[:_N_DISCARDS_LISTED]
     )
@@ -143,6 +147,12 @@ def _discards(discards: Sequence[Discard]) -> list[Block]:
     if len(discards) > len(rows):
         blocks.append(Prose(f"{len(discards) - len(rows)} further discards are not listed.", "note"))
     return blocks
+
+
+def _why(discard: Discard, trouble: str) -> str:
+    """Returns why something was discarded; first what is wrong with the photo, as its overlay says, where that is known."""
+    reason = DISCARD_REASONS.get(discard.reason, discard.reason) + (f": {discard.detail}" if discard.detail else "")
+    return f"{trouble} ({reason})" if trouble else reason
 
 
 def _decimal(value: float | None, digits: int) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.document.formats import count
 from pipeline.records import FlagRow, flags
 
 _LIMITS = {
@@ -46,5 +45,5 @@ def raised_flags(rows: Iterable[FlagRow]) -> dict[str, list[FlagRow]]:
 
 
 def told_flag(rows: Sequence[FlagRow]) -> str:
-    """Returns the worst case of one flag, and how many others there are."""
-    return rows[0].message + (f"; and {count(len(rows) - 1, 'other')}" if len(rows) > 1 else "")
+    """Returns the worst case of one flag, and how often it is raised."""
+    return rows[0].message + (f" (the worst of {len(rows)} cases)" if len(rows) > 1 else "")

@@ -20,7 +20,7 @@ MARKS = {
     "low-resolution": "#",
     "epsilon-exceeded": "¶",
 }
-_N_SHOWN, _N_SENTENCES = 4, 6
+_N_SHOWN, _N_SENTENCES = 2, 6
 
 
 def front_page_flags(content: ReportContent) -> tuple[Block, ...]:
@@ -47,7 +47,11 @@ def flags_section(content: ReportContent) -> tuple[Block, ...]:
     for name, rows in raised_flags(content.flags).items():
         more = [f"and {len(rows) - _N_SHOWN} more"] if len(rows) > _N_SHOWN else []
         raised[name] = "; ".join([row.message for row in rows[:_N_SHOWN]] + more)
-    marks = " The signs mark the rows of the tables that a flag concerns." if raised.keys() & MARKS.keys() else ""
+    marks = (
+        f" In tables, {listed(MARKS[name] for name in raised if name in MARKS)} mark the rows that a flag concerns."
+        if raised.keys() & MARKS.keys()
+        else ""
+    )
     return _flags("flags", RUN_FLAGS, raised, "", f"{marks} Every measured number with its limit is in flags.csv.")
 
 
@@ -81,7 +85,7 @@ def _flags(
     return (
         plain(f"{intro}{found} A flag is a reason to look, not a verdict.{ending}"),
         TextTable(key, ("Flag", "Measured", "Raised if", "Why it matters", "What to do"), rows, (0.15, 0.23, 0.2, 0.22, 0.2)),
-        plain(f"Checked without finding a problem: {quiet}.", "note"),
+        plain(f"Not raised: {quiet}.", "note"),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
-from pipeline.records import PHOTO, SIMULATED
+from pipeline.records import CAMERA, PHOTO, SIMULATED
 from pipeline.report.against import against_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
@@ -18,6 +18,7 @@ from pipeline.report.judges import judges_section
 from pipeline.report.photo_results import capture_quality_section, photo_results, predicted_section
 from pipeline.report.run_flags import about_model, flags_section, marked
 from pipeline.report.selection import selection_section
+from pipeline.report.summary import pages_photographed
 from pipeline.report.transform_results import survival_section, transform_results
 
 # A new section is one line here: its key (an anchor, never changed), its title, its function.
@@ -65,13 +66,16 @@ def sections(content: ReportContent) -> tuple[Section, ...]:
 
 
 def band(content: ReportContent) -> str:
-    """Returns the words of the band that says simulated, "" where every photograph is a real one.
+    """Returns the words of the band that says incomplete or simulated, "" where every page was photographed by a camera.
 
     Photographs that other models judged count too: their answers may have been brought in from elsewhere.
     """
     origins = {*content.photo_origins, *(row.origin for row in content.transfer if row.transform == PHOTO)}
-    if not content.simulated:
-        return ""
-    if origins <= {SIMULATED}:
-        return SIMULATED_BAND
-    return f"{MIXED_BAND} · every table and figure of photographs says which"
+    n_pages = len(pages_photographed(content))
+    is_partly = content.main_origin == CAMERA and 0 < n_pages < content.n_pages
+    words = [f"INCOMPLETE: {n_pages} of {content.n_pages} pages photographed"] if is_partly else []
+    if content.simulated and origins <= {SIMULATED}:
+        words.append(SIMULATED_BAND)
+    elif content.simulated:
+        words += [MIXED_BAND] if is_partly else [MIXED_BAND, "every table and figure of photographs says which"]
+    return " · ".join(words)

@@ -1,7 +1,7 @@
 """What a run found, in sentences and key figures: computed from the counts, never typed."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ def sentences(content: ReportContent) -> tuple[str, str, str]:
     if has_photos(content):
         third = on_predictions(content) or on_cells(content, case) or on_photographs(content)
         return _on_file(content, case), _on_photos(content, case), third
-    return _on_file(content, case), "No photograph has been judged yet.", _on_transforms(content, case)
+    return _on_file(content, case), "No photograph has been judged yet.", on_transforms(content, case)
 
 
 def tiles(content: ReportContent) -> list[Tile]:
@@ -172,10 +172,10 @@ def _on_photos(content: ReportContent, case: str) -> str:
         return "No attack that worked as a file was photographed, so there is no destruction rate."
     is_simulated = content.main_origin == SIMULATED
     medium = "in the simulated photographs" if is_simulated else "after printing and photographing"
+    n_survived, were = found.n_eligible - found.n_hit, "was" if found.n_hit == 1 else "were"
     return (
-        f"Of {count(found.n_eligible, 'attack')}{_on_images(found)} that worked as files, **{found.n_eligible - found.n_hit} "
-        f"survived** {medium} and {found.n_hit} {'was' if found.n_hit == 1 else 'were'} destroyed, a destruction rate of "
-        f"{_told_rate(found)}."
+        f"Of {count(found.n_eligible, 'photographed attack')}{_on_images(found)} that had worked as files, **{n_survived} "
+        f"survived** {medium} and {found.n_hit} {were} destroyed, a destruction rate of {_told_rate(found)}."
     )
 
 
@@ -185,20 +185,27 @@ def on_cells(content: ReportContent, case: str) -> str:
     rows = [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted and row.rate is not None]
     if not rows or len({row.rate for row in rows}) == 1:
         return ""
-    sturdiest = min(rows, key=lambda row: (row.known[2], row.rate))
-    fragile = max(rows, key=lambda row: (row.known[1], row.rate))
-    if fragile.known[0] <= sturdiest.known[0]:
+    highest_end, rate = min((row.known[2], row.rate) for row in rows)
+    sturdiest = [row for row in rows if (row.known[2], row.rate) == (highest_end, rate)]
+    lowest_end, rate = max((row.known[1], row.rate) for row in rows)
+    fragile = [row for row in rows if (row.known[1], row.rate) == (lowest_end, rate)]
+    if fragile[0].known[0] <= sturdiest[0].known[0]:
         return ""
-    told = [
-        f"{cell_title(row.attack, row.epsilon_8bit).replace(', ε', ' at ε')} ({percent(row.rate)} destroyed, {row.n_hit} of "
-        f"{row.n_eligible}{_ends(row)})"
-        for row in (sturdiest, fragile)
-    ]
-    joint = "; their intervals overlap" if fragile.known[1] <= sturdiest.known[2] else ""
-    return f"The sturdiest cell is {told[0]}; the most fragile is {told[1]}{joint}."
+    joint = "; their intervals overlap" if lowest_end <= highest_end else ""
+    most = f"most surely sturdy {_told_cells(sturdiest)}, most surely fragile {_told_cells(fragile)}"
+    return f"By the ends of the intervals, {most}{joint}."
 
 
-def _on_transforms(content: ReportContent, case: str) -> str:
+def _told_cells(rows: Sequence[Rate]) -> str:
+    """Returns the names of cells that fare alike, and how the first of them does."""
+    found, verb = rows[0], "is" if len(rows) == 1 else "are"
+    names = listed(cell_title(row.attack, row.epsilon_8bit).replace(", ε", " at ε") for row in rows)
+    each = ", each" if len(rows) > 1 else ""
+    return f"{verb} {names} ({percent(found.rate)} destroyed, {found.n_hit} of {found.n_eligible}{each}{_ends(found)})"
+
+
+def on_transforms(content: ReportContent, case: str) -> str:
+    """Returns which digital transform destroys the most attacks."""
     rows = [row for row in content.overall if row.case == case and row.transform not in (PHOTO, SOURCE) and row.rate is not None]
     if not rows:
         return "No digital transform has been applied to an attack that works."

@@ -212,7 +212,6 @@ def _told(
     summary: dict[str, object] = {
         "n_photos": len({capture.photo for capture in captures}),
         "n_pages_found": len(counted),
-        "n_pages": printout.n_pages,
         "n_crops": len(rows),
         "n_discards": len(discards),
         "n_flagged": sum(bool(row.flags) for row in rows),

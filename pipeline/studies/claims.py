@@ -186,7 +186,7 @@ def _row(finding: str, origin: str, test: str, part: Part) -> FindingRow:
 def told_finding(statement: str, checks: Iterable[Check | None], rows: Sequence[FindingRow], parts: Mapping[str, str]) -> Finding:
     """Returns an observation with its verdict and its evidence: a line for each part, then one for each comparison of rates.
 
-    The comparisons that go against the statement come first and are marked. Without a test there is no verdict.
+    The comparisons that go against the statement come first and every one is marked. Without a test there is no verdict.
 
     Args:
         rows: the tests of this observation, of the whole and of its parts.
@@ -196,24 +196,35 @@ def told_finding(statement: str, checks: Iterable[Check | None], rows: Sequence[
     whole = next((row for row in rows if not row.part), None)
     verdict = whole.verdict if whole else "not_enough"
     evidence = [f"{parts[row.part]}: {told_test(row)} ({VERDICT_TITLES[row.verdict]})" for row in rows if row.part]
-    evidence += [f"{'✗ ' * check.is_against}{check.where}: {check.counts}" for check in made]
+    evidence += [f"{_sign(check)} {check.where}: {check.counts}" for check in made]
     return Finding(statement, VERDICT_TITLES[verdict], _MARKS[verdict], _counted(whole, made), tuple(evidence))
+
+
+def _sign(check: Check) -> str:
+    return "✗" if check.is_against else "=" if check.is_tie else "✓"
 
 
 def told_test(row: FindingRow) -> str:
     """Returns a test in words: what was counted, on how many images, and the p of the statement and of its opposite."""
-    n = f"n {row.n} of {count(row.n_images, 'image')}"
+    n = f"n {row.n} on {count(row.n_images, 'image')}"
     if row.n_effective is not None and round(row.n_effective) < row.n:
         n += f", effective n {row.n_effective:.0f}"
-    sides = f", {row.n_for} for and {row.n_against} against" if row.n_for is not None else ""
     moved = f", difference {points(row.difference, 1)} points" if row.difference is not None else ""
-    told = f"{n}{sides}{moved}; p {p_value(row.p)}"
+    told = f"{n}{_sides(row)}{moved}; p = {p_value(row.p)} for it".replace("= <", "<")
     if row.part:
-        return f"{told}, of the opposite {p_value(row.p_against)}"
-    return (
-        f"{told}, corrected {p_value(row.p_holm)}; of the opposite {p_value(row.p_against)}, corrected "
-        f"{p_value(row.p_against_holm)}; {TEST_TITLES[row.test]}"
-    )
+        return f"{told}, {p_value(row.p_against)} for the opposite"
+    corrected = f"after correction {p_value(row.p_holm)} and {p_value(row.p_against_holm)}"
+    return f"{told} and {p_value(row.p_against)} for the opposite, {corrected}; {TEST_TITLES[row.test]}"
+
+
+def _sides(row: FindingRow) -> str:
+    """Returns what speaks for a statement and what against it, in attacks of one cell or in pairs that are compared."""
+    if row.n_for is None or row.n_against is None:
+        return ""
+    if row.test == "binomial":
+        return f", of which {row.n_for} survive and {row.n_against} are destroyed"
+    alike = row.n - row.n_for - row.n_against
+    return f": {row.n_for} as stated, {row.n_against} the other way, {alike} alike"
 
 
 def _counted(whole: FindingRow | None, checks: Sequence[Check]) -> str:

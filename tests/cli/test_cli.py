@@ -98,7 +98,14 @@ def test_a_finished_run_ends_with_one_screen_that_says_what_matters(command, fin
     assert code == 0 and len(lines) <= 24
     assert max(len(line) for line in lines if str(finished) not in line) <= 100
     assert len(record["summary"]["headline"]) == 3 == sum(line.startswith("- ") for line in lines)
-    for words in ("! simulated: ", "! few-eligible: ", "report.pdf", "report.html", "Next: open ", "It took "):
+    for words in (
+        "! simulated photographs: ",
+        "! few eligible attacks: ",
+        "report.pdf",
+        "report.html",
+        "Next: open ",
+        "It took ",
+    ):
         assert words in out
     assert RUN_FLAGS["simulated"].what_to_do in out
 

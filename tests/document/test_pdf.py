@@ -165,6 +165,12 @@ class TestDocument:
         for words in ("Contents", "destruction rate", "Table 3.", "Figure 1.", "least-likely class"):
             assert words in done.stdout
 
+    @pytest.mark.parametrize("n_bullets", [5, 50])
+    def test_the_front_page_is_one_page_however_much_it_has_to_say(self, content, n_bullets):
+        said = tuple(Prose(f"Word {number} of the front page.", "bullet") for number in range(n_bullets))
+        made = pages(pdf_of(content, [Section("summary", "Summary", said)]))
+        assert all(f"Word {number} of" in made[0] for number in range(n_bullets)) and "Contents" in made[1]
+
     @pytest.mark.parametrize("kind", ["table", "figure", "code"])
     def test_a_heading_stands_on_the_page_of_what_it_heads(self, content, kind):
         table = Table("9", "Nine", (Column("n"),), ((Cell("1"),),) * 12)

@@ -30,6 +30,7 @@ from pipeline.records import (
     FlagRow,
     ModelFlag,
     Pair,
+    Placement,
     Printout,
     Rate,
     View,
@@ -282,7 +283,7 @@ class TestWhereFlagsAreShown:
         text = as_text(marked(table, self.FLAGS))
         marks = {row[0].text: row[1].note for row in marked(table, self.FLAGS).rows}
         assert marks == {"fast": MARKS["few-eligible"], "basic iterative": ""}
-        assert "† Few eligible attacks: 3 working attacks, fast at ε = 16" in text and "and 1 other" in text
+        assert "† Few eligible attacks: 3 working attacks, fast at ε = 16" in text and "(the worst of 2 cases)" in text
         assert marked(table, ()) == table
 
     def test_a_flag_of_files_marks_no_table_of_photographs(self):
@@ -330,6 +331,19 @@ def test_a_photo_that_cannot_be_read_is_counted_by_the_next_run(tiny, tmp_path, 
     rows = [row for row in read_json(run.reports / "rates.json")["flags"] if row["flag"] == "many-discards"]
     n_used = len(list(run.photos.glob("simulated-*.jpg")))
     assert rows[0]["measured"] == pytest.approx(3 / (3 + n_used)) and "3 of" in rows[0]["message"]
+
+
+def test_pairs_on_pages_that_nobody_photographed_are_told_apart_from_lost_ones():
+    places = [Placement(1 + (i >= 15), f"p{i}", "clean", "", *(0.0,) * 4, 9, 9) for i in range(20)]
+    evidence = Evidence(
+        rates=[a_rate(90, n_discarded=7)],
+        pairs=[a_pair(i) for i in range(20)],
+        captures=SHOTS[1:2],
+        origin="camera",
+        printout=replace(A4, placements=tuple(places)),
+    )
+    (row,) = (row for row in run_flags(evidence) if row.flag == "many-discards")
+    assert row.message.startswith("7 of 20 pairs have no usable photograph (5 on pages that are not photographed), fast")
 
 
 def test_every_flag_is_documented_in_its_own_words():

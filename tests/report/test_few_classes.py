@@ -161,7 +161,7 @@ def test_headlines_count_images_once_and_have_the_interval_of_so_many_images():
     first, second, _ = sentences(content)
     assert f"{right} of {N_IMAGES} clean ones" in first and f"made from {N_IMAGES} images" in first
     ends = f"95 % interval {100 * destroyed.low:.0f} to {100 * destroyed.high:.0f} %"
-    assert f"{destroyed.n_eligible} attacks on {destroyed.n_different} images" in second and ends in second
+    assert f"{destroyed.n_eligible} photographed attacks on {destroyed.n_different} images" in second and ends in second
     survived = f"95 % interval {100 - 100 * destroyed.high:.0f} to {100 - 100 * destroyed.low:.0f} %"
     assert survived in tiles(content)[0].label and f"{N_IMAGES} images" in tiles(content)[2].label
 

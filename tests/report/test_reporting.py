@@ -24,6 +24,7 @@ from pipeline.report.gallery import difference_picture, outcome
 from pipeline.report.photo_results import quality_table
 from pipeline.report.raised_flags import RUN_FLAGS
 from pipeline.report.run_flags import front_page_flags
+from pipeline.report.sections import band
 from pipeline.report.selection import perturbation_table, selection_table
 from pipeline.report.summary import lead, photo_count, sentences, tiles
 from pipeline.studies.claims import Rates, told_finding
@@ -142,9 +143,9 @@ class TestSummary:
         )
         content = make_content(simulated=False, rates=rates)
         said = " ".join(sentences(content))
-        assert "Of 95 attacks on 48 images that worked as files, **70 survived**" in said
+        assert "Of 95 photographed attacks on 48 images that had worked as files, **70 survived**" in said
         assert "a destruction rate of 26.3 %, 95 % interval 19 to 36 %." in said
-        assert "sturdiest cell is fast at ε 16 (12.5 % destroyed, 6 of 48, 95 % interval 6 to 25 %)" in said
+        assert "most surely sturdy is fast at ε 16 (12.5 % destroyed, 6 of 48, 95 % interval 6 to 25 %)" in said
         assert tiles(content)[0].value == "70 of 95"
 
     def test_a_second_photo_of_a_page_is_not_a_lost_one(self):
@@ -339,7 +340,7 @@ class TestDocument:
 def on_cells(**counts):
     """What the front page says of cells with (destroyed, eligible) attacks."""
     rows = tuple(rate("average", attack, 16, "photo", None, 1, *found) for attack, found in counts.items())
-    return next((line for line in sentences(make_content(rates=rows)) if "sturdiest" in line), "")
+    return next((line for line in sentences(make_content(rates=rows)) if "sturdy" in line), "")
 
 
 class TestFrontPage:
@@ -354,7 +355,10 @@ class TestFrontPage:
         assert told.startswith(
             "Printed by Office laser, photographed with Pocket Camera from 27 November 2026 to 29 November 2026:"
         )
-        assert told.endswith(f"{n_pages} of {n_pages + 4} pages photographed; pages {n_pages + 1}–{n_pages + 4} are missing.")
+        in_part = f"{n_pages} of {n_pages + 4} pages photographed"
+        missing = f"pages {n_pages + 1}–{n_pages + 4} are missing, and all numbers on photographs are those of the other pages."
+        assert told.endswith(f": {in_part}; {missing}")
+        assert band(content) == f"INCOMPLETE: {in_part}" and band(replace(content, n_pages=n_pages)) == ""
         assert tiles(content)[3].value == f"{n_pages} of {n_pages + 4}"
         assert empty_cells(content) == ""
         rates = tuple(row for row in whole.rates if (row.attack, row.epsilon_8bit) != ("bim", 16))
@@ -399,7 +403,9 @@ def test_cells_that_are_all_alike_have_no_sturdiest():
 
 def test_the_sturdiest_cell_is_the_surest_and_not_the_one_of_the_fewest_attacks():
     told = on_cells(fgsm=(0, 2), bim=(0, 40), illc=(2, 2), pgd=(30, 40))
-    assert "sturdiest cell is basic iterative" in told and "0 of 40, 95 % interval 0 to 9 %" in told
-    assert "most fragile is PGD at ε 16 (75.0 % destroyed, 30 of 40, 95 % interval 60 to 86 %)." in told
+    assert "most surely sturdy is basic iterative" in told and "0 of 40, 95 % interval 0 to 9 %" in told
+    assert "most surely fragile is PGD at ε 16 (75.0 % destroyed, 30 of 40, 95 % interval 60 to 86 %)." in told
     assert on_cells(fgsm=(10, 24), bim=(12, 24)).endswith("; their intervals overlap.")
+    told = on_cells(fgsm=(0, 12), bim=(0, 12), illc=(5, 12))
+    assert "are fast at ε 16 and basic iterative at ε 16 (0.0 % destroyed, 0 of 12, each, 95 % interval" in told
     assert not on_cells(fgsm=(20, 40), bim=(0, 1), illc=(1, 1)), "one cell is known best at both ends"

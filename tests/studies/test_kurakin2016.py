@@ -405,11 +405,11 @@ class TestEvidence:
         order = told_findings(run_of(rates, findings=[whole, part]), "simulated")[0]
         assert (order.verdict, order.mark) == ("held", "right")
         assert (
-            "n 40 of 20 images, effective n 31, 17 for and 2 against, difference +40.0 points; p < 0.001, corrected 0.002;"
-            in order.counted
+            "n 40 on 20 images, effective n 31: 17 as stated, 2 the other way, 21 alike, difference +40.0 points; "
+            "p < 0.001 for it and 1.00 for the opposite, after correction 0.002 and 1.00;" in order.counted
         )
         assert "exact McNemar" in order.counted and "1 of 1 comparison of rates as stated" in order.counted
-        assert order.evidence[0].startswith("fast below basic iterative: n 20 of") and "(not held)" in order.evidence[0]
+        assert order.evidence[0].startswith("fast below basic iterative: n 20 on") and "(not held)" in order.evidence[0]
 
     def test_a_cell_without_eligible_attacks_takes_part_in_no_comparison(self):
         rates = [rate("average", "fgsm", 16, "photo", None, k, 0, 0) for k in (1, 5)] + [

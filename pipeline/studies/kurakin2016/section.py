@@ -21,8 +21,8 @@ from pipeline.studies.kurakin2016.published import LOST_PHOTOS, METHOD_TITLES, M
 from pipeline.studies.kurakin2016.tables import PaperRow, figure_6_rates, figure_6_table, paper_rows, paper_tables
 from pipeline.studies.study import Reproduction
 
-_OBSERVED = "What the paper observed, tested on these photographs"
-_OBSERVED_DIGITAL = "What the paper observed at ε 16 on random images, tested on these transforms"
+_OBSERVED = "What Kurakin et al. (2016) observed, tested on these photographs"
+_OBSERVED_DIGITAL = "What Kurakin et al. (2016) observed at ε 16 on random images, tested on these transforms"
 _HEADER = ("Observation", "Verdict", "n", "p (corrected)", "Test")
 
 
@@ -36,7 +36,7 @@ def study_part(content: ReportContent, reference: str) -> StudyPart:
         for origin in (*content.photo_origins, DIGITAL)
     }
     rates = tuple(ReferenceRate(*row) for row in published_rates())
-    lost = f"; the paper lost {LOST_PHOTOS}"
+    lost = f"; Kurakin et al. lost {LOST_PHOTOS}"
     return StudyPart(reference, lost, rates, observed, reproduction_section(content) if content.reproduces else ())
 
 
@@ -153,7 +153,7 @@ def _tally(content: ReportContent) -> str:
     wholes = [row for _, row in _wholes(content)]
     held, not_held, open_ = (sum(row.verdict == verdict for row in wholes) for verdict in VERDICTS)
     return (
-        f"Of {count(len(wholes), 'observation')} of the paper {held} held and {not_held} did not; for {open_} there are not "
+        f"Of {count(len(wholes), 'observation')} of Kurakin et al. {held} held and {not_held} did not; for {open_} there are not "
         "enough images to tell. p is one-sided, and corrected (Holm) over the observations on photographs and over those on "
         "transforms."
     )
