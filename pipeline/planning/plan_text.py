@@ -48,7 +48,7 @@ def _cell_table(found: Plan) -> Table:
             (Column("eligible"), lambda cell: f"{cell.n_eligible}{' !' if cell.n_eligible < FEW_ELIGIBLE else ''}"),
             (Column("known", is_number=False), lambda cell: cell.known),
             (Column("pages"), lambda cell: str(cell.n_pages)),
-            (Column("worth"), lambda cell: f"{cell.n_effective:.0f}"),
+            (Column("eff. n"), lambda cell: f"{cell.n_effective:.0f}"),
             (Column("rate"), lambda cell: f"{100 * cell.rate:.0f} %"),
             (Column("±"), lambda cell: _points(cell.half_width)),
             (Column("sees"), lambda cell: _points(cell.detectable_difference)),
