@@ -436,10 +436,10 @@ def test_pages_to_do_are_those_without_a_counted_photo_or_with_flagged_crops(pri
         Discard("e.mp4", "e-1.40s-p5", 5, "p3", "adversarial", "outside", ""),
     ]
     assert pages_to_do(printout, captures, discards, quality) == [
-        (2, "2 of 3 crops soft, 1 of 3 crops dark: tap on the paper to focus, more light, tap on the paper to set the exposure"),
+        (2, "2 of 3 images soft, 1 of 3 images dark: tap on the paper to focus, more light, tap on the paper to set the exposure"),
         (3, "c.jpg is not used: mirrored: switch it off"),
         (4, "not in any photo, d.jpg shows no page of this run"),
-        (5, "1 of 2 crops outside the photo: all of the page in the picture"),
+        (5, "1 of 2 images outside the photo: all of the page in the picture"),
         (6, "not in any photo, d.jpg shows no page of this run"),
     ]
     assert photo_lines(captures, [*discards, Discard("two.jpg", "", None, "", "", "duplicate", "a.jpg")], quality) == [
@@ -447,8 +447,8 @@ def test_pages_to_do_are_those_without_a_counted_photo_or_with_flagged_crops(pri
         ("b.jpg", f"page 2, {pages_to_do(printout, captures, discards, quality)[0][1]}"),
         ("c.jpg", "not used, mirrored: switch it off"),
         ("d.jpg", "not used, nothing was found in it"),
-        ("e-1.40s-p5.jpg", "page 5, 1 of 2 crops outside the photo: all of the page in the picture"),
-        ("old.jpg", "page 2, 1 of 1 crops soft: tap on the paper to focus; a better photo of the same page is used"),
+        ("e-1.40s-p5.jpg", "page 5, 1 of 2 images outside the photo: all of the page in the picture"),
+        ("old.jpg", "page 2, 1 of 1 images soft: tap on the paper to focus; a better photo of the same page is used"),
         ("two.jpg", "not used, the same file was already used (a.jpg)"),
     ]
 

@@ -82,9 +82,9 @@ def crops_to_do(crops: Sequence[CropQuality], lost: Sequence[Discard]) -> str:
     """Returns what is wrong with a page's crops, and with those that are missing, and what to do; "" for nothing."""
     n = len(crops) + len(lost)
     flags = Counter(flag for row in crops for flag in row.flags)
-    found = [f"{count} of {n} crops {flag}" for flag, count in flags.most_common()]
+    found = [f"{count} of {n} images {flag}" for flag, count in flags.most_common()]
     reasons = Counter(row.reason for row in lost)
-    found = [f"{count} of {n} crops {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
+    found = [f"{count} of {n} images {LOST[reason]}" for reason, count in reasons.items() if reason in LOST] + found
     actions = ["all of the page in the picture"] if "outside" in reasons else []
     actions += [COVERED_ACTION] if "covered" in reasons else []
     actions += [quality_advice(("uncertain",) * ("unplaced" in reasons) + tuple(flags))]
