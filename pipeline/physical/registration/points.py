@@ -30,13 +30,15 @@ _SMOOTHING_PX, _BORDER_PX = 5, 6
 class _Pattern:
     """What is printed at a point: `template` float32 (h, w) as it should look upright, and what aligns a photo to it.
 
-    `smooth` (h w,) is the template smoothed, without its mean; `shift_from` (2, h w) takes a small difference from it to the
-    shift (x, y) that explains it best.
+    `measure` (3, h w) takes what is seen, in units of 8 bits, to its gain over the smoothed template, and to the shift (x, y)
+    times that gain that explains best what is seen, from `unshifted` (2,) on; none minds an offset. `size` is the template's
+    spread when smoothed.
     """
 
     template: np.ndarray
-    smooth: np.ndarray
-    shift_from: np.ndarray
+    measure: np.ndarray
+    unshifted: tuple[float, float]
+    size: float
 
     @classmethod
     def of(cls, drawn: np.ndarray, part: tuple[slice, slice] = (slice(None), slice(None))) -> "_Pattern":
@@ -49,7 +51,10 @@ class _Pattern:
         slopes = np.stack([slope[part].ravel() for slope in np.gradient(smooth)[::-1]])
         slopes -= (slopes @ counts / counts.sum())[:, None]
         seen, weighted = smooth[part].ravel(), slopes * counts
-        return cls(template, seen - seen.mean(), np.linalg.solve(weighted @ slopes.T, weighted))
+        seen -= seen.mean()
+        shift_from, power = np.linalg.solve(weighted @ slopes.T, weighted), float(seen @ seen)
+        x, y = (shift_from @ seen).tolist()
+        return cls(template, np.vstack([seen / power, shift_from]), (x, y), power**0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,21 +137,19 @@ def _aligned(target: Target, patch: np.ndarray, near: tuple[float, float]) -> tu
     """Returns where in a patch a target begins, to a thousandth of a pixel, from a place near by; None if it is not there."""
     pattern, patch = target.pattern, _smoothed(patch)
     height, width = target.template.shape
-    power = float(pattern.smooth @ pattern.smooth)
     x, y = near
     for _ in range(_MAX_STEPS):
         seen = cv2.getRectSubPix(patch, (width, height), (x + (width - 1) / 2, y + (height - 1) / 2)).ravel()
-        seen -= seen.mean()
-        gain = float(seen @ pattern.smooth) / power
+        gain, gain_x, gain_y = (pattern.measure @ seen).tolist()
         if gain <= 0:
             return None
-        step_x, step_y = (pattern.shift_from @ (seen / gain - pattern.smooth)).tolist()
+        step_x, step_y = gain_x / gain - pattern.unshifted[0], gain_y / gain - pattern.unshifted[1]
         x, y = x - step_x, y - step_y
         if max(abs(x - near[0]), abs(y - near[1])) > _MAX_SHIFT_PX:
             return None
         if max(abs(step_x), abs(step_y)) < _LAST_STEP_PX:
             break
-    agreement = gain * np.sqrt(power) / np.linalg.norm(seen)
+    agreement = gain * pattern.size / np.linalg.norm(seen - seen.mean())
     return (x, y) if agreement >= _MIN_AGREEMENT[target.kind] else None
 
 
