@@ -34,20 +34,20 @@ class NoHomography(ValueError):
     """The points are too few, or lie on too few lines, to determine a homography."""
 
 
-def homography_from_points(src: Floats, dst: Floats) -> Floats:
+def homography_from_points(src: Floats, dst: Floats, rough: bool = False) -> Floats:
     """Returns the 3x3 float64 `dst_from_src` with the least sum of squared distances in `dst`, scaled so that H[2, 2] = 1.
 
     Normalised direct linear transform, then Levenberg-Marquardt on the distances (Hartley & Zisserman, *Multiple View
     Geometry*, Algorithms 4.2 and 4.3).
 
-    Args: `src`, `dst` (N, 2), N >= 4, of which four with no three on one line.
+    Args: `src`, `dst` (N, 2), N >= 4, of which four with no three on one line; `rough` leaves the second step out.
     Raises: NoHomography when the points do not determine one.
     """
     src, dst = _point_pairs(src, dst)
     src_unit, dst_unit = _unit_from_points(src), _unit_from_points(dst)
     src, dst = apply_homography(src_unit, src), apply_homography(dst_unit, dst)
     unit = _direct_linear_transform(src, dst)
-    h = np.linalg.inv(dst_unit) @ (_refined(unit, src, dst) if len(src) > 4 else unit) @ src_unit
+    h = np.linalg.inv(dst_unit) @ (unit if rough or len(src) == 4 else _refined(unit, src, dst)) @ src_unit
     h /= h[2, 2]
     return h
 

@@ -205,7 +205,7 @@ def test_the_search_goes_on_only_while_codes_are_missing(monkeypatch: pytest.Mon
     calls.clear()
     _found(photo, expected=5)
     assert calls == [
-        *[((1400, 1400), "zxing-cpp")] * 2,
+        *[((1400, 1400), "zxing-cpp")] * 3,
         ((1400, 2800), "zxing-cpp"),
         ((4200, 4200), "zxing-cpp"),
         ((1400, 1400), "zxing-cpp"),

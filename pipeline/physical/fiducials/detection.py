@@ -19,6 +19,8 @@ _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
 _LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535  # a code has 21 modules; zxing-cpp refuses longer sides
 _DATA = np.ones((N_MODULES, N_MODULES), dtype=bool)  # where codes differ: not in the finder and timing patterns
 _DATA[:9, :9] = _DATA[:9, 13:] = _DATA[13:, :9] = _DATA[6] = _DATA[:, 6] = False
+# Whoever agrees so well with its modules has its corners in its own order: in any other the finders' share is all that agrees.
+_SURE_AGREEMENT = 0.75
 _TURNS = tuple(tuple((start + step * k) % 4 for k in range(4)) for step in (1, -1) for start in range(4))
 
 
@@ -77,6 +79,8 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
 
 def is_negative(photo_grey: np.ndarray, code: Detection) -> bool:
     """Returns whether one of our codes has dark and light exchanged, as in a photo of inverted colours: decoders read it too."""
+    if agreement(photo_grey, code.corners, code.text) >= _SURE_AGREEMENT:
+        return False
     seen = _seen_in_turns(photo_grey, code.corners)
     scores = _correlations(seen[:, _DATA], ~modules(code.text)[_DATA])
     return bool(-scores.min() > scores.max())
@@ -88,6 +92,8 @@ def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> 
     Of the eight orders of the four corners, float (4, 2), the one that agrees best with the known modules; the first on a draw.
     """
     corners = np.asarray(corners, dtype=np.float64)
+    if agreement(photo_grey, corners, payload) >= _SURE_AGREEMENT:
+        return corners
     scores = _correlations(_seen_in_turns(photo_grey, corners).reshape(len(_TURNS), -1), ~modules(payload).ravel())
     best = int(np.argmax(scores))
     return corners[list(_TURNS[best])] if scores[best] > scores[0] + 0.05 else corners

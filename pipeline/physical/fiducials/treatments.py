@@ -33,14 +33,16 @@ class Treatment:
 def treatments(pyramid: Pyramid) -> Iterator[Treatment]:
     """Yields the steps of the search of one photo.
 
-    First the photo itself, shrunk to about 2000 px and then larger up to its full size. The rest are in the order of what they
+    First the photo itself, shrunk to about 2000 px and then larger up to its full size, then once more for negatives and for
+    codes so large or blurred that only a smaller version shows them. The rest are in the order of what they
     find that those before them do not, for each second: measured on real photographs of QR codes as they are and made smaller,
     blurred, squeezed, bent, shadowed and glaring (`benchmarks/real_codes.py`). Of 1116 codes so, zxing-cpp alone reads 638, all
     of these 846; the first five add 195 of these 208, the rest at most 4 each. All take 1.5 s of a 12 MP photo without a code.
     """
     for k in range(pyramid.level_of(FIRST_LONG_SIDE_PX), -1, -1):
         name = "as it is" if k == 0 else f"shrunk {2**k} times"
-        yield Treatment(name, "zxing-cpp", partial(Pyramid.level, k=k), (0.5**k, 0.5**k), k > 0)
+        yield Treatment(name, "zxing-cpp", partial(Pyramid.level, k=k), (0.5**k, 0.5**k), is_first_look=True)
+    yield Treatment("looked at closely", "zxing-cpp", partial(Pyramid.level, k=0))
     yield from _TREATMENTS
 
 

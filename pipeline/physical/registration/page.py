@@ -205,7 +205,7 @@ def _registered(
         n_codes = len({target.name for target in known if target.kind == "code"})
         return failed("unregistered", f"{len(read)} of {n_codes} codes and {points} found, too few to place the page")
     names = {target.name for target in used}
-    if taken := names & {code.corner for code in printout.of_page(page).fiducials if _is_under(code, surface, found)}:
+    if taken := names & _taken(printout.of_page(page).fiducials, surface, found):
         return _registered(pyramid, printout, page, starts, whole, read, found, covered | taken)
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].centre_mm[None])[0]))))
@@ -224,13 +224,14 @@ def _registered(
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
 
 
-def _is_under(code: Fiducial, surface: Surface, found: tuple[Detection, ...]) -> bool:
-    """Returns whether another code was read at a code's place: a page that lies on this one."""
-    corners = surface.page_map(outline_mm(code))
-    reach_px = 0.25 * np.linalg.norm(corners[0] - corners[2])
-    return any(
-        one.text != code.payload and np.linalg.norm(one.corners.mean(axis=0) - corners.mean(axis=0)) < reach_px for one in found
-    )
+def _taken(codes: Sequence[Fiducial], surface: Surface, found: tuple[Detection, ...]) -> set[str]:
+    """Returns the corners where another code was read at the place of a page's own: a page that lies on this one."""
+    if not codes or not found:
+        return set()
+    outlines = surface.page_map(np.concatenate([outline_mm(code) for code in codes])).reshape(-1, 4, 2)
+    apart_px = np.linalg.norm(outlines.mean(axis=1)[:, None] - np.array([one.corners.mean(axis=0) for one in found]), axis=2)
+    reach_px = 0.25 * np.linalg.norm(outlines[:, 0] - outlines[:, 2], axis=1)
+    return {codes[i].corner for i, k in np.argwhere(apart_px < reach_px[:, None]) if found[k].text != codes[i].payload}
 
 
 def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray]) -> Surface | None:

@@ -22,7 +22,7 @@ _MARK_MARGIN_PX = 3
 _MIN_AGREEMENT = {"code": 0.7, "tag": 0.75, "mark": 0.75}
 _MAX_SHIFT_PX = 3.0
 _MAX_PHOTO_PX = 2.2
-_MAX_STEPS, _LAST_STEP_PX = 15, 1e-3
+_MAX_STEPS, _LAST_STEP_PX, _LEAST_GAIN = 15, 1e-3, 1e-3
 _SMOOTHING_PX, _BORDER_PX = 5, 6
 
 
@@ -141,7 +141,7 @@ def _aligned(target: Target, patch: np.ndarray, near: tuple[float, float]) -> tu
     for _ in range(_MAX_STEPS):
         seen = cv2.getRectSubPix(patch, (width, height), (x + (width - 1) / 2, y + (height - 1) / 2)).ravel()
         gain, gain_x, gain_y = (pattern.measure @ seen).tolist()
-        if gain <= 0:
+        if gain <= _LEAST_GAIN:
             return None
         step_x, step_y = gain_x / gain - pattern.unshifted[0], gain_y / gain - pattern.unshifted[1]
         x, y = x - step_x, y - step_y
