@@ -2,7 +2,7 @@
 
 import io
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -28,13 +28,12 @@ class Letters:
 
     def getlength(self, text: str) -> float:
         """Returns how wide a text is, px."""
-        return sum(self._letter(letter).shape[1] for letter in text)
+        return sum([self._letter(letter).shape[1] for letter in text])
 
     def written(self, text: str, colour: tuple[int, int, int], ground: tuple[int, int, int]) -> np.ndarray:
         """Returns a text on one line, uint8 (size + 6, length, 3)."""
         ink = np.concatenate([self._letter(letter) for letter in text] or [np.zeros((self._height_px, 0), np.uint8)], axis=1)
-        shares = np.arange(256)[:, None] / 255
-        return np.rint(ground + shares * (np.array(colour) - ground)).astype(np.uint8)[ink]
+        return _blends(colour, ground)[ink]
 
     def _letter(self, letter: str) -> np.ndarray:
         if letter not in self._drawn:
@@ -48,6 +47,12 @@ class Letters:
 def font(size_px: int) -> Font:
     """Returns Pillow's own font, the same on every machine."""
     return ImageFont.load_default(size=size_px)
+
+
+@lru_cache(maxsize=64)
+def _blends(colour: tuple[int, int, int], ground: tuple[int, int, int]) -> np.ndarray:
+    """Returns the colours from a ground, at 0, to another one, at 255, uint8 (256, 3)."""
+    return np.rint(np.linspace(ground, colour, 256)).astype(np.uint8)
 
 
 @cache
@@ -88,14 +93,16 @@ def wrapped(text: str, face: Face, room_px: float, max_lines: int, joint: str = 
 
 def _written_out(text: str) -> str:
     """Returns a text in letters of the font: those that it lacks without their accents, or as numbers such as U+732B."""
-    if text.isascii() or not (known := _known()):
+    if text.isascii() or not _known():
         return text
-    parts = []
-    for letter in unicodedata.normalize("NFC", text):
-        bare = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
-        has_bare = bool(bare) and known.issuperset(map(ord, bare))
-        parts.append(letter if ord(letter) in known else bare if has_bare else f"U+{ord(letter):04X} ")
-    return "".join(parts).strip()
+    return "".join(map(_spelt, unicodedata.normalize("NFC", text))).strip()
+
+
+@lru_cache(maxsize=4096)
+def _spelt(letter: str) -> str:
+    bare = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
+    has_bare = bool(bare) and _known().issuperset(map(ord, bare))
+    return letter if ord(letter) in _known() else bare if has_bare else f"U+{ord(letter):04X} "
 
 
 @cache
