@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES, TAG_FAMILY, decode_payload, modules
 from pipeline.physical.fiducials.pyramid import Pyramid
-from pipeline.physical.fiducials.treatments import Treatment, treatments
+from pipeline.physical.fiducials.treatments import GLANCE, THOROUGH, Treatment, treatments
 from pipeline.physical.geometry import SQUARE
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
@@ -59,7 +59,7 @@ def read_treated(pyramid: Pyramid, treatment: Treatment) -> list[Detection]:
     """Returns the codes that one treatment of a photo shows; nothing where its decoder is missing."""
     image = treatment.image(pyramid) if _decoder(treatment.decoder) else None
     codes = []
-    for text, corners in _read(image, treatment.decoder, treatment.is_first_look) if image is not None else ():
+    for text, corners in _read(image, treatment.decoder, treatment.effort) if image is not None else ():
         corners = (corners + 0.5) / treatment.scale - 0.5
         if decode_payload(text) is not None:
             corners = order_corners(pyramid.grey, corners, text)
@@ -128,14 +128,16 @@ def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(tags, corners, strict=True)]
 
 
-def _read(grey: np.ndarray, decoder: str, is_first_look: bool = False) -> list[tuple[str, np.ndarray]]:
+def _read(grey: np.ndarray, decoder: str, effort: int = THOROUGH) -> list[tuple[str, np.ndarray]]:
     """Returns (text, corners float64 (4, 2) at pixel centres of `grey`) of each code, nothing where the decoder is missing."""
     module = _decoder(decoder)
     if module is None or min(grey.shape) < _LEAST_SIDE_PX or max(grey.shape) > _LARGEST_SIDE_PX:
         return []
     seen: list[tuple[str, Any]]
     if decoder == "zxing-cpp":
-        how = {"try_downscale": not is_first_look, "try_invert": not is_first_look}
+        is_thorough = effort == THOROUGH
+        threshold = module.Binarizer.GlobalHistogram if effort == GLANCE else module.Binarizer.LocalAverage
+        how = {"try_downscale": is_thorough, "try_invert": is_thorough, "binarizer": threshold}
         codes = [(code.text, code.position) for code in module.read_barcodes(grey, formats=module.BarcodeFormat.QRCode, **how)]
         order = ("top_left", "top_right", "bottom_right", "bottom_left")
         seen = [(text, [(getattr(at, name).x, getattr(at, name).y) for name in order]) for text, at in codes]

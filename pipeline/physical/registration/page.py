@@ -100,17 +100,21 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
     tried: dict[int, int] = {}
     found: tuple[Detection, ...] = ()
     for step, found in enumerate(search(pyramid)):
+        is_enough = True
         for page, copies in _by_page(found, known).items():
             if isinstance(done.get(page), Registration) or tried.get(page) == sum(map(len, copies.values())):
                 continue
+            if step == 0 and len(copies) < len(printout.of_page(page).fiducials):
+                is_enough = False  # it was a glance: the next look may read them all
+                continue
             tried[page] = sum(map(len, copies.values()))
             done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
-        if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
+        if is_enough and _explains(done, printout, pyramid, read_at_full_size=step > pyramid.level_of(FIRST_LONG_SIDE_PX)):
             break
         of_chart = [payload for payload in _payloads(found) if payload.run_code.startswith(CALIBRATION)]
         if not done and len(of_chart) > len(CORNERS) / 2:  # what more the picture may show is not looked for
             break
-        if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
+        if step == 1 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
             done |= _registered_by_tags(pyramid, printout, found, done)
             if _explains(done, printout, pyramid, read_at_full_size=False):
                 break

@@ -185,16 +185,18 @@ def _upright(
     is_seen = depths.min(axis=1) * depths.max(axis=1) > 0
     is_seen &= ((inside >= 0) & (inside <= np.array(pyramid.size) - 1)).all(axis=(1, 2))
     sides_px = np.linalg.norm(np.roll(outlines, -1, axis=1) - outlines, axis=2).max(axis=1)
-    for seen, side_px, matrix, size in zip(is_seen, sides_px, photo_from_patch, sizes.tolist(), strict=True):
-        if not seen:
+    spans_px = np.where(is_seen, sides_px, 0) / (sizes.max(axis=1) - 1)
+    halvings = np.ceil(np.log2(np.maximum(spans_px / _MAX_PHOTO_PX, 1))).astype(int)
+    levels = np.minimum(halvings, min(pyramid.size).bit_length() - 1)
+    from_photo = np.array([level_from_photo(k) for k in range(levels.max() + 1)])
+    level_from_patch, flags = from_photo[levels] @ photo_from_patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for i, size in enumerate(sizes.tolist()):
+        if not is_seen[i]:
             yield None
             continue
-        px_per_px, level = side_px / (max(size) - 1), 0
-        while px_per_px > _MAX_PHOTO_PX and min(pyramid.size) >> (level + 1) > 0:
-            px_per_px, level = px_per_px / 2, level + 1
-        level_from_patch, flags = level_from_photo(level) @ matrix, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        patch = cv2.warpPerspective(pyramid.level(level), level_from_patch, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        yield patch.astype(np.float32), matrix
+        grey = pyramid.level(int(levels[i]))
+        patch = cv2.warpPerspective(grey, level_from_patch[i], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        yield patch.astype(np.float32), photo_from_patch[i]
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
