@@ -199,7 +199,7 @@ def _upright(
 
 
 def _beside(photo_from_page: PageMap, page_mm: np.ndarray) -> np.ndarray:
-    """Returns what the bend makes, beside page points (N, 2), of where the homography takes them, (N, 3, 3): shift and stretch."""
+    """Returns what the bend does, near page points (N, 2), to where the homography takes them, (N, 3, 3): shift and stretch."""
     h = photo_from_page.homography
     straight, places = apply_homography(h, page_mm), photo_from_page(page_mm)
     moved = np.tile(np.eye(3), (len(page_mm), 1, 1))

@@ -93,7 +93,7 @@ def fit_surface(
     used = np.ones(len(page_mm), bool)
     is_guessed = not rough and _MIN_GROUPS_TO_BEND <= len(np.unique(groups)) <= _MAX_GROUPS_IN_CORNERS
     grid = (_ROUGH_LENGTHS_MM, _ROUGH_RATIOS) if rough else (_LONG_MM if is_guessed else _LENGTHS_MM, _RATIOS)
-    fits, shares, evidence = _fitted(page_mm, photo_px, *grid, rough)
+    fits, shares, evidence = _fitted(page_mm, photo_px, grid, rough)
     while True:
         z = _contradictions(fits[int(np.argmax(shares))], groups[used])
         suspects = sorted(z, key=lambda group: z[group], reverse=True)[:_N_SUSPECTS]
@@ -105,7 +105,7 @@ def fit_surface(
             n_left, n_out = int(rest.sum()), int((used & ~rest).sum())
             if n_left < MIN_POINTS or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
                 continue
-            tried = _fitted(page_mm[rest], photo_px[rest], *grid, rough)
+            tried = _fitted(page_mm[rest], photo_px[rest], grid, rough)
             gain = tried[2] + _LOG_PER_WRONG_POINT + (n_out - 1) * _LOG_PER_FOLLOWER - evidence
             if best is None or gain > best[0]:
                 best = (gain, rest, tried)
@@ -162,9 +162,10 @@ class _Fit:
 
 
 def _fitted(
-    page_mm: np.ndarray, photo_px: np.ndarray, lengths_mm: tuple[float, ...], ratios: tuple[float, ...], rough: bool
+    page_mm: np.ndarray, photo_px: np.ndarray, grid: tuple[tuple[float, ...], tuple[float, ...]], rough: bool
 ) -> tuple[tuple[_Fit, ...], np.ndarray, float]:
-    """Returns the fits that matter, their shares of belief, and the log evidence of all lengths and strengths tried."""
+    """Returns the fits that matter, their shares of belief, and the log evidence of all lengths and strengths in a grid."""
+    lengths_mm, ratios = grid
     homography = homography_from_points(page_mm, photo_px, rough)
     residual = photo_px - apply_homography(homography, page_mm)
     basis = _basis(homography, page_mm)
