@@ -20,7 +20,7 @@ STEPS: dict[str, tuple[tuple[ModuleType, str], ...]] = {
     "crops": ((page_reading, "crop"),),
     "PNG": ((page_reading, "quick_png_bytes"),),
     "sharpness": ((quality, "mtf50"),),
-    "quality, rest": ((page_reading, "page_quality"), (page_reading, "crop_quality"), (page_reading, "sharpness_of")),
+    "quality, rest": ((page_reading, "page_quality"), (page_reading, "crop_qualities"), (page_reading, "sharpness_of")),
     "truth": ((page_reading, "registration_errors"),),
     "overlay": ((page_reading, "draw_overlay"), (page_reading, "jpeg_bytes")),
 }

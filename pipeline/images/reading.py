@@ -22,6 +22,8 @@ _ORIENTATION = 0x0112
 # EXIF orientation: whether rows and columns are exchanged, and OpenCV's code of the flip after it (1 columns, 0 rows, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
 _MAX_JPEG_SCANS = 100
+# Frames of a JPEG that are not progressive: baseline, and extended.
+_SEQUENTIAL = (0xC0, 0xC1)
 
 
 def read_image(path: str | Path, page: int | None = None, max_pixels: int | None = None) -> LoadedImage:
@@ -139,17 +141,18 @@ def _by_opencv(image: Image.Image, path: Path) -> np.ndarray | None:
     is_webp = image.format == "WEBP" and not getattr(image, "is_animated", False)
     if image.mode != "RGB" or not (is_webp or image.format in ("JPEG", "MPO")):
         return None
-    data = np.fromfile(path, np.uint8)
+    data = path.read_bytes()
     if is_webp:
         image._decoder = None  # type: ignore[attr-defined]  # gives the memory of two pictures back
-    elif (scans := _jpeg_scans(data.data)) is None:
+    elif (scans := _jpeg_scans(data)) is None:
         return None
     elif scans > _MAX_JPEG_SCANS:
         raise BadInput(f"{shown(path)} has {scans} scans, which no camera writes.", "Export it again.")
     import cv2
 
     as_rgb = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 lacks it
-    pixels = cv2.imdecode(data, (as_rgb or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION)
+    how = (as_rgb or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     if pixels is None or pixels.shape != (image.height, image.width, 3):
         if is_webp:
             raise BadInput(f"{shown(path)} is damaged.", "Copy or export it again.")
@@ -157,16 +160,19 @@ def _by_opencv(image: Image.Image, path: Path) -> np.ndarray | None:
     return pixels if as_rgb else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def _jpeg_scans(data: memoryview) -> int | None:
+def _jpeg_scans(data: bytes) -> int | None:
     """How many scans the first picture of a JPEG has; None where its end is missing (a decoder may fill the rest with grey)."""
-    at = 2
+    at, n_components = 2, 0
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        if data[at + 1] in _SEQUENTIAL:
+            n_components = data[at + 9] if at + 9 < len(data) else 0
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    if at + 4 > len(data) or data[at] != 0xFF:
+    if at + 4 > len(data) or data[at] != 0xFF or data.rfind(b"\xff\xd9", at) < 0:
         return None
-    scans = bytes(data[at:])  # within coded data 0xFF is always followed by 0, so these markers are real ones
-    end = scans.find(b"\xff\xd9")
-    return None if end < 0 else scans.count(b"\xff\xda", 0, end)
+    if n_components and data[at + 4 : at + 5] == bytes([n_components]):  # the first has everything, and is decoded alone
+        return 1
+    # within coded data 0xFF is always followed by 0, so these markers are real ones
+    return data.count(b"\xff\xda", at, data.find(b"\xff\xd9", at))
 
 
 def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:

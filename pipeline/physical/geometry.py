@@ -6,7 +6,7 @@ destination-from-source: `crop_from_page @ page_from_photo`.
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipeline.images.colour import linear_levels, srgb_from_linear
 _REFINEMENTS, _N_NODES = 20, 9
 _SAMPLE_PX = 1.25
 # A tile of a warp, its samples and the source beneath it fit into a processor's cache and need no new memory.
-_TILE_SAMPLES = 200
+_TILE_SAMPLES = 300
 
 # The corners of a unit square in the order of all outlines: top left, top right, bottom right, bottom left.
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
@@ -34,20 +34,20 @@ class NoHomography(ValueError):
     """The points are too few, or lie on too few lines, to determine a homography."""
 
 
-def homography_from_points(src: Floats, dst: Floats) -> Floats:
+def homography_from_points(src: Floats, dst: Floats, rough: bool = False) -> Floats:
     """Returns the 3x3 float64 `dst_from_src` with the least sum of squared distances in `dst`, scaled so that H[2, 2] = 1.
 
     Normalised direct linear transform, then Levenberg-Marquardt on the distances (Hartley & Zisserman, *Multiple View
     Geometry*, Algorithms 4.2 and 4.3).
 
-    Args: `src`, `dst` (N, 2), N >= 4, of which four with no three on one line.
+    Args: `src`, `dst` (N, 2), N >= 4, of which four with no three on one line; `rough` leaves the second step out.
     Raises: NoHomography when the points do not determine one.
     """
     src, dst = _point_pairs(src, dst)
     src_unit, dst_unit = _unit_from_points(src), _unit_from_points(dst)
     src, dst = apply_homography(src_unit, src), apply_homography(dst_unit, dst)
     unit = _direct_linear_transform(src, dst)
-    h = np.linalg.inv(dst_unit) @ (_refined(unit, src, dst) if len(src) > 4 else unit) @ src_unit
+    h = np.linalg.inv(dst_unit) @ (unit if rough or len(src) == 4 else _refined(unit, src, dst)) @ src_unit
     h /= h[2, 2]
     return h
 
@@ -141,7 +141,7 @@ def resample(
     n_sub = samples_a_side(round(_largest_span(places, size), 6))
     # counted from the middle, single precision holds a place in a photo to a ten-thousandth of a pixel: enough for means
     kind = np.float32 if n_sub > 1 else np.float64
-    across, down = (interpolation(_N_NODES, (2 * np.arange(side * n_sub) + 1) / (side * n_sub) - 1).astype(kind) for side in size)
+    across, down = (_at_middles(side * n_sub).astype(kind, copy=False) for side in size)
     origin = np.floor(places[_N_NODES // 2, _N_NODES // 2])
     near = np.moveaxis(places - origin, 2, 0).astype(kind)
     levels = (255 * linear_levels()).astype(np.float32) if linear_light else None
@@ -263,14 +263,26 @@ def _refined(h: Floats, src: Floats, dst: Floats) -> Floats:
     return h
 
 
+@lru_cache(maxsize=32)
+def _at_middles(n: int) -> Floats:
+    """Returns the (n, 9) matrix from values at the nodes to the middles of n equal parts."""
+    return interpolation(_N_NODES, (2 * np.arange(n) + 1) / n - 1)
+
+
+@cache
+def _at_few_places() -> tuple[Floats, Floats]:
+    """Returns the (3, 9) matrices from values at the nodes to those and to the slopes at three places."""
+    middles, step = np.linspace(-0.9, 0.9, 3), 1e-3
+    ahead, back, at = (interpolation(_N_NODES, middles + shift) for shift in (step, -step, 0.0))
+    return at, (ahead - back) / step
+
+
 def _largest_span(places: Floats, size: tuple[int, int]) -> float:
     """Returns how many source pixels one destination pixel spans at most, from the map's values at the nodes."""
-    middles = np.linspace(-0.9, 0.9, 3)
-    step = 1e-3
-    ahead, back, at = (interpolation(_N_NODES, middles + shift) for shift in (step, -step, 0.0))
-    by_x = np.einsum("ki,ijc,lj->klc", at, places, ahead - back) / (step * size[0])
-    by_y = np.einsum("ki,ijc,lj->klc", ahead - back, places, at) / (step * size[1])
-    return float(np.linalg.svd(np.stack([by_x, by_y], axis=-1), compute_uv=False).max())
+    at, slopes = _at_few_places()
+    axes = np.moveaxis(places, 2, 0)
+    steps = np.stack([at @ axes @ slopes.T / size[0], slopes @ axes @ at.T / size[1]], axis=-1)
+    return float(np.linalg.svd(np.moveaxis(steps, 0, -2), compute_uv=False).max())
 
 
 def _part_beneath(image: np.ndarray, x: np.ndarray, y: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import qrcode
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from pipeline.physical.fiducials.codes import encode_payload
 from pipeline.physical.page_map import PageMap
@@ -15,7 +15,7 @@ from pipeline.physical.printing.document import build_pdf, render_page
 from pipeline.physical.printing.instructions import Instructions
 from pipeline.physical.registration.advice import code_trouble, photo_advice, quality_advice, quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
-from pipeline.physical.registration.lettering import font, shortened, wrapped
+from pipeline.physical.registration.lettering import Letters, font, letters, shortened, wrapped
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.physical.registration.photo_lines import pages_to_do, photo_lines
@@ -58,7 +58,14 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         written.append(text)
         draw(self, xy, text, *args, **kwargs)
 
+    write = Letters.written
+
+    def noted_too(self: Letters, text: str, *args: object) -> np.ndarray:
+        written.append(text)
+        return write(self, text, *args)
+
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    monkeypatch.setattr(Letters, "written", noted_too)
     return written
 
 
@@ -92,7 +99,7 @@ def _with(photo: np.ndarray, place: tuple[slice, slice], change: object) -> np.n
 
 def _has(overlay: np.ndarray, photo: np.ndarray, page_mm: tuple[float, float], colour: tuple[int, int, int]) -> bool:
     """Whether the overlay has a colour within two pixels of a place of the page; the photo is shrunk beneath its banner."""
-    scale = min(1.0, 1600 / max(photo.shape[:2]))
+    scale = min(1.0, 1280 / max(photo.shape[:2]))
     banner_px = len(overlay) - round(len(photo) * scale)
     left_px = (overlay.shape[1] - round(photo.shape[1] * scale)) // 2
     x, y = np.rint(_photo_px(*page_mm) * scale).astype(int) + (left_px, banner_px)
@@ -110,11 +117,11 @@ def test_an_overlay_is_small_and_leaves_the_photo_as_it_is(printed: tuple, found
     before = photo.copy()
     overlay = draw_overlay(photo, [Failure("no-code", "")], printed[0], "a.jpg")
     assert (photo == before).all() and overlay.dtype == np.uint8
-    assert overlay.shape[1] == round(1600 * photo.shape[1] / photo.shape[0]) and 1600 < overlay.shape[0] < 1800
+    assert overlay.shape[1] == round(1280 * photo.shape[1] / photo.shape[0]) and 1280 < overlay.shape[0] < 1800
     assert (overlay == draw_overlay(photo, [Failure("no-code", "")], printed[0], "a.jpg")).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3000), (3000, 5), (40, 60), (1601, 1600), (3200, 20)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3000), (3000, 5), (40, 60), (1281, 1280), (3200, 20)], ids=str)
 def test_every_photo_can_be_drawn(printed: tuple, shape: tuple[int, int]) -> None:
     overlay = draw_overlay(np.full((*shape, 3), 90, np.uint8), [Failure("no-code", "")], printed[0])
     assert overlay.shape[1] >= min(shape[1], 900) and (overlay[-1] == 90).all(axis=1).any()
@@ -198,7 +205,7 @@ def test_each_frame_says_what_its_crop_is_worth(
     overlay = draw_overlay(photo, [found], printout, quality={(1, p.pair_id, p.variant): quality})
     assert texts.count(words) == 1 and texts.count("not cropped") == 5
     # the label's left end, at the middle of the frame's lower edge
-    half_mm = (font(16).getlength(words) / 2 + 2) / PX_PER_MM * max(1, max(photo.shape) / 1600)
+    half_mm = (letters(16).getlength(words) / 2 + 2) / PX_PER_MM * max(1, max(photo.shape) / 1280)
     assert _has(overlay, photo, (p.x_mm + p.width_mm / 2 - half_mm, p.y_mm + p.height_mm - 1.2), colour)
 
 
@@ -524,6 +531,14 @@ def test_wrapped_lines_fit_and_keep_the_order(room_px: float, n_lines: int) -> N
     lines = wrapped(text, font(16), room_px, 4)
     assert len(lines) == n_lines and all(font(16).getlength(line) <= room_px for line in lines)
     assert text.startswith(lines[0]) and (n_lines == 4 or " ".join(lines) == text)
+
+
+def test_letters_side_by_side_look_as_the_font_writes_them() -> None:
+    drawn = Image.new("RGB", (letters(16).getlength(TEXT), 22), AMBER)
+    ImageDraw.Draw(drawn).text((0, 1), TEXT, font=font(16), fill=(255, 255, 255))
+    seen = letters(16).written(TEXT, (255, 255, 255), AMBER)
+    assert abs(letters(16).getlength(TEXT) - font(16).getlength(TEXT)) <= 0.02 * font(16).getlength(TEXT)
+    assert np.corrcoef(seen.ravel(), np.asarray(drawn).ravel())[0, 1] > 0.98
 
 
 def test_letters_that_the_sheets_font_lacks_are_written_out() -> None:

@@ -11,7 +11,7 @@ from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration import quality as limits
 from pipeline.physical.registration.colour import corrected, strip_correction
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50, mtf50
-from pipeline.physical.registration.quality import crop_quality, flags_of, page_quality, see_patches, tilt_deg
+from pipeline.physical.registration.quality import crop_qualities, flags_of, page_quality, see_patches, tilt_deg
 from pipeline.physical.registration.shade_and_motion import MIN_MOTION, MIN_SHADE
 from pipeline.records import CORNERS, CROP_FLAGS, CropQuality, Fiducial, Patch, Placement, Printout, Tag
 
@@ -20,6 +20,10 @@ PX_PER_MM = 16.0
 PAYLOADS = {corner: encode_payload("K7QXM", 1, corner) for corner in CORNERS}
 BOX = Placement(1, "p", "clean", "c", 20.0, 30.0, 16.0, 16.0, 64, 64)
 GREYS = (0, 40, 90, 130, 170, 215, 255)
+
+
+def crop_quality(photo, box, page) -> CropQuality:
+    return crop_qualities(["v"], photo, FLAT, [box], page, [0.1], [None])[0]
 
 
 def srgb(light: np.ndarray) -> np.ndarray:
@@ -123,7 +127,7 @@ def test_a_code_that_is_not_seen_has_no_sharpness(hide):
 def test_sharpness_of_a_crop_is_per_image_pixel():
     page = seen(a_photo())
     page = dataclasses.replace(page, mtf50_cycles_per_photo_px=np.full(len(page.edge_mm), 0.1))
-    crop = crop_quality("v", a_photo(), FLAT, BOX, page, 0.1)
+    crop = crop_quality(a_photo(), BOX, page)
     assert crop.photo_px_per_image_px == pytest.approx(PX_PER_MM * BOX.width_mm / BOX.width_px)
     assert crop.mtf50_cycles_per_px == pytest.approx(0.1 * crop.photo_px_per_image_px)
 
@@ -143,7 +147,7 @@ def test_overexposed_paper_says_nothing_of_noise():
 
 def test_white_black_and_cast_are_the_gains_of_the_channels():
     photo = a_photo(white=(210.0, 200.0, 170.0), black=(31.0, 30.0, 29.0))
-    crop = crop_quality("v", photo, FLAT, BOX, seen(photo), 0.1)
+    crop = crop_quality(photo, BOX, seen(photo))
     grey = np.array([0.299, 0.587, 0.114])
     assert crop.white_8bit == pytest.approx(grey @ [210, 200, 170], abs=0.01)
     assert crop.black_8bit == pytest.approx(grey @ [31, 30, 29], abs=0.01)
@@ -154,7 +158,8 @@ def test_light_is_that_of_the_crops_place_and_never_beyond_what_was_seen():
     photo = a_photo(fall=0.4)
     page = seen(photo)
     left, right, beyond = (dataclasses.replace(BOX, x_mm=x) for x in (6.0, 38.0, 300.0))
-    whites = [crop_quality("v", photo, FLAT, box, page, 0.1).white_8bit for box in (left, right, beyond)]
+    rows = crop_qualities(["a", "b", "c"], photo, FLAT, [left, right, beyond], page, [0.1] * 3, [None] * 3)
+    whites = [row.white_8bit for row in rows]
     for white, box in zip(whites[:2], (left, right), strict=True):
         assert white == pytest.approx(200 * (1 - 0.4 * (box.x_mm + 8) / PAGE_MM[0]), abs=1.0)
     assert whites[2] == pytest.approx((page.white_8bit @ [0.299, 0.587, 0.114]).min())
@@ -166,7 +171,7 @@ def test_clipping_is_counted_on_the_crops_own_pixels():
     photo[top : top + side, left : left + side // 4, 0] = 255
     photo[top : top + side, left + side - side // 8 : left + side] = 0
     photo[:top] = 255
-    assert crop_quality("v", photo, FLAT, BOX, seen(photo), 0.1).clipped_rate == pytest.approx(3 / 8, abs=0.01)
+    assert crop_quality(photo, BOX, seen(photo)).clipped_rate == pytest.approx(3 / 8, abs=0.01)
 
 
 def test_tilt_is_the_cameras_angle(subtests):
@@ -243,7 +248,7 @@ def test_what_was_not_measured_raises_no_flag():
 
 def test_a_page_without_a_visible_code_is_measured_as_far_as_it_can_be():
     blank = np.full_like(a_photo(), 128)
-    crop = crop_quality("v", blank, FLAT, BOX, seen(blank, patches=()), 0.1)
+    crop = crop_quality(blank, BOX, seen(blank, patches=()))
     assert crop.mtf50_cycles_per_px is None and crop.white_8bit is None and crop.clipped_rate == 0.0
 
 

@@ -12,13 +12,15 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_MODULES, TAG_FAMILY, decode_payload, modules
 from pipeline.physical.fiducials.pyramid import Pyramid
-from pipeline.physical.fiducials.treatments import Treatment, treatments
+from pipeline.physical.fiducials.treatments import GLANCE, THOROUGH, Treatment, treatments
 from pipeline.physical.geometry import SQUARE
 
 _MODULES = {"zxing-cpp": "zxingcpp", "pyzbar": "pyzbar.pyzbar"}
 _LEAST_SIDE_PX, _LARGEST_SIDE_PX = 21, 65_535  # a code has 21 modules; zxing-cpp refuses longer sides
 _DATA = np.ones((N_MODULES, N_MODULES), dtype=bool)  # where codes differ: not in the finder and timing patterns
 _DATA[:9, :9] = _DATA[:9, 13:] = _DATA[13:, :9] = _DATA[6] = _DATA[:, 6] = False
+# Whoever agrees so well with its modules has its corners in its own order: in any other the finders' share is all that agrees.
+_SURE_AGREEMENT = 0.75
 _TURNS = tuple(tuple((start + step * k) % 4 for k in range(4)) for step in (1, -1) for start in range(4))
 
 
@@ -57,7 +59,7 @@ def read_treated(pyramid: Pyramid, treatment: Treatment) -> list[Detection]:
     """Returns the codes that one treatment of a photo shows; nothing where its decoder is missing."""
     image = treatment.image(pyramid) if _decoder(treatment.decoder) else None
     codes = []
-    for text, corners in _read(image, treatment.decoder, treatment.is_first_look) if image is not None else ():
+    for text, corners in _read(image, treatment.decoder, treatment.effort) if image is not None else ():
         corners = (corners + 0.5) / treatment.scale - 0.5
         if decode_payload(text) is not None:
             corners = order_corners(pyramid.grey, corners, text)
@@ -77,6 +79,8 @@ def agreement(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> floa
 
 def is_negative(photo_grey: np.ndarray, code: Detection) -> bool:
     """Returns whether one of our codes has dark and light exchanged, as in a photo of inverted colours: decoders read it too."""
+    if agreement(photo_grey, code.corners, code.text) >= _SURE_AGREEMENT:
+        return False
     seen = _seen_in_turns(photo_grey, code.corners)
     scores = _correlations(seen[:, _DATA], ~modules(code.text)[_DATA])
     return bool(-scores.min() > scores.max())
@@ -88,6 +92,8 @@ def order_corners(photo_grey: np.ndarray, corners: np.ndarray, payload: str) -> 
     Of the eight orders of the four corners, float (4, 2), the one that agrees best with the known modules; the first on a draw.
     """
     corners = np.asarray(corners, dtype=np.float64)
+    if agreement(photo_grey, corners, payload) >= _SURE_AGREEMENT:
+        return corners
     scores = _correlations(_seen_in_turns(photo_grey, corners).reshape(len(_TURNS), -1), ~modules(payload).ravel())
     best = int(np.argmax(scores))
     return corners[list(_TURNS[best])] if scores[best] > scores[0] + 0.05 else corners
@@ -122,14 +128,16 @@ def detect_tags(photo_grey: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(int(tag), quad.reshape(4, 2).astype(np.float64)) for tag, quad in zip(tags, corners, strict=True)]
 
 
-def _read(grey: np.ndarray, decoder: str, is_first_look: bool = False) -> list[tuple[str, np.ndarray]]:
+def _read(grey: np.ndarray, decoder: str, effort: int = THOROUGH) -> list[tuple[str, np.ndarray]]:
     """Returns (text, corners float64 (4, 2) at pixel centres of `grey`) of each code, nothing where the decoder is missing."""
     module = _decoder(decoder)
     if module is None or min(grey.shape) < _LEAST_SIDE_PX or max(grey.shape) > _LARGEST_SIDE_PX:
         return []
     seen: list[tuple[str, Any]]
     if decoder == "zxing-cpp":
-        how = {"try_downscale": not is_first_look, "try_invert": not is_first_look}
+        is_thorough = effort == THOROUGH
+        threshold = module.Binarizer.GlobalHistogram if effort == GLANCE else module.Binarizer.LocalAverage
+        how = {"try_downscale": is_thorough, "try_invert": is_thorough, "binarizer": threshold}
         codes = [(code.text, code.position) for code in module.read_barcodes(grey, formats=module.BarcodeFormat.QRCode, **how)]
         order = ("top_left", "top_right", "bottom_right", "bottom_left")
         seen = [(text, [(getattr(at, name).x, getattr(at, name).y) for name in order]) for text, at in codes]

@@ -4,19 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
 
 from pipeline.physical.fiducials.codes import decode_payload
 from pipeline.physical.fiducials.detection import Detection
 from pipeline.physical.geometry import SQUARE
 from pipeline.physical.page_map import PageMap
 from pipeline.physical.registration.advice import GRAVE_FLAGS, code_trouble, photo_advice, quality_words
-from pipeline.physical.registration.lettering import font, shortened, wrapped
+from pipeline.physical.registration.lettering import letters, shortened, wrapped
 from pipeline.physical.registration.page import Failure, Registration
 from pipeline.physical.registration.points import targets
 from pipeline.records import DISCARD_REASONS, VARIANTS, CropQuality, Printout
 
-_LONG_SIDE_PX, _LEAST_BANNER_PX, _EDGE_POINTS, _FEW_PX = 1600, 900, 16, 3
+_LONG_SIDE_PX, _LEAST_BANNER_PX, _EDGE_POINTS, _FEW_PX = 1280, 900, 8, 4
 _TEXT_PX, _LINE_PX, _LABEL_PX, _MAX_LINES = 20, 27, 16, 4
 _GREEN, _TEAL, _RED, _AMBER, _WHITE = (24, 150, 92), (0, 140, 160), (200, 44, 44), (198, 118, 4), (255, 255, 255)
 _DARK, _TABLE = (34, 38, 46), (70, 74, 82)
@@ -38,7 +37,7 @@ def draw_overlay(
     quality: Quality | None = None,
     photo_grey: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Returns the photo, its long side at most 1600 px, under a banner that says what was found, uint8 (H, W, 3).
+    """Returns the photo, its long side at most 1280 px, under a banner that says what was found, uint8 (H, W, 3).
 
     Green is what was read or used, blue-green a code that was recognised at its place, red what is missing, with the reason, and
     amber a code of others. The paper's edge follows the curled sheet; images have a blue (clean) or magenta (adversarial) frame
@@ -66,10 +65,14 @@ def _shrunk(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns a copy that is small enough, and the scale and shift to it (2, 2)."""
     height, width = photo.shape[:2]
     shrink = max(1.0, max(height, width) / _LONG_SIDE_PX)
-    # of few pixels a side each is taken linearly, which is fast; more are averaged
-    how = cv2.INTER_LINEAR if shrink <= _FEW_PX else cv2.INTER_AREA
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
-    small = cv2.resize(photo, size, interpolation=how) if shrink > 1 else photo.copy()
+    if shrink > _FEW_PX:
+        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    elif shrink > 1:  # a few pixels of each block, which is fast: two neighbours in each of two lines
+        step = int(shrink)
+        small = cv2.resize(photo[step // 2 :: step], size, interpolation=cv2.INTER_LINEAR)
+    else:
+        small = photo.copy()
     scale = np.array(size) / (width, height)
     return small, np.array([scale, (scale - 1) / 2])
 
@@ -166,20 +169,25 @@ def _under_banner(picture: np.ndarray, lines: Iterable[tuple[_Colour, str, str]]
     canvas_px = max(width, _LEAST_BANNER_PX)
     strips = [(_DARK, [title])] if title else []
     for colour, *parts in lines:
-        texts = [wrapped(part, font(_TEXT_PX), canvas_px - 36, _MAX_LINES) for part in parts if part]
+        texts = [wrapped(part, letters(_TEXT_PX), canvas_px - 36, _MAX_LINES) for part in parts if part]
         strips.append((colour, [line for text in texts for line in text]))
-    banner = Image.new("RGB", (canvas_px, sum(_LINE_PX * len(text) + 12 for _, text in strips)))
-    draw, top = ImageDraw.Draw(banner), 0
+    banner = []
     for colour, text in strips:
-        draw.rectangle([0, top, canvas_px, top + _LINE_PX * len(text) + 11], fill=colour)
+        strip = np.full((_LINE_PX * len(text) + 12, canvas_px, 3), colour, np.uint8)
         for i, line in enumerate(text):
-            draw.text((18, top + 6 + i * _LINE_PX), line, font=font(_TEXT_PX), fill=_WHITE)
-        top += _LINE_PX * len(text) + 12
+            _write(strip[6 + i * _LINE_PX :, 18:], line, _TEXT_PX, colour)
+        banner.append(strip)
     if width < canvas_px:
         left = (canvas_px - width) // 2
         beside = (0, 0, left, canvas_px - width - left)
         picture = cv2.copyMakeBorder(picture, *beside, cv2.BORDER_CONSTANT, value=_TABLE)
-    return np.concatenate([np.asarray(banner).reshape(-1, canvas_px, 3), picture])
+    return np.concatenate([*banner, picture])
+
+
+def _write(room: np.ndarray, text: str, size_px: int, ground: _Colour) -> None:
+    """Writes a text in white from a room's top left on; what has no room is left out."""
+    written = letters(size_px).written(text, _WHITE, ground)[: room.shape[0], : room.shape[1]]
+    room[: written.shape[0], : written.shape[1]] = written
 
 
 class _Drawing:
@@ -230,17 +238,16 @@ class _Drawing:
                 (left, top), (right, bottom) = (
                     (points.max(axis=0) + points.min(axis=0)) / 2 + sign * share * np.ptp(points, axis=0) / 2 for sign in (-1, 1)
                 )
-            text = shortened(text, font(_LABEL_PX), 400.0 if place == "above" else right - left - 10)
-            width, height = round(font(_LABEL_PX).getlength(text)) + 9, _LABEL_PX + 6
+            text = shortened(text, letters(_LABEL_PX), 400.0 if place == "above" else right - left - 10)
+            width, height = round(letters(_LABEL_PX).getlength(text)) + 9, _LABEL_PX + 6
             x = max(round(min((left + right - width) / 2, canvas_width - width)), 0)
             y = max(
                 round(min({"above": top - height - 3, "top": top, "bottom": bottom - height}[place], canvas_height - height)), 0
             )
             if text:
-                label = Image.new("RGB", (width, height), colour)
-                ImageDraw.Draw(label).text((4, 1), text, font=font(_LABEL_PX), fill=_WHITE)
                 room = self._pixels[y : y + height, x : x + width]
-                room[:] = np.asarray(label)[: room.shape[0], : room.shape[1]]
+                room[:] = colour
+                _write(room[:, 4:], text, _LABEL_PX, colour)
         return self._pixels
 
     def _small(self, photo_px: np.ndarray) -> np.ndarray:

@@ -100,17 +100,21 @@ def register(photo: np.ndarray | Pyramid, printout: Printout) -> list[Registrati
     tried: dict[int, int] = {}
     found: tuple[Detection, ...] = ()
     for step, found in enumerate(search(pyramid)):
+        is_enough = True
         for page, copies in _by_page(found, known).items():
             if isinstance(done.get(page), Registration) or tried.get(page) == sum(map(len, copies.values())):
                 continue
+            if step == 0 and len(copies) < len(printout.of_page(page).fiducials):
+                is_enough = False  # it was a glance: the next look may read them all
+                continue
             tried[page] = sum(map(len, copies.values()))
             done[page] = _registered_by_codes(pyramid, printout, page, copies, found)
-        if _explains(done, printout, pyramid, read_at_full_size=step >= pyramid.level_of(FIRST_LONG_SIDE_PX)):
+        if is_enough and _explains(done, printout, pyramid, read_at_full_size=step > pyramid.level_of(FIRST_LONG_SIDE_PX)):
             break
         of_chart = [payload for payload in _payloads(found) if payload.run_code.startswith(CALIBRATION)]
         if not done and len(of_chart) > len(CORNERS) / 2:  # what more the picture may show is not looked for
             break
-        if step == 0 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
+        if step == 1 and printout.tags and not any(isinstance(one, Registration) for one in done.values()):
             done |= _registered_by_tags(pyramid, printout, found, done)
             if _explains(done, printout, pyramid, read_at_full_size=False):
                 break
@@ -205,7 +209,7 @@ def _registered(
         n_codes = len({target.name for target in known if target.kind == "code"})
         return failed("unregistered", f"{len(read)} of {n_codes} codes and {points} found, too few to place the page")
     names = {target.name for target in used}
-    if taken := names & {code.corner for code in printout.of_page(page).fiducials if _is_under(code, surface, found)}:
+    if taken := names & _taken(printout.of_page(page).fiducials, surface, found):
         return _registered(pyramid, printout, page, starts, whole, read, found, covered | taken)
     trouble = _implausible(surface.page_map, printout)
     scale = float(np.sqrt(abs(np.linalg.det(surface.page_map.jacobian(used[0].centre_mm[None])[0]))))
@@ -224,24 +228,35 @@ def _registered(
     return Registration(page, surface.page_map, codes, len(used), len(known), rms, found + more, surface)
 
 
-def _is_under(code: Fiducial, surface: Surface, found: tuple[Detection, ...]) -> bool:
-    """Returns whether another code was read at a code's place: a page that lies on this one."""
-    corners = surface.page_map(outline_mm(code))
-    reach_px = 0.25 * np.linalg.norm(corners[0] - corners[2])
-    return any(
-        one.text != code.payload and np.linalg.norm(one.corners.mean(axis=0) - corners.mean(axis=0)) < reach_px for one in found
-    )
+def _taken(codes: Sequence[Fiducial], surface: Surface, found: tuple[Detection, ...]) -> set[str]:
+    """Returns the corners where another code was read at the place of a page's own: a page that lies on this one."""
+    if not codes or not found:
+        return set()
+    outlines = surface.page_map(np.concatenate([outline_mm(code) for code in codes])).reshape(-1, 4, 2)
+    apart_px = np.linalg.norm(outlines.mean(axis=1)[:, None] - np.array([one.corners.mean(axis=0) for one in found]), axis=2)
+    reach_px = 0.25 * np.linalg.norm(outlines[:, 0] - outlines[:, 2], axis=1)
+    return {codes[i].corner for i, k in np.argwhere(apart_px < reach_px[:, None]) if found[k].text != codes[i].payload}
 
 
 def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray]) -> Surface | None:
-    """Adds to `seen` every target in reach of what is known of the surface, then measures all again where it says they are."""
-    for _ in range(_MAX_ROUNDS):
+    """Measures every target where the surface through those in `seen` says that it is, as a rule at once, and puts it there.
+
+    Where some are not found so, those in reach are looked for in turn, and all are measured again in the end.
+    """
+    for step in range(_MAX_ROUNDS):
         if len(seen) < 4:
             return None
         surface = _surface(printout, known, seen, rough=True)
+        if step == 0 and max(reaches_mm := _reaches_mm(surface, known)) <= _MAX_REACH_MM:
+            measured: dict[int, np.ndarray] = {}
+            _see(pyramid, surface.page_map, known, dict(enumerate(reaches_mm)), measured, rough=False)
+            if len(measured) == len(known):
+                seen.clear()
+                seen.update(measured)
+                return _surface(printout, known, seen)
         missing, before = [index for index in range(len(known)) if index not in seen], len(seen)
-        reaches_mm = zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True)
-        _see(pyramid, surface.page_map, known, {index: mm for index, mm in reaches_mm if mm <= _MAX_REACH_MM}, seen)
+        reaches = zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True)
+        _see(pyramid, surface.page_map, known, {index: mm for index, mm in reaches if mm <= _MAX_REACH_MM}, seen)
         if len(seen) == before:
             break
     seen.clear()
@@ -273,7 +288,7 @@ def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, np.n
     return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
 
-def _reaches_mm(surface: Surface, missing: list[Target]) -> list[float]:
+def _reaches_mm(surface: Surface, missing: Sequence[Target]) -> list[float]:
     """Returns how far around its place to look for each of some targets."""
     centres = np.array([target.centre_mm for target in missing]).reshape(-1, 2)
     scale = np.sqrt(np.abs(np.linalg.det(surface.page_map.jacobian(centres))))

@@ -20,7 +20,7 @@ from pipeline.physical.registration.cropping import crop, registration_errors, s
 from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
-from pipeline.physical.registration.quality import PageQuality, crop_quality, flags_of, page_quality
+from pipeline.physical.registration.quality import PageQuality, crop_qualities, flags_of, page_quality
 from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS
@@ -158,8 +158,7 @@ def _cropped(
         colour="" if correction is None else "strip",
         trouble="; ".join(filter(None, [capture.trouble, why_not and f"colours not corrected: {why_not}"])),
     )
-    views, rows, discards = list[View](), list[CropQuality](), list[Discard]()
-    files: dict[str, bytes] = {}
+    kept, discards = list[tuple[Placement, np.ndarray, float, float | None]](), list[Discard]()
     placements = printout.of_page(found.page).placements
     errors = registration_errors(found.page_map, true_map, placements) if true_map and placements else [None] * len(placements)
     for placement, expected, error in zip(placements, found.predicted_errors_px(placements), errors, strict=True):
@@ -178,12 +177,16 @@ def _cropped(
             detail = f"it resembles what was printed there by {alike:.2f}, and what is right by {MIN_LIKENESS} at least"
             discards.append(discarded(capture, "covered", detail, placement))
             continue
-        view_id = f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}"
-        row = crop_quality(view_id, pixels, found.page_map, placement, quality, expected, error)
-        view, png = _view(placement, capture, cut, row, reading.pairs[placement.pair_id], correction)
-        files[view.path] = png
-        views.append(view)
-        rows.append(row)
+        kept.append((placement, cut, expected, error))
+    ids = [f"{placement.pair_id}/{placement.variant}/{PHOTO}-{capture.capture_id}" for placement, *_ in kept]
+    shown = [placement for placement, *_ in kept]
+    expected_px, errors_px = [one[2] for one in kept], [one[3] for one in kept]
+    rows = crop_qualities(ids, pixels, found.page_map, shown, quality, expected_px, errors_px)
+    made = [
+        _view(placement, capture, cut, row, reading.pairs[placement.pair_id], correction)
+        for (placement, cut, _, _), row in zip(kept, rows, strict=True)
+    ]
+    views, files = [view for view, _ in made], {view.path: png for view, png in made}
     views, rows = _of_one_verdict(views, rows, quality)
     return FreshPage(ReadPage(capture, tuple(views), tuple(rows), tuple(discards)), files)
 

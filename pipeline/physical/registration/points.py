@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES, modules, tag_modules
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
-from pipeline.physical.geometry import SQUARE, apply_homography
+from pipeline.physical.geometry import SQUARE, apply_homography, jacobian
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Printout
 
@@ -22,21 +22,24 @@ _MARK_MARGIN_PX = 3
 _MIN_AGREEMENT = {"code": 0.7, "tag": 0.75, "mark": 0.75}
 _MAX_SHIFT_PX = 3.0
 _MAX_PHOTO_PX = 2.2
-_MAX_STEPS, _LAST_STEP_PX = 15, 1e-3
+_MAX_STEPS, _LAST_STEP_PX, _LEAST_GAIN = 15, 1e-3, 1e-3
 _SMOOTHING_PX, _BORDER_PX = 5, 6
+_STEP_MM = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class _Pattern:
     """What is printed at a point: `template` float32 (h, w) as it should look upright, and what aligns a photo to it.
 
-    `smooth` (h w,) is the template smoothed, without its mean; `shift_from` (2, h w) takes a small difference from it to the
-    shift (x, y) that explains it best.
+    `measure` (3, h w) takes what is seen, in units of 8 bits, to its gain over the smoothed template, and to the shift (x, y)
+    times that gain that explains best what is seen, from `unshifted` (2,) on; none minds an offset. `size` is the template's
+    spread when smoothed.
     """
 
     template: np.ndarray
-    smooth: np.ndarray
-    shift_from: np.ndarray
+    measure: np.ndarray
+    unshifted: tuple[float, float]
+    size: float
 
     @classmethod
     def of(cls, drawn: np.ndarray, part: tuple[slice, slice] = (slice(None), slice(None))) -> "_Pattern":
@@ -49,7 +52,10 @@ class _Pattern:
         slopes = np.stack([slope[part].ravel() for slope in np.gradient(smooth)[::-1]])
         slopes -= (slopes @ counts / counts.sum())[:, None]
         seen, weighted = smooth[part].ravel(), slopes * counts
-        return cls(template, seen - seen.mean(), np.linalg.solve(weighted @ slopes.T, weighted))
+        seen -= seen.mean()
+        shift_from, power = np.linalg.solve(weighted @ slopes.T, weighted), float(seen @ seen)
+        x, y = (shift_from @ seen).tolist()
+        return cls(template, np.vstack([seen / power, shift_from]), (x, y), power**0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,21 +138,19 @@ def _aligned(target: Target, patch: np.ndarray, near: tuple[float, float]) -> tu
     """Returns where in a patch a target begins, to a thousandth of a pixel, from a place near by; None if it is not there."""
     pattern, patch = target.pattern, _smoothed(patch)
     height, width = target.template.shape
-    power = float(pattern.smooth @ pattern.smooth)
     x, y = near
     for _ in range(_MAX_STEPS):
         seen = cv2.getRectSubPix(patch, (width, height), (x + (width - 1) / 2, y + (height - 1) / 2)).ravel()
-        seen -= seen.mean()
-        gain = float(seen @ pattern.smooth) / power
-        if gain <= 0:
+        gain, gain_x, gain_y = (pattern.measure @ seen).tolist()
+        if gain <= _LEAST_GAIN:
             return None
-        step_x, step_y = (pattern.shift_from @ (seen / gain - pattern.smooth)).tolist()
+        step_x, step_y = gain_x / gain - pattern.unshifted[0], gain_y / gain - pattern.unshifted[1]
         x, y = x - step_x, y - step_y
         if max(abs(x - near[0]), abs(y - near[1])) > _MAX_SHIFT_PX:
             return None
         if max(abs(step_x), abs(step_y)) < _LAST_STEP_PX:
             break
-    agreement = gain * np.sqrt(power) / np.linalg.norm(seen)
+    agreement = gain * pattern.size / np.linalg.norm(seen - seen.mean())
     return (x, y) if agreement >= _MIN_AGREEMENT[target.kind] else None
 
 
@@ -171,9 +175,7 @@ def _upright(
     page_from_patch[:, :2, 2] = np.array([target.origin_mm for target in known]) - (margins * pitches)[:, None]
     page_from_patch[:, 2, 2] = 1
     centres = np.array([target.centre_mm for target in known])
-    bends = photo_from_page(centres) - apply_homography(photo_from_page.homography, centres)
-    photo_from_patch = photo_from_page.homography @ page_from_patch
-    photo_from_patch[:, :2] += bends[..., None] * photo_from_patch[:, 2:]
+    photo_from_patch = _beside(photo_from_page, centres) @ photo_from_page.homography @ page_from_patch
     corners = SQUARE * (sizes - 1)[:, None]
     both = np.concatenate([corners, corners + margins[:, None, None] * (1 - 2 * SQUARE)], axis=1)
     mapped = both @ photo_from_patch[:, :, :2].swapaxes(1, 2) + photo_from_patch[:, None, :, 2]
@@ -182,16 +184,30 @@ def _upright(
     is_seen = depths.min(axis=1) * depths.max(axis=1) > 0
     is_seen &= ((inside >= 0) & (inside <= np.array(pyramid.size) - 1)).all(axis=(1, 2))
     sides_px = np.linalg.norm(np.roll(outlines, -1, axis=1) - outlines, axis=2).max(axis=1)
-    for seen, side_px, matrix, size in zip(is_seen, sides_px, photo_from_patch, sizes.tolist(), strict=True):
-        if not seen:
+    spans_px = np.where(is_seen, sides_px, 0) / (sizes.max(axis=1) - 1)
+    halvings = np.ceil(np.log2(np.maximum(spans_px / _MAX_PHOTO_PX, 1))).astype(int)
+    levels = np.minimum(halvings, min(pyramid.size).bit_length() - 1)
+    from_photo = np.array([level_from_photo(k) for k in range(levels.max() + 1)])
+    level_from_patch, flags = from_photo[levels] @ photo_from_patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for i, size in enumerate(sizes.tolist()):
+        if not is_seen[i]:
             yield None
             continue
-        px_per_px, level = side_px / (max(size) - 1), 0
-        while px_per_px > _MAX_PHOTO_PX and min(pyramid.size) >> (level + 1) > 0:
-            px_per_px, level = px_per_px / 2, level + 1
-        level_from_patch, flags = level_from_photo(level) @ matrix, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        patch = cv2.warpPerspective(pyramid.level(level), level_from_patch, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        yield patch.astype(np.float32), matrix
+        grey = pyramid.level(int(levels[i]))
+        patch = cv2.warpPerspective(grey, level_from_patch[i], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        yield patch.astype(np.float32), photo_from_patch[i]
+
+
+def _beside(photo_from_page: PageMap, page_mm: np.ndarray) -> np.ndarray:
+    """Returns what the bend does, near page points (N, 2), to where the homography takes them, (N, 3, 3): shift and stretch."""
+    h = photo_from_page.homography
+    straight, places = apply_homography(h, page_mm), photo_from_page(page_mm)
+    moved = np.tile(np.eye(3), (len(page_mm), 1, 1))
+    if len(photo_from_page.residual_px) > 1:
+        unbent = jacobian(lambda points: apply_homography(h, points), page_mm, _STEP_MM)
+        moved[:, :2, :2] = photo_from_page.jacobian(page_mm) @ np.linalg.inv(unbent)
+    moved[:, :2, 2] = places - (moved[:, :2, :2] @ straight[..., None])[..., 0]
+    return moved
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:

@@ -153,40 +153,48 @@ def _shade_of(
     return shades(found, [linear_grey(np.rint(white @ GREY).astype(np.uint8)) for white in whites])
 
 
-def crop_quality(
-    view_id: str,
+def crop_qualities(
+    view_ids: Sequence[str],
     photo: np.ndarray,
     page_map: PageMap,
-    placement: Placement,
+    placements: Sequence[Placement],
     quality: PageQuality,
-    predicted_error_px: float,
-    registration_error_px: float | None = None,
-) -> CropQuality:
-    """Returns one crop's record: the page's values where the crop lies, its own clipping and scale, and the flags that follow.
+    predicted_errors_px: Sequence[float],
+    registration_errors_px: Sequence[float | None],
+) -> list[CropQuality]:
+    """Returns each crop's record: the page's values where the crop lies, its own clipping and scale, and the flags that follow.
 
     Args: `photo` uint8 (H, W, 3); `quality` of the same photo and page.
     """
-    middle = np.array(_middle(placement))
-    photo_px = float(np.linalg.svd(page_map.jacobian(middle[None])[0] * pitch_mm(placement), compute_uv=False)[-1])
-    sharp = _value_at(middle, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
-    light = _value_at(middle, quality.light_mm, np.hstack([quality.white_8bit, quality.black_8bit]))
-    white, black = (None, None) if light is None else (light[:3], light[3:])
-    unflagged = CropQuality(
-        view_id=view_id,
-        predicted_error_px=float(predicted_error_px),
-        registration_error_px=registration_error_px,
-        mtf50_cycles_per_px=None if sharp is None else float(sharp[0]) * photo_px,
-        white_8bit=None if white is None else float(white @ GREY),
-        black_8bit=None if black is None else float(black @ GREY),
-        cast_red_8bit=None if white is None else float(white[0] - white[1]),
-        cast_blue_8bit=None if white is None else float(white[2] - white[1]),
-        noise_8bit=quality.noise_8bit,
-        clipped_rate=_clipped_rate(photo, page_map, placement),
-        photo_px_per_image_px=photo_px,
-        tilt_deg=quality.tilt_deg,
-        flags=(),
-    )
-    return replace(unflagged, flags=flags_of([unflagged], quality.shade_of.get(placement.pair_id, 1.0), quality.motion))
+    if not placements:
+        return []
+    middles = np.array([_middle(placement) for placement in placements])
+    pitches_mm = np.array([pitch_mm(placement) for placement in placements])
+    photo_px = np.linalg.svd(page_map.jacobian(middles) * pitches_mm[:, None], compute_uv=False)[:, -1].tolist()
+    sharp = _values_at(middles, quality.edge_mm, quality.mtf50_cycles_per_photo_px[:, None])
+    light = _values_at(middles, quality.light_mm, np.hstack([quality.white_8bit, quality.black_8bit]))
+    clipped = _clipped_rates(photo, page_map, placements)
+    rows = []
+    for i, placement in enumerate(placements):
+        white, black = (None, None) if light is None else (light[i, :3], light[i, 3:])
+        unflagged = CropQuality(
+            view_id=view_ids[i],
+            predicted_error_px=float(predicted_errors_px[i]),
+            registration_error_px=registration_errors_px[i],
+            mtf50_cycles_per_px=None if sharp is None else float(sharp[i, 0]) * photo_px[i],
+            white_8bit=None if white is None else float(white @ GREY),
+            black_8bit=None if black is None else float(black @ GREY),
+            cast_red_8bit=None if white is None else float(white[0] - white[1]),
+            cast_blue_8bit=None if white is None else float(white[2] - white[1]),
+            noise_8bit=quality.noise_8bit,
+            clipped_rate=clipped[i],
+            photo_px_per_image_px=photo_px[i],
+            tilt_deg=quality.tilt_deg,
+            flags=(),
+        )
+        shade = quality.shade_of.get(placement.pair_id, 1.0)
+        rows.append(replace(unflagged, flags=flags_of([unflagged], shade, quality.motion)))
+    return rows
 
 
 def flags_of(crops: Sequence[CropQuality], shade: float = 1.0, motion: float = 1.0) -> tuple[str, ...]:
@@ -285,27 +293,29 @@ def _in_range(mean_8bit: np.ndarray) -> bool:
     return bool(_NOISE_RANGE_8BIT[0] <= mean_8bit.min() and mean_8bit.max() <= _NOISE_RANGE_8BIT[1])
 
 
-def _value_at(place_mm: np.ndarray, known_mm: np.ndarray, values: np.ndarray) -> np.ndarray | None:
-    """Returns the plane through values (N, C) at a place, kept within what was seen; their mean for fewer than three."""
+def _values_at(places_mm: np.ndarray, known_mm: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+    """Returns the plane through values (N, C) at places (M, 2), kept within what was seen; their mean for fewer than three."""
     if not len(values):
         return None
     mean = values.mean(axis=0)
     if len(values) < 3:
-        return mean
-    centred = known_mm - known_mm.mean(axis=0)
-    slopes = np.linalg.lstsq(centred, values - mean, rcond=1e-6)[0]
-    return np.clip(mean + (place_mm - known_mm.mean(axis=0)) @ slopes, values.min(axis=0), values.max(axis=0))
+        return np.tile(mean, (len(places_mm), 1))
+    middle_mm = known_mm.mean(axis=0)
+    slopes = np.linalg.lstsq(known_mm - middle_mm, values - mean, rcond=1e-6)[0]
+    return np.clip(mean + (places_mm - middle_mm) @ slopes, values.min(axis=0), values.max(axis=0))
 
 
-def _clipped_rate(photo: np.ndarray, page_map: PageMap, placement: Placement) -> float:
-    """Returns the share of clipped pixels among up to 48 x 48 of the photo's, spread evenly over the crop."""
+def _clipped_rates(photo: np.ndarray, page_map: PageMap, placements: Sequence[Placement]) -> list[float]:
+    """Returns for each crop the share of clipped pixels among up to 48 x 48 of the photo's, spread evenly over it."""
     height, width = photo.shape[:2]
     coarse = np.arange(_CLIP_CELLS + 1) / _CLIP_CELLS
-    page_mm = grid(placement.x_mm + coarse * placement.width_mm, placement.y_mm + coarse * placement.height_mm)
-    corners = page_map(page_mm).reshape(_CLIP_CELLS + 1, _CLIP_CELLS + 1, 2)
-    x, y = (np.rint(_CLIP_WEIGHTS @ corners[..., axis] @ _CLIP_WEIGHTS.T).astype(int) for axis in (0, 1))
-    red, green, blue = photo[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].reshape(-1, 3).T
-    return float(((red == 255) | (green == 255) | (blue == 255) | ((red | green | blue) == 0)).mean())
+    page_mm = np.concatenate([grid(p.x_mm + coarse * p.width_mm, p.y_mm + coarse * p.height_mm) for p in placements])
+    corners = np.moveaxis(page_map(page_mm).reshape(len(placements), _CLIP_CELLS + 1, _CLIP_CELLS + 1, 2), 3, 0)
+    x, y = np.rint(_CLIP_WEIGHTS @ corners @ _CLIP_WEIGHTS.T).astype(int).reshape(2, len(placements), -1)
+    red, green, blue = np.moveaxis(photo[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)], 2, 0)
+    brightest = np.maximum(np.maximum(red, green), blue)
+    rates: list[float] = ((brightest == 255) | (brightest == 0)).mean(axis=1).tolist()
+    return rates
 
 
 def tilt_deg(page_map: PageMap, size: tuple[int, int], focal_35mm_mm: float | None = None) -> float:

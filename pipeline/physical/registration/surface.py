@@ -93,7 +93,7 @@ def fit_surface(
     used = np.ones(len(page_mm), bool)
     is_guessed = not rough and _MIN_GROUPS_TO_BEND <= len(np.unique(groups)) <= _MAX_GROUPS_IN_CORNERS
     grid = (_ROUGH_LENGTHS_MM, _ROUGH_RATIOS) if rough else (_LONG_MM if is_guessed else _LENGTHS_MM, _RATIOS)
-    fits, shares, evidence = _fitted(page_mm, photo_px, *grid)
+    fits, shares, evidence = _fitted(page_mm, photo_px, grid, rough)
     while True:
         z = _contradictions(fits[int(np.argmax(shares))], groups[used])
         suspects = sorted(z, key=lambda group: z[group], reverse=True)[:_N_SUSPECTS]
@@ -105,7 +105,7 @@ def fit_surface(
             n_left, n_out = int(rest.sum()), int((used & ~rest).sum())
             if n_left < MIN_POINTS or len(used) - n_left > _MAX_REJECTED_RATE * len(used):
                 continue
-            tried = _fitted(page_mm[rest], photo_px[rest], *grid)
+            tried = _fitted(page_mm[rest], photo_px[rest], grid, rough)
             gain = tried[2] + _LOG_PER_WRONG_POINT + (n_out - 1) * _LOG_PER_FOLLOWER - evidence
             if best is None or gain > best[0]:
                 best = (gain, rest, tried)
@@ -147,74 +147,79 @@ class _Fit:
     step: np.ndarray
     weights: np.ndarray
     inverse: np.ndarray
-    basis: np.ndarray
+    pulled_basis: np.ndarray
     step_covariance: np.ndarray
-    residual: np.ndarray
 
     def predicted(self, page_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and variance, each (N, 2), of what is added to the homography."""
         kernel = self.ratio**2 * _similarity(page_mm, self.points_mm, self.length_mm)
-        pulled = kernel @ self.inverse
-        spread = self.ratio**2 - (pulled * kernel).sum(axis=1)
+        spread = self.ratio**2 - (kernel @ self.inverse * kernel).sum(axis=1)
         basis = _basis(self.homography, page_mm)
-        rest = basis - (pulled @ self.basis.reshape(-1, 16)).reshape(-1, 8)
+        rest = basis - (kernel @ self.pulled_basis.reshape(-1, 16)).reshape(-1, 8)
         steps = ((rest @ self.step_covariance) * rest).sum(axis=1).reshape(-1, 2)
         mean = (basis @ self.step).reshape(-1, 2) + kernel @ self.weights
         return mean, self.noise_px**2 * (np.maximum(spread, 0)[:, None] + steps)
 
 
 def _fitted(
-    page_mm: np.ndarray, photo_px: np.ndarray, lengths_mm: tuple[float, ...], ratios: tuple[float, ...]
+    page_mm: np.ndarray, photo_px: np.ndarray, grid: tuple[tuple[float, ...], tuple[float, ...]], rough: bool
 ) -> tuple[tuple[_Fit, ...], np.ndarray, float]:
-    """Returns the fits that matter, their shares of belief, and the log evidence of all lengths and strengths tried."""
-    homography = homography_from_points(page_mm, photo_px)
+    """Returns the fits that matter, their shares of belief, and the log evidence of all lengths and strengths in a grid."""
+    lengths_mm, ratios = grid
+    homography = homography_from_points(page_mm, photo_px, rough)
     residual = photo_px - apply_homography(homography, page_mm)
     basis = _basis(homography, page_mm)
-    tried = [
-        entry
-        for length in lengths_mm
-        for entry in _likelihoods(page_mm, residual, basis, length, ratios)
-        if entry[2] > 0 or length == lengths_mm[0]  # without a bend its length means nothing
-    ]
-    scores = np.array([entry[0] for entry in tried])
+    kernels = np.stack([_similarity(page_mm, page_mm, length) for length in lengths_mm])
+    scores, noises = _likelihoods(kernels, residual, basis, ratios)
+    scores[1:, np.array(ratios) == 0] = -np.inf  # without a bend its length means nothing
+    n_tried = np.isfinite(scores).sum()
     shares = np.exp(scores - scores.max())
-    kept = shares >= _LEAST_SHARE * shares.sum()
-    bends = [entry[1:] for entry, keep in zip(tried, kept, strict=True) if keep]
-    fits = tuple(_posterior(homography, page_mm, residual, basis, bend) for bend in bends)
-    return fits, shares[kept] / shares[kept].sum(), float(scores.max() + np.log(shares.mean()))
+    kept = np.argwhere(shares >= _LEAST_SHARE * shares.sum())
+    fits = tuple(
+        _posterior(homography, page_mm, residual, basis, kernels[i], (lengths_mm[i], ratios[j], float(noises[i, j])))
+        for i, j in kept
+    )
+    of_fits = shares[tuple(kept.T)]
+    return fits, of_fits / of_fits.sum(), float(scores.max() + np.log(shares.sum() / n_tried))
 
 
 def _likelihoods(
-    page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, length_mm: float, ratios: tuple[float, ...]
-) -> list[tuple[float, float, float, float]]:
-    """Returns (log likelihood, length, ratio, noise) for every ratio; one eigendecomposition serves them all."""
-    values, vectors = np.linalg.eigh(_similarity(page_mm, page_mm, length_mm))
-    n = len(page_mm)
-    turned_basis = (vectors.T @ basis.reshape(n, 16)).reshape(2 * n, 8)
-    turned_residual = (vectors.T @ residual).ravel()
-    weights = 1 / np.repeat(np.square(ratios)[:, None] * np.maximum(values, 0) + 1, 2, axis=1)
+    kernels: np.ndarray, residual: np.ndarray, basis: np.ndarray, ratios: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns log likelihood and noise, each (L, R), for all L lengths and R ratios; one eigendecomposition serves a length."""
+    values, vectors = np.linalg.eigh(kernels)
+    n_lengths, n = values.shape
+    turned = vectors.swapaxes(1, 2)
+    turned_basis = (turned @ basis.reshape(n, 16)).reshape(n_lengths, 1, 2 * n, 8)
+    turned_residual = (turned @ residual).reshape(n_lengths, 1, 2 * n)
+    weights = 1 / np.repeat(np.square(ratios)[:, None] * np.maximum(values, 0)[:, None] + 1, 2, axis=2)
     pulled = weights[..., None] * turned_basis
-    normal = turned_basis.T @ pulled
-    steps = np.linalg.pinv(normal, 8 * np.finfo(float).eps, hermitian=True) @ (turned_residual @ pulled)[..., None]
+    normal = turned_basis.swapaxes(2, 3) @ pulled
+    wanted = (turned_residual[..., None, :] @ pulled).swapaxes(2, 3)
+    steps = _inverse(normal) @ wanted
     rest = turned_residual - (turned_basis @ steps)[..., 0]
     n_free = 2 * n - 8 + _PRIOR_WEIGHT
-    variances = ((weights * rest**2).sum(axis=1) + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
-    spreads = n_free * np.log(2 * np.pi * np.e * variances) - np.log(weights).sum(axis=1) + np.linalg.slogdet(normal)[1]
-    noises = np.sqrt(variances)
-    return [(float(-0.5 * spreads[i]), length_mm, ratio, float(noises[i])) for i, ratio in enumerate(ratios)]
+    variances = ((weights * rest**2).sum(axis=2) + _PRIOR_WEIGHT * _PRIOR_NOISE_PX**2) / n_free
+    spreads = n_free * np.log(2 * np.pi * np.e * variances) - np.log(weights).sum(axis=2) + np.linalg.slogdet(normal)[1]
+    return -0.5 * spreads, np.sqrt(variances)
 
 
 def _posterior(
-    homography: np.ndarray, page_mm: np.ndarray, residual: np.ndarray, basis: np.ndarray, bend: tuple[float, float, float]
+    homography: np.ndarray,
+    page_mm: np.ndarray,
+    residual: np.ndarray,
+    basis: np.ndarray,
+    kernel: np.ndarray,
+    bend: tuple[float, float, float],
 ) -> _Fit:
     length_mm, ratio, noise_px = bend
     n = len(page_mm)
-    inverse = np.linalg.inv(ratio**2 * _similarity(page_mm, page_mm, length_mm) + np.eye(n))
+    inverse = np.linalg.inv(ratio**2 * kernel + np.eye(n))
     pulled = (inverse @ basis.reshape(n, 16)).reshape(2 * n, 8)
-    covariance = np.linalg.pinv(basis.T @ pulled, hermitian=True)
+    covariance = _inverse(basis.T @ pulled)
     step = covariance @ (pulled.T @ residual.ravel())
     rest = residual - (basis @ step).reshape(n, 2)
-    return _Fit(homography, page_mm, length_mm, ratio, noise_px, step, inverse @ rest, inverse, basis, covariance, residual)
+    return _Fit(homography, page_mm, length_mm, ratio, noise_px, step, inverse @ rest, inverse, pulled, covariance)
 
 
 def _contradictions(fit: _Fit, groups: np.ndarray) -> dict[int, float]:
@@ -230,21 +235,32 @@ def _left_out(fit: _Fit, groups: np.ndarray) -> Iterator[tuple[int, np.ndarray, 
     The leave-one-out residual is e = P_gg^-1 (P r)_g with covariance P_gg^-1 (in squares of the noise), so e' P_gg e is
     (P r)_g' P_gg^-1 (P r)_g.
     """
-    inverse = np.kron(fit.inverse, np.eye(2))
-    pulled = inverse @ fit.basis
-    projection = inverse - pulled @ fit.step_covariance @ pulled.T
-    pull = projection @ fit.residual.ravel()
-    rows_of = {int(group): np.flatnonzero(np.repeat(groups == group, 2)) for group in np.unique(groups)}
-    for size in sorted({len(rows) for rows in rows_of.values()}):  # those of one size at once
-        alike = [group for group, rows in rows_of.items() if len(rows) == size]
-        rows = np.array([rows_of[group] for group in alike])
-        inverses = np.linalg.pinv(projection[rows[:, :, None], rows[:, None]], hermitian=True)
-        yield from zip(alike, (inverses @ pull[rows][..., None])[..., 0], pull[rows], strict=True)
+    names, numbers = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(numbers)
+    members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
+    for size in np.unique(sizes):  # those of one size at once
+        alike = np.flatnonzero(sizes == size)
+        points = np.array([members[i] for i in alike])
+        both = np.kron(fit.inverse[points[:, :, None], points[:, None]], np.eye(2))
+        basis = fit.pulled_basis.reshape(-1, 2, 8)[points].reshape(len(alike), -1, 8)
+        inverses = _inverse(both - basis @ fit.step_covariance @ basis.swapaxes(1, 2))
+        pull = fit.weights[points].reshape(len(alike), -1)  # the weights are P r
+        yield from zip(names[alike].tolist(), (inverses @ pull[..., None])[..., 0], pull, strict=True)
+
+
+def _inverse(symmetric: np.ndarray) -> np.ndarray:
+    """Returns the pseudo-inverse of symmetric matrices (..., n, n), as `pinv` does in three times as long."""
+    values, vectors = np.linalg.eigh(symmetric)
+    size = np.abs(values)
+    is_nil = size <= symmetric.shape[-1] * np.finfo(float).eps * size.max(axis=-1, keepdims=True)
+    shares = np.where(is_nil, 0.0, 1 / np.where(is_nil, 1.0, values))
+    inverse: np.ndarray = (vectors * shares[..., None, :]) @ vectors.swapaxes(-1, -2)
+    return inverse
 
 
 def _similarity(one_mm: np.ndarray, other_mm: np.ndarray, length_mm: float) -> np.ndarray:
-    squared = ((one_mm[:, None] - other_mm[None]) ** 2).sum(axis=2)
-    return np.exp(-squared / (2 * length_mm**2))
+    (x, y), (other_x, other_y) = one_mm.T, other_mm.T
+    return np.exp(((x[:, None] - other_x) ** 2 + (y[:, None] - other_y) ** 2) / (-2 * length_mm**2))
 
 
 def _basis(homography: np.ndarray, page_mm: np.ndarray) -> np.ndarray:
