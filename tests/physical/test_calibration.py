@@ -454,9 +454,9 @@ def test_a_profile_of_ones_own_can_be_the_base_from_another_folder(small_photo, 
     path, _ = small_photo
     (tmp_path / "profiles").mkdir()
     base = tmp_path / "profiles" / "base.toml"
-    base.write_text('base = "office-phone-3mp"\n[camera]\nsharpen_rate = 0.9\n', encoding="utf-8")
+    base.write_text('base = "office-phone-3mp"\n[camera]\nsharpen_px = 1.3\n', encoding="utf-8")
     calibrate_files([path], str(base), tmp_path / "mine.toml")
-    assert load_profile(tmp_path / "mine.toml").sharpen_rate == 0.9
+    assert load_profile(tmp_path / "mine.toml").sharpen_px == 1.3
 
 
 @pytest.mark.slow
