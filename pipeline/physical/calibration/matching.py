@@ -74,15 +74,15 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
     sd = np.sqrt(np.diag(np.linalg.pinv(slopes.T @ slopes, hermitian=True)))
     value = np.exp(p)
     sd = sd * value
-    photos = [
-        Match(*map(float, values), *map(float, errors), one.measured(own))
-        for values, errors, one, own in zip(value[:-2].reshape(-1, 2), sd[:-2].reshape(-1, 2), twins, _by_photo(p), strict=True)
-    ]
-    has_edges, has_noise = (
-        any(is_seen(looks) for looks in wanted) for is_seen in (lambda one: one.mtf50, lambda one: one.has_noise)
+    photos = tuple(
+        Match(float(blur_px), float(iso), float(blur_sd), float(iso_sd), one.measured(own))
+        for (blur_px, iso), (blur_sd, iso_sd), one, own in zip(
+            value[:-2].reshape(-1, 2), sd[:-2].reshape(-1, 2), twins, _by_photo(p), strict=True
+        )
     )
+    has_edges, has_noise = any(looks.mtf50 for looks in wanted), any(looks.has_noise for looks in wanted)
     return Matches(
-        tuple(photos),
+        photos,
         float(value[-2] - 1),
         float(sd[-2]) if has_edges else None,
         float(value[-1]) if smooths else 0.0,
