@@ -47,6 +47,13 @@ def test_greys_are_left_alone():
     assert (driven(greys, OFFICE)[0, [0, 255]] == greys[0, [0, 255]]).all()
 
 
+def test_a_page_of_greys_alone_is_driven_as_one_with_a_colour_is(icc_file):
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    coloured = np.concatenate([greys, np.full((1, 1, 3), (200, 10, 10), np.uint8)], axis=1)
+    for profile in (load_profile("office-phone"), replace(load_profile("office-phone"), icc_profile=str(icc_file))):
+        assert np.array_equal(driven(greys, profile), driven(coloured, profile)[:, :-1])
+
+
 def test_what_has_little_colour_keeps_it_and_what_has_much_gives_way_most():
     steps = np.linspace(0, 1, 6)[:, None]
     grey, green = np.array([128.0] * 3), np.array([0.0, 255, 0])

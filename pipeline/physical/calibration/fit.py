@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from pipeline.core.errors import BadInput
 from pipeline.physical.calibration.colour import ColourFit, fit_colour
 from pipeline.physical.calibration.distortion import LensFit, fit_lens
 from pipeline.physical.calibration.light import LightField, fit_light
+from pipeline.physical.calibration.matching import Match, Matches, match_photos
 from pipeline.physical.calibration.measuring import ChartPhoto, Measured, Spot, measure
-from pipeline.physical.calibration.twin import Looks, Match, Scene, looks_of, matched
+from pipeline.physical.calibration.twin import Looks, Scene, looks_of
 from pipeline.physical.printing.chart import GREY_STEPS
 from pipeline.physical.simulator import Profile
 from pipeline.physical.simulator.profile import limits, meanings
@@ -22,9 +23,6 @@ _USUAL_FOCAL_35MM_MM = 26.0
 # a place of bare paper this large also counts as a white patch
 _WHITE_PATCH_PIXELS = 1000
 _CONSISTENT_Z = 2.0
-# a belief in the base's smoothing; the step of the secant; and what the ratio of noises changes by at least
-_LOG_DENOISE_SD, _DENOISE_STEP, _GENTLEST_DENOISE_SLOPE, _MOST_DENOISE_LOG = 0.5, 0.3, -0.04, 1.4
-_BLUR_SLOPES, _ISO_SLOPES = (-2.5, -0.4), (0.4, 2.0)
 _TEXTURE_RATIO, _SIZE_RATIO = 1.25, 1.3
 
 
@@ -46,7 +44,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoFit:
-    """What one photo said; `wanted` is what the photo looks like and `match.looks` what its twin does."""
+    """What one photo said; `wanted` is what the photo looks like."""
 
     name: str
     measured: Measured
@@ -73,10 +71,10 @@ class Calibration:
 def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[[str], None] = lambda what: None) -> Calibration:
     """Returns the profile that makes simulated photos look like these.
 
-    In this order: light from bare paper, curves and colour matrix from the patches under that light, then for each photo blur and
-    ISO by its twin, and the lens from the printed points. What photos cannot tell apart stays the base's: the camera's tone
-    curve and sharpening, its smoothing of colours, the halftone, the ink's spread, how bright the paper is, and, where all photos
-    have one tint, how much of the saturation is lost in print.
+    In this order: light from bare paper, curves and colour matrix from the patches under that light, then blur, ISO, sharpening
+    and smoothing by the photos' twins, and the lens from the printed points. What photos cannot tell apart stays the base's: the
+    camera's tone curve, how far its sharpening reaches, its smoothing of colours, the halftone, the ink's spread, how bright the
+    paper is, and, where all photos have one tint, how much of the saturation is lost in print.
 
     Raises:
         BadInput: a photo is overexposed, or shows too little of the page.
@@ -91,60 +89,21 @@ def fit_profile(photos: Sequence[ChartPhoto], base: Profile, progress: Callable[
     ]
     wanted = [looks_of(seen) for seen in measured]
     progress("fitting sharpness and noise")
-    matches, denoise = match_photos(printed, wanted, scenes)
-    parameters += denoise
+    matches = match_photos(printed, wanted, scenes)
     fits = []
     for index, photo in enumerate(photos):
         progress(f"fitting {photo.name}")
         focal = photo.focal_35mm_mm or base.focal_35mm_mm or _USUAL_FOCAL_35MM_MM
         lens = fit_lens(photo.pyramid, photo.found, photo.chart.printout, focal)
         exposure = float(colour.balance[index, 1])
-        fits.append(PhotoFit(photo.name, measured[index], lights[index], lens, exposure, wanted[index], matches[index]))
-    looks, look_notes = _look_parameters(fits, base)
+        fits.append(PhotoFit(photo.name, measured[index], lights[index], lens, exposure, wanted[index], matches.photos[index]))
+    looks, look_notes = _look_parameters(fits, matches, base)
     frame, frame_notes = _file_parameters(photos, fits, base)
     parameters, cut = within_limits([*parameters, *_light_parameters(fits, colour, base), *looks, *frame])
     profile = replace(printed, **{p.key: p.value for p in parameters})
     notes = [*notes, *look_notes, *frame_notes, *_texture_notes(fits), *cut]
     n_simulated = sum(photo.is_simulated for photo in photos)
     return Calibration(profile, base, tuple(parameters), tuple(fits), colour, tuple(notes), n_simulated)
-
-
-def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Scene]) -> tuple[list[Match], list[Parameter]]:
-    """Returns every photo's blur and ISO, and the smoothing of brightness that all share, where it can be told.
-
-    Noise is weaker on paper than in black, and the weaker it is the more of it coring takes, so their ratio tells
-    `luma_denoise_8bit`. It is found by one secant from the base's value, each photo with its own error and the base with a
-    factor of e^0.5 as its own.
-    """
-    base = printed.luma_denoise_8bit
-    matches = [matched(printed, looks, scene) for looks, scene in zip(wanted, scenes, strict=True)]
-    shifts, weights = [0.0], [1 / _LOG_DENOISE_SD**2]
-    for looks, scene, match in zip(wanted, scenes, matches, strict=True):
-        if not base or looks.log_ratio is None or match.looks.log_ratio is None:
-            continue
-        error = looks.log_ratio - match.looks.log_ratio
-        step = math.copysign(_DENOISE_STEP, -error)
-        smoother = replace(printed, luma_denoise_8bit=_possible_denoise(base * math.exp(step)))
-        moved = matched(smoother, looks, scene, (match.blur_px, match.iso))
-        if moved.looks.log_ratio is None:
-            continue
-        slope = min((moved.looks.log_ratio - match.looks.log_ratio) / step, _GENTLEST_DENOISE_SLOPE)
-        error_sd = math.sqrt(sum(sd**2 for one in (looks, match.looks) for sd in (one.white_sd, one.black_sd)))
-        shifts.append(float(np.clip(error / slope, -_MOST_DENOISE_LOG, _MOST_DENOISE_LOG)))
-        weights.append((slope / error_sd) ** 2)
-    if len(shifts) == 1:
-        return matches, []
-    shift = float(np.average(shifts, weights=weights))
-    value = _possible_denoise(float(f"{base * math.exp(shift):.4g}"))
-    smoothed = replace(printed, luma_denoise_8bit=value)
-    starts = [(match.blur_px, match.iso) for match in matches]
-    matches = [matched(smoothed, *each) for each in zip(wanted, scenes, starts, strict=True)]
-    sd = value / math.sqrt(sum(weights))
-    return matches, [Parameter.fitted(printed, "luma_denoise_8bit", value, sd, "noise of bare paper against solid black")]
-
-
-def _possible_denoise(value: float) -> float:
-    return float(np.clip(value, *(limits("luma_denoise_8bit") or (0, value))))
 
 
 def within_limits(parameters: Sequence[Parameter]) -> tuple[list[Parameter], list[str]]:
@@ -226,23 +185,28 @@ def _light_parameters(fits: Sequence[PhotoFit], colour: ColourFit, base: Profile
     ]
 
 
-def _look_parameters(fits: Sequence[PhotoFit], base: Profile) -> tuple[list[Parameter], list[str]]:
+def _look_parameters(fits: Sequence[PhotoFit], matches: Matches, base: Profile) -> tuple[list[Parameter], list[str]]:
     parameters: list[Parameter] = []
     notes: list[str] = []
     if edged := [fit for fit in fits if fit.wanted.mtf50]:
         n_edges = sum(len(fit.measured.edges) for fit in edged)
-        blur_sd = [fit.match.blur_px * _edge_scatter(fit) / -float(np.clip(fit.match.blur_slope, *_BLUR_SLOPES)) for fit in edged]
-        blurs = [fit.match.blur_px for fit in edged]
-        parameters.append(_ranged(base, "blur_px", blurs, blur_sd, f"{n_edges} slanted edge{'s' * (n_edges != 1)}"))
+        edges = f"{n_edges} slanted edge{'s' * (n_edges != 1)}"
+        parameters.append(
+            _ranged(base, "blur_px", [fit.match.blur_px for fit in edged], [fit.match.blur_sd for fit in edged], edges)
+        )
+        parameters.append(Parameter.fitted(base, "sharpen_rate", float(f"{matches.sharpen_rate:.4g}"), matches.sharpen_sd, edges))
         for key in ("defocus_px", "motion_px"):
             if max(getattr(base, key)) > 0:
                 parameters.append(Parameter.fitted(base, key, (0.0, 0.0), None, "part of blur_px"))
     else:
-        notes.append("no slanted edge could be measured: blur_px is the base's")
-    noisy = [fit for fit in fits if fit.wanted.noise_8bit]
+        notes.append("no slanted edge could be measured: blur_px and sharpen_rate are the base's")
+    noisy = [fit for fit in fits if fit.wanted.has_noise]
     if noisy and base.full_well_e:
-        iso_sd = [fit.match.iso * _noise_scatter(fit) / float(np.clip(fit.match.iso_slope, *_ISO_SLOPES)) for fit in noisy]
-        parameters.append(_ranged(base, "iso", [fit.match.iso for fit in noisy], iso_sd, "noise of bare paper and solid black"))
+        source = "noise of bare paper and solid black"
+        parameters.append(_ranged(base, "iso", [fit.match.iso for fit in noisy], [fit.match.iso_sd for fit in noisy], source))
+    if matches.denoise_sd is not None:
+        smoothing, source = float(f"{matches.luma_denoise_8bit:.4g}"), "noise of bare paper against solid black"
+        parameters.append(Parameter.fitted(base, "luma_denoise_8bit", smoothing, matches.denoise_sd, source))
     if lenses := [fit.lens for fit in fits if fit.lens is not None]:
         points = f"{sum(lens.n_points for lens in lenses)} printed points"
         for key in ("k1", "p1", "p2"):
@@ -266,8 +230,8 @@ def _file_parameters(photos: Sequence[ChartPhoto], fits: Sequence[PhotoFit], bas
         parameters.append(Parameter.fitted(base, "frame_long_px", long_px, None, "the photos' size"))
         if not 1 / _SIZE_RATIO <= long_px / base.frame_long_px <= _SIZE_RATIO:
             notes.append(
-                f"the photos are {long_px} px long and the base's {base.frame_long_px}: its sharpening and smoothing, which "
-                "are kept, are in pixels of another size; choose a --base of this size"
+                f"the photos are {long_px} px long and the base's {base.frame_long_px}: how far its sharpening and "
+                "its smoothing reach, which are kept, are in pixels of another size; choose a --base of this size"
             )
     focals = {photo.focal_35mm_mm for photo in photos}
     if len(focals) == 1 and (focal_mm := focals.pop()) is not None:
@@ -309,22 +273,6 @@ def spread(values: Sequence[float], sds: Sequence[float]) -> tuple[tuple[float, 
     if len(each) > 1 and (np.abs(each - mean) / each_sd).max() > _CONSISTENT_Z:
         return (float(each.min()), float(each.max())), float(np.sqrt((each_sd**2).mean()))
     return (mean, mean), float(1 / math.sqrt(weights.sum()))
-
-
-def _edge_scatter(fit: PhotoFit) -> float:
-    """The standard error of the photo's MTF50 and of its twin's, as a share, from the scatter of their edges."""
-    shares = []
-    for measured in (fit.measured, fit.match.twin):
-        values = [edge.mtf50 for edge in measured.edges]
-        if len(values) > 1:
-            shares.append(stdev(values) / fmean(values) / math.sqrt(len(values)))
-    return math.hypot(*shares) if shares else 0.1
-
-
-def _noise_scatter(fit: PhotoFit) -> float:
-    """The same of the noise, the mean of paper's and black's."""
-    looks = (fit.wanted, fit.match.looks)
-    return math.hypot(*(sd / 2 for one in looks for sd in (one.white_sd, one.black_sd)))
 
 
 def _texture_ratio(fit: PhotoFit) -> float | None:

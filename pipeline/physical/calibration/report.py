@@ -57,8 +57,8 @@ def _story(calibration: Calibration, title: str) -> list[Flowable]:
         Heading(escape(title), styles["title"], "calibration"),
         prose(escape(f"Base {calibration.base.name} · {n} photo{'s' * (n != 1)}: {names}"), styles["subtitle"]),
         prose(
-            "A printer and a camera cannot be told apart from photos alone. The base's tone curve of the camera, its sharpening "
-            "and smoothing of colours, halftone, ink spread and brightness of the paper are kept; the rest is fitted. "
+            "A printer and a camera cannot be told apart from photos alone. The tone curve of the camera, the reach of its "
+            "sharpening, smoothing of colours, halftone, ink spread and brightness of paper are the base's; all else is fitted. "
             "± is one standard error, from the scatter of patches, edges, paper and printed points about the fit.",
             styles["body"],
         ),

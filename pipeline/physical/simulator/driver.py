@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageFilter
 
@@ -27,7 +28,11 @@ def driven(page: np.ndarray, profile: Profile) -> np.ndarray:
         return page
     # Pillow counts red fastest
     table = np.ascontiguousarray(cube.transpose(2, 1, 0, 3)).ravel()
-    return np.asarray(Image.fromarray(page).filter(ImageFilter.Color3DLUT(_STEPS, table)))
+    filtered = ImageFilter.Color3DLUT(_STEPS, table)
+    if np.array_equal(page[..., 0], page[..., 1]) and np.array_equal(page[..., 1], page[..., 2]):
+        greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+        return np.asarray(cv2.LUT(page, np.asarray(Image.fromarray(greys).filter(filtered))))
+    return np.asarray(Image.fromarray(page).filter(filtered))
 
 
 def driver_cube(profile: Profile) -> np.ndarray | None:
