@@ -269,7 +269,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         "select",
         PRINTOUTS,
         after=(),
-        settings=_settings("dataset", "model", "selection", "attacks"),
+        settings=_settings("dataset", "model", "selection", "attacks", "defences"),
         inputs=_select_inputs,
         makes=(artefacts.CANDIDATES, artefacts.SELECTED, artefacts.SELECTION, artefacts.CLEAN_IMAGES),
         items=("select", "craft"),
@@ -278,7 +278,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         "generate",
         PRINTOUTS,
         after=("select",),
-        settings=_settings("attacks"),
+        settings=_settings("attacks", "defences"),
         inputs=_attack_files,
         makes=(artefacts.PAIRS, artefacts.IMAGES, artefacts.PATCHES),
         items=("craft",),
@@ -326,11 +326,11 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         REPORTS,
         after=("generate", "transform"),
         uses=("crop",),
-        settings=_settings("model", "judges"),
+        settings=_settings("model", "defences", "judges"),
         inputs=_judge_files,
         makes=(artefacts.VIEWS, artefacts.PREDICTIONS, artefacts.JUDGED),
         items=("classify",),
-        is_optional=lambda experiment: bool(experiment.judges),
+        is_optional=lambda experiment: bool(experiment.judges or experiment.defences),
     ),
     Stage(
         "rate",
@@ -365,7 +365,9 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         REPORTS,
         after=("explain", "thresholds", "rate", "classify", "generate", "select"),
         uses=("crop",),
-        settings=_settings("name", *(name for name in SECTIONS if name != "check"), "transforms", "attacks", "judges"),
+        settings=_settings(
+            "name", *(name for name in SECTIONS if name != "check"), "transforms", "attacks", "defences", "judges"
+        ),
         makes=(artefacts.REPORT_PDF, artefacts.REPORT_HTML, artefacts.FIGURES, artefacts.TABLES),
     ),
 )
