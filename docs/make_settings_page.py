@@ -1,9 +1,10 @@
 """Prints docs/experiment-file.md: everything that an experiment file can say, as Markdown, from the settings themselves."""
 
 from pipeline.core.registry import load
-from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings, described
+from pipeline.settings import SECTIONS, AttackSettings, DefenceSettings, JudgeSettings, described
 from pipeline.settings.writing import toml_value
 from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.defences import DEFENCES
 
 _HEAD = ("| key | default | meaning |", "|---|---|---|")
 
@@ -26,16 +27,18 @@ def settings_page() -> str:
         "| `name` | the file's name | The run's name, and that of its folders. |",
         "| `seed` | `0` | Seed of every random draw. |",
     ]
-    for name, kind in [*SECTIONS.items(), ("[attacks]", AttackSettings), ("[judges]", JudgeSettings)]:
+    tables = ("[attacks]", AttackSettings), ("[defences]", DefenceSettings), ("[judges]", JudgeSettings)
+    for name, kind in [*SECTIONS.items(), *tables]:
         lines += ["", f"## [{name}]", "", kind.__doc__ or "", "", *_HEAD]
         lines += _rows(kind)
-    for name, spec in ATTACKS.own.items():
+    chosen = [("[[attacks]]", ATTACKS.own.items()), ("[[defences]]", DEFENCES.own.items())]
+    for table, name, spec in ((table, *entry) for table, entries in chosen for entry in entries):
         if spec.options:
             lines += [
                 "",
                 f"## Options of `{name}`",
                 "",
-                f"`options = {{ … }}` in its [[attacks]] entry: {spec.summary}.",
+                f"`options = {{ … }}` in its {table} entry: {spec.summary}.",
                 "",
                 *_HEAD,
             ]

@@ -11,8 +11,9 @@ from make_settings_page import settings_page
 from pipeline.cli import main
 from pipeline.core.errors import Waiting
 from pipeline.records import DISCARD_REASONS
-from pipeline.settings import SECTIONS, AttackSettings, JudgeSettings
+from pipeline.settings import SECTIONS, AttackSettings, DefenceSettings, JudgeSettings
 from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.defences import DEFENCES
 from pipeline.specs.transforms import TRANSFORMS
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +90,11 @@ def test_every_attack_is_documented():
     assert [name for name in ATTACKS.own if f"`{name}`" not in text] == []
 
 
+def test_every_defence_is_documented():
+    text = (ROOT / "docs" / "defences.md").read_text(encoding="utf-8")
+    assert [name for name in DEFENCES.own if f"### `{name}`" not in text] == []
+
+
 def test_every_link_to_a_file_leads_somewhere(subtests):
     for path in DOCUMENTS:
         with subtests.test(path=path):
@@ -102,7 +108,7 @@ def test_the_page_of_settings_is_current():
 
 def test_the_page_of_settings_names_every_key():
     text = settings_page()
-    kinds = (*SECTIONS.values(), AttackSettings, JudgeSettings)
+    kinds = (*SECTIONS.values(), AttackSettings, DefenceSettings, JudgeSettings)
     assert not [(kind.__name__, item.name) for kind in kinds for item in fields(kind) if f"| `{item.name}` |" not in text]
 
 

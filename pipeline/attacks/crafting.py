@@ -1,6 +1,6 @@
 """Candidates and their adversarial images, made once each and kept: what select and generate share."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -121,8 +121,8 @@ class Crafter:
     """Makes adversarial images in batches of one fixed size, and each only once.
 
     `model` are the settings that `classifier` was loaded by, `attacks` those of the attacks that it will be asked for, with every
-    path filled in; `training` gives the images for those that learn something once from images of their own (see
-    `training_images`).
+    path filled in, `defended` those of the model behind each defence that some of them are made on; `training` gives the images
+    for those that learn something once from images of their own (see `training_images`).
     """
 
     def __init__(
@@ -133,14 +133,23 @@ class Crafter:
         context: Context,
         attacks: Iterable[AttackSettings],
         training: Callable[[str, int], np.ndarray] | None = None,
+        defended: Mapping[str, ModelSettings] | None = None,
     ) -> None:
-        self._classifier, self._model, self._items = classifier, model, items
-        self._context, self._training = context, training
+        self._items, self._context, self._training = items, context, training
+        self._models = {"": model} | dict(defended or {})
+        self._classifiers = {"": classifier}
         self._learnt: dict[str, tuple[bytes, dict[str, int]]] = {}
         attacks = list(attacks)
         self._settings = {found.key: found for found in attacks}
         self._specs = {found.key: attack_spec(found.name, options=found.options) for found in attacks}
         self._attacks = {found.key: attack_named(found.name, options=found.options) for found in attacks}
+
+    def classifier_of(self, attack_key: str) -> Classifier:
+        """Returns what an attack is made on: the model, or the model behind a defence."""
+        defence = self._settings[attack_key].defence
+        if defence not in self._classifiers:
+            self._classifiers[defence] = load_classifier(self._models[defence], str(self._classifiers[""].device))
+        return self._classifiers[defence]
 
     def craft(
         self, attack_key: str, epsilons_8bit: Sequence[int], images: Sequence[tuple[Candidate, np.ndarray]], label: str = ""
@@ -158,12 +167,13 @@ class Crafter:
                 missing.append((candidate, pixels))
             else:
                 found |= {(epsilon, candidate.image_id): Crafted(one[1], **one[0]) for epsilon, one in kept.items() if one}
-        size = self._specs[attack_key].batch_size or (BATCH_SIZE if self._classifier.device.type == "cpu" else GPU_BATCH_SIZE)
+        classifier, settings = self.classifier_of(attack_key), self._settings[attack_key]
+        size = self._specs[attack_key].batch_size or (BATCH_SIZE if classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)
         # what makes images elsewhere: the model and the attack, with what it learnt
-        recipe = self._model, str(self._classifier.device), self._settings[attack_key], self._learnt.get(attack_key)
-        shared = Shared(_attacker, recipe, (self._attacks[attack_key], self._classifier))
+        recipe = self._models[settings.defence], str(classifier.device), settings, self._learnt.get(attack_key)
+        shared = Shared(_attacker, recipe, (self._attacks[attack_key], classifier))
         for batch, made in engine.map(work, batches, self._context, label or attack_key, shared):
             for epsilon, row, crafted in made:
                 candidate, _ = batch[row]
@@ -190,11 +200,12 @@ class Crafter:
             return
         if self._training is not None:
             attack.prepare(self._training(*attack.training_images))
-        key = content_hash([self._specs[attack_key].name, "learnt", self._classifier.fingerprint, attack.identity])
+        classifier = self.classifier_of(attack_key)
+        key = content_hash([self._specs[attack_key].name, "learnt", classifier.fingerprint, attack.identity])
         kept = _kept(self._items, key)
         if kept is None:
             for _ in self._context.progress(range(1), 1, f"{attack_key}: training"):
-                learnt = attack.learn(self._classifier, self._classifier.input_size)
+                learnt = attack.learn(classifier, classifier.input_size)
             told = {"target": learnt.target, "n_gradients": learnt.n_gradients, "n_blind": learnt.n_blind}
             kept = told, png_bytes(learnt.picture)
             _keep(self._items, key, *kept)
@@ -202,8 +213,8 @@ class Crafter:
         self._learnt[attack_key] = kept[1], kept[0]
 
     def _key(self, attack: str, epsilon: int, candidate: Candidate) -> str:
-        name, identity = self._specs[attack].name, self._attacks[attack].identity
-        return content_hash([name, epsilon, candidate.sha256, candidate.true_label, self._classifier.fingerprint, identity])
+        name, identity, on = self._specs[attack].name, self._attacks[attack].identity, self.classifier_of(attack).fingerprint
+        return content_hash([name, epsilon, candidate.sha256, candidate.true_label, on, identity])
 
 
 def _kept(items: Items, key: str) -> tuple[dict[str, Any], bytes] | None:
@@ -268,19 +279,22 @@ def _perturbed(
     return made
 
 
-def training_images(experiment: Experiment, classifier: Classifier, folder: str, n_images: int) -> np.ndarray:
+def training_images(
+    experiment: Experiment, classifier: Classifier, folder: str, n_images: int, without: Collection[str] = ()
+) -> np.ndarray:
     """Returns pictures for an attack to learn from, uint8 (n, H, W, 3) at the model's input size, n at most `n_images`.
 
     They are drawn from the seed; files that cannot be read are passed over.
 
     Args:
         folder: of pictures of any size; "" for the experiment's data set, of built-in signs those that are for training.
+        without: ids of images of the data set that are not to be drawn; with them the experiment's own part of it is drawn from.
 
     Raises:
         BadInput: there is no picture that can be read.
     """
     settings = experiment.resolved_dataset()
-    if settings.name.startswith("builtin:"):
+    if settings.name.startswith("builtin:") and not without:
         settings = replace(settings, split="train", n_images=max(n_images, _N_CLASSES_IN_TURN))
     source = (
         picture_files(Path(folder))
@@ -289,6 +303,8 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
     )
     found: list[np.ndarray] = []
     for place in map(int, generator_for(experiment.seed, "training").permutation(len(source))):
+        if not isinstance(source, list) and source.item_id(place) in without:
+            continue
         try:
             loaded = read_apart(source[place]) if isinstance(source, list) else source.image(place)
             found.append(classifier.prepare(loaded.pixels))
@@ -297,7 +313,8 @@ def training_images(experiment: Experiment, classifier: Classifier, folder: str,
         if len(found) == n_images:
             break
     if not found:
-        raise BadInput(f"{folder or experiment.dataset.name}: no picture to train on can be read.")
+        what = "no picture is left that the run did not draw" if without else "no picture to train on can be read"
+        raise BadInput(f"{folder or experiment.dataset.name}: {what}.")
     return np.stack(found)
 
 

@@ -13,6 +13,7 @@ from pipeline.physical.simulator import load_profile, profile_names, profile_sum
 from pipeline.settings import Experiment, Source
 from pipeline.settings.reading import section
 from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.defences import DEFENCES
 from pipeline.specs.transforms import TRANSFORMS
 from pipeline.studies import STUDIES
 
@@ -20,13 +21,14 @@ _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "models": MODELS.listed,
     "datasets": DATASETS.listed,
     "attacks": attacks_listed,
+    "defences": DEFENCES.listed,
     "transforms": TRANSFORMS.listed,
     "profiles": lambda: [(name, profile_summary(name)) for name in profile_names()],
 }
 
 
 def listed(kind: str) -> list[tuple[str, str]]:
-    """Returns (name, one line) of everything of a kind: models, datasets, attacks, transforms or profiles."""
+    """Returns (name, one line) of everything of a kind: models, datasets, attacks, defences, transforms or profiles."""
     return _LISTS[kind]()
 
 
@@ -38,6 +40,7 @@ def check_names(experiment: Experiment) -> None:
     """
     for number in range(len(experiment.attacks)):
         _check_attack(experiment, number)
+    _check_defences(experiment)
     _check_grids(experiment)
     _check_profile(experiment)
     _check_background(experiment)
@@ -61,6 +64,21 @@ def _check_attack(experiment: Experiment, number: int) -> None:
         raise WrongUse(f'{name}: attack "{attack.name}" has no epsilon.', "Add for example: epsilons_8bit = [4, 16]")
     if attack.epsilons_8bit and not spec.takes_epsilon:
         raise WrongUse(f'{epsilons}: attack "{attack.name}" takes no epsilon.', "Leave epsilons_8bit out.")
+
+
+def _check_defences(experiment: Experiment) -> None:
+    asked = [
+        (f"defences.{i}.options", f"defences.{entry.key}", entry.name, entry.options)
+        for i, entry in enumerate(experiment.defences)
+    ]
+    models = [("model", experiment.model), *((f"judges.{i}", judge) for i, judge in enumerate(experiment.judges))]
+    asked += [(f"{place}.defence_options", place, model.defence, model.defence_options) for place, model in models]
+    source = experiment.source or Source(Path("experiment"), {})
+    for place, shown, name, options in asked:
+        if name:
+            section(load(DEFENCES.find(name).options), options, place, source, f"{shown}.{place.rpartition('.')[2]}")
+        elif options:
+            raise WrongUse(f"{source.where(place)}: there are options, and no defence.", "Name the defence, or leave them out.")
 
 
 def _check_grids(experiment: Experiment) -> None:

@@ -67,7 +67,7 @@ def _imported(experiment: Any, run: Any, file: Path, options: argparse.Namespace
     from pipeline.store.artefacts import LAYOUT, PAIRS, SELECTION, judgements_of
 
     judge = options.judge
-    check_judge_name(judge, [settings.key for settings in experiment.judges])
+    check_judge_name(judge, [settings.label for settings in experiment.resolved_judges()])
     pairs = PAIRS.read(run)
     names = SELECTION.read(run)["class_names"]
     layout = LAYOUT.read(run) if LAYOUT.exists(run) else None

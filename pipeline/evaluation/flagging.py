@@ -35,7 +35,8 @@ class Evidence:
 
     `origin` is that of the photographs that the run's results speak of, "" where there is none; `n_simulated` counts those that
     count and are not merely a prediction beside real ones. `clean` holds, by case, the comparison of clean images as files
-    (first) with the same images in photographs (second), top-1; `n_clean` says of how many different images that is.
+    (first) with the same images in photographs (second), top-1; `n_clean` says of how many different images that is. `masked` are
+    the signs of masked gradients.
     """
 
     rates: Sequence[Rate] = ()
@@ -51,6 +52,7 @@ class Evidence:
     printout: Printout | None = None
     alike: Sequence[Alike] = ()
     model_flags: Sequence[ModelFlag] = ()
+    masked: Sequence[FlagRow] = ()
 
     @property
     def counted(self) -> list[Capture]:
@@ -103,6 +105,7 @@ def run_flags(evidence: Evidence) -> list[FlagRow]:
         *_epsilon_exceeded(evidence.pairs),
         *_attack_not_finite(evidence.pairs),
         *_gradients_miss(evidence.pairs),
+        *evidence.masked,
         *_mixed_devices(evidence.counted),
         *_duplicates(evidence.counted, evidence.printout, evidence.alike),
         *(FlagRow("model", f"{flag.name}: {flag.detail}") for flag in evidence.model_flags),

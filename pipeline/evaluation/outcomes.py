@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pipeline.evaluation.criteria import Criterion, TopK
 from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View
 from pipeline.records.rates import variant_of
+from pipeline.records.views import REFUSED
 from pipeline.settings import Experiment
 from pipeline.store import Run
 from pipeline.store.artefacts import CAPTURED, PREDICTIONS
@@ -111,12 +112,12 @@ class Outcomes:
         """
         is_file = self.knows_clean_files or condition is None or condition.transform == SOURCE
         answers = self.answers(pair, "clean", self.source if is_file else condition)
-        return all(criterion.holds(answer.labels, pair.true_label) for answer in answers) if answers else None
+        return all(_is_right(answer, pair, "clean", criterion) for answer in answers) if answers else None
 
     def works(self, pair: Pair, criterion: Criterion, condition: Condition | None = None) -> bool:
         """Whether the attack works as a file: the clean one is right (see `is_clean_right`), the adversarial one wrong."""
         answers = self.answers(pair, "adversarial", self.source)
-        is_fooled = bool(answers) and not any(criterion.holds(answer.labels, pair.true_label) for answer in answers)
+        is_fooled = bool(answers) and not any(_is_right(answer, pair, "adversarial", criterion) for answer in answers)
         return is_fooled and self.is_clean_right(pair, criterion, condition) is True
 
     def trials(self, question: Question, pairs: Iterable[Pair]) -> list[Trial]:
@@ -148,10 +149,18 @@ class Outcomes:
                 continue
             if quantity == "fooled_rate" and not self.is_clean_right(pair, criterion, condition):
                 continue
-            for answer in self.answers(pair, variant_of(quantity), condition):
-                is_right = criterion.holds(answer.labels, pair.true_label)
+            variant = variant_of(quantity)
+            for answer in self.answers(pair, variant, condition):
+                is_right = _is_right(answer, pair, variant, criterion)
                 is_hit = is_right != (quantity == "fooled_rate")
                 yield answer, Trial(pair.image_id, pair.pair_id, is_hit, is_right, answer.page)
+
+
+def _is_right(answer: Answer, pair: Pair, variant: str, criterion: Criterion) -> bool:
+    """Whether an answer is as it should be; to refuse one is right of an adversarial image, and wrong of a clean one."""
+    if answer.labels[0] == REFUSED:
+        return variant == "adversarial"
+    return criterion.holds(answer.labels, pair.true_label)
 
 
 def outcomes_of(run: Run, views: Sequence[View]) -> Outcomes:

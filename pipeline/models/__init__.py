@@ -1,11 +1,14 @@
 """The classifiers under test: one function loads any of them by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from pipeline.core.errors import WrongUse
 from pipeline.core.registry import Registry, Scheme, load
+from pipeline.specs.defences import DEFENCES
 
 if TYPE_CHECKING:
     from pipeline.models.classifier import Classifier
@@ -36,16 +39,29 @@ MODELS = Registry("model", Scheme, {
 
 
 def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifier":
-    """Returns the classifier that the settings name, frozen, in evaluation mode, on the device.
+    """Returns the classifier that the settings name, frozen, in evaluation mode, on the device, behind its defence if it has one.
 
     Raises:
-        WrongUse: an unknown scheme, name or device, or settings that contradict each other.
+        WrongUse: an unknown scheme, name, defence or device, or settings that contradict each other.
         BadInput: a weights, class or model file that cannot be used.
         Unavailable: a package, a download or a device that this machine lacks.
     """
     scheme, name = MODELS.find_scheme(settings.name, usual="torchvision")
     loader: Callable[[str, ModelSettings, str], Classifier] = load(scheme.target)
-    return loader(name, settings, device)
+    if not settings.defence:
+        return loader(name, settings, device)
+    spec, options = DEFENCES.find(settings.defence), _defence_options(settings)
+    defended: Callable[[Classifier, object], Classifier] = load(spec.make)
+    return defended(loader(name, replace(settings, defence="", defence_options={}), device), options)
+
+
+def _defence_options(settings: "ModelSettings") -> object:
+    from pipeline.settings.checking import Refused, checked
+
+    try:
+        return checked(load(DEFENCES.find(settings.defence).options), settings.defence_options, "", "defence_options")
+    except Refused as error:
+        raise WrongUse(f'defence "{settings.defence}": {error.sentence}', error.hint) from None
 
 
 def __getattr__(name: str) -> ModuleType:

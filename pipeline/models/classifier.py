@@ -20,6 +20,8 @@ from pipeline.models.preprocessing import Preprocessing
 from pipeline.settings import ModelSettings
 
 BATCH_SIZE = 32
+# The class that stands for no answer.
+REFUSED_NAME = "(refused)"
 
 
 class Classifier(ABC):
@@ -32,6 +34,7 @@ class Classifier(ABC):
         wordnet_ids: one for each class, or () where unknown.
         differentiable: whether `logits` can be followed back to the pixels, as gradient attacks need.
         fingerprint: SHA-256 of name, preprocessing and weights, the same on every device and in every folder.
+        refuses: whether its last class, REFUSED_NAME, says that it gives no answer; what attacks follow lacks that class.
         sources: files of the user's that it turned out to be made from when it was loaded, such as modules that it imports.
     """
 
@@ -43,6 +46,7 @@ class Classifier(ABC):
     differentiable: bool
     fingerprint: str
     device: torch.device
+    refuses = False
 
     @property
     def sources(self) -> tuple[Path, ...]:

@@ -42,3 +42,5 @@ PRINT_SCALE = 0.01
 PRINT_ASPECT = 0.005
 LOW_RESOLUTION_PX = 1.5
 ALIKE_RMS_8BIT = 5.0
+# Within it any image can become mid-grey.
+BOUNDLESS_EPSILON = 128

@@ -9,6 +9,8 @@ CAMERA, SIMULATED, DIGITAL = "camera", "simulated", "digital"
 # How many of the likeliest labels are kept of each answer.
 N_LABELS = 5
 TOP_KS = (1, N_LABELS)
+# The label of an answer that was refused.
+REFUSED = -2
 # What the model under test is called where others judge beside it.
 ATTACKED_MODEL = "attacked model"
 
@@ -66,9 +68,9 @@ class Judgement:
     """What one judge (a model that was not attacked, or somebody outside) says of one saved file or of one photograph of it.
 
     `transform` is "source" or "photo". `labels` are classes of the attacked model, best first: of a model five, or as many as
-    `top_ks_for` its classes; of somebody outside as many as were told; -1 is an answer that is none of them. `names` are the
-    same in the judge's words. `probabilities` is () where none was told. `sha256` is of the 8-bit pixels that were judged; of a
-    photograph that was judged outside, of the file that was printed.
+    `top_ks_for` its classes; of somebody outside as many as were told; -1 is an answer that is none of them, REFUSED that none
+    was given. `names` are the same in the judge's words. `probabilities` is () where none was told. `sha256` is of the 8-bit
+    pixels that were judged; of a photograph that was judged outside, of the file that was printed.
     """
 
     judge: str

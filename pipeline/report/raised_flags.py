@@ -15,6 +15,7 @@ _LIMITS = {
     "scale": 100 * flags.PRINT_SCALE,
     "resolution": flags.LOW_RESOLUTION_PX,
     "alike": flags.ALIKE_RMS_8BIT,
+    "boundless": flags.BOUNDLESS_EPSILON,
 }
 
 

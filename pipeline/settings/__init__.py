@@ -5,7 +5,9 @@ from pipeline.settings.experiment import Experiment, resolve_path as resolve_pat
 from pipeline.settings.fields import TABLE, Ends as Ends, Once as Once, described as described, setting as setting
 from pipeline.settings.source import Source
 from pipeline.settings.tables import (
+    ALL,
     IMAGES_OPTION,
+    MODEL_ALONE,
     NO_EPSILON,
     OVERALL,
     SECTIONS,
@@ -13,6 +15,7 @@ from pipeline.settings.tables import (
     CaptureSettings,
     CheckSettings,
     DatasetSettings,
+    DefenceSettings,
     ExplainSettings,
     JudgeSettings,
     LayoutSettings,

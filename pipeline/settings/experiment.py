@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +21,7 @@ from pipeline.settings.tables import (
     CaptureSettings,
     CheckSettings,
     DatasetSettings,
+    DefenceSettings,
     ExplainSettings,
     JudgeSettings,
     LayoutSettings,
@@ -44,6 +45,7 @@ class Experiment:
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
+    defences: tuple[DefenceSettings, ...] = ()
     judges: tuple[JudgeSettings, ...] = ()
     attacks: tuple[AttackSettings, ...] = ()
     layout: LayoutSettings = Field(default_factory=LayoutSettings)
@@ -70,8 +72,23 @@ class Experiment:
         return self._resolved(self.model)
 
     def resolved_judges(self) -> tuple[JudgeSettings, ...]:
-        """Returns the judges' settings with every path filled in, and with the labels that they are shown under."""
-        return tuple(replace(self._resolved(judge), label=judge.key) for judge in self.judges)
+        """Returns everyone who judges: the model behind each defence, then the judges, with every path filled in, and a label."""
+        judges = (replace(self._resolved(judge), label=judge.key) for judge in self.judges)
+        return (*(self._defended(defence) for defence in self.defences), *judges)
+
+    def resolved_defended(self) -> dict[str, ModelSettings]:
+        """Returns the settings of the model behind each defence, by the defence's key."""
+        return {defence.key: self._defended(defence) for defence in self.defences}
+
+    def where_judge(self, number: int) -> str:
+        """Returns where one of `resolved_judges` stands in the file."""
+        n_defences = len(self.defences)
+        return self.where(f"defences.{number}" if number < n_defences else f"judges.{number - n_defences}")
+
+    def _defended(self, defence: DefenceSettings) -> JudgeSettings:
+        model = self.resolved_model()
+        told = {item.name: getattr(model, item.name) for item in fields(model)}
+        return JudgeSettings(**told | {"defence": defence.name, "defence_options": defence.options, "label": defence.key})
 
     def _resolved(self, model: Model) -> Model:
         arguments = {key: self._filled(value) for key, value in model.arguments.items()}

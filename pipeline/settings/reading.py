@@ -12,9 +12,10 @@ from pipeline.settings.checking import Refused, checked, shortened
 from pipeline.settings.experiment import Experiment
 from pipeline.settings.overrides import apply_override
 from pipeline.settings.source import Source, line_numbers
-from pipeline.settings.tables import AttackSettings, JudgeSettings
+from pipeline.settings.tables import ALL, MODEL_ALONE, AttackSettings
 from pipeline.settings.toml_files import checked_tree, toml_text, toml_tree
 from pipeline.specs.attacks import ATTACKS
+from pipeline.specs.defences import DEFENCES
 
 Table = TypeVar("Table")
 _DEFAULT_EPSILONS = (4, 16)
@@ -76,17 +77,61 @@ def _experiment(tree: dict[str, Any], source: Source) -> Experiment:
         grids = {name: values for name, values in transforms.items() if name != "save_images"}
         told["transforms"] = {"save_images": transforms.get("save_images", False), "grids": grids}
     experiment = section(Experiment, told, "", source)
-    _check_judges(experiment.judges, source)
+    _check_defences(experiment, source)
+    _check_judges(experiment, source)
     attacks = tuple(_with_epsilons(attack, index, tree, source) for index, attack in enumerate(experiment.attacks))
+    attacks = _on_defences(attacks, [defence.key for defence in experiment.defences], source)
     _check_attacks(attacks, source)
     return replace(experiment, attacks=attacks, source=source)
 
 
-def _check_judges(judges: tuple[JudgeSettings, ...], source: Source) -> None:
+def _check_defences(experiment: Experiment, source: Source) -> None:
+    places = [("model", experiment.model), *((f"judges.{i}", judge) for i, judge in enumerate(experiment.judges))]
+    asked = [(f"{place}.defence", model.defence) for place, model in places if model.defence]
+    asked += [(f"defences.{i}.name", defence.name) for i, defence in enumerate(experiment.defences)]
+    for place, name in asked:
+        if name not in DEFENCES:
+            raise WrongUse(f'{source.where(place)}: unknown defence "{name}".', near_match(name, DEFENCES.names()))
+    if experiment.model.defence and DEFENCES.find(experiment.model.defence).refuses:
+        what = (
+            f'{source.where("model.defence")}: the model under test has to answer, and "{experiment.model.defence}" may refuse.'
+        )
+        raise WrongUse(what, "Write it as a [[defences]] entry.")
+    keys = [defence.key for defence in experiment.defences]
+    for index, key in enumerate(keys):
+        where = source.where(f"defences.{index}.{'label' if experiment.defences[index].label else 'name'}")
+        if key in keys[:index]:
+            raise WrongUse(f'{where}: defence "{key}" is listed twice.', "Give each a label of its own.")
+        if key in (ALL, MODEL_ALONE, ATTACKED_MODEL):
+            raise WrongUse(f'{where}: a defence cannot be called "{key}".', "Choose another label.")
+        if not re.fullmatch(FOLDER_NAME, key):
+            raise WrongUse(f'{where}: a defence called "{shortened(key)}" cannot name a folder.', FOLDER_HINT)
+
+
+def _on_defences(attacks: tuple[AttackSettings, ...], defences: list[str], source: Source) -> tuple[AttackSettings, ...]:
+    """Returns the attacks with those on "all" written out: on the model alone in their place, on each defence at the end."""
+    for index, attack in enumerate(attacks):
+        if attack.defence and attack.defence not in defences:
+            what = f'{source.where(f"attacks.{index}.against")}: there is no defence "{attack.against}".'
+            raise WrongUse(what, near_match(attack.against, [ALL, MODEL_ALONE, *defences]))
+    if not defences:
+        return attacks
+    alone = tuple(replace(attack, against=MODEL_ALONE) if attack.against == ALL else attack for attack in attacks)
+    apart = (
+        replace(attack, label=f"{attack.key}-vs-{defence}", against=defence)
+        for defence in defences
+        for attack in attacks
+        if attack.against == ALL
+    )
+    return (*alone, *apart)
+
+
+def _check_judges(experiment: Experiment, source: Source) -> None:
+    judges, taken = experiment.judges, [defence.key for defence in experiment.defences]
     labels = [judge.key for judge in judges]
     for index, label in enumerate(labels):
         where = source.where(f"judges.{index}.{'label' if judges[index].label else 'name'}")
-        if label in labels[:index]:
+        if label in labels[:index] + taken:
             raise WrongUse(f'{where}: judge "{label}" is listed twice.', "Give each a label of its own.")
         if label == ATTACKED_MODEL:
             raise WrongUse(f'{where}: "{label}" is what the model of [model] is called.', "Choose another label.")

@@ -13,6 +13,9 @@ from pipeline.specs.transforms import TRANSFORMS
 # The epsilon of attacks that take none, because they look for the smallest change or change a place and not a ball.
 NO_EPSILON = 0
 
+# What an attack is made on, where it is not one defence: the model and each defence of it, or the model alone.
+ALL, MODEL_ALONE = "all", "model"
+
 LEAST_SIDE_MM = 5
 
 # What a limit is of where no cell is named.
@@ -112,6 +115,22 @@ class ModelSettings:
     arguments: dict[str, Any] = setting(
         dict, "Keyword arguments for a python: factory; values that start with ./ or ../ or $ are paths."
     )
+    defence: str = setting("", "Defence that it stands behind: see `inkproof list defences` (empty: none).")
+    defence_options: dict[str, Any] = setting(dict, "Options of that defence: see defences.md.")
+
+
+@dataclass(frozen=True, config=TABLE)
+class DefenceSettings:
+    """A defence of the model: the model behind it judges files and photographs, and is attacked (see defences.md)."""
+
+    name: str = setting("jpeg", "Name of the defence: see `inkproof list defences`.")
+    label: str = setting("", "What it is called in this run, where one defence is listed twice with other options (empty: name).")
+    options: dict[str, Any] = setting(dict, "Options of the defence.")
+
+    @property
+    def key(self) -> str:
+        """What it is called in every record, table and folder of the run."""
+        return self.label or self.name.replace(":", "-")
 
 
 @dataclass(frozen=True, config=TABLE)
@@ -152,6 +171,16 @@ class AttackSettings:
         (), "Largest change of a pixel (left out: 4 and 16; attacks that look for the smallest change take none).", unit="8-bit"
     )
     options: dict[str, Any] = setting(dict, "Options of the attack, for those that have any.")
+    against: str = setting(
+        ALL,
+        'What it is made on: "all" (the model, and each of its defences apart), "model" (the model alone: its images meet the '
+        "defences unaware) or one of [[defences]].",
+    )
+
+    @property
+    def defence(self) -> str:
+        """The defence that it is made on, "" for the model alone."""
+        return "" if self.against in (ALL, MODEL_ALONE) else self.against
 
     @property
     def key(self) -> str:

@@ -44,7 +44,7 @@ def experiment_text(experiment: Experiment, folder: Path, comments: bool = True)
 def flat_settings(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """Returns every setting in force under its dotted name, an attack's under its name in the run."""
     told = tomllib.loads(experiment_text(experiment, folder, comments=False))
-    for kind in ("attacks", "judges"):
+    for kind in ("attacks", "defences", "judges"):
         told[kind] = {entry.get("label") or entry["name"]: entry for entry in told.get(kind, ())}
     return dict(_flat(told))
 

@@ -23,6 +23,7 @@ class AttackSpec:
         targets: one of the words above.
         needs_gradient: whether it follows gradients of the network; without, it asks for predictions alone.
         batch_size: how many images it is given at once; 0 for as many as the device likes.
+        on_file: whether its images are made to fool as files; others expect to be changed on the way.
         check: a function of the options that refuses what no single one tells, as "module:function"; "" for none.
         style: its colour and marker in figures; such attacks come first. None for one of the spare ones.
     """
@@ -37,6 +38,7 @@ class AttackSpec:
     targets: str = OPTIONAL
     needs_gradient: bool = True
     batch_size: int = 0
+    on_file: bool = True
     check: str = ""
     style: tuple[str, str] | None = None
 
@@ -91,7 +93,8 @@ _OWN = (
                f"{_HERE}.lbfgs:BoxConstrainedLBFGS", f"{_OPTIONS}:LBFGSOptions", norm="l2", takes_epsilon=False),
     AttackSpec("eot", "EOT", "iterative through simulated print and camera, or digital transforms, in the mean of many draws",
                f"{_HERE}.expectation:ExpectationOverTransformation", f"{_OPTIONS}:ExpectationOptions",
-               batch_size=1, check=f"{_OPTIONS}:check_expectation"),  # more would gain nothing: each is kept when it is made
+               batch_size=1, on_file=False,  # more at once would gain nothing: each is kept when it is made
+               check=f"{_OPTIONS}:check_expectation"),
     AttackSpec("patch", "adversarial patch", "one printable patch that leads every image it lies in to one class",
                f"{_HERE}.patch:AdversarialPatch", f"{_OPTIONS}:PatchOptions", norm="l0", takes_epsilon=False, targets=OWN,
                check=f"{_OPTIONS}:check_patch"),

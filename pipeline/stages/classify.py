@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from pipeline import engine
+from pipeline.attacks.crafting import training_images
 from pipeline.core.errors import BadInput, in_a_line
+from pipeline.defences.squeezing import FeatureSqueezing
 from pipeline.engine import Context, Shared
 from pipeline.evaluation.judges.asking import Judge, judge_at
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Prediction, View, top_ks_for
-from pipeline.settings import Experiment, ModelSettings
+from pipeline.settings import Experiment, JudgeSettings, ModelSettings
 from pipeline.store import Items, Run, content_hash, json_bytes, read_stage_record
 from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
 from pipeline.store.stage import FAILED, Outcome
@@ -67,9 +69,15 @@ def classify(experiment: Experiment, run: Run, context: Context, judges_may_fail
     files, judged, sources = [VIEWS.name, PREDICTIONS.name], [], classifier.sources
     others = [work for work in map(_without_transforms, works) if work.views]
     failed: dict[str, str] = {}
-    for number, listed in enumerate(experiment.judges):
+    notes: list[str] = []
+    for number, listed in enumerate(experiment.resolved_judges()):
         try:
             settings, judge = judge_at(number, experiment, context, classifier, labels.values())
+            if isinstance(judge.classifier, FeatureSqueezing) and judge.classifier.n_clean:
+                images = training_images(experiment, judge.classifier, "", judge.classifier.n_clean, labels)
+                threshold = judge.classifier.threshold_on(images)
+                settings, judge = _with_threshold(settings, judge, threshold, context)
+                notes.append(f"{judge.label}: threshold {threshold:.4g}, set on {len(images)} clean pictures")
             sources += judge.classifier.sources
             most = top_ks_for(judge.classifier.n_ranked)[-1]
             found = ask(judge, settings, others, f"judge {judge.label}")
@@ -77,16 +85,21 @@ def classify(experiment: Experiment, run: Run, context: Context, judges_may_fail
         except Exception as error:  # a judge may be anybody's model, and raise anything
             if not judges_may_fail:
                 raise
-            failed[listed.key] = in_a_line(error)
+            failed[listed.label] = in_a_line(error)
     items.prune()
     summary: dict[str, Any] = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
-    if experiment.judges:
+    if experiment.resolved_judges():
         JUDGED.write(run, judged)
         files.append(JUDGED.name)
         summary["n_judgements"] = len(judged)
         if failed:
             summary[FAILED] = "; ".join(f'judge "{judge}": {reason}' for judge, reason in failed.items())
-    return Outcome(tuple(files), summary, read=sources)
+    return Outcome(tuple(files), summary, tuple(notes), sources)
+
+
+def _with_threshold(settings: JudgeSettings, judge: Judge, threshold: float, context: Context) -> tuple[JudgeSettings, Judge]:
+    settings = replace(settings, defence_options=settings.defence_options | {"threshold": threshold})
+    return settings, replace(judge, classifier=load_classifier(settings, context.device))
 
 
 def _digital_works(run: Run, pairs: list[Pair], labels: Mapping[str, int], context: Context) -> Iterator[_Work]:

@@ -33,7 +33,8 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     model = experiment.resolved_model()
     classifier = load_classifier(model, context.device)
     training = partial(training_images, experiment, classifier)
-    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
+    attacks, defended = experiment.resolved_attacks(), experiment.resolved_defended()
+    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, attacks, training, defended)
     pairs: list[Pair] = []
     written: list[str] = []
     for attack in experiment.attacks:

@@ -10,7 +10,7 @@ from pipeline.core.errors import NotFinished, Waiting, WrongUse
 from pipeline.engine import Context
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.planning.human_step import mixed_photos, pages_in
-from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
+from pipeline.settings import ALL, IMAGES_OPTION, MODEL_ALONE, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
 from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_files, photo_name
 from pipeline.store.hashes import named_files
@@ -136,15 +136,33 @@ def is_kept(experiment: Experiment, run: Run) -> bool:
     return artefacts.EXPERIMENT.exists(run) and artefacts.EXPERIMENT.read(run) == text
 
 
+_NO_DEFENCE: dict[str, tuple[Any, ...]] = {
+    "defence": ("",),
+    "defence_options": ({},),
+    "against": (ALL, MODEL_ALONE),
+    "defences": ((),),
+}
+
+
 def _settings(*names: str) -> Callable[[Experiment], dict[str, Any]]:
-    """Returns what tells these settings of an experiment; attacks and judges are told by their names in the run."""
+    """Returns what tells these settings of an experiment; attacks, defences and judges are told by their names in the run.
+
+    What says that there is no defence is left out: no result depends on it.
+    """
+
+    def told(entry: Any) -> dict[str, Any]:
+        return {key: value for key, value in asdict(entry).items() if value not in _NO_DEFENCE.get(key, ())}
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple):
-            return {entry.key: asdict(entry) for entry in value}
-        return value if isinstance(value, str) else asdict(value)
+            return {entry.key: told(entry) for entry in value}
+        return value if isinstance(value, str) else told(value)
 
-    return lambda experiment: {name: plain(getattr(experiment, name)) for name in names}
+    def all_told(experiment: Experiment) -> dict[str, Any]:
+        found = {name: getattr(experiment, name) for name in names}
+        return {name: plain(value) for name, value in found.items() if value not in _NO_DEFENCE.get(name, ())}
+
+    return all_told
 
 
 def _crop_settings(experiment: Experiment) -> dict[str, Any]:
@@ -269,7 +287,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         "select",
         PRINTOUTS,
         after=(),
-        settings=_settings("dataset", "model", "selection", "attacks"),
+        settings=_settings("dataset", "model", "selection", "attacks", "defences"),
         inputs=_select_inputs,
         makes=(artefacts.CANDIDATES, artefacts.SELECTED, artefacts.SELECTION, artefacts.CLEAN_IMAGES),
         items=("select", "craft"),
@@ -278,7 +296,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         "generate",
         PRINTOUTS,
         after=("select",),
-        settings=_settings("attacks"),
+        settings=_settings("attacks", "defences"),
         inputs=_attack_files,
         makes=(artefacts.PAIRS, artefacts.IMAGES, artefacts.PATCHES),
         items=("craft",),
@@ -326,11 +344,11 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         REPORTS,
         after=("generate", "transform"),
         uses=("crop",),
-        settings=_settings("model", "judges"),
+        settings=_settings("model", "defences", "judges"),
         inputs=_judge_files,
         makes=(artefacts.VIEWS, artefacts.PREDICTIONS, artefacts.JUDGED),
         items=("classify",),
-        is_optional=lambda experiment: bool(experiment.judges),
+        is_optional=lambda experiment: bool(experiment.judges or experiment.defences),
     ),
     Stage(
         "rate",
@@ -365,7 +383,9 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         REPORTS,
         after=("explain", "thresholds", "rate", "classify", "generate", "select"),
         uses=("crop",),
-        settings=_settings("name", *(name for name in SECTIONS if name != "check"), "transforms", "attacks", "judges"),
+        settings=_settings(
+            "name", *(name for name in SECTIONS if name != "check"), "transforms", "attacks", "defences", "judges"
+        ),
         makes=(artefacts.REPORT_PDF, artefacts.REPORT_HTML, artefacts.FIGURES, artefacts.TABLES),
     ),
 )

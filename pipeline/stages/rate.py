@@ -1,18 +1,19 @@
 """Counts: accuracies under every condition, and the adversarial destruction rate of every transform and of the photographs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.engine import Context
-from pipeline.evaluation.comparing import Cells, comparisons, predictions
-from pipeline.evaluation.criteria import TopK, criteria_for, n_ranked_of
+from pipeline.evaluation.comparing import comparisons, predictions
+from pipeline.evaluation.criteria import criteria_for, n_ranked_of
 from pipeline.evaluation.estimates import accuracies, destruction_rates, overall_rates
 from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
+from pipeline.evaluation.masking import masking_rows
 from pipeline.evaluation.outcomes import Outcomes, outcomes_of, pairs_by_cell
-from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, Transfer, View
+from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
 from pipeline.store.artefacts import COUNTED, JUDGED, LAYOUT, PAIRS, SELECTION, TABLES_COUNTED, VIEWS
@@ -41,15 +42,21 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     for cell in context.progress(cells, len(cells), "cells"):
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes, criteria)
         tables["accuracies"] += accuracies({cell: cells[cell]}, outcomes, criteria)
-    tables["overall"] = list(overall_rates(cells, outcomes))
-    tables["comparisons"] = comparisons(cells, outcomes, criteria)
+    # what was made on a defence says nothing of the model's own strength
+    on_defences = {attack.key for attack in experiment.attacks if attack.defence}
+    own = {cell: made for cell, made in cells.items() if cell[1] not in on_defences} or cells
+    tables["overall"] = list(overall_rates(own, outcomes))
+    tables["comparisons"] = comparisons(own, outcomes, criteria)
     top_ks = [criterion.k for criterion in criteria]
-    images = ImageTests(cells, outcomes, experiment.selection.draw == "shared", top_ks)
+    images = ImageTests(own, outcomes, experiment.selection.draw == "shared", top_ks)
     tables["findings"] = study_named(experiment.report.reproduces).findings(images)
-    tables["predicted"] = predictions(cells, outcomes, criteria) if experiment.photograph.predicts else []
-    tables["transfer"], notes = _transfers(experiment, run, pairs, views, cells, outcomes, criteria)
+    tables["predicted"] = predictions(own, outcomes, criteria) if experiment.photograph.predicts else []
+    others, notes = _other_judges(experiment, run, pairs, views)
+    tables["transfer"] = transfers(cells, [outcomes, *others], criteria) if others else []
     rates = tables["destruction_rates"]
-    tables["flags"] = run_flags(gathered(run, pairs, views, rates, cells, outcomes, bool(tables["predicted"])))
+    evidence = gathered(run, pairs, views, rates, cells, outcomes, bool(tables["predicted"]))
+    masked = masking_rows(experiment.attacks, cells, [outcomes, *others])
+    tables["flags"] = run_flags(replace(evidence, masked=masked))
     written = _write(run, tables)
     summary = {
         "n_rates": len(rates),
@@ -62,26 +69,16 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(written), summary, tuple(notes))
 
 
-def _transfers(
-    experiment: Experiment,
-    run: Run,
-    pairs: list[Pair],
-    views: list[View],
-    cells: Cells,
-    outcomes: Outcomes,
-    criteria: Sequence[TopK],
-) -> tuple[list[Transfer], list[str]]:
-    """Returns how the attacks fare with all judges, and notes; nothing where nobody judges but the attacked model."""
+def _other_judges(experiment: Experiment, run: Run, pairs: list[Pair], views: list[View]) -> tuple[list[Outcomes], list[str]]:
+    """Returns what everyone says who judges beside the attacked model, and notes."""
     labels = [judge.label for judge in experiment.resolved_judges()]
     hashes = {view.view_id: view.sha256 for view in views if view.transform == SOURCE}
     names = SELECTION.read(run)["class_names"]
     judgements, notes = imported_judgements(run, pairs, hashes, names, labels)
     if labels:
         judgements = JUDGED.read(run) + judgements
-    if not judgements:
-        return [], notes
     pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements} if LAYOUT.exists(run) else {}
-    return transfers(cells, [outcomes, *judges_of(judgements, pages)], criteria), notes
+    return judges_of(judgements, pages), notes
 
 
 def _write(run: Run, tables: dict[str, list[Any]]) -> list[str]:

@@ -49,8 +49,9 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     items = run.items("select", run.printouts)
     pool = CandidatePool(dataset, classifier, items)
     training = partial(training_images, experiment, classifier)
-    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, experiment.resolved_attacks(), training)
-    draw = _Draw(experiment, pool, crafter, classifier, context)
+    attacks, defended = experiment.resolved_attacks(), experiment.resolved_defended()
+    crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, attacks, training, defended)
+    draw = _Draw(experiment, pool, crafter, context)
     chosen, fills = draw.all_cells()
     if not chosen:
         reason = next(iter(pool.rejected.values()), "it is empty")
@@ -126,11 +127,9 @@ def _without_folders(reasons: dict[str, str], experiment: Experiment) -> dict[st
 class _Draw:
     """The walk over the candidates that fills every cell of every case."""
 
-    def __init__(
-        self, experiment: Experiment, pool: CandidatePool, crafter: Crafter, classifier: Classifier, context: Context
-    ) -> None:
+    def __init__(self, experiment: Experiment, pool: CandidatePool, crafter: Crafter, context: Context) -> None:
         self._experiment, self._settings = experiment, experiment.selection
-        self._pool, self._crafter, self._classifier, self._context = pool, crafter, classifier, context
+        self._pool, self._crafter, self._context = pool, crafter, context
         self.looked_at: dict[str, Candidate] = {}
 
     def all_cells(self) -> tuple[list[Selected], list[CellFill]]:
@@ -216,10 +215,11 @@ class _Draw:
             return set()
         labels = {candidate.image_id: candidate.true_label for candidate in candidates}
         crafted = self._crafter.craft(attack, epsilons, [(candidate, self._pool.pixels(candidate)) for candidate in candidates])
-        fooled, mildest = set(), criteria_for(self._classifier.n_ranked)[-1]
+        fooled, classifier = set(), self._crafter.classifier_of(attack)
+        mildest, refused = criteria_for(classifier.n_ranked)[-1], classifier.n_classes - 1 if classifier.refuses else None
         keys = sorted(crafted)
-        for key, row in zip(keys, self._classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
+        for key, row in zip(keys, classifier.predict(np.stack([crafted[key].pixels for key in keys])), strict=True):
             top, probabilities = top_predictions(row)
-            if not mildest.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
+            if top[0] != refused and not mildest.holds(top, labels[key[1]]) and probabilities[0] >= self._settings.min_confidence:
                 fooled.add(key)
         return fooled

@@ -69,13 +69,18 @@ def blur(pixels: np.ndarray, value: float, generator: np.random.Generator) -> np
 
 def blur_on_tensors(images: "Tensor", values: list[float], seeds: list[int]) -> "Tensor":
     """Returns `blur` of images (N, 3, H, W) of 0 .. 255, image i with sigma i, with gradients."""
+    return eight_bit(blurred(images, values))
+
+
+def blurred(images: "Tensor", values: list[float]) -> "Tensor":
+    """Returns images (N, 3, H, W) after a Gaussian blur, image i with sigma i px, not rounded, with gradients."""
     import torch
 
     down, across = (
         torch.from_numpy(np.stack([_matrix(n, value) for value in values])).to(images.device, images.dtype)[:, None]
         for n in images.shape[2:]
     )
-    return eight_bit(down @ images @ across.transpose(2, 3))
+    return down @ images @ across.transpose(2, 3)
 
 
 def _matrix(n: int, sigma: float) -> np.ndarray:

@@ -11,8 +11,8 @@ from pipeline.engine import Context
 from pipeline.evaluation.judges.classes import check_every_class, class_map
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records.views import N_LABELS
-from pipeline.settings import Experiment, ModelSettings
+from pipeline.records.views import N_LABELS, REFUSED
+from pipeline.settings import Experiment, JudgeSettings
 from pipeline.store import content_hash
 
 
@@ -52,22 +52,22 @@ class Judge:
 
 def opened_judges(
     experiment: Experiment, context: Context, attacked: Classifier, true_labels: Iterable[int]
-) -> Iterator[tuple[ModelSettings, Judge]]:
+) -> Iterator[tuple[JudgeSettings, Judge]]:
     """Yields every model that judges beside the attacked one, each opened when it is asked for.
 
     Raises:
         WrongUse, BadInput, Unavailable: a judge cannot be loaded, or cannot name a true label.
     """
-    for number in range(len(experiment.judges)):
+    for number in range(len(experiment.resolved_judges())):
         yield judge_at(number, experiment, context, attacked, true_labels)
 
 
 def judge_at(
     number: int, experiment: Experiment, context: Context, attacked: Classifier, true_labels: Iterable[int]
-) -> tuple[ModelSettings, Judge]:
+) -> tuple[JudgeSettings, Judge]:
     """Returns one of the models that judge; raises as `opened_judges`."""
     settings = experiment.resolved_judges()[number]
-    who = f'{experiment.where(f"judges.{number}")}: judge "{settings.label}"'
+    who = f'{experiment.where_judge(number)}: judge "{settings.label}"'
     with placed(who):
         classifier = load_classifier(settings, context.device)
     return settings, opened_judge(settings.label, classifier, attacked, true_labels, who)
@@ -79,6 +79,7 @@ def opened_judge(label: str, judge: Classifier, attacked: Classifier, true_label
     Raises:
         WrongUse: it cannot name a true label.
     """
-    mapping = class_map(judge.class_names, judge.wordnet_ids, attacked.class_names, attacked.wordnet_ids)
-    check_every_class(mapping, true_labels, attacked.class_names, judge.class_names, who)
-    return Judge(label, judge, mapping)
+    names, ids = (told[: len(told) - judge.refuses] for told in (judge.class_names, judge.wordnet_ids))
+    mapping = class_map(names, ids, attacked.class_names, attacked.wordnet_ids)
+    check_every_class(mapping, true_labels, attacked.class_names, names, who)
+    return Judge(label, judge, np.append(mapping, REFUSED) if judge.refuses else mapping)
