@@ -239,24 +239,14 @@ def _taken(codes: Sequence[Fiducial], surface: Surface, found: tuple[Detection, 
 
 
 def _grown(pyramid: Pyramid, printout: Printout, known: tuple[Target, ...], seen: dict[int, np.ndarray]) -> Surface | None:
-    """Measures every target where the surface through those in `seen` says that it is, as a rule at once, and puts it there.
-
-    Where some are not found so, those in reach are looked for in turn, and all are measured again in the end.
-    """
-    for step in range(_MAX_ROUNDS):
+    """Adds to `seen` every target in reach of what is known of the surface, then measures all again where it says they are."""
+    for _ in range(_MAX_ROUNDS):
         if len(seen) < 4:
             return None
         surface = _surface(printout, known, seen, rough=True)
-        if step == 0 and max(reaches_mm := _reaches_mm(surface, known)) <= _MAX_REACH_MM:
-            measured: dict[int, np.ndarray] = {}
-            _see(pyramid, surface.page_map, known, dict(enumerate(reaches_mm)), measured, rough=False)
-            if len(measured) == len(known):
-                seen.clear()
-                seen.update(measured)
-                return _surface(printout, known, seen)
         missing, before = [index for index in range(len(known)) if index not in seen], len(seen)
-        reaches = zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True)
-        _see(pyramid, surface.page_map, known, {index: mm for index, mm in reaches if mm <= _MAX_REACH_MM}, seen)
+        reaches_mm = zip(missing, _reaches_mm(surface, [known[index] for index in missing]), strict=True)
+        _see(pyramid, surface.page_map, known, {index: mm for index, mm in reaches_mm if mm <= _MAX_REACH_MM}, seen)
         if len(seen) == before:
             break
     seen.clear()
@@ -288,7 +278,7 @@ def _surface(printout: Printout, known: tuple[Target, ...], seen: dict[int, np.n
     return fit_surface(page_mm, photo_px, groups, printout.page_width_mm, printout.page_height_mm, rough)
 
 
-def _reaches_mm(surface: Surface, missing: Sequence[Target]) -> list[float]:
+def _reaches_mm(surface: Surface, missing: list[Target]) -> list[float]:
     """Returns how far around its place to look for each of some targets."""
     centres = np.array([target.centre_mm for target in missing]).reshape(-1, 2)
     scale = np.sqrt(np.abs(np.linalg.det(surface.page_map.jacobian(centres))))

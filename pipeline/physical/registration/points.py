@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.physical.fiducials.codes import N_CELLS, N_MODULES, modules, tag_modules
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
-from pipeline.physical.geometry import SQUARE, apply_homography, jacobian
+from pipeline.physical.geometry import SQUARE, apply_homography
 from pipeline.physical.page_map import PageMap
 from pipeline.records import Printout
 
@@ -24,7 +24,6 @@ _MAX_SHIFT_PX = 3.0
 _MAX_PHOTO_PX = 2.2
 _MAX_STEPS, _LAST_STEP_PX, _LEAST_GAIN = 15, 1e-3, 1e-3
 _SMOOTHING_PX, _BORDER_PX = 5, 6
-_STEP_MM = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +174,9 @@ def _upright(
     page_from_patch[:, :2, 2] = np.array([target.origin_mm for target in known]) - (margins * pitches)[:, None]
     page_from_patch[:, 2, 2] = 1
     centres = np.array([target.centre_mm for target in known])
-    photo_from_patch = _beside(photo_from_page, centres) @ photo_from_page.homography @ page_from_patch
+    bends = photo_from_page(centres) - apply_homography(photo_from_page.homography, centres)
+    photo_from_patch = photo_from_page.homography @ page_from_patch
+    photo_from_patch[:, :2] += bends[..., None] * photo_from_patch[:, 2:]
     corners = SQUARE * (sizes - 1)[:, None]
     both = np.concatenate([corners, corners + margins[:, None, None] * (1 - 2 * SQUARE)], axis=1)
     mapped = both @ photo_from_patch[:, :, :2].swapaxes(1, 2) + photo_from_patch[:, None, :, 2]
@@ -196,18 +197,6 @@ def _upright(
         grey = pyramid.level(int(levels[i]))
         patch = cv2.warpPerspective(grey, level_from_patch[i], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         yield patch.astype(np.float32), photo_from_patch[i]
-
-
-def _beside(photo_from_page: PageMap, page_mm: np.ndarray) -> np.ndarray:
-    """Returns what the bend does, near page points (N, 2), to where the homography takes them, (N, 3, 3): shift and stretch."""
-    h = photo_from_page.homography
-    straight, places = apply_homography(h, page_mm), photo_from_page(page_mm)
-    moved = np.tile(np.eye(3), (len(page_mm), 1, 1))
-    if len(photo_from_page.residual_px) > 1:
-        unbent = jacobian(lambda points: apply_homography(h, points), page_mm, _STEP_MM)
-        moved[:, :2, :2] = photo_from_page.jacobian(page_mm) @ np.linalg.inv(unbent)
-    moved[:, :2, 2] = places - (moved[:, :2, :2] @ straight[..., None])[..., 0]
-    return moved
 
 
 def _targets(printout: Printout, page: int) -> Iterator[Target]:
