@@ -443,7 +443,10 @@ def test_pages_to_do_are_those_without_a_counted_photo_or_with_flagged_crops(pri
         Discard("e.mp4", "e-1.40s-p5", 5, "p3", "adversarial", "outside", ""),
     ]
     assert pages_to_do(printout, captures, discards, quality) == [
-        (2, "2 of 3 images soft, 1 of 3 images dark: tap on the paper to focus, more light, tap on the paper to set the exposure"),
+        (
+            2,
+            "2 of 3 images soft, 1 of 3 images dark: tap on the paper to focus, more light, tap on the paper to set the exposure",
+        ),
         (3, "c.jpg is not used: mirrored: switch it off"),
         (4, "not in any photo, d.jpg shows no page of this run"),
         (5, "1 of 2 images outside the photo: all of the page in the picture"),
