@@ -166,6 +166,7 @@ class ReportContent:
     `experiment_toml` is the experiment with every default filled in, `seed` the run's; the gallery is limited by the caller.
     `n_pages` were laid out, `printer` is what the user calls theirs, `profile` the one of simulated photographs. `reproduces`
     names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read against.
+    `defences` has, for each defence, the attack made on it for each attack on the model alone.
     `left_out` names the stages that failed and that the run went on without, each with the reason.
 
     Raises:
@@ -195,6 +196,7 @@ class ReportContent:
     compared: tuple[records.Comparison, ...] = ()
     model_flags: tuple[records.ModelFlag, ...] = ()
     transfer: tuple[records.Transfer, ...] = ()
+    defences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     comparisons: tuple[records.Comparison, ...] = ()
     flags: tuple[records.FlagRow, ...] = ()
     survival: tuple[records.SurvivalCurve, ...] = ()
@@ -209,6 +211,11 @@ class ReportContent:
     def top_ks(self) -> tuple[int, ...]:
         """The k of the top-k that are counted of this model."""
         return records.top_ks_for(self.model.n_classes if self.model.n_ranked is None else self.model.n_ranked)
+
+    @property
+    def adaptive(self) -> set[str]:
+        """The attacks that were made on a defence, which say nothing of the model alone."""
+        return {made_on_it for of_defence in self.defences.values() for made_on_it in of_defence.values()}
 
     @property
     def digital_rates(self) -> tuple[records.Rate, ...]:

@@ -22,10 +22,10 @@ _MARKERS = "osD^vPX*"
 
 def judges_section(content: ReportContent) -> tuple[Block, ...]:
     """Returns what a judge is, what is counted, a figure, and a table for each case and origin of photographs; () without any."""
-    if not content.transfer:
-        return ()
-    rows = content.transfer
+    rows = [row for row in content.transfer if row.judge not in content.defences and row.attack not in content.adaptive]
     others = [judge for judge in dict.fromkeys(row.judge for row in rows) if judge != ATTACKED_MODEL]
+    if not others:
+        return ()
     judging = "judges" if len(others) == 1 else "judge"
     told = {"model": content.model.name, "attacked": ATTACKED_MODEL, "others": listed(others), "judging": judging}
     text = TEXTS["judges"].format(**told)

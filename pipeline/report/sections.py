@@ -9,6 +9,7 @@ from pipeline.records import CAMERA, PHOTO, SIMULATED
 from pipeline.report.against import against_section
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
+from pipeline.report.defences import defences_section
 from pipeline.report.explanations import explanations_section
 from pipeline.report.findings import findings_section
 from pipeline.report.front_page import front_page
@@ -31,6 +32,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]]], 
     ("model", "About the model", about_model),
     ("photographs", "Results from photographs", photo_results),
     ("predicted", "Predicted against measured", predicted_section),
+    ("defences", "Defences", defences_section),
     ("judges", "Other models as judges", judges_section),
     ("transforms", "Results from digital transforms", transform_results),
     ("thresholds", "How much undoes each attack", survival_section),

@@ -183,6 +183,7 @@ def on_cells(content: ReportContent, case: str) -> str:
     """Returns which attacks surely survive best and worst, by the ends of their intervals, "" where that is one cell."""
     wanted = (case, PHOTO, 1, content.main_origin)
     rows = [row for row in content.rates if (row.case, row.transform, row.top_k, row.origin) == wanted and row.rate is not None]
+    rows = [row for row in rows if row.attack not in content.adaptive]
     if not rows or len({row.rate for row in rows}) == 1:
         return ""
     highest_end, rate = min((row.known[2], row.rate) for row in rows)
