@@ -190,5 +190,7 @@ def _carlini(shape: Shape, n_classes: int, widths: tuple[int, int], dense: int, 
     for after in widths:
         parts += [nn.Conv2d(before, after, 3), nn.ReLU(), nn.Conv2d(after, after, 3), nn.ReLU(), nn.MaxPool2d(2)]
         before, height, width = after, (height - 4) // 2, (width - 4) // 2
+    if min(height, width) < 1:
+        raise ValueError(f"an input of 16 x 16 pixels or more is needed, not {shape[1]} x {shape[2]}")
     parts += [nn.Flatten(), nn.Linear(before * height * width, dense), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*parts, nn.Linear(dense, dense), nn.ReLU(), nn.Linear(dense, n_classes))

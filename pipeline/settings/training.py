@@ -44,7 +44,7 @@ class RecipeSettings:
     schedule: Literal["constant", "cosine", "one-cycle"] = setting(
         "constant", "Learning rate over all steps: as it is, falling to 0 as a cosine, or rising for a quarter before that."
     )
-    weight_decay: float = setting(0.0, "λ of λ/2 |w|² in the loss, over weights without biases and norms.", ge=0, le=100)
+    weight_decay: float = setting(0.0, "λ of λ/2 ‖w‖² in the loss, over weights without biases and norms.", ge=0, le=100)
     label_smoothing: float = setting(0.0, "Share of each label that is spread over all classes.", ge=0, le=0.99)
     n_validation: int = setting(1000, "Training images that are held back and measured after each epoch (0: none).", ge=0)
     keep: Literal["last", "clean", "adversarial"] = setting(

@@ -102,7 +102,7 @@ def fit(job: Job) -> Progressed:
 def _step(job: Job, optimiser: torch.optim.Optimizer, chosen: Tensor, step: int, rate: float) -> Tensor:
     for group in optimiser.param_groups:
         group["lr"] = rate
-    torch.manual_seed(seed_for(job.seed, "train step", str(step)))
+    _draw_from(seed_for(job.seed, "train step", str(step)), job.images.labels.device)
     job.network.train()
     images, _ = job.images.batch(chosen)
     loss = job.loss(images, job.target[chosen.to(job.target.device)], str(step))
@@ -178,6 +178,13 @@ def _read_checkpoint(job: Job) -> Progressed:
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _draw_from(seed: int, device: torch.device) -> None:
+    """Lets dropout draw from a seed; `torch.manual_seed` would look at every kind of device there is, for 2 ms."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.core.csv_cells import csv_text
 from pipeline.core.version import VERSION
 from pipeline.document.figures import png, styled
-from pipeline.models.trained import CARD, WEIGHTS, as_card
+from pipeline.models.trained import CARD, WEIGHTS, as_card, read_card
 from pipeline.settings import ModelSettings
 from pipeline.settings.training import Training
 from pipeline.store import file_hash, json_bytes, write_bytes
@@ -36,7 +36,7 @@ def write_results(
     write_bytes(folder / WEIGHTS, save({name: value.cpu().contiguous() for name, value in state.items()}))
     columns = list(history[0])
     write_bytes(folder / CURVES, csv_text([columns, *([row[name] for name in columns] for row in history)]).encode())
-    write_bytes(folder / FIGURE, png(learning_curves(history, training.attack.measured_by, training.attack.epsilon_8bit)))
+    write_bytes(folder / FIGURE, _figure(history, training))
     settings = {key: value for key, value in asdict(training).items() if key not in ("name", "base", "model")}
     card = {
         "name": training.name,
@@ -48,7 +48,7 @@ def write_results(
         "weights_sha256": file_hash(folder / WEIGHTS),
     }
     write_bytes(folder / CARD, json_bytes(card))
-    return card
+    return read_card(folder)
 
 
 @styled
@@ -71,6 +71,10 @@ def learning_curves(history: Sequence[Row], attack: str, epsilon_8bit: float) ->
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
+
+
+def _figure(history: Sequence[Row], training: Training) -> bytes:
+    return png(learning_curves(history, training.attack.measured_by, training.attack.epsilon_8bit))
 
 
 def _set_keys(model: ModelSettings) -> dict[str, Any]:
