@@ -268,8 +268,9 @@ def _mismatch(classifier: Classifier, batch: _Batch, gradient: Tensor) -> str:
 
 
 def _parts(classifier: Classifier) -> list[torch.nn.Module]:
-    networks = [value for value in vars(classifier).values() if isinstance(value, torch.nn.Module)]
-    return [part for network in networks for part in network.modules()]
+    values = list(vars(classifier).values())
+    behind = [part for value in values if isinstance(value, Classifier) for part in _parts(value)]
+    return behind + [part for value in values if isinstance(value, torch.nn.Module) for part in value.modules()]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pipeline.core.errors import NotFinished, Waiting, WrongUse
 from pipeline.engine import Context
 from pipeline.physical.photo_arrival import photo_arrival
 from pipeline.planning.human_step import mixed_photos, pages_in
-from pipeline.settings import IMAGES_OPTION, SECTIONS, Experiment, ModelSettings
+from pipeline.settings import ALL, IMAGES_OPTION, MODEL_ALONE, SECTIONS, Experiment, ModelSettings
 from pipeline.settings.writing import experiment_text
 from pipeline.store import Hashes, Run, artefacts, content_hash, locked, photo_files, photo_name
 from pipeline.store.hashes import named_files
@@ -136,15 +136,33 @@ def is_kept(experiment: Experiment, run: Run) -> bool:
     return artefacts.EXPERIMENT.exists(run) and artefacts.EXPERIMENT.read(run) == text
 
 
+_NO_DEFENCE: dict[str, tuple[Any, ...]] = {
+    "defence": ("",),
+    "defence_options": ({},),
+    "against": (ALL, MODEL_ALONE),
+    "defences": ((),),
+}
+
+
 def _settings(*names: str) -> Callable[[Experiment], dict[str, Any]]:
-    """Returns what tells these settings of an experiment; attacks and judges are told by their names in the run."""
+    """Returns what tells these settings of an experiment; attacks, defences and judges are told by their names in the run.
+
+    What says that there is no defence is left out: no result depends on it.
+    """
+
+    def told(entry: Any) -> dict[str, Any]:
+        return {key: value for key, value in asdict(entry).items() if value not in _NO_DEFENCE.get(key, ())}
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple):
-            return {entry.key: asdict(entry) for entry in value}
-        return value if isinstance(value, str) else asdict(value)
+            return {entry.key: told(entry) for entry in value}
+        return value if isinstance(value, str) else told(value)
 
-    return lambda experiment: {name: plain(getattr(experiment, name)) for name in names}
+    def all_told(experiment: Experiment) -> dict[str, Any]:
+        found = {name: getattr(experiment, name) for name in names}
+        return {name: plain(value) for name, value in found.items() if value not in _NO_DEFENCE.get(name, ())}
+
+    return all_told
 
 
 def _crop_settings(experiment: Experiment) -> dict[str, Any]:

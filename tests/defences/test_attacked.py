@@ -71,10 +71,10 @@ def test_an_attack_that_knows_the_defence_gains_on_one_that_does_not():
 @pytest.mark.parametrize("name", DEFENCES.names())
 def test_no_defence_is_stronger_against_those_who_know_it(name):
     """At 3 levels, where most defences keep something from the unaware; refusing counts as withstanding."""
-    classifier, (images, labels) = behind(name), signs(64)
+    classifier, (images, labels) = behind(name), signs(32)
     if classifier.refuses:
-        classifier = behind(name, threshold=classifier.threshold_on(signs(200)[0][64:]))
-    unaware, aware = (attacked(on, images, labels, 3, n_steps=20) for on in (PLAIN, classifier))
+        classifier = behind(name, threshold=classifier.threshold_on(signs(200)[0][32:]))
+    unaware, aware = (attacked(on, images, labels, 3, n_steps=10) for on in (PLAIN, classifier))
     assert withstood(classifier, aware, labels).sum() <= withstood(classifier, unaware, labels).sum()
 
 

@@ -11,11 +11,15 @@ from PIL import Image
 from scipy import ndimage
 from scipy.optimize import minimize
 
+from inkproof import load_model
 from pipeline.core.errors import WrongUse
 from pipeline.core.registry import load
 from pipeline.core.seeds import generator_for
+from pipeline.defences.coding import BitDepth
+from pipeline.defences.options import BitDepthOptions
 from pipeline.images import pixels_sha256, to_model
 from pipeline.models import load_classifier
+from pipeline.models.examination import examine
 from pipeline.settings import ModelSettings
 from pipeline.specs.defences import BPDA, DEFENCES, EXACT
 
@@ -225,6 +229,16 @@ def test_a_model_is_loaded_behind_its_defence():
     labels = torch.zeros(2, dtype=torch.int64)
     found, wanted = (model.layer_response(x, labels, layer).activations for model in (behind, plain))
     assert found.shape == wanted.shape and not torch.equal(found, wanted)
+
+
+def test_the_network_behind_a_defence_is_examined_too():
+    network = torch.nn.Sequential(torch.nn.Dropout(0.0), torch.nn.Flatten(), torch.nn.Linear(3 * 8**2, 4))
+    behind = BitDepth(load_model(network, input_px=8), BitDepthOptions(bits=8))
+    images, labels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8), np.zeros(8, int)
+    assert "train-mode" not in {flag.name for flag in examine(behind, images, labels)}
+    behind._inner._module.train()
+    assert "train-mode" in {flag.name for flag in examine(behind, images, labels)}
+    assert behind._inner._module.training
 
 
 @pytest.mark.parametrize(
