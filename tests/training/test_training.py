@@ -35,7 +35,7 @@ RECIPES = {
     "distillation": {"training": {"temperature": 10.0, "learning_rate": 10.0, "n_epochs": 6}},
     "camera": {"training": {"recipe": "fgsm", "n_epochs": 1, "batch_size": 8}, "camera": {"rate": 0.13, "image_mm": 20.0}},
     "maxout": {"network": "maxout", "model": {"arguments": {"units": 8, "pieces": 2, "dropout": 0.0}}},
-    "resnet": {"network": "resnet8", "model": {"arguments": {"width": 4}}, "training": {"recipe": "fgsm"}},
+    "resnet": {"network": "resnet8", "model": {"arguments": {"width": 4}}, "training": {"n_epochs": 9}},
 }
 
 
@@ -89,10 +89,22 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, tables):
     assert not (again / CHECKPOINT).exists()
 
 
-def test_a_seed_decides_everything(trained):
-    same = [trained(name, network=FC)[0] for name in ("a", "b")]
-    other, _ = trained("c", network=FC, overrides=("seed=4",))
-    assert (same[0] / WEIGHTS).read_bytes() == (same[1] / WEIGHTS).read_bytes() != (other / WEIGHTS).read_bytes()
+KNOBS = (
+    "training.recipe=fast", "training.alpha=0.4", "training.n_epochs=2", "training.batch_size=25", "training.optimiser=adam",
+    "training.learning_rate=0.11", "training.schedule=cosine", "training.schedule=one-cycle", "training.weight_decay=0.01",
+    "training.label_smoothing=0.1", "training.n_validation=30", "attack.epsilon_8bit=90", "attack.n_steps=2",
+    "attack.step_8bit=5", "attack.clip=false", "model.arguments={dropout=0.1}", "seed=4",
+)  # fmt: skip
+
+
+def test_every_knob_changes_the_weights(trained, subtests):
+    tables = {"network": FC, "training": {"recipe": "pgd", "n_epochs": 1}, "attack": {"epsilon_8bit": 100.0, "n_steps": 3}}
+    usual, again = (trained(name, **tables)[0] for name in ("usual", "again"))
+    assert (usual / WEIGHTS).read_bytes() == (again / WEIGHTS).read_bytes()
+    for knob in KNOBS:
+        with subtests.test(knob=knob):
+            turned, _ = trained("turned", force=True, overrides=(knob,), **tables)
+            assert (usual / WEIGHTS).read_bytes() != (turned / WEIGHTS).read_bytes()
 
 
 def test_what_is_trained_already_is_not_trained_again_and_other_settings_need_force(trained):
