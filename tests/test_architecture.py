@@ -12,7 +12,7 @@ FLOORS = {
     2: ("document", "engine", "images", "settings", "signs", "store"),
     3: ("datasets", "models", "physical", "report", "transforms"),
     4: ("attacks", "evaluation"),
-    5: ("defences", "exports", "planning"),
+    5: ("defences", "exports", "planning", "training"),
     6: ("studies",),
     7: ("stages",),
     8: ("companion",),

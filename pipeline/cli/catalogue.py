@@ -19,6 +19,7 @@ from pipeline.studies import STUDIES
 
 _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "models": MODELS.listed,
+    "networks": lambda: load("pipeline.models.networks:NETWORKS").listed(),
     "datasets": DATASETS.listed,
     "attacks": attacks_listed,
     "defences": DEFENCES.listed,
@@ -28,7 +29,7 @@ _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
 
 
 def listed(kind: str) -> list[tuple[str, str]]:
-    """Returns (name, one line) of everything of a kind: models, datasets, attacks, defences, transforms or profiles."""
+    """Returns (name, one line) of everything of a kind: models, networks, datasets, attacks, defences, transforms or profiles."""
     return _LISTS[kind]()
 
 

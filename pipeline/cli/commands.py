@@ -32,11 +32,15 @@ def init(options: argparse.Namespace) -> tuple[Any, int]:
     file = Path(options.file)
     if file.exists() and not options.force:
         raise BadInput(f"{file} is there already.", "Choose another name, or write over it with --force.")
+    for_training = options.template.startswith("train-")
+    if for_training and options.camera:
+        raise WrongUse("--camera is for experiments, and this template is for training.", "Leave --camera out.")
     if not options.dry_run:
         name = f'name = "{_run_name(file.stem)}"'
         text = found[options.template].read_text(encoding="utf-8").replace(f'name = "{options.template}"', name, 1)
         write_bytes(file, (_by_camera(text) if options.camera else text).encode())
-    return {"wrote": str(file), "template": options.template, "next": shlex.join(["inkproof", "run", str(file)])}, 0
+    command = "train" if for_training else "run"
+    return {"wrote": str(file), "template": options.template, "next": shlex.join(["inkproof", command, str(file)])}, 0
 
 
 def _by_camera(text: str) -> str:

@@ -20,6 +20,26 @@ DATASETS = Registry("data set", Scheme, {
 # fmt: on
 
 
+# The names of a data set's own classes, by a function of what comes after the colon and the settings.
+_CLASSES = {
+    "builtin": "pipeline.datasets.ready_sets:builtin_classes",
+    "folder": "pipeline.datasets.files:folder_classes",
+    "csv": "pipeline.datasets.files:csv_classes",
+    "torchvision": "pipeline.datasets.ready_sets:torchvision_classes",
+}
+
+
+def own_classes(settings: DatasetSettings) -> tuple[str, ...]:
+    """Returns the names of the classes that a data set's images have, () where they cannot be told without a model.
+
+    Raises:
+        WrongUse, BadInput, Unavailable: as `open_dataset`.
+    """
+    scheme, name = DATASETS.find_scheme(settings.name)
+    target = next((_CLASSES[key] for key, entry in DATASETS.own.items() if entry is scheme), "")
+    return load(target)(name, settings) if target else ()
+
+
 def open_dataset(
     settings: DatasetSettings, class_names: Sequence[str], wordnet_ids: Sequence[str] = (), seed: int = 0
 ) -> Dataset:

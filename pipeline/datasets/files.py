@@ -4,7 +4,7 @@ import csv
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
 from pipeline.core.errors import BadInput, InkproofError, WrongUse
@@ -117,6 +117,27 @@ def open_csv(file: str, settings: DatasetSettings, labels: Labels, seed: int) ->
         hint = "Each row needs the path of an image (see dataset.root) and a class of the model."
         raise _nothing_usable(shown(file), rejected, hint)
     return FileDataset(settings.name, root, entries, labels.class_names, rejected, settings.n_images, seed)
+
+
+def folder_classes(folder: str, settings: DatasetSettings) -> tuple[str, ...]:
+    """Returns the names of the sub-folders that hold files, in the order of their names."""
+    paths, _ = _files_below(_root(Path(folder), "dataset.name"), settings.follow_links)
+    return _in_order(path.partition("/")[0] for path in paths if "/" in path)
+
+
+def csv_classes(file: str, settings: DatasetSettings) -> tuple[str, ...]:
+    """Returns the labels of a CSV, in their order."""
+    source = Path(file)
+    rows = _rows(source)
+    root = Path(settings.root) if settings.root else source.parent
+    _, column, has_header = _columns(rows[0][1] if rows else [], source, settings, root)
+    return _in_order(row[column].strip() for _, row in rows[has_header:] if len(row) > column)
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns each name once: numbers by size, else by their letters."""
+    found = set(filter(None, names))
+    return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found))
 
 
 def _root(folder: Path, setting: str) -> Path:

@@ -87,6 +87,25 @@ class TorchvisionDataset(Listed):
 
 def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed: int) -> TorchvisionDataset:
     """Returns `torchvision.datasets.<name>` from `settings.root`; `split` "train", "test" or a name that it knows."""
+    source, split = _torchvision_source(name, settings)
+    return TorchvisionDataset(settings.name, source, split, labels, settings.n_images, seed)
+
+
+def torchvision_classes(name: str, settings: DatasetSettings) -> tuple[str, ...]:
+    """Returns the names of the data set's own classes, numbers where it has none."""
+    source, _ = _torchvision_source(name, settings)
+    labels = _own_labels(source, name)
+    named = _own_names(source, [*range(max(labels) + 1)])
+    return tuple(named[i] or str(i) for i in sorted(named))
+
+
+def builtin_classes(name: str, settings: DatasetSettings) -> tuple[str, ...]:
+    """Returns the names of the traffic signs."""
+    return tuple(import_module("pipeline.signs.dataset").CLASS_NAMES)
+
+
+def _torchvision_source(name: str, settings: DatasetSettings) -> tuple[Any, str]:
+    """Returns the data set as torchvision has it, and its part."""
     known = import_torchvision().datasets
     names = [n for n in known.__all__ if inspect.isclass(getattr(known, n))]
     if name not in names:
@@ -112,7 +131,7 @@ def open_torchvision(name: str, settings: DatasetSettings, labels: Labels, seed:
         raise BadInput(f"The files of torchvision:{name} in {shown(settings.root)} are damaged: {reason(error)}.") from error
     if n_items == 0:
         raise BadInput(f"torchvision:{name} in {shown(settings.root)} holds no images.")
-    return TorchvisionDataset(settings.name, source, split, labels, settings.n_images, seed)
+    return source, split
 
 
 def _arguments(kind: Any, name: str, settings: DatasetSettings) -> tuple[dict[str, Any], str]:

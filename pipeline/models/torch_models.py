@@ -89,6 +89,11 @@ class TorchClassifier(Classifier):
         channels_last = torch.channels_last
         return lambda x: call.logits(network, self._network_input(x).contiguous(memory_format=channels_last))
 
+    def trainable(self) -> nn.Module:
+        """Returns the network itself with its weights thawed: `logits` asks it, in whichever mode it is put."""
+        self._faster = None
+        return self._module.requires_grad_(True)
+
     def _network_input(self, x: torch.Tensor) -> torch.Tensor:
         prepared = normalised(x.to(self.device), self.preprocessing)
         return prepared.clone() if prepared is x else prepared  # a network may work in place
@@ -153,10 +158,10 @@ def load_builtin(name: str, settings: ModelSettings, device: str) -> Classifier:
     return TorchClassifier(module, settings, steps, device, tuple(getattr(network, "CLASS_NAMES", ())))
 
 
-def built_from_seed(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def built_from_seed(build: Callable[[], torch.nn.Module], seed: int = _INITIAL_SEED) -> torch.nn.Module:
     """Returns what `build` returns, with the same initial weights each time and the caller's random state untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_INITIAL_SEED)
+        torch.manual_seed(seed)
         return build()
 
 

@@ -139,7 +139,7 @@ class Experiment:
         scheme, _, rest = name.partition(":")
         if scheme == "python" and (file := rest.rpartition(":")[0]).endswith(".py"):
             return f"{scheme}:{self.path(file)}:{rest.rpartition(':')[2]}"
-        return f"{scheme}:{self.path(rest)}" if scheme in ("folder", "csv", "onnx", "hf") and rest else name
+        return f"{scheme}:{self.path(rest)}" if scheme in ("folder", "csv", "onnx", "hf", "trained") and rest else name
 
     def _filled(self, value: Any) -> Any:
         return str(self.path(value)) if isinstance(value, str) and value.startswith(("./", "../", "$", "~")) else value

@@ -92,7 +92,7 @@ class ModelSettings:
     name: str = setting(
         "builtin:signs",
         '"builtin:signs", "torchvision:NAME", "timm:NAME", "imagenet:efficientnet-lite0", "hf:FOLDER", "robustbench:NAME", '
-        '"python:MODULE:FACTORY", "onnx:FILE", "http://HOST/PATH": see models.md.',
+        '"python:MODULE:FACTORY", "onnx:FILE", "trained:FOLDER", "network:NAME", "http://HOST/PATH": see models.md.',
     )
     weights: str = setting("DEFAULT", '"DEFAULT", "none" or a local .pth or .safetensors file.')
     input_px: InputSide = setting(0, "Side of the square model input, or [height, width] (0: the model's own).", unit="px")

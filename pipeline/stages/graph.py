@@ -189,6 +189,8 @@ def _model_files(model: ModelSettings, hashes: Hashes) -> Digests:
     named = {"weights": model.weights, "classes": model.classes, "model": model.name.partition(":")[2]}
     named |= {f"arguments.{key}": value for key, value in model.arguments.items() if isinstance(value, str)}
     paths = {name: Path(text) for name, text in named.items() if text}
+    if model.name.startswith("trained:"):  # its card tells the hash of its weights
+        paths["card"] = paths["model"] / "card.json"
     if model.name.startswith("python:"):
         module = model.name.partition(":")[2].rpartition(":")[0]
         places = [Path(folder) for folder in model.python_path.split(os.pathsep)]

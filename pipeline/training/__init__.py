@@ -1,0 +1,1 @@
+"""Makes networks: plainly, against attacks, through the simulated printer and camera, by distillation; see `run.py`."""
