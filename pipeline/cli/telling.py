@@ -90,7 +90,9 @@ def _told(name: str, words: str) -> list[str]:
 
 
 def _wrapped(sentence: str, first: str = "- ", rest: str = "  ") -> list[str]:
-    return textwrap.wrap(sentence, SCREEN_COLUMNS, initial_indent=first, subsequent_indent=rest, break_long_words=False)
+    return textwrap.wrap(
+        sentence, SCREEN_COLUMNS, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def stage_facts(state: Any, run: Any, pages: Any = None) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Settings:
     n_classes: int = 0
     python_path: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    defence: str = ""
 
 
 @dataclass(frozen=True)
@@ -574,6 +575,8 @@ def test_every_kind_of_model_is_listed() -> None:
         "onnx",
         "hf",
         "robustbench",
+        "network",
+        "trained",
         "http",
         "https",
     ]

@@ -19,6 +19,9 @@ def test_an_attack_fools_where_the_true_class_is_behind_the_largest_k_that_says_
     draw = object.__new__(_Draw)
     draw._settings = SimpleNamespace(min_confidence=0.8)
     draw._pool = SimpleNamespace(pixels=lambda candidate: pixels)
-    draw._crafter = SimpleNamespace(craft=lambda attack, epsilons, items: {(16, "a"): SimpleNamespace(pixels=pixels)})
-    draw._classifier = SimpleNamespace(n_ranked=n_classes, predict=lambda images: answer)
+    draw._classifier = SimpleNamespace(n_ranked=n_classes, refuses=False, predict=lambda images: answer)
+    draw._crafter = SimpleNamespace(
+        craft=lambda attack, epsilons, items: {(16, "a"): SimpleNamespace(pixels=pixels)},
+        classifier_of=lambda attack: draw._classifier,
+    )
     assert draw._fooled("fgsm", [16], [candidate]) == ({(16, "a")} if is_fooled else set())

@@ -66,7 +66,7 @@ def match_photos(printed: Profile, wanted: Sequence[Looks], scenes: Sequence[Sce
     for _ in range(_MAX_ROUNDS):
         seen = [one.looks(own).logs for one, own in zip(twins, _by_photo(p), strict=True)]
         if np.abs(step).max() > _NEAR:
-            slopes = _slopes(seen, wanted, twins, sds, p)
+            slopes = _slopes(seen, wanted, twins, sds, p, ends[1])
         step = _bounded_step(slopes, _off(seen, wanted, sds, p, believed), np.clip(ends - p, -_LONGEST_STEP, _LONGEST_STEP))
         p = p + step
         if np.abs(step).max() < _CLOSE:
@@ -127,12 +127,19 @@ def _off(
 
 
 def _slopes(
-    seen: Sequence[np.ndarray], wanted: Sequence[Looks], twins: Sequence[_Twins], sds: Sequence[np.ndarray], p: np.ndarray
+    seen: Sequence[np.ndarray],
+    wanted: Sequence[Looks],
+    twins: Sequence[_Twins],
+    sds: Sequence[np.ndarray],
+    p: np.ndarray,
+    highest: np.ndarray,
 ) -> np.ndarray:
-    """Returns the derivatives (4 n + 2, 2 n + 2) of `_off` by the parameters, by differences."""
+    """Returns the derivatives (4 n + 2, 2 n + 2) of `_off` by the parameters, by differences up, or down from near `highest`."""
     slopes = np.zeros((4 * len(seen) + 2, len(p)))
-    for i, (here, looks, one, sd, own) in enumerate(zip(seen, wanted, twins, sds, _by_photo(p), strict=True)):
-        moved = np.stack([one.looks(own + step).logs - here for step in np.diag(_STEPS)], axis=1) / _STEPS
+    all_of = zip(seen, wanted, twins, sds, _by_photo(p), _by_photo(highest), strict=True)
+    for i, (here, looks, one, sd, own, most) in enumerate(all_of):
+        steps = np.where(own + _STEPS > most, -_STEPS, _STEPS)
+        moved = np.stack([one.looks(own + step).logs - here for step in np.diag(steps)], axis=1) / steps
         moved = np.nan_to_num(moved / sd[:, None]) * ~np.isnan(looks.logs)[:, None]
         rows = np.s_[4 * i : 4 * i + 4]
         slopes[rows, 2 * i : 2 * i + 2], slopes[rows, -2:] = moved[:, :2], moved[:, 2:]
