@@ -52,7 +52,7 @@ def said(browser) -> str:
     return browser.find_element("id", "board").text
 
 
-def wait(browser, words, most_s=30.0) -> float:
+def wait(browser, words, most_s=90.0) -> float:
     """Returns after how many seconds the board says some words."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < most_s:
