@@ -45,7 +45,7 @@ def front_page(content: ReportContent) -> tuple[Block, ...]:
 
 
 def _shown(pair: GalleryItem) -> tuple[Block, ...]:
-    told = "**One pair, and what the model says of it.** Its attack fared as most did; in the difference grey is no change."
+    told = "**One pair, and what the model says of it.** In the difference grey is no change."
     return plain(told), replace(gallery([pair], has_photos=True), level=2)
 
 
