@@ -1,7 +1,7 @@
 "use strict";
 // Sends photos one after the other, keeps those not yet sent through a reload, and shows the board whenever it changes.
 
-const AT_ONCE = 2, LONGEST_WAIT_MS = 15000, STORE_MS = 2000;
+const AT_ONCE = 2, LONGEST_WAIT_MS = 15000;
 const find = (id) => document.getElementById(id);
 const run = document.body.dataset.run;
 const queue = new Map(); // by number: { number, file, row, state: "waiting" | "sending" | "refused", tries }
@@ -26,14 +26,9 @@ async function kept(mode, act) {
   });
 }
 
-function after(ms) {
-  return new Promise((resolve) => { setTimeout(resolve, ms); });
-}
-
 async function add(files) {
   for (const file of files) {
-    // where the browser's store does not answer, the photo is sent all the same; only a reload would lose it
-    const number = (await Promise.race([kept("readwrite", (store) => store.add({ run, file })), after(STORE_MS)])) ?? -(++count);
+    const number = (await kept("readwrite", (store) => store.add({ run, file }))) ?? -(++count);
     enqueue(number, file);
   }
   work();
@@ -176,7 +171,9 @@ async function refresh() {
 }
 
 for (const input of document.querySelectorAll("#take input")) {
-  input.addEventListener("change", () => { add([...input.files]).then(() => { input.value = ""; }); });
+  const take = () => { add([...input.files]).then(() => { input.value = ""; }); };
+  input.addEventListener("change", take);
+  if (input.files.length) take(); // chosen while this script was still on its way
 }
 find("take").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("dragover", (event) => event.preventDefault());

@@ -48,18 +48,24 @@ def send(browser, photos, picks=False):
     browser.find_elements("css selector", "#take input")[picks].send_keys("\n".join(map(str, photos)))
 
 
-def said(browser) -> str:
-    return browser.find_element("id", "board").text
+def said(browser, within="board") -> str:
+    return browser.find_element("id", within).text
 
 
-def wait(browser, words, most_s=90.0) -> float:
-    """Returns after how many seconds the board says some words."""
+def wait(browser, words, most_s=90.0, within="board") -> float:
+    """Returns after how many seconds a part of the page says some words."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < most_s:
-        if re.search(words, said(browser)):
+        if re.search(words, said(browser, within)):
             return time.monotonic() - began_s
         time.sleep(0.03)
-    raise AssertionError(said(browser))
+    raise AssertionError(said(browser, within))
+
+
+def on_a_line(browser, latency=0, upload=-1):
+    """Gives a browser a slow line (ms, bytes a second), or without arguments a fast one."""
+    line = {"offline": False, "latency": latency, "downloadThroughput": -1, "uploadThroughput": upload}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", line)
 
 
 def in_dark(browser, is_dark=True):
@@ -95,6 +101,19 @@ return found;
 """
 
 
+# A file that is chosen as soon as the page has a place for it, so before the page's own script hears of choices.
+CHOSEN_EARLY = """
+new MutationObserver((_, observer) => {
+  const input = document.querySelector("#take input");
+  if (!input) return;
+  observer.disconnect();
+  const files = new DataTransfer();
+  files.items.add(new File(["not a photo"], "early.txt"));
+  input.files = files.files;
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
 @pytest.fixture(scope="module")
 def taken(tiny, tmp_path_factory):
     return pages_to_photograph(tiny, tmp_path_factory.mktemp("served"))
@@ -103,24 +122,27 @@ def taken(tiny, tmp_path_factory):
 def test_a_phone_sends_a_photo_and_reads_the_answer_and_a_desktop_sees_it_too(taken):
     """The short one: also that a reload in the middle of sending loses nothing, that it can be read, and that it is silent."""
     with Served(taken[0].parents[1]) as served, a_browser() as phone:
+        phone.execute_cdp_cmd("Network.enable", {})
+        early = phone.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CHOSEN_EARLY})
         phone.get(served.link)
         wait(phone, "0\nof 2 pages|0 of 2 pages")
         assert phone.current_url == f"{served.origin}/"
+        wait(phone, "early.txt: This is not a photo", within="sending")
+        phone.find_element("css selector", "#sending button").click()
+        phone.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", early)
+        phone.get_log("browser")  # it tells of the refusal
         send(phone, taken[:1])
         wait(phone, "Page 1: good")
         with a_browser(1300, 900, is_phone=False) as desktop:
             desktop.get(served.link)
             wait(desktop, "Page 1: good")
             # so slow that the page is loaded again before half of it is there
-            phone.execute_cdp_cmd("Network.enable", {})
-            line = {"offline": False, "latency": 50, "downloadThroughput": 2_000_000, "uploadThroughput": 60_000}
-            phone.execute_cdp_cmd("Network.emulateNetworkConditions", line)
+            on_a_line(phone, latency=50, upload=60_000)
             send(phone, taken[1:], picks=True)
             time.sleep(1)
             phone.refresh()
             assert "IMG_2.jpg" in phone.find_element("id", "sending").text
-            line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-            phone.execute_cdp_cmd("Network.emulateNetworkConditions", line)
+            on_a_line(phone)
             wait(desktop, "All pages are in")
             wait(phone, "All pages are in")
             assert phone.find_element("id", "sending").text == ""
