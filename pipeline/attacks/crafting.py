@@ -22,7 +22,7 @@ from pipeline.models.classifier import Classifier
 from pipeline.records import Candidate
 from pipeline.records.views import N_LABELS
 from pipeline.settings import AttackSettings, Experiment, ModelSettings
-from pipeline.store import Items, content_hash, json_bytes, record_from
+from pipeline.store import Items, Run, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
@@ -115,6 +115,34 @@ class CandidatePool:
             )
             _keep(self._items, key, candidate, png_bytes(pixels))
             self._known[index] = candidate
+
+
+def first_candidates(
+    experiment: Experiment, run: Run, context: Context, classifier: Classifier, n_images: int, only_right: bool = False
+) -> list[tuple[Candidate, np.ndarray]]:
+    """Returns the first images of an experiment, uint8 (H, W, 3), in the order of `select`, which draws the same ones.
+
+    Args:
+        only_right: those alone that the model gets right.
+
+    Raises:
+        BadInput: no image can be read.
+    """
+    dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
+    pool = CandidatePool(dataset, classifier, run.items("select", run.printouts))
+    order = generator_for(experiment.seed, "select", "").permutation(len(pool))
+    found: list[tuple[Candidate, np.ndarray]] = []
+    starts = range(0, len(order), BATCH_SIZE)
+    for start in context.progress(starts, len(starts), "images"):
+        drawn = pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
+        wanted = [one for one in drawn if not only_right or one.top_labels[0] == one.true_label]
+        found += [(candidate, pool.pixels(candidate)) for candidate in wanted[: n_images - len(found)]]
+        if len(found) >= n_images:
+            break
+    if len(pool.rejected) == len(pool):
+        reason = next(iter(pool.rejected.values()), "it is empty")
+        raise BadInput(f"{dataset.name}: no image could be used.", f"The first reason: {reason}")
+    return found
 
 
 class Crafter:

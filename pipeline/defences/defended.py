@@ -6,8 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from pipeline.attacks.problem import saved_images
+from pipeline.core.seeds import generator_for
+from pipeline.images import pixels_sha256
 from pipeline.models.classifier import Classifier, argument_bytes, fingerprint_of
 from pipeline.models.layers import LayerResponse
 
@@ -66,3 +70,9 @@ class Defended(Classifier):
 def straight_through(pixels: Tensor, seen: Tensor) -> Tensor:
     """Returns `seen`, to the bit, with the gradient 1 to `pixels`: backward the defence is not there (BPDA's identity)."""
     return seen.detach() + (pixels - pixels.detach())
+
+
+def draws_of(pixels: Tensor, seed: int, purpose: str) -> list[np.random.Generator]:
+    """Returns a generator for each image of pixels (N, 3, H, W) in 0 to 255, which its own 8-bit pixels and the seed decide."""
+    images = saved_images(pixels.detach().round().clamp(0, 255))
+    return [generator_for(seed, purpose, pixels_sha256(image)) for image in images]

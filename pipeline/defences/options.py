@@ -73,6 +73,18 @@ class RandomPaddingOptions:
 
 
 @dataclass(frozen=True, config=TABLE)
+class RandomisedSmoothingOptions:
+    """Options of `randomised-smoothing`."""
+
+    sigma_8bit: float = setting(
+        63.75, "Standard deviation σ of the noise on each channel; 63.75 is 0.25 of the range.", ge=0.01, le=1000, unit="8-bit"
+    )
+    n_samples: int = setting(100, "Noisy copies that vote on a picture.", ge=1, le=100_000)
+    seed: int = setting(0, "Seed of the noise; each picture has its own.", ge=0)
+    n_expected: int = setting(8, "Noisy copies that an attack which knows the defence takes the mean of.", ge=1, le=1000)
+
+
+@dataclass(frozen=True, config=TABLE)
 class SqueezingOptions:
     """Options of `feature-squeezing`."""
 

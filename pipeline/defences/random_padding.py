@@ -7,10 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from pipeline.attacks.problem import saved_images
-from pipeline.core.seeds import generator_for
-from pipeline.defences.defended import Defended
-from pipeline.images import pixels_sha256
+from pipeline.defences.defended import Defended, draws_of
 
 
 class RandomPadding(Defended):
@@ -36,8 +33,7 @@ class RandomPadding(Defended):
         return mean_logits
 
     def _drawn(self, pixels: Tensor, purpose: str) -> Tensor:
-        shas = map(pixels_sha256, saved_images(pixels.detach().round().clamp(0, 255)))
-        draws = (generator_for(self._options.seed, f"random-padding {purpose}", sha) for sha in shas)
+        draws = draws_of(pixels, self._options.seed, f"{self.defence} {purpose}")
         return torch.cat([self._put(one, draw) for one, draw in zip(pixels.split(1), draws, strict=True)])
 
     def _put(self, pixels: Tensor, draw: np.random.Generator) -> Tensor:

@@ -167,6 +167,7 @@ class ReportContent:
     `n_pages` were laid out, `printer` is what the user calls theirs, `profile` the one of simulated photographs. `reproduces`
     names the study that the run sets out to reproduce, `study` is what that one says, or the one that runs are read against.
     `defences` has, for each defence, the attack made on it for each attack on the model alone.
+    `certified` holds what was proved of the images behind each randomised smoothing.
     `left_out` names the stages that failed and that the run went on without, each with the reason.
 
     Raises:
@@ -197,6 +198,7 @@ class ReportContent:
     model_flags: tuple[records.ModelFlag, ...] = ()
     transfer: tuple[records.Transfer, ...] = ()
     defences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    certified: tuple[records.Certificate, ...] = ()
     comparisons: tuple[records.Comparison, ...] = ()
     flags: tuple[records.FlagRow, ...] = ()
     survival: tuple[records.SurvivalCurve, ...] = ()

@@ -7,6 +7,7 @@ from pipeline.document.blocks import Block, Head, Section, TableBlock
 from pipeline.document.pages import MIXED_BAND, SIMULATED_BAND
 from pipeline.records import CAMERA, PHOTO, SIMULATED
 from pipeline.report.against import against_section
+from pipeline.report.certified import certified_blocks
 from pipeline.report.comparisons import comparisons_section
 from pipeline.report.content import ReportContent
 from pipeline.report.defences import defences_section
@@ -32,7 +33,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]]], 
     ("model", "About the model", about_model),
     ("photographs", "Results from photographs", photo_results),
     ("predicted", "Predicted against measured", predicted_section),
-    ("defences", "Defences", defences_section),
+    ("defences", "Defences", lambda content: (*defences_section(content), *certified_blocks(content))),
     ("judges", "Other models as judges", judges_section),
     ("transforms", "Results from digital transforms", transform_results),
     ("thresholds", "How much undoes each attack", survival_section),

@@ -45,6 +45,13 @@ class RecipeSettings:
         "constant", "Learning rate over all steps: as it is, falling to 0 as a cosine, or rising for a quarter before that."
     )
     weight_decay: float = setting(0.0, "λ of λ/2 ‖w‖² in the loss, over weights without biases and norms.", ge=0, le=100)
+    noise_8bit: float = setting(
+        0.0,
+        "Standard deviation of the Gaussian noise on every image, drawn anew in each step, as randomised smoothing needs it.",
+        ge=0,
+        le=1000,
+        unit="8-bit",
+    )
     label_smoothing: float = setting(0.0, "Share of each label that is spread over all classes.", ge=0, le=0.99)
     n_validation: int = setting(1000, "Training images that are held back and measured after each epoch (0: none).", ge=0)
     keep: Literal["last", "clean", "adversarial"] = setting(
@@ -157,6 +164,7 @@ def _check(training: Training, source: Source) -> None:
         ("model.defence", training.model.defence, "a defence is put around a network that is trained already."),
         ("training.temperature", is_linear and recipe.temperature, 'recipe = "linear" knows no temperature.'),
         ("training.label_smoothing", is_linear and recipe.label_smoothing, 'recipe = "linear" smooths no labels.'),
+        ("training.noise_8bit", is_linear and recipe.noise_8bit, 'recipe = "linear" has no exact worst case under noise.'),
         ("camera.rate", is_linear and training.camera.rate, 'recipe = "linear" has no exact worst case behind a camera.'),
     )
     for key, is_refused, sentence in refused:

@@ -56,6 +56,8 @@ _OWN = (
                 f"{_HERE}.smoothing:TotalVariation", f"{_OPTIONS}:TotalVariationOptions", BPDA),
     DefenceSpec("random-padding", "random padding", "made smaller at random, and put at a random place on black",
                 f"{_HERE}.random_padding:RandomPadding", f"{_OPTIONS}:RandomPaddingOptions", EOT),
+    DefenceSpec("randomised-smoothing", "randomised smoothing", "the class that most copies with Gaussian noise are given",
+                f"{_HERE}.randomised_smoothing:RandomisedSmoothing", f"{_OPTIONS}:RandomisedSmoothingOptions", EOT),
     DefenceSpec("feature-squeezing", "feature squeezing", "refuses a picture of which squeezed copies are answered otherwise",
                 f"{_HERE}.squeezing:FeatureSqueezing", f"{_OPTIONS}:SqueezingOptions", BPDA, refuses=True),
 )

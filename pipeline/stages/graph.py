@@ -247,6 +247,11 @@ def _imported(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
     return {name: hashes.of(table.path(run)) for name, table in found.items()}
 
 
+def _certified(experiment: Experiment, run: Run, hashes: Hashes) -> Digests:
+    found = artefacts.CERTIFIED
+    return {found.name: hashes.of(found.path(run))} if found.exists(run) else {}
+
+
 def _who_photographs(experiment: Experiment) -> str:
     if experiment.photograph.by != "camera":
         return PROGRAM
@@ -388,6 +393,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         settings=_settings(
             "name", *(name for name in SECTIONS if name != "check"), "transforms", "attacks", "defences", "judges"
         ),
+        arrivals=_certified,
         makes=(artefacts.REPORT_PDF, artefacts.REPORT_HTML, artefacts.FIGURES, artefacts.TABLES),
     ),
 )

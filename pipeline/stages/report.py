@@ -127,6 +127,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         transfer=transfer,
         defences={defence.key: _made_on(experiment, defence.key) for defence in experiment.defences},
+        certified=of(records.Certificate, _certified(run)),
         compared=of(records.Comparison, rates.get("predicted", ())),
         model_flags=of(records.ModelFlag, selection["model_flags"]),
         comparisons=of(records.Comparison, rates["comparisons"]),
@@ -138,6 +139,12 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         survival=survival_curves(experiment.thresholds, artefacts.THRESHOLDS.read(run)),
     )
     return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
+
+
+def _certified(run: Run) -> list[dict[str, Any]]:
+    """Returns what `inkproof certify` found, [] where it was not asked."""
+    found: list[dict[str, Any]] = artefacts.CERTIFIED.read(run)["certificates"] if artefacts.CERTIFIED.exists(run) else []
+    return found
 
 
 def _made_on(experiment: Experiment, defence: str) -> dict[str, str]:

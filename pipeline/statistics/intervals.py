@@ -26,6 +26,22 @@ def score_interval(n_hit: float, n: float, confidence: float = 0.95) -> tuple[fl
     return (0.0 if n_hit == 0 else centre - half), (1.0 if rate == 1 else centre + half)
 
 
+def binomial_bounds(n_hit: int, n: int, alpha: float) -> tuple[float, float]:
+    """Returns a lower and an upper bound of a proportion, each of which alone is wrong with a chance of `alpha` at most.
+
+    Clopper and Pearson (1934), one-sided each, as in Cohen et al. 2019, Algorithm 1; both together cover 1 - 2 alpha.
+
+    Args:
+        n_hit: successes, 0 to n, of n trials, 1 or more.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= n_hit <= n or n < 1:
+        raise ValueError(f"expected 0 <= n_hit <= n and n >= 1, got {n_hit} of {n}")
+    low = float(betaincinv(n_hit, n - n_hit + 1, alpha)) if n_hit else 0.0
+    return low, float(betaincinv(n_hit + 1, n - n_hit, 1 - alpha)) if n_hit < n else 1.0
+
+
 @lru_cache(maxsize=4096)
 def normal_quantile(probability: float) -> float:
     """Returns the value below which a standard normal variable lies with this probability, in (0, 1)."""

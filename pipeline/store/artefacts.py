@@ -208,6 +208,9 @@ REPRODUCTION_CSV = Blob(REPORTS, "reproduction.csv")
 REPRODUCTION: Json[dict[str, Any]] = Json(REPORTS, "reproduction.json")
 TRANSFER_MATRIX_CSV = Csv(REPORTS, "transfer-matrix.csv", records.MatrixCell)
 TRANSFER_MATRIX: Json[dict[str, Any]] = Json(REPORTS, "transfer-matrix.json")
+CERTIFIED_CSV = Csv(REPORTS, "certified.csv", records.Certificate)
+CERTIFIED: Json[dict[str, Any]] = Json(REPORTS, "certified.json")
+CERTIFIED_PNG, CERTIFIED_SVG = Blob(REPORTS, "certified.png"), Blob(REPORTS, "certified.svg")
 
 
 def judgements_of(judge: str) -> Table[records.Judgement]:

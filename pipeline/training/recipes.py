@@ -1,7 +1,8 @@
-"""The loss of a batch under each recipe: clean, attacked, photographed, or against the probabilities of a teacher."""
+"""The loss of a batch under each recipe: clean, attacked, photographed, noisy, or against the probabilities of a teacher."""
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -20,6 +21,9 @@ class Loss:
 
     J is the cross entropy of softmax(logits / T). The attack asks the network as it predicts, without dropout, and follows what
     the simulated printer and camera do to the images of this very step, so that it is as strong as an attack on one photograph.
+
+    Noise comes last and is not cut to a range: J(x + N(0, σ²)), as Cohen et al. 2019 train; an attack follows the noise of its
+    own step (SmoothAdv of one draw, Salman et al. 2019).
     """
 
     def __init__(self, ask: View, network: nn.Module, training: Training, temperature: float, image_px: tuple[int, int]) -> None:
@@ -30,7 +34,7 @@ class Loss:
         recipe, camera = training.training, training.camera
         self._ask, self._network, self._seed, self._temperature = ask, network, training.seed, temperature
         self._recipe, self._alpha, self._smoothing = recipe.recipe, recipe.alpha, recipe.label_smoothing
-        self._epsilon, self._rate = training.attack.epsilon_8bit / 255, camera.rate
+        self._epsilon, self._rate, self._sigma = training.attack.epsilon_8bit / 255, camera.rate, recipe.noise_8bit / 255
         self._attack = steps_for(recipe.recipe, training.attack)
         self._channel = Channel(load_profile(camera.profile), image_px, image_mm=camera.image_mm) if camera.rate else None
 
@@ -40,7 +44,7 @@ class Loss:
         Args:
             step: a name, from which with the seed everything random of this step is drawn.
         """
-        view, share = self._view(len(images), step), 1.0 if self._recipe == "plain" else self._alpha
+        view, share = self._view(images.shape, step), 1.0 if self._recipe == "plain" else self._alpha
         loss = torch.zeros((), device=images.device)
         if share < 1:
             loss = loss + (1 - share) * self._worst(images, target, view, step)
@@ -60,8 +64,17 @@ class Loss:
     def _cross_entropy(self, images: Tensor, target: Tensor) -> Tensor:
         return cross_entropy(self._ask(images) / self._temperature, target, label_smoothing=self._smoothing)
 
-    def _view(self, n: int, step: str) -> View:
-        """Returns how the network sees a batch in this step: the first part of it printed and photographed, the rest as files."""
+    def _view(self, shape: torch.Size, step: str) -> View:
+        """Returns how the network sees a batch in this step: printed and photographed in part, and under noise."""
+        photographed = self._photographed(shape[0], step)
+        if not self._sigma:
+            return photographed
+        draw = generator_for(self._seed, "train noise", step).standard_normal(shape, np.float32)
+        noise = self._sigma * torch.from_numpy(draw)
+        return lambda images: photographed(images) + noise.to(images)
+
+    def _photographed(self, n: int, step: str) -> View:
+        """Returns what prints and photographs the first part of a batch in this step, and leaves the rest as files."""
         channel, n_photographed = self._channel, round(self._rate * n)
         if channel is None or not n_photographed:
             return lambda images: images

@@ -8,12 +8,9 @@ import numpy as np
 import torch
 
 from pipeline.attacks import check_predictions_are_enough, is_adapted
-from pipeline.attacks.crafting import CandidatePool
+from pipeline.attacks.crafting import first_candidates
 from pipeline.core.errors import BadInput, WrongUse, near_match
-from pipeline.core.seeds import generator_for
-from pipeline.datasets import open_dataset
 from pipeline.engine import Context
-from pipeline.evaluation.criteria import TOP_1
 from pipeline.images import to_model
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
@@ -80,7 +77,10 @@ def attack_table(
         items = run.items("attack-table", run.printouts)
         if force:
             items.clear()
-        images = _images_right(experiment, run, context, classifier, request.n_images or experiment.selection.n_images)
+        n_images = request.n_images or experiment.selection.n_images
+        images = first_candidates(experiment, run, context, classifier, n_images, only_right=True)
+        if not images:
+            raise BadInput(f"{experiment.dataset.name}: {classifier.name} gets no image right, so there is nothing to attack.")
         targets = _targets(classifier, images, request, experiment.seed)
         ranges = []
         for attack in attacks:  # without a target of its own: the table says where each image is led
@@ -119,24 +119,6 @@ def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[Attack
         if name not in listed and name not in ATTACKS and not is_adapted(name):
             raise WrongUse(f'--attacks: unknown attack "{name}".', near_match(name, [*listed, *ATTACKS.names()]))
     return [listed.get(name) or AttackSettings(name=name) for name in dict.fromkeys(request.attacks or listed)]
-
-
-def _images_right(experiment: Experiment, run: Run, context: Context, classifier: Classifier, n_images: int) -> list[_Drawn]:
-    """Walks the data set in the order of `select` and takes the first images that the model gets right."""
-    dataset = open_dataset(experiment.resolved_dataset(), classifier.class_names, classifier.wordnet_ids, experiment.seed)
-    pool = CandidatePool(dataset, classifier, run.items("select", run.printouts))
-    order = generator_for(experiment.seed, "select", "").permutation(len(pool))
-    found: list[_Drawn] = []
-    starts = range(0, len(order), BATCH_SIZE)
-    for start in context.progress(starts, len(starts), "images"):
-        drawn = pool.candidates([int(index) for index in order[start : start + BATCH_SIZE]])
-        right = [candidate for candidate in drawn if TOP_1.holds(candidate.top_labels, candidate.true_label)]
-        found += [(candidate, pool.pixels(candidate)) for candidate in right[: n_images - len(found)]]
-        if len(found) >= n_images:
-            break
-    if not found:
-        raise BadInput(f"{dataset.name}: {classifier.name} gets no image right, so there is nothing to attack.")
-    return found
 
 
 def _targets(classifier: Classifier, images: Sequence[_Drawn], request: TableRequest, seed: int) -> list[Targets]:
