@@ -210,6 +210,9 @@ def test_neither_order_nor_neighbours_nor_batches_change_what_an_image_is_answer
         ("total-variation", {"n_steps": 1}, {"n_steps": 50}),
         ("random-padding", {"least_rate": 0.5}, {"least_rate": 0.9}),
         ("random-padding", {"seed": 1}, {"seed": 2}),
+        ("randomised-smoothing", {"sigma_8bit": 5}, {"sigma_8bit": 50}),
+        ("randomised-smoothing", {"n_samples": 3}, {"n_samples": 4}),
+        ("randomised-smoothing", {"seed": 1}, {"seed": 2}),
     ],
 )
 def test_each_option_changes_what_is_shown_and_the_fingerprint(name, one, other):

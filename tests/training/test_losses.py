@@ -154,3 +154,14 @@ def test_part_of_a_batch_is_photographed_and_attacks_see_the_same_photographs():
     assert torch.equal(clean[2:], x[2:]) and (clean[:2] - x[:2]).abs().mean() > 0.02
     assert torch.allclose((attacked[2:] - x[2:]).abs().max(), torch.tensor(0.1), atol=1e-6)
     assert 0.005 < (attacked[:2] - before[:2]).abs().mean() < 0.1
+
+
+def test_noise_of_its_width_is_anew_in_each_step_and_attacks_see_the_same_noise():
+    net, x = Linear(px=256), images(4, (16, 16)).float()
+    loss = loss_of(net, "fgsm", noise_8bit=51.0)
+    losses = [loss(x, LABELS[:4], step) for step in ("0", "0", "1")]
+    assert losses[0] == losses[1] != losses[2]
+    (_, before), (_, attacked), (_, clean) = net.asked[:3]
+    assert torch.equal(before, clean) and (clean - x).min() < -0.3
+    assert (clean - x).std() == pytest.approx(0.2, rel=0.05) and abs((clean - x).mean()) < 0.02
+    assert (attacked - before).abs().max() <= 0.1 + 1e-6
