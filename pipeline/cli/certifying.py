@@ -14,7 +14,7 @@ def certify(options: argparse.Namespace) -> tuple[Any, int]:
 
     experiment, run, context = opened(options)
     request = CertifyRequest(options.n_images, options.n_samples, options.n0, options.alpha)
-    smoothed = smoothed_models(experiment, request)
+    smoothed = smoothed_models(experiment)
     if options.dry_run:
         n_images = request.n_images or experiment.selection.n_images
         copies = f"{request.n_choosing + request.n_samples} noisy copies"

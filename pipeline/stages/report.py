@@ -31,6 +31,7 @@ from pipeline.store import Run, artefacts, read_stage_record, record_from, repla
 from pipeline.store.artefacts import FIGURES, REPORT_HTML, REPORT_PDF, TABLES
 from pipeline.store.stage import FAILED, Outcome
 from pipeline.studies import study_named
+from pipeline.studies.cohen2019.certifying import read_certificates
 from pipeline.studies.reproducing import write_reproduction
 
 _SHOWN_VERSIONS = ["torch", "torchvision", "numpy", "opencv-python", "pillow"]
@@ -127,7 +128,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         transfer=transfer,
         defences={defence.key: _made_on(experiment, defence.key) for defence in experiment.defences},
-        certified=of(records.Certificate, _certified(run)),
+        certified=tuple(read_certificates(experiment, run, model["fingerprint"])),
         compared=of(records.Comparison, rates.get("predicted", ())),
         model_flags=of(records.ModelFlag, selection["model_flags"]),
         comparisons=of(records.Comparison, rates["comparisons"]),
@@ -139,12 +140,6 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         survival=survival_curves(experiment.thresholds, artefacts.THRESHOLDS.read(run)),
     )
     return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
-
-
-def _certified(run: Run) -> list[dict[str, Any]]:
-    """Returns what `inkproof certify` found, [] where it was not asked."""
-    found: list[dict[str, Any]] = artefacts.CERTIFIED.read(run)["certificates"] if artefacts.CERTIFIED.exists(run) else []
-    return found
 
 
 def _made_on(experiment: Experiment, defence: str) -> dict[str, str]:

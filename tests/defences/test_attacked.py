@@ -54,7 +54,15 @@ def withstood(classifier, images, labels):
     return (said == labels) | (classifier.refuses & (said == classifier.n_classes - 1))
 
 
-@pytest.mark.parametrize(("name", "options"), [("jpeg", {}), ("bit-depth", {}), ("random-padding", {"n_expected": 2})])
+KNOWN = {
+    "jpeg": {},
+    "bit-depth": {},
+    "random-padding": {"n_expected": 2},
+    "randomised-smoothing": {"sigma_8bit": 8, "n_samples": 8, "n_expected": 2},
+}
+
+
+@pytest.mark.parametrize(("name", "options"), KNOWN.items())
 def test_an_attack_that_knows_the_defence_leaves_a_tenth_at_sixteen_levels(name, options):
     classifier, (images, labels) = behind(name, **options), signs(8)
     assert (classifier.predict(images).argmax(axis=1) == labels).mean() > 0.9

@@ -14,7 +14,7 @@ from pipeline.settings.reading import load_experiment
 from pipeline.signs.dataset import CLASS_NAMES, SignsDataset
 from pipeline.stages.graph import STAGES, run_all, run_stage, status
 from pipeline.store import Run, write_bytes
-from pipeline.store.artefacts import CAPTURED, COUNTED, Artefact, Folder
+from pipeline.store.artefacts import CAPTURED, CERTIFIED, COUNTED, Artefact, Folder
 from tests.stages.test_flow import CONTEXT, copy, discards_of, made, opened, run_up_to, tree
 
 __all__ = ["copy", "made"]
@@ -263,3 +263,10 @@ def test_a_photo_that_comes_while_a_run_that_waits_is_under_way_is_told(copy):
 
     found = list(run_all(experiment, run, Context(begins=begins)))
     assert [state.state for state in found if state.stage == "crop"] == ["waiting", "stale"] and "IMG_0.jpg" in found[-1].reason
+
+
+def test_what_is_certified_beside_the_run_makes_its_report_stale_and_nothing_else(copy):
+    experiment, run = opened(copy)
+    CERTIFIED.write(run, {"of": "another model", "certificates": []})
+    stale = [(state.stage, state.reason) for state in status(experiment, run) if state.state != "done"]
+    assert stale == [("report", "certified.json is new")]

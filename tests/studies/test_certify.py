@@ -2,6 +2,8 @@
 
 import csv
 import json
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.defences.randomised_smoothing import RandomisedSmoothing
 from pipeline.document.tables import as_text
+from pipeline.models import load_classifier
 from pipeline.records import ATTACKED_MODEL, Certificate
 from pipeline.report.certified import certified_curves, certified_rates, certified_table
+from pipeline.settings.reading import load_experiment
+from pipeline.store import Run
+from pipeline.studies.cohen2019.certifying import read_certificates
 
 FILE = """
 name = "small"
@@ -128,3 +134,16 @@ def test_the_table_names_each_defence_once_and_how_sure_it_is():
     text = as_text(certified_table([*FOUR, certificate(0, 0.3, None, defence="other")])).replace("\n", " ")
     assert text.count("judge") == 1 and text.count("other") == 1
     assert "2/4" in text and "by 10 noisy copies" in text and "a chance of 0.01" in text
+
+
+def test_what_was_certified_of_another_model_noise_or_images_is_not_shown(here):
+    certified(here, "--n-images", "2")
+    read = partial(read_certificates, run=Run(here, "small"))
+    fingerprint = load_classifier(load_experiment(Path("my.toml")).resolved_model()).fingerprint
+    assert len(read(load_experiment(Path("my.toml")), fingerprint=fingerprint)) == 4
+    assert read(load_experiment(Path("my.toml")), fingerprint="another") == []
+    for changed in ("defences.more.options={sigma_8bit=99}", "dataset.n_images=3", "seed=1"):
+        assert read(load_experiment(Path("my.toml"), (changed,)), fingerprint=fingerprint) == []
+    assert len(read(load_experiment(Path("my.toml"), ("defences.jpeg.options={quality=9}",)), fingerprint=fingerprint)) == 4
+    (here / "reports/small/certified.json").unlink()
+    assert read(load_experiment(Path("my.toml")), fingerprint=fingerprint) == []

@@ -1,7 +1,7 @@
 """Certifies the images of an experiment behind every randomised smoothing in it: CERTIFY of Cohen et al. 2019, Algorithm 1."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.report.certified import certified_curves, certified_rates
 from pipeline.settings import Experiment, ModelSettings
 from pipeline.statistics import binomial_bounds
 from pipeline.statistics.intervals import normal_quantile
-from pipeline.store import Run, content_hash, json_bytes, locked
+from pipeline.store import Run, content_hash, json_bytes, locked, record_from
 from pipeline.store.artefacts import CERTIFIED, CERTIFIED_CSV, CERTIFIED_PNG, CERTIFIED_SVG
 
 # Of counts that are kept: another number where what is counted changes.
@@ -34,12 +34,23 @@ class CertifyRequest:
     """What is certified, and how surely: `n_choosing` copies (n₀) choose the class, `n_samples` others are counted.
 
     `n_images` 0 takes the experiment's; `alpha` is the chance that a certificate is wrong, at most.
+
+    Raises:
+        WrongUse: numbers are out of range.
     """
 
     n_images: int = 0
     n_samples: int = 1000
     n_choosing: int = 100
     alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        whole = {"--n-images": (self.n_images, 0), "--n-samples": (self.n_samples, 1), "--n0": (self.n_choosing, 1)}
+        for name, (value, least) in whole.items():
+            if value < least:
+                raise WrongUse(f"{name} {value}: expected 1 or more.")
+        if not 0 < self.alpha < 0.5:
+            raise WrongUse(f"--alpha {self.alpha:g}: expected a chance above 0 and below 0.5.")
 
 
 def certify(
@@ -52,10 +63,10 @@ def certify(
     and nothing depends on the order of the images or on how many there are. `force` counts them all again.
 
     Raises:
-        WrongUse: the experiment has no randomised smoothing, or numbers are out of range.
+        WrongUse: the experiment has no randomised smoothing.
         BadInput: no image can be read.
     """
-    smoothed = smoothed_models(experiment, request)
+    smoothed = smoothed_models(experiment)
     classifier = load_classifier(experiment.resolved_model(), context.device)
     with locked(run):
         if force:
@@ -69,30 +80,43 @@ def certify(
                 found += [_certificate(label, behind, candidate, counts[candidate.sha256], request) for candidate, _ in images]
     figure = certified_curves(found)
     CERTIFIED_CSV.write(run, found)
-    CERTIFIED.write(run, {"n_choosing": request.n_choosing, "rates": certified_rates(found), "certificates": found})
+    told = {"of": _identity(experiment, classifier.fingerprint), "n_choosing": request.n_choosing}
+    CERTIFIED.write(run, {**told, "rates": certified_rates(found), "certificates": found})
     CERTIFIED_PNG.write(run, png(figure))
     CERTIFIED_SVG.write(run, svg(figure))
     return found
 
 
-def smoothed_models(experiment: Experiment, request: CertifyRequest) -> dict[str, ModelSettings]:
+def smoothed_models(experiment: Experiment) -> dict[str, ModelSettings]:
     """Returns the settings of the model behind each randomised smoothing of the experiment, by its label.
 
     Raises:
-        WrongUse: there is none, or numbers are out of range.
+        WrongUse: there is none.
     """
-    whole = {"--n-images": (request.n_images, 0), "--n-samples": (request.n_samples, 1), "--n0": (request.n_choosing, 1)}
-    for name, (value, least) in whole.items():
-        if value < least:
-            raise WrongUse(f"{name} {value}: expected 1 or more.")
-    if not 0 < request.alpha < 0.5:
-        raise WrongUse(f"--alpha {request.alpha:g}: expected a chance above 0 and below 0.5.")
     named = {ATTACKED_MODEL: experiment.resolved_model()} | experiment.resolved_defended()
     found = {label: settings for label, settings in named.items() if settings.defence == RandomisedSmoothing.defence}
     if not found:
         hint = f'Add to it: [[defences]] name = "{RandomisedSmoothing.defence}"'
         raise WrongUse(f'"{experiment.name}" has no randomised smoothing, and nothing else can be certified.', hint)
     return found
+
+
+def read_certificates(experiment: Experiment, run: Run, fingerprint: str) -> list[Certificate]:
+    """Returns what `certify` found, [] where it was not asked, or of another model, images or noise.
+
+    Args:
+        fingerprint: the model's, as `select` keeps it.
+    """
+    told = CERTIFIED.read(run) if CERTIFIED.exists(run) else {}
+    if not told or told["of"] != _identity(experiment, fingerprint):
+        return []
+    return [record_from(Certificate, row) for row in told["certificates"]]
+
+
+def _identity(experiment: Experiment, fingerprint: str) -> str:
+    """Returns the hash of what certificates are of: model, noise and images."""
+    named = {defence.key: asdict(defence) for defence in experiment.defences if defence.name == RandomisedSmoothing.defence}
+    return content_hash([fingerprint, named, asdict(experiment.dataset), experiment.seed])
 
 
 def certified_radius(n_hit: int, n: int, alpha: float, sigma: float) -> tuple[float, float | None]:
