@@ -31,7 +31,7 @@ class Network(torch.nn.Module):
 
 def main() -> None:
     """Certifies the first images anew by the toolbox, with noise of its own, and compares with `inkproof certify`'s."""
-    experiment, n_images = load_experiment(Path(sys.argv[1])), int([*sys.argv, 200][2])
+    experiment, n_images = load_experiment(Path(sys.argv[1])), int(sys.argv[2]) if len(sys.argv) > 2 else 200
     run = Run(Path("."), experiment.name)
     classifier = load_classifier(experiment.resolved_model())
     drawn = first_candidates(experiment, run, Context(), classifier, n_images)

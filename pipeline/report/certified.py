@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
 from statistics import fmean
+from typing import Any
 
 from matplotlib.figure import Figure as Plot
 from matplotlib.ticker import PercentFormatter
@@ -68,14 +69,15 @@ def certified_curves(certificates: Iterable[Certificate]) -> Plot:
     return figure
 
 
-def certified_table(certificates: Sequence[Certificate], table_number: str = "C1") -> Table:
+def certified_table(certificates: Sequence[Certificate]) -> Table:
     """Returns the certified accuracy of each defence at some distances."""
     columns = (
         *(stub("Defence"), stub("σ", is_number=True)),
         *(stub("L2", is_number=True), stub("8-bit", is_number=True)),
         *(Column("Certified"), Column("At most")),
     )
-    body, rules, sigmas = [], set(), {row.defence: row.sigma_8bit for row in certificates}
+    body: list[tuple[Cell, ...]] = []
+    rules, sigmas = set(), {row.defence: row.sigma_8bit for row in certificates}
     for rate in certified_rates(certificates):
         is_first = rate.radius == 0
         rules |= {len(body)} if is_first and body else set()
@@ -84,7 +86,7 @@ def certified_table(certificates: Sequence[Certificate], table_number: str = "C1
         body.append((*map(Cell, (*front, *distance)), estimate_cell(rate.certified), estimate_cell(rate.at_most)))
     first = certificates[0]
     note = TEXTS["certified-table"].format(n=f"{first.n_samples:,}", alpha=number(first.alpha))
-    return Table(table_number, "Certified accuracy within an L2 distance, as files", columns, tuple(body), note, frozenset(rules))
+    return Table("B1", "Certified accuracy within an L2 distance, as files", columns, tuple(body), note, frozenset(rules))
 
 
 def certified_blocks(content: ReportContent) -> tuple[Block, ...]:
@@ -121,7 +123,7 @@ def _measured_table(rows: Sequence[tuple[Cell, ...]], content: ReportContent) ->
     names = (stub("Case"), stub("Defence"), stub("Method"), stub("ε", is_number=True), stub("Attacker"))
     columns = (*names, stub("mean L2", is_number=True), Column("Certified"), Column("As files"), Column("In photos"))
     title = f"Right behind the defence: certified, under attack as files, and in {ORIGIN_TITLES[content.main_origin]} photographs"
-    return Table("C2", title, columns, tuple(rows), TEXTS["certified-measured"])
+    return Table("B2", title, columns, tuple(rows), TEXTS["certified-measured"])
 
 
 def _right_of_all(row: Transfer | None) -> Estimate | None:
@@ -147,9 +149,9 @@ def _share(hits: Sequence[bool]) -> Estimate:
     return Estimate(n_hit=sum(hits), n_eligible=len(hits), rate=sum(hits) / len(hits), low=low, high=high)
 
 
-def _in_levels(radius: float) -> float:
+def _in_levels(radius: Any) -> Any:
     return 255 * radius
 
 
-def _in_range(levels: float) -> float:
+def _in_range(levels: Any) -> Any:
     return levels / 255

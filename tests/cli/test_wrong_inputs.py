@@ -95,7 +95,7 @@ WRONG: dict[str, tuple[list[str] | str, int, str]] = {
     "page that is a folder": (["calibrate", "--page", "folder"], 3, "folder is there already"),
     "photo that is missing": (["calibrate", "x.jpg"], 3, "there is no such photo"),
     "correlation that is no number": (["plan", "small.toml", "--page-correlation", "nan"], 2, "expected 0 to 1"),
-    "nothing that can be certified": (["certify", "small.toml"], 2, 'Add to it: [[defences]] name = "randomised-smoothing"'),
+    "nothing that can be certified": (["certify", "small.toml"], 2, 'Add a [[defences]] entry named "randomised-smoothing".'),
     "certificate that is always right": (["certify", "small.toml", "--alpha", "0"], 2, "--alpha 0: expected a chance above 0"),
     "certificate of no copy": (["certify", "small.toml", "--n-samples", "0"], 2, "--n-samples 0: expected 1 or more."),
     "attack for the table": (["attack-table", "small.toml", "--attacks", "fgms"], 2, 'Did you mean "fgsm"?'),

@@ -11,6 +11,7 @@ from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Certificate
 from pipeline.report.certified import certified_blocks
 from pipeline.report.defences import ADAPTIVE, NONE, UNAWARE, defence_rows, defences_section, withstood
 from pipeline.report.judges import judges_section
+from pipeline.report.sections import sections
 from pipeline.report.summary import on_cells
 
 
@@ -80,3 +81,9 @@ def test_beside_what_is_certified_of_the_very_images_stands_what_is_right_as_fil
 def test_what_is_not_certified_of_every_image_of_a_cell_is_not_set_beside_it(content):
     assert len(certified_blocks(replace(content, certified=certificates(11)))) == 3
     assert len(certified_blocks(replace(content, certified=certificates(12, "another")))) == 3
+
+
+def test_no_table_of_the_report_has_the_name_of_another(content):
+    found = sections(replace(content, certified=certificates(12)))
+    names = [block.name for section in found for block in section.blocks if isinstance(block, TableBlock)]
+    assert len(names) == len(set(names)) and {"table-b1", "table-b2"} <= set(names)

@@ -15,6 +15,7 @@ from pipeline.defences.randomised_smoothing import RandomisedSmoothing
 from pipeline.document.figures import png, svg
 from pipeline.engine import Context, Shared
 from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier
 from pipeline.records import ATTACKED_MODEL, Candidate, Certificate
 from pipeline.report.certified import certified_curves, certified_rates
 from pipeline.settings import Experiment, ModelSettings
@@ -96,7 +97,7 @@ def smoothed_models(experiment: Experiment) -> dict[str, ModelSettings]:
     named = {ATTACKED_MODEL: experiment.resolved_model()} | experiment.resolved_defended()
     found = {label: settings for label, settings in named.items() if settings.defence == RandomisedSmoothing.defence}
     if not found:
-        hint = f'Add to it: [[defences]] name = "{RandomisedSmoothing.defence}"'
+        hint = f'Add a [[defences]] entry named "{RandomisedSmoothing.defence}".'
         raise WrongUse(f'"{experiment.name}" has no randomised smoothing, and nothing else can be certified.', hint)
     return found
 
@@ -147,7 +148,7 @@ def _counted(
     kept = {sha256: items.get_json(key) for sha256, key in keys.items()}
     missing = {candidate.sha256: (candidate.sha256, pixels) for candidate, pixels in images if kept[candidate.sha256] is None}
     count = partial(_count, n_choosing=request.n_choosing, n=request.n_samples, seed=seed)
-    shared = Shared(load_classifier, (settings, context.device), behind)
+    shared: Shared[Classifier] = Shared(load_classifier, (settings, context.device), behind)
     for (sha256, _), found in engine.map(count, list(missing.values()), context, f"certifying {label}", shared):
         items.put(keys[sha256], json_bytes(found))
         kept[sha256] = found
