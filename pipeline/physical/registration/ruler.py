@@ -1,0 +1,199 @@
+"""How large a page was printed, from a ruler with millimetre ticks that lies along one of the page's edges.
+
+Ticks are one line a millimetre. Seen in millimetres of the layout, their frequency is the printed scale: one layout millimetre
+printed at 97 % holds 0.97 ticks. A cloth or a grille may repeat like that too; on a ruler alone every fifth tick is longer.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
+from pipeline.physical.geometry import SQUARE, Floats, apply_homography
+from pipeline.physical.page_map import PageMap
+
+MIN_SCALE, MAX_SCALE = 0.85, 1.15
+# Ticks are looked for from the bare margin (nothing is printed within 10 mm of the paper's edge) to beyond the edge, which lies
+# farther out in layout millimetres where the page was printed smaller than its paper.
+_IN_MM, _OUT_MM, _BEYOND_MM = 9.0, 21.0, 10.0
+_LINE_MM, _STEP_MM = 1.0, 0.2
+_MIN_PX_PER_MM, _LEVEL_PX_PER_MM = 3.0, 3.5
+_NODE_MM = 15.0
+# What a line's brightness changes by slowly is taken away, and what is left is brought to one strength, above grey levels of noise.
+_SMOOTH_MM, _STRENGTH_MM, _NOISE_8BIT = 2.6, 13.0, 2.0
+_WINDOW_MM, _HOP_MM = 60.0, 20.0
+# The share of a line's variance that one frequency explains: where to look closer.
+_MIN_SHARE = 0.25
+_N_CANDIDATES = 3
+# Closer: along the ruler itself, and phases in short windows.
+_REACH_MM, _ASIDE_MM, _FINE_LINE_MM, _N_TURNS = 160.0, 10.0, 0.5, 3
+_SHORT_MM, _SHORT_HOP_MM, _MIN_SHORT_SHARE = 20.0, 5.0, 0.3
+_MIN_LENGTH_MM = 60.0
+# How far the ticks may lie from where a regular scale has them, in ticks.
+_MAX_OFF_RMS = 0.06
+# A tick ends where less than this share of its usual contrast is left; of ten and more fifth ticks so many must be longer.
+_TICK_RATE, _LEAST_FIFTHS, _MIN_FIFTHS_RATE = 0.5, 10, 0.85
+# How high above the paper the ticks of a ruler may be.
+_THICKNESS_MM = 1.0
+
+
+class RulerScale(NamedTuple):
+    """The printed size relative to the layout's along a ruler, and how far off it may be: twice the fit's deviation."""
+
+    scale: float
+    error: float
+
+
+class _Comb(NamedTuple):
+    """Where ticks seem to be: how sure, how many a layout mm, a point on them and the direction that they follow, both (2,)."""
+
+    share: float
+    frequency: float
+    at_mm: Floats
+    along: Floats
+
+
+def ruler_scale(pyramid: Pyramid, page_map: PageMap) -> RulerScale | None:
+    """Returns the scale that a ruler beside a page tells, None where no ruler is sure to lie there."""
+    combs = sorted((comb for edge in range(4) for comb in _combs(pyramid, page_map, edge)), key=lambda comb: -comb.share)
+    found = (_measured(pyramid, page_map, comb) for comb in combs[:_N_CANDIDATES])
+    return next((one for one in found if one is not None), None)
+
+
+def _combs(pyramid: Pyramid, page_map: PageMap, edge: int) -> Iterator[_Comb]:
+    """Yields the most regular stretch along an edge, 0 .. 3 for top, right, bottom and left, where one frequency stands out."""
+    corners = SQUARE * (page_map.width_mm, page_map.height_mm)
+    start, end = corners[edge], corners[(edge + 1) % 4]
+    length = float(np.linalg.norm(end - start))
+    along = (end - start) / length
+    first = start - _BEYOND_MM * along
+    lines = np.arange(-_IN_MM, _OUT_MM, _LINE_MM)
+    strip = _strip(pyramid, page_map, first, along, length + 2 * _BEYOND_MM, lines)
+    if strip is None:
+        return
+    frequencies = np.arange(MIN_SCALE, MAX_SCALE + 1e-9, 1 / _WINDOW_MM)
+    found, shares = _waves(_evened(strip), frequencies, _WINDOW_MM, _HOP_MM)
+    line, window, k = np.unravel_index(shares.argmax(), shares.shape)
+    if shares[line, window, k] < _MIN_SHARE:
+        return
+    column = found[max(line - 2, 0) : line + 3, window, k]
+    at = first + (window * _HOP_MM + _WINDOW_MM / 2) * along + lines[line] * _outward(along)
+    yield _Comb(float(shares[line, window, k]), frequencies[k], at, _turned(along, column, frequencies[k], _LINE_MM))
+
+
+def _measured(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> RulerScale | None:
+    """Returns the scale by the ticks around a place, None where they are not those of a ruler."""
+    frequency, along = comb.frequency, comb.along
+    lines = np.arange(-_ASIDE_MM, _ASIDE_MM, _FINE_LINE_MM)
+    for _ in range(_N_TURNS):
+        strip = _strip(pyramid, page_map, comb.at_mm - _REACH_MM * along, along, 2 * _REACH_MM, lines)
+        if strip is None:
+            return None
+        waves, shares = (one[..., 0] for one in _waves(_evened(strip), np.array([frequency]), _SHORT_MM, _SHORT_HOP_MM))
+        middle = slice(waves.shape[1] // 2 - 3, waves.shape[1] // 2 + 4)
+        best = int(np.abs(waves[:, middle]).sum(axis=1).argmax())
+        core = slice(max(best - 2, 0), best + 3)
+        stretch = _run_around(shares[core].max(axis=0) > _MIN_SHORT_SHARE)
+        if (stretch.stop - stretch.start - 1) * _SHORT_HOP_MM + _SHORT_MM / 2 < _MIN_LENGTH_MM:
+            return None
+        places = np.arange(stretch.start, stretch.stop) * _SHORT_HOP_MM + _SHORT_MM / 2
+        turns = np.unwrap(np.angle(waves[core, stretch].sum(axis=0))) / (2 * math.pi)
+        slope, start = np.polyfit(places, turns, 1)
+        off_rms = float(np.std(turns - slope * places - start))
+        frequency += float(slope)
+        along = _turned(along, waves[core, middle].sum(axis=1), frequency, _FINE_LINE_MM)
+    if off_rms > _MAX_OFF_RMS or not MIN_SCALE < frequency < MAX_SCALE:
+        return None
+    ticks_mm = (np.arange(math.ceil(places[0] * frequency + start), places[-1] * frequency + start) - start) / frequency
+    rates = [_fifths_rate(sign * strip, best, ticks_mm + shift, frequency) for sign, shift in ((1, 0.0), (-1, 0.5 / frequency))]
+    if max(rates) < _MIN_FIFTHS_RATE:
+        return None
+    # neighbouring windows share what they see: as many are independent as fit side by side
+    n_apart = (places[-1] - places[0]) / _SHORT_MM + 1
+    return RulerScale(frequency, 2 * off_rms / (np.std(places) * math.sqrt(n_apart)))
+
+
+def _fifths_rate(strip: np.ndarray, core: int, ticks_mm: np.ndarray, frequency: float) -> float:
+    """Returns of how many fifth ticks it is true that they are longer than the two on either side; 0 for too few ticks.
+
+    Args: `strip` (lines, steps) in which ticks are bright, `core` a line that all of them cross, `ticks_mm` where.
+    """
+    if len(ticks_mm) < 5 * _LEAST_FIFTHS + 4:
+        return 0.0
+    steps = np.arange(strip.shape[1]) * _STEP_MM
+    at, before, after = (
+        np.stack([np.interp(ticks_mm + shift / frequency, steps, line) for line in strip]) for shift in (0, -0.5, 0.5)
+    )
+    height = at - (before + after) / 2
+    is_inked = height > _TICK_RATE * np.median(height[core])
+    lengths = _FINE_LINE_MM * sum(np.cumprod(part, axis=0).sum(axis=0) for part in (is_inked[core:], is_inked[core::-1]))
+    around = np.lib.stride_tricks.sliding_window_view(lengths, 5)
+    is_longest = around[:, 2] > np.delete(around, 2, axis=1).max(axis=1)
+    return max(float(is_longest[first::5].mean()) for first in range(5))
+
+
+def _waves(lines: np.ndarray, frequencies: np.ndarray, window_mm: float, hop_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns for each line, window and frequency (cycles a mm) its amplitude and phase, complex, and its share of the variance."""
+    n, hop = round(window_mm / _STEP_MM), round(hop_mm / _STEP_MM)
+    windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(lines, n, axis=1)[:, ::hop])
+    bell = np.hanning(n)
+    angles = 2 * np.pi * np.outer(np.arange(n) * _STEP_MM, frequencies)
+    parts = windows @ (np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * bell[:, None]).astype(np.float32)
+    found = parts[..., : len(frequencies)] + 1j * parts[..., len(frequencies) :]
+    energy = windows**2 @ (bell**2).astype(np.float32) + 1e-6
+    shares = 2 * (bell**2).sum() / bell.sum() ** 2 * np.abs(found) ** 2 / energy[..., None]
+    starts_mm = np.arange(windows.shape[1]) * hop * _STEP_MM
+    return found * np.exp(-2j * np.pi * np.outer(starts_mm, frequencies)), shares
+
+
+def _strip(
+    pyramid: Pyramid, page_map: PageMap, first: Floats, along: Floats, length_mm: float, lines_mm: Floats
+) -> np.ndarray | None:
+    """Returns the photo along lines of the page, float32 (lines, steps), less what changes slowly; None where it is too coarse.
+
+    Args: the lines begin beside `first` (2,) and follow `along` (2,) of length 1; `lines_mm` ascending, to the left of it.
+    """
+    n_steps, n_nodes = round(length_mm / _STEP_MM), math.ceil(length_mm / _NODE_MM) + 1
+    steps, nodes = np.arange(n_steps) * _STEP_MM, np.linspace(0, length_mm, n_nodes)
+    sides = np.linspace(lines_mm[0], lines_mm[-1], 3)
+    places = first + nodes[:, None, None] * along + sides[:, None] * _outward(along)
+    near = page_map(places.reshape(-1, 2))
+    px_per_mm = np.linalg.norm(near[3 * (n_nodes - 1)] - near[0]) / length_mm
+    if not px_per_mm >= _MIN_PX_PER_MM:
+        return None
+    k = max(0, math.floor(math.log2(px_per_mm / _LEVEL_PX_PER_MM)))
+    near = apply_homography(level_from_photo(k), near).reshape(n_nodes, 3, 2)
+    share = 2 * (lines_mm - lines_mm[0]) / (lines_mm[-1] - lines_mm[0])
+    across = np.stack([(share - 1) * (share - 2) / 2, share * (2 - share), share * (share - 1) / 2], axis=1)
+    x, y = (
+        (across @ np.stack([np.interp(steps, nodes, side) for side in near[..., axis].T])).astype(np.float32) for axis in (0, 1)
+    )
+    seen = cv2.remap(pyramid.level(k), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    return seen - cv2.blur(seen, (round(_SMOOTH_MM / _STEP_MM), 1))
+
+
+def _evened(strip: np.ndarray) -> np.ndarray:
+    """Returns lines of one strength everywhere, so that a code or an edge does not outweigh ticks beside it."""
+    power = cv2.blur(strip**2, (round(_STRENGTH_MM / _STEP_MM), 1))
+    return np.asarray(strip / np.sqrt(power + _NOISE_8BIT**2))
+
+
+def _turned(along: Floats, column: np.ndarray, frequency: float, line_mm: float) -> Floats:
+    """Returns the direction across ticks whose phases on neighbouring lines are those of a complex `column`."""
+    per_mm = float(np.angle((column[1:] * column[:-1].conj()).sum())) / (2 * math.pi * line_mm)
+    direction = along * frequency + _outward(along) * per_mm
+    return np.asarray(direction / np.linalg.norm(direction))
+
+
+def _outward(along: Floats) -> Floats:
+    return np.array([along[1], -along[0]])
+
+
+def _run_around(is_true: np.ndarray) -> slice:
+    """Returns the unbroken run of true values around the middle, an empty slice where the middle is false."""
+    middle = len(is_true) // 2
+    after, before = (int(np.cumprod(side).sum()) for side in (is_true[middle:], is_true[middle::-1]))
+    return slice(middle - before + 1, middle + after) if after else slice(middle, middle)
