@@ -19,11 +19,11 @@ MIN_SCALE, MAX_SCALE = 0.85, 1.15
 # Ticks are looked for from the bare margin (nothing is printed within 10 mm of the paper's edge) to beyond the edge, which lies
 # farther out in layout millimetres where the page was printed smaller than its paper.
 _IN_MM, _OUT_MM, _BEYOND_MM = 9.0, 21.0, 10.0
-_LINE_MM, _STEP_MM = 1.0, 0.2
+_LINE_MM, _STEP_MM = 1.5, 0.25
 _MIN_PX_PER_MM, _LEVEL_PX_PER_MM = 3.0, 3.5
-_NODE_MM = 15.0
+_NODE_MM = 25.0
 # What a line's brightness changes by slowly is taken away, and what is left is brought to one strength, above grey levels of noise.
-_SMOOTH_MM, _STRENGTH_MM, _NOISE_8BIT = 2.6, 13.0, 2.0
+_SMOOTH_MM, _STRENGTH_MM, _NOISE_8BIT = 2.75, 12.75, 2.0
 _WINDOW_MM, _HOP_MM = 60.0, 20.0
 # The share of a line's variance that one frequency explains: where to look closer.
 _MIN_SHARE = 0.25
@@ -138,15 +138,16 @@ def _fifths_rate(strip: np.ndarray, core: int, ticks_mm: np.ndarray, frequency: 
 def _waves(lines: np.ndarray, frequencies: np.ndarray, window_mm: float, hop_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns for each line, window and frequency (cycles a mm) its amplitude and phase, complex, and its share of the variance."""
     n, hop = round(window_mm / _STEP_MM), round(hop_mm / _STEP_MM)
-    windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(lines, n, axis=1)[:, ::hop])
-    bell = np.hanning(n)
-    angles = 2 * np.pi * np.outer(np.arange(n) * _STEP_MM, frequencies)
-    parts = windows @ (np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * bell[:, None]).astype(np.float32)
-    found = parts[..., : len(frequencies)] + 1j * parts[..., len(frequencies) :]
-    energy = windows**2 @ (bell**2).astype(np.float32) + 1e-6
-    shares = 2 * (bell**2).sum() / bell.sum() ** 2 * np.abs(found) ** 2 / energy[..., None]
-    starts_mm = np.arange(windows.shape[1]) * hop * _STEP_MM
-    return found * np.exp(-2j * np.pi * np.outer(starts_mm, frequencies)), shares
+    windows = np.lib.stride_tricks.sliding_window_view(lines, n, axis=1)[:, ::hop]
+    bell = np.hanning(n).astype(np.float32)
+    angles = (2 * np.pi * _STEP_MM * np.outer(np.arange(n), frequencies)).astype(np.float32)
+    waves = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * bell[:, None]
+    flat = windows.reshape(-1, n)
+    parts = (flat @ waves).reshape(*windows.shape[:2], 2, -1)
+    energy = (flat**2 @ bell**2).reshape(*windows.shape[:2], 1) + 1e-6
+    shares = 2 * (bell**2).sum() / bell.sum() ** 2 * (parts**2).sum(axis=2) / energy
+    starts = np.exp(-2j * np.pi * hop * _STEP_MM * np.outer(np.arange(windows.shape[1]), frequencies))
+    return (parts[:, :, 0] + 1j * parts[:, :, 1]) * starts, shares
 
 
 def _strip(
