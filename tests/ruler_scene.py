@@ -70,8 +70,10 @@ def _lay(picture: np.ndarray, lying: np.ndarray, edge: int, turn_deg: float, gap
     turned = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     place = np.column_stack([turned, middle - turned @ (lying.shape[1] / 2, 0)])
     there = cv2.warpAffine(lying, place, picture.shape[::-1])
-    alpha = there[..., 1] / 255
-    picture[:] = np.rint(picture * (1 - alpha) + there[..., 0] * alpha)
+    x, y, width, height = cv2.boundingRect(there[..., 1])
+    box = slice(y, y + height), slice(x, x + width)
+    alpha = there[box][..., 1] / 255
+    picture[box] = np.rint(picture[box] * (1 - alpha) + there[box][..., 0] * alpha)
 
 
 def seen(

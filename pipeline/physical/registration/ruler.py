@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.special import bdtrc
 
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
 from pipeline.physical.geometry import SQUARE, Floats, apply_homography
@@ -34,8 +35,8 @@ _SHORT_MM, _SHORT_HOP_MM, _MIN_SHORT_SHARE = 20.0, 5.0, 0.3
 _MIN_LENGTH_MM = 60.0
 # How far the ticks may lie from where a regular scale has them, in ticks.
 _MAX_OFF_RMS = 0.06
-# A tick ends where less than this share of its usual contrast is left; of ten and more fifth ticks so many must be longer.
-_TICK_RATE, _LEAST_FIFTHS, _MIN_FIFTHS_RATE = 0.5, 10, 0.85
+# How likely other regular marks may pass for a ruler's; some 400 lines and phases are looked at.
+_MAX_CHANCE = 1e-7
 # How high above the paper the ticks of a ruler may be.
 _THICKNESS_MM = 1.0
 
@@ -108,31 +109,30 @@ def _measured(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> RulerScale | 
     if off_rms > _MAX_OFF_RMS or not MIN_SCALE < frequency < MAX_SCALE:
         return None
     ticks_mm = (np.arange(math.ceil(places[0] * frequency + start), places[-1] * frequency + start) - start) / frequency
-    rates = [_fifths_rate(sign * strip, best, ticks_mm + shift, frequency) for sign, shift in ((1, 0.0), (-1, 0.5 / frequency))]
-    if max(rates) < _MIN_FIFTHS_RATE:
+    looks = ((sign * strip, ticks_mm + shift) for sign, shift in ((1, 0.0), (-1, 0.5 / frequency)))
+    if min(_chance_of_fifths(*look, frequency) for look in looks) > _MAX_CHANCE:
         return None
     # neighbouring windows share what they see: as many are independent as fit side by side
     n_apart = (places[-1] - places[0]) / _SHORT_MM + 1
     return RulerScale(frequency, 2 * off_rms / (np.std(places) * math.sqrt(n_apart)))
 
 
-def _fifths_rate(strip: np.ndarray, core: int, ticks_mm: np.ndarray, frequency: float) -> float:
-    """Returns of how many fifth ticks it is true that they are longer than the two on either side; 0 for too few ticks.
+def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float) -> float:
+    """Returns how likely ticks of equal length would look like those of a ruler, of which every fifth is longer.
 
-    Args: `strip` (lines, steps) in which ticks are bright, `core` a line that all of them cross, `ticks_mm` where.
+    Beside the shorter ticks' ends a line shows the longer ones alone: there, each should be the strongest of the five around it.
+
+    Args: `strip` (lines, steps) in which ticks are bright, `ticks_mm` (N,) where they are.
     """
-    if len(ticks_mm) < 5 * _LEAST_FIFTHS + 4:
-        return 0.0
     steps = np.arange(strip.shape[1]) * _STEP_MM
     at, before, after = (
         np.stack([np.interp(ticks_mm + shift / frequency, steps, line) for line in strip]) for shift in (0, -0.5, 0.5)
     )
-    height = at - (before + after) / 2
-    is_inked = height > _TICK_RATE * np.median(height[core])
-    lengths = _FINE_LINE_MM * sum(np.cumprod(part, axis=0).sum(axis=0) for part in (is_inked[core:], is_inked[core::-1]))
-    around = np.lib.stride_tricks.sliding_window_view(lengths, 5)
-    is_longest = around[:, 2] > np.delete(around, 2, axis=1).max(axis=1)
-    return max(float(is_longest[first::5].mean()) for first in range(5))
+    height = cv2.blur(at - (before + after) / 2, (1, 3))
+    around = np.lib.stride_tricks.sliding_window_view(height, 5, axis=1)
+    is_longest = around[..., 2] > np.delete(around, 2, axis=2).max(axis=2)
+    hits = (is_longest[:, first::5] for first in range(5))
+    return min(float(bdtrc(each.sum(axis=1).max() - 1, each.shape[1], 0.2)) for each in hits)
 
 
 def _waves(lines: np.ndarray, frequencies: np.ndarray, window_mm: float, hop_mm: float) -> tuple[np.ndarray, np.ndarray]:
