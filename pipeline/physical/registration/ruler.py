@@ -36,7 +36,7 @@ _MIN_LENGTH_MM = 60.0
 # How far the ticks may lie from where a regular scale has them, in ticks.
 _MAX_OFF_RMS = 0.06
 # How likely other regular marks may pass for a ruler's; some 400 lines and phases are looked at.
-_MAX_CHANCE = 1e-7
+_MAX_CHANCE, _MIN_LEAD = 1e-7, 0.25
 # How high above the paper the ticks of a ruler may be.
 _THICKNESS_MM = 1.0
 
@@ -120,7 +120,8 @@ def _measured(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> RulerScale | 
 def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float) -> float:
     """Returns how likely ticks of equal length would look like those of a ruler, of which every fifth is longer.
 
-    Beside the shorter ticks' ends a line shows the longer ones alone: there, each should be the strongest of the five around it.
+    Beside the shorter ticks' ends a line shows the longer ones alone: there, each should be the strongest of the five around it,
+    by a good part of what ticks are strong where all of them are seen. Threads and pixels out of step differ by less.
 
     Args: `strip` (lines, steps) in which ticks are bright, `ticks_mm` (N,) where they are.
     """
@@ -130,7 +131,8 @@ def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float)
     )
     height = cv2.blur(at - (before + after) / 2, (1, 3))
     around = np.lib.stride_tricks.sliding_window_view(height, 5, axis=1)
-    is_longest = around[..., 2] > np.delete(around, 2, axis=2).max(axis=2)
+    least = _MIN_LEAD * np.median(height, axis=1).max()
+    is_longest = around[..., 2] > np.delete(around, 2, axis=2).max(axis=2) + least
     hits = (is_longest[:, first::5] for first in range(5))
     return min(float(bdtrc(each.sum(axis=1).max() - 1, each.shape[1], 0.2)) for each in hits)
 
