@@ -11,7 +11,13 @@ PX_PER_MM = 12
 A4_MM = (210.0, 297.0)
 _TABLE_MM = 45
 # body grey, its opacity, grey of the ticks
-LOOKS = {"white": (240, 1.0, 30), "steel": (165, 1.0, 50), "plastic": (200, 0.25, 40), "wood": (190, 1.0, 60), "black": (35, 1.0, 215)}
+LOOKS = {
+    "white": (240, 1.0, 30),
+    "steel": (165, 1.0, 50),
+    "plastic": (200, 0.25, 40),
+    "wood": (190, 1.0, 60),
+    "black": (35, 1.0, 215),
+}
 
 
 def ruler(look: str = "white", length_mm: int = 150, tick_mm: tuple[float, float, float] = (3.0, 4.5, 6.0)) -> np.ndarray:
@@ -34,8 +40,14 @@ def ruler(look: str = "white", length_mm: int = 150, tick_mm: tuple[float, float
 
 
 def desk(
-    page: np.ndarray, scale: float = 1.0, lying: np.ndarray | None = None, edge: int = 2, turn_deg: float = 0.0, gap_mm: float = 0.5,
-    table: np.ndarray | None = None, page_mm: tuple[float, float] = A4_MM,
+    page: np.ndarray,
+    scale: float = 1.0,
+    lying: np.ndarray | None = None,
+    edge: int = 2,
+    turn_deg: float = 0.0,
+    gap_mm: float = 0.5,
+    table: np.ndarray | None = None,
+    page_mm: tuple[float, float] = A4_MM,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a table seen from above, uint8 (H, W) at 12 px a mm, with a page printed at `scale`, and `desk_px_from_page`.
 
@@ -77,8 +89,16 @@ def _lay(picture: np.ndarray, lying: np.ndarray, edge: int, turn_deg: float, gap
 
 
 def seen(
-    desk_picture: np.ndarray, desk_from_page: np.ndarray, tilt_deg: float = 0.0, toward_deg: float = 90.0, turn_deg: float = 0.0,
-    size: tuple[int, int] = (3000, 4000), noise_8bit: float = 3.0, blur_px: float = 0.8, seed: int = 0, fill: float = 0.95,
+    desk_picture: np.ndarray,
+    desk_from_page: np.ndarray,
+    tilt_deg: float = 0.0,
+    toward_deg: float = 90.0,
+    turn_deg: float = 0.0,
+    size: tuple[int, int] = (3000, 4000),
+    noise_8bit: float = 3.0,
+    blur_px: float = 0.8,
+    seed: int = 0,
+    fill: float = 0.95,
     page_mm: tuple[float, float] = A4_MM,
 ) -> tuple[np.ndarray, PageMap]:
     """Returns a camera's grey picture of a desk, uint8 (H, W), and the map from the page to it; a focal length of 26 mm."""

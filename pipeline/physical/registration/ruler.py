@@ -15,6 +15,7 @@ from scipy.special import bdtrc
 from pipeline.physical.fiducials.pyramid import Pyramid, level_from_photo
 from pipeline.physical.geometry import SQUARE, Floats, apply_homography
 from pipeline.physical.page_map import PageMap
+from pipeline.physical.registration.quality import DIAGONAL_35MM_MM, USUAL_FOCAL_35MM_MM
 
 MIN_SCALE, MAX_SCALE = 0.85, 1.15
 # Ticks are looked for from the bare margin (nothing is printed within 10 mm of the paper's edge) to beyond the edge, which lies
@@ -23,7 +24,7 @@ _IN_MM, _OUT_MM, _BEYOND_MM = 9.0, 21.0, 10.0
 _LINE_MM, _STEP_MM = 1.5, 0.25
 _MIN_PX_PER_MM, _LEVEL_PX_PER_MM = 3.0, 3.5
 _NODE_MM = 25.0
-# What a line's brightness changes by slowly is taken away, and what is left is brought to one strength, above grey levels of noise.
+# Of a line's brightness what changes slowly is taken away, and the rest is brought to one strength, above grey levels of noise.
 _SMOOTH_MM, _STRENGTH_MM, _NOISE_8BIT = 2.75, 12.75, 2.0
 _WINDOW_MM, _HOP_MM = 60.0, 20.0
 # The share of a line's variance that one frequency explains: where to look closer.
@@ -37,12 +38,12 @@ _MIN_LENGTH_MM = 60.0
 _MAX_OFF_RMS = 0.06
 # How likely other regular marks may pass for a ruler's; some 400 lines and phases are looked at.
 _MAX_CHANCE, _MIN_LEAD = 1e-7, 0.25
-# How high above the paper the ticks of a ruler may be.
+# How high above the paper the ticks of a ruler may be: nearer to the camera they look larger, and the page smaller.
 _THICKNESS_MM = 1.0
 
 
 class RulerScale(NamedTuple):
-    """The printed size relative to the layout's along a ruler, and how far off it may be: twice the fit's deviation."""
+    """The printed size relative to the layout's along a ruler, and how far off it may be."""
 
     scale: float
     error: float
@@ -57,11 +58,21 @@ class _Comb(NamedTuple):
     along: Floats
 
 
-def ruler_scale(pyramid: Pyramid, page_map: PageMap) -> RulerScale | None:
-    """Returns the scale that a ruler beside a page tells, None where no ruler is sure to lie there."""
+def ruler_scale(pyramid: Pyramid, page_map: PageMap, focal_35mm_mm: float | None = None) -> RulerScale | None:
+    """Returns the scale that a ruler beside a page tells, None where no ruler is sure to lie there.
+
+    Its error is twice the standard deviation of the fit, and what ticks one millimetre above the paper are off by at the camera's
+    distance: by `focal_35mm_mm`, its focal length for a picture of 36 x 24 mm, else 26 mm.
+    """
     combs = sorted((comb for edge in range(4) for comb in _combs(pyramid, page_map, edge)), key=lambda comb: -comb.share)
     found = (_measured(pyramid, page_map, comb) for comb in combs[:_N_CANDIDATES])
-    return next((one for one in found if one is not None), None)
+    read = next((one for one in found if one is not None), None)
+    if read is None:
+        return None
+    middle = np.array([[page_map.width_mm / 2, page_map.height_mm / 2]])
+    px_per_mm = math.sqrt(abs(np.linalg.det(page_map.jacobian(middle)[0]))) / read.scale
+    focal_px = (focal_35mm_mm or USUAL_FOCAL_35MM_MM) * math.hypot(*pyramid.size) / DIAGONAL_35MM_MM
+    return read._replace(error=math.hypot(read.error, _THICKNESS_MM * px_per_mm / focal_px))
 
 
 def _combs(pyramid: Pyramid, page_map: PageMap, edge: int) -> Iterator[_Comb]:
@@ -87,34 +98,52 @@ def _combs(pyramid: Pyramid, page_map: PageMap, edge: int) -> Iterator[_Comb]:
 
 def _measured(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> RulerScale | None:
     """Returns the scale by the ticks around a place, None where they are not those of a ruler."""
-    frequency, along = comb.frequency, comb.along
-    lines = np.arange(-_ASIDE_MM, _ASIDE_MM, _FINE_LINE_MM)
     for _ in range(_N_TURNS):
-        strip = _strip(pyramid, page_map, comb.at_mm - _REACH_MM * along, along, 2 * _REACH_MM, lines)
-        if strip is None:
+        fitted = _fitted(pyramid, page_map, comb)
+        if fitted is None:
             return None
-        waves, shares = (one[..., 0] for one in _waves(_evened(strip), np.array([frequency]), _SHORT_MM, _SHORT_HOP_MM))
-        middle = slice(waves.shape[1] // 2 - 3, waves.shape[1] // 2 + 4)
-        best = int(np.abs(waves[:, middle]).sum(axis=1).argmax())
-        core = slice(max(best - 2, 0), best + 3)
-        stretch = _run_around(shares[core].max(axis=0) > _MIN_SHORT_SHARE)
-        if (stretch.stop - stretch.start - 1) * _SHORT_HOP_MM + _SHORT_MM / 2 < _MIN_LENGTH_MM:
-            return None
-        places = np.arange(stretch.start, stretch.stop) * _SHORT_HOP_MM + _SHORT_MM / 2
-        turns = np.unwrap(np.angle(waves[core, stretch].sum(axis=0))) / (2 * math.pi)
-        slope, start = np.polyfit(places, turns, 1)
-        off_rms = float(np.std(turns - slope * places - start))
-        frequency += float(slope)
-        along = _turned(along, waves[core, middle].sum(axis=1), frequency, _FINE_LINE_MM)
+        comb, strip, ticks_mm, error = fitted
+    chances = (
+        _chance_of_fifths(strip, ticks_mm, comb.frequency),
+        _chance_of_fifths(-strip, ticks_mm + 0.5 / comb.frequency, comb.frequency),
+    )
+    return RulerScale(comb.frequency, error) if min(chances) <= _MAX_CHANCE else None
+
+
+def _fitted(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> tuple[_Comb, np.ndarray, np.ndarray, float] | None:
+    """Returns the comb with its frequency and direction by all ticks in one line with it, None where they are few or irregular.
+
+    With it go the lines along them (lines, steps), where those are brightest (N,) mm along the lines, and twice the standard
+    deviation of the frequency.
+    """
+    lines = np.arange(-_ASIDE_MM, _ASIDE_MM, _FINE_LINE_MM)
+    strip = _strip(pyramid, page_map, comb.at_mm - _REACH_MM * comb.along, comb.along, 2 * _REACH_MM, lines)
+    if strip is None:
+        return None
+    waves, shares = (one[..., 0] for one in _waves(_evened(strip), np.array([comb.frequency]), _SHORT_MM, _SHORT_HOP_MM))
+    middle = slice(waves.shape[1] // 2 - 3, waves.shape[1] // 2 + 4)
+    best = int(np.abs(waves[:, middle]).sum(axis=1).argmax())
+    core = slice(max(best - 2, 0), best + 3)
+    run = _run_around(shares[core].max(axis=0) > _MIN_SHORT_SHARE)
+    places = np.arange(run.start, run.stop) * _SHORT_HOP_MM + _SHORT_MM / 2
+    if len(places) < 2 or places[-1] - places[0] + _SHORT_MM / 2 < _MIN_LENGTH_MM:
+        return None
+    turns = np.unwrap(np.angle(waves[core, run].sum(axis=0))) / (2 * math.pi)
+    slope, start = (float(one) for one in np.polyfit(places, turns, 1))
+    off_rms = float(np.std(turns - slope * places - start))
+    frequency = comb.frequency + slope
     if off_rms > _MAX_OFF_RMS or not MIN_SCALE < frequency < MAX_SCALE:
         return None
     ticks_mm = (np.arange(math.ceil(places[0] * frequency + start), places[-1] * frequency + start) - start) / frequency
-    looks = ((sign * strip, ticks_mm + shift) for sign, shift in ((1, 0.0), (-1, 0.5 / frequency)))
-    if min(_chance_of_fifths(*look, frequency) for look in looks) > _MAX_CHANCE:
-        return None
     # neighbouring windows share what they see: as many are independent as fit side by side
     n_apart = (places[-1] - places[0]) / _SHORT_MM + 1
-    return RulerScale(frequency, 2 * off_rms / (np.std(places) * math.sqrt(n_apart)))
+    along = _turned(comb.along, waves[core, middle].sum(axis=1), frequency, _FINE_LINE_MM)
+    return (
+        comb._replace(frequency=frequency, along=along),
+        strip,
+        ticks_mm,
+        2 * off_rms / float(np.std(places) * math.sqrt(n_apart)),
+    )
 
 
 def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float) -> float:
@@ -138,7 +167,7 @@ def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float)
 
 
 def _waves(lines: np.ndarray, frequencies: np.ndarray, window_mm: float, hop_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns for each line, window and frequency (cycles a mm) its amplitude and phase, complex, and its share of the variance."""
+    """Returns the wave, complex, of each line, window and frequency (cycles a mm), and its share of the line's variance there."""
     n, hop = round(window_mm / _STEP_MM), round(hop_mm / _STEP_MM)
     windows = np.lib.stride_tricks.sliding_window_view(lines, n, axis=1)[:, ::hop]
     bell = np.hanning(n).astype(np.float32)
