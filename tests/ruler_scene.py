@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.physical.page_map import PageMap
 
-PX_PER_MM = 12
+PX_PER_MM = 8
 A4_MM = (210.0, 297.0)
 _TABLE_MM = 45
 # body grey, its opacity, grey of the ticks
@@ -21,7 +21,10 @@ LOOKS = {
 
 
 def ruler(look: str = "white", length_mm: int = 150, tick_mm: tuple[float, float, float] = (3.0, 4.5, 6.0)) -> np.ndarray:
-    """Returns a ruler's grey and opacity, uint8 (h, w, 2), its millimetre edge on top; ticks of so many mm at 1, 5 and 10 mm."""
+    """Returns a ruler, its millimetre edge on top: its grey times its opacity, and its opacity, uint8 (h, w, 2).
+
+    Args: `tick_mm` how long ticks are at 1, 5 and 10 mm.
+    """
     body, opacity, ink = LOOKS[look]
     big = 2 * PX_PER_MM
     picture = np.full((28 * big, (length_mm + 10) * big, 2), (body, round(255 * opacity)), np.uint8)
@@ -31,11 +34,12 @@ def ruler(look: str = "white", length_mm: int = 150, tick_mm: tuple[float, float
         picture[: round(long_mm * big), round(middle - half) : round(middle + half)] = ink, 255
         if k % 10 == 0:
             for_text = np.zeros(picture.shape[:2], np.uint8)
-            cv2.putText(for_text, str(k // 10), (round(middle - big), 11 * big), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 255, 6)
+            cv2.putText(for_text, str(k // 10), (round(middle - big), 11 * big), cv2.FONT_HERSHEY_SIMPLEX, 0.1 * big, 255, 4)
             picture[for_text > 0] = ink, 255
     for k in range(round(length_mm / 25.4 * 16) + 1):  # sixteenths of an inch along the other edge
         middle = round((5 + k * 25.4 / 16) * big)
-        picture[-round((2.5 if k % 4 else 4.0 if k % 16 else 6.0) * big) :, middle - 2 : middle + 3] = ink, 255
+        picture[-round((2.5 if k % 4 else 4.0 if k % 16 else 6.0) * big) :, middle - 1 : middle + 2] = ink, 255
+    picture[..., 0] = np.rint(picture[..., 0] * (picture[..., 1] / 255))
     return cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
@@ -49,7 +53,7 @@ def desk(
     table: np.ndarray | None = None,
     page_mm: tuple[float, float] = A4_MM,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a table seen from above, uint8 (H, W) at 12 px a mm, with a page printed at `scale`, and `desk_px_from_page`.
+    """Returns a table seen from above, uint8 (H, W) at 8 px a mm, with a page printed at `scale`, and `desk_px_from_page`.
 
     Args: `page` uint8 (h, w); `lying` a ruler, its millimetre edge `gap_mm` from the paper along the `edge` 0 .. 3 (top, right,
     bottom, left), turned by `turn_deg`; `table` uint8 (h, w), what the page lies on.
@@ -85,7 +89,7 @@ def _lay(picture: np.ndarray, lying: np.ndarray, edge: int, turn_deg: float, gap
     x, y, width, height = cv2.boundingRect(there[..., 1])
     box = slice(y, y + height), slice(x, x + width)
     alpha = there[box][..., 1] / 255
-    picture[box] = np.rint(picture[box] * (1 - alpha) + there[box][..., 0] * alpha)
+    picture[box] = np.rint(picture[box] * (1 - alpha) + there[box][..., 0])
 
 
 def seen(
@@ -94,9 +98,9 @@ def seen(
     tilt_deg: float = 0.0,
     toward_deg: float = 90.0,
     turn_deg: float = 0.0,
-    size: tuple[int, int] = (3000, 4000),
+    size: tuple[int, int] = (1500, 2000),
     noise_8bit: float = 3.0,
-    blur_px: float = 0.8,
+    blur_px: float = 0.6,
     seed: int = 0,
     fill: float = 0.95,
     page_mm: tuple[float, float] = A4_MM,

@@ -37,7 +37,7 @@ _MIN_LENGTH_MM = 60.0
 # How far the ticks may lie from where a regular scale has them, in ticks.
 _MAX_OFF_RMS = 0.06
 # How likely other regular marks may pass for a ruler's; some 400 lines and phases are looked at.
-_MAX_CHANCE, _MIN_LEAD = 1e-7, 0.25
+_MAX_CHANCE, _MIN_LEAD, _N_USUAL = 1e-7, 0.25, 21
 # How high above the paper the ticks of a ruler may be: nearer to the camera they look larger, and the page smaller.
 _THICKNESS_MM = 1.0
 
@@ -91,9 +91,9 @@ def _combs(pyramid: Pyramid, page_map: PageMap, edge: int) -> Iterator[_Comb]:
     line, window, k = np.unravel_index(shares.argmax(), shares.shape)
     if shares[line, window, k] < _MIN_SHARE:
         return
-    column = found[max(line - 2, 0) : line + 3, window, k]
+    column, frequency = found[max(line - 2, 0) : line + 3, window, k], float(frequencies[k])
     at = first + (window * _HOP_MM + _WINDOW_MM / 2) * along + lines[line] * _outward(along)
-    yield _Comb(float(shares[line, window, k]), frequencies[k], at, _turned(along, column, frequencies[k], _LINE_MM))
+    yield _Comb(float(shares[line, window, k]), frequency, at, _turned(along, column, frequency, _LINE_MM))
 
 
 def _measured(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> RulerScale | None:
@@ -137,7 +137,10 @@ def _fitted(pyramid: Pyramid, page_map: PageMap, comb: _Comb) -> tuple[_Comb, np
     ticks_mm = (np.arange(math.ceil(places[0] * frequency + start), places[-1] * frequency + start) - start) / frequency
     # neighbouring windows share what they see: as many are independent as fit side by side
     n_apart = (places[-1] - places[0]) / _SHORT_MM + 1
-    along = _turned(comb.along, waves[core, middle].sum(axis=1), frequency, _FINE_LINE_MM)
+    # the middle of the ticks leaves the line where the ruler is turned against it
+    weights = shares[:, run] ** 2
+    aside = np.polyfit(places, lines @ weights / weights.sum(axis=0), 1)[0]
+    along = _unit(comb.along + aside * _outward(comb.along))
     return (
         comb._replace(frequency=frequency, along=along),
         strip,
@@ -150,7 +153,7 @@ def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float)
     """Returns how likely ticks of equal length would look like those of a ruler, of which every fifth is longer.
 
     Beside the shorter ticks' ends a line shows the longer ones alone: there, each should be the strongest of the five around it,
-    by a good part of what ticks are strong where all of them are seen. Threads and pixels out of step differ by less.
+    by a good part of the usual strength of ticks there. Threads and pixels out of step differ by less.
 
     Args: `strip` (lines, steps) in which ticks are bright, `ticks_mm` (N,) where they are.
     """
@@ -160,8 +163,8 @@ def _chance_of_fifths(strip: np.ndarray, ticks_mm: np.ndarray, frequency: float)
     )
     height = cv2.blur(at - (before + after) / 2, (1, 3))
     around = np.lib.stride_tricks.sliding_window_view(height, 5, axis=1)
-    least = _MIN_LEAD * np.median(height, axis=1).max()
-    is_longest = around[..., 2] > np.delete(around, 2, axis=2).max(axis=2) + least
+    usual = cv2.blur(height, (_N_USUAL, 1)).max(axis=0)[2:-2]
+    is_longest = around[..., 2] > np.delete(around, 2, axis=2).max(axis=2) + _MIN_LEAD * usual
     hits = (is_longest[:, first::5] for first in range(5))
     return min(float(bdtrc(each.sum(axis=1).max() - 1, each.shape[1], 0.2)) for each in hits)
 
@@ -213,10 +216,13 @@ def _evened(strip: np.ndarray) -> np.ndarray:
     return np.asarray(strip / np.sqrt(power + _NOISE_8BIT**2))
 
 
-def _turned(along: Floats, column: np.ndarray, frequency: float, line_mm: float) -> Floats:
-    """Returns the direction across ticks whose phases on neighbouring lines are those of a complex `column`."""
-    per_mm = float(np.angle((column[1:] * column[:-1].conj()).sum())) / (2 * math.pi * line_mm)
-    direction = along * frequency + _outward(along) * per_mm
+def _turned(along: Floats, waves: np.ndarray, frequency: float, line_mm: float) -> Floats:
+    """Returns the direction across ticks whose phases on neighbouring lines are those of complex `waves` (lines, ...)."""
+    per_mm = float(np.angle((waves[1:] * waves[:-1].conj()).sum())) / (2 * math.pi * line_mm)
+    return _unit(along * frequency + _outward(along) * per_mm)
+
+
+def _unit(direction: Floats) -> Floats:
     return np.asarray(direction / np.linalg.norm(direction))
 
 
