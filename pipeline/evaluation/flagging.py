@@ -211,10 +211,15 @@ def _page_scaled(captures: Iterable[Capture], printout: Printout | None) -> list
         measured = print_scale(capture, printout) if printout else None
         if measured is None:
             continue
-        if measured.scale is not None and abs(measured.scale - 1) > flags.PRINT_SCALE:
-            value, limit = measured.scale, flags.PRINT_SCALE
-            words = f"{100 * value:.1f} % of its size in a scan of {capture.scan_dpi:.0f} dpi"
-        elif abs(measured.aspect - 1) > flags.PRINT_ASPECT:
+        if measured.scale is not None and abs(measured.scale - 1) > flags.PRINT_SCALE + measured.error:
+            value, limit = measured.scale, flags.PRINT_SCALE + measured.error
+            by = (
+                f"by the ruler beside it, ± {100 * measured.error:.1f}"
+                if measured.error
+                else f"in a scan of {capture.scan_dpi:.0f} dpi"
+            )
+            words = f"{100 * value:.1f} % of its size {by}"
+        elif measured.aspect is not None and abs(measured.aspect - 1) > flags.PRINT_ASPECT:
             value, limit = measured.aspect, flags.PRINT_ASPECT
             words = f"width to height {100 * value:.1f} % of the layout's"
         else:

@@ -11,8 +11,9 @@ class Capture:
     `residual_px` are the numbers of a `PageMap` from page mm to photo pixels (None and () where nothing was registered).
     `reprojection_rms_px` is how far the printed points lie from where that map puts them. `colour` is "strip" where crops were
     normalised to the printed strip, else "". `trouble` says what was wrong with the picture and what to do. `scan_dpi` is the
-    resolution that a scanner wrote into the file, None where there is none or a camera took the picture. `notes` tell what was
-    converted when the file was read.
+    resolution that a scanner wrote into the file, None where there is none or a camera took the picture. `ruler_scale` is the
+    printed size to the layout's by a ruler in the picture, `ruler_error` how far off that may be; None where no ruler was found.
+    `notes` tell what was converted when the file was read.
     """
 
     capture_id: str
@@ -36,6 +37,8 @@ class Capture:
     counts: bool = False
     scan_dpi: float | None = None
     notes: tuple[str, ...] = ()
+    ruler_scale: float | None = None
+    ruler_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,16 @@ def test_from_an_angle_nothing_is_said_of_a_pages_shape():
     assert print_scale(replace(stretched, photo_from_page=None), A4) is None
 
 
+@pytest.mark.parametrize(("scale", "is_raised"), [(0.986, True), (0.988, False), (1.012, False), (1.014, True)])
+def test_by_a_ruler_a_page_is_scaled_where_its_size_is_off_by_more_than_the_limit_and_the_rulers_error(scale, is_raised):
+    capture = replace(a_capture(), tilt_deg=20.0, ruler_scale=scale, ruler_error=0.003)
+    rows = run_flags(Evidence(captures=[capture], printout=A4, origin="camera"))
+    assert [row.flag for row in rows] == ["page-scaled"] * is_raised
+    assert print_scale(capture, A4) == (None, scale, 0.003)
+    if is_raised:
+        assert f"{100 * scale:.1f} % of its size by the ruler beside it, ± 0.3" in rows[0].message
+
+
 class TestResolutionOfAScan:
     def test_a_cameras_resolution_is_not_believed(self, tmp_path):
         exif = Image.Exif()

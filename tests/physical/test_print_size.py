@@ -15,6 +15,7 @@ A4 = arrange([PrintPair("p", "c", "a", 112, 112)], run="r", run_code="K7QXM")
 SEEN = Capture(
     "c", "a.jpg", "", "", "", "", CAMERA, 3000, 4000, 1, 4, 9, 0.1, (10.0, 0, 0, 0, 10.0, 0, 0, 0, 1), (), 0.5, counts=True
 )
+RULER = replace(SEEN, tilt_deg=20.0, ruler_scale=0.972, ruler_error=0.0031)
 PHONE = PhotoTags("", "", 26.0)
 FOCAL_PX = 26.0 * 5000 / (36**2 + 24**2) ** 0.5
 
@@ -28,6 +29,9 @@ FOCAL_PX = 26.0 * 5000 / (36**2 + 24**2) ** 0.5
             replace(PHONE, distance_mm=0.97 * FOCAL_PX / 10),
             "printed at about 97 % of its size, by the phone's focal length",
         ),
+        (RULER, PHONE, "printed at 97.2 % of its size (± 0.3), by the ruler beside the page (1 page)"),
+        (replace(RULER, tilt_deg=0.5), replace(PHONE, distance_mm=300.0), "printed at 97.2 % of its size (± 0.3), by the ruler"),
+        (replace(RULER, tilt_deg=0.5, scan_dpi=254.0), PHONE, "printed at 100.0 % of its size, by the scanner's resolution"),
         (SEEN, PHONE, NOT_KNOWN),
         (SEEN, replace(PHONE, focal_35mm_mm=None, distance_mm=300.0), NOT_KNOWN),
         (replace(SEEN, tilt_deg=9.0), replace(PHONE, distance_mm=300.0), NOT_KNOWN),

@@ -21,7 +21,8 @@ from pipeline.physical.registration.edge_spread import GAUSSIAN_MTF50
 from pipeline.physical.registration.overlay import draw_overlay
 from pipeline.physical.registration.page import Failure, Registration, register
 from pipeline.physical.registration.quality import PageQuality, crop_qualities, flags_of, page_quality
-from pipeline.records import CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
+from pipeline.physical.registration.ruler import ruler_scale
+from pipeline.records import CAMERA, CORNERS, PHOTO, Capture, CropQuality, Discard, Pair, Placement, Printout, View
 from pipeline.settings import CaptureSettings
 from pipeline.store.artefacts import CROPS, OVERLAYS
 
@@ -103,6 +104,9 @@ def read_pages(
         if isinstance(result, Failure):
             drafts.append(FreshPage(ReadPage(one, discards=(discarded(one, result.reason, result.detail),))))
             continue
+        if one.origin == CAMERA and printout.medium == "paper" and not one.scan_dpi:
+            told = ruler_scale(pyramid, result.page_map, focal_35mm_mm)
+            one = replace(one, ruler_scale=told.scale, ruler_error=told.error) if told else one
         quality = page_quality(pyramid.grey, pixels, result.page_map, printout, result.page, focal_35mm_mm)
         fresh = _cropped(pixels, result, quality, one, reading, true_map)
         for view, row in zip(fresh.page.views, fresh.page.quality, strict=True):

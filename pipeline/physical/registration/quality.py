@@ -41,8 +41,8 @@ _CLIP_SHARES = (np.arange(_CLIP_GRID) + 0.5) / _CLIP_GRID
 _CLIP_WEIGHTS = np.maximum(0, 1 - np.abs(_CLIP_SHARES[:, None] * _CLIP_CELLS - np.arange(_CLIP_CELLS + 1)))
 GREY = np.array([0.299, 0.587, 0.114])
 
-_DIAGONAL_35MM_MM = math.hypot(36, 24)
-_USUAL_FOCAL_35MM_MM = 26.0  # the main camera of nearly every phone: 24 to 28 mm
+DIAGONAL_35MM_MM = math.hypot(36, 24)
+USUAL_FOCAL_35MM_MM = 26.0  # the main camera of nearly every phone: 24 to 28 mm
 _FOCAL_RANGE_35MM_MM = (13.0, 130.0)
 # Below this fall of depth across the page the perspective says little of the focal length: a registration error of a tenth
 # of a pixel, or a lens that bends lines, would decide.
@@ -330,9 +330,9 @@ def tilt_deg(page_map: PageMap, size: tuple[int, int], focal_35mm_mm: float | No
     middle = np.array([[1, 0, page_map.width_mm / 2], [0, 1, page_map.height_mm / 2], [0, 0, 1]])
     h = centred_from_photo @ page_map.homography @ middle
     h = h / h[2, 2]
-    px_per_35mm = math.hypot(width, height) / _DIAGONAL_35MM_MM
+    px_per_35mm = math.hypot(width, height) / DIAGONAL_35MM_MM
     given_px = focal_35mm_mm * px_per_35mm if focal_35mm_mm else None
-    focal_px = given_px or _solved_focal_px(h, page_map, px_per_35mm) or _USUAL_FOCAL_35MM_MM * px_per_35mm
+    focal_px = given_px or _solved_focal_px(h, page_map, px_per_35mm) or USUAL_FOCAL_35MM_MM * px_per_35mm
     across, down = h[:, 0] / (focal_px, focal_px, 1), h[:, 1] / (focal_px, focal_px, 1)
     normal = np.cross(across, down)
     return math.degrees(math.atan2(math.hypot(normal[0], normal[1]), abs(normal[2])))
@@ -355,26 +355,31 @@ def _solved_focal_px(h: np.ndarray, page_map: PageMap, px_per_35mm: float) -> fl
 
 
 class PrintScale(NamedTuple):
-    """Printed width to height, relative to the layout's, and printed size to the layout's; None where it cannot be told."""
+    """Printed width to height and printed size, relative to the layout's; None where it cannot be told. `error`: of the size."""
 
-    aspect: float
+    aspect: float | None
     scale: float | None
+    error: float = 0.0
 
 
 def print_scale(capture: Capture, printout: Printout) -> PrintScale | None:
-    """Returns how the page in a picture was scaled when it was printed, None where the picture was taken at an angle.
+    """Returns how the page in a picture was scaled when it was printed, None where the picture tells nothing of it.
 
     A photo knows no distance, and the codes shrink with their page: what is left is the ratio of its sides from straight above,
-    where the camera's angle shortens neither, and the size in a scan, whose file says how many pixels an inch of paper has.
+    where the camera's angle shortens neither, and the size in a scan, whose file says how many pixels an inch of paper has, or
+    by a ruler that lies beside the page.
     """
     seen = px_per_mm(capture, printout)
-    if seen is None or capture.tilt_deg is None or capture.tilt_deg > MAX_PHOTO_TILT_DEG:
+    if seen is None or capture.tilt_deg is None:
         return None
-    scale = None
+    aspect = float(seen[0] / seen[1]) if capture.tilt_deg <= MAX_PHOTO_TILT_DEG else None
+    scale, error = None, 0.0
     if capture.scan_dpi and capture.tilt_deg <= MAX_SCAN_TILT_DEG:
         scale = float(np.sqrt(seen.prod()) * 25.4 / capture.scan_dpi)
         scale = scale if _CREDIBLE_SCALES[0] <= scale <= _CREDIBLE_SCALES[1] else None
-    return PrintScale(float(seen[0] / seen[1]), scale)
+    if scale is None and capture.ruler_scale is not None:
+        scale, error = capture.ruler_scale, capture.ruler_error or 0.0
+    return None if aspect is None and scale is None else PrintScale(aspect, scale, error)
 
 
 def px_per_mm(capture: Capture, printout: Printout) -> np.ndarray | None:
