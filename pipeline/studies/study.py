@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from pipeline.records import FindingRow
     from pipeline.report.content import ReportContent, StudyPart
+    from pipeline.studies.lab.parts import Lab
     from pipeline.studies.testing import ImageTests
 
 
@@ -41,6 +42,10 @@ class Study:
     def summary(self) -> str:
         """One line for a list."""
         return f"{self.title} ({self.reference}): {self.command}"
+
+    def lab(self) -> "Lab | None":
+        """Returns the parts of a study that measures for itself; None for one that is an experiment file or a command."""
+        return None
 
     def findings(self, images: "ImageTests") -> "list[FindingRow]":
         """Returns the tests of what the paper observed, on the images of a run."""
