@@ -49,13 +49,9 @@ def _tell(found: Measured) -> Told:
     rows = []
     for name in NETWORKS:
         card, paper = found["cards"][name], FGSM.get(name, (None, None, None))
-        cells = [paper_cell(card["fgsm_confidence_when_wrong"]), paper_cell(paper[2])]
-        shares = (
-            cell
-            for kind, printed in zip(("clean", "fgsm"), paper, strict=False)
-            for cell in (share_cell(*_wrong(card, kind)), paper_cell(printed))
-        )
-        rows.append((Cell(TITLES[name]), *shares, *cells))
+        clean, fooled = (share_cell(*_wrong(card, kind)) for kind in ("clean", "fgsm"))
+        sure = paper_cell(card["fgsm_confidence_when_wrong"])
+        rows.append((Cell(TITLES[name]), clean, paper_cell(paper[0]), fooled, paper_cell(paper[1]), sure, paper_cell(paper[2])))
     note = TEXTS["fgsm"].format(epsilon=EPSILON)
     files = Table("G1", "FGSM on each network, beside the paper", (stub("Network"), *heads), tuple(rows), note)
     seen = [(kind, place) for kind in ("clean", "fgsm") for place in ("file", "photo")]

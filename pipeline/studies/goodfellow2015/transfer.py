@@ -23,6 +23,7 @@ from pipeline.training.perturbing import Steps
 
 NETWORKS = ("softmax", "fc100-100-10", "maxout", "maxout-adversarial", "carlini-mnist")
 _MEMBERS = {True: 3, False: 12}
+_AT_ONCE = 250
 
 
 def _measure(bench: Bench) -> Measured:
@@ -115,17 +116,23 @@ def _measure_ensemble(bench: Bench) -> Measured:
     members = [bench.network(name) for name in _member_names(bench)]
     ask = _mean_network(members)
     images, labels = bench.images("maxout", n=n).batch(torch.arange(n))
-    step = Steps(EPSILON, EPSILON, 1, False, False)
-    whole = torch.cat([
-        step(part, lambda x, of=of: nll_loss(ask(x), of, reduction="sum"), torch.Generator())
-        for part, of in zip(images.split(250), labels.split(250), strict=True)
-    ])  # fmt: skip
+    attacked = {"clean": images, "whole": _attacked_whole(ask, images, labels), "member": fgsm(members[0], images, labels)}
     found: dict[str, Any] = {"n_members": len(members)}
     with torch.no_grad():
-        for key, attacked in (("clean", images), ("whole", whole), ("member", fgsm(members[0], images, labels))):
-            answers = torch.cat([ask(part).argmax(1) for part in attacked.split(250)])
-            found[key] = (answers != labels).numpy()
+        for key, shown in attacked.items():
+            found[key] = (torch.cat([ask(part).argmax(1) for part in shown.split(_AT_ONCE)]) != labels).numpy()
     return found
+
+
+def _attacked_whole(ask: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    step, parts = Steps(EPSILON, EPSILON, 1, False, False), []
+    for x, of in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
+
+        def loss(inputs: Tensor, of: Tensor = of) -> Tensor:
+            return nll_loss(ask(inputs), of, reduction="sum")
+
+        parts.append(step(x, loss, torch.Generator()))
+    return torch.cat(parts)
 
 
 def _member_names(bench: Bench) -> list[str]:

@@ -28,7 +28,7 @@ TITLES = {
 def share_cell(n_hit: int, n: int) -> Cell:
     """Returns a share above its counts and 95 % Wilson interval."""
     low, high = wilson(n_hit, n) or (None, None)
-    return estimate_cell(Estimate(n_hit, n, n_hit / n if n else None, low, high))
+    return estimate_cell(Estimate(n_hit=n_hit, n_eligible=n, rate=n_hit / n if n else None, low=low, high=high))
 
 
 def counted(is_hit: np.ndarray) -> tuple[int, int]:
