@@ -49,15 +49,14 @@ class FramedAttack(ABC):
             raise ValueError(f"expected no targets: {self.name} accepts none")
         is_grey = (images == images[..., :1]).all(axis=(1, 2, 3)) & (classifier.takes_luma and self.keeps_grey)
         parts = [np.flatnonzero(is_grey == value) for value in (True, False)]
-        found = [
-            self._perturbed(
-                Problem(classifier, images[part], labels[part], None if targets is None else targets[part], bool(is_grey[part][0])),
-                epsilons_8bit,
-            )
-            for part in parts
-            if len(part)
-        ]
-        return found[0] if len(found) == 1 else {epsilon: joined(parts, [one[epsilon] for one in found]) for epsilon in epsilons_8bit}
+        found = []
+        for part in (part for part in parts if len(part)):
+            led_to = None if targets is None else targets[part]
+            problem = Problem(classifier, images[part], labels[part], led_to, bool(is_grey[part[0]]))
+            found.append(self._perturbed(problem, epsilons_8bit))
+        if len(found) == 1:
+            return found[0]
+        return {epsilon: joined(parts, [one[epsilon] for one in found]) for epsilon in epsilons_8bit}
 
     def _perturbed(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Perturbed]:
         if problem.aims is None:

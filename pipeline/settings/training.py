@@ -50,6 +50,9 @@ class RecipeSettings:
     )
     label_smoothing: float = setting(0.0, "Share of each label that is spread over all classes.", ge=0, le=0.99)
     n_validation: int = setting(1000, "Training images that are held back and measured after each epoch (0: none).", ge=0)
+    half: Literal["", "first", "second"] = setting(
+        "", "Which half of the training images, drawn by the seed, is trained on: two networks then share no image (empty: all)."
+    )
     keep: Literal["last", "clean", "adversarial"] = setting(
         "last", "Which epoch's weights are kept: the last, or the best in clean or in adversarial validation accuracy."
     )

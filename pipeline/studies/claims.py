@@ -20,6 +20,7 @@ TEST_TITLES = {
     "tost": "equivalence test",
     "binomial": "exact binomial test",
     "permutation": "permutation test",
+    "normal": "one-sided test of a mean (normal)",
 }
 _MARKS: dict[str, Mark] = {"held": "right", "not_held": "wrong", "not_enough": "open"}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}

@@ -80,10 +80,14 @@ class Bench:
         told = {"name": folder, "seed": self.seed + int(further or 0)} | tree
         return training_of(told, Source(Path("networks.toml"), {}))
 
+    def folder(self, name: str) -> Path:
+        """Returns where a network lies once it is trained."""
+        return self.models / self.training(name).name
+
     def network(self, name: str) -> Classifier:
         """Returns a network, trained now unless it is there already."""
         training = self.training(name)
-        folder = self.models / training.name
+        folder = self.folder(name)
         try:
             train(training, folder, self.context, self._told(name))
         except BadInput:  # another seed, or an earlier version's settings
@@ -93,7 +97,7 @@ class Bench:
     def card(self, name: str) -> dict[str, Any]:
         """Returns what is known of a network, which is trained if need be."""
         self.network(name)
-        found: dict[str, Any] = json.loads((self.models / self.training(name).name / "card.json").read_bytes())
+        found: dict[str, Any] = json.loads((self.folder(name) / "card.json").read_bytes())
         return found
 
     def images(self, name: str, split: str = "test", n: int = 0) -> Images:
