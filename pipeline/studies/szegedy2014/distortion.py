@@ -12,10 +12,9 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import to_model, to_pixels
 from pipeline.models.classifier import Classifier
 from pipeline.settings import NO_EPSILON
-from pipeline.statistics.one_sided import OneSided
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import PROFILE, Bench, logits, photographed
-from pipeline.studies.lab.parts import Measured, Observation, Part, Told
+from pipeline.studies.lab.parts import Measured, Observation, Part, Told, mean_below
 from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
 from pipeline.studies.szegedy2014.published import HALVES, SAYS, TABLE_1, TABLE_2, TEXTS, TITLES
 
@@ -151,16 +150,6 @@ def _observations(found: Measured) -> tuple[Observation, ...]:
     members = np.tile(np.arange(len(reached)), len(NETWORKS))
     after = fewer("photographs", SAYS["photographs"], "wrong, photographs against files", photo, file, members=members)
     return finds, near, transfers, after
-
-
-def mean_below(values: np.ndarray, bound: float) -> OneSided | None:
-    """Returns the test of "the mean is below the bound" (normal approximation); None with fewer than two values."""
-    from scipy.special import ndtr
-
-    if len(values) < 2:
-        return None
-    z = (bound - values.mean()) / (values.std(ddof=1) / len(values) ** 0.5 or np.finfo(float).tiny)
-    return OneSided(len(values), len(values), None, None, float(bound - values.mean()), float(ndtr(-z)), float(ndtr(z)))
 
 
 def _measure_halves(bench: Bench) -> Measured:
