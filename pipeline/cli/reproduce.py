@@ -15,7 +15,7 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.store.artefacts import REPRODUCTION_TEXT
     from pipeline.studies import STUDIES, study_named
 
-    if not options.study:
+    if options.list or not options.study:
         return {"studies": STUDIES.listed(), "next": "inkproof reproduce STUDY --small"}, 0
     if study_named(options.study).lab():
         return _measured(options)

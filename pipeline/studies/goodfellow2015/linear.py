@@ -18,7 +18,7 @@ from pipeline.studies.lab.bench import Bench, logits
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told
 from pipeline.studies.lab.shown import TITLES, counted, more_than, rising, share_of
 
-SIDES = {7: "logistic-7", 14: "logistic-14", 28: "logistic", 56: "logistic-56"}
+SIDES = {8: "logistic-8", 14: "logistic-14", 28: "logistic", 56: "logistic-56"}
 # Small enough that not every image is wrong at once.
 _SMALL_EPSILON = 0.05
 SWEPT = ("softmax", "fc100-100-10", "maxout", "carlini-mnist")
@@ -57,7 +57,7 @@ def _tell_dimension(found: Measured) -> Told:
     table = Table("G3", "What a small change of every pixel adds up to", columns, tuple(rows), TEXTS["dimension"])
     ratio = [found[f"{side} w"][0] / found[f"{side} w"][1] for side in SIDES]
     counts = ", ".join(f"{value:.1f}" for value in ratio)
-    check = Check("‖w‖₁ / ‖w‖₂ at 7, 14, 28, 56 px", counts, int(ratio == sorted(ratio)))
+    check = Check("‖w‖₁ / ‖w‖₂ at 8, 14, 28, 56 px", counts, int(ratio == sorted(ratio)))
     shares = [found[f"{side} wrong"] for side in SIDES]
     said = SAYS["dimension"].format(epsilon=_SMALL_EPSILON)
     return Told(

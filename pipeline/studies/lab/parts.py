@@ -67,13 +67,11 @@ class Lab:
 
     Attributes:
         data: what has to lie in the data folder, by name, as paths there.
-        minutes: what the small and the full variant took on two cores.
         lead: one paragraph on what the paper says.
     """
 
     parts: tuple[Part, ...]
     data: Mapping[str, str] = field(default_factory=dict)
-    minutes: tuple[int, int] = (0, 0)
     lead: str = ""
 
 

@@ -1,7 +1,7 @@
 """Runs a study that measures: each part once, then one document of all of them, with the findings first."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.core.errors import WrongUse
@@ -84,6 +84,7 @@ def _sections(study: Study, lab: Lab, told: Sequence[Told], rows: Sequence[Findi
     summary = f"**{count(len(rows), 'finding')}**: {', '.join(f'{n} {title}' for n, title in counted)}."
     observations = [one for part in told for one in part.observations]
     first: list[Block] = [plain(lab.lead)] if lab.lead else []
-    first += [plain(summary, "lead"), Findings(findings(observations, rows))]
-    sections = [Section("findings", "Findings", tuple(first))]
+    found = findings(observations, rows)
+    first += [plain(summary, "lead"), Findings(tuple(replace(one, counted="", evidence=()) for one in found))]
+    sections = [Section("summary", "Summary", tuple(first)), Section("findings", "Findings in detail", (Findings(found),))]
     return sections + [Section(part.key, part.title, said.blocks) for part, said in zip(lab.parts, told, strict=True)]

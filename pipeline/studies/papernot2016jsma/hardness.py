@@ -26,8 +26,8 @@ _GAMMAS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.145)
 def saliency(classifier: Classifier, images: torch.Tensor) -> np.ndarray:
     """Returns S⁺ of Eq. 8 toward every class, float (N, n_classes, H, W), of grey images (N, 3, H, W), by the probabilities.
 
-    0 where raising the pixel lowers the target's probability and raises the others' sum; else the product of the two slopes, up to
-    the square of that probability as a factor, which is the same for all pixels and may be too small for a float.
+    0 where raising the pixel lowers the target's probability and raises the others' sum; else the product of the two slopes, up
+    to the square of that probability as a factor, which is the same for all pixels and may be too small for a float.
     """
     maps = []
     for target in range(classifier.n_classes):
