@@ -15,6 +15,8 @@ class Differentiable(Protocol):
     """What an attack needs of the network under test."""
 
     device: torch.device
+    # Whether it looks at luma alone: attacks then change a grey picture in grey.
+    takes_luma: bool = False
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns (N, n_classes) scores of float32 (N, 3, H, W) images in [0, 1]."""

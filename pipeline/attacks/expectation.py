@@ -114,6 +114,7 @@ class ExpectationOverTransformation(FramedAttack):
 
     name = "eot"
     options_kind = ExpectationOptions
+    keeps_grey = False
 
     def __init__(self, options: ExpectationOptions | None = None, channel: Callable[..., Any] | None = None) -> None:
         super().__init__(options)

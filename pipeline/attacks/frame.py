@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ class FramedAttack(ABC):
     name: str
     options_kind: type
     accepts_targets = True
+    # Whether grey pictures stay grey for a network that takes luma; not where the attack follows what colours become.
+    keeps_grey = True
 
     def __init__(self, options: Any = None) -> None:
         self._options = options or self.options_kind()
@@ -45,8 +47,19 @@ class FramedAttack(ABC):
         """Returns the adversarial images for every epsilon; see `Attack.perturb`."""
         if targets is not None and not self.accepts_targets:
             raise ValueError(f"expected no targets: {self.name} accepts none")
-        problem = Problem(classifier, images, labels, targets)
-        if targets is None:
+        is_grey = (images == images[..., :1]).all(axis=(1, 2, 3)) & (classifier.takes_luma and self.keeps_grey)
+        parts = [np.flatnonzero(is_grey == value) for value in (True, False)]
+        found = []
+        for part in (part for part in parts if len(part)):
+            led_to = None if targets is None else targets[part]
+            problem = Problem(classifier, images[part], labels[part], led_to, bool(is_grey[part[0]]))
+            found.append(self._perturbed(problem, epsilons_8bit))
+        if len(found) == 1:
+            return found[0]
+        return {epsilon: joined(parts, [one[epsilon] for one in found]) for epsilon in epsilons_8bit}
+
+    def _perturbed(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Perturbed]:
+        if problem.aims is None:
             problem.aims = self.choose(problem)
         aims = None if problem.aims is None else problem.aims.cpu().numpy()
         made = {}
@@ -62,6 +75,24 @@ class FramedAttack(ABC):
     @abstractmethod
     def search(self, problem: Problem, epsilons_8bit: Sequence[int]) -> dict[int, Found]:
         """Returns what is to be saved for each epsilon, each with a network that counted the passes it would cost alone."""
+
+
+def joined(parts: Sequence[np.ndarray], found: Sequence[Perturbed]) -> Perturbed:
+    """Returns what was found of parts of some images, the places of each given, as of all in their order."""
+    order = np.argsort(np.concatenate(parts))
+
+    def each(name: str) -> Any:
+        values = [getattr(one, name) for one in found]
+        if all(value is None for value in values):
+            return None
+        if isinstance(values[0], np.ndarray):
+            return np.concatenate(values)[order]
+        if not any(values):
+            return ()
+        filled = [value or (False,) * len(part) for value, part in zip(values, parts, strict=True)]
+        return tuple([item for value in filled for item in value][place] for place in order)
+
+    return Perturbed(**{field.name: each(field.name) for field in fields(Perturbed)})
 
 
 class BallAttack(FramedAttack):

@@ -43,6 +43,7 @@ class AdversarialPatch(FramedAttack):
     name = "patch"
     options_kind = PatchOptions
     accepts_targets = False
+    keeps_grey = False
 
     def __init__(self, options: PatchOptions | None = None) -> None:
         super().__init__(options)

@@ -28,7 +28,7 @@ class Network:
     Pixels are float32 (n, 3, H, W) in 0 to 255. `rows`, int64 (n,), says which of the call's images they are, all without it: by
     them passes are counted in `n_forward` and `n_backward`, each int64 (n_images,); an image that is there several times, as
     several photographs of it, is counted as often, copies that fill up a batch are not. `ask` gives the logits of images in
-    [0, 1] and counts nothing.
+    [0, 1] and counts nothing. Of a network that takes luma, grey pictures have one channel throughout.
 
     What is not finite in a gradient is given as 0, no direction; logits without a finite largest one are all given as 0, so that
     no class wins; `is_blind` says which images that befell. `doubt`, (n_images,), is the largest margin that rounding may make or
@@ -36,7 +36,8 @@ class Network:
     """
 
     def __init__(self, classifier: Differentiable, n_images: int) -> None:
-        self.ask, self.device = classifier.for_attacks(), classifier.device
+        ask, self.device = classifier.for_attacks(), classifier.device
+        self.ask: Callable[[Tensor], Tensor] = (lambda x: ask(x.expand(-1, 3, -1, -1))) if classifier.takes_luma else ask
         self.n_forward, self.n_backward = (torch.zeros(n_images, dtype=torch.int64, device=self.device) for _ in range(2))
         self._n_blind = torch.zeros_like(self.n_forward)
         self.doubt = torch.zeros(n_images, device=self.device)
@@ -187,8 +188,8 @@ def clean_pixels(images: np.ndarray, device: torch.device) -> Tensor:
 
 
 def saved_images(pixels: Tensor) -> np.ndarray:
-    """Returns whole-numbered pixels in 0 to 255 as the uint8 (N, H, W, 3) images that are saved."""
-    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    """Returns whole-numbered pixels in 0 to 255, of three channels or one, as the uint8 (N, H, W, 3) images that are saved."""
+    return pixels.to(torch.uint8).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def _taken(pixels: Tensor, index: Tensor, n: int) -> Tensor:
@@ -217,18 +218,26 @@ class Problem:
 
     Attributes:
         classifier, network: the network under test, as it is and as attacks see it.
-        images, clean: the clean images, uint8 (n, H, W, 3), and the same as float32 (n, 3, H, W) whole numbers in 0 to 255.
+        images, clean: the clean images, uint8 (n, H, W, 3), and the same as float32 (n, 3, H, W) whole numbers in 0 to 255;
+            where `is_grey`, (n, 1, H, W).
         labels, aims: int64 (n,); aims is None for an untargeted attack.
         rows: int64 (n,), which of the call's images these are.
         first_slope: the slope at the clean images, where choosing the aims gave it.
     """
 
     def __init__(
-        self, classifier: Differentiable, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None = None
+        self,
+        classifier: Differentiable,
+        images: np.ndarray,
+        labels: np.ndarray,
+        targets: np.ndarray | None = None,
+        is_grey: bool = False,
     ) -> None:
+        """Args: is_grey: the images are grey, and the network takes luma."""
         device = classifier.device
         self.classifier, self.network, self.images = classifier, Network(classifier, len(images)), images
-        self.clean, self.labels = clean_pixels(images, device), torch.as_tensor(labels, dtype=torch.int64, device=device)
+        self.clean = clean_pixels(images, device)[:, : 1 if is_grey else 3]
+        self.labels = torch.as_tensor(labels, dtype=torch.int64, device=device)
         self.aims = None if targets is None else torch.as_tensor(targets, dtype=torch.int64, device=device)
         self.rows = torch.arange(len(images), device=device)
         self.first_slope: Tensor | None = None

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from dataclasses import asdict
 from typing import Any
 
 from pipeline.cli import commands
@@ -12,10 +13,12 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     """Writes the experiment's file unless it is there, and runs it, on photographs that a person took or on simulated ones."""
     from pipeline.store import Run, photo_files, write_bytes
     from pipeline.store.artefacts import REPRODUCTION_TEXT
-    from pipeline.studies import STUDIES
+    from pipeline.studies import STUDIES, study_named
 
-    if not options.study:
+    if options.list or not options.study:
         return {"studies": STUDIES.listed(), "next": "inkproof reproduce STUDY --small"}, 0
+    if study_named(options.study).lab():
+        return _measured(options)
     name, text = study_experiment(options.study, options.small, "INKPROOF_DATA" in os.environ)
     file = options.workspace / f"{name}.toml"
     run = Run(options.workspace, name)
@@ -33,6 +36,29 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
     result, code = commands.run(options)
     text_file = REPRODUCTION_TEXT.path(run)
     return ({"wrote": str(text_file)} if text_file.is_file() and not options.dry_run else {}) | result, code
+
+
+def _measured(options: argparse.Namespace) -> tuple[Any, int]:
+    """Runs a study that measures for itself, and says what became of its findings."""
+    from pipeline.engine import Context
+    from pipeline.studies import study_named
+    from pipeline.studies.claims import VERDICT_TITLES
+
+    study = study_named(options.study)
+    if options.dry_run:
+        return commands.would_run("reproduce", f"every part of {study.name} would be measured")
+    from pipeline.studies.lab.running import reproduce as measured
+
+    options.display.begins("reproduce")
+    workers = options.workers or min(os.cpu_count() or 1, commands.MOST_WORKERS)
+    context = Context(options.device, workers, options.display.progress, options.display.begins)
+    seed = 0 if options.seed is None else options.seed
+    made = measured(study, options.workspace, context, options.small, seed, options.display.say, options.force)
+    lines = [f"{VERDICT_TITLES[row.verdict]}: {words}" for row, words in zip(made.rows, made.statements, strict=True)]
+    report = made.folder / "report.html"
+    if options.json:
+        return {"wrote": str(made.folder), "findings": [asdict(row) for row in made.rows]}, 0
+    return {"table": "\n".join(lines), "wrote": str(made.folder), "next": f"open {report}"}, 0
 
 
 def study_experiment(name: str, small: bool, has_data: bool) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def _story(title: str, sections: Sequence[Section]) -> list[Flowable]:
     draw, styles = _Drawing(), theme.styles()
     front, *others = sections
     story: list[Flowable] = [flowables.Gap(3 * mm), Heading(escape(title), styles["title"], front.key, f"1  {front.title}")]
-    drawn = draw.section(front)
+    drawn = list(_apart(draw.section(front)))
     is_one_page = not any(isinstance(block, blocks.Subheading) for block in front.blocks)
     story += [KeepInFrame(flowables.FRAME_WIDTH, 0, drawn, mode="shrink")] if is_one_page else drawn
     story += [PageBreak(), Paragraph("Contents", styles["h1"]), *_contents(sections), flowables.Gap(6 * mm)]
@@ -47,6 +47,12 @@ def _story(title: str, sections: Sequence[Section]) -> list[Flowable]:
         story.append(Heading(escape(f"{place}  {section.title}"), styles["h1"], section.key))
         story += draw.section(section)
     return story
+
+
+def _apart(drawn: Sequence[Flowable]) -> Iterator[Flowable]:
+    """Yields flowables without what keeps them together, which cannot be shrunk and need not be kept on the one page."""
+    for one in drawn:
+        yield from _apart(one.parts) if isinstance(one, flowables.Together) else (one,)
 
 
 def _contents(sections: Sequence[Section]) -> Iterator[Flowable]:

@@ -59,6 +59,11 @@ class Classifier(ABC):
         return self.n_classes
 
     @property
+    def takes_luma(self) -> bool:
+        """Whether the network takes one channel, luma, as those of MNIST do."""
+        return self.preprocessing.n_channels == 1
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self.preprocessing.input_size
 

@@ -52,8 +52,14 @@ class RecipeSettings:
         le=1000,
         unit="8-bit",
     )
+    first_layer_l1: float = setting(
+        0.0, "λ of λ ‖w‖₁ in the loss, over the first layer's weights (Goodfellow et al. 2015, Sec. 5).", ge=0, le=100
+    )
     label_smoothing: float = setting(0.0, "Share of each label that is spread over all classes.", ge=0, le=0.99)
     n_validation: int = setting(1000, "Training images that are held back and measured after each epoch (0: none).", ge=0)
+    half: Literal["", "first", "second"] = setting(
+        "", "Which half of the training images, drawn by the seed, is trained on: two networks then share no image (empty: all)."
+    )
     keep: Literal["last", "clean", "adversarial"] = setting(
         "last", "Which epoch's weights are kept: the last, or the best in clean or in adversarial validation accuracy."
     )
@@ -136,12 +142,20 @@ def load_training(path: Path, overrides: tuple[str, ...] = (), seed: int | None 
     source = Source(path, line_numbers(text))
     for override in overrides:
         apply_override(tree, override, source)
-    told = {"name": path.stem} | tree | ({} if seed is None else {"seed": seed})
+    return training_of({"name": path.stem} | tree | ({} if seed is None else {"seed": seed}), source)
+
+
+def training_of(tree: dict[str, Any], source: Source) -> Training:
+    """Returns the validated training of what a file says.
+
+    Raises:
+        WrongUse: a key is unknown, a value is not allowed, or two contradict each other.
+    """
     if "base" in tree:
         raise WrongUse(f'{source.where("base")}: unknown key "base".')
-    training = section(Training, told | _data_sets(tree), "", source)
+    training = section(Training, tree | _data_sets(tree), "", source)
     _check(training, source)
-    return replace(training, base=path.parent)
+    return replace(training, base=source.path.parent)
 
 
 def _data_sets(tree: dict[str, Any]) -> dict[str, Any]:

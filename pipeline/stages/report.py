@@ -11,11 +11,6 @@ from typing import Any, TypeVar
 
 from pipeline import records
 from pipeline.core.version import VERSION
-from pipeline.document import figures
-from pipeline.document.blocks import Figure
-from pipeline.document.html import build_page
-from pipeline.document.pdf import build_pdf
-from pipeline.document.table_files import table_files
 from pipeline.engine import Context
 from pipeline.evaluation.criteria import n_ranked_of
 from pipeline.evaluation.examples import Examples
@@ -23,12 +18,13 @@ from pipeline.records import PHOTO, SIMULATED, Capture, Pair, Prediction, View
 from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
+from pipeline.report.writing import FIGURE_KINDS, write_document
 from pipeline.settings import CheckSettings, Experiment
 from pipeline.settings.writing import experiment_text
 from pipeline.stages.explain import read_explanations
 from pipeline.stages.thresholds import survival_curves
-from pipeline.store import Run, artefacts, read_stage_record, record_from, replace_folder, write_bytes
-from pipeline.store.artefacts import FIGURES, REPORT_HTML, REPORT_PDF, TABLES
+from pipeline.store import Run, artefacts, read_stage_record, record_from
+from pipeline.store.artefacts import FIGURES
 from pipeline.store.stage import FAILED, Outcome
 from pipeline.studies import study_named
 from pipeline.studies.cohen2019.certifying import read_certificates
@@ -38,7 +34,6 @@ _SHOWN_VERSIONS = ["torch", "torchvision", "numpy", "opencv-python", "pillow"]
 _SHOWN_VERSIONS += ["zxing-cpp", "pyzbar", "qrcode", "reportlab", "pypdfium2"]
 Row = TypeVar("Row")
 _N_GALLERY_LABELS = 3
-_FIGURE_KINDS = (("png", figures.png), ("svg", figures.svg))
 
 
 def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -48,7 +43,7 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     content = report_content(experiment, run)
     written = write_report(content, run.reports, context)
-    n_figures = sum(name.startswith(FIGURES.file("")) for name in written) // len(_FIGURE_KINDS)
+    n_figures = sum(name.startswith(FIGURES.file("")) for name in written) // len(FIGURE_KINDS)
     headline = [sentence.replace("**", "") for sentence in sentences(content)]
     written += write_reproduction(content, run)
     return Outcome(tuple(written), {"n_figures": n_figures, "headline": headline})
@@ -56,22 +51,7 @@ def report(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
 def write_report(content: ReportContent, folder: Path, context: Context) -> list[str]:
     """Writes `report.pdf`, `report.html`, `figures/` and `tables/` into a folder and returns their names."""
-    top, said = head(content), sections(content)
-    documents = {REPORT_PDF.name: build_pdf, REPORT_HTML.name: build_page}
-    for name, build in context.progress(documents.items(), len(documents), "documents"):
-        write_bytes(folder / name, build(top, said))
-    drawn = [block for section in said for block in section.blocks if isinstance(block, Figure)]
-    written = []
-    for figure in context.progress(drawn, len(drawn), "figures"):
-        for ending, made in _FIGURE_KINDS:
-            written.append(FIGURES.file(f"{figure.name}.{ending}"))
-            write_bytes(folder / written[-1], made(figure.plot))
-    for name, table in table_files(said):
-        written.append(TABLES.file(name))
-        write_bytes(folder / written[-1], table)
-    for kind in (FIGURES.name, TABLES.name):
-        replace_folder(folder / kind, {name.removeprefix(f"{kind}/") for name in written})
-    return [*documents, *written]
+    return write_document(head(content), sections(content), folder, context)
 
 
 def report_content(experiment: Experiment, run: Run) -> ReportContent:

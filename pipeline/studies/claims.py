@@ -19,6 +19,8 @@ TEST_TITLES = {
     "mantel-haenszel": "Mantel-Haenszel test",
     "tost": "equivalence test",
     "binomial": "exact binomial test",
+    "permutation": "permutation test",
+    "normal": "one-sided test of a mean (normal)",
 }
 _MARKS: dict[str, Mark] = {"held": "right", "not_held": "wrong", "not_enough": "open"}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}

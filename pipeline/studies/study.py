@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from pipeline.records import FindingRow
     from pipeline.report.content import ReportContent, StudyPart
+    from pipeline.studies.lab.parts import Lab
     from pipeline.studies.testing import ImageTests
 
 
@@ -31,6 +32,8 @@ class Study:
     title: ClassVar[str]
     reference: ClassVar[str]
     command: ClassVar[str]
+    # What its small and its full variant take on two cores, and which data, in words; "" where that is the experiment file's.
+    takes: ClassVar[str] = ""
 
     @property
     def shown(self) -> str:
@@ -40,7 +43,12 @@ class Study:
     @property
     def summary(self) -> str:
         """One line for a list."""
-        return f"{self.title} ({self.reference}): {self.command}"
+        takes = f"; {self.takes}" if self.takes else ""
+        return f"{self.title} ({self.reference}): {self.command}{takes}"
+
+    def lab(self) -> "Lab | None":
+        """Returns the parts of a study that measures for itself; None for one that is an experiment file or a command."""
+        return None
 
     def findings(self, images: "ImageTests") -> "list[FindingRow]":
         """Returns the tests of what the paper observed, on the images of a run."""

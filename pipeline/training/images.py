@@ -73,6 +73,14 @@ def split(images: Images, n_held_back: int, seed: int) -> tuple[Images, Images]:
     return images.only(kept), images.only(held_back)
 
 
+def halved(images: Images, half: str, seed: int) -> Images:
+    """Returns the "first" or the "second" half of images that the seed puts in an order, all of them for ""."""
+    if not half:
+        return images
+    order, middle = torch.from_numpy(generator_for(seed, "train", "halves").permutation(len(images))), len(images) // 2
+    return images.only((order[:middle] if half == "first" else order[middle:]).sort().values)
+
+
 def _opened(
     settings: DatasetSettings, class_names: tuple[str, ...], steps: Preprocessing, seed: int
 ) -> tuple[Dataset, Preprocessing]:

@@ -34,6 +34,7 @@ class Loss:
         recipe, camera = training.training, training.camera
         self._ask, self._network, self._seed, self._temperature = ask, network, training.seed, temperature
         self._recipe, self._alpha, self._smoothing = recipe.recipe, recipe.alpha, recipe.label_smoothing
+        self._l1, self._first = recipe.first_layer_l1, next(weight for weight in network.parameters() if weight.ndim > 1)
         self._epsilon, self._rate, self._sigma = training.attack.epsilon_8bit / 255, camera.rate, recipe.noise_8bit / 255
         self._attack = steps_for(recipe.recipe, training.attack)
         self._channel = Channel(load_profile(camera.profile), image_px, image_mm=camera.image_mm) if camera.rate else None
@@ -50,7 +51,7 @@ class Loss:
             loss = loss + (1 - share) * self._worst(images, target, view, step)
         if share > 0:
             loss = loss + share * self._cross_entropy(view(images), target)
-        return loss
+        return loss + self._l1 * self._first.abs().sum() if self._l1 else loss
 
     def _worst(self, images: Tensor, target: Tensor, view: View, step: str) -> Tensor:
         if self._recipe == "linear":

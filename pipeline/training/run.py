@@ -22,7 +22,7 @@ from pipeline.models.trained import CARD, CLASSES, read_card, trained_model
 from pipeline.settings import ModelSettings
 from pipeline.settings.training import Training
 from pipeline.store import content_hash, json_bytes, write_bytes
-from pipeline.training.images import Images, read_images, split
+from pipeline.training.images import Images, halved, read_images, split
 from pipeline.training.loop import CHECKPOINT, Job, Progressed, fit
 from pipeline.training.measuring import accuracies
 from pipeline.training.perturbing import steps_for
@@ -81,7 +81,8 @@ class _Lesson:
         self._model = _with_classes(resolved, folder / CLASSES, len(names))
         steps = _classifier(self._model, context.device)[0].preprocessing
         found = read_images(resolved.dataset, names, steps, training.seed, context, "reading training images")
-        self._images, self._validation = split(found, training.training.n_validation, training.seed)
+        images, self._validation = split(found, training.training.n_validation, training.seed)
+        self._images = halved(images, training.training.half, training.seed)
         self._test = None
         if resolved.test.name:
             self._test = read_images(resolved.test, names, steps, training.seed, context, "reading test images")

@@ -105,6 +105,25 @@ def test_an_image_depends_neither_on_its_neighbours_nor_on_their_number(name, op
         assert (alone.n_forward[0], alone.n_backward[0]) == (together.n_forward[place], together.n_backward[place])
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("eot", "patch")])
+def test_a_network_of_luma_meets_grey_pictures_in_grey(name):
+    """As if each pixel were one value: distances and numbers of values are then those of papers on MNIST."""
+    images, labels = batch(2)
+    images[2:] = images[2:, :, :, :1]
+    images[4] = images[4][::-1, ::-1] // 2 + np.array([40, 0, 90], np.uint8)
+    network, attack, (epsilon,) = ToyNetwork(2), attack_of(name, {}), epsilons_of(name, 2)
+    network.takes_luma, in_colour = True, network.net
+    network.net = lambda x: in_colour(x.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+    together = attack.perturb(network, images, labels, [epsilon])[epsilon]
+    is_grey = (together.images == together.images[..., :1]).all(axis=(1, 2, 3))
+    assert is_grey[[0, 1, 2, 3, 5]].all()
+    alone = [attack.perturb(network, images[[place]], labels[[place]], [epsilon])[epsilon] for place in range(len(images))]
+    assert all((one.images[0] == together.images[place]).all() for place, one in enumerate(alone))
+    assert [int(one.n_forward[0]) for one in alone] == together.n_forward.tolist()
+    for told in ("rounding", "by"):
+        assert getattr(together, told) == tuple(word for one in alone for word in getattr(one, told))
+
+
 @pytest.mark.parametrize("name", WITH_EPSILON)
 def test_a_sweep_gives_what_each_epsilon_gives_alone(name):
     images, labels = batch(7)

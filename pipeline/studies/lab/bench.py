@@ -1,0 +1,181 @@
+"""What a part of a study works with: networks that all studies share, images, and the simulated camera."""
+
+import io
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.errors import BadInput, Unavailable
+from pipeline.core.seeds import generator_for, seed_for
+from pipeline.engine import Context
+from pipeline.images import to_model, to_pixels
+from pipeline.models import load_classifier
+from pipeline.models.classifier import Classifier
+from pipeline.physical.simulator import load_profile
+from pipeline.physical.simulator.channel import Channel
+from pipeline.settings import ModelSettings, Source
+from pipeline.settings.training import Training, training_of
+from pipeline.store import Items, content_hash
+from pipeline.studies.lab.parts import Measured, Part
+from pipeline.training.images import Images, read_images
+from pipeline.training.run import train
+
+DATA = "INKPROOF_DATA"
+PROFILE = "office-phone"
+_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of a study.
+
+    Attributes:
+        study: its name.
+        is_small: whether it is the small variant.
+        models: the folder of the networks that all studies share.
+    """
+
+    study: str
+    is_small: bool
+    seed: int
+    models: Path
+    items: Items
+    context: Context
+    say: Callable[[str], None]
+
+    def pick(self, small: int, full: int) -> int:
+        """Returns the size of something in this variant."""
+        return small if self.is_small else full
+
+    def rng(self, *names: str) -> np.random.Generator:
+        """Returns a generator of the study's seed and of what it is for."""
+        return generator_for(self.seed, self.study, *names)
+
+    def generator(self, *names: str) -> torch.Generator:
+        """Returns the same for torch, on the device of the networks."""
+        return torch.Generator(self.context.device).manual_seed(seed_for(self.seed, self.study, *names) % 2**63)
+
+    def training(self, name: str) -> Training:
+        """Returns the training of a network of `networks.toml`, with what its small variant changes.
+
+        Args:
+            name: "maxout#3" is maxout from another seed, three further on.
+        """
+        entry, _, further = name.partition("#")
+        tree = dict(network_entries()[entry])
+        small = tree.pop("small", {})
+        for table, changed in (small if self.is_small else {}).items():
+            tree[table] = {**tree.get(table, {}), **changed}
+        folder = "-".join([entry, *([further] if further else []), *(["small"] if self.is_small and small else [])])
+        told = {"name": folder, "seed": self.seed + int(further or 0)} | tree
+        return training_of(told, Source(Path("networks.toml"), {}))
+
+    def folder(self, name: str) -> Path:
+        """Returns where a network lies once it is trained."""
+        return self.models / self.training(name).name
+
+    def network(self, name: str) -> Classifier:
+        """Returns a network, trained now unless it is there already."""
+        training = self.training(name)
+        folder = self.folder(name)
+        try:
+            train(training, folder, self.context, self._told(name))
+        except BadInput:  # another seed, or an earlier version's settings
+            train(training, folder, self.context, self._told(name), force=True)
+        return load_classifier(ModelSettings(name=f"trained:{folder}"), self.context.device)
+
+    def card(self, name: str) -> dict[str, Any]:
+        """Returns what is known of a network, which is trained if need be."""
+        self.network(name)
+        found: dict[str, Any] = json.loads((self.folder(name) / "card.json").read_bytes())
+        return found
+
+    def images(self, name: str, split: str = "test", n: int = 0) -> Images:
+        """Returns the images of a network's data set as it sees them: the first `n` of a part, or all."""
+        training = self.training(name).resolved()
+        return _images(self, name, split, n or training.dataset.n_images)
+
+    def measured(self, part: Part) -> Measured:
+        """Returns what a part measures, from before where nothing that it depends on has changed."""
+        prints = [self.network(name).fingerprint for name in part.networks]
+        key = content_hash([self.study, part.key, part.form, self.is_small, self.seed, prints])
+        if (kept := self.items.get(key, ".npz")) is not None:
+            return _unpacked(kept)
+        found = part.measure(self)
+        content = _packed(found)
+        self.items.put(key, content, ".npz")
+        return _unpacked(content)
+
+    def _told(self, name: str) -> Callable[[str], None]:
+        return lambda line: self.say(f"{name}: {line}")
+
+
+@cache
+def network_entries() -> dict[str, dict[str, Any]]:
+    """Returns the trainings of `networks.toml` by name."""
+    return tomllib.loads(files("pipeline.studies").joinpath("networks.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _images(bench: Bench, name: str, split: str, n: int) -> Images:
+    training = bench.training(name).resolved()
+    classifier = bench.network(name)
+    settings = replace(training.dataset, split=split, n_images=n)
+    return read_images(
+        settings, classifier.class_names, classifier.preprocessing, bench.seed, bench.context, f"reading {split} images"
+    )
+
+
+def check_data(study: str, needs: Mapping[str, str]) -> None:
+    """Raises:
+    Unavailable: the data folder lacks what a study needs, in one line.
+    """
+    root = os.environ.get(DATA, "")
+    missing = [title for title, place in needs.items() if not root or not (Path(root) / place).exists()]
+    if missing:
+        where = f"the folder that {DATA} names has it not" if root else f"set {DATA} to a folder that has it"
+        raise Unavailable(f"{study} needs {' and '.join(missing)}: {where}.", "docs/papers.md says what lies where.")
+
+
+def logits(classifier: Classifier, images: Tensor) -> Tensor:
+    """Returns float32 (N, n_classes) logits, in batches and without a gradient."""
+    with torch.no_grad():
+        return torch.cat([classifier.logits(part) for part in images.split(_AT_ONCE)])
+
+
+def photographed(pixels: np.ndarray, seed: int, profile: str = PROFILE) -> np.ndarray:
+    """Returns uint8 (N, H, W, 3) images as a simulated print and phone photograph give them back."""
+    found = []
+    for start in range(0, len(pixels), _AT_ONCE):
+        part = to_model(pixels[start : start + _AT_ONCE])
+        channel = Channel(load_profile(profile), (part.shape[2], part.shape[3]), 70.0)
+        draws = channel.draw(len(part), generator_for(seed, "photograph", str(start)))
+        noise = torch.Generator().manual_seed(seed_for(seed, "noise", str(start)) % 2**63)
+        with torch.no_grad():
+            found.append(to_pixels(channel(part, draws, noise)))
+    return np.concatenate(found)
+
+
+def _packed(found: Measured) -> bytes:
+    """Returns arrays and the rest, as JSON, in one file."""
+    arrays = {key: value for key, value in found.items() if isinstance(value, np.ndarray)}
+    rest = {key: value for key, value in found.items() if key not in arrays}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays, _rest=np.frombuffer(json.dumps(rest).encode(), np.uint8))  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _unpacked(content: bytes) -> Measured:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    return json.loads(arrays.pop("_rest").tobytes()) | arrays
