@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.models.classifier import Classifier, argument_bytes, fingerprint_of
 from pipeline.models.layers import LayerResponse
+from pipeline.specs.defences import DEFENCES
 
 
 class Defended(Classifier):
@@ -49,6 +50,11 @@ class Defended(Classifier):
     @property
     def n_ranked(self) -> int:
         return self._inner.n_ranked
+
+    @property
+    def n_passes(self) -> int:
+        spec = DEFENCES.get(self.defence)
+        return self._inner.n_passes * (spec.n_passes(self._options)[1] if spec else 1)
 
     def layer_names(self) -> tuple[str, ...]:
         return self._inner.layer_names()

@@ -59,6 +59,11 @@ class Classifier(ABC):
         return self.n_classes
 
     @property
+    def n_passes(self) -> int:
+        """How many passes of the network an answer of `for_attacks` costs, and a gradient of it: several behind some defences."""
+        return 1
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self.preprocessing.input_size
 

@@ -197,6 +197,7 @@ class ReportContent:
     model_flags: tuple[records.ModelFlag, ...] = ()
     transfer: tuple[records.Transfer, ...] = ()
     defences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    defence_rows: tuple[records.DefenceRow, ...] = ()
     comparisons: tuple[records.Comparison, ...] = ()
     flags: tuple[records.FlagRow, ...] = ()
     survival: tuple[records.SurvivalCurve, ...] = ()
