@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.models.classifier import Classifier, argument_bytes, fingerprint_of
 from pipeline.models.layers import LayerResponse
+from pipeline.records import Filter
 from pipeline.specs.defences import DEFENCES
 
 
@@ -58,6 +59,9 @@ class Defended(Classifier):
 
     def layer_names(self) -> tuple[str, ...]:
         return self._inner.layer_names()
+
+    def first_filters(self) -> tuple[Filter, ...]:
+        return self._inner.first_filters()
 
     def last_map_layer(self) -> str:
         return self._inner.last_map_layer()

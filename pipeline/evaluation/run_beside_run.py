@@ -14,7 +14,7 @@ from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import flat_settings
 from pipeline.store import Run, file_hash
-from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, SELECTION, VIEWS
+from pipeline.store.artefacts import CAPTURED, FIRST_LAYER, PAIRS, PDF, SELECTION, VIEWS
 
 # What a run is called, how its report looks and what it is held to makes no difference between two runs.
 _NOT_TOLD = ("name", "base", "report", "check")
@@ -55,6 +55,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
         facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
         notes=tuple(_notes(names, first, second, common)),
         rows=tuple(run_comparisons(first, second, criteria_for(min(n_ranked_of(found["model"]) for found in selections)))),
+        first_layer=tuple(FIRST_LAYER.read(other)) if FIRST_LAYER.exists(other) else (),
     )
 
 

@@ -4,7 +4,7 @@ Paths in records are relative to the run's own folder (`printouts/<run>`, `captu
 Lengths on paper are millimetres from the page's top left corner, x to the right and y down.
 """
 
-from pipeline.records.examination import ExplainedView, SurvivalCurve, ThresholdRow
+from pipeline.records.examination import ExplainedView, Filter, SurvivalCurve, ThresholdRow
 from pipeline.records.findings import VERDICTS, FindingRow
 from pipeline.records.flags import FEW_ELIGIBLE, FlagRow, ModelFlag
 from pipeline.records.pages import CORNERS, Fiducial, Mark, Patch, Placement, Printout, Tag

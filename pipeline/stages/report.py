@@ -128,6 +128,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         transfer=transfer,
         defences={defence.key: experiment.made_on(defence.key) for defence in experiment.defences},
         defence_rows=of(records.DefenceRow, rates.get("defences", ())),
+        first_layer=tuple(artefacts.FIRST_LAYER.read(run)) if artefacts.FIRST_LAYER.exists(run) else (),
         compared=of(records.Comparison, rates.get("predicted", ())),
         model_flags=of(records.ModelFlag, selection["model_flags"]),
         comparisons=of(records.Comparison, rates["comparisons"]),

@@ -146,6 +146,7 @@ class Folder:
 EXPERIMENT = Blob(PRINTOUTS, "experiment.toml")
 CANDIDATES = Table(PRINTOUTS, "candidates.parquet", records.Candidate)
 SELECTED = Table(PRINTOUTS, "selection.parquet", records.Selected)
+FIRST_LAYER = Table(PRINTOUTS, "first-layer.parquet", records.Filter)
 SELECTION: Json[dict[str, Any]] = Json(PRINTOUTS, "selection.json")
 PAIRS = Table(PRINTOUTS, "pairs.parquet", records.Pair)
 IMAGES = Folder(PRINTOUTS, "images", ".png")
