@@ -193,6 +193,12 @@ def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, l
     return cells
 
 
+def made_on_model(experiment: Experiment, cells: Mapping[Cell, Sequence[Pair]]) -> Mapping[Cell, Sequence[Pair]]:
+    """Returns the cells of attacks on the model alone, all where there is none: others do not show the model's own strength."""
+    on_defences = {attack.key for attack in experiment.attacks if attack.defence}
+    return {cell: pairs for cell, pairs in cells.items() if cell[1] not in on_defences} or cells
+
+
 def _subject(variant: str, transform: str, image_id: str, pair_id: str) -> str:
     """Returns what an image is known by: a clean file belongs to all pairs made from it, anything else to one pair."""
     return image_id if variant == "clean" and transform != PHOTO else pair_id

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.document.formats import count, listed
 from pipeline.evaluation.criteria import criteria_for, n_ranked_of
-from pipeline.evaluation.outcomes import outcomes_of, pairs_by_cell
+from pipeline.evaluation.outcomes import made_on_model, outcomes_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
 from pipeline.records import CASES, SIMULATED, SOURCE, Cell
 from pipeline.report.content import AgainstContent
@@ -79,7 +79,7 @@ def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str
 
 def _side(experiment: Experiment, run: Run) -> Side:
     views = [view for view in VIEWS.read(run) if view.counts]
-    cells = pairs_by_cell(experiment, PAIRS.read(run))
+    cells = made_on_model(experiment, pairs_by_cell(experiment, PAIRS.read(run)))
     files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
     return Side(cells, outcomes_of(run, views), files)
 

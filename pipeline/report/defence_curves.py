@@ -19,7 +19,7 @@ _STYLES = (
     ("#0072b2", "s"), ("#d55e00", "D"), ("#009e73", "^"), ("#cc79a7", "v"), ("#e69f00", "P"), ("#56b4e9", "X"), ("#b8a900", "*"),
 )  # fmt: skip
 # How far apart, in points, the interval bars of the outermost lines of one ε are drawn.
-_SPREAD_PT = 9.0
+_SPREAD_PT = 14.0
 
 
 def curved(rows: Sequence[DefenceRow]) -> list[DefenceRow]:

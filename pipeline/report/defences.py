@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from pipeline.document.blocks import Block, Figure, TableBlock, numbered, plain
 from pipeline.document.formats import count, p_value, percent, span
@@ -23,7 +24,7 @@ from pipeline.report.words import (
 )
 
 _MOST_NAMED = 4
-_N_ATTACKS_A_FIGURE = 3
+_N_ATTACKS_A_FIGURE, _N_DEFENCES_A_FIGURE = 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,20 @@ class Line:
 
 
 def defences_section(content: ReportContent) -> tuple[Block, ...]:
-    """Returns what differs surely, then for each case a table, the differences and a figure over ε; () without defences."""
+    """Returns what differs surely, then for each case a figure over ε and a table, and the differences; () without defences."""
     rows = shown_rows(content)
     if not rows:
         return ()
     blocks: list[Block] = [plain(TEXTS["defences"])]
     if told := adaptive_sentence(rows):
-        blocks.append(plain(told, "lead"))
+        blocks.append(plain(told))
     cases = [case for case in CASES if any(row.case == case for row in rows)]
+    for case in cases:  # before the tables, which are kept whole and may leave the rest of a page free
+        blocks += _curves([row for row in rows if row.case == case], case, content)
     blocks += numbered(_table(f"D{place}", rows, case, content) for place, case in enumerate(cases, 1))
     compared = [row for row in rows if row.attacker != NO_DEFENCE and row.compared.n]
     if compared:
         blocks.append(TableBlock("table-dp", _paired_table("DP", compared)))
-    for case in cases:
-        blocks += _curves([row for row in rows if row.case == case], case, content)
     return tuple(blocks)
 
 
@@ -100,12 +101,17 @@ def adaptive_sentence(rows: Sequence[DefenceRow]) -> str:
 def _curves(rows: Sequence[DefenceRow], case: str, content: ReportContent) -> Iterator[Figure]:
     rows = curved(rows)
     attacks = attack_order(row.attack for row in rows)
-    for place, start in enumerate(range(0, len(attacks), _N_ATTACKS_A_FIGURE), 1):
-        some = attacks[start : start + _N_ATTACKS_A_FIGURE]
-        drawn = [row for row in rows if row.attack in some]
+    defences = [defence for defence in dict.fromkeys(row.defence for row in rows) if defence]
+    groups = product(_groups(attacks, _N_ATTACKS_A_FIGURE), _groups(defences, _N_DEFENCES_A_FIGURE))
+    for place, (some, behind) in enumerate(groups, 1):
+        drawn = [row for row in rows if row.attack in some and row.defence in ("", *behind)]
         n = span(row.adversarial.n_eligible for row in drawn)
         caption = TEXTS["defence-curves"].format(case=CASE_TITLES[case].capitalize(), subject=subject(content), n=n)
         yield Figure(f"defences-{case}" + (f"-{place}" if place > 1 else ""), defence_curves(drawn), caption)
+
+
+def _groups(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [names[start : start + size] for start in range(0, len(names), size)]
 
 
 def _table(number: str, rows: Sequence[DefenceRow], case: str, content: ReportContent) -> Table:
@@ -114,7 +120,7 @@ def _table(number: str, rows: Sequence[DefenceRow], case: str, content: ReportCo
     columns = [stub("Method"), stub("ε", is_number=True), stub("Defence"), stub("Attacker")]
     columns += [Column(name, "Right as files") for name in ("clean", "adversarial")]
     columns += [Column(name, "Right in photos") for name in ("clean", "adversarial")] if has_photos else []
-    columns += [Column("prediction", "Passes"), Column("attack", "Passes")]
+    columns.append(Column("passes"))
     body, rules, before = [], set(), None
     for place, line in enumerate(lines):
         row = line.about
@@ -124,7 +130,7 @@ def _table(number: str, rows: Sequence[DefenceRow], case: str, content: ReportCo
         cells = [*map(Cell, named), Cell(row.defence or "no defence"), Cell("" if row.attacker == NO_DEFENCE else row.attacker)]
         for side in (line.file, line.photo) if has_photos else (line.file,):
             cells += [estimate_cell(side.clean if side else None), estimate_cell(side.adversarial if side else None)]
-        cells += [Cell(str(row.n_passes)), Cell(f"{row.n_forward + row.n_backward:.0f}")]
+        cells.append(Cell(f"{row.n_forward + row.n_backward:.0f}", f"{row.n_passes} to answer"))
         body.append(tuple(cells))
         before = cell
     photos = f" and in {ORIGIN_TITLES[content.main_origin]} photographs" if has_photos else ""

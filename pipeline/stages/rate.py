@@ -13,7 +13,7 @@ from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
 from pipeline.evaluation.masking import masking_rows
-from pipeline.evaluation.outcomes import Outcomes, outcomes_of, pairs_by_cell
+from pipeline.evaluation.outcomes import Outcomes, made_on_model, outcomes_of, pairs_by_cell
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
@@ -44,9 +44,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     for cell in context.progress(cells, len(cells), "cells"):
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes, criteria)
         tables["accuracies"] += accuracies({cell: cells[cell]}, outcomes, criteria)
-    # what was made on a defence says nothing of the model's own strength
-    on_defences = {attack.key for attack in experiment.attacks if attack.defence}
-    own = {cell: made for cell, made in cells.items() if cell[1] not in on_defences} or cells
+    own = made_on_model(experiment, cells)
     tables["overall"] = list(overall_rates(own, outcomes))
     tables["comparisons"] = comparisons(own, outcomes, criteria)
     top_ks = [criterion.k for criterion in criteria]

@@ -76,7 +76,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     details = {
         "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
-        "model": {"name": experiment.model.name} | {name: getattr(classifier, name) for name in _MODEL_FACTS},
+        "model": {"name": experiment.model.title} | {name: getattr(classifier, name) for name in _MODEL_FACTS},
         "model_flags": model_flags,
         "alike": [found._asdict() for found in alike_images(drawn, ALIKE_RMS_8BIT)],
         "class_names": classifier.class_names,

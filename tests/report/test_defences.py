@@ -6,7 +6,7 @@ import pytest
 from test_few_classes import made_up, reported
 
 from pipeline.document.blocks import Figure, TableBlock
-from pipeline.document.tables import as_text
+from pipeline.document.tables import Cell, as_text
 from pipeline.evaluation.criteria import criteria_for
 from pipeline.evaluation.defending import defence_rows
 from pipeline.evaluation.outcomes import Outcomes
@@ -62,7 +62,7 @@ def test_the_table_tells_clean_and_adversarial_files_and_photographs_and_what_th
         cells[4:8], (line.file.clean, line.file.adversarial, line.photo.clean, line.photo.adversarial), strict=True
     ):
         assert cell.startswith(f"{found.n_hit}/{found.n_eligible} ")
-    assert cells[8:] == ["1", "2"]  # one forward and one backward pass
+    assert tables["table-d1"].rows[0][8] == Cell("2", "1 to answer")  # one forward and one backward pass
     assert "no defence" in as_text(tables["table-d1"]) and "unaware" in as_text(tables["table-d1"])
 
 
