@@ -47,7 +47,7 @@ def write_results(
     write_bytes(folder / CURVES, csv_text([columns, *([row[name] for name in columns] for row in history)]).encode())
     write_bytes(folder / FIGURE, _figure(history, training))
     if filters:
-        write_bytes(folder / PICTURES, png(weights_figure(filters, largest(filters))))
+        write_bytes(folder / PICTURES, _pictures(filters))
     settings = {key: value for key, value in asdict(training).items() if key not in ("name", "base", "model")}
     card = {
         "name": training.name,
@@ -86,6 +86,10 @@ def learning_curves(history: Sequence[Row], attack: str, epsilon_8bit: float) ->
 
 def _figure(history: Sequence[Row], training: Training) -> bytes:
     return png(learning_curves(history, training.attack.measured_by, training.attack.epsilon_8bit))
+
+
+def _pictures(filters: Sequence[Filter]) -> bytes:
+    return png(weights_figure(filters, largest(filters)))
 
 
 def _set_keys(model: ModelSettings) -> dict[str, Any]:
