@@ -95,7 +95,11 @@ def adaptive_sentence(rows: Sequence[DefenceRow]) -> str:
         where = f"{cell_title(row.attack, row.epsilon_8bit)}, {_where(row)}"
         told.append(f"{row.defence} ({where}): {first} right and {second} without, corrected p {p_value(row.compared.p_holm)}")
     more = ", the surest" if len(sure) > _MOST_NAMED else ""
-    return f"{start}{more}: {'; '.join(told)}." if told else f"{start}."
+    return (
+        f"{start}{more}: {'; '.join(told)}."
+        if told
+        else f"{start}. A large p means too few images to tell, not that they are the same."
+    )
 
 
 def _curves(rows: Sequence[DefenceRow], case: str, content: ReportContent) -> Iterator[Figure]:

@@ -7,6 +7,7 @@ from linear_classifier import Linear, pictures
 
 from pipeline.attacks.crafting import craft_images
 from pipeline.cli.catalogue import check_names
+from pipeline.cli.numbers import run_numbers
 from pipeline.core.errors import WrongUse
 from pipeline.datasets import open_dataset
 from pipeline.datasets.dataset import first_images
@@ -291,6 +292,7 @@ def test_a_run_makes_each_attack_on_each_defence_and_asks_them_all(tmp_path):
     assert [row["compared"]["n"] for row in stands.values()] == [0, 2, 2, 2, 2]
     assert [row["n_passes"] for row in stands.values()] == [1, 1, 1, 3, 3]
     assert [row["n_forward"] for row in stands.values()] == [1, 1, 1, 3, 1]
+    assert run_numbers(run)["defences"] == table["defences"]
     by_hand = load_classifier(ModelSettings(defence="jpeg", defence_options={"quality": 30}))
     shown = [row for row in judged if row.judge == "jpeg" and row.variant == "adversarial"]
     paths = {pair.pair_id: run.printouts / pair.adversarial_path for pair in pairs}
