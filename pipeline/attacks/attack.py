@@ -18,6 +18,11 @@ class Differentiable(Protocol):
     # Whether it looks at luma alone: attacks then change a grey picture in grey.
     takes_luma: bool = False
 
+    @property
+    def n_passes(self) -> int:
+        """How many passes of the network one answer of `for_attacks` costs, and a gradient of it."""
+        return 1
+
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns (N, n_classes) scores of float32 (N, 3, H, W) images in [0, 1]."""
 

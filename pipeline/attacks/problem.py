@@ -26,9 +26,9 @@ class Network:
     """One attack's view of the classifier.
 
     Pixels are float32 (n, 3, H, W) in 0 to 255. `rows`, int64 (n,), says which of the call's images they are, all without it: by
-    them passes are counted in `n_forward` and `n_backward`, each int64 (n_images,); an image that is there several times, as
-    several photographs of it, is counted as often, copies that fill up a batch are not. `ask` gives the logits of images in
-    [0, 1] and counts nothing. Of a network that takes luma, grey pictures have one channel throughout.
+    them answers and gradients are counted in `n_forward` and `n_backward`, each int64 (n_images,); an image that is there several
+    times, as several photographs of it, is counted as often, copies that fill up a batch are not. `ask` gives the logits of
+    images in [0, 1] and counts nothing. Of a network that takes luma, grey pictures have one channel throughout.
 
     What is not finite in a gradient is given as 0, no direction; logits without a finite largest one are all given as 0, so that
     no class wins; `is_blind` says which images that befell. `doubt`, (n_images,), is the largest margin that rounding may make or
@@ -36,7 +36,7 @@ class Network:
     """
 
     def __init__(self, classifier: Differentiable, n_images: int) -> None:
-        ask, self.device = classifier.for_attacks(), classifier.device
+        ask, self.device, self._n_passes = classifier.for_attacks(), classifier.device, classifier.n_passes
         self.ask: Callable[[Tensor], Tensor] = (lambda x: ask(x.expand(-1, 3, -1, -1))) if classifier.takes_luma else ask
         self.n_forward, self.n_backward = (torch.zeros(n_images, dtype=torch.int64, device=self.device) for _ in range(2))
         self._n_blind = torch.zeros_like(self.n_forward)
@@ -56,8 +56,11 @@ class Network:
         self._n_blind, self.doubt = self._n_blind[rows], self.doubt[rows]
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how many forward and backward passes each image cost, int64 (n_images,)."""
-        return self.n_forward.numpy(force=True).copy(), self.n_backward.numpy(force=True).copy()
+        """Returns how many forward and backward passes of the network each image cost, int64 (n_images,).
+
+        Behind a defence that asks the network several times an answer costs as many, and so does a gradient.
+        """
+        return self.n_forward.numpy(force=True) * self._n_passes, self.n_backward.numpy(force=True) * self._n_passes
 
     def is_blind(self) -> tuple[bool, ...]:
         """Returns which images met numbers that are not finite, () where none did."""

@@ -5,7 +5,10 @@ from typing import Any
 
 
 def run_numbers(run: Any) -> dict[str, Any]:
-    """Returns the rates of files and photographs with their counts and intervals; those of digital transforms lie in `file`."""
+    """Returns the rates of files and photographs with their counts and intervals, and what is right behind defences.
+
+    The rates of digital transforms lie in `file`.
+    """
     from pipeline.records import PHOTO, SOURCE
     from pipeline.store.artefacts import COUNTED
 
@@ -14,7 +17,8 @@ def run_numbers(run: Any) -> dict[str, Any]:
         name: [row for row in tables[name] if row["transform"] in (PHOTO, SOURCE)]
         for name in ("overall", "destruction_rates", "accuracies")
     }
-    return {**shown, "file": str(COUNTED.path(run))}
+    behind = {"defences": tables["defences"]} if "defences" in tables else {}
+    return {**shown, **behind, "file": str(COUNTED.path(run))}
 
 
 def verdict_facts(verdict: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from pipeline.core.seeds import generator_for
 from pipeline.images import pixels_sha256
 from pipeline.models.classifier import Classifier, argument_bytes, fingerprint_of
 from pipeline.models.layers import LayerResponse
+from pipeline.records import Filter
+from pipeline.specs.defences import DEFENCES
 
 
 class Defended(Classifier):
@@ -54,8 +56,16 @@ class Defended(Classifier):
     def n_ranked(self) -> int:
         return self._inner.n_ranked
 
+    @property
+    def n_passes(self) -> int:
+        spec = DEFENCES.get(self.defence)
+        return self._inner.n_passes * (spec.n_passes(self._options)[1] if spec else 1)
+
     def layer_names(self) -> tuple[str, ...]:
         return self._inner.layer_names()
+
+    def first_filters(self) -> tuple[Filter, ...]:
+        return self._inner.first_filters()
 
     def last_map_layer(self) -> str:
         return self._inner.last_map_layer()

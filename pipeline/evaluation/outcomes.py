@@ -85,14 +85,27 @@ class Outcomes:
         )
 
     @classmethod
-    def of_judge(cls, judge: str, judgements: Sequence[Judgement], page_of: Mapping[str, int] | None = None) -> "Outcomes":
+    def of_judge(
+        cls,
+        judge: str,
+        judgements: Sequence[Judgement],
+        page_of: Mapping[str, int] | None = None,
+        error_of: Mapping[str, float | None] | None = None,
+    ) -> "Outcomes":
         """Returns another judge's; a pair of which `page_of` tells no page is on a page of its own.
 
-        Only as many labels an image are known as the shortest answer has (`n_labels`).
+        Only as many labels an image are known as the shortest answer has (`n_labels`). By `error_of`, the predicted registration
+        error of each view, the same one of several photographs of an image is chosen as of the attacked model.
         """
-        pages = page_of or {}
+        pages, errors = page_of or {}, error_of or {}
         said = (
-            (row, row.labels, pages.get(row.pair_id, row.pair_id) if row.transform == PHOTO else "", None) for row in judgements
+            (
+                row,
+                row.labels,
+                pages.get(row.pair_id, row.pair_id) if row.transform == PHOTO else "",
+                errors.get(row.view_id),
+            )
+            for row in judgements
         )
         outcomes = cls(said, judge)
         outcomes.is_imported = any(row.is_imported for row in judgements)
@@ -178,6 +191,12 @@ def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, l
             if (case, pair.attack, pair.epsilon_8bit) in cells:
                 cells[case, pair.attack, pair.epsilon_8bit].append(pair)
     return cells
+
+
+def made_on_model(experiment: Experiment, cells: Mapping[Cell, Sequence[Pair]]) -> Mapping[Cell, Sequence[Pair]]:
+    """Returns the cells of attacks on the model alone, all where there is none: others do not show the model's own strength."""
+    on_defences = {attack.key for attack in experiment.attacks if attack.defence}
+    return {cell: pairs for cell, pairs in cells.items() if cell[1] not in on_defences} or cells
 
 
 def _subject(variant: str, transform: str, image_id: str, pair_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.document.formats import count, listed
 from pipeline.evaluation.criteria import criteria_for, n_ranked_of
-from pipeline.evaluation.outcomes import outcomes_of, pairs_by_cell
+from pipeline.evaluation.outcomes import made_on_model, outcomes_of, pairs_by_cell
 from pipeline.evaluation.two_runs import Side, is_paired, run_comparisons, shared_images
 from pipeline.records import CASES, SIMULATED, SOURCE, Cell
 from pipeline.report.content import AgainstContent
@@ -14,7 +14,7 @@ from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import flat_settings
 from pipeline.store import Run, file_hash
-from pipeline.store.artefacts import CAPTURED, PAIRS, PDF, SELECTION, VIEWS
+from pipeline.store.artefacts import CAPTURED, FIRST_LAYER, PAIRS, PDF, SELECTION, VIEWS
 
 # What a run is called, how its report looks and what it is held to makes no difference between two runs.
 _NOT_TOLD = ("name", "base", "report", "check")
@@ -55,6 +55,7 @@ def compared_with(experiment: Experiment, run: Run, other_experiment: Experiment
         facts=tuple((key, facts[0][key], facts[1][key]) for key in facts[0]),
         notes=tuple(_notes(names, first, second, common)),
         rows=tuple(run_comparisons(first, second, criteria_for(min(n_ranked_of(found["model"]) for found in selections)))),
+        first_layer=tuple(FIRST_LAYER.read(other)) if FIRST_LAYER.exists(other) else (),
     )
 
 
@@ -78,7 +79,7 @@ def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str
 
 def _side(experiment: Experiment, run: Run) -> Side:
     views = [view for view in VIEWS.read(run) if view.counts]
-    cells = pairs_by_cell(experiment, PAIRS.read(run))
+    cells = made_on_model(experiment, pairs_by_cell(experiment, PAIRS.read(run)))
     files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
     return Side(cells, outcomes_of(run, views), files)
 

@@ -53,12 +53,17 @@ def load_classifier(settings: "ModelSettings", device: str = "cpu") -> "Classifi
     loader: Callable[[str, ModelSettings, str], Classifier] = load(scheme.target)
     if not settings.defence:
         return loader(name, settings, device)
-    spec, options = DEFENCES.find(settings.defence), _defence_options(settings)
+    spec, options = DEFENCES.find(settings.defence), defence_options(settings)
     defended: Callable[[Classifier, object], Classifier] = load(spec.make)
     return defended(loader(name, replace(settings, defence="", defence_options={}), device), options)
 
 
-def _defence_options(settings: "ModelSettings") -> object:
+def defence_options(settings: "ModelSettings") -> object:
+    """Returns the options of the defence that the settings name, as its record.
+
+    Raises:
+        WrongUse: no such defence, or options that it does not take.
+    """
     from pipeline.settings.checking import Refused, checked
 
     try:

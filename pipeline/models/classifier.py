@@ -17,6 +17,7 @@ from pipeline.images import to_model
 from pipeline.models.class_names import class_names_for
 from pipeline.models.layers import LayerResponse
 from pipeline.models.preprocessing import Preprocessing
+from pipeline.records import Filter
 from pipeline.settings import ModelSettings
 
 BATCH_SIZE = 32
@@ -64,6 +65,11 @@ class Classifier(ABC):
         return self.preprocessing.n_channels == 1
 
     @property
+    def n_passes(self) -> int:
+        """How many passes of the network an answer of `for_attacks` costs, and a gradient of it: several behind some defences."""
+        return 1
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self.preprocessing.input_size
 
@@ -81,6 +87,10 @@ class Classifier(ABC):
 
     def layer_names(self) -> tuple[str, ...]:
         """Returns the names of the layers that `layer_response` can look at, () where the inside is not shown."""
+        return ()
+
+    def first_filters(self) -> tuple[Filter, ...]:
+        """Returns the weights of the first layer where they make pictures, () where they do not or the inside is not shown."""
         return ()
 
     def last_map_layer(self) -> str:

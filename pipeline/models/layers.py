@@ -2,11 +2,11 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, TypeGuard
 
 import torch
@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pipeline.core.errors import WrongUse
+from pipeline.records import Filter
 
 _N_NEAR = 3
+# Weights of which a picture is made.
+_MOST_FILTERS, _SMALLEST_PX, _LARGEST_PX = 100, 3, 64
 # A class token, a token to distil with, and registers.
 _MOST_SPARE_TOKENS = 8
 
@@ -83,6 +86,32 @@ def layer_response(module: nn.Module, logits: Callable[[Tensor], Tensor], x: Ten
 def layer_names(module: nn.Module) -> tuple[str, ...]:
     """Returns the names of all layers, in the order in which the network holds them."""
     return tuple(name for name, _ in module.named_modules() if name)
+
+
+def first_filters(module: nn.Module, shape: tuple[int, int, int], class_names: Sequence[str]) -> tuple[Filter, ...]:
+    """Returns the weights of the first layer, 100 units at most, where they can be seen as pictures; else ().
+
+    They can where that layer is a convolution of the input of 3 px or more, or fully connected to an input of 64 px or less.
+
+    Args:
+        shape: (channels, height, width) of the network's input.
+    """
+    weighted = [part for part in module.modules() if isinstance(part, nn.Linear | _ConvNd)]
+    first = weighted[0] if weighted else None
+    if isinstance(first, nn.Linear) and first.in_features == prod(shape) and max(shape[1:]) <= _LARGEST_PX:
+        weights = first.weight.unflatten(1, shape)
+    elif isinstance(first, nn.Conv2d) and first.weight.shape[1] == shape[0] and min(first.kernel_size) >= _SMALLEST_PX:
+        weights = first.weight
+    else:
+        return ()
+    weights = weights.detach().float().cpu()
+    names: Sequence[str] = [""] * len(weights)
+    if isinstance(first, nn.Linear) and len(weighted) == 1:
+        names = class_names if len(weights) > 1 else [" against ".join(reversed(class_names))]
+    return tuple(
+        Filter(number, len(weights), names[number], tuple(unit.shape), tuple(unit.flatten().tolist()))
+        for number, unit in enumerate(weights[:_MOST_FILTERS])
+    )
 
 
 def last_map_layer(module: nn.Module, forward: Callable[[], object]) -> str:

@@ -21,10 +21,19 @@ from pipeline.models.classifier import (
     device_for,
     fingerprint_of,
 )
-from pipeline.models.layers import LayerResponse, last_map_layer, layer_names, layer_response, map_layers, noise_pictures
+from pipeline.models.layers import (
+    LayerResponse,
+    first_filters,
+    last_map_layer,
+    layer_names,
+    layer_response,
+    map_layers,
+    noise_pictures,
+)
 from pipeline.models.preprocessing import Preprocessing, normalised, preprocessing_for
 from pipeline.models.scores import noise, relative
 from pipeline.models.weights_file import load_into, read_state_dict, state_bytes
+from pipeline.records import Filter
 from pipeline.settings import ModelSettings
 
 _INITIAL_SEED = 0
@@ -100,6 +109,9 @@ class TorchClassifier(Classifier):
 
     def layer_names(self) -> tuple[str, ...]:
         return layer_names(self._module)
+
+    def first_filters(self) -> tuple[Filter, ...]:
+        return first_filters(self._module, (self.preprocessing.n_channels, *self.input_size), self.class_names)
 
     def last_map_layer(self) -> str:
         grey = torch.full((1, 3, *self.input_size), 0.5, device=self.device)

@@ -1,6 +1,20 @@
-"""What single images show: where the model looks, and how much of a transform they stand."""
+"""What the model looks for and where it looks, and how much of a transform single images stand."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The weights of one of the `n_units` of a network's first layer, flattened from `shape` = (channels, height, width).
+
+    `name` is the class whose score they make where the network is linear, else "".
+    """
+
+    number: int
+    n_units: int
+    name: str
+    shape: tuple[int, ...]
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,12 +74,12 @@ class Comparison:
     """Two rates side by side, and whether they differ; `difference` is the first minus the second.
 
     `kind` is "method" (two at the same ε), "epsilon" (two neighbouring ones of a method), "condition" (two of the same images),
-    "prediction", or a key of RUN_COMPARISONS. `pairing` tells what difference, interval and p are made from: "file" (the same
-    files on both sides), "image" (the same clean images, attacked on each side) or "none". Paired, `n` images count on both:
-    `n_both` for both rates, `n_first` and `n_second` for one alone; `interval`, `n_clusters` and `n_effective` are those of the
-    differences, and p is McNemar's; `n_different` of the images are different ones. Else n is 0 and p is Fisher's. `p_holm` is
-    corrected over the `n_family` comparisons of one kind and top k that could be made. Difference and p are None where there is
-    no image.
+    "defence" (behind one and without), "prediction", or a key of RUN_COMPARISONS. `pairing` tells what difference, interval and p
+    are made from: "file" (the same files on both sides), "image" (the same clean images, attacked on each side) or "none".
+    Paired, `n` images count on both: `n_both` for both rates, `n_first` and `n_second` for one alone; `interval`, `n_clusters`
+    and `n_effective` are those of the differences, and p is McNemar's; `n_different` of the images are different ones. Else n is
+    0 and p is Fisher's. `p_holm` is corrected over the `n_family` comparisons of one kind and top k that could be made.
+    Difference and p are None where there is no image.
     """
 
     kind: str
@@ -157,6 +157,37 @@ class Transfer:
     destroyed: Estimate
 
 
+# What the attacker knows: there is no defence; it is the one that the images were made on; they were made on the model alone.
+NO_DEFENCE, ADAPTIVE, UNAWARE = "none", "adaptive", "unaware"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefenceRow:
+    """How one defence, or none ("", the model alone), stands against one attack under one condition (files, or photographs).
+
+    `attack` is what the attack is called on the model alone, `attacker` one of NO_DEFENCE, ADAPTIVE and UNAWARE. `clean` and
+    `adversarial` count the views that are classified right, whatever is said of the other image of the pair. `compared` sets the
+    adversarial images behind the defence (first) against those without one (second), over the same clean images; it has no image
+    without a defence, and in the prefiltered case, whose images were chosen by what fools. `n_passes` is how many passes of the
+    network a prediction costs; `n_forward` and `n_backward` are the mean passes of the network that an adversarial image cost.
+    """
+
+    case: str
+    attack: str
+    epsilon_8bit: int
+    defence: str
+    attacker: str
+    transform: str
+    origin: str
+    top_k: int
+    clean: Estimate
+    adversarial: Estimate
+    compared: Comparison
+    n_passes: int
+    n_forward: float
+    n_backward: float
+
+
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
     """The error of one run's model on the adversarial files of another run (Szegedy et al. 2013, Table 2), as a count.
@@ -221,6 +252,17 @@ RUN_COMPARISON_COLUMNS = _columns(
     "second_origin=second.origin second_hit=second.n_hit second_of=second.n_eligible second_rate=second.rate "
     "second_low=second.low second_high=second.high second_n_effective=second.n_effective "
     "pairing n n_both n_first n_second difference low high interval n_clusters n_effective p p_holm n_family"
+)
+DEFENCE_COLUMNS = _columns(
+    "case attack epsilon_8bit defence attacker transform origin top_k "
+    "n_clean=clean.n_eligible n_clean_right=clean.n_hit "
+    "clean_accuracy=clean.rate clean_low=clean.low clean_high=clean.high "
+    "n_adversarial=adversarial.n_eligible n_adversarial_right=adversarial.n_hit "
+    "adversarial_accuracy=adversarial.rate adversarial_low=adversarial.low adversarial_high=adversarial.high "
+    "interval=adversarial.interval n_clusters=adversarial.n_clusters n_effective=adversarial.n_effective "
+    "n_paired=compared.n n_both=compared.n_both n_behind_alone=compared.n_first n_without_alone=compared.n_second "
+    "difference=compared.difference difference_low=compared.low difference_high=compared.high "
+    "p=compared.p p_holm=compared.p_holm n_family=compared.n_family n_passes n_forward n_backward"
 )
 TRANSFER_COLUMNS = _columns(
     "case attack epsilon_8bit judge is_imported transform origin top_k clean_from "

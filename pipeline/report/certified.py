@@ -12,10 +12,10 @@ from pipeline.document.blocks import Block, Figure, numbered, plain
 from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.formats import number
 from pipeline.document.tables import Cell, Column, Table, stub
-from pipeline.records import ATTACKED_MODEL, Certificate, CertifiedRate, Estimate, Transfer
+from pipeline.records import ADAPTIVE, Certificate, CertifiedRate, Estimate
 from pipeline.report.cell_tables import estimate_cell
 from pipeline.report.content import ReportContent
-from pipeline.report.defences import defence_rows
+from pipeline.report.defences import lines_of, shown_rows
 from pipeline.report.words import CASE_TITLES, ORIGIN_TITLES, TEXTS, attack_title, epsilon_title
 from pipeline.statistics import wilson
 
@@ -103,19 +103,20 @@ def certified_blocks(content: ReportContent) -> tuple[Block, ...]:
 def _measured(content: ReportContent) -> Iterator[tuple[Cell, ...]]:
     """Yields a row for each attack on images that were all looked at: what is certified of these very images, and measured."""
     by_image = {(row.defence, row.image_id): row for row in content.certified}
-    for row in defence_rows(content):
-        made = row.file.attack if row.file else row.photo.attack if row.photo else row.attack
+    for line in lines_of(shown_rows(content)):
+        row = line.about
+        made = content.defences.get(row.defence, {}).get(row.attack, row.attack) if row.attacker == ADAPTIVE else row.attack
         pairs = [
             pair
             for pair in content.pairs
             if (pair.attack, pair.epsilon_8bit) == (made, row.epsilon_8bit) and row.case in pair.cases
         ]
-        if row.defence == ATTACKED_MODEL or not pairs or any((row.defence, pair.image_id) not in by_image for pair in pairs):
+        if not row.defence or not pairs or any((row.defence, pair.image_id) not in by_image for pair in pairs):
             continue
         certified = _share([by_image[row.defence, pair.image_id].holds(pair.l2_8bit / 255) for pair in pairs])
         front = (CASE_TITLES[row.case], row.defence, attack_title(row.attack), epsilon_title(row.epsilon_8bit), row.attacker)
         distance = f"{fmean(pair.l2_8bit for pair in pairs) / 255:.2f}"
-        rights = estimate_cell(_right_of_all(row.file)), estimate_cell(_right_of_all(row.photo))
+        rights = (estimate_cell(side.adversarial if side else None) for side in (line.file, line.photo))
         yield (*map(Cell, (*front, distance)), estimate_cell(certified), *rights)
 
 
@@ -124,17 +125,6 @@ def _measured_table(rows: Sequence[tuple[Cell, ...]], content: ReportContent) ->
     columns = (*names, stub("mean L2", is_number=True), Column("Certified"), Column("As files"), Column("In photos"))
     title = f"Right behind the defence: certified, under attack as files, and in {ORIGIN_TITLES[content.main_origin]} photographs"
     return Table("B2", title, columns, tuple(rows), TEXTS["certified-measured"])
-
-
-def _right_of_all(row: Transfer | None) -> Estimate | None:
-    """Returns, of all images, those whose clean file is right and that the attack does not change: what is certified is too."""
-    if row is None:
-        return None
-    fooled, n = row.fooled, row.n_images
-    n_right = fooled.n_eligible - fooled.n_hit
-    worth = n * (fooled.n_effective / fooled.n_eligible if fooled.n_effective and fooled.n_eligible else 1)
-    low, high = wilson(n_right / n * worth, worth) or (None, None) if n else (None, None)
-    return Estimate(n_hit=n_right, n_eligible=n, rate=n_right / n if n else None, low=low, high=high, interval=fooled.interval)
 
 
 def _by_defence(certificates: Iterable[Certificate]) -> dict[str, list[Certificate]]:

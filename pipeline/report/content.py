@@ -148,7 +148,7 @@ class AgainstContent:
     """Another run beside this one: `first` is what this run is called, `second` the other.
 
     `differences` are the settings that differ as (name, first, second), `facts` what no setting tells, in the same form; `notes`
-    say what was paired and what was not compared.
+    say what was paired and what was not compared. `first_layer` is the other's.
     """
 
     first: str
@@ -157,6 +157,7 @@ class AgainstContent:
     facts: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
     rows: tuple[records.Comparison, ...]
+    first_layer: tuple[records.Filter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,8 @@ class ReportContent:
     transfer: tuple[records.Transfer, ...] = ()
     defences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     certified: tuple[records.Certificate, ...] = ()
+    defence_rows: tuple[records.DefenceRow, ...] = ()
+    first_layer: tuple[records.Filter, ...] = ()
     comparisons: tuple[records.Comparison, ...] = ()
     flags: tuple[records.FlagRow, ...] = ()
     survival: tuple[records.SurvivalCurve, ...] = ()

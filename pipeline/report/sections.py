@@ -13,6 +13,7 @@ from pipeline.report.content import ReportContent
 from pipeline.report.defences import defences_section
 from pipeline.report.explanations import explanations_section
 from pipeline.report.findings import findings_section
+from pipeline.report.first_layer import first_layer_section
 from pipeline.report.front_page import front_page
 from pipeline.report.gallery import gallery_section
 from pipeline.report.how_to_read import how_to_read, settings_section
@@ -31,6 +32,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportContent], tuple[Block, ...]]], 
     ("paper", "The paper beside this run", lambda content: content.study.beside),
     ("selection", "Selection", selection_section),
     ("model", "About the model", about_model),
+    ("first-layer", "First layer", first_layer_section),
     ("photographs", "Results from photographs", photo_results),
     ("predicted", "Predicted against measured", predicted_section),
     ("defences", "Defences", lambda content: (*defences_section(content), *certified_blocks(content))),

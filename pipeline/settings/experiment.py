@@ -80,6 +80,11 @@ class Experiment:
         """Returns the settings of the model behind each defence, by the defence's key."""
         return {defence.key: self._defended(defence) for defence in self.defences}
 
+    def made_on(self, defence: str) -> dict[str, str]:
+        """Returns the attacks made on a defence, by what each is called on the model alone, where it is made on that too."""
+        of_it = (attack.key for attack in self.attacks if attack.defence == defence)
+        return {key.removesuffix(f"-vs-{defence}"): key for key in of_it}
+
     def where_judge(self, number: int) -> str:
         """Returns where one of `resolved_judges` stands in the file."""
         n_defences = len(self.defences)

@@ -118,6 +118,11 @@ class ModelSettings:
     defence: str = setting("", "Defence that it stands behind: see `inkproof list defences` (empty: none).")
     defence_options: dict[str, Any] = setting(dict, "Options of that defence: see defences.md.")
 
+    @property
+    def title(self) -> str:
+        """What a reader calls it: its name, and the defence that it stands behind."""
+        return f"{self.name} behind {self.defence}" if self.defence else self.name
+
 
 @dataclass(frozen=True, config=TABLE)
 class DefenceSettings:

@@ -1,6 +1,7 @@
 """What a defence says of itself, and the defences by name; a new one is a class in `defences` and an entry here."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pipeline.core.registry import Registry
 
@@ -15,6 +16,8 @@ class DefenceSpec:
         options: the record of its options, as "module:Record".
         gradient: how attacks that know it see through it; one of GRADIENTS.
         refuses: whether it may refuse to answer, and so can only judge, not be the model under test.
+        passes: how many passes of the network a prediction costs, and how many each answer that an attack asks for; the name
+            of an option stands for its value.
     """
 
     name: str
@@ -24,10 +27,16 @@ class DefenceSpec:
     options: str
     gradient: str
     refuses: bool = False
+    passes: tuple[int | str, int | str] = (1, 1)
 
     @property
     def shown(self) -> str:
         return self.name
+
+    def n_passes(self, options: object) -> tuple[int, int]:
+        """Returns how many passes of the network a prediction costs with these options, and an answer to an attack."""
+        prediction, attack = (attrgetter(n)(options) if isinstance(n, str) else n for n in self.passes)
+        return int(prediction), int(attack)
 
 
 EXACT, BPDA, EOT = "exact", "bpda", "eot"
@@ -55,11 +64,12 @@ _OWN = (
     DefenceSpec("total-variation", "total variation", "the nearest picture with little total variation",
                 f"{_HERE}.smoothing:TotalVariation", f"{_OPTIONS}:TotalVariationOptions", BPDA),
     DefenceSpec("random-padding", "random padding", "made smaller at random, and put at a random place on black",
-                f"{_HERE}.random_padding:RandomPadding", f"{_OPTIONS}:RandomPaddingOptions", EOT),
+                f"{_HERE}.random_padding:RandomPadding", f"{_OPTIONS}:RandomPaddingOptions", EOT, passes=(1, "n_expected")),
     DefenceSpec("randomised-smoothing", "randomised smoothing", "the class that most copies with Gaussian noise are given",
-                f"{_HERE}.randomised_smoothing:RandomisedSmoothing", f"{_OPTIONS}:RandomisedSmoothingOptions", EOT),
+                f"{_HERE}.randomised_smoothing:RandomisedSmoothing", f"{_OPTIONS}:RandomisedSmoothingOptions", EOT,
+                passes=("n_samples", "n_expected")),
     DefenceSpec("feature-squeezing", "feature squeezing", "refuses a picture of which squeezed copies are answered otherwise",
-                f"{_HERE}.squeezing:FeatureSqueezing", f"{_OPTIONS}:SqueezingOptions", BPDA, refuses=True),
+                f"{_HERE}.squeezing:FeatureSqueezing", f"{_OPTIONS}:SqueezingOptions", BPDA, refuses=True, passes=(3, 3)),
 )
 # fmt: on
 

@@ -296,7 +296,7 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         after=(),
         settings=_settings("dataset", "model", "selection", "attacks", "defences"),
         inputs=_select_inputs,
-        makes=(artefacts.CANDIDATES, artefacts.SELECTED, artefacts.SELECTION, artefacts.CLEAN_IMAGES),
+        makes=(artefacts.CANDIDATES, artefacts.SELECTED, artefacts.SELECTION, artefacts.FIRST_LAYER, artefacts.CLEAN_IMAGES),
         items=("select", "craft"),
     ),
     Stage(

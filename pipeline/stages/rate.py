@@ -7,12 +7,13 @@ from typing import Any
 from pipeline.engine import Context
 from pipeline.evaluation.comparing import comparisons, predictions
 from pipeline.evaluation.criteria import criteria_for, n_ranked_of
+from pipeline.evaluation.defending import defence_rows
 from pipeline.evaluation.estimates import accuracies, destruction_rates, overall_rates
 from pipeline.evaluation.flagging import gathered, run_flags
 from pipeline.evaluation.judges.counting import judges_of, transfers
 from pipeline.evaluation.judges.imported import imported_judgements
 from pipeline.evaluation.masking import masking_rows
-from pipeline.evaluation.outcomes import Outcomes, outcomes_of, pairs_by_cell
+from pipeline.evaluation.outcomes import Outcomes, made_on_model, outcomes_of, pairs_by_cell
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
@@ -21,7 +22,7 @@ from pipeline.store.stage import Outcome
 from pipeline.studies import study_named
 from pipeline.studies.testing import ImageTests
 
-_WHERE_ANY = ("predicted", "transfer")
+_WHERE_ANY = ("predicted", "transfer", "defences")
 
 
 def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -30,8 +31,9 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     `overall.csv` holds what the front page says of all cells together. Images in photographs share pages, and their intervals
     allow for it (docs/statistics.md). `comparisons.csv` holds the paired comparisons of methods, strengths and conditions,
     `findings.csv` the tests of what a study observed. Where photographs are predicted as well as taken, `predicted.csv` holds
-    both beside each other; where others than the attacked model judge, `transfer.csv` holds their counts. `flags.csv` holds what
-    would let any of these numbers mislead (docs/flags.md).
+    both beside each other; where others than the attacked model judge, `transfer.csv` holds their counts, and `defences.csv`
+    sets what is right behind each defence beside what is right without. `flags.csv` holds what would let any of these numbers
+    mislead (docs/flags.md).
     """
     pairs = PAIRS.read(run)
     views = [view for view in VIEWS.read(run) if view.counts]
@@ -42,9 +44,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     for cell in context.progress(cells, len(cells), "cells"):
         tables["destruction_rates"] += destruction_rates({cell: cells[cell]}, outcomes, criteria)
         tables["accuracies"] += accuracies({cell: cells[cell]}, outcomes, criteria)
-    # what was made on a defence says nothing of the model's own strength
-    on_defences = {attack.key for attack in experiment.attacks if attack.defence}
-    own = {cell: made for cell, made in cells.items() if cell[1] not in on_defences} or cells
+    own = made_on_model(experiment, cells)
     tables["overall"] = list(overall_rates(own, outcomes))
     tables["comparisons"] = comparisons(own, outcomes, criteria)
     top_ks = [criterion.k for criterion in criteria]
@@ -53,6 +53,7 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     tables["predicted"] = predictions(own, outcomes, criteria) if experiment.photograph.predicts else []
     others, notes = _other_judges(experiment, run, pairs, views)
     tables["transfer"] = transfers(cells, [outcomes, *others], criteria) if others else []
+    tables["defences"] = defence_rows(experiment, cells, [outcomes, *others], criteria)
     rates = tables["destruction_rates"]
     evidence = gathered(run, pairs, views, rates, cells, outcomes, bool(tables["predicted"]))
     masked = masking_rows(experiment.attacks, cells, [outcomes, *others])
@@ -78,7 +79,7 @@ def _other_judges(experiment: Experiment, run: Run, pairs: list[Pair], views: li
     if labels:
         judgements = JUDGED.read(run) + judgements
     pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements} if LAYOUT.exists(run) else {}
-    return judges_of(judgements, pages), notes
+    return judges_of(judgements, pages, {view.view_id: view.predicted_error_px for view in views}), notes
 
 
 def _write(run: Run, tables: dict[str, list[Any]]) -> list[str]:

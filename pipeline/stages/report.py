@@ -107,8 +107,10 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         quality=_quality(captures, views),
         gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
         transfer=transfer,
-        defences={defence.key: _made_on(experiment, defence.key) for defence in experiment.defences},
+        defences={defence.key: experiment.made_on(defence.key) for defence in experiment.defences},
+        defence_rows=of(records.DefenceRow, rates.get("defences", ())),
         certified=tuple(read_certificates(experiment, run, model["fingerprint"])),
+        first_layer=tuple(artefacts.FIRST_LAYER.read(run)) if artefacts.FIRST_LAYER.exists(run) else (),
         compared=of(records.Comparison, rates.get("predicted", ())),
         model_flags=of(records.ModelFlag, selection["model_flags"]),
         comparisons=of(records.Comparison, rates["comparisons"]),
@@ -120,11 +122,6 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         survival=survival_curves(experiment.thresholds, artefacts.THRESHOLDS.read(run)),
     )
     return replace(content, study=study_named(content.reproduces).part(content) or StudyPart())
-
-
-def _made_on(experiment: Experiment, defence: str) -> dict[str, str]:
-    """Returns, for each attack on the model alone, the same attack made on a defence."""
-    return {attack.key.removesuffix(f"-vs-{defence}"): attack.key for attack in experiment.attacks if attack.defence == defence}
 
 
 def _left_out(run: Run) -> tuple[tuple[str, str], ...]:

@@ -25,15 +25,19 @@ from pipeline.settings import Experiment
 from pipeline.stages.checks import check_gradients
 from pipeline.statistics.likeness import alike_images
 from pipeline.store import Run
-from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, SELECTED, SELECTION
+from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, FIRST_LAYER, SELECTED, SELECTION
 from pipeline.store.stage import Outcome
 
 N_REJECTED_SHOWN = 5
+# Networks whose first layer is shown in the report.
+_SHOWN_INSIDE = ("trained:", "network:")
 _MODEL_FACTS = ("fingerprint", "input_size", "n_classes", "n_ranked", "differentiable")
 
 
 def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """Writes the chosen clean images, `selection.parquet`, `candidates.parquet` and `selection.json`.
+
+    Of a network that was trained here `first-layer.parquet` holds the weights of the first layer, where they make pictures.
 
     The last holds how far each cell was filled, the rejected files, which images are one picture, and what is suspicious about
     the model.
@@ -72,7 +76,7 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
     details = {
         "dataset": experiment.dataset.name,
         "n_dataset": len(dataset),
-        "model": {"name": experiment.model.name} | {name: getattr(classifier, name) for name in _MODEL_FACTS},
+        "model": {"name": experiment.model.title} | {name: getattr(classifier, name) for name in _MODEL_FACTS},
         "model_flags": model_flags,
         "alike": [found._asdict() for found in alike_images(drawn, ALIKE_RMS_8BIT)],
         "class_names": classifier.class_names,
@@ -81,10 +85,15 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         "converted": dict(sorted(pool.notes.items())),
     }
     SELECTION.write(run, details)
+    filters = classifier.first_filters() if model.name.startswith(_SHOWN_INSIDE) else ()
+    if filters:
+        FIRST_LAYER.write(run, list(filters))
+    else:
+        FIRST_LAYER.remove(run)
     clean = sorted(CLEAN_IMAGES.file(image_id) for image_id in used)
     CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
-    outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *clean)
+    outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *([FIRST_LAYER.name] if filters else []), *clean)
     counts = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}
     summary = {**counts, "model_flags": [flag.name for flag in model_flags]}
     return Outcome(outputs, summary, tuple(_notes(model_flags, fills, rejected)), read=classifier.sources)

@@ -146,6 +146,7 @@ class Folder:
 EXPERIMENT = Blob(PRINTOUTS, "experiment.toml")
 CANDIDATES = Table(PRINTOUTS, "candidates.parquet", records.Candidate)
 SELECTED = Table(PRINTOUTS, "selection.parquet", records.Selected)
+FIRST_LAYER = Table(PRINTOUTS, "first-layer.parquet", records.Filter)
 SELECTION: Json[dict[str, Any]] = Json(PRINTOUTS, "selection.json")
 PAIRS = Table(PRINTOUTS, "pairs.parquet", records.Pair)
 IMAGES = Folder(PRINTOUTS, "images", ".png")
@@ -180,6 +181,7 @@ COMPARISONS: Csv[records.Comparison] = Csv(REPORTS, "comparisons.csv", rates.COM
 FINDINGS = Csv(REPORTS, "findings.csv", records.FindingRow)
 PREDICTED: Csv[records.Comparison] = Csv(REPORTS, "predicted.csv", rates.PREDICTED_COLUMNS)
 TRANSFER: Csv[records.Transfer] = Csv(REPORTS, "transfer.csv", rates.TRANSFER_COLUMNS)
+DEFENCES: Csv[records.DefenceRow] = Csv(REPORTS, "defences.csv", rates.DEFENCE_COLUMNS)
 FLAGS = Csv(REPORTS, "flags.csv", records.FlagRow)
 COUNTED: Json[dict[str, Any]] = Json(REPORTS, "rates.json")
 # The tables that are counted, in the order of rates.json, each with its name there.
@@ -191,6 +193,7 @@ TABLES_COUNTED: dict[str, Csv[Any]] = {
     "findings": FINDINGS,
     "predicted": PREDICTED,
     "transfer": TRANSFER,
+    "defences": DEFENCES,
     "flags": FLAGS,
 }
 THRESHOLDS = Table(REPORTS, "thresholds.parquet", records.ThresholdRow)

@@ -1,4 +1,4 @@
-"""What a training leaves: weights, a card that says what they are, and its learning curves as a table and a figure."""
+"""What a training leaves: weights, a card that says what they are, learning curves, and the first layer as pictures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,28 +15,39 @@ from pipeline.core.csv_cells import csv_text
 from pipeline.core.version import VERSION
 from pipeline.document.figures import png, styled
 from pipeline.models.trained import CARD, WEIGHTS, as_card, read_card
+from pipeline.records import Filter
+from pipeline.report.first_layer import largest, weights_figure
 from pipeline.settings import ModelSettings
 from pipeline.settings.training import Training
 from pipeline.store import file_hash, json_bytes, write_bytes
 
-CURVES, FIGURE = "curves.csv", "curves.png"
+CURVES, FIGURE, PICTURES = "curves.csv", "curves.png", "weights.png"
 Row = dict[str, float]
 _LINES = (("clean_accuracy", "clean", "#0072b2", "o"), ("adversarial_accuracy", "adversarial", "#d55e00", "D"))
 
 
 def write_results(
-    folder: Path, training: Training, model: ModelSettings, state: dict[str, Tensor], history: Sequence[Row], told: dict[str, Any]
+    folder: Path,
+    training: Training,
+    model: ModelSettings,
+    state: dict[str, Tensor],
+    history: Sequence[Row],
+    filters: Sequence[Filter],
+    told: dict[str, Any],
 ) -> dict[str, Any]:
     """Writes everything, the card last, and returns the card.
 
     Args:
         training: as its file has it. model: resolved.
+        filters: the weights of the first layer, none where they make no pictures.
         told: what else the card says.
     """
     write_bytes(folder / WEIGHTS, save({name: value.cpu().contiguous() for name, value in state.items()}))
     columns = list(history[0])
     write_bytes(folder / CURVES, csv_text([columns, *([row[name] for name in columns] for row in history)]).encode())
     write_bytes(folder / FIGURE, _figure(history, training))
+    if filters:
+        write_bytes(folder / PICTURES, _pictures(filters))
     settings = {key: value for key, value in asdict(training).items() if key not in ("name", "base", "model")}
     card = {
         "name": training.name,
@@ -75,6 +86,10 @@ def learning_curves(history: Sequence[Row], attack: str, epsilon_8bit: float) ->
 
 def _figure(history: Sequence[Row], training: Training) -> bytes:
     return png(learning_curves(history, training.attack.measured_by, training.attack.epsilon_8bit))
+
+
+def _pictures(filters: Sequence[Filter]) -> bytes:
+    return png(weights_figure(filters, largest(filters)))
 
 
 def _set_keys(model: ModelSettings) -> dict[str, Any]:

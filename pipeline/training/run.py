@@ -123,7 +123,7 @@ class _Lesson:
         at = fit(job)
         told = told | self._counts(at, role) | {"accuracies": self._accuracies(classifier, attacks)}
         model = replace(self._model, classes=str(folder / CLASSES))
-        card = write_results(folder, self._training, model, at.kept, at.history, told)
+        card = write_results(folder, self._training, model, at.kept, at.history, classifier.first_filters(), told)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return card
 

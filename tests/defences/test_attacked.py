@@ -7,6 +7,7 @@ from linear_classifier import Linear, pictures
 
 from pipeline.attacks.crafting import craft_images
 from pipeline.cli.catalogue import check_names
+from pipeline.cli.numbers import run_numbers
 from pipeline.core.errors import WrongUse
 from pipeline.datasets import open_dataset
 from pipeline.datasets.dataset import first_images
@@ -293,6 +294,13 @@ def test_a_run_makes_each_attack_on_each_defence_and_asks_them_all(tmp_path):
     # what is said of the model itself rests on the attacks made on it alone
     overall = [row for row in table["overall"] if (row["case"], row["quantity"]) == ("average", "adversarial_accuracy")]
     assert [row["n_eligible"] for row in overall] == [2]
+    # each stands beside no defence on the same images, and the detector's three copies count
+    stands = {(row["defence"], row["attacker"]): row for row in table["defences"] if row["top_k"] == 1}
+    assert list(stands) == [("", "none"), *((name, knows) for name in ("jpeg", "squeezing") for knows in ("adaptive", "unaware"))]
+    assert [row["compared"]["n"] for row in stands.values()] == [0, 2, 2, 2, 2]
+    assert [row["n_passes"] for row in stands.values()] == [1, 1, 1, 3, 3]
+    assert [row["n_forward"] for row in stands.values()] == [1, 1, 1, 3, 1]
+    assert run_numbers(run)["defences"] == table["defences"]
     by_hand = load_classifier(ModelSettings(defence="jpeg", defence_options={"quality": 30}))
     shown = [row for row in judged if row.judge == "jpeg" and row.variant == "adversarial"]
     paths = {pair.pair_id: run.printouts / pair.adversarial_path for pair in pairs}
@@ -310,3 +318,8 @@ def test_the_number_of_workers_changes_no_image_that_is_made_on_a_random_defence
         made.append([(pair.pair_id, (run.printouts / pair.adversarial_path).read_bytes()) for pair in PAIRS.read(run)])
         made[-1] += [(row.view_id, row.labels) for row in JUDGED.read(run)]
     assert made[0] == made[1]
+
+
+def test_a_defended_models_title_names_the_defence():
+    assert ModelSettings().title == "builtin:signs"
+    assert ModelSettings(defence="jpeg").title == "builtin:signs behind jpeg"

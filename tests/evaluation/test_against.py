@@ -8,11 +8,12 @@ import pytest
 from scipy.stats import binomtest, fisher_exact
 
 from pipeline.evaluation.criteria import TOP_1
-from pipeline.evaluation.outcomes import Outcomes
+from pipeline.evaluation.outcomes import Outcomes, made_on_model
 from pipeline.evaluation.two_runs import Side, run_comparisons
 from pipeline.records import PHOTO, SOURCE, Comparison, Pair, Prediction, View
 from pipeline.report.against import against_sentences
 from pipeline.report.content import AgainstContent
+from pipeline.settings import AttackSettings, Experiment
 from pipeline.statistics import compare_independent, effective_number, fisher, holm, independent_difference, wilson
 
 
@@ -98,6 +99,14 @@ class TestPairing:
     def test_real_photographs_are_never_stood_in_for_by_simulated_ones(self):
         found = rows_of(a_side("xxxx", "...."), a_side("xxxx", "xxxx", origin="simulated"))["photo", "destruction_rate"]
         assert (found.first.origin, found.second.origin) == ("camera", "simulated")
+
+
+def test_attacks_made_on_a_defence_are_not_taken_for_attacks_on_the_model_unless_there_are_no_others():
+    attacks = (AttackSettings("fgsm"), AttackSettings("fgsm", "fgsm-vs-jpeg", against="jpeg"))
+    cells = {("average", attack.key, 16): () for attack in attacks}
+    assert list(made_on_model(Experiment("run", attacks=attacks), cells)) == [("average", "fgsm", 16)]
+    only = {("average", "fgsm-vs-jpeg", 16): ()}
+    assert made_on_model(Experiment("run", attacks=attacks[1:]), only) == only
 
 
 class TestTable:

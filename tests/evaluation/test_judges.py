@@ -249,7 +249,7 @@ def said(number: int, variant: str, transform: str, *labels: int, imported: bool
 
 
 def counted(judgements: list[Judgement], n_pairs: int) -> list[Transfer]:
-    return transfers({("average", "bim", 8): [pair(number) for number in range(n_pairs)]}, judges_of(judgements, {}))
+    return transfers({("average", "bim", 8): [pair(number) for number in range(n_pairs)]}, judges_of(judgements, {}, {}))
 
 
 def test_without_the_clean_file_the_clean_photo_is_the_control_and_there_is_no_destruction_rate():

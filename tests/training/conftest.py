@@ -10,7 +10,7 @@ from pipeline.settings.training import load_training
 from pipeline.training import results, run
 from pipeline.training.images import read_images
 
-FIGURE = results._figure
+FIGURE, PICTURES = results._figure, results._pictures
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +33,7 @@ def trained(tmp_path, bars, monkeypatch, read_once):
 
     def train(name="bars", say=lambda _: None, force=False, overrides=(), images="", figures=False, **tables):
         monkeypatch.setattr(results, "_figure", FIGURE if figures else lambda *_: b"")
+        monkeypatch.setattr(results, "_pictures", PICTURES if figures else lambda *_: b"")
         file = training_file(tmp_path, name, images=str(bars / images), **tables)
         folder = tmp_path / "models" / name
         return folder, run.train(load_training(file, overrides), folder, Context(), say, force)

@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import SIDE
 
 import inkproof
 from pipeline.core.errors import InkproofError
+from pipeline.engine import Context
 from pipeline.models import load_classifier
 from pipeline.models.trained import CARD, CLASSES, WEIGHTS
 from pipeline.settings import ModelSettings
+from pipeline.settings.reading import load_experiment
+from pipeline.stages.graph import run_stage
+from pipeline.store import Run
+from pipeline.store.artefacts import FIRST_LAYER
 from pipeline.training.loop import CHECKPOINT
-from pipeline.training.results import CURVES, FIGURE
+from pipeline.training.results import CURVES, FIGURE, PICTURES
 
 FC = "fc16-3"
 RECIPES = {
@@ -83,7 +89,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, tables):
     lines = []
     again, again_card = trained("whole2", say=lines.append, figures=True, **tables)
     assert lines[0].startswith("going on after epoch 2") and len(lines) == 3
-    for file in (WEIGHTS, CURVES, FIGURE, CLASSES):
+    for file in (WEIGHTS, CURVES, FIGURE, PICTURES, CLASSES):
         assert (whole / file).read_bytes() == (again / file).read_bytes(), file
     assert again_card | {"name": "", "settings_sha256": ""} == card | {"name": "", "settings_sha256": ""}
     assert not (again / CHECKPOINT).exists()
@@ -260,6 +266,21 @@ def test_reading_with_two_processes_gives_the_same_bytes(trained, bars):
     assert torch.equal(one.pixels, two.pixels) and torch.equal(one.labels, two.labels)
 
 
+def test_a_run_keeps_the_first_layer_of_a_trained_network_and_of_no_other(trained, bars, tmp_path):
+    folder, _ = trained(network=FC)
+    run, file = Run(tmp_path, "my"), tmp_path / "my.toml"
+    models = {f'name = "trained:{folder}"': f"folder:{bars}/test", 'name = "builtin:signs"': "builtin:signs"}
+    for model, images in models.items():
+        text = f'[dataset]\nname = "{images}"\n[model]\n{model}\n[selection]\nn_images = 2\ncases = ["average"]\n'
+        file.write_text(text + '[[attacks]]\nname = "fgsm"\nepsilons_8bit = [16]\n', encoding="utf-8")
+        run_stage("select", load_experiment(file), run, Context())
+        if images == "builtin:signs":
+            assert not FIRST_LAYER.exists(run)
+        else:
+            weights = load_file(folder / WEIGHTS)["1.weight"].numpy()
+            assert np.array_equal(np.array([unit.weights for unit in FIRST_LAYER.read(run)], np.float32), weights)
+
+
 @pytest.mark.slow
 def test_a_trained_network_is_attacked_printed_and_judged_like_any_other(trained, bars, tmp_path, monkeypatch, capsys):
     from pipeline.cli import main
@@ -274,6 +295,7 @@ def test_a_trained_network_is_attacked_printed_and_judged_like_any_other(trained
         encoding="utf-8",
     )
     assert main(["run", "my.toml", "--workers", "1"]) == 0
+    assert Path("reports/my/figures/first-layer.png").is_file()
     assert Path("reports/my/report.pdf").is_file() and ",photo," in Path("reports/my/rates.csv").read_text(encoding="utf-8")
     trained(force=True)
     capsys.readouterr()

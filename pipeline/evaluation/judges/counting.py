@@ -27,16 +27,19 @@ def transfers(
     ]
 
 
-def judges_of(judgements: Iterable[Judgement], page_of: Mapping[str, int]) -> list[Outcomes]:
+def judges_of(
+    judgements: Iterable[Judgement], page_of: Mapping[str, int], error_of: Mapping[str, float | None]
+) -> list[Outcomes]:
     """Returns the outcomes of every judge, in the order in which they first speak.
 
     Args:
         page_of: the page that each pair is printed on; a pair that it does not tell of is on a page of its own.
+        error_of: the predicted registration error of each view, by which one of several photographs of an image is chosen.
     """
     by_judge: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         by_judge.setdefault(judgement.judge, []).append(judgement)
-    return [Outcomes.of_judge(judge, said, page_of) for judge, said in by_judge.items()]
+    return [Outcomes.of_judge(judge, said, page_of, error_of) for judge, said in by_judge.items()]
 
 
 def _transfer(cell: Cell, pairs: Sequence[Pair], outcomes: Outcomes, condition: Condition, criterion: TopK) -> Transfer:
