@@ -250,8 +250,10 @@ class SaliencyOptions(Aimed):
     form: Literal["pair", "single"] = setting(
         "pair", '"pair": two values at a time, those best together (as published); "single": one.'
     )
-    of: Literal["logits", "probabilities"] = setting(
-        "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
+    of: Literal["logits", "log-probabilities", "probabilities"] = setting(
+        "log-probabilities",
+        'Gradients: of "logits" (two passes a step), of "log-probabilities" (one) or of "probabilities" in float32: the '
+        "same order of pairs, until the target's rounds to 0 and there is none (JSMA-F on a distilled network).",
     )
     theta_8bit: int = setting(255, "What a step adds to a value, or, negative, takes away.", ge=-255, le=255, unit="8-bit")
     gamma: float = setting(0.145, "Largest share of all values (pixels times channels) that may be changed.", ge=0.0, le=1.0)
