@@ -37,7 +37,7 @@ class Shot:
     """What became of one aim, measured on the saved 8-bit image.
 
     Distances are to the clean image, those of a failure 0: they enter no mean. L2 is of luma where the network takes one channel.
-    `epsilon_8bit` is the smallest that succeeds, 0 where the attack takes none. Passes are those of this epsilon alone. `rounding`
+    `epsilon_8bit` is the smallest that succeeds, 0 where it takes none. Passes are those of this epsilon alone. `rounding`
     is a key of ROUNDING for an attack that looks for the smallest change, of a failure too.
     """
 
