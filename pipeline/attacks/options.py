@@ -181,7 +181,9 @@ class SmallestLargestChangeOptions(Aimed):
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
     n_steps: int = setting(50, "Steps for one τ and one c, at most.", ge=1, le=100_000)
     n_doublings: int = setting(2, "How often c is doubled where a τ does not fool.", ge=0, le=60)
-    learning_rate: float = setting(0.005, "Rate of Adam on w; within a descent it falls to 0.", ge=1e-6, le=10)
+    learning_rate: float = setting(
+        0.005, "Rate of Adam on w for τ up to 4 levels; it grows with τ, and within a descent falls to 0.", ge=1e-6, le=10
+    )
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
     initial_tau_8bit: int = setting(
         0, "First τ (0: twice the distance that the gradient at the clean image foretells).", ge=0, le=255, unit="8-bit"
