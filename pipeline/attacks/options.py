@@ -181,7 +181,9 @@ class SmallestLargestChangeOptions(Aimed):
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
     n_steps: int = setting(50, "Steps for one τ and one c, at most.", ge=1, le=100_000)
     n_doublings: int = setting(2, "How often c is doubled where a τ does not fool.", ge=0, le=60)
-    learning_rate: float = setting(0.005, "Rate of Adam on w; within a descent it falls to 0.", ge=1e-6, le=10)
+    learning_rate: float = setting(
+        0.005, "Rate of Adam on w for τ up to 4 levels; it grows with τ, and within a descent falls to 0.", ge=1e-6, le=10
+    )
     initial_c: float = setting(0.0, "First c (0: each image's own, from its gradient).", ge=0, le=1e6)
     initial_tau_8bit: int = setting(
         0, "First τ (0: twice the distance that the gradient at the clean image foretells).", ge=0, le=255, unit="8-bit"
@@ -250,8 +252,10 @@ class SaliencyOptions(Aimed):
     form: Literal["pair", "single"] = setting(
         "pair", '"pair": two values at a time, those best together (as published); "single": one.'
     )
-    of: Literal["logits", "probabilities"] = setting(
-        "probabilities", 'Gradients are those of "logits" or of "probabilities"; the latter need fewer.'
+    of: Literal["logits", "log-probabilities", "probabilities"] = setting(
+        "log-probabilities",
+        'Gradients: of "logits" (two passes a step), of "log-probabilities" (one) or of "probabilities" in float32: the '
+        "same order of pairs, until the target's rounds to 0 and there is none (JSMA-F on a distilled network).",
     )
     theta_8bit: int = setting(255, "What a step adds to a value, or, negative, takes away.", ge=-255, le=255, unit="8-bit")
     gamma: float = setting(0.145, "Largest share of all values (pixels times channels) that may be changed.", ge=0.0, le=1.0)

@@ -22,7 +22,8 @@ class Saliency(MinimumNormAttack):
     A feature is the value of one channel of one pixel. With a the gradient of the target's logit and b that of the sum of all
     other logits, a step takes the pair (p, q) with the largest -(a_p + a_q)(b_p + b_q) among those whose first sum is positive
     and whose second is negative (Alg. 3; signs are exchanged where values decrease), or the feature with the largest -a_p b_p
-    (Eq. 8). Any number of classes costs two backward passes; of probabilities, which add up to one, b is -a, and it is one.
+    (Eq. 8). Any number of classes costs two backward passes; of probabilities, which add up to one, b is -a, and it is one. That
+    of the target's logarithm is the same but for the probability as a factor, and does not vanish with it.
 
     Every image on the way is whole-numbered, so the one that is saved is the one that the network saw.
     """
@@ -136,8 +137,11 @@ class _Walk:
         """Returns how much a change in the direction of theta helps the target, and hurts the others, each (m, D)."""
         sign = 1.0 if self._options.theta_8bit > 0 else -1.0
         of_target = torch.zeros_like(one.logits).scatter_(1, aims[:, None], 1.0)
-        if self._options.of == "probabilities":  # the gradient of the target's probability, but for that probability as a factor
-            gradient = one.gradient(of_target - one.logits.softmax(dim=1), walks).flatten(1).mul_(sign)
+        if self._options.of != "logits":
+            chances = one.logits.softmax(dim=1)
+            gradient = one.gradient(of_target - chances, walks).flatten(1).mul_(sign)
+            if self._options.of == "probabilities":
+                gradient *= chances.gather(1, aims[:, None])
             return gradient, gradient
         target, others = (one.gradient(weights, walks).flatten(1).mul_(sign) for weights in (of_target, of_target - 1))
         return target, others

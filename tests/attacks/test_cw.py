@@ -117,6 +117,27 @@ def test_linf_reaches_the_hyperplane_within_a_level():
     assert (reached <= np.ceil(exact) + 1).all()
 
 
+class Bright(Differentiable):
+    """Class 1 where a weighted mean of all values is above 0.3; the weights differ twentyfold."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, scale: float) -> None:
+        self.scale, self.weights = scale, torch.linspace(1, 20, 3 * 8 * 8) / (10.5 * 3 * 8 * 8)
+
+    def logits(self, images):
+        lead = self.scale * (images.flatten(1) @ self.weights - 0.3)
+        return torch.stack([-lead, lead], dim=1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_linf_takes_every_value_of_a_black_image_equally_far(scale):
+    """As in MNIST: w has far to go, and the values that matter most may not run ahead of the others."""
+    case = Bright(scale), np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64)
+    result = attacked("cw-linf", case)
+    assert result.images.max() in (77, 78) and set(result.rounding) <= {"kept", "repaired"}  # 0.3 of 255 is 76.5
+
+
 def test_l0_changes_no_more_pixels_than_the_greedy_choice_needs():
     """On a linear network the pixels that can bring most, as many as are enough, are the fewest for a class."""
     case = linear()

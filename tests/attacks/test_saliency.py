@@ -100,7 +100,7 @@ def papers_steps(network, image, target, form, of, theta, gamma):
 
         def outputs(inputs):
             scores = network.net(inputs)[0]
-            return scores.softmax(dim=0) if of == "probabilities" else scores
+            return scores if of == "logits" else scores.softmax(dim=0)
 
         scores = network.net(pixels)[0]
         lead = scores[target] - scores[[k for k in range(N_CLASSES) if k != target]].max()
@@ -133,7 +133,7 @@ def papers_steps(network, image, target, form, of, theta, gamma):
 
 
 @pytest.mark.parametrize("theta", [255, 100, -255, -64])
-@pytest.mark.parametrize("of", ["logits", "probabilities"])
+@pytest.mark.parametrize("of", ["logits", "log-probabilities", "probabilities"])
 @pytest.mark.parametrize("form", ["pair", "single"])
 def test_the_steps_are_those_of_the_paper(form, of, theta):
     network, images = Bent(), pictures(6)
@@ -185,7 +185,7 @@ def test_no_more_than_gamma_of_the_values_is_changed(gamma, n_per_step):
 
 def test_classes_cost_two_backward_passes_a_step_and_probabilities_one():
     images = pictures(8)
-    for of, n_backward in (("logits", 2), ("probabilities", 1)):
+    for of, n_backward in (("logits", 2), ("log-probabilities", 1), ("probabilities", 1)):
         found = attacked(images, of=of, gives_back=False, gamma=0.5)
         assert (found.n_backward == n_backward * (found.n_forward - 1)).all()
 

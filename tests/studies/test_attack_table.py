@@ -94,6 +94,21 @@ def test_the_smallest_epsilon_that_succeeds_is_found_and_its_saved_image_measure
     assert n_hits >= 4
 
 
+def test_the_l2_distance_is_that_of_luma_where_the_network_takes_one_channel(tmp_path):
+    class Brighter(nn.Module):
+        """Answers 1 where the first pixel is brighter than 100, else 0."""
+
+        def forward(self, x):
+            lead = x.flatten(1)[:, :1] * 255 - 100
+            return torch.cat([-lead, lead], dim=1)
+
+    settings = replace(ModelSettings(), name="python:toys:brighter")
+    grey = TorchClassifier(Brighter(), settings, Preprocessing((SIZE, SIZE), SIZE, n_channels=1), "cpu")
+    aim = Aim("image", "", 0, 1, np.zeros((SIZE, SIZE, 3), np.uint8))
+    shot = Range("cw-l2", {}, grey, Items(tmp_path), 1).shots([aim], Context(), "")["image", 1]
+    assert shot.l0_px == 1 and 100 < shot.l2_8bit < 102
+
+
 def test_an_epsilon_above_the_limit_is_a_failure(classifier, tmp_path):
     needed = {aim.target: smallest_step(classifier, aim, 255)[0] for aim in aims(classifier)[:1]}
     target, epsilon = next(iter(needed.items()))

@@ -188,6 +188,24 @@ def test_a_student_learns_its_teachers_probabilities_at_the_temperature_and_pred
     assert student.abs().mean() > 4 * usual.abs().mean()
 
 
+BY_LOSS = {"fgsm": {}, "jsma": {"of": "probabilities", "gamma": 1.0}}
+BY_LOGITS = {"jsma": {"of": "logits", "gamma": 1.0}, "cw-l2": {}, "cw-l0": {}, "cw-linf": {}}
+
+
+def test_distillation_hides_the_gradients_of_loss_and_probabilities_and_not_those_of_logits(trained, bars):
+    """A student is so sure that they are 0 in float32: that is no sign that it is robust (Carlini and Wagner 2017, Sec. VIII)."""
+    for temperature, rate in ((0.0, 0.02), (100.0, 3.0)):
+        told = {"optimiser": "adam", "learning_rate": rate, "n_epochs": 8, "temperature": temperature}
+        folder, _ = trained(f"T{temperature:.0f}", training=told)
+        model = inkproof.load_model(f"trained:{folder}")
+        images, labels = inkproof.draw_images(inkproof.open_dataset(f"folder:{bars}/test", model, n_images=6), model)
+        assert (model.predict(images).argmax(1) == labels).all()
+        for attacks, fools in ((BY_LOSS, not temperature), (BY_LOGITS, True)):
+            for name, options in attacks.items():
+                found = inkproof.attack(model, images, labels, name, 60, **options)
+                assert ((model.predict(found).argmax(1) != labels) == fools).all(), (temperature, name)
+
+
 def test_a_distillation_that_is_interrupted_keeps_its_teacher(trained):
     lines = []
 

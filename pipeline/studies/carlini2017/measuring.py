@@ -11,13 +11,14 @@ from pipeline.attacks import attack_named, attack_spec
 from pipeline.engine import Context
 from pipeline.evaluation.criteria import TargetReached
 from pipeline.models.classifier import Classifier
+from pipeline.models.preprocessing import LUMA
 from pipeline.settings import NO_EPSILON
 from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels
 from pipeline.store import Items, content_hash, json_bytes, record_from
 
 BATCH_SIZE = 16
 # Of results that are kept: another number where what is measured changes.
-_FORM = 1
+_FORM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Aim:
 class Shot:
     """What became of one aim, measured on the saved 8-bit image.
 
-    Distances are to the clean image, those of a failure 0: they enter no mean. `epsilon_8bit` is the smallest that succeeds,
-    0 where the attack takes none. Passes are those of this epsilon alone. `rounding` is a key of ROUNDING for an attack that
-    looks for the smallest change, of a failure too.
+    Distances are to the clean image, those of a failure 0: they enter no mean. L2 is of luma where the network takes one channel.
+    `epsilon_8bit` is the smallest that succeeds, 0 where it takes none. Passes are those of this epsilon alone. `rounding`
+    is a key of ROUNDING for an attack that looks for the smallest change, of a failure too.
     """
 
     is_success: bool
@@ -115,9 +116,15 @@ class Range:
                 yield place, Shot(is_success=False, rounding=rounding)
                 continue
             both = aim.pixels, result.images[place]
-            distances = n_changed_pixels(*both), l2_8bit(*both), linf_8bit(*both)
+            distances = n_changed_pixels(*both), self._l2_8bit(*both), linf_8bit(*both)
             passes = int(result.n_forward[place]), int(result.n_backward[place])
             yield place, Shot(True, epsilon, *distances, *passes, rounding)
+
+    def _l2_8bit(self, clean: np.ndarray, saved: np.ndarray) -> float:
+        """Returns the distance of what the network takes: of luma where that is one channel, as MNIST's is in the paper."""
+        if self._classifier.preprocessing.n_channels == 3:
+            return l2_8bit(clean, saved)
+        return float(np.linalg.norm((saved.astype(np.float64) - clean) @ LUMA))
 
     def _key(self, aim: Aim) -> str:
         return content_hash([*self._identity, aim.sha256, aim.label, aim.target])

@@ -33,9 +33,10 @@ class TableRow:
     """One attack in one case.
 
     Of `n_images` images `n_success` are led where they shall. `mean_distance` is over these alone: pixels changed in any channel
-    for L0, on pixels in [0, 1] for L2 and L∞, as in the paper; `mean_distance_8bit` is the same in 8-bit units (None for L0).
-    `n_targets` is how many targets the case chooses among, 1 where it does not choose. A case that the attack cannot be asked
-    for has no images; rates and means without images or successes are None. Passes are means over the successes.
+    for L0, on pixels in [0, 1] for L2 (of luma where the network takes one channel) and L∞, as in the paper; `mean_distance_8bit`
+    is the same in 8-bit units (None for L0). `n_targets` is how many targets the case chooses among, 1 where it does not choose.
+    A case that the attack cannot be asked for has no images; rates and means without images or successes are None. Passes are
+    means over the successes.
     """
 
     table: str
