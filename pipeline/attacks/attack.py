@@ -15,8 +15,11 @@ class Differentiable(Protocol):
     """What an attack needs of the network under test."""
 
     device: torch.device
-    # Whether it looks at luma alone: attacks then change a grey picture in grey.
-    takes_luma: bool = False
+
+    @property
+    def takes_luma(self) -> bool:
+        """Whether it looks at luma alone: attacks then change a grey picture in grey."""
+        return False
 
     @property
     def n_passes(self) -> int:

@@ -57,6 +57,17 @@ class ToyNetwork(Differentiable):
             return float(torch.nn.functional.cross_entropy(self.net(to_model(images)), torch.as_tensor(labels)))
 
 
+class LumaNetwork(ToyNetwork):
+    """The same of the mean of the channels alone."""
+
+    takes_luma = True
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        in_colour = self.net
+        self.net = lambda x: in_colour(x.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+
+
 def batch(seed, n=6):
     rng = np.random.default_rng(seed)
     shape = (n, int(rng.integers(9, 15)), int(rng.integers(9, 15)), 3)
@@ -111,9 +122,7 @@ def test_a_network_of_luma_meets_grey_pictures_in_grey(name):
     images, labels = batch(2)
     images[2:] = images[2:, :, :, :1]
     images[4] = images[4][::-1, ::-1] // 2 + np.array([40, 0, 90], np.uint8)
-    network, attack, (epsilon,) = ToyNetwork(2), attack_of(name, {}), epsilons_of(name, 2)
-    network.takes_luma, in_colour = True, network.net
-    network.net = lambda x: in_colour(x.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+    network, attack, (epsilon,) = LumaNetwork(2), attack_of(name, {}), epsilons_of(name, 2)
     together = attack.perturb(network, images, labels, [epsilon])[epsilon]
     is_grey = (together.images == together.images[..., :1]).all(axis=(1, 2, 3))
     assert is_grey[[0, 1, 2, 3, 5]].all()

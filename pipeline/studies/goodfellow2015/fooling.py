@@ -46,7 +46,7 @@ def _measure(bench: Bench) -> Measured:
 
 def _tell(found: Measured) -> Told:
     heads = [Column(head, group) for group in ("clean error", "error under FGSM", "confidence") for head in ("here", "paper")]
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in NETWORKS:
         card, paper = found["cards"][name], FGSM.get(name, (None, None, None))
         clean, fooled = (share_cell(*_wrong(card, kind)) for kind in ("clean", "fgsm"))

@@ -18,6 +18,7 @@ from pipeline.studies.szegedy2014.published import SAYS, TEXTS
 
 NETWORKS = ("fc100-100-10", "carlini-mnist")
 _SIDE, _N_STEPS = 64, 300
+_SIDE_PX = 28
 # The slope of a sigmoid is a quarter at most; that of a ReLU, and of a largest value, one.
 _SLOPES = {"fc100-100-10": 0.25, "carlini-mnist": 1.0}
 
@@ -44,26 +45,23 @@ def _measure(bench: Bench) -> Measured:
     layers: dict[str, Any] = {}
     for name in NETWORKS:
         bench.network(name)
-        state = load_file(bench.folder(name) / "weights.safetensors")
-        side, found = bench.training(name).model.input_px or 28, []
-        for key in (key for key, value in state.items() if value.ndim > 1):
-            weights = state[key]
+        state, side = load_file(bench.folder(name) / "weights.safetensors"), _SIDE_PX
+        layers[name] = found = []
+        for weights in (value for value in state.values() if value.ndim > 1):
             if weights.ndim == 2:
-                exact = float(torch.linalg.matrix_norm(weights.double(), 2))
-                found.append({"layer": key, "shape": list(weights.shape), "bound": exact, "iterated": exact})
-                continue
-            iterated = power_norm(weights, (side, side))
-            found.append({"layer": key, "shape": list(weights.shape), "bound": fourier_bound(weights), "iterated": iterated})
-            n_before = sum(one["shape"][-1] == weights.shape[-1] for one in found)
-            side = side - weights.shape[-1] + 1
-            side = side // 2 if n_before % 2 == 0 else side  # a pooling follows every second convolution
-        layers[name] = found
+                bound = iterated = float(torch.linalg.matrix_norm(weights.double(), 2))
+            else:
+                bound, iterated = fourier_bound(weights), power_norm(weights, (side, side))
+                side = side - weights.shape[-1] + 1
+                side = side // 2 if len(found) % 2 else side  # a pooling follows every second convolution
+            found.append({"shape": list(weights.shape), "bound": bound, "iterated": iterated})
     return {"layers": layers}
 
 
 def _tell(found: Measured) -> Told:
     heads = (Column("weights"), Column("bound"), Column("by power iteration"))
-    rows, rules, checked = [], set(), []
+    rows: list[tuple[Cell, ...]] = []
+    rules, checked = set(), []
     for name, layers in found["layers"].items():
         rules.add(len(rows))
         for place, one in enumerate(layers, 1):

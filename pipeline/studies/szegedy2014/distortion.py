@@ -77,56 +77,41 @@ def _measure(bench: Bench) -> Measured:
 
 
 def _tell(found: Measured) -> Told:
-    heads = (
-        Column("test error", "here"),
-        Column("test error", "paper"),
-        Column("reached"),
-        Column("here", "distortion"),
-        Column("paper", "distortion"),
-    )
+    tables = (_distortions(found), _matrix(found), _photographed(found))
+    return Told(tuple(TableBlock(f"table-{table.number.lower()}", table) for table in tables), _observations(found))
+
+
+def _distortions(found: Measured) -> Table:
+    heads = [Column(head, "test error") for head in ("here", "paper")]
+    heads += [Column("reached"), *(Column(head, "distortion") for head in ("here", "paper"))]
     rows = []
     for name in NETWORKS:
         reached, error = found[f"{name} reached"], 1 - found["cards"][name]["clean_accuracy"]
-        cells = [percent(error), percent(TABLE_1[name][0])]
         mean = f"{found[f'{name} rms'][reached].mean():.3f}" if reached.any() else DASH
-        rows.append((Cell(TITLES[name]), *map(Cell, cells), share_of(reached), Cell(mean), Cell(f"{TABLE_1[name][1]:.3g}")))
-    n = len(found["fc10-weak reached"])
-    first = Table(
-        "S1", "Smallest changes that L-BFGS finds", (stub("Network"), *heads), tuple(rows), TEXTS["distortion"].format(n=n)
-    )
+        errors = Cell(percent(error)), Cell(percent(TABLE_1[name][0]))
+        rows.append((Cell(TITLES[name]), *errors, share_of(reached), Cell(mean), Cell(f"{TABLE_1[name][1]:.3g}")))
+    note = TEXTS["distortion"].format(n=len(found["fc10-weak reached"]))
+    return Table("S1", "Smallest changes that L-BFGS finds", (stub("Network"), *heads), tuple(rows), note)
+
+
+def _matrix(found: Measured) -> Table:
     columns = (stub("Made for"), *(Column(TITLES[name], "wrong answers of") for name in NETWORKS))
     rows = []
     for row in (*NETWORKS, *(f"noise {sd}" for sd in _NOISE)):
-        cells = [share_of(found[f"{row} on {column}"]) for column in NETWORKS]
-        beside = [TABLE_2.get(row, {}).get(column) for column in NETWORKS]
-        rows.append(
-            (
-                Cell(TITLES.get(row, row)),
-                *(
-                    Cell(cell.text, cell.note if paper is None else f"{cell.note} · paper {percent(paper)}")
-                    for cell, paper in zip(cells, beside, strict=True)
-                ),
-            )
-        )
-    second = Table("S2", "Images made for one network, asked of another", columns, tuple(rows), TEXTS["matrix"])
-    heads = (Column("clean"), Column("adversarial"), Column("adversarial, file"))
-    rows = [
-        (
-            Cell(TITLES[name]),
-            *(share_of(found[key]) for key in (f"{name} clean photo", f"{name} made photo", f"{name} on {name}")),
-        )
-        for name in NETWORKS
-    ]
-    third = Table(
-        "S3",
-        "The same after print and camera (simulated): wrong answers",
-        (stub("Network"), *heads),
-        tuple(rows),
-        TEXTS["photographed"].format(profile=PROFILE),
-    )
-    return Told(
-        (TableBlock("table-s1", first), TableBlock("table-s2", second), TableBlock("table-s3", third)), _observations(found)
-    )
+        cells = []
+        for column in NETWORKS:
+            share, paper = share_of(found[f"{row} on {column}"]), TABLE_2.get(row, {}).get(column)
+            cells.append(share if paper is None else Cell(share.text, f"{share.note} · paper {percent(paper)}"))
+        rows.append((Cell(TITLES.get(row, row)), *cells))
+    return Table("S2", "Images made for one network, asked of another", columns, tuple(rows), TEXTS["matrix"])
+
+
+def _photographed(found: Measured) -> Table:
+    heads = [Column("clean, photograph"), Column("adversarial, photograph"), Column("adversarial, file")]
+    keys = ("{0} clean photo", "{0} made photo", "{0} on {0}")
+    rows = [(Cell(TITLES[name]), *(share_of(found[key.format(name)]) for key in keys)) for name in NETWORKS]
+    title, note = "After print and camera (simulated): wrong answers", TEXTS["photographed"].format(profile=PROFILE)
+    return Table("S3", title, (stub("Network"), *heads), tuple(rows), note)
 
 
 def _observations(found: Measured) -> tuple[Observation, ...]:
