@@ -46,7 +46,8 @@ def _measure(bench: Bench) -> Measured:
     for name in NETWORKS:
         bench.network(name)
         state, side = load_file(bench.folder(name) / "weights.safetensors"), _SIDE_PX
-        layers[name] = found = []
+        found: list[dict[str, Any]] = []
+        layers[name] = found
         for weights in (value for value in state.values() if value.ndim > 1):
             if weights.ndim == 2:
                 bound = iterated = float(torch.linalg.matrix_norm(weights.double(), 2))
