@@ -1,4 +1,4 @@
-"""Prints how often trained networks are right about attacked signs, as files and in simulated photographs, against the first of them.
+"""Prints how often trained networks are right about attacked signs, as files and in simulated photographs, beside the first.
 
     python benchmarks/trained.py models/plain models/through
 
