@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from inkproof import attack, draw_images, load_model, open_dataset, photograph
+from pipeline.defences.squeezing import FeatureSqueezing
 from pipeline.models.classifier import Classifier
 from pipeline.specs.defences import DEFENCES
 from pipeline.statistics import compare_paired
@@ -86,9 +87,9 @@ def main() -> None:
 def behind(settings: dict[str, Any], name: str, others: np.ndarray) -> Classifier:
     """Returns the model behind a defence with its default options, a detector with its threshold set on clean images."""
     judge = load_model(**settings, defence=name)
-    if judge.refuses:
-        judge = load_model(**settings, defence=name, defence_options={"threshold": judge.threshold_on(others)})
-    return judge
+    if not isinstance(judge, FeatureSqueezing):
+        return judge
+    return load_model(**settings, defence=name, defence_options={"threshold": judge.threshold_on(others)})
 
 
 def withstood(judge: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
