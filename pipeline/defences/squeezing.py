@@ -26,8 +26,9 @@ class FeatureSqueezing(Defended):
     of a median-filtered one; above the threshold the last class, `REFUSED_NAME`, wins. Without a threshold nothing is refused.
     The paper's third squeezer, non-local means, is left out.
 
-    An attack that knows the defence follows the mean logits of the picture and its copies, backward the identity for fewer bits
-    and exact for the median: where all three give the same wrong class, nothing is detected (after He et al. 2017).
+    An attack that knows the defence follows, for each class, the least probability p that the picture and its copies give it:
+    where all three give one class at least p the score is at most 2 (1 - p), so nothing is refused, whatever the threshold (after
+    He et al. 2017). Backward the identity for fewer bits, exact for the median.
     """
 
     defence = "feature-squeezing"
@@ -51,7 +52,7 @@ class FeatureSqueezing(Defended):
 
     def for_attacks(self) -> Callable[[Tensor], Tensor]:
         ask = self._inner.for_attacks()
-        return lambda x: torch.stack([ask(copy) for copy in self._copies(x)]).mean(dim=0)
+        return lambda x: agreement(torch.stack([ask(copy) for copy in self._copies(x)]))
 
     @property
     def n_clean(self) -> int:
@@ -78,3 +79,12 @@ class FeatureSqueezing(Defended):
         pixels = x * 255
         fewer_bits = straight_through(pixels, reduced(pixels.detach(), self._options.bits))
         return x, fewer_bits / 255, median(pixels, self._options.median_px) / 255
+
+
+def agreement(logits: Tensor) -> Tensor:
+    """Returns -log(1 - p), (N, n_classes): p is the least probability that any of the logits (n, N, n_classes) gives a class.
+
+    It grows without end (to 1 - p = 5e-7) as all become sure of the same class, where p itself has next to no slope.
+    """
+    least = logits.log_softmax(dim=2).amin(dim=0)
+    return -torch.log(-torch.expm1(least.clamp(max=-_LEAST / 2)))

@@ -109,11 +109,29 @@ def test_a_score_is_the_largest_distance_of_probabilities_and_below_the_threshol
     assert answered.sum() == 4 and np.allclose(said[answered, :-1], plain.predict(images)[answered], atol=1e-6)
 
 
-def test_an_attack_on_a_detector_follows_the_mean_of_the_picture_and_its_copies():
-    x, plain = to_model(pictures(2), torch.device("cpu")), Linear()
+def test_an_attack_on_a_detector_follows_what_the_picture_and_its_copies_agree_on():
+    x, plain = to_model(pictures(2), torch.device("cpu")), Linear(0.03)
     copies = [plain, BitDepth(plain, BitDepthOptions(bits=5)), Median(plain, MedianOptions())]
-    mean = torch.stack([copy.logits(x) for copy in copies]).mean(dim=0)
-    assert torch.allclose(FeatureSqueezing(plain, SqueezingOptions(threshold=0.1)).for_attacks()(x), mean)
+    least = torch.stack([copy.logits(x).double().softmax(dim=1) for copy in copies]).amin(dim=0)
+    seen = FeatureSqueezing(plain, SqueezingOptions(threshold=0.1)).for_attacks()(x)
+    assert torch.allclose(seen.double(), -torch.log(1 - least), atol=1e-4)
+
+
+class FollowsTheMean(FeatureSqueezing):
+    def for_attacks(self):
+        ask = self._inner.for_attacks()
+        return lambda x: torch.stack([ask(copy) for copy in self._copies(x)]).mean(dim=0)
+
+
+@pytest.mark.slow
+def test_to_follow_agreement_passes_a_detector_more_often_than_to_follow_the_mean():
+    pictured, labels = signs(232, n_images=232)
+    options = SqueezingOptions(threshold=behind("feature-squeezing").threshold_on(pictured[32:]))
+    left = []
+    for kind in (FeatureSqueezing, FollowsTheMean):
+        judge = kind(PLAIN, options)
+        left.append(withstood(judge, attacked(judge, pictured[:32], labels[:32], 8, n_steps=20), labels[:32]).sum())
+    assert left[0] < left[1]
 
 
 def test_to_refuse_is_right_of_an_adversarial_image_and_wrong_of_a_clean_one():
