@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from pipeline.document.blocks import Block, Figure, TableBlock, numbered, plain
-from pipeline.document.formats import count, p_value, percent, span
+from pipeline.document.formats import DASH, count, p_value, percent, span
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.records import ADAPTIVE, CASES, LEVEL, NO_DEFENCE, PHOTO, SOURCE, Comparison, DefenceRow
 from pipeline.report.cell_tables import cell_of, estimate_cell, interval_words, ordered_cells
@@ -131,7 +131,7 @@ def _table(number: str, rows: Sequence[DefenceRow], case: str, content: ReportCo
         cell = row.attack, row.epsilon_8bit
         rules |= {place} if place and cell != before else set()
         named = (attack_title(row.attack), epsilon_title(row.epsilon_8bit)) if cell != before else ("", "")
-        cells = [*map(Cell, named), Cell(row.defence or "no defence"), Cell("" if row.attacker == NO_DEFENCE else row.attacker)]
+        cells = [*map(Cell, named), Cell(row.defence or "no defence"), Cell(DASH if row.attacker == NO_DEFENCE else row.attacker)]
         for side in (line.file, line.photo) if has_photos else (line.file,):
             cells += [estimate_cell(side.clean if side else None), estimate_cell(side.adversarial if side else None)]
         cells.append(Cell(f"{row.n_forward + row.n_backward:.0f}", f"{row.n_passes} to answer"))
