@@ -38,6 +38,7 @@ def followed(heading: str, copy: Path) -> None:
         ("Add a transform", "posterise", ["tests/transforms/test_transforms.py", "-k", "posterise"]),
     ],
 )
+@pytest.mark.slow
 def test_whoever_follows_the_steps_has_added_it(heading, name, tests, tmp_path):
     for folder in ("pipeline", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -41,6 +41,7 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
 def _measured(options: argparse.Namespace) -> tuple[Any, int]:
     """Runs a study that measures for itself, and says what became of its findings."""
     from pipeline.engine import Context
+    from pipeline.store.artefacts import REPORT_HTML
     from pipeline.studies import study_named
     from pipeline.studies.claims import VERDICT_TITLES
 
@@ -55,7 +56,7 @@ def _measured(options: argparse.Namespace) -> tuple[Any, int]:
     seed = 0 if options.seed is None else options.seed
     made = measured(study, options.workspace, context, options.small, seed, options.display.say, options.force)
     lines = [f"{VERDICT_TITLES[row.verdict]}: {words}" for row, words in zip(made.rows, made.statements, strict=True)]
-    report = made.folder / "report.html"
+    report = made.folder / REPORT_HTML.name
     if options.json:
         return {"wrote": str(made.folder), "findings": [asdict(row) for row in made.rows]}, 0
     return {"table": "\n".join(lines), "wrote": str(made.folder), "next": f"open {report}"}, 0

@@ -89,6 +89,7 @@ def test_only_whole_numbers_inside_the_ball_are_asked_about(name, options):
         assert (torch.cdist(whole.flatten(1), clean.flatten(1), p=torch.inf).amin(dim=1) <= 8).all()
 
 
+@pytest.mark.slow
 def test_more_steps_starts_and_targets_find_more():
     network = ToyNetwork(7)
     images, labels = right_images(network, 48)
@@ -233,6 +234,7 @@ class TestUnion:
         assert (found.images[by_first] == first.images[by_first]).all()
         assert not by_first.all() and (found.n_forward[~by_first] > 11 + 2).all()  # all of the first part, and some of another
 
+    @pytest.mark.slow
     def test_it_fools_whatever_a_part_fools(self):
         network = ToyNetwork(9)
         images, labels = right_images(network, 16)

@@ -266,6 +266,7 @@ KNOBS = [
 
 
 @pytest.mark.parametrize(("name", "base", "turned"), KNOBS, ids=lambda value: str(value).strip("{}").replace("'", ""))
+@pytest.mark.slow
 def test_turning_an_option_changes_the_result(name, base, turned):
     case = toy()
     before, after = attacked(name, case, **base), attacked(name, case, **{**base, **turned})

@@ -425,6 +425,7 @@ class TestOwnProfileAndBackground:
     def state(self, workspace):
         return {state.stage: state for state in status(*self.opened(workspace))}["photograph"]
 
+    @pytest.mark.slow
     def test_they_are_photographed_with_and_a_change_is_noticed(self, workspace):
         from PIL import Image
 

@@ -69,6 +69,7 @@ def told(change, name, options):
 
 
 @each_attack
+@pytest.mark.slow
 def test_a_constant_added_to_all_logits_changes_no_byte(name, options):
     plain = told(shifted(0.0), name, options)
     for by in (1000.0, -900.0):
@@ -76,6 +77,7 @@ def test_a_constant_added_to_all_logits_changes_no_byte(name, options):
 
 
 @each_attack
+@pytest.mark.slow
 def test_how_far_behind_a_class_is_that_never_wins_changes_no_byte(name, options):
     without, first = told(lambda logits, images: logits, name, options), told(masked(-1e4), name, options)
     assert first[1:] == without[1:]  # what rounding did, and the targets; a softmax over more classes has other last bits

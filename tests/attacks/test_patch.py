@@ -181,6 +181,7 @@ class TestLearning:
         answers = classifier.predict(attack.perturb(classifier, images, labels)[NO_EPSILON].images).argmax(1)
         return (answers == TARGET)[labels != TARGET].mean()
 
+    @pytest.mark.slow
     def test_images_that_it_never_saw_are_led_to_its_class_and_by_a_larger_patch_more(self, classifier, trained):
         small, large = (self.hit_rate(classifier, trained, area) for area in (0.05, 0.3))
         assert small < 0.5 < 0.85 < large

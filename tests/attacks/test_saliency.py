@@ -135,6 +135,7 @@ def papers_steps(network, image, target, form, of, theta, gamma):
 @pytest.mark.parametrize("theta", [255, 100, -255, -64])
 @pytest.mark.parametrize("of", ["logits", "log-probabilities", "probabilities"])
 @pytest.mark.parametrize("form", ["pair", "single"])
+@pytest.mark.slow
 def test_the_steps_are_those_of_the_paper(form, of, theta):
     network, images = Bent(), pictures(6)
     targets = (answers(network, images) + 4) % N_CLASSES

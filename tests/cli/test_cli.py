@@ -115,6 +115,7 @@ def test_rate_prints_the_destruction_rates_with_their_counts(finished, capsys):
     assert code == 0 and "Adversarial destruction rate" in out and "least-likely class" in out and "/" in out
 
 
+@pytest.mark.slow
 def test_force_does_it_again(tiny, tmp_path, capsys):
     shutil.copytree(tiny, tmp_path / "copy")
     report = tmp_path / "copy/reports/small/report.pdf"

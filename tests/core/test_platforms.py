@@ -33,6 +33,7 @@ def without_modules(folder: Path, *words: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_everything_is_imported_where_fcntl_and_resource_are_not_there(tmp_path):
     found = without_modules(tmp_path, "-c", EVERYTHING)
     assert found.returncode == 0, found.stderr[-2000:]
@@ -45,6 +46,7 @@ def test_every_test_is_collected_where_fcntl_and_resource_are_not_there(tmp_path
     assert found.returncode == 0, found.stdout[-2000:]
 
 
+@pytest.mark.slow
 def test_a_demo_ends_where_fcntl_and_resource_are_not_there(tmp_path):
     changed = ['attacks=[{name="fgsm", epsilons_8bit=[16]}]', "selection.n_images=2", 'selection.cases=["average"]']
     changed += ["thresholds.n_images=0", "report.n_gallery=1"]

@@ -87,6 +87,7 @@ def words_of(markup):
     return re.sub(r"\s+", " ", " ".join(Page(markup).texts).replace("\u00a0", " "))
 
 
+@pytest.mark.slow
 def test_the_same_content_gives_the_same_bytes(content, markup):
     assert page_of(content) == markup
     assert page_of(content, ()) != page_of(replace(content, title="Another"), ())

@@ -163,6 +163,7 @@ class TestTable:
 
 @pytest.mark.parametrize("per_page", [1, 4])
 @pytest.mark.parametrize("is_shared", [True, False], ids=["same-images", "other-images"])
+@pytest.mark.slow
 def test_two_runs_of_one_kind_are_told_apart_in_at_most_one_table_in_twenty(is_shared, per_page):
     generator, alarms, n_draws = np.random.default_rng([is_shared, per_page]), 0, 150
     for _ in range(n_draws):

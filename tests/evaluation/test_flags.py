@@ -330,6 +330,7 @@ def _advice(name: str) -> tuple[str, str]:
     return RUN_FLAGS[name].why, RUN_FLAGS[name].what_to_do
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_read_is_counted_by_the_next_run(tiny, tmp_path, capsys):
     """Nothing but the list of discards changes, which the rate stage reads too."""
     workspace = Path(shutil.copytree(tiny, tmp_path / "copy"))

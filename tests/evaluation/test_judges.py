@@ -515,6 +515,7 @@ def two_runs(finished, tmp_path_factory) -> Path:
     return workspace
 
 
+@pytest.mark.slow
 def test_the_matrix_holds_the_error_of_every_model_on_every_runs_files(two_runs, capsys):
     words = [str(two_runs / "small.toml"), str(two_runs / "other.toml"), "--workspace", str(two_runs)]
     assert main(["transfer", *words, "--json"]) == 0

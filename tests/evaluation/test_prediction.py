@@ -61,6 +61,7 @@ def rates_of(workspace: Path) -> dict:
     return read_json(Run(workspace, "small").reports / "rates.json")
 
 
+@pytest.mark.slow
 def test_each_page_has_its_best_photograph_of_either_origin(predicted):
     run = Run(predicted, "small")
     counting = [(c.page, c.origin) for c in read_table(run.captures / "captures.parquet", Capture) if c.counts]

@@ -74,6 +74,7 @@ def test_a_jpeg_of_display_p3_becomes_srgb_and_upright(colours: np.ndarray, tmp_
     assert most_apart(path, in_srgb(read_image(plain).pixels, SRGB_FROM_P3)) <= 1
 
 
+@pytest.mark.slow
 def test_an_iphone_photo_becomes_srgb(data_root: Path) -> None:
     path = next(iter(sorted((data_root / "real_prints" / "sticker").glob("*.JPG"))))
     with Image.open(path) as image:

@@ -25,6 +25,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Path]]:
     return run, hostile_files(run.photos, N_FILES, seed=0)
 
 
+@pytest.mark.slow
 def test_every_file_becomes_pictures_or_is_told_in_one_line(
     crowd: tuple[Run, list[Path]], recwarn: pytest.WarningsRecorder
 ) -> None:

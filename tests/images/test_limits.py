@@ -194,6 +194,7 @@ def test_a_photo_of_48_megapixels_is_read_or_refused_for_its_size(tmp_path: Path
     assert picture.pixels.shape == (8064, 6048, 3)
 
 
+@pytest.mark.slow
 def test_what_libraries_keep_of_one_file_after_the_other_is_given_back() -> None:
     """As libheif keeps a part of every HEIC that is made of tiles, like those of phones."""
     assert [next(limited(f"{__name__}:kept", HERE, 50)) for _ in range(8)][-1] < 250

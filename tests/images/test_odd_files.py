@@ -153,6 +153,7 @@ def turned(orientation: int) -> bytes:
         "grid.heic", "primary-second.heic", "moving.avif", "moving.webp", "moving.png", "moving.gif", "large-thumbnail.jpg",
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_of_a_photo_with_more_in_its_file_the_still_comes_in_full_size(tmp_path: Path, detail: np.ndarray, kind: str) -> None:
     still, small, large = Image.fromarray(detail), Image.fromarray(detail[::4, ::4].copy()), Image.new("RGB", (640, 480))
     jpeg, heic = encoded(still, "JPEG", quality=95), encoded(still, "HEIF", quality=95)

@@ -141,6 +141,7 @@ def test_a_layer_before_an_in_place_function_is_seen_as_it_was():
 
 @pytest.mark.parametrize("value", ["mean", "random", "grey", "black"])
 @pytest.mark.parametrize(("patch", "stride"), [(32, 20), (40, 40)])
+@pytest.mark.slow  # the peer takes half a minute to load
 def test_occlusion_of_the_built_in_network_is_captums(signs, sign_pictures, patch, stride, value):
     captum = pytest.importorskip("captum.attr")
     x = to_model(sign_pictures)
@@ -154,6 +155,7 @@ def test_occlusion_of_the_built_in_network_is_captums(signs, sign_pictures, patc
 
 
 @pytest.mark.parametrize("layer", ["features", "features.1", "features.2.main.1", "features.3.shortcut", "features.0.0"])
+@pytest.mark.slow  # the peer takes half a minute to load
 def test_gradcam_of_the_built_in_network_is_captums(signs, sign_pictures, layer):
     captum = pytest.importorskip("captum.attr")
     x = to_model(sign_pictures)
@@ -478,6 +480,7 @@ KNOBS = [
 
 
 @pytest.mark.parametrize("knob", KNOBS)
+@pytest.mark.slow
 def test_every_setting_changes_the_maps(copy, knob):
     before = ran(copy, "n_images=1", "stride_px=8"), np.load(copy / "reports/small/explain/maps.npz")
     after = ran(copy, "n_images=1", *([] if "stride" in knob or "patch_px" in knob else ["stride_px=8"]), knob)
@@ -501,6 +504,7 @@ def test_what_is_asked_for_by_name_is_explained(copy):
             ran(copy, override)
 
 
+@pytest.mark.slow
 def test_a_second_run_has_the_same_bytes_and_computes_nothing_again(copy, monkeypatch):
     before = files(copy)
     ran(copy, force=True)
@@ -536,6 +540,7 @@ def test_the_report_shows_every_pair_with_its_scores_and_one_scale_a_method(fini
             assert f"logit {picture.logit:.2f}".replace("-", "−") in beneath and f"{100 * picture.probability:.1f} %" in beneath
 
 
+@pytest.mark.slow
 def test_without_photographs_two_pictures_are_explained(copy):
     shutil.rmtree(copy / "captures/small/views")
     for name in ("crop", "photograph"):

@@ -601,6 +601,7 @@ def _accuracy(classifier: Classifier, data_root: Path, n: int) -> tuple[float, f
     return float((ranked[:, :1] == truth).mean()), float((ranked[:, :5] == truth).any(1).mean()), images, found
 
 
+@pytest.mark.slow
 def test_a_real_network_reaches_its_known_accuracy_and_predicts_the_same_bits_in_any_company(data_root: Path) -> None:
     classifier = load_classifier(_real(data_root))
     top_1, top_5, images, found = _accuracy(classifier, data_root, 200)

@@ -347,6 +347,7 @@ def body():
 
 
 @pytest.mark.parametrize("name", ["nets:build", "code/nets.py:build"])
+@pytest.mark.slow
 def test_a_network_beside_the_experiment_file_is_found_from_anywhere(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "mine"
     (folder / "code").mkdir(parents=True)

@@ -477,6 +477,7 @@ def written(small_photo, tmp_path_factory) -> tuple[Calibration, Path]:
     return calibrate_files([small_photo[0]], "office-phone-3mp", output), output
 
 
+@pytest.mark.slow
 def test_the_profile_on_disk_is_the_fitted_one_and_says_how_sure_it_is(written):
     fitted, output = written
     assert replace(load_profile(output), name=fitted.profile.name) == fitted.profile

@@ -214,6 +214,7 @@ def with_file(settings, small_gamut):
     return settings | {"icc_profile": small_gamut} if "icc_profile" in settings else settings
 
 
+@pytest.mark.slow
 def test_each_effect_is_the_simulators(small_gamut, subtests):
     for effect in EFFECTS:
         with subtests.test(effect=effect):

@@ -603,6 +603,7 @@ def tiny_photo():
     return photograph(TINY, 3)
 
 
+@pytest.mark.slow
 def test_every_knob_changes_the_photo(tiny_photo, subtests):
     for knob in TURNED:
         with subtests.test(knob=knob):

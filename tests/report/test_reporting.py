@@ -279,6 +279,7 @@ SITUATIONS = {
 
 
 class TestDocument:
+    @pytest.mark.slow
     def test_a_full_report_has_the_same_bytes_twice_and_every_number_with_its_n(self):
         content = make_content(title="Paper & ink < pixels?", epsilons=(16,), n_gallery=3)
         first = pdf_of(content)

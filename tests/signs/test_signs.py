@@ -161,6 +161,7 @@ def test_one_step_against_the_gradient_fools_the_network_more_than_noise_of_the_
     assert fooled > 0.6 > 0.3 > noisy
 
 
+@pytest.mark.slow
 def test_training_from_one_seed_gives_the_same_weights_and_from_another_does_not():
     first, again, other = (training.train(seed, n_images=16, n_epochs=2, n_workers=1).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], again[key]) for key in first)

@@ -116,6 +116,7 @@ def test_a_photo_that_comes_while_a_run_is_under_way_withholds_nothing(copy, sta
     assert {state.state for state in again.values()} == {"done"} and "late.jpg" in {row.photo for row in CAPTURED.read(run)}
 
 
+@pytest.mark.slow
 def test_a_photo_that_is_still_being_copied_is_read_again_when_it_is_whole(copy):
     experiment, run = camera_run(copy)
     whole = (run.photos / "IMG_0.jpg").read_bytes()
@@ -148,6 +149,7 @@ def test_what_was_read_of_a_photo_that_changed_meanwhile_is_not_kept(copy, monke
     assert not list((run.captures / ".items").glob("crop-*/*"))
 
 
+@pytest.mark.slow
 def test_a_run_whose_folders_were_renamed_goes_by_its_new_name(copy):
     for kind in ("printouts", "captures", "reports"):
         (copy / kind / "small").rename(copy / kind / "renamed")
@@ -225,6 +227,7 @@ def test_a_stage_makes_what_its_record_says_and_nothing_else(finished):
 N_DAMAGED = 150
 
 
+@pytest.mark.slow
 def test_damaged_files_of_a_finished_run_heal(made, tmp_path):
     """Files of every kind are damaged in every way; after the next run every result is as it was, byte for byte.
 

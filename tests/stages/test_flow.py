@@ -179,6 +179,7 @@ def test_status_says_why(finished):
     assert reasons["generate"] == "select is stale"
 
 
+@pytest.mark.slow
 def test_a_rerun_after_a_change_equals_a_fresh_run(tiny, copy):
     """Changed and changed back: what the other settings made is gone, and the rest is as in a run that never had them."""
     run_up_to("report", *opened(copy, "transforms.blur=[0.5, 2]", "report.n_gallery=2"))
@@ -213,6 +214,7 @@ def made(request) -> Path:
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(made, tmp_path):
     shutil.copy(made / "small.toml", tmp_path)
     run_up_to("report", *opened(tmp_path), Context(workers=2))
@@ -241,6 +243,7 @@ def appears(pattern: str, workspace: Path, is_running: Callable[[], bool]) -> bo
     return is_running()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tiny, tmp_path):
     """Each process is forked from one that has imported everything, which is what would take most of the time."""
     forked = multiprocessing.get_context("forkserver")
@@ -317,6 +320,7 @@ def test_every_bad_photo_is_listed_with_its_reason_and_the_good_ones_are_kept(co
     assert sum(capture.counts for capture in read_table(run.captures / "captures.parquet", Capture)) == len(good)
 
 
+@pytest.mark.slow
 def test_a_photo_of_another_run_is_refused(copy, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

@@ -41,6 +41,7 @@ def fails(*_: object, **__: object) -> None:
         ("thresholds", "pipeline.stages.thresholds._searched", "thresholds.n_images=2"),
     ],
 )
+@pytest.mark.slow
 def test_a_run_goes_on_without_it_and_the_report_says_so(copy, monkeypatch, stage, inside, setting):
     monkeypatch.setattr(inside, fails)
     run, states, missing = ran(copy, setting)

@@ -73,6 +73,7 @@ def test_whatever_reading_a_photo_raises_is_listed_with_its_place_and_tried_agai
     assert not [row for row in DISCARDS.read(run) if row.reason == "failed"]
 
 
+@pytest.mark.slow
 def test_a_reason_that_all_photos_share_is_the_first_line_and_the_exit_code(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ from pipeline.studies.szegedy2014.units import coherence
 
 LABS = [name for name in STUDIES.names() if study_named(name).lab()]
 # What stands in for networks.toml: two networks that are trained in a second.
-SIGNS = {"name": "builtin:signs", "n_images": 160}
+SIGNS = {"name": "builtin:signs", "n_images": 64}
 ENTRIES = {
     name: {
         "dataset": SIGNS,
@@ -101,6 +101,7 @@ def test_a_study_measures_once_and_writes_one_document(toy):
     assert full.rows[0].n == 24
 
 
+@pytest.mark.slow
 def test_a_network_of_another_seed_is_trained_anew_and_members_have_seeds_of_their_own(toy):
     reproduced, folder = toy
     reproduced()
