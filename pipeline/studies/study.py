@@ -32,7 +32,7 @@ class Study:
     title: ClassVar[str]
     reference: ClassVar[str]
     command: ClassVar[str]
-    # What its small and its full variant take on two cores, and which data, in words; "" where that is the experiment file's.
+    # Which data it needs, in words; "" where an experiment file says so.
     takes: ClassVar[str] = ""
 
     @property

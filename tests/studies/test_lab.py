@@ -42,7 +42,7 @@ ENTRIES = {
 
 def _measure(at):
     at.say("measured")
-    images, labels = at.images("softmax", n=at.pick(12, 24)).batch(torch.arange(at.pick(12, 24)))
+    images, labels = at.batch("softmax", n=at.pick(12, 24))
     return {"wrong": (bench.logits(at.network("softmax"), images).argmax(1) != labels).numpy(), "told": {"a": [1, 2.5]}}
 
 
@@ -129,11 +129,11 @@ def test_a_study_without_its_data_says_so_in_one_line(monkeypatch, tmp_path, cap
         running.reproduce(study_named("kurakin2016"), tmp_path, Context(), True)
 
 
-def test_the_list_says_what_each_takes(capsys):
+def test_the_list_says_what_each_needs(capsys):
     assert main(["reproduce", "--list", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert set(STUDIES.names()) <= {name for name, _ in told["studies"]}
-    assert all("min" in words for name, words in told["studies"] if name in LABS)
+    assert all("needs MNIST" in words for name, words in told["studies"] if name in LABS)
 
 
 def test_the_networks_of_the_studies_can_be_trained(data_root, monkeypatch):
@@ -153,7 +153,7 @@ def test_every_part_of_a_study_runs_on_real_digits(name, data_root, monkeypatch,
     monkeypatch.setenv("INKPROOF_DATA", str(data_root))
     entries = {
         key: entry
-        | {"dataset": entry["dataset"] | {"n_images": 3000}, "training": entry["training"] | {"n_epochs": 2}, "small": {}}
+        | {"dataset": entry["dataset"] | {"n_images": 3000}, "training": entry["training"] | {"n_epochs": 8}, "small": {}}
         for key, entry in bench.network_entries().items()
     }
     monkeypatch.setattr(bench, "network_entries", lambda: entries)

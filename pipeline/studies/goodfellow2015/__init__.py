@@ -13,7 +13,7 @@ class Goodfellow2015(Study):
 
     name, reference = "goodfellow2015", "Goodfellow, Shlens and Szegedy 2015"
     title, command = "Explaining and harnessing adversarial examples", "inkproof reproduce goodfellow2015 --small"
-    takes = "small 0 min, full 0 min; MNIST"
+    takes = "needs MNIST"
 
     def lab(self) -> "Lab":
         from pipeline.studies.goodfellow2015 import decay, fooling, linear, rubbish, transfer

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from pipeline.document.blocks import TableBlock
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.studies.goodfellow2015.fooling import fgsm
@@ -21,7 +19,7 @@ def _measure(bench: Bench) -> Measured:
     for name in NETWORKS:
         classifier = bench.network(name)
         for split in ("train", "test"):
-            images, labels = bench.images(name, split, n).batch(torch.arange(n))
+            images, labels = bench.batch(name, split, n)
             found[f"{name} {split}"] = (logits(classifier, images).argmax(1) != labels).numpy()
         found[f"{name} fgsm"] = (logits(classifier, fgsm(classifier, images, labels)).argmax(1) != labels).numpy()
     return found

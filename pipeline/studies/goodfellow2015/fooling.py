@@ -36,7 +36,7 @@ def _measure(bench: Bench) -> Measured:
     found: dict[str, Any] = {"cards": {name: bench.card(name)["accuracies"]["test"] for name in NETWORKS}}
     for name in NETWORKS:
         classifier = bench.network(name)
-        images, labels = bench.images(name, n=bench.pick(200, 1000)).batch(torch.arange(bench.pick(200, 1000)))
+        images, labels = bench.batch(name, n=bench.pick(200, 1000))
         attacked = to_pixels(fgsm(classifier, images, labels, EPSILON_8BIT / 255, clip=True))
         for kind, pixels in (("clean", to_pixels(images)), ("fgsm", attacked)):
             for place, shown in (("file", pixels), ("photo", photographed(pixels, bench.seed))):

@@ -31,7 +31,7 @@ def _measure_dimension(bench: Bench) -> Measured:
     found: dict[str, Any] = {}
     for side, name in SIDES.items():
         classifier = bench.network(name)
-        images, labels = bench.images(name).batch(torch.arange(len(bench.images(name))))
+        images, labels = bench.batch(name)
         inputs = images[:1].clone().requires_grad_()
         scores = classifier.logits(inputs)
         (slope,) = torch.autograd.grad(scores[0, 1] - scores[0, 0], inputs)
@@ -71,7 +71,7 @@ def _measure_sweep(bench: Bench) -> Measured:
     n = bench.pick(100, 500)
     for name in SWEPT:
         classifier = bench.network(name)
-        images, labels = bench.images(name, n=n).batch(torch.arange(n))
+        images, labels = bench.batch(name, n=n)
         inputs = images.clone().requires_grad_()
         (slope,) = torch.autograd.grad(cross_entropy(classifier.logits(inputs), labels, reduction="sum"), inputs)
         swept = np.stack([logits(classifier, images + float(epsilon) * slope.sign()).numpy() for epsilon in epsilons], axis=1)

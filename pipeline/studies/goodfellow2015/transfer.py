@@ -29,7 +29,7 @@ _AT_ONCE = 250
 def _measure(bench: Bench) -> Measured:
     n = bench.pick(1000, 10_000)
     asked = {name: bench.network(name) for name in NETWORKS}
-    images, labels = bench.images("maxout", n=n).batch(torch.arange(n))
+    images, labels = bench.batch("maxout", n=n)
     signs = torch.rand(images[:, :1].shape, generator=bench.generator("transfer")).sub(0.5).sign()
     made = {"noise": images + EPSILON * signs} | {name: fgsm(asked[name], images, labels) for name in NETWORKS}
     found: dict[str, Any] = {"labels": labels.numpy()}
@@ -115,7 +115,7 @@ def _measure_ensemble(bench: Bench) -> Measured:
     n = bench.pick(1000, 10_000)
     members = [bench.network(name) for name in _member_names(bench)]
     ask = _mean_network(members)
-    images, labels = bench.images("maxout", n=n).batch(torch.arange(n))
+    images, labels = bench.batch("maxout", n=n)
     attacked = {"clean": images, "whole": _attacked_whole(ask, images, labels), "member": fgsm(members[0], images, labels)}
     found: dict[str, Any] = {"n_members": len(members)}
     with torch.no_grad():

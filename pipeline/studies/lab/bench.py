@@ -59,11 +59,11 @@ class Bench:
 
     def rng(self, *names: str) -> np.random.Generator:
         """Returns a generator of the study's seed and of what it is for."""
-        return generator_for(self.seed, self.study, *names)
+        return generator_for(self.seed, self.study, "/".join(names))
 
     def generator(self, *names: str) -> torch.Generator:
         """Returns the same for torch, on the device of the networks."""
-        return torch.Generator(self.context.device).manual_seed(seed_for(self.seed, self.study, *names) % 2**63)
+        return torch.Generator(self.context.device).manual_seed(seed_for(self.seed, self.study, "/".join(names)) % 2**63)
 
     def training(self, name: str) -> Training:
         """Returns the training of a network of `networks.toml`, with what its small variant changes.
@@ -101,9 +101,14 @@ class Bench:
         return found
 
     def images(self, name: str, split: str = "test", n: int = 0) -> Images:
-        """Returns the images of a network's data set as it sees them: the first `n` of a part, or all."""
-        training = self.training(name).resolved()
-        return _images(self, name, split, n or training.dataset.n_images)
+        """Returns the images of a network's data set as it sees them: the first `n` of its classes in a part, or all."""
+        found = _images(self, name, split)
+        return found.only(torch.arange(min(n or len(found), len(found))))
+
+    def batch(self, name: str, split: str = "test", n: int = 0) -> tuple[Tensor, Tensor]:
+        """Returns the same as float32 (n, 3, H, W) in [0, 1], with their labels."""
+        found = self.images(name, split, n)
+        return found.batch(torch.arange(len(found)))
 
     def measured(self, part: Part) -> Measured:
         """Returns what a part measures, from before where nothing that it depends on has changed."""
@@ -127,10 +132,10 @@ def network_entries() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _images(bench: Bench, name: str, split: str, n: int) -> Images:
+def _images(bench: Bench, name: str, split: str) -> Images:
     training = bench.training(name).resolved()
     classifier = bench.network(name)
-    settings = replace(training.dataset, split=split, n_images=n)
+    settings = replace(training.dataset, split=split)
     return read_images(
         settings, classifier.class_names, classifier.preprocessing, bench.seed, bench.context, f"reading {split} images"
     )

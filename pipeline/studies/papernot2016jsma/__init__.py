@@ -13,7 +13,7 @@ class Papernot2016JSMA(Study):
 
     name, reference = "papernot2016jsma", "Papernot et al. 2016"
     title, command = "The limitations of deep learning in adversarial settings", "inkproof reproduce papernot2016jsma --small"
-    takes = "small 0 min, full 0 min; MNIST"
+    takes = "needs MNIST"
 
     def lab(self) -> "Lab":
         from pipeline.studies.lab.parts import Lab

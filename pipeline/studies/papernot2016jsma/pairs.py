@@ -32,7 +32,7 @@ _AT_ONCE = 90
 
 def of_each_digit(bench: Bench, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns test images that the network gets right, uint8 (10 n, H, W, 3), `n` of each digit, and their labels."""
-    images, labels = bench.images(NETWORK, n=5000).batch(torch.arange(5000))
+    images, labels = bench.batch(NETWORK, n=5000)
     is_right = logits(bench.network(NETWORK), images).argmax(1) == labels
     places = torch.cat([((labels == digit) & is_right).nonzero()[:n, 0] for digit in range(10)])
     return to_pixels(images[places]), labels[places].numpy()

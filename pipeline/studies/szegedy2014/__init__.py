@@ -16,7 +16,7 @@ class Szegedy2014(Study):
         "Intriguing properties of neural networks",
         "inkproof reproduce szegedy2014 --small; inkproof transfer RUN RUN",
     )
-    takes = "small 0 min, full 0 min; MNIST"
+    takes = "needs MNIST"
 
     def lab(self) -> "Lab":
         from pipeline.studies.lab.parts import Lab

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from pipeline.attacks import attack_named
+from pipeline.core.errors import BadInput
 from pipeline.document.blocks import TableBlock
 from pipeline.document.formats import DASH, percent
 from pipeline.document.tables import Cell, Column, Table, stub
@@ -28,9 +29,11 @@ _REACHED = 0.9
 
 def right_images(bench: Bench, networks: tuple[str, ...], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the first `n` test images, uint8 (n, H, W, 3), that all networks get right, and their labels."""
-    images, labels = bench.images(networks[0], n=4 * n).batch(torch.arange(4 * n))
+    images, labels = bench.batch(networks[0], n=4 * n)
     is_right = torch.stack([logits(bench.network(name), images).argmax(1) == labels for name in networks]).all(0)
     places = is_right.nonzero()[:n, 0]
+    if not len(places):
+        raise BadInput(f"{', '.join(networks)} get no test image right together.", "Train them longer.")
     return to_pixels(images[places]), labels[places].numpy()
 
 

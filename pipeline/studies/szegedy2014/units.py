@@ -22,9 +22,8 @@ _KINDS = {"units": "single units", "directions": "random directions", "random": 
 
 
 def _measure(bench: Bench) -> Measured:
-    n = bench.pick(10_000, 10_000)
-    classifier, images = bench.network(NETWORK), bench.images(NETWORK, n=n)
-    pixels, labels = images.batch(torch.arange(n))
+    classifier, images = bench.network(NETWORK), bench.images(NETWORK)
+    (pixels, labels), n = bench.batch(NETWORK), len(images)
     parts = [
         classifier.layer_response(x, of, _LAYER).activations for x, of in zip(pixels.split(500), labels.split(500), strict=True)
     ]
