@@ -17,9 +17,10 @@ from pipeline.engine import Context
 from pipeline.images import shown
 from pipeline.models import load_classifier
 from pipeline.models.class_names import read_class_list
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.models.trained import CARD, CLASSES, read_card, trained_model
-from pipeline.settings import ModelSettings
+from pipeline.settings import DatasetSettings, ModelSettings
 from pipeline.settings.training import Training
 from pipeline.store import content_hash, json_bytes, write_bytes
 from pipeline.training.images import Images, halved, read_images, split
@@ -31,9 +32,17 @@ from pipeline.training.results import write_results
 
 TEACHER = "teacher"
 Say = Callable[[str], None]
+Reader = Callable[[DatasetSettings, tuple[str, ...], Preprocessing, int, Context, str], Images]
 
 
-def train(training: Training, folder: Path, context: Context, say: Say = lambda _: None, force: bool = False) -> dict[str, Any]:
+def train(
+    training: Training,
+    folder: Path,
+    context: Context,
+    say: Say = lambda _: None,
+    force: bool = False,
+    read: Reader = read_images,
+) -> dict[str, Any]:
     """Trains a network into a folder, goes on with one that was interrupted there, and returns its card.
 
     With a temperature T, a network of the same kind is trained first at T, in the folder below; this one then learns its
@@ -43,6 +52,7 @@ def train(training: Training, folder: Path, context: Context, say: Say = lambda 
         training: as its file has it.
         say: is told a line after each epoch.
         force: begin anew, whatever lies in the folder.
+        read: `read_images`, or what keeps them for the next training.
 
     Raises:
         BadInput: the folder holds another training; images or weights cannot be used; the loss grew beyond all numbers.
@@ -59,7 +69,7 @@ def train(training: Training, folder: Path, context: Context, say: Say = lambda 
     resolved = training.resolved()
     names = _class_names(resolved)
     with _threads(training.training.n_threads, context.device):
-        return _Lesson(training, resolved, names, folder, context, say, settings).held()
+        return _Lesson(training, resolved, names, folder, context, say, settings, read).held()
 
 
 class _Lesson:
@@ -74,18 +84,19 @@ class _Lesson:
         context: Context,
         say: Say,
         settings: str,
+        read: Reader,
     ) -> None:
         self._training, self._resolved, self._folder, self._context, self._say = training, resolved, folder, context, say
         self._settings = settings
         write_bytes(folder / CLASSES, json_bytes(list(names)))
         self._model = _with_classes(resolved, folder / CLASSES, len(names))
         steps = _classifier(self._model, context.device)[0].preprocessing
-        found = read_images(resolved.dataset, names, steps, training.seed, context, "reading training images")
+        found = read(resolved.dataset, names, steps, training.seed, context, "reading training images")
         images, self._validation = split(found, training.training.n_validation, training.seed)
         self._images = halved(images, training.training.half, training.seed)
         self._test = None
         if resolved.test.name:
-            self._test = read_images(resolved.test, names, steps, training.seed, context, "reading test images")
+            self._test = read(resolved.test, names, steps, training.seed, context, "reading test images")
 
     def held(self) -> dict[str, Any]:
         temperature = self._training.training.temperature

@@ -21,7 +21,7 @@ def _measure(bench: Bench) -> Measured:
         for split in ("train", "test"):
             images, labels = bench.batch(name, split, n)
             found[f"{name} {split}"] = (logits(classifier, images).argmax(1) != labels).numpy()
-        found[f"{name} fgsm"] = (logits(classifier, fgsm(classifier, images, labels)).argmax(1) != labels).numpy()
+        found[f"{name} fgsm"] = (logits(classifier, fgsm(classifier.logits, images, labels)).argmax(1) != labels).numpy()
     return found
 
 

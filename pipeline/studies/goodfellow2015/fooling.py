@@ -1,5 +1,6 @@
 """FGSM on each network: clean error, error under attack, how sure the wrong answers are, and the same after print and camera."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,8 @@ from pipeline.document.blocks import TableBlock
 from pipeline.document.formats import percent
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import to_model, to_pixels
-from pipeline.models.classifier import Classifier
 from pipeline.studies.goodfellow2015.published import EPSILON, FGSM, SAYS, TEXTS
-from pipeline.studies.lab.bench import PROFILE, Bench, logits, photographed
+from pipeline.studies.lab.bench import AT_ONCE, PROFILE, Bench, logits, photographed
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told
 from pipeline.studies.lab.shown import TITLES, fewer, more_than, paper_cell, share_cell, share_of
 from pipeline.training.perturbing import Steps
@@ -26,10 +26,20 @@ _KINDS = {"clean": "clean", "fgsm": "FGSM"}
 EPSILON_8BIT = round(EPSILON * 255)
 
 
-def fgsm(classifier: Classifier, images: Tensor, labels: Tensor, epsilon: float = EPSILON, clip: bool = False) -> Tensor:
-    """Returns x + ε sign(∇J(x)) of images (N, 3, H, W) in [0, 1], as the paper has it: cut to [0, 1] only with `clip`."""
+def fgsm(
+    ask: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, epsilon: float = EPSILON, clip: bool = False
+) -> Tensor:
+    """Returns x + ε sign(∇J(x)) of images (N, 3, H, W) in [0, 1], as the paper has it: cut to [0, 1] only with `clip`.
+
+    Args:
+        ask: gives logits, or the logarithms of probabilities.
+    """
     step = Steps(epsilon, epsilon, 1, False, clip)
-    return step(images, lambda x: cross_entropy(classifier.logits(x), labels, reduction="sum"), torch.Generator())
+
+    def stepped(x: Tensor, of: Tensor) -> Tensor:
+        return step(x, lambda inputs: cross_entropy(ask(inputs), of, reduction="sum"), torch.Generator())
+
+    return torch.cat([stepped(*part) for part in zip(images.split(AT_ONCE), labels.split(AT_ONCE), strict=True)])
 
 
 def _measure(bench: Bench) -> Measured:
@@ -37,7 +47,7 @@ def _measure(bench: Bench) -> Measured:
     for name in NETWORKS:
         classifier = bench.network(name)
         images, labels = bench.batch(name, n=bench.pick(200, 1000))
-        attacked = to_pixels(fgsm(classifier, images, labels, EPSILON_8BIT / 255, clip=True))
+        attacked = to_pixels(fgsm(classifier.logits, images, labels, EPSILON_8BIT / 255, clip=True))
         for kind, pixels in (("clean", to_pixels(images)), ("fgsm", attacked)):
             for place, shown in (("file", pixels), ("photo", photographed(pixels, bench.seed))):
                 found[f"{name} {kind} {place}"] = logits(classifier, to_model(shown)).argmax(1).numpy() != labels.numpy()

@@ -38,7 +38,7 @@ def _measure_dimension(bench: Bench) -> Measured:
         grey = slope.sum(dim=1).flatten()  # grey pictures have three equal channels
         found[f"{side} w"] = np.array([float(grey.abs().sum()), float(grey.square().sum().sqrt())])
         found[f"{side} wrong"] = (
-            logits(classifier, fgsm(classifier, images, labels, _SMALL_EPSILON)).argmax(1) != labels
+            logits(classifier, fgsm(classifier.logits, images, labels, _SMALL_EPSILON)).argmax(1) != labels
         ).numpy()
         random = torch.rand(images[:, :1].shape, generator=bench.generator("dimension", str(side))).sub(0.5).sign()
         found[f"{side} noise"] = (logits(classifier, images + _SMALL_EPSILON * random).argmax(1) != labels).numpy()

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
 
 from pipeline.document.blocks import TableBlock
 from pipeline.document.formats import DASH, percent
@@ -16,14 +15,12 @@ from pipeline.statistics.one_sided import OneSided
 from pipeline.studies.claims import Check
 from pipeline.studies.goodfellow2015.fooling import fgsm
 from pipeline.studies.goodfellow2015.published import AGREEMENT, ENSEMBLE, EPSILON, MEMBER, SAYS, TEXTS
-from pipeline.studies.lab.bench import Bench, logits
+from pipeline.studies.lab.bench import AT_ONCE, Bench, logits
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told, permuted
 from pipeline.studies.lab.shown import TITLES, counted, fewer, more_than, share_cell, share_of
-from pipeline.training.perturbing import Steps
 
 NETWORKS = ("softmax", "fc100-100-10", "maxout", "maxout-adversarial", "carlini-mnist")
 _MEMBERS = {True: 3, False: 12}
-_AT_ONCE = 250
 
 
 def _measure(bench: Bench) -> Measured:
@@ -31,7 +28,7 @@ def _measure(bench: Bench) -> Measured:
     asked = {name: bench.network(name) for name in NETWORKS}
     images, labels = bench.batch("maxout", n=n)
     signs = torch.rand(images[:, :1].shape, generator=bench.generator("transfer")).sub(0.5).sign()
-    made = {"noise": images + EPSILON * signs} | {name: fgsm(asked[name], images, labels) for name in NETWORKS}
+    made = {"noise": images + EPSILON * signs} | {name: fgsm(asked[name].logits, images, labels) for name in NETWORKS}
     found: dict[str, Any] = {"labels": labels.numpy()}
     for row, attacked in made.items():
         for column in NETWORKS:
@@ -116,23 +113,12 @@ def _measure_ensemble(bench: Bench) -> Measured:
     members = [bench.network(name) for name in _member_names(bench)]
     ask = _mean_network(members)
     images, labels = bench.batch("maxout", n=n)
-    attacked = {"clean": images, "whole": _attacked_whole(ask, images, labels), "member": fgsm(members[0], images, labels)}
+    attacked = {"clean": images, "whole": fgsm(ask, images, labels), "member": fgsm(members[0].logits, images, labels)}
     found: dict[str, Any] = {"n_members": len(members)}
     with torch.no_grad():
         for key, shown in attacked.items():
-            found[key] = (torch.cat([ask(part).argmax(1) for part in shown.split(_AT_ONCE)]) != labels).numpy()
+            found[key] = (torch.cat([ask(part).argmax(1) for part in shown.split(AT_ONCE)]) != labels).numpy()
     return found
-
-
-def _attacked_whole(ask: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
-    step, parts = Steps(EPSILON, EPSILON, 1, False, False), []
-    for x, of in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-
-        def loss(inputs: Tensor, of: Tensor = of) -> Tensor:
-            return nll_loss(ask(inputs), of, reduction="sum")
-
-        parts.append(step(x, loss, torch.Generator()))
-    return torch.cat(parts)
 
 
 def _member_names(bench: Bench) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,9 +21,10 @@ from pipeline.engine import Context
 from pipeline.images import to_model, to_pixels
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
+from pipeline.models.preprocessing import Preprocessing
 from pipeline.physical.simulator import load_profile
 from pipeline.physical.simulator.channel import Channel
-from pipeline.settings import ModelSettings, Source
+from pipeline.settings import DatasetSettings, ModelSettings, Source
 from pipeline.settings.training import Training, training_of
 from pipeline.store import Items, content_hash
 from pipeline.studies.lab.parts import Measured, Part
@@ -32,7 +33,7 @@ from pipeline.training.run import train
 
 DATA = "INKPROOF_DATA"
 PROFILE = "office-phone"
-_AT_ONCE = 250
+AT_ONCE = 250
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Bench:
     items: Items
     context: Context
     say: Callable[[str], None]
+    _opened: dict[str, Classifier] = field(default_factory=dict, compare=False, repr=False)
+    _read: dict[str, Images] = field(default_factory=dict, compare=False, repr=False)
 
     def pick(self, small: int, full: int) -> int:
         """Returns the size of something in this variant."""
@@ -86,13 +89,14 @@ class Bench:
 
     def network(self, name: str) -> Classifier:
         """Returns a network, trained now unless it is there already."""
-        training = self.training(name)
-        folder = self.folder(name)
-        try:
-            train(training, folder, self.context, self._told(name))
-        except BadInput:  # another seed, or an earlier version's settings
-            train(training, folder, self.context, self._told(name), force=True)
-        return load_classifier(ModelSettings(name=f"trained:{folder}"), self.context.device)
+        if name not in self._opened:
+            training, folder = self.training(name), self.folder(name)
+            try:
+                train(training, folder, self.context, self._told(name), read=self._images)
+            except BadInput:  # another seed, or an earlier version's settings
+                train(training, folder, self.context, self._told(name), force=True, read=self._images)
+            self._opened[name] = load_classifier(ModelSettings(name=f"trained:{folder}"), self.context.device)
+        return self._opened[name]
 
     def card(self, name: str) -> dict[str, Any]:
         """Returns what is known of a network, which is trained if need be."""
@@ -102,7 +106,10 @@ class Bench:
 
     def images(self, name: str, split: str = "test", n: int = 0) -> Images:
         """Returns the images of a network's data set as it sees them: the first `n` of its classes in a part, or all."""
-        found = _images(self, name, split)
+        training, classifier = self.training(name).resolved(), self.network(name)
+        settings = replace(training.dataset, split=split)
+        names, steps = classifier.class_names, classifier.preprocessing
+        found = self._images(settings, names, steps, self.seed, self.context, f"reading {split} images")
         return found.only(torch.arange(min(n or len(found), len(found))))
 
     def batch(self, name: str, split: str = "test", n: int = 0) -> tuple[Tensor, Tensor]:
@@ -121,6 +128,15 @@ class Bench:
         self.items.put(key, content, ".npz")
         return _unpacked(content)
 
+    def _images(
+        self, settings: DatasetSettings, names: tuple[str, ...], steps: Preprocessing, seed: int, context: Context, label: str
+    ) -> Images:
+        """Returns `read_images`, read once: most networks see the same images."""
+        key = content_hash([asdict(settings), names, asdict(steps), seed])
+        if key not in self._read:
+            self._read[key] = read_images(settings, names, steps, seed, context, label)
+        return self._read[key]
+
     def _told(self, name: str) -> Callable[[str], None]:
         return lambda line: self.say(f"{name}: {line}")
 
@@ -129,16 +145,6 @@ class Bench:
 def network_entries() -> dict[str, dict[str, Any]]:
     """Returns the trainings of `networks.toml` by name."""
     return tomllib.loads(files("pipeline.studies").joinpath("networks.toml").read_text(encoding="utf-8"))
-
-
-@cache
-def _images(bench: Bench, name: str, split: str) -> Images:
-    training = bench.training(name).resolved()
-    classifier = bench.network(name)
-    settings = replace(training.dataset, split=split)
-    return read_images(
-        settings, classifier.class_names, classifier.preprocessing, bench.seed, bench.context, f"reading {split} images"
-    )
 
 
 def check_data(study: str, needs: Mapping[str, str]) -> None:
@@ -155,14 +161,14 @@ def check_data(study: str, needs: Mapping[str, str]) -> None:
 def logits(classifier: Classifier, images: Tensor) -> Tensor:
     """Returns float32 (N, n_classes) logits, in batches and without a gradient."""
     with torch.no_grad():
-        return torch.cat([classifier.logits(part) for part in images.split(_AT_ONCE)])
+        return torch.cat([classifier.logits(part) for part in images.split(AT_ONCE)])
 
 
 def photographed(pixels: np.ndarray, seed: int, profile: str = PROFILE) -> np.ndarray:
     """Returns uint8 (N, H, W, 3) images as a simulated print and phone photograph give them back."""
     found = []
-    for start in range(0, len(pixels), _AT_ONCE):
-        part = to_model(pixels[start : start + _AT_ONCE])
+    for start in range(0, len(pixels), AT_ONCE):
+        part = to_model(pixels[start : start + AT_ONCE])
         channel = Channel(load_profile(profile), (part.shape[2], part.shape[3]), 70.0)
         draws = channel.draw(len(part), generator_for(seed, "photograph", str(start)))
         noise = torch.Generator().manual_seed(seed_for(seed, "noise", str(start)) % 2**63)
