@@ -26,9 +26,7 @@ _KINDS = {"clean": "clean", "fgsm": "FGSM"}
 EPSILON_8BIT = round(EPSILON * 255)
 
 
-def fgsm(
-    ask: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, epsilon: float = EPSILON, clip: bool = False
-) -> Tensor:
+def fgsm(ask: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, epsilon: float = EPSILON, clip: bool = False) -> Tensor:
     """Returns x + ε sign(∇J(x)) of images (N, 3, H, W) in [0, 1], as the paper has it: cut to [0, 1] only with `clip`.
 
     Args:
