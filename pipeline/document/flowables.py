@@ -127,16 +127,15 @@ class Verdict(Flowable):
         super().__init__()
         self.finding = finding
         self.keepWithNext = 1
-        # what stands alone has room for its verdict in one line
-        self.indent, self.n_letters = (FINDING_INDENT, 15) if finding.counted else (45 * mm, 40)
+        self.verdict = textwrap.wrap(finding.verdict, 15)
 
     def wrap(self, available_width: float, available_height: float) -> tuple[float, float]:
         self.text = prose(
             f"{escape(self.finding.statement)} <font size=7 color='{theme.QUIET}'>{escape(self.finding.counted)}</font>",
             theme.styles()["statement"],
         )
-        _, height = self.text.wrap(available_width - self.indent, available_height)
-        self.height = height + 2 * mm
+        _, height = self.text.wrap(available_width - FINDING_INDENT, available_height)
+        self.height = max(height, 9 * len(self.verdict)) + 2 * mm
         return available_width, self.height
 
     def draw(self) -> None:
@@ -145,9 +144,9 @@ class Verdict(Flowable):
         _draw_mark(self.canv, shape, 1.8 * mm, top, 1.6 * mm, colour)
         self.canv.setFillColor(HexColor(colour))
         self.canv.setFont(theme.BOLD, 7.4)
-        for place, line in enumerate(textwrap.wrap(self.finding.verdict, self.n_letters)):
+        for place, line in enumerate(self.verdict):
             self.canv.drawString(5 * mm, top - 2.6 - 9 * place, line)
-        self.text.drawOn(self.canv, self.indent, self.height - self.text.height)
+        self.text.drawOn(self.canv, FINDING_INDENT, self.height - self.text.height)
 
 
 def gallery_lines(block: Gallery) -> list[Flowable]:

@@ -44,8 +44,7 @@ def _story(title: str, sections: Sequence[Section]) -> list[Flowable]:
     for place, section in enumerate(others, 2):
         room = 75 * mm if len(section.blocks) > 1 else 40 * mm
         story.append(CondPageBreak(room))
-        story.append(Heading(escape(f"{place}  {section.title}"), styles["h1"], section.key))
-        story += draw.section(section)
+        story += draw.section(section, Heading(escape(f"{place}  {section.title}"), styles["h1"], section.key))
     return story
 
 
@@ -80,8 +79,9 @@ class _Drawing:
             blocks.Code: _code,
         }
 
-    def section(self, section: Section) -> list[Flowable]:
-        drawn: list[Flowable] = []
+    def section(self, section: Section, *before: Flowable) -> list[Flowable]:
+        """Returns what is drawn of a section; a heading just before a block stays with it."""
+        drawn = list(before)
         for turn, block in enumerate(section.blocks):
             if isinstance(block, blocks.Subheading):
                 heading = Heading(escape(block.text), theme.styles()["h2"], f"{section.key}-{turn}")

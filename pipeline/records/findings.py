@@ -13,8 +13,8 @@ class FindingRow:
     Where it has parts that must all be true, each has a row of its own, keyed by `part`, and the whole (`part` "") has the
     largest `p` of them. `origin` is that of the photographs, "digital" for transforms. `n` observations of `n_images` images are
     worth `n_effective` independent ones; `n_for` and `n_against` of them speak for one side alone, None where that says nothing.
-    `p` speaks for the statement, `p_against` for its opposite, both one-sided by `test` ("mcnemar", "mantel-haenszel", "tost" or
-    "binomial"); the `_holm` ones are corrected over the `n_family` wholes of one origin. `verdict` is one of VERDICTS.
+    `p` speaks for the statement, `p_against` for its opposite, both one-sided by `test`, a key of TEST_TITLES; the `_holm` ones
+    are corrected over the `n_family` wholes of one origin. `verdict` is one of VERDICTS.
     """
 
     finding: str

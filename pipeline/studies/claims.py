@@ -19,6 +19,7 @@ TEST_TITLES = {
     "mantel-haenszel": "Mantel-Haenszel test",
     "tost": "equivalence test",
     "binomial": "exact binomial test",
+    "share": "exact binomial test",
     "permutation": "permutation test",
     "normal": "one-sided test of a mean (normal)",
 }
@@ -208,7 +209,7 @@ def _sign(check: Check) -> str:
 
 def told_test(row: FindingRow) -> str:
     """Returns a test in words: what was counted, on how many images, and the p of the statement and of its opposite."""
-    n = f"n {row.n} on {count(row.n_images, 'image')}"
+    n = f"n {row.n:,}" if row.n == row.n_images else f"n {row.n:,} on {count(row.n_images, 'image')}"
     if row.n_effective is not None and round(row.n_effective) < row.n:
         n += f", effective n {row.n_effective:.0f}"
     moved = f", difference {points(row.difference, 1)} points" if row.difference is not None else ""
@@ -225,14 +226,14 @@ def _sides(row: FindingRow) -> str:
         return ""
     if row.test == "binomial":
         return f", of which {row.n_for} survive and {row.n_against} are destroyed"
-    alike = row.n - row.n_for - row.n_against
-    return f": {row.n_for} as stated, {row.n_against} the other way, {alike} alike"
+    alike = f", {row.n - row.n_for - row.n_against:,} alike" if row.test != "share" else ""
+    return f": {row.n_for:,} as stated, {row.n_against:,} the other way{alike}"
 
 
 def _counted(whole: FindingRow | None, checks: Sequence[Check]) -> str:
     """Returns the test's n and p, and how many comparisons of rates come out as stated; "" where there is nothing to compare."""
     told = [f"{told_test(whole)}."] if whole and whole.n else []
-    if checks:
+    if len(checks) > 1:
         n_held, n = sum(check.n_held for check in checks), sum(check.n for check in checks)
         clear = [check.is_clear for check in checks if check.is_clear is not None]
         apart = f", {sum(clear)} of them with 95 % intervals apart" if clear else ""

@@ -100,6 +100,19 @@ def permuted(statistic: Callable[[np.ndarray], float], order: np.ndarray, rng: n
     )
 
 
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, OneSided]:
+    """Returns Spearman's correlation of two arrays (N,), and the permutation test of "it is above 0"."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values) for values in (one, other)]
+
+    def rho(order: np.ndarray) -> float:
+        return float(np.corrcoef(ranks[0], ranks[1][order])[0, 1])
+
+    order = np.arange(len(one))
+    return rho(order), permuted(rho, order, np.random.default_rng(0))
+
+
 def mean_below(values: np.ndarray, bound: float) -> OneSided | None:
     """Returns the test of "the mean is below the bound" (normal approximation); None with fewer than two values."""
     from scipy.special import ndtr

@@ -53,7 +53,7 @@ def more_than(
     n_hit, n = hits
     beside = "" if paper is None else f" (paper {percent(paper)})"
     check = Check(where, f"{percent(n_hit / n)} > {percent(bound, 0)}{beside}", int(n_hit / n > bound))
-    return Observation(key, statement, "binomial", share_above(n_hit, n, bound), n, (check,))
+    return Observation(key, statement, "share", share_above(n_hit, n, bound), n, (check,))
 
 
 def fewer(

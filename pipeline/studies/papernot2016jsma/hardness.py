@@ -13,10 +13,9 @@ from pipeline.document.tables import Cell, Column, Table
 from pipeline.images import to_model
 from pipeline.models.classifier import Classifier
 from pipeline.settings import NO_EPSILON
-from pipeline.statistics.one_sided import OneSided
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import Bench, logits
-from pipeline.studies.lab.parts import Measured, Observation, Part, Told, permuted
+from pipeline.studies.lab.parts import Measured, Observation, Part, Told, rank_correlation
 from pipeline.studies.papernot2016jsma.pairs import NETWORK, of_each_digit
 from pipeline.studies.papernot2016jsma.published import SAYS, TEXTS
 
@@ -85,7 +84,7 @@ def hardness(success: np.ndarray, distortion: np.ndarray) -> float:
 def _tell(found: Measured) -> Told:
     hard, far = found["hard"], found["far"]
     known = ~np.isnan(hard) & ~np.eye(10, dtype=bool)
-    rho, test = _rank_correlation(hard[known], far[known])
+    rho, test = rank_correlation(hard[known], far[known])
     note = TEXTS["hardness"].format(gammas=", ".join(f"{gamma:g}" for gamma in _GAMMAS), n=int(known.sum()))
     cells = (Cell(f"{np.nanmean(hard[known]):.3f}"), Cell(f"{far[known].mean():.3f}"), Cell(f"{rho:+.2f}"))
     table = Table(
@@ -99,16 +98,6 @@ def _tell(found: Measured) -> Told:
     check = Check("Spearman's correlation", f"{rho:+.2f}", int(rho > 0))
     observation = Observation("hardness", SAYS["hardness"], "permutation", test, found["n"], (check,))
     return Told((figure, TableBlock("table-p3", table)), (observation,))
-
-
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, OneSided]:
-    ranks = [values.argsort().argsort().astype(float) for values in (one, other)]
-
-    def rho(order: np.ndarray) -> float:
-        return float(np.corrcoef(ranks[0], ranks[1][order])[0, 1])
-
-    order = np.arange(len(one))
-    return rho(order), permuted(rho, order, np.random.default_rng(0))
 
 
 @styled

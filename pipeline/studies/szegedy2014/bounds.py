@@ -84,7 +84,7 @@ def _tell(found: Measured) -> Told:
     check = Check("layers", f"{sum(checked)} of {len(checked)}", sum(checked), len(checked))
     found_bound = share_above(sum(checked), len(checked), 0.5)
     return Told(
-        (TableBlock("table-s6", table),), (Observation("bound", SAYS["bound"], "binomial", found_bound, len(checked), (check,)),)
+        (TableBlock("table-s6", table),), (Observation("bound", SAYS["bound"], "share", found_bound, len(checked), (check,)),)
     )
 
 
