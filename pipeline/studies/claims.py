@@ -233,7 +233,7 @@ def _sides(row: FindingRow) -> str:
 def _counted(whole: FindingRow | None, checks: Sequence[Check]) -> str:
     """Returns the test's n and p, and how many comparisons of rates come out as stated; "" where there is nothing to compare."""
     told = [f"{told_test(whole)}."] if whole and whole.n else []
-    if len(checks) > 1:
+    if len(checks) > 1 or (checks and not told):
         n_held, n = sum(check.n_held for check in checks), sum(check.n for check in checks)
         clear = [check.is_clear for check in checks if check.is_clear is not None]
         apart = f", {sum(clear)} of them with 95 % intervals apart" if clear else ""
