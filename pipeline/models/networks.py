@@ -29,6 +29,8 @@ NETWORKS = Registry("network", Scheme, {
     "fc": Scheme("network:fc100-100-10", "fully connected, sigmoid units, of any widths: FC100-100-10 of Szegedy et al. 2014",
                  f"{_HERE}:fully_connected"),
     "maxout": Scheme("network:maxout", "two layers of 240 maxout units with dropout: Goodfellow et al. 2015", f"{_HERE}:maxout"),
+    "lenet": Scheme("network:lenet", "two convolutions of 5 px with poolings and a layer of 500: LeCun et al. 1998",
+                    f"{_HERE}:lenet"),
     "carlini-mnist": Scheme("network:carlini-mnist", "four convolutions and two layers of 200: Carlini and Wagner 2017, Table I",
                             f"{_HERE}:carlini_mnist"),
     "carlini-cifar": Scheme("network:carlini-cifar", "the same, twice as wide, for 32 px in colour", f"{_HERE}:carlini_cifar"),
@@ -112,6 +114,18 @@ def maxout(
     for before, after in pairwise(sizes):
         parts += [nn.Linear(before, after * pieces), Largest(pieces), nn.Dropout(dropout)]
     return nn.Sequential(*parts, nn.Linear(sizes[-1], n_classes))
+
+
+def lenet(shape: Shape, n_classes: int) -> nn.Module:
+    """Convolutions of 20 and 50 kernels, each pooled, and a layer of 500: after LeCun et al. 1998, as for MNIST since."""
+    height, width = (((side - 4) // 2 - 4) // 2 for side in shape[1:])
+    if min(height, width) < 1:
+        raise ValueError(f"an input of 16 x 16 pixels or more is needed, not {shape[1]} x {shape[2]}")
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 20, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(50 * height * width, 500), nn.ReLU(), nn.Linear(500, n_classes),
+    )  # fmt: skip
 
 
 def carlini_mnist(shape: Shape, n_classes: int, dropout: float = 0.5) -> nn.Module:

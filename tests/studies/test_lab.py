@@ -83,10 +83,14 @@ def test_a_study_measures_once_and_writes_one_document(toy):
     made, said = reproduced()
     assert said.count("measured") == 2 and any(line.startswith("softmax: epoch 1 of 1") for line in said)
     assert made.folder == folder / "reports" / "toy-small"
-    assert {"report.pdf", "report.html", "tables/table-x1.csv", "tables/table-x1.tex", "findings.csv"} <= set(made.written)
+    assert {"report.pdf", "report.html", "tables/table-x1.csv", "tables/table-x1.tex", "findings.csv", "findings.md"} <= set(
+        made.written
+    )
     assert {path.name for path in (folder / "models" / "studies").iterdir()} == {"softmax-small", "fc8-32-small"}
     rows = list(csv.DictReader((made.folder / "findings.csv").open(encoding="utf-8")))
     assert [row["verdict"] for row in rows] == [row.verdict for row in made.rows] and all(row["n_family"] == "2" for row in rows)
+    table = (made.folder / "findings.md").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 4 and table[2].startswith("| Most are wrong. | images: ") and "(paper 90.0 %) | 12 |" in table[2]
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     assert "Most are wrong." in page and "SIMULATED" in page and "What the toy says." in page
 

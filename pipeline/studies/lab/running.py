@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.core.errors import WrongUse
 from pipeline.document.blocks import Block, Findings, Head, Section, plain
-from pipeline.document.formats import count
+from pipeline.document.formats import count, p_value
 from pipeline.document.pages import SIMULATED_BAND
 from pipeline.engine import Context
 from pipeline.records import SIMULATED, VERDICTS, FindingRow
@@ -14,10 +14,10 @@ from pipeline.report.writing import write_document
 from pipeline.store import Run, csv_bytes, locked, write_bytes
 from pipeline.studies.claims import VERDICT_TITLES
 from pipeline.studies.lab.bench import Bench, check_data
-from pipeline.studies.lab.parts import Lab, Told, findings, judged
+from pipeline.studies.lab.parts import Lab, Observation, Told, findings, judged
 from pipeline.studies.study import Study
 
-FINDINGS = "findings.csv"
+FINDINGS, FINDINGS_TEXT = "findings.csv", "findings.md"
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,26 @@ def reproduce(
         rows = judged(observations, SIMULATED)
         written = write_document(_head(study, small), _sections(study, lab, told, rows), run.reports, context)
         write_bytes(run.reports / FINDINGS, csv_bytes(FindingRow, rows))
-    return Reproduced(tuple(rows), tuple(one.statement for one in observations), run.reports, (*written, FINDINGS))
+        write_bytes(run.reports / FINDINGS_TEXT, _as_markdown(observations, rows).encode())
+    written = (*written, FINDINGS, FINDINGS_TEXT)
+    return Reproduced(tuple(rows), tuple(one.statement for one in observations), run.reports, written)
 
 
 def _head(study: Study, small: bool) -> Head:
     variant = " (small variant)" if small else ""
     return Head(f"{study.title}: {study.reference}, repeated{variant}", study.name, SIMULATED_BAND)
+
+
+def _as_markdown(observations: Sequence[Observation], rows: Sequence[FindingRow]) -> str:
+    """Returns a table of the findings: what is stated, what was found, and how sure that is."""
+    lines = ["| statement | found | n | p, corrected | verdict |", "|---|---|---|---|---|"]
+    for one, row in zip(observations, rows, strict=True):
+        found = "; ".join(f"{check.where}: {check.counts}" for check in one.checks)
+        is_against = row.verdict == "not_held"
+        p = f"{p_value(row.p_against_holm)} for the opposite" if is_against else p_value(row.p_holm)
+        cells = (one.statement, found, f"{row.n:,}", p, VERDICT_TITLES[row.verdict])
+        lines.append(f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _sections(study: Study, lab: Lab, told: Sequence[Told], rows: Sequence[FindingRow]) -> list[Section]:

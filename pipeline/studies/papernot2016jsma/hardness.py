@@ -40,7 +40,7 @@ def saliency(classifier: Classifier, images: torch.Tensor) -> np.ndarray:
 
 def _measure(bench: Bench) -> Measured:
     classifier = bench.network(NETWORK)
-    pixels, labels = of_each_digit(bench, bench.pick(2, 10))
+    pixels, labels = of_each_digit(bench, bench.pick(4, 10))
     maps = saliency(classifier, to_model(pixels))
     distance = (maps <= 0).mean(axis=(2, 3))  # (N, 10)
     hard = np.full((10, 10), np.nan)
@@ -48,7 +48,9 @@ def _measure(bench: Bench) -> Measured:
     targets = np.concatenate([np.delete(np.arange(10), label) for label in labels])
     reached, share = [], []
     for gamma in bench.context.progress(_GAMMAS, len(_GAMMAS), "thresholds"):
-        made = attack_named("jsma", options={"gamma": gamma}).perturb(classifier, pixels[of], labels[of], [NO_EPSILON], targets)
+        made = attack_named("jsma", options={"gamma": gamma, "gives_back": False}).perturb(
+            classifier, pixels[of], labels[of], [NO_EPSILON], targets
+        )
         changed = made[NO_EPSILON].images
         reached.append(logits(classifier, to_model(changed)).argmax(1).numpy() == targets)
         share.append((changed[..., 0] != pixels[of][..., 0]).mean(axis=(1, 2)))

@@ -20,7 +20,7 @@ from pipeline.studies.lab.parts import Measured, Observation, Part, Told, mean_b
 from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
 from pipeline.studies.papernot2016jsma.published import CHANGED, GAMMA, SAYS, SUCCESS, TEXTS
 
-NETWORK = "carlini-mnist"
+NETWORK = "lenet"
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "pair": ("pairs, θ = +1", {"form": "pair"}),
     "single": ("single values, θ = +1", {"form": "single"}),
@@ -40,7 +40,7 @@ def of_each_digit(bench: Bench, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _measure(bench: Bench) -> Measured:
     classifier = bench.network(NETWORK)
-    pixels, labels = of_each_digit(bench, bench.pick(2, 20))
+    pixels, labels = of_each_digit(bench, bench.pick(5, 20))
     of, targets = (
         np.concatenate(part)
         for part in zip(
@@ -49,7 +49,11 @@ def _measure(bench: Bench) -> Measured:
     )
     found: dict[str, Any] = {"labels": labels[of], "targets": targets, "image": of}
     for form, (_, options) in FORMS.items():
-        attack, began_s, made = attack_named("jsma", options={**options, "gamma": GAMMA}), time.process_time(), []
+        attack, began_s, made = (
+            attack_named("jsma", options={**options, "gamma": GAMMA, "gives_back": False}),
+            time.process_time(),
+            [],
+        )
         for start in bench.context.progress(range(0, len(of), _AT_ONCE), -(-len(of) // _AT_ONCE), f"jsma {form}"):
             part = slice(start, start + _AT_ONCE)
             made.append(

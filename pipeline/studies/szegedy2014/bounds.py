@@ -48,7 +48,7 @@ def _measure(bench: Bench) -> Measured:
         state, side = load_file(bench.folder(name) / "weights.safetensors"), _SIDE_PX
         found: list[dict[str, Any]] = []
         layers[name] = found
-        for weights in (value for value in state.values() if value.ndim > 1):
+        for weights in (state[key] for key in sorted(state, key=_place) if state[key].ndim > 1):
             if weights.ndim == 2:
                 bound = iterated = float(torch.linalg.matrix_norm(weights.double(), 2))
             else:
@@ -57,6 +57,11 @@ def _measure(bench: Bench) -> Measured:
                 side = side // 2 if len(found) % 2 else side  # a pooling follows every second convolution
             found.append({"shape": list(weights.shape), "bound": bound, "iterated": iterated})
     return {"layers": layers}
+
+
+def _place(key: str) -> list[int]:
+    """Returns where weights stand in a network, by the numbers in their name."""
+    return [int(part) for part in key.split(".") if part.isdigit()]
 
 
 def _tell(found: Measured) -> Told:
@@ -88,4 +93,4 @@ def _tell(found: Measured) -> Told:
     )
 
 
-PART = Part("bounds", "Bounds of instability", _measure, _tell, NETWORKS)
+PART = Part("bounds", "Bounds of instability", _measure, _tell, NETWORKS, form=2)
