@@ -72,8 +72,8 @@ def reproduce(
         written = write_document(_head(study, small), _sections(study, lab, told, rows), run.reports, context)
         write_bytes(run.reports / FINDINGS, csv_bytes(FindingRow, rows))
         write_bytes(run.reports / FINDINGS_TEXT, _as_markdown(observations, rows).encode())
-    written = (*written, FINDINGS, FINDINGS_TEXT)
-    return Reproduced(tuple(rows), tuple(one.statement for one in observations), run.reports, written)
+    statements = tuple(one.statement for one in observations)
+    return Reproduced(tuple(rows), statements, run.reports, (*written, FINDINGS, FINDINGS_TEXT))
 
 
 def _head(study: Study, small: bool) -> Head:
