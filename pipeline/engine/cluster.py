@@ -1,0 +1,185 @@
+"""The back end that works on a Ray cluster: workers hold what is shared, results come in any order, lost workers are replaced."""
+
+import os
+import pickle
+import socket
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pipeline.core.errors import Unavailable
+from pipeline.core.version import VERSION
+from pipeline.engine import Shared
+
+# As many items wait at a worker as are under way, so that none waits for the next.
+_ITEMS_A_WORKER = 2
+# An item that was under way so often when its worker was lost is taken to be the cause.
+_MOST_LOST = 3
+_LOOK_EVERY_S = 1.0
+# So long nothing may work or begin to, and so long the head may be silent, before the cluster counts as gone.
+GONE_S, HEAD_SILENT_S = 120.0, 10.0
+_GONE = "Type the same command again when it is back: what is done is kept. With --engine processes none is needed."
+
+
+class Worker:
+    """What runs on the cluster, one for each processor that the cluster has."""
+
+    def told(self) -> tuple[str, str]:
+        """Returns which versions of Python and of this package it has."""
+        return _versions()
+
+    def work(self, function: Callable[..., Any], item: Any, recipe: bytes) -> tuple[bool, Any]:
+        """Returns whether it worked, and the result or the error."""
+        try:
+            return True, function(item, _opened(recipe)) if recipe else function(item)
+        except Exception as error:
+            return False, error
+
+
+@lru_cache(maxsize=1)
+def _opened(recipe: bytes) -> Any:
+    return pickle.loads(recipe).opened()
+
+
+def _versions() -> tuple[str, str]:
+    return f"{sys.version_info.major}.{sys.version_info.minor}", VERSION
+
+
+class Cluster:
+    """Works on the processors of a Ray cluster.
+
+    Items, results and errors travel as bytes. What reads or writes files needs them at the same place on every machine.
+    """
+
+    def __init__(self, address: str = "", n: int = 0) -> None:
+        """Joins a cluster.
+
+        Args:
+            address: "host:port" of its head, as `ray start` prints it; "" for that of RAY_ADDRESS, or else for this machine alone.
+            n: most workers; 0: as many as the cluster has processors.
+
+        Raises:
+            Unavailable: Ray is not installed, or no cluster answers there.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise Unavailable("Ray is not installed.", 'Type: pip install "inkproof[ray]"') from error
+        self._ray, self._most = ray, n
+        if not ray.is_initialized():
+            address = address or os.environ.get("RAY_ADDRESS", "")
+            own: dict[str, Any] = {} if address else {"num_cpus": n or os.cpu_count(), "include_dashboard": False}
+            try:
+                ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                where = address or "this machine"
+                raise Unavailable(f"No Ray cluster answers at {where}.", "Type: ray status --address HOST:PORT") from error
+        host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
+        self._head = host, int(port)
+        self._hired = ray.remote(num_cpus=1)(Worker)
+        self._beginning: dict[Any, Any] = {}  # what says that a worker is there, and the worker
+        self._ready: list[Any] = []
+
+    def map(
+        self, function: Callable[..., Any], items: Sequence[Any], shared: Shared[Any] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Yields (place, result): see `Backend`. Items whose worker or machine is lost are begun again elsewhere.
+
+        Raises:
+            Unavailable: the cluster is gone, its machines have another version, or an item loses its worker again and again.
+        """
+        recipe = b"" if shared is None else pickle.dumps(shared)
+        rest, errors, n_lost = deque(range(len(items))), dict[int, BaseException](), Counter[int]()
+        under_way: dict[Any, tuple[Any, int]] = {}
+        sent = self._ray.put(function)
+        try:
+            while (rest and not errors) or under_way:
+                self._hire(len(rest) + len(under_way))
+                for worker in self._ready if not errors else ():
+                    n_waiting = sum(one is worker for one, _ in under_way.values())
+                    for _ in range(min(_ITEMS_A_WORKER - n_waiting, len(rest))):
+                        place = rest.popleft()
+                        under_way[worker.work.remote(sent, items[place], recipe)] = worker, place
+                for ended in self._ended([*self._beginning, *under_way]):
+                    worker, place = under_way.pop(ended, (None, -1))
+                    try:
+                        if worker is None:
+                            self._begun(ended)
+                            continue
+                        is_done, found = self._ray.get(ended)
+                    except self._ray.exceptions.RayError:
+                        self._dismiss(worker)
+                        n_lost[place] += 1
+                        if n_lost[place] < _MOST_LOST:
+                            rest.appendleft(place)
+                        else:
+                            advice = "Give the cluster's workers more memory; what is done is kept."
+                            errors[place] = Unavailable(f"An item ended its worker {_MOST_LOST} times.", advice)
+                        continue
+                    if is_done:
+                        yield place, found
+                    else:
+                        errors[place] = found
+        finally:
+            for worker, _ in under_way.values():
+                self._dismiss(worker)
+        if errors:
+            raise errors[min(errors)]
+
+    def _hire(self, n_items: int) -> None:
+        """Asks for workers until there are as many as the cluster has processors, or as there are items."""
+        n = int(self._ray.cluster_resources().get("CPU", 0))
+        n = min(n, n_items, self._most or n)
+        while len(self._ready) + len(self._beginning) < n:
+            worker = self._hired.remote()
+            self._beginning[worker.told.remote()] = worker
+
+    def _begun(self, ended: Any) -> None:
+        """Takes a worker that is there; one that was lost on the way is forgotten.
+
+        Raises:
+            Unavailable: it has another version of Python or of this package.
+        """
+        worker = self._beginning.pop(ended)
+        try:
+            found = self._ray.get(ended)
+        except self._ray.exceptions.RayError:
+            return
+        if found != _versions():
+            names = [f"Python {python} and inkproof {package}" for python, package in (found, _versions())]
+            raise Unavailable(f"A machine of the cluster has {names[0]}, this one {names[1]}.", "Install the same on all of them.")
+        self._ready.append(worker)
+
+    def _dismiss(self, worker: Any) -> None:
+        if worker in self._ready:
+            self._ready.remove(worker)
+            self._ray.kill(worker)
+
+    def _ended(self, waited: list[Any]) -> list[Any]:
+        """Returns what has ended, at least one, or () where more workers may be hired.
+
+        Raises:
+            Unavailable: the head of the cluster does not answer any more, or it has no processor left.
+        """
+        began_s = heard_s = time.monotonic()
+        while True:
+            ended, _ = self._ray.wait(waited, timeout=_LOOK_EVERY_S) if waited else ([], time.sleep(_LOOK_EVERY_S))
+            if ended:
+                return list(ended)
+            now_s = time.monotonic()
+            heard_s = now_s if _answers(self._head) else heard_s
+            if now_s - heard_s > HEAD_SILENT_S:
+                raise Unavailable("The head of the Ray cluster does not answer any more.", _GONE)
+            if not self._ready and now_s - began_s > GONE_S:
+                raise Unavailable(f"The Ray cluster has had no free processor for {GONE_S:.0f} s.", _GONE)
+
+
+def _answers(head: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(head, timeout=2):
+            return True
+    except OSError:
+        return False
