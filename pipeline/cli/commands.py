@@ -268,7 +268,6 @@ def doctor(options: argparse.Namespace) -> tuple[Any, int]:
 
 def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, Any]:
     """Returns the experiment that a command names, its run, and where its work is done."""
-    from pipeline.engine import Context
     from pipeline.settings.reading import load_experiment
     from pipeline.stages.graph import is_kept
     from pipeline.store import Run
@@ -297,9 +296,23 @@ def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, A
         check_names(experiment)
     if check:
         _check_device(options.device)
-    workers = options.workers or min(os.cpu_count() or 1, MOST_WORKERS)
-    context = Context(options.device, workers, options.display.progress, options.display.begins)
-    return experiment, run, context
+    return experiment, run, context_of(options)
+
+
+def context_of(options: argparse.Namespace) -> Any:
+    """Returns where the work of a command is done.
+
+    Raises:
+        WrongUse: a cluster's address without the cluster.
+    """
+    from pipeline.engine import Context
+
+    on_cluster = options.engine == "ray"
+    if options.ray_address and not on_cluster:
+        raise WrongUse("--ray-address goes with --engine ray.")
+    workers = options.workers or (0 if on_cluster else min(os.cpu_count() or 1, MOST_WORKERS))
+    display = options.display
+    return Context(options.device, workers, display.progress, display.begins, options.engine, options.ray_address)
 
 
 def _check_device(device: str) -> None:

@@ -40,7 +40,6 @@ def reproduce(options: argparse.Namespace) -> tuple[Any, int]:
 
 def _measured(options: argparse.Namespace) -> tuple[Any, int]:
     """Runs a study that measures for itself, and says what became of its findings."""
-    from pipeline.engine import Context
     from pipeline.store.artefacts import REPORT_HTML
     from pipeline.studies import study_named
     from pipeline.studies.claims import VERDICT_TITLES
@@ -51,8 +50,7 @@ def _measured(options: argparse.Namespace) -> tuple[Any, int]:
     from pipeline.studies.lab.running import reproduce as measured
 
     options.display.begins("reproduce")
-    workers = options.workers or min(os.cpu_count() or 1, commands.MOST_WORKERS)
-    context = Context(options.device, workers, options.display.progress, options.display.begins)
+    context = commands.context_of(options)
     seed = 0 if options.seed is None else options.seed
     made = measured(study, options.workspace, context, options.small, seed, options.display.say, options.force)
     lines = [f"{VERDICT_TITLES[row.verdict]}: {words}" for row, words in zip(made.rows, made.statements, strict=True)]

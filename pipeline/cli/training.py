@@ -1,15 +1,13 @@
 """What `inkproof train` does: it reads the file, trains, and says what was reached."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.commands import MOST_WORKERS, would_run
+from pipeline.cli.commands import context_of, would_run
 
 
 def train(options: argparse.Namespace) -> tuple[Any, int]:
-    from pipeline.engine import Context
     from pipeline.settings.training import load_training
 
     training = load_training(Path(options.file), tuple(options.set), options.seed)
@@ -18,9 +16,8 @@ def train(options: argparse.Namespace) -> tuple[Any, int]:
         return would_run("train", f"{training.model.name} on {training.dataset.name} would be trained into {folder}")
     from pipeline.training.run import train as trained
 
-    workers = options.workers or min(os.cpu_count() or 1, MOST_WORKERS)
     options.display.begins("train")
-    context = Context(options.device, workers, options.display.progress, options.display.begins)
+    context = context_of(options)
     card = trained(training, folder, context, options.display.say, options.force)
     name = f"trained:{folder.as_posix()}"
     if options.json:

@@ -1,4 +1,4 @@
-"""Maps a function over many items, in this process or in worker processes, and shows how far it is."""
+"""Maps a function over many items, in this process, in worker processes or on a Ray cluster, and shows how far it is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -58,19 +58,31 @@ class Local:
             yield place, function(item, *beside)
 
 
+ENGINES = ("processes", "local", "ray")
+
+
 @dataclass(frozen=True)
 class Context:
-    """The device of networks, how many processes there may be, and who is told how far things are."""
+    """The device of networks, how many workers there may be and where, and who is told how far things are.
+
+    `engine` is one of ENGINES; `workers` 0 takes all processors of a Ray cluster, whose head is at `ray_address` (see `Cluster`).
+    """
 
     device: str = "cpu"
     workers: int = 1
     progress: Progress = silent
     begins: Callable[[str, int, int], None] = lambda stage, place, total: None
+    engine: str = "processes"
+    ray_address: str = ""
 
     @cached_property
     def backend(self) -> Backend:
         """Where items are worked on; one for all stages, so that workers that hold a network can wait for the next one."""
-        if self.workers <= 1:
+        if self.engine == "ray":
+            from pipeline.engine.cluster import Cluster
+
+            return Cluster(self.ray_address, self.workers)
+        if self.engine == "local" or self.workers <= 1:
             return Local()
         from pipeline.engine.processes import Processes
 

@@ -110,6 +110,9 @@ class Cluster:
                             self._begun(ended)
                             continue
                         is_done, found = self._ray.get(ended)
+                    except self._ray.exceptions.RayTaskError as error:  # it could not be sent, or not be read there
+                        errors[place] = error.cause or error
+                        continue
                     except self._ray.exceptions.RayError:
                         self._dismiss(worker)
                         n_lost[place] += 1
@@ -150,7 +153,9 @@ class Cluster:
             return
         if found != _versions():
             names = [f"Python {python} and inkproof {package}" for python, package in (found, _versions())]
-            raise Unavailable(f"A machine of the cluster has {names[0]}, this one {names[1]}.", "Install the same on all of them.")
+            raise Unavailable(
+                f"A machine of the cluster has {names[0]}, this one {names[1]}.", "Install the same on all of them."
+            )
         self._ready.append(worker)
 
     def _dismiss(self, worker: Any) -> None:
