@@ -58,7 +58,7 @@ class Cluster:
         """Joins a cluster.
 
         Args:
-            address: "host:port" of its head, as `ray start` prints it; "" for that of RAY_ADDRESS, or else for this machine alone.
+            address: "host:port" of its head, as `ray start` prints it; "" for that of RAY_ADDRESS, or else this machine alone.
             n: most workers; 0: as many as the cluster has processors.
 
         Raises:
@@ -82,6 +82,7 @@ class Cluster:
         self._hired = ray.remote(num_cpus=1)(Worker)
         self._beginning: dict[Any, Any] = {}  # what says that a worker is there, and the worker
         self._ready: list[Any] = []
+        self._hires_s = 0.0
 
     def map(
         self, function: Callable[..., Any], items: Sequence[Any], shared: Shared[Any] | None = None
@@ -94,17 +95,20 @@ class Cluster:
         recipe = b"" if shared is None else pickle.dumps(shared)
         rest, errors, n_lost = deque(range(len(items))), dict[int, BaseException](), Counter[int]()
         under_way: dict[Any, tuple[Any, int]] = {}
+        load = Counter[Any]()
+        self._hires_s, self._moved_s, self._heard_s = 0.0, time.monotonic(), time.monotonic()
         sent = self._ray.put(function)
         try:
             while (rest and not errors) or under_way:
                 self._hire(len(rest) + len(under_way))
                 for worker in self._ready if not errors else ():
-                    n_waiting = sum(one is worker for one, _ in under_way.values())
-                    for _ in range(min(_ITEMS_A_WORKER - n_waiting, len(rest))):
+                    while load[worker] < _ITEMS_A_WORKER and rest:
                         place = rest.popleft()
+                        load[worker] += 1
                         under_way[worker.work.remote(sent, items[place], recipe)] = worker, place
                 for ended in self._ended([*self._beginning, *under_way]):
                     worker, place = under_way.pop(ended, (None, -1))
+                    load[worker] -= 1
                     try:
                         if worker is None:
                             self._begun(ended)
@@ -133,7 +137,10 @@ class Cluster:
             raise errors[min(errors)]
 
     def _hire(self, n_items: int) -> None:
-        """Asks for workers until there are as many as the cluster has processors, or as there are items."""
+        """Asks, now and then, for workers until there are as many as the cluster has processors, or as there are items."""
+        if time.monotonic() < self._hires_s:
+            return
+        self._hires_s = time.monotonic() + _LOOK_EVERY_S
         n = int(self._ray.cluster_resources().get("CPU", 0))
         n = min(n, n_items, self._most or n)
         while len(self._ready) + len(self._beginning) < n:
@@ -162,24 +169,29 @@ class Cluster:
         if worker in self._ready:
             self._ready.remove(worker)
             self._ray.kill(worker)
+            self._hires_s = 0.0
 
     def _ended(self, waited: list[Any]) -> list[Any]:
-        """Returns what has ended, at least one, or () where more workers may be hired.
+        """Returns what has ended within a moment.
 
         Raises:
             Unavailable: the head of the cluster does not answer any more, or it has no processor left.
         """
-        began_s = heard_s = time.monotonic()
-        while True:
-            ended, _ = self._ray.wait(waited, timeout=_LOOK_EVERY_S) if waited else ([], time.sleep(_LOOK_EVERY_S))
-            if ended:
-                return list(ended)
-            now_s = time.monotonic()
-            heard_s = now_s if _answers(self._head) else heard_s
-            if now_s - heard_s > HEAD_SILENT_S:
-                raise Unavailable("The head of the Ray cluster does not answer any more.", _GONE)
-            if not self._ready and now_s - began_s > GONE_S:
-                raise Unavailable(f"The Ray cluster has had no free processor for {GONE_S:.0f} s.", _GONE)
+        ended: list[Any] = []
+        if waited:
+            ended, _ = self._ray.wait(waited, timeout=_LOOK_EVERY_S)
+        else:
+            time.sleep(_LOOK_EVERY_S)
+        now_s = time.monotonic()
+        if ended or self._ready:
+            self._moved_s = now_s
+        if ended or _answers(self._head):
+            self._heard_s = now_s
+        if now_s - self._heard_s > HEAD_SILENT_S:
+            raise Unavailable("The head of the Ray cluster does not answer any more.", _GONE)
+        if now_s - self._moved_s > GONE_S:
+            raise Unavailable(f"The Ray cluster has had no free processor for {GONE_S:.0f} s.", _GONE)
+        return ended
 
 
 def _answers(head: tuple[str, int]) -> bool:
