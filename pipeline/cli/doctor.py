@@ -75,7 +75,7 @@ _NEEDED += " filelock psutil"
 # What is installed by an extra of the program, and the extra.
 _OPTIONAL = (
     "timm:timm onnxruntime:onnx transformers:hf efficientnet-lite-pytorch:imagenet rawpy:raw foolbox:foolbox "
-    "torchattacks:torchattacks art:art robustbench:robustbench"
+    "torchattacks:torchattacks art:art robustbench:robustbench ray:ray"
 )
 _MODULES = {"opencv-python": "cv2", "zxing-cpp": "zxingcpp", "scikit-image": "skimage", "pillow-heif": "pillow_heif"}
 _MODULES["efficientnet-lite-pytorch"] = "efficientnet_lite_pytorch"
