@@ -21,7 +21,7 @@ TEST_TITLES = {
     "binomial": "exact binomial test",
     "share": "exact binomial test",
     "permutation": "permutation test",
-    "normal": "one-sided test of a mean (normal)",
+    "mean": "one-sided t test of a mean",
 }
 _MARKS: dict[str, Mark] = {"held": "right", "not_held": "wrong", "not_enough": "open"}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}

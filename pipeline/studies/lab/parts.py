@@ -113,16 +113,6 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, OneSide
     return rho(order), permuted(rho, order, np.random.default_rng(0))
 
 
-def mean_below(values: np.ndarray, bound: float) -> OneSided | None:
-    """Returns the test of "the mean is below the bound" (normal approximation); None with fewer than two values."""
-    from scipy.special import ndtr
-
-    if len(values) < 2:
-        return None
-    z = (bound - values.mean()) / (values.std(ddof=1) / len(values) ** 0.5 or np.finfo(float).tiny)
-    return OneSided(len(values), len(values), None, None, float(bound - values.mean()), float(ndtr(-z)), float(ndtr(z)))
-
-
 def judged(observations: Sequence[Observation], origin: str) -> list[FindingRow]:
     """Returns a row for each observation, with p corrected over all of them (Holm)."""
     rows = [_row(one, origin) for one in observations]

@@ -14,9 +14,10 @@ from pipeline.document.formats import DASH, percent
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import to_model, to_pixels
 from pipeline.settings import NO_EPSILON
+from pipeline.statistics.means import mean_within
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import PROFILE, Bench, logits, photographed
-from pipeline.studies.lab.parts import Measured, Observation, Part, Told, mean_below
+from pipeline.studies.lab.parts import Measured, Observation, Part, Told
 from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
 from pipeline.studies.papernot2016jsma.published import CHANGED, GAMMA, SAYS, SUCCESS, TEXTS
 
@@ -102,7 +103,7 @@ def _observations(found: Measured) -> tuple[Observation, ...]:
     said = SAYS["changed"].format(bound=percent(_FEW, 0), paper=percent(CHANGED, 2))
     check = Check("mean over successes", percent(float(share.mean()), 2), int(share.mean() < _FEW)) if len(share) else None
     of_image = np.array([share[image[reached["pair"]] == one].mean() for one in np.unique(image[reached["pair"]])])
-    few = Observation("changed", said, "normal", mean_below(of_image, _FEW), len(of_image), (check,) if check else ())
+    few = Observation("changed", said, "mean", mean_within(of_image, high=_FEW), len(of_image), (check,) if check else ())
     forms = fewer("forms", SAYS["forms"], "single values against pairs", reached["single"], reached["pair"], members=image)
     raising = fewer("removing", SAYS["removing"], "lowering against raising", reached["removing"], reached["pair"], members=image)
     after = fewer(

@@ -13,9 +13,10 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import to_model, to_pixels
 from pipeline.models.classifier import Classifier
 from pipeline.settings import NO_EPSILON
+from pipeline.statistics.means import mean_within
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import PROFILE, Bench, logits, photographed
-from pipeline.studies.lab.parts import Measured, Observation, Part, Told, mean_below
+from pipeline.studies.lab.parts import Measured, Observation, Part, Told
 from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
 from pipeline.studies.szegedy2014.published import HALVES, SAYS, TABLE_1, TABLE_2, TEXTS, TITLES
 
@@ -125,7 +126,7 @@ def _observations(found: Measured) -> tuple[Observation, ...]:
     mean = float(distances[reached].mean()) if reached.any() else 0.0
     check = Check("mean of successes", f"{mean:.3f} (paper {TABLE_1[name][1]})", int(0 < mean < _NEAR))
     said = SAYS["near"].format(network=TITLES[name], bound=_NEAR, paper=TABLE_1[name][1])
-    near = Observation("near", said, "normal", mean_below(distances[reached], _NEAR), int(reached.sum()), (check,))
+    near = Observation("near", said, "mean", mean_within(distances[reached], high=_NEAR), int(reached.sum()), (check,))
     crossed = np.concatenate([found[f"{row} on {column}"] for row in NETWORKS for column in NETWORKS if row != column])
     noise = np.concatenate([found[f"noise 0.1 on {column}"] for row in NETWORKS for column in NETWORKS if row != column])
     members = np.tile(np.arange(len(reached)), len(crossed) // len(reached))

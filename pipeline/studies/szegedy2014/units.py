@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Plot
 from pipeline.document.blocks import Figure, TableBlock, plain
 from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.tables import Cell, Column, Table, stub
-from pipeline.statistics.one_sided import OneSided
+from pipeline.statistics.means import mean_within
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import Bench
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told, permuted
@@ -68,26 +68,15 @@ def _tell(found: Measured) -> Told:
     gap = float(purity["units"].mean() - purity["directions"].mean())
     check = Check("purity of units less that of directions", f"{gap:+.3f}", int(abs(gap) < _ALIKE))
     n = found["n_units"]
-    alike = Observation(
-        "units", SAYS["units"].format(bound=_ALIKE), "tost", _alike(purity["units"], purity["directions"]), 2 * n, (check,)
-    )
+    said = SAYS["units"].format(bound=_ALIKE)
+    within = mean_within(purity["units"], -_ALIKE, _ALIKE, purity["directions"])
+    alike = Observation("units", said, "tost", within, 2 * n, (check,))
     both, is_of = np.concatenate([purity["directions"], purity["random"]]), np.arange(2 * n) < n
     above = permuted(lambda order: float(both[order].mean() - both[~order].mean()), is_of, np.random.default_rng(0))
     counts = f"purity {purity['directions'].mean():.3f} against {purity['random'].mean():.3f}"
     check = Check("random directions against random images", counts, int(purity["directions"].mean() > purity["random"].mean()))
     coherent = Observation("coherent", SAYS["coherent"], "permutation", above, 2 * n, (check,))
     return Told((plain(TEXTS["units-lead"]), TableBlock("table-s5", table), figure), (alike, coherent))
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> OneSided:
-    """Returns the test of "the means differ by less than the margin" (two one-sided Welch tests, normal)."""
-    from scipy.special import ndtr
-
-    gap = one.mean() - other.mean()
-    error = float(np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))) or np.finfo(float).tiny
-    above, below = (float(ndtr(-(_ALIKE + side * gap) / error)) for side in (1, -1))
-    n = len(one) + len(other)
-    return OneSided(n, n, None, None, float(_ALIKE - abs(gap)), max(above, below), min(1.0, 2 * (1 - max(above, below))))
 
 
 @styled
