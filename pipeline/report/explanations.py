@@ -16,7 +16,12 @@ from pipeline.document.theme import INK, QUIET
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations, ReportContent
 from pipeline.report.words import TEXTS, cell_title
 
-_TITLES = {"clean": "clean file", "adversarial": "adversarial file", "photo": "photo of adversarial"}
+_TITLES = {
+    "clean": "clean file",
+    "adversarial": "adversarial file",
+    "photo": "photo of adversarial",
+    "clean-photo": "photo of clean",
+}
 _METHODS = {
     "occlusion": ("Occlusion", "mean fall of the logit\nwhile a place is covered", "logits"),
     "gradcam": ("Grad-CAM", "weighted map of\nlayer {layer}", "logits per cell"),

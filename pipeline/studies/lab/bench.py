@@ -88,7 +88,9 @@ class Bench:
         return self.models / self.training(name).name
 
     def network(self, name: str) -> Classifier:
-        """Returns a network, trained now unless it is there already."""
+        """Returns a network, trained now unless it is there already or comes with its weights (an entry without a training)."""
+        if name not in self._opened and "training" not in network_entries()[name.partition("#")[0]]:
+            self._opened[name] = load_classifier(self.training(name).resolved().model, self.context.device)
         if name not in self._opened:
             training, folder = self.training(name), self.folder(name)
             try:
