@@ -79,7 +79,7 @@ class GalleryItem:
 class ExplainedPicture:
     """One picture with its maps, float32 (H, W) by method, and its scores: of the class explained, and of the likeliest one.
 
-    `variant` is "clean", "adversarial" or "photo" (of the adversarial image).
+    `variant` is "clean", "adversarial", "photo" (of the adversarial image) or "clean-photo".
     """
 
     variant: str

@@ -79,7 +79,7 @@ def explanation_figure(found: Explanations, pair: ExplainedPair) -> Plot:
         panel = grid[0][column]
         panel.imshow(_reduced(picture.pixels))
         panel.set_title(_TITLES[picture.variant], loc="center")
-        panel.set_xlabel(_scores(picture), fontsize=6.5, color=INK, linespacing=1.35)
+        panel.set_xlabel(_scores(picture, ", " if n_columns <= 3 else "\n"), fontsize=6.5, color=INK, linespacing=1.35)
     for row, method in enumerate(found.methods, start=1):
         title, meaning, unit = _METHODS[method]
         _label(grid[row][0], title, meaning.format(layer=found.layer))
@@ -127,11 +127,11 @@ def _label(panel: Axes, title: str, text: str) -> None:
     panel.text(0, 0.83, text, color=QUIET, fontsize=6.5, va="top", linespacing=1.35, transform=panel.transAxes)
 
 
-def _scores(picture: ExplainedPicture) -> str:
+def _scores(picture: ExplainedPicture, joint: str) -> str:
     mark = "right" if picture.is_correct else "wrong"
     name = short_class_name(picture.predicted_name, _LABEL_CHARS)
     said = f"{name}, {percent(picture.predicted_probability)} ({mark})"
-    return f"{said}\nlogit {_two_digits(picture.logit)}, probability {percent(picture.probability)}"
+    return f"{said}\nlogit {_two_digits(picture.logit)}{joint}probability {percent(picture.probability)}"
 
 
 def _two_digits(value: float) -> str:

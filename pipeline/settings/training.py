@@ -55,6 +55,13 @@ class RecipeSettings:
     first_layer_l1: float = setting(
         0.0, "λ of λ ‖w‖₁ in the loss, over the first layer's weights (Goodfellow et al. 2015, Sec. 5).", ge=0, le=100
     )
+    pretrain_epochs: int = setting(
+        0,
+        "Passes before these, in which the first layer, fully connected and of sigmoid units, learns to reconstruct its input: "
+        "an autoencoder (AE400-10 of Szegedy et al. 2014).",
+        ge=0,
+        le=100_000,
+    )
     label_smoothing: float = setting(0.0, "Share of each label that is spread over all classes.", ge=0, le=0.99)
     n_validation: int = setting(1000, "Training images that are held back and measured after each epoch (0: none).", ge=0)
     half: Literal["", "first", "second"] = setting(

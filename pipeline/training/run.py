@@ -17,7 +17,7 @@ from pipeline.engine import Context
 from pipeline.images import shown
 from pipeline.models import load_classifier
 from pipeline.models.class_names import read_class_list
-from pipeline.models.preprocessing import Preprocessing
+from pipeline.models.preprocessing import Preprocessing, normalised
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.models.trained import CARD, CLASSES, read_card, trained_model
 from pipeline.settings import DatasetSettings, ModelSettings
@@ -27,6 +27,7 @@ from pipeline.training.images import Images, halved, read_images, split
 from pipeline.training.loop import CHECKPOINT, Job, Progressed, fit
 from pipeline.training.measuring import accuracies
 from pipeline.training.perturbing import steps_for
+from pipeline.training.pretraining import AUTOENCODER, pretrain
 from pipeline.training.recipes import Loss
 from pipeline.training.results import write_results
 
@@ -131,11 +132,14 @@ class _Lesson:
             content_hash([_digest(part) if isinstance(part, Images) else part for part in identity]),
             folder, self._context.progress, self._say,
         )  # fmt: skip
+        if training.training.pretrain_epochs and not (folder / CHECKPOINT).is_file():
+            pretrain(job, training.training.pretrain_epochs, lambda images: normalised(images, classifier.preprocessing))
         at = fit(job)
         told = told | self._counts(at, role) | {"accuracies": self._accuracies(classifier, attacks)}
         model = replace(self._model, classes=str(folder / CLASSES))
         card = write_results(folder, self._training, model, at.kept, at.history, classifier.first_filters(), told)
         (folder / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(folder / AUTOENCODER, ignore_errors=True)
         return card
 
     def _accuracies(self, classifier: TorchClassifier, attacks: dict[str, Any]) -> dict[str, Any]:

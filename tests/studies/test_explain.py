@@ -7,7 +7,7 @@ import torch
 from pipeline.engine import Context
 from pipeline.studies import study_named
 from pipeline.studies.explain import asking, choices, orders, pictures, resnet
-from pipeline.studies.explain.curves import area, baseline, centre_first, order_of, replaced
+from pipeline.studies.explain.curves import area, baseline, centre_first, order_of, random_maps, replaced
 from pipeline.studies.lab import running
 from pipeline.studies.lab.bench import Bench
 
@@ -65,6 +65,13 @@ def test_the_middle_comes_first_and_the_blur_keeps_the_mean():
     blurred = baseline(x, "blur")
     assert blurred.mean() == pytest.approx(float(x.mean()), abs=0.02) and blurred.std() < x.std() / 3
     assert torch.equal(baseline(x, "grey"), torch.full_like(x, 0.5))
+
+
+def test_a_random_map_has_the_grain_of_gradcam():
+    found = random_maps(3, (70, 70), np.random.default_rng(0))
+    assert found.shape == (3, 70, 70) and not np.array_equal(found[0], found[1])
+    steps = np.abs(np.diff(found, axis=1))
+    assert steps.max() <= 0.1 + 1e-9, "between two of 7 centres the values move evenly"
 
 
 def test_likeness_of_maps_is_spearmans_and_an_empty_map_is_like_none():

@@ -40,6 +40,10 @@ RECIPES = {
     "linear": {"network": "logistic", "images": "two", "training": {"recipe": "linear", "alpha": 0.0}},
     "distillation": {"training": {"temperature": 10.0, "learning_rate": 10.0, "n_epochs": 6}},
     "camera": {"training": {"recipe": "fgsm", "n_epochs": 1, "batch_size": 8}, "camera": {"rate": 0.13, "image_mm": 20.0}},
+    "autoencoder": {
+        "network": FC,
+        "training": {"optimiser": "adam", "learning_rate": 0.02, "pretrain_epochs": 5, "n_epochs": 5},
+    },
     "maxout": {"network": "maxout", "model": {"arguments": {"units": 8, "pieces": 2, "dropout": 0.0}}},
     "resnet": {"network": "resnet8", "model": {"arguments": {"width": 4}}, "training": {"n_epochs": 9}},
 }
@@ -68,6 +72,7 @@ INTERRUPTED = {
         "model": {"arguments": {"dropout": 0.3}},
         "training": {"recipe": "pgd", "optimiser": "adam", "keep": "adversarial", "n_epochs": 4},
     },
+    "after an autoencoder": {"network": FC, "training": {"optimiser": "adam", "pretrain_epochs": 3, "n_epochs": 4}},
     "norms, momentum, random start, the last epoch": {
         "network": "resnet8",
         "model": {"arguments": {"width": 2}},
@@ -98,8 +103,8 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, tables):
 KNOBS = (
     "training.recipe=fast", "training.alpha=0.4", "training.n_epochs=2", "training.batch_size=25", "training.optimiser=adam",
     "training.learning_rate=0.11", "training.schedule=cosine", "training.schedule=one-cycle", "training.weight_decay=0.01",
-    "training.label_smoothing=0.1", "training.n_validation=30", "attack.epsilon_8bit=90", "attack.n_steps=2",
-    "attack.step_8bit=5", "attack.clip=false", "model.arguments={dropout=0.1}", "seed=4",
+    "training.label_smoothing=0.1", "training.pretrain_epochs=1", "training.n_validation=30", "attack.epsilon_8bit=90",
+    "attack.n_steps=2", "attack.step_8bit=5", "attack.clip=false", "model.arguments={dropout=0.1}", "seed=4",
 )  # fmt: skip
 
 

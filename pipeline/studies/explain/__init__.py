@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Explain(Study):
     """Whether the maps say what an answer hangs on, on clean, adversarial and photographed pictures."""
 
-    name, reference = "explain", "Zeiler and Fergus 2014, Selvaraju et al. 2017, Petsiuk et al. 2018"
+    name, reference = "explain", "Petsiuk et al. 2018"
     title, command = "What a network looks at, put to the test", "inkproof reproduce explain --small"
     takes = "needs the ImageNet pack"
 

@@ -99,7 +99,7 @@ def _curves(
 def area_cell(curves: np.ndarray) -> Cell:
     """Returns the mean area under curves above its 95 % interval."""
     areas = area(curves)
-    low, high = mean_interval(areas)
+    low, high = np.clip(mean_interval(areas), 0, 1)
     return Cell(f"{areas.mean():.3f}", f"{low:.3f}–{high:.3f}")
 
 

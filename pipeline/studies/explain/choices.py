@@ -7,7 +7,7 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.models.explaining import GRADCAM, OCCLUSION
 from pipeline.statistics.means import mean_within
 from pipeline.studies.explain.asking import NETWORK, REMOVED, area_cell, cams, compared, deleted, occluded, right_images
-from pipeline.studies.explain.curves import N_STEPS, area
+from pipeline.studies.explain.curves import N_STEPS, area, random_maps
 from pipeline.studies.explain.orders import ORDERS
 from pipeline.studies.explain.pictures import likeness
 from pipeline.studies.explain.texts import SAYS, TEXTS
@@ -30,7 +30,7 @@ def _measure(bench: Bench) -> Measured:
         found[f"{patch} like"] = likeness(maps[_PATCHES[0]], maps[patch])
         found[f"{patch}"] = deleted(classifier, pixels, labels, maps[patch], bench.rng("ties", OCCLUSION))
     orders = {OCCLUSION: maps[_PATCHES[0]], GRADCAM: cams(classifier, pixels, labels)}
-    orders["random"] = bench.rng("random order").random(pixels.shape[:3])
+    orders["random"] = random_maps(len(pixels), pixels.shape[1:3], bench.rng("random map"))
     for kind in _BASELINES:
         for order, values in orders.items():
             found[f"{kind} {order}"] = deleted(classifier, pixels, labels, values, bench.rng("ties", order), kind)

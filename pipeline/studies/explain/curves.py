@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from pipeline.models.explaining import fill_pictures, scored
 from pipeline.transforms.filters import blurred
@@ -12,6 +13,8 @@ from pipeline.transforms.filters import blurred
 N_STEPS = 8
 # The standard deviation of the blur, as a share of the longer side.
 _BLUR = 1 / 20
+# Places a side of a random map: as many as Grad-CAM has at 224 px.
+_CELLS = 7
 
 
 def order_of(maps: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -65,4 +68,11 @@ def centre_first(size: tuple[int, int]) -> np.ndarray:
     """Returns a map (H, W) that falls from the middle to the corners."""
     rows, columns = (np.linspace(-1, 1, side) for side in size)
     found: np.ndarray = -np.hypot(rows[:, None], columns[None])
+    return found
+
+
+def random_maps(n: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Returns maps (n, H, W) of as coarse a grain as Grad-CAM's, which know nothing of the picture."""
+    cells = torch.from_numpy(rng.random((n, 1, _CELLS, _CELLS)))
+    found: np.ndarray = interpolate(cells, size, mode="bilinear", align_corners=False)[:, 0].numpy()
     return found

@@ -17,7 +17,7 @@ from pipeline.studies.explain.texts import TEXTS
 from pipeline.studies.lab.bench import logits
 from pipeline.studies.lab.parts import Measured
 
-_N_EXAMPLES = 3
+N_EXAMPLES = 2
 
 
 def examples(
@@ -33,7 +33,7 @@ def examples(
         versions: uint8 (N, H, W, 3) by variant. maps: float32 (N, H, W) by method, by variant.
         labels: int64 (N,), the true classes. explained: those that are explained, by default the true ones.
     """
-    n = min(_N_EXAMPLES, len(labels))
+    n = min(N_EXAMPLES, len(labels))
     of = labels if explained is None else explained
     found: dict[str, Any] = {"variants": list(versions), "layer": classifier.last_map_layer()}
     names = classifier.class_names
@@ -56,11 +56,11 @@ def examples(
     return found | {"said": [list(of_picture) for of_picture in zip(*said, strict=True)]}
 
 
-def example_figures(found: Measured, name: str, caption: str) -> tuple[Figure, ...]:
+def example_figures(found: Measured, name: str, caption: str, **words: object) -> tuple[Figure, ...]:
     """Returns a figure for each picture, its versions side by side.
 
     Args:
-        name: of the files. caption: with {explained} and {true}, the classes.
+        name: of the files. caption: with {explained} and {true}, the classes, and what `words` fill in.
     """
     figures = []
     for place, (true, asked) in enumerate(found["classes"]):
@@ -75,9 +75,9 @@ def example_figures(found: Measured, name: str, caption: str) -> tuple[Figure, .
         )
         pair = ExplainedPair(str(place), "", 0, true, asked, shown)
         how = Explanations(METHODS, found["layer"], PATCH_PX, STRIDE_PX, PATCH_VALUE, "true", (pair,))
-        told = caption.format(true=short_class_name(true, 40), explained=short_class_name(asked, 40))
-        words = TEXTS["map-caption"].format(patch=PATCH_PX, stride=STRIDE_PX, layer=found["layer"])
-        figures.append(Figure(f"{name}-{place + 1}", explanation_figure(how, pair), f"{told} {words}", _spoken(shown, asked)))
+        told = caption.format(true=short_class_name(true, 40), explained=short_class_name(asked, 40), **words)
+        made = TEXTS["map-caption"].format(patch=PATCH_PX, stride=STRIDE_PX, layer=found["layer"])
+        figures.append(Figure(f"{name}-{place + 1}", explanation_figure(how, pair), f"{told} {made}", _spoken(shown, asked)))
     return tuple(figures)
 
 

@@ -13,7 +13,7 @@ from pipeline.models.explaining import GRADCAM, OCCLUSION
 from pipeline.statistics.means import mean_interval, mean_within
 from pipeline.studies.claims import Check
 from pipeline.studies.explain.asking import METHODS, NETWORK, area_cell, cams, compared, deleted, inserted, maps_of, right_images
-from pipeline.studies.explain.curves import N_STEPS, area, centre_first
+from pipeline.studies.explain.curves import N_STEPS, area, centre_first, random_maps
 from pipeline.studies.explain.texts import SAYS, TEXTS
 from pipeline.studies.lab.bench import Bench
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told
@@ -25,7 +25,8 @@ ORDERS = {
     GRADCAM: ("Grad-CAM", "#d55e00", "-"),
     UNTRAINED: ("Grad-CAM of random weights", "#cc79a7", "--"),
     "centre": ("the middle first", "#009e73", ":"),
-    "random": ("random", "#4d4d4d", ":"),
+    "random": ("random map", "#4d4d4d", "--"),
+    "pixels": ("single pixels at random", "#e69f00", ":"),
 }
 MARGIN = 0.05
 _SIDES = {"deletion": deleted, "insertion": inserted}
@@ -37,7 +38,8 @@ def _measure(bench: Bench) -> Measured:
     maps = maps_of(classifier, pixels, labels)
     maps[UNTRAINED] = cams(bench.network(UNTRAINED), pixels, labels)
     maps["centre"] = np.broadcast_to(centre_first(pixels.shape[1:3]), pixels.shape[:3])
-    maps["random"] = bench.rng("random order").random(pixels.shape[:3])
+    maps["random"] = random_maps(len(pixels), pixels.shape[1:3], bench.rng("random map"))
+    maps["pixels"] = bench.rng("random pixels").random(pixels.shape[:3])
     found: dict[str, Any] = {"n": len(labels)}
     for order in bench.context.progress(ORDERS, len(ORDERS), "orders"):
         for side, curves in _SIDES.items():
@@ -63,11 +65,13 @@ def _observations(found: Measured) -> tuple[Observation, ...]:
             ("deletion", deletion[method], deletion["random"]),
             ("insertion", insertion["random"], insertion[method]),
         ):
-            told.append(below(f"{method}-{side}", SAYS[side].format(method=title), f"{title} and random, {side}", less, more))
+            told.append(
+                below(f"{method}-{side}", SAYS[side].format(method=title), f"{title} and a random map, {side}", less, more)
+            )
     told.append(below("centre", SAYS["centre"], "Grad-CAM and the middle first, deletion", deletion[GRADCAM], deletion["centre"]))
     said = SAYS["untrained"].format(margin=MARGIN)
     return *told, alike(
-        "untrained", said, "Grad-CAM of random weights and random, deletion", deletion[UNTRAINED], deletion["random"]
+        "untrained", said, "Grad-CAM of random weights and a random map, deletion", deletion[UNTRAINED], deletion["random"]
     )
 
 
@@ -91,7 +95,7 @@ def _curves(found: Measured) -> Plot:
     for panel, side, label in zip(panels, _SIDES, ("pixels removed", "pixels put in"), strict=True):
         for order, (title, colour, line) in ORDERS.items():
             curves = found[f"{order} {side}"]
-            low, high = zip(*(mean_interval(column) for column in curves.T), strict=True)
+            low, high = np.clip([mean_interval(column) for column in curves.T], 0, 1).T
             panel.plot(shares, curves.mean(axis=0), color=colour, linestyle=line, label=title)
             panel.fill_between(shares, low, high, color=colour, alpha=0.12, linewidth=0)
         panel.set(title=side, xlabel=label, ylim=(-0.02, 1.02))

@@ -9,11 +9,12 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import to_model
 from pipeline.models.explaining import GRADCAM, OCCLUSION
 from pipeline.studies.explain.asking import area_cell, deleted, inserted, maps_of, right_images
-from pipeline.studies.explain.curves import N_STEPS, area
-from pipeline.studies.explain.examples import example_figures, examples
+from pipeline.studies.explain.curves import N_STEPS, area, random_maps
+from pipeline.studies.explain.examples import N_EXAMPLES, example_figures, examples
 from pipeline.studies.explain.orders import MARGIN, ORDERS, UNTRAINED, alike, below
+from pipeline.studies.explain.pictures import EPSILON_8BIT, versions_of
 from pipeline.studies.explain.texts import SAYS, TEXTS
-from pipeline.studies.lab.bench import DATA, Bench, logits
+from pipeline.studies.lab.bench import DATA, PROFILE, Bench, logits
 from pipeline.studies.lab.parts import Measured, Part, Told
 
 TRAINED = "resnet34"
@@ -33,10 +34,11 @@ def _measure(bench: Bench) -> Measured:
     pixels, labels = right_images(bench, bench.pick(8, 60))
     answers = logits(classifier, to_model(pixels)).argmax(1).numpy()
     maps = maps_of(classifier, pixels, answers)
-    found: dict[str, Any] = {"n": len(labels), "network": name} | examples(
-        classifier, {"clean": pixels}, {"clean": maps}, labels, answers
-    )
-    orders = maps | {"random": bench.rng("random order").random(pixels.shape[:3])}
+    first, of = slice(N_EXAMPLES), answers[:N_EXAMPLES]
+    versions = versions_of(bench, classifier, pixels[first], of)
+    shown = {variant: maps_of(classifier, changed, of) for variant, changed in versions.items()}
+    found: dict[str, Any] = {"n": len(labels), "network": name} | examples(classifier, versions, shown, labels[first], of)
+    orders = maps | {"random": random_maps(len(pixels), pixels.shape[1:3], bench.rng("random map"))}
     for order in bench.context.progress(_SHOWN, len(_SHOWN), "orders"):
         for side, curves in (("deletion", deleted), ("insertion", inserted)):
             found[f"{order} {side}"] = curves(classifier, pixels, answers, orders[order], bench.rng("ties", order))
@@ -50,13 +52,10 @@ def _tell(found: Measured) -> Told:
     lead, note = TEXTS[found["network"]], TEXTS["resnet"].format(n=found["n"], steps=N_STEPS)
     table = Table("E5", "ResNet-34, asked for its own answer", (stub("Order"), *heads), rows, note)
     areas = [area(found[f"{order} deletion"]) for order in (GRADCAM, "random")]
-    where, said = "Grad-CAM and random, deletion", SAYS[found["network"]].format(margin=MARGIN)
+    where, said = "Grad-CAM and a random map, deletion", SAYS[found["network"]].format(margin=MARGIN)
     observation = (below if found["network"] == TRAINED else alike)("layer4", said, where, *areas)
-    blocks: tuple[Block, ...] = (
-        plain(lead),
-        TableBlock("table-e5", table),
-        *example_figures(found, "layer4", TEXTS["resnet-figure"]),
-    )
+    figures = example_figures(found, "layer4", TEXTS["resnet-figure"], epsilon=EPSILON_8BIT, profile=PROFILE)
+    blocks: tuple[Block, ...] = (plain(lead), TableBlock("table-e5", table), *figures)
     return Told(blocks, (observation,))
 
 
