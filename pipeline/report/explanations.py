@@ -130,7 +130,7 @@ def _label(panel: Axes, title: str, text: str) -> None:
 def _scores(picture: ExplainedPicture, joint: str) -> str:
     mark = "right" if picture.is_correct else "wrong"
     name = short_class_name(picture.predicted_name, _LABEL_CHARS)
-    said = f"{name}, {percent(picture.predicted_probability)} ({mark})"
+    said = f"{name}{joint}{percent(picture.predicted_probability)} ({mark})"
     return f"{said}\nlogit {_two_digits(picture.logit)}{joint}probability {percent(picture.probability)}"
 
 

@@ -6,6 +6,7 @@ from pipeline.document.blocks import TableBlock
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.models.explaining import GRADCAM, OCCLUSION
 from pipeline.statistics.means import mean_within
+from pipeline.studies.claims import Check
 from pipeline.studies.explain.asking import NETWORK, REMOVED, area_cell, cams, compared, deleted, occluded, right_images
 from pipeline.studies.explain.curves import N_STEPS, area, random_maps
 from pipeline.studies.explain.orders import ORDERS
@@ -62,12 +63,13 @@ def _tell(found: Measured) -> Told:
 def _observations(found: Measured) -> tuple[Observation, ...]:
     areas = {kind: [area(found[f"{kind} {order}"]) for order in (OCCLUSION, "random")] for kind in _BASELINES}
     steps = [test for less, more in areas.values() if (test := mean_within(less - more, high=0.0))]
-    surest = max(steps, key=lambda test: test.p, default=None)
+    least_sure = max(steps, key=lambda test: test.p, default=None)
     checks = tuple(compared(f"removed pixels become {_BASELINES[kind]}", *pair) for kind, pair in areas.items())
-    baselines = Observation("baselines", SAYS["baselines"], "mean", surest, found["n"], checks)
+    baselines = Observation("baselines", SAYS["baselines"], "mean", least_sure, found["n"], checks)
     like = found[f"{_PATCHES[4]} like"]
     said = SAYS["fills"].format(bound=_ALIKE)
-    return baselines, Observation("fills", said, "mean", mean_within(like, low=_ALIKE), found["n"])
+    check = Check("black against mean colour", f"{like.mean():.2f} on average", int(like.mean() > _ALIKE))
+    return baselines, Observation("fills", said, "mean", mean_within(like, low=_ALIKE), found["n"], (check,))
 
 
 PART = Part("choices", "What the choices change", _measure, _tell, (NETWORK,))
