@@ -9,7 +9,7 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-real bench-simulator bench-channel sample clean
+.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-real bench-simulator bench-channel bench-scale sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ bench-simulator: $(READY) ## what a simulated photo costs, beside reading its fi
 
 bench-channel: $(READY) ## what print and photograph cost an attack, beside the network that it attacks
 	$(VENV)/bin/python benchmarks/channel_cost.py
+
+bench-scale: $(READY) ## what a Ray cluster costs beside processes, and what more machines bring
+	$(VENV)/bin/python benchmarks/scale.py $(ARGS)
 
 bench-attacks: $(PEERS_READY) ## what attacks cost and find, beside Foolbox, torchattacks and ART
 	$(PEERS)/bin/python benchmarks/attacks.py $(ARGS)
