@@ -21,6 +21,9 @@ _N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
 _C_PACE, _C_GROWTH = 1.15, 10.0
 # and with larger steps: where the boundary is far, small ones that shrink never get there.
 _RATE_GROWTH = 2.0
+# The rate is the option's where the boundary is this near (root mean square over all values, in levels), and grows with the
+# distance from there: black and white pixels have farther to go in w than grey ones.
+_NEAR_8BIT = 3.0
 _LARGEST_C = 1e10
 # A search ends for an image whose bounds of c are this close: c then changes the distance by less than rounding does.
 _CLOSE_BOUNDS = 1.01
@@ -48,14 +51,16 @@ class SmallestDistance(MinimumNormAttack):
         """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
         options, best = self._options, _Best(problem, self._options.kappa)
         first_c, places = self._first_c(problem, best), None
-        is_open = ~best.is_found()
+        is_open, rate = ~best.is_found(), torch.full_like(first_c, options.learning_rate)
         if options.start == "boundary" and options.search == "running":
             first_c, places = self._at_boundary(problem, best, first_c)
-        self._search_c(problem, best, first_c, is_open, places)
+            reach_8bit = (places - problem.clean).square().mean(dim=(1, 2, 3)).sqrt_()
+            rate = rate * (reach_8bit / _NEAR_8BIT).clamp(min=1)
+        self._search_c(problem, best, first_c, rate, is_open, places)
         for start in range(1, options.n_starts):
             active = best.is_found() & (best.distance > 0)
             places = self._random_places(problem, best, start)
-            self._search_c(problem, best, best.c.where(active, first_c), active, places)
+            self._search_c(problem, best, best.c.where(active, first_c), rate, active, places)
         return best
 
     def _first_c(self, problem: Problem, best: "_Best") -> Tensor:
@@ -84,10 +89,12 @@ class SmallestDistance(MinimumNormAttack):
             best.put(pixels[places], value, unsure, distance, places, balanced, is_whole=False)
         return c, torch.where(each(fools), pixels, problem.clean)
 
-    def _search_c(self, problem: Problem, best: "_Best", c: Tensor, is_active: Tensor, places: Tensor | None) -> None:
+    def _search_c(
+        self, problem: Problem, best: "_Best", c: Tensor, rate: Tensor, is_active: Tensor, places: Tensor | None
+    ) -> None:
         options = self._options
         low, high = torch.zeros_like(c), torch.full_like(c, _LARGEST_C)
-        at, rate = problem.clean if places is None else places, options.learning_rate
+        at = problem.clean if places is None else places
         for _ in range(options.n_searches):
             active = is_active.nonzero()[:, 0]
             if not len(active):
@@ -95,7 +102,7 @@ class SmallestDistance(MinimumNormAttack):
             if options.warm_start and options.search == "bisection":
                 at = torch.where(each(best.distance.isfinite() & is_active), best.closest(), at)
             fooled = torch.zeros_like(is_active)
-            fooled[active] = self._descend(problem, best, active, c[active], at[active], rate)
+            fooled[active] = self._descend(problem, best, active, c[active], at[active], rate[active])
             if options.search == "running":
                 c, rate = c * _C_GROWTH, rate * _RATE_GROWTH
                 is_active = is_active & ~fooled & (c <= _LARGEST_C)
@@ -104,8 +111,8 @@ class SmallestDistance(MinimumNormAttack):
             c = torch.where(high < _LARGEST_C, (low + high) / 2, (low * _C_GROWTH).clamp(max=_LARGEST_C))
             is_active = is_active & (high > low * _CLOSE_BOUNDS)
 
-    def _descend(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor, start: Tensor, rate: float) -> Tensor:
-        """Returns which of the active images (m,) one descent from `start` fooled; c is a number for each of them."""
+    def _descend(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor, start: Tensor, rate: Tensor) -> Tensor:
+        """Returns which of the active images (m,) one descent from `start` fooled; c and rate are numbers of each."""
         options, is_running = self._options, self._options.search == "running"
         n_real = round(_REAL_SHARE * options.n_steps) if options.whole_numbers else options.n_steps
         every_n = max(options.n_steps // 10, 1)
@@ -123,8 +130,8 @@ class SmallestDistance(MinimumNormAttack):
             fooled[here] |= fools
             objective = distance + c * (options.kappa - value).clamp_(min=0)
             pull = (pixels - clean).mul_(2 / 255)
-            now = rate * ((1 - step / options.n_steps) if is_running else 1.0)
-            variables.step(pull.sub_(gradient.mul_(each(torch.where(fools, 0.0, c)))), torch.full_like(c, now))
+            now = rate[here] * ((1 - step / options.n_steps) if is_running else 1.0)
+            variables.step(pull.sub_(gradient.mul_(each(torch.where(fools, 0.0, c)))), now)
             if is_running:
                 c = torch.where(fools, c / _C_PACE, c * _C_PACE)
             elif options.abort_early and step % every_n == 0:

@@ -91,7 +91,7 @@ class TestCommand:
         assert all(": inkproof " in line for line in lines) and not list(at_work.iterdir())
 
     @pytest.mark.parametrize(
-        ("name", "hint"), [("kurakn2016", 'Did you mean "kurakin2016"?'), ("carlini2017", "inkproof attack-table EXPERIMENT")]
+        ("name", "hint"), [("kurakn2016", 'Did you mean "kurakin2016"?'), ("cohen2019", "inkproof certify EXPERIMENT")]
     )
     def test_what_has_no_experiment_says_what_to_type_instead(self, at_work, capsys, name, hint):
         assert main(["reproduce", name]) == WrongUse.exit_code

@@ -56,10 +56,19 @@ class Range:
 
     An attack that takes an epsilon is tried with every whole one from 1 to `most_8bit` upward, and the smallest that succeeds
     counts (as FGS and IGS in Carlini and Wagner, Sec. VI): success need not grow with epsilon, so that nothing is skipped.
+
+    Attributes:
+        saved: where no items are given, the saved images by image id and target, uint8 (H, W, 3), the clean one of a failure.
     """
 
-    def __init__(self, name: str, options: Mapping[str, Any], classifier: Classifier, items: Items, most_8bit: int) -> None:
-        """Args: options: those of the attack, without a target."""
+    def __init__(
+        self, name: str, options: Mapping[str, Any], classifier: Classifier, items: Items | None, most_8bit: int
+    ) -> None:
+        """Args:
+        options: those of the attack, without a target.
+        items: where shots are kept; None keeps none.
+        """
+        self.saved: dict[tuple[str, int | None], np.ndarray] = {}
         self.spec, self.attack = attack_spec(name, options=options), attack_named(name, options=options)
         self._classifier, self._items = classifier, items
         has_epsilon = self.spec.takes_epsilon
@@ -75,14 +84,15 @@ class Range:
         """
         found = {}
         for aim in aims:
-            if (kept := self._items.get_json(self._key(aim))) is not None:
+            if self._items and (kept := self._items.get_json(self._key(aim))) is not None:
                 found[aim.image_id, aim.target] = record_from(Shot, kept)
         missing = [aim for aim in aims if (aim.image_id, aim.target) not in found]
         groups = [[aim for aim in missing if (aim.target is None) == is_away] for is_away in (True, False)]
         batches = [group[start : start + self._size] for group in groups for start in range(0, len(group), self._size)]
         for batch in context.progress(batches, len(batches), label):
             for aim, shot in zip(batch, self._fired(batch), strict=True):
-                self._items.put(self._key(aim), json_bytes(shot))
+                if self._items:
+                    self._items.put(self._key(aim), json_bytes(shot))
                 found[aim.image_id, aim.target] = shot
         return found
 
@@ -112,6 +122,8 @@ class Range:
             epsilon = epsilons[int(hits.argmax())]
             result = results[epsilon]
             rounding = result.rounding[place] if result.rounding else ""
+            if not self._items:
+                self.saved[aim.image_id, aim.target] = result.images[place] if hits.any() else aim.pixels
             if not hits.any():
                 yield place, Shot(is_success=False, rounding=rounding)
                 continue

@@ -17,11 +17,11 @@ from pipeline.studies.carlini2017.measuring import Shot
 BEST, AVERAGE, WORST, AWAY, LEAST_LIKELY = "best", "average", "worst", "untargeted", "least-likely"
 TABLES = {"IV": (BEST, AVERAGE, WORST), "V": (AWAY, AVERAGE, LEAST_LIKELY)}
 NORMS = {"l0": "L0", "l2": "L2", "linf": "L∞"}
-_CASES = {BEST: "best case", AVERAGE: "average case", WORST: "worst case", AWAY: "untargeted", LEAST_LIKELY: "least likely"}
+CASE_TITLES = {BEST: "best case", AVERAGE: "average case", WORST: "worst case", AWAY: "untargeted", LEAST_LIKELY: "least likely"}
 _WIDTH = 100
 _ESCAPES = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "–": "--"})
 _LATEX_NORMS = {"l0": "$L_0$", "l2": "$L_2$", "linf": r"$L_\infty$"}
-_DISTANCES: dict[str, Callable[[Shot], float]] = {
+DISTANCES: dict[str, Callable[[Shot], float]] = {
     "l0": lambda shot: shot.l0_px,
     "l2": lambda shot: shot.l2_8bit,
     "linf": lambda shot: shot.linf_8bit,
@@ -88,8 +88,8 @@ def table_row(table: str, attack: str, norm: str, case: str, shots: Sequence[Map
     """
     if shots is None:
         return TableRow(table, attack, norm, case, 0, 0, None, None, None, 0, None, None)
-    distance = _DISTANCES[norm]
-    counted = [shot for found in shots if (shot := _chosen(case, list(found.values()), distance)) is not None]
+    distance = DISTANCES[norm]
+    counted = [shot for found in shots if (shot := chosen(case, list(found.values()), distance)) is not None]
     n_targets = max((len(found) for found in shots), default=0)
     mean = fmean(map(distance, counted)) if counted else None
     in_pixels = norm == "l0"
@@ -101,7 +101,7 @@ def table_row(table: str, attack: str, norm: str, case: str, shots: Sequence[Map
     )
 
 
-def _chosen(case: str, shots: list[Shot], distance: Callable[[Shot], float]) -> Shot | None:
+def chosen(case: str, shots: list[Shot], distance: Callable[[Shot], float]) -> Shot | None:
     """Returns the shot that counts for an image: the nearest hit; in the worst case the farthest, and only if all hit."""
     hits = [shot for shot in shots if shot.is_success]
     if case == WORST:
@@ -118,7 +118,7 @@ def as_csv(rows: Sequence[TableRow]) -> str:
 def as_plain_text(rows: Sequence[TableRow], title: str, note: str) -> str:
     """Returns the table as aligned text."""
     table, cases = rows[0].table, TABLES[rows[0].table]
-    columns = (Column(header, _CASES[case]) for case in cases for header in ("mean", "8-bit", "success"))
+    columns = (Column(header, CASE_TITLES[case]) for case in cases for header in ("mean", "8-bit", "success"))
     body = []
     for lines in _by_attack(rows):
         texts = (text for row in lines for text in _texts(row))
@@ -129,7 +129,7 @@ def as_plain_text(rows: Sequence[TableRow], title: str, note: str) -> str:
 def as_latex(rows: Sequence[TableRow], title: str, note: str) -> str:
     """Returns a `table` environment that needs no package; the note stands in a comment above it."""
     cases = TABLES[rows[0].table]
-    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_CASES[case].capitalize()}}}" for case in cases)
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{CASE_TITLES[case].capitalize()}}}" for case in cases)
     lines = [f"% {line}" for line in textwrap.wrap(note, _WIDTH)]
     lines += [
         r"\begin{table}",

@@ -1,7 +1,7 @@
 """Makes a table of attacks for an experiment: draws images that the model gets right, measures every shot, writes the table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from pipeline.engine import Context
 from pipeline.images import to_model
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import Candidate
 from pipeline.settings import AttackSettings, Experiment
 from pipeline.specs.attacks import ATTACKS
 from pipeline.store import Run, locked, write_bytes
@@ -26,7 +25,6 @@ from pipeline.studies.carlini2017.rows import AWAY, BEST, NORMS, TABLES, TableRo
 # The paper takes all wrong classes of ten, and 100 random ones of ImageNet's thousand.
 MOST_TARGETS = 100
 MOST_EPSILON_8BIT = 64
-_Drawn = tuple[Candidate, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -78,17 +76,18 @@ def attack_table(
         if force:
             items.clear()
         n_images = request.n_images or experiment.selection.n_images
-        images = first_candidates(experiment, run, context, classifier, n_images, only_right=True)
+        drawn = first_candidates(experiment, run, context, classifier, n_images, only_right=True)
+        images = [Aim(one.image_id, one.sha256, one.true_label, None, pixels) for one, pixels in drawn]
         if not images:
             raise BadInput(f"{experiment.dataset.name}: {classifier.name} gets no image right, so there is nothing to attack.")
-        targets = _targets(classifier, images, request, experiment.seed)
+        targets = targets_of_each(classifier, images, request.n_targets or MOST_TARGETS, experiment.seed)
         ranges = []
         for attack in attacks:  # without a target of its own: the table says where each image is led
             options = {key: value for key, value in attack.options.items() if key != "target"}
             ranges.append(Range(attack.name, options, classifier, items, request.most_8bit))
         rows: list[TableRow] = []
         for attack, shooting in zip(attacks, ranges, strict=True):
-            shots = _measured(shooting, attack.key, images, targets, request.table, context)
+            shots = shots_by_case(shooting, attack.key, images, targets, request.table, context)
             norm = shooting.spec.norm or "linf"
             rows += [
                 table_row(request.table, attack.key, norm if norm in NORMS else "l2", case, shots[case])
@@ -121,24 +120,31 @@ def chosen_attacks(experiment: Experiment, request: TableRequest) -> list[Attack
     return [listed.get(name) or AttackSettings(name=name) for name in dict.fromkeys(request.attacks or listed)]
 
 
-def _targets(classifier: Classifier, images: Sequence[_Drawn], request: TableRequest, seed: int) -> list[Targets]:
-    n_targets = request.n_targets or MOST_TARGETS
+def targets_of_each(classifier: Classifier, images: Sequence[Aim], n_targets: int, seed: int) -> list[Targets]:
+    """Returns the targets of each image; see `targets_of`."""
     found = []
-    for candidate, pixels in images:
+    for aim in images:
         with torch.no_grad():
-            logits = classifier.logits(to_model(np.stack([pixels] * BATCH_SIZE), classifier.device))[0].cpu().numpy()
-        found.append(targets_of(candidate.sha256, candidate.true_label, logits, n_targets, seed))
+            logits = classifier.logits(to_model(np.stack([aim.pixels] * BATCH_SIZE), classifier.device))[0].cpu().numpy()
+        found.append(targets_of(aim.sha256, aim.label, logits, n_targets, seed))
     return found
 
 
-def _measured(
-    shooting: Range, key: str, images: Sequence[_Drawn], targets: Sequence[Targets], table: str, context: Context
+def shots_by_case(
+    shooting: Range,
+    key: str,
+    images: Sequence[Aim],
+    targets: Sequence[Targets],
+    table: str,
+    context: Context,
+    only_away: bool = False,
 ) -> dict[str, list[Mapping[int | None, Shot]] | None]:
     """Returns for each case the shots of each image by target, None where the attack cannot be asked for it.
 
-    An attack that takes no target stands in the column of the best case, as DeepFool does in the paper.
+    An attack that takes no target (or is given none: `only_away`) stands in the column of the best case, as DeepFool does in the
+    paper.
     """
-    takes_targets = shooting.spec.accepts_targets
+    takes_targets = shooting.spec.accepts_targets and not only_away
     wanted: dict[str, list[tuple[int | None, ...]]] = {}
     for case in TABLES[table]:
         if case == AWAY or (case == BEST and not takes_targets):
@@ -147,8 +153,8 @@ def _measured(
         elif takes_targets:
             wanted[case] = [of_image.of(case) for of_image in targets]
     aims = {
-        (place, target): Aim(candidate.image_id, candidate.sha256, candidate.true_label, target, pixels)
-        for place, (candidate, pixels) in enumerate(images)
+        (place, target): replace(image, target=target)
+        for place, image in enumerate(images)
         for each in wanted.values()
         for target in each[place]
     }
@@ -156,7 +162,7 @@ def _measured(
     found: dict[str, list[Mapping[int | None, Shot]] | None] = dict.fromkeys(TABLES[table])
     for case, each in wanted.items():
         named = zip(images, each, strict=True)
-        found[case] = [{target: shots[candidate.image_id, target] for target in asked} for (candidate, _), asked in named]
+        found[case] = [{target: shots[image.image_id, target] for target in asked} for image, asked in named]
     return found
 
 

@@ -88,8 +88,8 @@ class Bench:
         return self.models / self.training(name).name
 
     def network(self, name: str) -> Classifier:
-        """Returns a network, trained now unless it is there already or comes with its weights (an entry without a training)."""
-        if name not in self._opened and "training" not in network_entries()[name.partition("#")[0]]:
+        """Returns a network, trained now unless it is there already or comes with its weights (no `network:`)."""
+        if name not in self._opened and not self.training(name).model.name.startswith("network:"):
             self._opened[name] = load_classifier(self.training(name).resolved().model, self.context.device)
         if name not in self._opened:
             training, folder = self.training(name), self.folder(name)
@@ -109,8 +109,8 @@ class Bench:
     def images(self, name: str, split: str = "test", n: int = 0) -> Images:
         """Returns the images of a network's data set as it sees them: the first `n` of its classes in a part, or all."""
         training, classifier = self.training(name).resolved(), self.network(name)
-        settings = replace(training.dataset, split=split)
-        names, steps = classifier.class_names, classifier.preprocessing
+        settings = training.test if split == "test" and training.test.name else replace(training.dataset, split=split)
+        names, steps = training.classes or classifier.class_names, classifier.preprocessing
         found = self._images(settings, names, steps, self.seed, self.context, f"reading {split} images")
         return found.only(torch.arange(min(n or len(found), len(found))))
 

@@ -1,0 +1,153 @@
+"""The study of Carlini and Wagner (2017): objectives do what they are defined to, searches find closed forms, verdicts can fail."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.models.classifier import Classifier
+from pipeline.studies.carlini2017 import shooting
+from pipeline.studies.carlini2017.measuring import Aim, Range
+from pipeline.studies.carlini2017.objectives import BOXES, OBJECTIVES, smallest
+from pipeline.studies.carlini2017.published import CIFAR, MNIST, TABLE_4, TABLE_5, TABLE_6
+from pipeline.studies.carlini2017.shooting import attack_rows, right_images
+from pipeline.studies.carlini2017.transfer import verdict
+from pipeline.studies.carlini2017.undefended import nearer
+from pipeline.studies.lab.parts import judged
+
+torch.set_num_threads(1)
+
+
+class Linear(Classifier):
+    """Logits W (x - 0.5) of one channel."""
+
+    def __init__(self, weights):
+        self.weights, self.n_classes, self.device = weights, len(weights), torch.device("cpu")
+
+    def logits(self, x):
+        return (x[:, 0].flatten(1) - 0.5) @ self.weights.T
+
+
+def random_logits(n=4000, n_classes=4):
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn((n, n_classes), generator=generator)
+    return logits, torch.randint(n_classes, (n,), generator=generator)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_is_at_most_0_where_the_target_is_reached(name):
+    """Of f2, f3, f6 and f7 exactly there; of f1, f4 and f5 where the target has half of the probability or more."""
+    logits, targets = random_logits()
+    share = logits.softmax(1).gather(1, targets[:, None])[:, 0]
+    is_reached = (logits.argmax(1) == targets) if name in ("f2", "f3", "f6", "f7") else share >= 0.5
+    found = OBJECTIVES[name](logits, targets)
+    is_clear = ((share - 0.5).abs() > 1e-4) & (logits.topk(2).values.diff().abs()[:, 0] > 1e-4)
+    assert ((found <= 1e-7) == is_reached)[is_clear].all() and 0.05 < is_reached.float().mean() < 0.9
+
+
+def test_objectives_are_what_the_paper_prints():
+    logits, targets = torch.tensor([[1.0, 3.0, 2.0]], dtype=torch.float64), torch.tensor([2])
+    shares = np.exp([1.0, 3.0, 2.0]) / np.exp([1.0, 3.0, 2.0]).sum()
+    expected = {
+        "f1": -np.log2(shares[2]) - 1,
+        "f2": shares[1] - shares[2],
+        "f3": np.log1p(np.exp(shares[1] - shares[2])) - np.log(2),
+        "f4": 0.5 - shares[2],
+        "f5": -np.log(2 * shares[2]),
+        "f6": 1.0,
+        "f7": np.log1p(np.e) - np.log(2),
+    }
+    assert {name: float(of(logits, targets)) for name, of in OBJECTIVES.items()} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_the_search_ends_at_the_boundary_of_a_linear_network(box):
+    weights = torch.randn((3, 64), generator=torch.Generator().manual_seed(1))
+    classifier = Linear(weights)
+    clean = 0.4 + 0.2 * torch.rand((4, 1, 8, 8), generator=torch.Generator().manual_seed(2))
+    clean = (clean * 255).round() / 255
+    scores = classifier.logits(clean)
+    targets = scores.argsort(dim=1)[:, 1]
+    apart = weights[scores.argmax(1)] - weights[targets]
+    exact = (scores.amax(1) - scores.gather(1, targets[:, None])[:, 0]) / apart.norm(dim=1)
+    found = smallest(classifier, clean, targets, OBJECTIVES["f6"], box, n_searches=8, n_steps=150)
+    assert (found > 0.98 * exact.numpy()).all() and found == pytest.approx(exact.numpy(), rel=0.1, abs=0.01)
+
+
+def test_a_target_that_no_image_reaches_is_told_as_such():
+    classifier = Linear(torch.tensor([[1.0] * 4, [1.0] * 4]) + torch.tensor([[1.0], [0.0]]))
+    clean = torch.full((1, 1, 2, 2), 0.9)
+    found = smallest(classifier, clean, torch.tensor([5]) % 2, OBJECTIVES["f4"], "clipped", n_searches=1, n_steps=2)
+    assert np.isnan(found).all()
+
+
+def bench_of(classifiers, images, labels):
+    """What `right_images` asks of a bench."""
+    return SimpleNamespace(
+        batch=lambda name: (images, labels), network=classifiers.get, rng=lambda *names: np.random.default_rng(0)
+    )
+
+
+def test_images_are_those_that_every_network_gets_right_in_an_order_drawn_by_the_seed():
+    generator = torch.Generator().manual_seed(3)
+    networks = {name: Linear(torch.randn((3, 16), generator=generator)) for name in "ab"}
+    images = (torch.rand((60, 1, 4, 4), generator=generator) * 255).round().expand(-1, 3, -1, -1) / 255
+    labels = networks["a"].logits(images).argmax(1)
+    found = right_images(bench_of(networks, images, labels), ("a", "b"), 5)
+    assert 1 <= len(found) <= 5 and [int(aim.image_id) for aim in found] != sorted(int(aim.image_id) for aim in found)
+    for aim in found:
+        shown = torch.from_numpy(aim.pixels).permute(2, 0, 1)[None] / 255
+        assert all(int(network.logits(shown).argmax()) == aim.label for network in networks.values())
+
+
+def found_of(distances, n=3):
+    return {"l2 s": 1.0, "l2 best": np.array(distances), "l2 average": np.full(n, np.nan)}
+
+
+def test_a_table_shows_the_means_of_successes_above_the_papers():
+    table = attack_rows("C0", "Title", found_of([1.0, 3.0, np.nan]), "IV", TABLE_4[MNIST], "")
+    (row,) = table.rows
+    assert [cell.text for cell in row[:5]] == ["L2 of the paper", "L2", "2", "66.7 %", "–"]
+    assert row[2].note == "paper 1.36" and row[3].note.endswith("paper 100 %") and row[5].text == "0.0 %" and row[6].text == "–"
+
+
+def test_what_is_nearer_is_tested_on_images_that_both_lead_where_they_shall():
+    one, other = np.array([1.0, 1.0, 5.0, np.nan] * 8), np.array([2.0, 2.0, 4.0, 1.0] * 8)
+    told = nearer("key", "Nearer.", one, other, "l2", "1 against 2")
+    assert told.found.n == 24 and (told.found.n_for, told.found.n_against) == (16, 8)
+    assert judged([nearer("key", "Nearer.", other, one, "l2", "")], "simulated")[0].verdict != "held"
+
+
+def test_the_verdict_on_a_defence_follows_the_interval():
+    assert verdict(20, 20) == "does not protect" and verdict(0, 20) == "withstands"
+    assert verdict(10, 20) == verdict(13, 20) == "not enough images to tell"
+
+
+def test_published_rows_name_attacks_and_have_three_cases():
+    for rows in (*TABLE_4.values(), TABLE_5, TABLE_6):
+        assert set(rows) <= set(shooting.KINDS) and all(len(row) == 3 for row in rows.values())
+    assert set(TABLE_4[MNIST]) == set(TABLE_4[CIFAR]) == set(shooting.KINDS)
+
+
+def test_a_range_without_items_keeps_the_saved_images():
+    class Bright(Linear):
+        name, takes_luma = "bright", False
+        fingerprint, differentiable, n_passes = "x", True, 1
+        input_size = (2, 2)
+
+        def for_attacks(self):
+            return self.logits
+
+        @property
+        def preprocessing(self):
+            return SimpleNamespace(n_channels=3)
+
+    classifier = Bright(torch.tensor([[-1.0] * 4, [1.0] * 4]))
+    dark = np.full((2, 2, 3), 100, np.uint8)
+    shooting_range = Range("fgsm", {}, classifier, None, 40)
+    context = SimpleNamespace(progress=lambda items, n, label: items)
+    shots = shooting_range.shots([Aim("a", "", 0, 1, dark), Aim("b", "", 0, None, dark - 90)], context, "")
+    assert shots["a", 1].is_success and not shots["b", None].is_success
+    saved = shooting_range.saved
+    assert (saved["a", 1][..., 0] == 100 + shots["a", 1].epsilon_8bit).all() and (saved["b", None] == dark - 90).all()
