@@ -85,6 +85,26 @@ def distances(case, result):
     return np.sqrt(np.square((result.images.astype(float) - case[1]) / 255).sum(axis=(1, 2, 3)))
 
 
+@pytest.mark.parametrize(("values", "is_far"), [((0, 255), True), ((120, 136), False)], ids=["far", "near"])
+def test_l2_steps_farther_only_where_the_boundary_is_far(values, is_far, monkeypatch):
+    classifier = Linear(n_classes=2, seed=3)
+    images = np.random.default_rng(4).choice(values, (8, 8, 8, 3)).astype(np.uint8)
+    labels = classifier.logits(to_model(images)).argmax(dim=1).numpy()
+    distance_8bit = 255 * classifier.distance(images, labels, 2) / 192**0.5
+    rates, stepped = [], Variables.step
+
+    def step(variables, gradient, rate):
+        rates.append(rate)
+        stepped(variables, gradient, rate)
+
+    monkeypatch.setattr(Variables, "step", step)
+    attacked("cw-l2", (classifier, images, labels), learning_rate=0.02)
+    first = (rates[0] / 0.02).numpy()
+    assert (distance_8bit > 3).any() == is_far and (first > 1).any() == is_far
+    # Beyond three levels it grows with the distance, which DeepFool's walk overshoots and, in the box, goes farther than the plane's.
+    assert (first >= 0.99 * (distance_8bit / 3).clip(1)).all()
+
+
 @pytest.mark.parametrize(
     "search",
     [{}, {"search": "bisection", "n_searches": 9, "n_steps": 300, "learning_rate": 0.003}],

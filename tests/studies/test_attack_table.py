@@ -245,7 +245,7 @@ def test_the_command_writes_csv_latex_and_text_and_goes_on_where_it_stopped(smal
 
 def test_images_are_the_first_of_selects_order_that_the_model_gets_right(small_file, tmp_path, monkeypatch):
     seen, nothing = [], dict.fromkeys(TABLES["IV"])
-    monkeypatch.setattr(tables, "_measured", lambda shooting, key, images, *_: seen.append(images) or nothing)
+    monkeypatch.setattr(tables, "shots_by_case", lambda shooting, key, images, *_: seen.append(images) or nothing)
     badly_fed = ("model.mean=[0.7]", "model.std=[0.3]", 'selection.cases=["average"]', "selection.n_images=24")
     experiment, run = load_experiment(small_file, badly_fed), Run(tmp_path, "small")
     attack_table(experiment, run, Context(), TableRequest("IV", ("fgsm",), n_images=5))
@@ -254,7 +254,7 @@ def test_images_are_the_first_of_selects_order_that_the_model_gets_right(small_f
     looked_at = {found.image_id: found for found in read_table(run.printouts / "candidates.parquet", Candidate)}
     right = [image_id for image_id in drawn if looked_at[image_id].top_labels[0] == looked_at[image_id].true_label]
     assert 5 <= len(right) < 24 and right[:5] != list(drawn)[:5], "the test needs images that the model gets wrong"
-    assert [candidate.image_id for candidate, _ in seen[0]] == right[:5]
+    assert [aim.image_id for aim in seen[0]] == right[:5]
 
 
 def test_a_dry_run_makes_nothing(small_file, tmp_path, monkeypatch, capsys):

@@ -95,7 +95,7 @@ def smallest(
 
 def _measure(bench: Bench) -> Measured:
     classifier = bench.network(MNIST)
-    images = right_images(bench, (MNIST,), bench.pick(12, 50))
+    images = right_images(bench, (MNIST,), bench.pick(10, 50))
     wanted = torch.tensor([one.average for one in targets_of_each(classifier, images, 0, bench.seed)])
     clean = to_model(np.stack([aim.pixels for aim in images]))[:, :1]
     n_searches, n_steps = bench.pick(6, 12), bench.pick(80, 500)

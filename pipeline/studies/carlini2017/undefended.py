@@ -142,7 +142,7 @@ MNIST_PART = Part(
     "mnist", "Attacks on a network for MNIST", partial(_measure, MNIST, (10, 100)), partial(_tell, MNIST, "C1"), (MNIST,)
 )
 CIFAR_PART = Part(
-    "cifar", "Attacks on a network for CIFAR-10", partial(_measure, CIFAR, (8, 100)), partial(_tell, CIFAR, "C2"), (CIFAR,)
+    "cifar", "Attacks on a network for CIFAR-10", partial(_measure, CIFAR, (6, 100)), partial(_tell, CIFAR, "C2"), (CIFAR,)
 )
 
 
