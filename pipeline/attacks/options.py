@@ -166,7 +166,12 @@ class SmallestDistanceOptions(Aimed):
     )
     n_searches: int = setting(5, "Descents, at most.", ge=1, le=100)
     n_steps: int = setting(60, "Steps of a descent.", ge=1, le=100_000)
-    learning_rate: float = setting(0.01, "Rate of Adam on w; in a running search it falls to 0.", ge=1e-6, le=10)
+    learning_rate: float = setting(
+        0.01,
+        "Rate of Adam on w; in a running search from the boundary it grows with the distance beyond 3 levels, and falls to 0.",
+        ge=1e-6,
+        le=10,
+    )
     initial_c: float = setting(0.0, "First c of |x - x0|² + c f6 on [0, 1] (0: each image's, by its gradient).", ge=0, le=1e6)
     whole_numbers: bool = setting(True, "In its last three quarters a descent sees the image as it would be saved, rounded.")
     warm_start: bool = setting(False, "A bisection's descents start at the closest result so far, not at the clean image.")

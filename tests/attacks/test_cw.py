@@ -101,7 +101,7 @@ def test_l2_steps_farther_only_where_the_boundary_is_far(values, is_far, monkeyp
     attacked("cw-l2", (classifier, images, labels), learning_rate=0.02)
     first = (rates[0] / 0.02).numpy()
     assert (distance_8bit > 3).any() == is_far and (first > 1).any() == is_far
-    # Beyond three levels it grows with the distance, which DeepFool's walk overshoots and, in the box, goes farther than the plane's.
+    # Beyond three levels it grows with the distance; in the box DeepFool's walk is no shorter than the way to the plane.
     assert (first >= 0.99 * (distance_8bit / 3).clip(1)).all()
 
 

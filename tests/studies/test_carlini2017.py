@@ -1,4 +1,4 @@
-"""The study of Carlini and Wagner (2017): objectives do what they are defined to, searches find closed forms, verdicts can fail."""
+"""The study of Carlini and Wagner (2017): objectives and searches against closed forms, and verdicts that can fail."""
 
 from types import SimpleNamespace
 
@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pipeline.models.classifier import Classifier
-from pipeline.studies.carlini2017 import shooting
+from pipeline.studies.carlini2017 import distilled, objectives, shooting, transfer, undefended
 from pipeline.studies.carlini2017.measuring import Aim, Range
 from pipeline.studies.carlini2017.objectives import BOXES, OBJECTIVES, smallest
-from pipeline.studies.carlini2017.published import CIFAR, MNIST, TABLE_4, TABLE_5, TABLE_6
+from pipeline.studies.carlini2017.published import CIFAR, DISTILLED, FIRST, MNIST, SECOND, TABLE_4, TABLE_5, TABLE_6
+from pipeline.studies.carlini2017.rows import TABLES
 from pipeline.studies.carlini2017.shooting import attack_rows, right_images
 from pipeline.studies.carlini2017.transfer import verdict
 from pipeline.studies.carlini2017.undefended import nearer
@@ -151,3 +152,81 @@ def test_a_range_without_items_keeps_the_saved_images():
     assert shots["a", 1].is_success and not shots["b", None].is_success
     saved = shooting_range.saved
     assert (saved["a", 1][..., 0] == 100 + shots["a", 1].epsilon_8bit).all() and (saved["b", None] == dark - 90).all()
+
+
+# --- what parts say, of made-up results
+
+
+def made_up(kinds, table, n=6, n_targets=9, side=8, seed=0, missed=0.0):
+    """What `fired` returns, with distances drawn at random."""
+    rng = np.random.default_rng(seed)
+    found = {"pixels": rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8), "clean photo wrong": rng.random(n) < 0.2}
+    for key in kinds:
+        found[f"{key} s"] = 0.5
+        for place, case in enumerate(TABLES[table]):
+            if shooting.KINDS[key].only_away and place:
+                continue
+            values = (place + 1) * (1 + 0.1 * rng.random(n))
+            values[rng.random(n) < missed] = np.nan
+            found[f"{key} {case}"] = values
+            is_one = table == "V" or case == "average"
+            found[f"{key} {case} all"] = np.repeat(~np.isnan(values)[:, None], 1 if is_one else n_targets, axis=1)
+        if key in shooting.OWN:
+            found |= {
+                f"{key} saved": found["pixels"],
+                f"{key} photo": rng.random(n) < 0.3,
+                f"{key} photo wrong": rng.random(n) < 0.6,
+            }
+    return found
+
+
+def told(part, found):
+    said = part.tell(found)
+    rows = judged(said.observations, "simulated")
+    assert all("{" not in one.statement and one.n_images for one in said.observations)
+    return {one.key: row.verdict for one, row in zip(said.observations, rows, strict=True)}, said.blocks
+
+
+@pytest.mark.parametrize("part", [undefended.MNIST_PART, undefended.CIFAR_PART], ids=["mnist", "cifar"])
+def test_what_is_said_of_a_network_follows_what_was_reached(part):
+    found = made_up(shooting.KINDS, "IV", n=40) | {"network": "trained" if part.key == "mnist" else "python"}
+    found["fgs average"] = np.full(40, np.nan)
+    verdicts, blocks = told(part, found)
+    assert verdicts[f"{part.key}-l2"] == verdicts[f"{part.key}-fgs"] == "held" and len(blocks) == 3
+    missing = {key: np.zeros_like(value) for key, value in found.items() if key.endswith(" all")}
+    assert told(part, found | missing)[0][f"{part.key}-l2"] == "not_held"
+
+
+def test_what_is_said_of_imagenet_needs_no_l0():
+    kinds = [key for key in TABLE_5 if key != "l0"]
+    verdicts, _ = told(undefended.IMAGENET_PART, made_up(kinds, "V", n=20))
+    assert verdicts == {"imagenet": "held", "least-likely": "held"}
+
+
+def test_what_is_said_of_distillation_compares_it_with_the_plain_network():
+    found = made_up((*shooting.OWN, "jsma-f", "fgs"), "IV", n=20)
+    found |= {f"{MNIST} logits": np.linspace(1, 9, 30), f"{DISTILLED} logits": np.linspace(100, 900, 30)}
+    found["plain jsma-f"], found["jsma-f worst all"] = np.ones((20, 9), bool), np.zeros((20, 9), bool)
+    verdicts, _ = told(distilled.PART, found)
+    assert set(verdicts.values()) == {"held"} and len(verdicts) == 5
+    assert told(distilled.PART, found | {"plain jsma-f": found["jsma-f worst all"]})[0]["masked"] != "held"
+
+
+def test_what_is_said_of_objectives_compares_the_same_images():
+    found = {f"{name} {box}": np.full(20, 2.0) for name in OBJECTIVES for box in BOXES} | {"n_searches": 6, "n_steps": 80}
+    found |= {"f1 tanh": np.full(20, 3.0), "f4 tanh": np.where(np.arange(20) < 10, 2.0, np.nan)}
+    assert told(objectives.PART, found)[0] == {"objective-distance": "held", "objective-success": "held"}
+
+
+def test_what_is_said_of_transfer_rises_with_confidence_and_the_checks_follow_the_shares():
+    n, rng = 40, np.random.default_rng(1)
+    found = {"kappas": [0, 20, 40]} | {f"direct {key}": np.ones(n, bool) for key in shooting.OWN}
+    for kappa, share in ((0, 0.0), (20, 1.0), (40, 1.0)):
+        found[f"{kappa} l2"] = np.full(n, 2.0)
+        for name in (FIRST, SECOND, DISTILLED):
+            found |= {f"{kappa} {name} {kind}": rng.random(n) < share for kind in ("wrong", "target")}
+    verdicts, blocks = told(transfer.PART, found)
+    assert set(verdicts.values()) == {"held"}
+    assert [row[3] for row in blocks[-1].rows] == ["does not protect"] * 2
+    withstood = {f"{kappa} {DISTILLED} wrong": np.zeros(n, bool) for kappa in found["kappas"]}
+    assert told(transfer.PART, found | withstood)[1][-1].rows[1][3] == "withstands"

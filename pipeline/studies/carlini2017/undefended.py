@@ -82,7 +82,7 @@ def nearer(key: str, statement: str, one: np.ndarray, other: np.ndarray, norm: s
 
 
 def _observations(network: str, found: Measured) -> tuple[Observation, ...]:
-    title, prefix, paper = _TITLES[network], _TITLES[network].lower(), TABLE_4[network]
+    title, prefix, paper = _TITLES[network], network.removeprefix("carlini-"), TABLE_4[network]
     values, bound, of = found["l2 average"], _NEAR[network], paper["l2"][1]
     hits = values[~np.isnan(values)]
     said = SAYS["near"].format(title=title, bound=bound, paper=f"{of[0]:g}" if of else "")
