@@ -76,6 +76,25 @@ def test_the_search_ends_at_the_boundary_of_a_linear_network(box):
     assert (found > 0.98 * exact.numpy()).all() and found == pytest.approx(exact.numpy(), rel=0.1, abs=0.01)
 
 
+def test_in_black_and_white_pictures_the_box_binds_and_each_way_keeps_to_it_in_its_own():
+    weights = torch.randn((2, 64), generator=torch.Generator().manual_seed(1))
+    clean = torch.randint(2, (6, 1, 8, 8), generator=torch.Generator().manual_seed(5)).float()
+    classifier = Linear(weights)
+    scores = classifier.logits(clean)
+    targets, nearest = scores.argmin(dim=1), []
+    for x, label, margin in zip(clean.flatten(1).numpy(), scores.argmax(1), scores.diff().abs()[:, 0], strict=True):
+        w, low, high = (weights[1 - label] - weights[label]).numpy(), 0.0, 10.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            is_enough = w @ (np.clip(x + middle * w, 0, 1) - x) >= float(margin)
+            low, high = (low, middle) if is_enough else (middle, high)
+        nearest.append(np.linalg.norm(np.clip(x + high * w, 0, 1) - x))
+    found = {box: smallest(classifier, clean, targets, OBJECTIVES["f6"], box, n_searches=6, n_steps=150) for box in BOXES}
+    assert all((values > 0.98 * np.array(nearest)).all() for values in found.values())
+    assert all((values / nearest).mean() < 1.3 for values in found.values())
+    assert (found["projected"] != found["clipped"]).any() and (found["tanh"] != found["clipped"]).all()
+
+
 def test_a_target_that_no_image_reaches_is_told_as_such():
     classifier = Linear(torch.tensor([[1.0] * 4, [1.0] * 4]) + torch.tensor([[1.0], [0.0]]))
     clean = torch.full((1, 1, 2, 2), 0.9)
