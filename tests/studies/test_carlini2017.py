@@ -128,14 +128,16 @@ def found_of(distances, n=3):
 def test_a_table_shows_the_means_of_successes_above_the_papers():
     table = attack_rows("C0", "Title", found_of([1.0, 3.0, np.nan]), "IV", TABLE_4[MNIST], "")
     (row,) = table.rows
-    assert [cell.text for cell in row[:5]] == ["L2 of the paper", "L2", "2", "66.7 %", "–"]
-    assert row[2].note == "paper 1.36" and row[3].note.endswith("paper 100 %") and row[5].text == "0.0 %" and row[6].text == "–"
+    assert [cell.text for cell in row] == ["L2, theirs", "2", "66.7 %", "–", "0.0 %", "–", "–", "1.00"]
+    assert row[1].note == "paper 1.36 · 100 %" and row[2].note.startswith("2/3")
 
 
 def test_what_is_nearer_is_tested_on_images_that_both_lead_where_they_shall():
     one, other = np.array([1.0, 1.0, 5.0, np.nan] * 8), np.array([2.0, 2.0, 4.0, 1.0] * 8)
     told = nearer("key", "Nearer.", one, other, "l2", "1 against 2")
     assert told.found.n == 24 and (told.found.n_for, told.found.n_against) == (16, 8)
+    alike = np.repeat(one[:, None], 9, axis=1), np.repeat(other[:, None], 9, axis=1)
+    assert nearer("key", "Nearer.", *alike, "l2", "").found.n_effective == pytest.approx(24)
     assert judged([nearer("key", "Nearer.", other, one, "l2", "")], "simulated")[0].verdict != "held"
 
 
@@ -189,7 +191,7 @@ def made_up(kinds, table, n=6, n_targets=9, side=8, seed=0, missed=0.0):
             values[rng.random(n) < missed] = np.nan
             found[f"{key} {case}"] = values
             is_one = table == "V" or case == "average"
-            found[f"{key} {case} all"] = np.repeat(~np.isnan(values)[:, None], 1 if is_one else n_targets, axis=1)
+            found[f"{key} {case} all"] = np.repeat(values[:, None], 1 if is_one else n_targets, axis=1)
         if key in shooting.OWN:
             found |= {
                 f"{key} saved": found["pixels"],
@@ -202,17 +204,17 @@ def made_up(kinds, table, n=6, n_targets=9, side=8, seed=0, missed=0.0):
 def told(part, found):
     said = part.tell(found)
     rows = judged(said.observations, "simulated")
-    assert all("{" not in one.statement and one.n_images for one in said.observations)
+    assert all("{" not in one.statement for one in said.observations)
     return {one.key: row.verdict for one, row in zip(said.observations, rows, strict=True)}, said.blocks
 
 
 @pytest.mark.parametrize("part", [undefended.MNIST_PART, undefended.CIFAR_PART], ids=["mnist", "cifar"])
 def test_what_is_said_of_a_network_follows_what_was_reached(part):
     found = made_up(shooting.KINDS, "IV", n=40) | {"network": "trained" if part.key == "mnist" else "python"}
-    found["fgs average"] = np.full(40, np.nan)
+    found["fgs worst all"] = np.full((40, 9), np.nan)
     verdicts, blocks = told(part, found)
     assert verdicts[f"{part.key}-l2"] == verdicts[f"{part.key}-fgs"] == "held" and len(blocks) == 3
-    missing = {key: np.zeros_like(value) for key, value in found.items() if key.endswith(" all")}
+    missing = {key: np.full_like(value, np.nan) for key, value in found.items() if key.endswith(" all")}
     assert told(part, found | missing)[0][f"{part.key}-l2"] == "not_held"
 
 
@@ -225,7 +227,7 @@ def test_what_is_said_of_imagenet_needs_no_l0():
 def test_what_is_said_of_distillation_compares_it_with_the_plain_network():
     found = made_up((*shooting.OWN, "jsma-f", "fgs"), "IV", n=20)
     found |= {f"{MNIST} logits": np.linspace(1, 9, 30), f"{DISTILLED} logits": np.linspace(100, 900, 30)}
-    found["plain jsma-f"], found["jsma-f worst all"] = np.ones((20, 9), bool), np.zeros((20, 9), bool)
+    found["plain jsma-f"], found["jsma-f worst all"] = np.ones((20, 9)), np.full((20, 9), np.nan)
     verdicts, _ = told(distilled.PART, found)
     assert set(verdicts.values()) == {"held"} and len(verdicts) == 5
     assert told(distilled.PART, found | {"plain jsma-f": found["jsma-f worst all"]})[0]["masked"] != "held"

@@ -30,7 +30,7 @@ def _tell(found: Measured) -> Told:
     note = TEXTS["distilled"].format(n=n, most=MOST_8BIT[MNIST])
     first = attack_rows("C4", "Attacks on a distilled network for MNIST (its Table VI)", found, "IV", TABLE_6, note)
     heads = (Column("mean", "L1 norm of the logits"), Column("sd", "L1 norm of the logits"), Column("JSMA-F, all targets"))
-    plain, distilled = found["plain jsma-f"].ravel(), found["jsma-f worst all"].ravel()
+    plain, distilled = (~np.isnan(found[key].ravel()) for key in ("plain jsma-f", "jsma-f worst all"))
     rows = []
     for name, hits in zip(NETWORKS, (plain, distilled), strict=True):
         values, paper = found[f"{name} logits"], LOGITS[name]

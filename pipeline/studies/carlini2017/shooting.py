@@ -14,11 +14,11 @@ from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import pixels_sha256, to_model, to_pixels
 from pipeline.studies.carlini2017.measuring import Aim, Range
 from pipeline.studies.carlini2017.published import Row
-from pipeline.studies.carlini2017.rows import CASE_TITLES, DISTANCES, NORMS, TABLES, chosen
+from pipeline.studies.carlini2017.rows import CASE_TITLES, DISTANCES, TABLES, chosen
 from pipeline.studies.carlini2017.tables import MOST_TARGETS, shots_by_case, targets_of_each
 from pipeline.studies.lab.bench import Bench, logits, photographed
 from pipeline.studies.lab.parts import Measured
-from pipeline.studies.lab.shown import counted, share_cell
+from pipeline.studies.lab.shown import share_of
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Kind:
 
 
 KINDS = {
-    "l0": Kind("L0 of the paper", "cw-l0", "l0"),
-    "jsma-z": Kind("JSMA-Z", "jsma", "l0", {"of": "logits", "gamma": 1.0}),
-    "jsma-f": Kind("JSMA-F", "jsma", "l0", {"of": "probabilities", "gamma": 1.0}),
-    "l2": Kind("L2 of the paper", "cw-l2", "l2"),
-    "deepfool": Kind("DeepFool", "deepfool", "l2", only_away=True),
-    "linf": Kind("L∞ of the paper", "cw-linf", "linf"),
-    "fgs": Kind("FGS", "fgsm", "linf"),
-    "igs": Kind("IGS", "bim", "linf"),
+    "l0": Kind("L0, theirs", "cw-l0", "l0"),
+    "jsma-z": Kind("JSMA-Z (L0)", "jsma", "l0", {"of": "logits", "gamma": 1.0}),
+    "jsma-f": Kind("JSMA-F (L0)", "jsma", "l0", {"of": "probabilities", "gamma": 1.0}),
+    "l2": Kind("L2, theirs", "cw-l2", "l2"),
+    "deepfool": Kind("DeepFool (L2)", "deepfool", "l2", only_away=True),
+    "linf": Kind("L∞, theirs", "cw-linf", "linf"),
+    "fgs": Kind("FGS (L∞)", "fgsm", "linf"),
+    "igs": Kind("IGS (L∞)", "bim", "linf"),
 }
 # The three attacks of the paper.
 OWN = ("l0", "l2", "linf")
@@ -77,7 +77,7 @@ def fired(
 ) -> Measured:
     """Returns, by the key of a kind and the case, the distance of each image, float (n,), nan where it is not led where it shall.
 
-    Beside it "… all", whether each target of a case is reached, bool (n, n_targets); "… s", processor time of one shot; and for
+    Beside it "… all", the same of each target of the case, float (n, n_targets); "… s", processor time of one shot; and for
     the three attacks of the paper, in the average case, what their files are taken for in simulated photographs.
     """
     classifier = bench.network(network)
@@ -98,7 +98,9 @@ def fired(
             if each is not None:
                 best = [chosen(case, list(one.values()), distance) for one in each]
                 found[f"{key} {case}"] = np.array([np.nan if shot is None else distance(shot) for shot in best])
-                found[f"{key} {case} all"] = np.array([[shot.is_success for shot in one.values()] for one in each])
+                found[f"{key} {case} all"] = np.array(
+                    [[distance(shot) if shot.is_success else np.nan for shot in one.values()] for one in each]
+                )
         if key in OWN:
             saved = np.stack([shooting.saved[aim.image_id, target] for aim, target in zip(images, wanted.tolist(), strict=True)])
             answers = logits(classifier, to_model(photographed(saved, bench.seed))).argmax(1).numpy()
@@ -118,8 +120,8 @@ def attack_rows(number: str, title: str, found: Measured, table: str, paper: Map
                 for case, printed in zip(TABLES[table], paper.get(key, (None,) * 3), strict=True)
                 for cell in _pair(found.get(f"{key} {case}"), printed, kind.norm)
             ]
-            rows.append((Cell(kind.title), Cell(NORMS[kind.norm]), *cells, Cell(f"{found[f'{key} s']:.2f}")))
-    columns = (stub("Attack"), stub("norm"), *heads, Column("time, s"))
+            rows.append((Cell(kind.title), *cells, Cell(f"{found[f'{key} s']:.2f}")))
+    columns = (stub("Attack"), *heads, Column("time, s"))
     return Table(number, title, columns, tuple(rows), note)
 
 
@@ -134,10 +136,11 @@ def mean(values: np.ndarray) -> float:
 
 
 def _pair(values: np.ndarray | None, printed: tuple[float | None, float] | None, norm: str) -> tuple[Cell, Cell]:
-    """Returns the mean distance and the share of successes, the paper's of each beneath."""
-    of, share = (DASH, DASH) if printed is None else (DASH if printed[0] is None else f"{printed[0]:g}", percent(printed[1], 0))
+    """Returns the mean distance, the paper's two figures beneath it, and the share of successes."""
+    beside = ""
+    if printed is not None:
+        beside = f"paper {DASH if printed[0] is None else f'{printed[0]:g}'} · {percent(printed[1], 0)}"
     if values is None:
-        return Cell(DASH, "" if printed is None else f"paper {of}"), Cell(DASH)
-    hits = share_cell(*counted(~np.isnan(values)))
+        return Cell(DASH, beside), Cell(DASH)
     found = mean(values)
-    return Cell(DASH if np.isnan(found) else told(found, norm), f"paper {of}"), Cell(hits.text, f"{hits.note} · paper {share}")
+    return Cell(DASH if np.isnan(found) else told(found, norm), beside), share_of(~np.isnan(values))

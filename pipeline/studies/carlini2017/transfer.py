@@ -17,6 +17,7 @@ from pipeline.studies.carlini2017 import distilled
 from pipeline.studies.carlini2017.published import DISTILLED, DISTILLED_NEEDS, FIRST, NEARLY_ALL, SAYS, SECOND, TEXTS
 from pipeline.studies.carlini2017.shooting import KINDS, OWN, right_images
 from pipeline.studies.carlini2017.tables import targets_of_each
+from pipeline.studies.carlini2017.undefended import NORM_TITLES
 from pipeline.studies.lab.bench import Bench, logits
 from pipeline.studies.lab.parts import Measured, Part, Told
 from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
@@ -42,7 +43,7 @@ def _measure(bench: Bench) -> Measured:
             found[f"{kappa} {name} wrong"], found[f"{kappa} {name} target"] = answers != labels, answers == wanted
     # The first check is made in the part before: on the defence itself.
     direct = bench.measured(distilled.PART)
-    return found | {f"direct {key}": direct[f"{key} average all"].ravel() for key in OWN}
+    return found | {f"direct {key}": ~np.isnan(direct[f"{key} average"]) for key in OWN}
 
 
 def _tell(found: Measured) -> Told:
@@ -84,8 +85,8 @@ def _checks(found: Measured) -> tuple[tuple[str, ...], ...]:
     key = max(OWN, key=lambda one: float(found[f"direct {one}"].mean()))
     kappa = max(found["kappas"], key=lambda one: float(found[f"{one} {DISTILLED} wrong"].mean()))
     rows = (
-        ("direct", KINDS[key].title, found[f"direct {key}"]),
-        ("transferred", f"L2, κ = {kappa}", found[f"{kappa} {DISTILLED} wrong"]),
+        ("direct", NORM_TITLES[key], found[f"direct {key}"]),
+        ("transferred", f"L2 with κ = {kappa}", found[f"{kappa} {DISTILLED} wrong"]),
     )
     return tuple(
         (TEXTS["check-titles"][check], TEXTS["check-runs"][check].format(attack=attack), _counted(hits), verdict(*counted(hits)))

@@ -66,19 +66,26 @@ def reached_all(prefix: str, title: str, found: Measured, case: str = "worst") -
     return [
         more_than(
             f"{prefix}-{key}",
-            SAYS["reached"].format(attack=KINDS[key].title, title=title, bound=percent(REACHED, 0)),
-            *("images and targets", counted(found[f"{key} {case} all"]), REACHED, 1.0),
+            SAYS["reached"].format(attack=NORM_TITLES[key], title=title, bound=percent(REACHED, 0)),
+            *("images and targets", counted(~np.isnan(found[f"{key} {case} all"])), REACHED, 1.0),
         )
         for key in OWN
     ]
 
 
 def nearer(key: str, statement: str, one: np.ndarray, other: np.ndarray, norm: str, paper: str) -> Observation:
-    """Returns the observation "the first distance is the smaller one", of images that both lead where they shall."""
+    """Returns the observation "the first distance is the smaller one", of what both lead where they shall.
+
+    Args:
+        one, other: (n,) or (n, n_targets) of n images.
+    """
     both = ~np.isnan(one) & ~np.isnan(other)
+    if not both.any():
+        return Observation(key, statement, "mcnemar", None, 0)
+    members = np.broadcast_to(np.arange(len(one)).reshape(-1, *[1] * (one.ndim - 1)), one.shape)[both]
     means = " against ".join(told(mean(values[both]), norm) for values in (one, other))
-    where = f"images on which it is the larger one; means {means}, paper {paper}"
-    return fewer(key, statement, where, (one > other)[both], (other > one)[both])
+    where = f"where it is the larger one; means {means}, paper {paper}"
+    return fewer(key, statement, where, (one > other)[both], (other > one)[both], members=members)
 
 
 def _observations(network: str, found: Measured) -> tuple[Observation, ...]:
@@ -92,20 +99,17 @@ def _observations(network: str, found: Measured) -> tuple[Observation, ...]:
     def compared(key: str, case: str, one: str, other: str) -> Observation:
         place = {"best": 0, "average": 1}[case]
         printed = " against ".join(f"{cell[0]:g}" if (cell := paper[name][place]) else "" for name in (one, other))
-        values = found[f"{one} {case}"], found[f"{other} {case}"]
-        return nearer(f"{prefix}-{key}", SAYS[key].format(title=title), *values, KINDS[one].norm, printed)
+        # The average case has one target an image; all of them say more.
+        values = [found[f"{name} {'worst all' if case == 'average' else case}"] for name in (one, other)]
+        return nearer(f"{prefix}-{key}", SAYS[key].format(title=title), values[0], values[1], KINDS[one].norm, printed)
 
     ordered = (compared("deepfool", "best", "l2", "deepfool"), compared("jsma", "average", "l0", "jsma-f"))
     iterative = compared("igs", "average", "linf", "igs")
+    one_step, many = (~np.isnan(found[f"{key} worst all"]) for key in ("fgs", "igs"))
+    printed = " against ".join(percent(cell[1], 0) if (cell := paper[key][1]) else "" for key in ("fgs", "igs"))
+    of_image = np.repeat(np.arange(len(one_step)), one_step.shape[1])
     steps = fewer(
-        f"{prefix}-fgs",
-        SAYS["fgs"].format(title=title),
-        *(
-            "targets reached",
-            ~np.isnan(found["fgs average"]),
-            ~np.isnan(found["igs average"]),
-            "42 % against 100 %" if network == MNIST else "51 % against 100 %",
-        ),
+        f"{prefix}-fgs", SAYS["fgs"].format(title=title), "targets reached", one_step.ravel(), many.ravel(), printed, of_image
     )
     hits, photo = (np.concatenate([found[f"{key} {kind}"] for key in OWN]) for kind in ("average", "photo"))
     members = np.tile(np.arange(len(found["pixels"])), len(OWN))
@@ -159,7 +163,7 @@ def _tell_imagenet(found: Measured) -> Told:
     every = np.concatenate(
         [found[f"{key} {case} all"].ravel() for key in ("l2", "linf") for case in ("untargeted", "average", "least-likely")]
     )
-    reached = more_than("imagenet", said, "images, attacks and cases", counted(every), REACHED, 1.0)
+    reached = more_than("imagenet", said, "images, attacks and cases", counted(~np.isnan(every)), REACHED, 1.0)
     far = nearer(
         "least-likely", SAYS["least-likely"], found["l2 untargeted"], found["l2 least-likely"], "l2", "0.32 against 2.22"
     )
