@@ -128,7 +128,7 @@ def found_of(distances, n=3):
 def test_a_table_shows_the_means_of_successes_above_the_papers():
     table = attack_rows("C0", "Title", found_of([1.0, 3.0, np.nan]), "IV", TABLE_4[MNIST], "")
     (row,) = table.rows
-    assert [cell.text for cell in row] == ["L2, theirs", "2", "66.7 %", "–", "0.0 %", "–", "–", "1.00"]
+    assert [cell.text for cell in row] == ["CW L2", "2", "66.7 %", "–", "0.0 %", "–", "–", "1.00"]
     assert row[1].note == "paper 1.36 · 100 %" and row[2].note.startswith("2/3")
 
 

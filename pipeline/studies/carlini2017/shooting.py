@@ -33,12 +33,12 @@ class Kind:
 
 
 KINDS = {
-    "l0": Kind("L0, theirs", "cw-l0", "l0"),
+    "l0": Kind("CW L0", "cw-l0", "l0"),
     "jsma-z": Kind("JSMA-Z (L0)", "jsma", "l0", {"of": "logits", "gamma": 1.0}),
     "jsma-f": Kind("JSMA-F (L0)", "jsma", "l0", {"of": "probabilities", "gamma": 1.0}),
-    "l2": Kind("L2, theirs", "cw-l2", "l2"),
+    "l2": Kind("CW L2", "cw-l2", "l2"),
     "deepfool": Kind("DeepFool (L2)", "deepfool", "l2", only_away=True),
-    "linf": Kind("L∞, theirs", "cw-linf", "linf"),
+    "linf": Kind("CW L∞", "cw-linf", "linf"),
     "fgs": Kind("FGS (L∞)", "fgsm", "linf"),
     "igs": Kind("IGS (L∞)", "bim", "linf"),
 }
