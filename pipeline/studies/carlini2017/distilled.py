@@ -53,4 +53,4 @@ def _tell(found: Measured) -> Told:
     return Told(tables, (*reached_all("distilled", "the distilled network", found), stops, grown))
 
 
-PART = Part("distilled", "Defensive distillation", _measure, _tell, NETWORKS)
+PART = Part("distilled", "Defensive distillation", _measure, _tell, NETWORKS, form=2)

@@ -23,8 +23,8 @@ from pipeline.studies.lab.shown import counted, fewer, share_cell
 Objective = Callable[[Tensor, Tensor], Tensor]
 
 _LOG_2 = float(np.log(2))
-# The first c, by what it grows until an image is led to its target, and Adam's rate, on w or on pixels in [0, 1].
-_FIRST_C, _GROWTH, _RATE = 0.1, 10.0, 0.02
+# The first c, by what it grows until an image is led to its target, and Adam's rate on pixels in [0, 1], and on w.
+_FIRST_C, _GROWTH, _RATE, _RATE_W = 0.1, 10.0, 0.02, 0.1
 _INSIDE = 0.499  # pixels start this near to the ends of the box, at most: w would be infinite there
 BOXES = {"tanh": "change of variable", "clipped": "clipped descent", "projected": "projected descent"}
 
@@ -70,7 +70,10 @@ def smallest(
     for _ in range(n_searches):
         start = torch.atanh(2 * (clean - 0.5).clamp(-_INSIDE, _INSIDE)) if box == "tanh" else clean.clone()
         variable = start.requires_grad_()
-        adam, is_hit = torch.optim.Adam([variable], lr=_RATE), torch.zeros_like(best, dtype=torch.bool)
+        adam, is_hit = (
+            torch.optim.Adam([variable], lr=_RATE_W if box == "tanh" else _RATE),
+            torch.zeros_like(best, dtype=torch.bool),
+        )
         for _ in range(n_steps):
             free = (variable.tanh() + 1) / 2 if box == "tanh" else variable
             inside = free.clamp(0, 1)
@@ -120,7 +123,7 @@ def _tell(found: Measured) -> Told:
             cells += [Cell(DASH if np.isnan(middle) else f"{middle:.2f}", *paper), Cell(hits.text, hits.note + beside)]
         rows.append((Cell(name), *cells))
     n = len(found["f6 tanh"])
-    note = TEXTS["objectives"].format(n=n, searches=found["n_searches"], steps=found["n_steps"], rate=_RATE)
+    note = TEXTS["objectives"].format(n=n, searches=found["n_searches"], steps=found["n_steps"], rate=_RATE, w=_RATE_W)
     table = Table("C5", "Objective functions and boxes (its Table III)", (stub("f"), *heads), tuple(rows), note)
     f1, f4, f6 = (found[f"{name} tanh"] for name in ("f1", "f4", "f6"))
     hit_4, hit_6 = ~np.isnan(f4), ~np.isnan(f6)
@@ -132,4 +135,4 @@ def _tell(found: Measured) -> Told:
     return Told((TableBlock("table-c5", table),), (nearer, more))
 
 
-PART = Part("objectives", "Objective functions and boxes", _measure, _tell, (MNIST,))
+PART = Part("objectives", "Objective functions and boxes", _measure, _tell, (MNIST,), form=2)

@@ -15,7 +15,7 @@ from pipeline.settings import NO_EPSILON
 from pipeline.statistics import l2_8bit, wilson
 from pipeline.studies.carlini2017 import distilled
 from pipeline.studies.carlini2017.published import DISTILLED, DISTILLED_NEEDS, FIRST, NEARLY_ALL, SAYS, SECOND, TEXTS
-from pipeline.studies.carlini2017.shooting import KINDS, OWN, right_images
+from pipeline.studies.carlini2017.shooting import OWN, options_of, right_images
 from pipeline.studies.carlini2017.tables import targets_of_each
 from pipeline.studies.carlini2017.undefended import NORM_TITLES
 from pipeline.studies.lab.bench import Bench, logits
@@ -35,7 +35,7 @@ def _measure(bench: Bench) -> Measured:
     pixels, kappas = np.stack([aim.pixels for aim in images]), KAPPAS[bench.is_small]
     found: dict[str, Any] = {"kappas": list(kappas)}
     for kappa in bench.context.progress(kappas, len(kappas), "confidence"):
-        attack = attack_named("cw-l2", options={**KINDS["l2"].options, "kappa": float(kappa)})
+        attack = attack_named("cw-l2", options={**options_of("l2", FIRST), "kappa": float(kappa)})
         made = attack.perturb(classifier, pixels, labels, [NO_EPSILON], wanted)[NO_EPSILON].images
         found[f"{kappa} l2"] = np.array([l2_8bit(*pair) / 255 / 3**0.5 for pair in zip(pixels, made, strict=True)])
         for name in (FIRST, *_ASKED):
@@ -124,4 +124,6 @@ def _curves(found: Measured) -> Plot:
     return figure
 
 
-PART = Part("transfer", "Transfer, and the two checks of a defence", _measure, _tell, (FIRST, SECOND, *distilled.NETWORKS))
+PART = Part(
+    "transfer", "Transfer, and the two checks of a defence", _measure, _tell, (FIRST, SECOND, *distilled.NETWORKS), form=2
+)

@@ -143,7 +143,7 @@ def _examples(found: Measured) -> Plot:
 
 NORM_TITLES = {"l0": "L0", "l2": "L2", "linf": "L∞"}
 MNIST_PART = Part(
-    "mnist", "Attacks on a network for MNIST", partial(_measure, MNIST, (10, 100)), partial(_tell, MNIST, "C1"), (MNIST,)
+    "mnist", "Attacks on a network for MNIST", partial(_measure, MNIST, (10, 100)), partial(_tell, MNIST, "C1"), (MNIST,), form=2
 )
 CIFAR_PART = Part(
     "cifar", "Attacks on a network for CIFAR-10", partial(_measure, CIFAR, (6, 100)), partial(_tell, CIFAR, "C2"), (CIFAR,)
