@@ -245,7 +245,9 @@ def test_what_is_said_of_transfer_rises_with_confidence_and_the_checks_follow_th
     for kappa, share in ((0, 0.0), (20, 1.0), (40, 1.0)):
         found[f"{kappa} l2"] = np.full(n, 2.0)
         for name in (FIRST, SECOND, DISTILLED):
-            found |= {f"{kappa} {name} {kind}": rng.random(n) < share for kind in ("wrong", "target")}
+            of = 1.0 if name == FIRST else share
+            found |= {f"{kappa} {name} {kind}": rng.random(n) < of for kind in ("wrong", "target")}
+    found[f"40 {FIRST} target"] = np.zeros(n, bool)  # out of reach, and not counted
     verdicts, blocks = told(transfer.PART, found)
     assert set(verdicts.values()) == {"held"}
     assert [row[3] for row in blocks[-1].rows] == ["does not protect"] * 2
