@@ -9,11 +9,12 @@ from pipeline.document.blocks import Figure, TableBlock
 from pipeline.document.figures import WIDTH_IN, styled
 from pipeline.document.formats import percent
 from pipeline.document.tables import Cell, Column, Table, stub
+from pipeline.statistics.means import mean_within
 from pipeline.studies.carlini2017.published import CIFAR, IMAGENET, MNIST, SAYS, TABLE_4, TABLE_5, TEXTS
 from pipeline.studies.carlini2017.shooting import KINDS, OWN, attack_rows, fired, mean, right_images, told
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import PROFILE, Bench
-from pipeline.studies.lab.parts import Measured, Observation, Part, Told, mean_below
+from pipeline.studies.lab.parts import Measured, Observation, Part, Told
 from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
 
 # Epsilons are tried up to these, in levels.
@@ -94,7 +95,7 @@ def _observations(network: str, found: Measured) -> tuple[Observation, ...]:
     hits = values[~np.isnan(values).any(axis=1)].mean(axis=1)  # of each image over all targets: the average case in the mean
     said = SAYS["near"].format(title=title, bound=bound, paper=f"{of[0]:g}" if of else "")
     check = Check("mean over images and targets", f"{mean(values):.3g}", int(mean(values) < bound))
-    near = Observation(f"{prefix}-near", said, "normal", mean_below(hits, bound), len(hits), (check,))
+    near = Observation(f"{prefix}-near", said, "mean", mean_within(hits, high=bound), len(hits), (check,))
 
     def compared(key: str, case: str, one: str, other: str) -> Observation:
         place = {"best": 0, "average": 1}[case]
