@@ -32,7 +32,7 @@ def train(options: argparse.Namespace) -> tuple[Any, int]:
 def _table(card: dict[str, Any]) -> str:
     """Returns the accuracies as text, one line a part of the data."""
     lines = [f"epoch {card['epoch_kept']} of {card['n_epochs_trained']} is kept"]
-    attack = f"ε = {card['attack']['epsilon_8bit']:g}"
+    attack = f"ε = {card['attack']['epsilon_8bit']:g}{' in L2' * (card['attack'].get('norm') == 'l2')}"
     for part, found in card["accuracies"].items():
         rates = ", ".join(f"{kind} {found[f'{kind}_accuracy']:.2%}" for kind in ("clean", "fgsm", "pgd"))
         lines.append(f"{part}, {found['n_images']} images, right ({attack}): {rates}")

@@ -149,7 +149,8 @@ def resnet(depth: tuple[int], shape: Shape, n_classes: int, width: int = 16) -> 
         for block in range(n_blocks):
             parts.append(Residual(before, width * 2**stage, 2 if stage and not block else 1))
             before = width * 2**stage
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, n_classes))
+    network = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, n_classes))
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # trains up to twice as fast on a CPU
 
 
 def signs(shape: Shape, n_classes: int) -> nn.Module:

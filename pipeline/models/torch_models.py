@@ -98,6 +98,28 @@ class TorchClassifier(Classifier):
         channels_last = torch.channels_last
         return lambda x: call.logits(network, self._network_input(x).contiguous(memory_format=channels_last))
 
+    def penultimate(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Returns what gives float32 (N, D): what the last fully connected layer is shown, through the copy for attacks.
+
+        Raises:
+            WrongUse: the network has no such layer.
+        """
+        ask, network = self.for_attacks(), self._faster or self._module
+        last = [part for part in network.modules() if isinstance(part, nn.Linear)][-1:]
+        if not last:
+            raise WrongUse(f"{self.name} has no fully connected layer, which penultimate features are shown to.")
+
+        def features(x: torch.Tensor) -> torch.Tensor:
+            seen: list[torch.Tensor] = []
+            handle = last[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            try:
+                ask(x)
+            finally:
+                handle.remove()
+            return seen[-1].flatten(1)
+
+        return features
+
     def trainable(self) -> nn.Module:
         """Returns the network itself with its weights thawed: `logits` asks it, in whichever mode it is put."""
         self._faster = None

@@ -78,7 +78,12 @@ class RecipeSettings:
 class TrainingAttackSettings:
     """The attack in an adversarial recipe, and in the accuracies that are measured."""
 
-    epsilon_8bit: float = setting(8.0, "Largest change of a pixel.", ge=0, le=255, unit="8-bit")
+    norm: Literal["linf", "l2"] = setting(
+        "linf", "What ε and a step measure: the largest change of a pixel (linf), or the Euclidean length over all pixels (l2)."
+    )
+    epsilon_8bit: float = setting(
+        8.0, "Largest change in that norm; 127.5 in l2 is 0.5 of pixels in [0, 1].", ge=0, le=100_000, unit="8-bit"
+    )
     n_steps: int = setting(7, "Steps of PGD.", ge=1, le=1000)
     step_8bit: float = setting(
         0.0, "Size of a step of PGD (0: 2.5 ε / n_steps), of fast training (0: 1.25 ε).", ge=0, unit="8-bit"
@@ -186,6 +191,11 @@ def _check(training: Training, source: Source) -> None:
         ("training.temperature", is_linear and recipe.temperature, 'recipe = "linear" knows no temperature.'),
         ("training.label_smoothing", is_linear and recipe.label_smoothing, 'recipe = "linear" smooths no labels.'),
         ("training.noise_8bit", is_linear and recipe.noise_8bit, 'recipe = "linear" has no exact worst case under noise.'),
+        (
+            "attack.epsilon_8bit",
+            training.attack.norm == "linf" and training.attack.epsilon_8bit > 255,
+            'epsilon_8bit above 255 is more than a pixel can change, in the norm "linf".',
+        ),
         ("camera.rate", is_linear and training.camera.rate, 'recipe = "linear" has no exact worst case behind a camera.'),
     )
     for key, is_refused, sentence in refused:

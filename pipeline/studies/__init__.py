@@ -11,13 +11,17 @@ from pipeline.studies.carlini2017 import Carlini2017
 from pipeline.studies.cohen2019 import Cohen2019
 from pipeline.studies.explain import Explain
 from pipeline.studies.goodfellow2015 import Goodfellow2015
+from pipeline.studies.ilyas2019 import Ilyas2019
 from pipeline.studies.kurakin2016 import Kurakin2016
 from pipeline.studies.papernot2016jsma import Papernot2016JSMA
 from pipeline.studies.study import Study
 from pipeline.studies.szegedy2014 import Szegedy2014
 
 # The first is the paper that a run is read against where it names no other.
-_OWN = (Kurakin2016(), Goodfellow2015(), Carlini2017(), Szegedy2014(), Papernot2016JSMA(), Cohen2019(), Explain())
+_OWN = (
+    *(Kurakin2016(), Goodfellow2015(), Carlini2017(), Szegedy2014(), Papernot2016JSMA(), Cohen2019(), Explain()),
+    Ilyas2019(),
+)
 STUDIES: Registry[Study] = Registry("study", Study, {study.name: study for study in _OWN})
 
 

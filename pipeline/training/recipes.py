@@ -35,7 +35,7 @@ class Loss:
         self._ask, self._network, self._seed, self._temperature = ask, network, training.seed, temperature
         self._recipe, self._alpha, self._smoothing = recipe.recipe, recipe.alpha, recipe.label_smoothing
         self._l1, self._first = recipe.first_layer_l1, next(weight for weight in network.parameters() if weight.ndim > 1)
-        self._epsilon, self._rate, self._sigma = training.attack.epsilon_8bit / 255, camera.rate, recipe.noise_8bit / 255
+        self._rate, self._sigma = camera.rate, recipe.noise_8bit / 255
         self._attack = steps_for(recipe.recipe, training.attack)
         self._channel = Channel(load_profile(camera.profile), image_px, image_mm=camera.image_mm) if camera.rate else None
 
@@ -55,7 +55,7 @@ class Loss:
 
     def _worst(self, images: Tensor, target: Tensor, view: View, step: str) -> Tensor:
         if self._recipe == "linear":
-            return worst_linear_loss(self._ask, images, target, self._epsilon)
+            return worst_linear_loss(self._ask, images, target, self._attack.epsilon, self._attack.norm)
         generator = torch.Generator(images.device).manual_seed(seed_for(self._seed, "train attack", step))
         self._network.eval()
         attacked = self._attack(images, lambda x: self._cross_entropy(view(x), target), generator)

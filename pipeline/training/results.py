@@ -85,7 +85,8 @@ def learning_curves(history: Sequence[Row], attack: str, epsilon_8bit: float) ->
 
 
 def _figure(history: Sequence[Row], training: Training) -> bytes:
-    return png(learning_curves(history, training.attack.measured_by, training.attack.epsilon_8bit))
+    attack = f"{training.attack.measured_by}{', L2' * (training.attack.norm == 'l2')}"
+    return png(learning_curves(history, attack, training.attack.epsilon_8bit))
 
 
 def _pictures(filters: Sequence[Filter]) -> bytes:

@@ -69,7 +69,7 @@ def train(
         raise BadInput(f"{shown(folder)} holds a network of other settings.", "Give this one another name, or use --force.")
     resolved = training.resolved()
     names = _class_names(resolved)
-    with _threads(training.training.n_threads, context.device):
+    with threads(training.training.n_threads, context.device):
         return _Lesson(training, resolved, names, folder, context, say, settings, read).held()
 
 
@@ -129,7 +129,7 @@ class _Lesson:
         loss = Loss(classifier.logits, network, training, temperature, classifier.input_size)
         job = Job(
             network, self._images, target, loss, measure, training.training, training.seed,
-            content_hash([_digest(part) if isinstance(part, Images) else part for part in identity]),
+            content_hash([digest(part) if isinstance(part, Images) else part for part in identity]),
             folder, self._context.progress, self._say,
         )  # fmt: skip
         if training.training.pretrain_epochs and not (folder / CHECKPOINT).is_file():
@@ -151,7 +151,7 @@ class _Lesson:
         return {
             "role": role,
             "settings_sha256": self._settings,
-            "images_sha256": _digest(self._images),
+            "images_sha256": digest(self._images),
             "n_images": len(self._images),
             "n_rejected": self._images.n_rejected,
             "n_epochs_trained": at.n_epochs,
@@ -204,7 +204,8 @@ def _told(training: Training) -> dict[str, Any]:
     return {key: value for key, value in asdict(training).items() if key != "base"}
 
 
-def _digest(images: Images) -> str:
+def digest(images: Images) -> str:
+    """Returns the SHA-256 of pixels and labels, in hex."""
     digest = hashlib.sha256(str(tuple(images.pixels.shape)).encode())
     for part in (images.pixels, images.labels):
         digest.update(part.cpu().numpy().tobytes())
@@ -212,7 +213,7 @@ def _digest(images: Images) -> str:
 
 
 @contextmanager
-def _threads(n: int, device: str) -> Iterator[None]:
+def threads(n: int, device: str) -> Iterator[None]:
     """Sums on a CPU run in an order that the number of threads decides."""
     before = torch.get_num_threads()
     torch.set_num_threads(n if device == "cpu" else before)

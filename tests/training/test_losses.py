@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 
 from pipeline.core.errors import InkproofError
 from pipeline.settings.training import RecipeSettings, Training, TrainingAttackSettings, TrainingCameraSettings
-from pipeline.training.perturbing import steps_for, worst_linear_loss
+from pipeline.training.perturbing import Steps, steps_for, worst_linear_loss
 from pipeline.training.recipes import Loss
 
 
@@ -55,11 +56,33 @@ def test_the_exact_worst_case_of_a_linear_model_is_that_of_brute_force_and_so_is
     assert all(torch.allclose(one, other, atol=1e-10) for one, other in zip(found, wanted, strict=True))
 
 
-def test_the_exact_worst_case_is_what_the_fast_gradient_sign_finds_where_nothing_is_cut():
+@pytest.mark.parametrize("kind", ["fgsm", "pgd"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_exact_worst_case_is_what_one_step_and_several_find_where_nothing_is_cut(norm, kind):
     net = Linear()
-    attack = steps_for("fgsm", TrainingAttackSettings(epsilon_8bit=51.0, clip=False))
-    found = attack(images(), lambda x: cross_entropy(net(x), LABELS, reduction="sum"), torch.Generator())
-    assert torch.allclose(cross_entropy(net(found), LABELS), worst_linear_loss(net, images(), LABELS, 0.2))
+    attack = steps_for(kind, TrainingAttackSettings(norm=norm, epsilon_8bit=51.0, clip=False, n_steps=40, step_8bit=51.0))
+    found = attack(images(), lambda x: cross_entropy(net(x), LABELS, reduction="sum"), torch.Generator().manual_seed(0))
+    assert torch.allclose(cross_entropy(net(found), LABELS), worst_linear_loss(net, images(), LABELS, 0.2, norm))
+
+
+def test_a_euclidean_step_has_its_length_over_all_pixels_of_an_image_and_zeros_do_not_move():
+    slope = torch.randn((3, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    slope[1] = 0
+    attack = steps_for("fgsm", TrainingAttackSettings(norm="l2", epsilon_8bit=25.5, clip=False))
+    start = torch.full((3, 3, 2, 2), 0.5, dtype=torch.float64)
+    moved = attack(start, lambda x: (x * slope).sum(), torch.Generator()) - start
+    assert moved.flatten(1).norm(dim=1).tolist() == pytest.approx([0.1, 0.0, 0.1])
+    assert torch.allclose(moved[0], 0.1 * slope[0] / slope[0].norm())
+
+
+def test_random_starts_fill_the_euclidean_ball_evenly():
+    """In n = 12 dimensions u = (length / ε)^n is uniform."""
+    attack = Steps(0.2, 0.0, 0, True, False, "l2")
+    start = torch.full((4000, 3, 2, 2), 0.5)
+    moved = attack(start, lambda x: x.sum(), torch.Generator().manual_seed(0)) - start
+    share = (moved.flatten(1).norm(dim=1) / 0.2).double() ** 12
+    assert kstest(share.numpy(), "uniform").pvalue > 0.001 and share.max() <= 1 + 1e-4
+    assert moved.flatten(1).mean(dim=0).abs().max() < 0.01
 
 
 @pytest.mark.parametrize(
@@ -71,17 +94,19 @@ def test_the_exact_worst_case_of_what_is_not_linear_is_refused(net, words):
         worst_linear_loss(net, images(), LABELS, 0.1)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("kind", ["fgsm", "fast", "pgd"])
-def test_attacks_keep_to_their_ball_and_to_the_range_of_pixels_where_that_is_asked(kind, clip):
-    net, x, epsilon = Linear(px=16), images(px=(4, 4)), 0.4
-    attack = steps_for(kind, TrainingAttackSettings(epsilon_8bit=255 * epsilon, step_8bit=15.0, clip=clip))
+def test_attacks_keep_to_their_ball_and_to_the_range_of_pixels_where_that_is_asked(kind, clip, norm):
+    net, x, epsilon = Linear(px=16), images(px=(4, 4)), {"linf": 0.4, "l2": 2.0}[norm]
+    step_8bit = {"linf": 15.0, "l2": 600.0}[norm]
+    attack = steps_for(kind, TrainingAttackSettings(norm=norm, epsilon_8bit=255 * epsilon, step_8bit=step_8bit, clip=clip))
 
     def objective(seen):
         return cross_entropy(net(seen), LABELS, reduction="sum")
 
     found = attack(x, objective, torch.Generator().manual_seed(0))
-    assert (found - x).abs().max() <= epsilon + 1e-12
+    assert (found - x).flatten(1).norm(p=float("inf") if norm == "linf" else 2, dim=1).max() <= epsilon + 1e-12
     assert (found.min() < 0 or found.max() > 1) != clip
     assert objective(found) > objective(x)
     other = attack(x, objective, torch.Generator().manual_seed(1))

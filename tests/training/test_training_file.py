@@ -28,7 +28,8 @@ KINDS = {"training": RecipeSettings, "attack": TrainingAttackSettings, "camera":
     [
         ("training.recip=fgsm", r'unknown key "recip" in \[training\].*"recipe"'),
         ("training.recipe=fsgm", 'training.recipe = "fsgm" is not allowed.*"fgsm"'),
-        ("attack.epsilon_8bit=300", "attack.epsilon_8bit = 300 is out of range: expected 0.*255"),
+        ("attack.epsilon_8bit=300", 'epsilon_8bit above 255 is more than a pixel can change, in the norm "linf"'),
+        ("attack.norm=l1", 'attack.norm = "l1" is not allowed'),
         ("training.alpha=1.5", "training.alpha = 1.5 is out of range"),
         ("training.n_epochs=0.5", "training.n_epochs = 0.5: expected a whole number"),
         ("training.keep=clean", 'keep = "clean" needs n_validation above 0'),

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -17,17 +17,19 @@ from torch import Tensor
 
 from pipeline.core.errors import BadInput, Unavailable
 from pipeline.core.seeds import generator_for, seed_for
-from pipeline.engine import Context
+from pipeline.engine import Context, map as engine_map
 from pipeline.images import to_model, to_pixels
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.preprocessing import Preprocessing
+from pipeline.models.trained import CARD, trained_model
 from pipeline.physical.simulator import load_profile
 from pipeline.physical.simulator.channel import Channel
 from pipeline.settings import DatasetSettings, ModelSettings, Source
 from pipeline.settings.training import Training, training_of
 from pipeline.store import Items, content_hash
 from pipeline.studies.lab.parts import Measured, Part
+from pipeline.training.feature_sets import SetRecipe, make_set, set_identity
 from pipeline.training.images import Images, read_images
 from pipeline.training.run import train
 
@@ -53,6 +55,7 @@ class Bench:
     items: Items
     context: Context
     say: Callable[[str], None]
+    _made: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
     _opened: dict[str, Classifier] = field(default_factory=dict, compare=False, repr=False)
     _read: dict[str, Images] = field(default_factory=dict, compare=False, repr=False)
 
@@ -75,13 +78,44 @@ class Bench:
             name: "maxout#3" is maxout from another seed, three further on.
         """
         entry, _, further = name.partition("#")
-        tree = dict(network_entries()[entry])
-        small = tree.pop("small", {})
-        for table, changed in (small if self.is_small else {}).items():
-            tree[table] = {**tree.get(table, {}), **changed}
-        folder = "-".join([entry, *([further] if further else []), *(["small"] if self.is_small and small else [])])
+        tree, is_changed = self._entry(network_entries()[entry])
+        folder = "-".join([entry, *([further] if further else []), *(["small"] if is_changed else [])])
+        if on := tree.pop("on", ""):
+            tree["dataset"] = {"name": f"folder:{self.made(on)}"}
         told = {"name": folder, "seed": self.seed + int(further or 0)} | tree
         return training_of(told, Source(Path("networks.toml"), {}))
+
+    def made(self, name: str) -> Path:
+        """Returns the images of a set of `sets.toml`, made now unless they are there already; see `feature_sets.py`.
+
+        Its folder has a part of its identity in its name: what depends on another network is another set.
+        """
+        if name not in self._made:
+            entry, is_changed = self._entry(set_entries()[name])
+            network = entry.pop("network")
+            recipe, images = SetRecipe(**entry), self.images(network, "train")
+            classifier, model = self.network(network), trained_model(self.folder(network))
+            identity = set_identity(recipe, classifier.fingerprint, images, self.seed)
+            folder = self.models / "sets" / f"{name}{'-small' * is_changed}-{identity[:8]}"
+            self.say(f"{name}: {len(images)} images by {network}")
+            self._made[name] = make_set(recipe, model, images, classifier.class_names, folder, self.seed, self.context)
+        return self._made[name]
+
+    def _entry(self, entry: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Returns an entry as it is in this variant, and whether the small one differs from the full one."""
+        tree = dict(entry)
+        small = tree.pop("small", {})
+        for key, changed in (small if self.is_small else {}).items():
+            tree[key] = {**tree.get(key, {}), **changed} if isinstance(changed, dict) else changed
+        return tree, self.is_small and bool(small)
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Trains the networks that are not there yet, several at once where there are several processes."""
+        left = [name for name in names if not (self.folder(name) / CARD).is_file()]
+        if len(left) > 1 and self.context.workers > 1 and self.context.device == "cpu":
+            jobs = [(self.training(name), self.folder(name)) for name in left]
+            for (training, _), _ in engine_map(_trained, jobs, self.context, "training networks"):
+                self.say(f"{training.name}: trained")
 
     def folder(self, name: str) -> Path:
         """Returns where a network lies once it is trained."""
@@ -121,6 +155,7 @@ class Bench:
 
     def measured(self, part: Part) -> Measured:
         """Returns what a part measures, from before where nothing that it depends on has changed."""
+        self.prepare(part.networks)
         prints = [self.network(name).fingerprint for name in part.networks]
         key = content_hash([self.study, part.key, part.form, self.is_small, self.seed, prints])
         if (kept := self.items.get(key, ".npz")) is not None:
@@ -147,6 +182,12 @@ class Bench:
 def network_entries() -> dict[str, dict[str, Any]]:
     """Returns the trainings of `networks.toml` by name."""
     return tomllib.loads(files("pipeline.studies").joinpath("networks.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def set_entries() -> dict[str, dict[str, Any]]:
+    """Returns the recipes of `sets.toml` by name."""
+    return tomllib.loads(files("pipeline.studies").joinpath("sets.toml").read_text(encoding="utf-8"))
 
 
 def check_data(study: str, needs: Mapping[str, str]) -> None:
@@ -177,6 +218,18 @@ def photographed(pixels: np.ndarray, seed: int, profile: str = PROFILE) -> np.nd
         with torch.no_grad():
             found.append(to_pixels(channel(part, draws, noise)))
     return np.concatenate(found)
+
+
+_read_once = cache(read_images)
+
+
+def _trained(job: tuple[Training, Path]) -> None:
+    """Trains a network in a worker process, which reads each data set once."""
+    training, folder = job
+    try:
+        train(training, folder, Context(), read=_read_once)
+    except BadInput:  # as in Bench.network
+        train(training, folder, Context(), force=True, read=_read_once)
 
 
 def _packed(found: Measured) -> bytes:
