@@ -65,7 +65,13 @@ def set_identity(recipe: SetRecipe, fingerprint: str, images: Images, seed: int)
 
 
 def make_set(
-    recipe: SetRecipe, model: ModelSettings, images: Images, class_names: tuple[str, ...], folder: Path, seed: int, context: Context
+    recipe: SetRecipe,
+    model: ModelSettings,
+    images: Images,
+    class_names: tuple[str, ...],
+    folder: Path,
+    seed: int,
+    context: Context,
 ) -> Path:
     """Makes a data set `folder:FOLDER/images` of 8-bit PNG files, a sub-folder a class, and returns that folder.
 
@@ -130,8 +136,7 @@ def _made(recipe: SetRecipe, batch: _Batch, classifier: TorchClassifier) -> np.n
         def nearness(x: Tensor) -> Tensor:
             return -(features(x) - seen).norm(dim=1).sum()
 
-        for halved in range(recipe.n_halvings + 1):
-            n_steps = recipe.n_steps * (halved + 1) // (recipe.n_halvings + 1) - recipe.n_steps * halved // (recipe.n_halvings + 1)
-            steps = Steps(float("inf"), recipe.step_8bit / 255 / 2**halved, n_steps, False, True, "l2")
+        for halved, places in enumerate(np.array_split(np.arange(recipe.n_steps), recipe.n_halvings + 1)):
+            steps = Steps(float("inf"), recipe.step_8bit / 255 / 2**halved, len(places), False, True, "l2")
             found = steps(found, nearness, torch.Generator())
         return to_pixels(found)

@@ -98,9 +98,9 @@ def _slope_lengths(features: Callable[[Tensor], Tensor], image: Tensor) -> list[
 def _best(found: Measured, name: str, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns (ρ, γ), (classes, D) each, and of each feature those of the class that it is most useful for, on some images."""
     labels = found["labels"][places]
-    parts = [found[f"{name} {key}"][places] for key in ("values", "lowest", "highest")]
-    classes = [label for label in np.unique(labels)]
-    rho, gamma = (np.stack(rows) for rows in zip(*[usefulness(*parts, labels == label) for label in classes], strict=True))
+    values, lowest, highest = (found[f"{name} {key}"][places] for key in ("values", "lowest", "highest"))
+    pairs = [usefulness(values, lowest, highest, labels == label) for label in np.unique(labels)]
+    rho, gamma = (np.stack(rows) for rows in zip(*pairs, strict=True))
     best, columns = rho.argmax(axis=0), np.arange(rho.shape[1])
     return rho, gamma, rho[best, columns], gamma[best, columns]
 

@@ -92,7 +92,9 @@ def _measure(bench: Bench) -> Measured:
         likely = np.linalg.solve(robust_likelihood(_COVARIANCE, epsilon), _MEAN)
         plain_w = robust_direction(_MEAN, _COVARIANCE, 0.0)
         accuracies = [float(ndtr(margin(v, _MEAN, _COVARIANCE, e))) for v in (w, plain_w) for e in (0.0, epsilon)]
-        rows.append([epsilon, epsilon / np.linalg.norm(w), angle(w, _MEAN), angle(likely, _MEAN), angle(searched, w), *accuracies])
+        rows.append(
+            [epsilon, epsilon / np.linalg.norm(w), angle(w, _MEAN), angle(likely, _MEAN), angle(searched, w), *accuracies]
+        )
     rng, n = bench.rng("gaussian"), bench.pick(2000, 20_000)
     sides = rng.choice([-1, 1], n)
     points = sides[:, None] * _MEAN + rng.multivariate_normal(np.zeros(2), _COVARIANCE, n)

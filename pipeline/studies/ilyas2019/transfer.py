@@ -86,7 +86,9 @@ def _rank_correlation(rates: np.ndarray) -> float:
 def _figure(rates: np.ndarray) -> Plot:
     figure = Plot(figsize=(4.6, 3.0), layout="constrained")
     panel = figure.subplots()
-    for title, (learned, transferred), colour in zip(PAIRS, 100 * rates, ("#0072b2", "#d55e00", "#009e73", "#cc79a7"), strict=True):
+    for title, (learned, transferred), colour in zip(
+        PAIRS, 100 * rates, ("#0072b2", "#d55e00", "#009e73", "#cc79a7"), strict=True
+    ):
         panel.scatter(learned, transferred, color=colour, label=title)
     panel.set_xlabel("accuracy on D of the network on D_det, %")
     panel.set_ylabel("transfer, %")
