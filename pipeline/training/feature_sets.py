@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -101,9 +102,9 @@ def make_set(
 
     left = [batch for batch in _batches(recipe, images, len(class_names), seed) if not all(map(Path.is_file, files(batch)))]
     shared = Shared(load_classifier, (model, context.device), classifier)
-    for batch, made in engine_map(partial(_made, recipe), left, context, f"making {folder.name}", shared):
-        for file, pixels in zip(files(batch), made, strict=True):
-            write_bytes(file, png_bytes(pixels))
+    with ThreadPoolExecutor() as writers:  # a file is written when the disk says so, and that takes longer than making it
+        for batch, made in engine_map(partial(_made, recipe), left, context, f"making {folder.name}", shared):
+            list(writers.map(write_bytes, files(batch), map(png_bytes, made)))
     return folder / IMAGES
 
 

@@ -80,8 +80,7 @@ def _measure(bench: Bench) -> Measured:
         found["labels"] = labels.numpy()
         if name == "cifar-linear":
             values, lowest, highest = extremes(classifier.logits, images, _EPSILON, _N_STEPS, clip=False)
-            (slopes,) = zip(*[_slope_lengths(classifier.logits, images[:1])], strict=True)
-            found["linear lengths"] = np.array(slopes)
+            found["linear lengths"] = np.array(_slope_lengths(classifier.logits, images[:1]))
         elif isinstance(classifier, TorchClassifier):
             values, lowest, highest = extremes(classifier.penultimate(), images, _EPSILON, bench.pick(_N_STEPS, 20))
         for key, part in (("values", values), ("lowest", lowest), ("highest", highest)):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Plot
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from pipeline.document.blocks import Figure, TableBlock, plain
 from pipeline.document.figures import styled
@@ -60,8 +60,11 @@ def _tell(found: Measured) -> Told:
     seen = _rank_correlation(rates)
     rng = np.random.default_rng(0)
     drawn_rates = [_rank_correlation(_rates(found, rng.integers(len(everyone), size=len(everyone)))) for _ in range(_N_DRAWS)]
-    low, high = np.nanpercentile(drawn_rates, [2.5, 97.5])
-    told = f"{seen:.2f}, over draws of images {low:.2f} to {high:.2f}".replace("-", "−")
+    known = [rank for rank in drawn_rates if not np.isnan(rank)]
+    told = "not defined"
+    if known and not np.isnan(seen):
+        low, high = np.percentile(known, [2.5, 97.5])
+        told = f"{seen:.2f}, over draws of images {low:.2f} to {high:.2f}".replace("-", "−")
     note = TEXTS["transfer"].format(n=f"{len(everyone):,}", epsilon=EPSILONS[1], rank=told, architectures=len(PAIRS))
     table = Table("I5", "Transfer, and what is learned from D_det (Fig. 3)", (stub("Architecture"), *heads), tuple(rows), note)
     figure = Figure("transfer", _figure(rates), TEXTS["transfer-figure"].format(n=f"{len(everyone):,}"))
@@ -79,7 +82,7 @@ def _rank_correlation(rates: np.ndarray) -> float:
     """Returns Spearman's, NaN where it is not defined."""
     if np.isnan(rates).any() or (np.ptp(rates, axis=0) == 0).any():
         return float("nan")
-    return float(spearmanr(rates[:, 0], rates[:, 1]).statistic)
+    return float(np.corrcoef(rankdata(rates, axis=0), rowvar=False)[0, 1])
 
 
 @styled

@@ -92,8 +92,9 @@ class Bench:
         """
         if name not in self._made:
             entry, is_changed = self._entry(set_entries()[name])
-            network = entry.pop("network")
+            network, n_images = entry.pop("network"), entry.pop("n_images", 0)
             recipe, images = SetRecipe(**entry), self.images(network, "train")
+            images = images.only(torch.from_numpy(self.rng("set").permutation(len(images))[: n_images or None]))
             classifier, model = self.network(network), trained_model(self.folder(network))
             identity = set_identity(recipe, classifier.fingerprint, images, self.seed)
             folder = self.models / "sets" / f"{name}{'-small' * is_changed}-{identity[:8]}"
