@@ -119,6 +119,15 @@ def test_a_network_of_another_seed_is_trained_anew_and_members_have_seeds_of_the
     assert at.training("softmax#2").seed == 5
 
 
+@pytest.mark.slow
+def test_networks_that_are_trained_at_once_are_those_of_one_process(toy):
+    _, folder = toy
+    one, other = (Bench("toy", True, 0, folder / str(n), None, Context(workers=n), lambda _: None) for n in (1, 2))
+    other.prepare(["softmax", "fc8-32"])
+    assert {path.name for path in (folder / "2").iterdir()} == {"softmax-small", "fc8-32-small"}
+    assert all(one.network(name).fingerprint == other.network(name).fingerprint for name in ("softmax", "fc8-32"))
+
+
 def test_a_study_without_its_data_says_so_in_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("INKPROOF_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

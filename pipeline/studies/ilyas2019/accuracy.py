@@ -56,7 +56,7 @@ def wrong(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
 
 
 def _measure(bench: Bench) -> Measured:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"epsilon": bench.recipe("d-det").epsilon_8bit / 255}
     n_steps = bench.pick(10, 50)
     images, labels = drawn(bench, "cifar", "test", bench.pick(1000, 0))
     n_photos = min(bench.pick(200, 1000), len(images))
@@ -94,7 +94,7 @@ def _blocks(found: Measured) -> tuple[TableBlock | Figure, ...]:
         shares = (right[name], *(~found[f"{name} {epsilon}"] for epsilon in EPSILONS))
         beside = zip(shares, ACCURACY[name], strict=True)
         rows.append((Cell(TITLES[name]), *(cell for hit, paper in beside for cell in (share_of(hit), paper_cell(paper)))))
-    note = TEXTS["accuracy"].format(n=f"{len(found['labels']):,}")
+    note = TEXTS["accuracy"].format(made=f"{found['epsilon']:g}", n=f"{len(found['labels']):,}")
     columns = (stub("Network"), *heads)
     accuracy = Table("I1", "What a network learns from each set (Tables 1 and 7)", columns, tuple(rows), note)
     rows = [

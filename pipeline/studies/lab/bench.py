@@ -92,8 +92,8 @@ class Bench:
         """
         if name not in self._made:
             entry, is_changed = self._entry(set_entries()[name])
-            network, n_images = entry.pop("network"), entry.pop("n_images", 0)
-            recipe, images = SetRecipe(**entry), self.images(network, "train")
+            network, n_images, recipe = entry["network"], entry.get("n_images", 0), self.recipe(name)
+            images = self.images(network, "train")
             images = images.only(torch.from_numpy(self.rng("set").permutation(len(images))[: n_images or None]))
             classifier, model = self.network(network), trained_model(self.folder(network))
             identity = set_identity(recipe, classifier.fingerprint, images, self.seed)
@@ -101,6 +101,11 @@ class Bench:
             self.say(f"{name}: {len(images)} images by {network}")
             self._made[name] = make_set(recipe, model, images, classifier.class_names, folder, self.seed, self.context)
         return self._made[name]
+
+    def recipe(self, name: str) -> SetRecipe:
+        """Returns how the images of a set of `sets.toml` are made in this variant."""
+        entry, _ = self._entry(set_entries()[name])
+        return SetRecipe(**{key: value for key, value in entry.items() if key not in ("network", "n_images")})
 
     def _entry(self, entry: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Returns an entry as it is in this variant, and whether the small one differs from the full one."""
