@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.document.blocks import Figure, TableBlock, plain
 from pipeline.document.figures import WIDTH_IN, styled
-from pipeline.document.formats import DASH
 from pipeline.document.tables import Cell, Column, Table, stub
 from pipeline.images import to_model, to_pixels
 from pipeline.models.classifier import Classifier
@@ -107,11 +106,8 @@ def _blocks(found: Measured) -> tuple[TableBlock | Figure, ...]:
     details = Table(
         "I2", "Which label D_det teaches, and what robustness generalises (Tables 8, 10)", columns, tuple(rows), TEXTS["details"]
     )
-    heads = [Column("as files"), Column("photographs"), Column("paper")]
-    n_photos = len(found["cifar photo"])
-    rows = [
-        (Cell(TITLES[name]), share_of(right[name][:n_photos]), share_of(~found[f"{name} photo"]), Cell(DASH)) for name in NETWORKS
-    ]
+    heads, n_photos = [Column("as files"), Column("photographs")], len(found["cifar photo"])
+    rows = [(Cell(TITLES[name]), share_of(right[name][:n_photos]), share_of(~found[f"{name} photo"])) for name in NETWORKS]
     note = TEXTS["photographed"].format(profile=PROFILE, n=n_photos)
     photo = Table("I3", "The same test images after print and camera (simulated)", (stub("Network"), *heads), tuple(rows), note)
     figure = Figure("sets", _figure(found["shown"]), TEXTS["sets-figure"])

@@ -80,8 +80,8 @@ def margin(w: np.ndarray, mean: np.ndarray, covariance: np.ndarray, epsilon: flo
 
 def angle(w: np.ndarray, mean: np.ndarray) -> float:
     """Returns the angle between w and μ, in degrees."""
-    cosine = w @ mean / np.linalg.norm(w) / np.linalg.norm(mean)
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    one, other = w / np.linalg.norm(w), mean / np.linalg.norm(mean)
+    return float(np.degrees(2 * np.arctan2(np.linalg.norm(one - other), np.linalg.norm(one + other))))
 
 
 def _measure(bench: Bench) -> Measured:
