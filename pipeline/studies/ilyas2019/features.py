@@ -77,7 +77,7 @@ def _measure(bench: Bench) -> Measured:
     for name in NETWORKS:
         classifier = bench.network(name)
         images, labels = drawn(bench, name, "test", bench.pick(250, 1000))
-        found["labels"] = labels.numpy()
+        found["labels"] = labels.cpu().numpy()
         if name == "cifar-linear":
             values, lowest, highest = extremes(classifier.logits, images, _EPSILON, _N_STEPS, clip=False)
             found["linear lengths"] = np.array(_slope_lengths(classifier.logits, images[:1]))
