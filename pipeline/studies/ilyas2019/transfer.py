@@ -95,8 +95,9 @@ def _figure(rates: np.ndarray) -> Plot:
         panel.scatter(learned, transferred, color=colour, label=title)
     panel.set_xlabel("accuracy on D of the network on D_det, %")
     panel.set_ylabel("transfer, %")
-    panel.set(xlim=(0, None), ylim=(0, 105))
-    panel.legend(loc="lower right")
+    panel.set(xlim=(0, None), ylim=(0, None))
+    panel.margins(0.1)
+    panel.legend(loc="upper left")
     return figure
 
 
