@@ -6,6 +6,8 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import ndtr
 
+from pipeline.engine import Context
+from pipeline.studies import study_named
 from pipeline.studies.ilyas2019 import gaussian
 from pipeline.studies.ilyas2019.features import extremes, usefulness
 from pipeline.studies.ilyas2019.gaussian import (
@@ -16,6 +18,8 @@ from pipeline.studies.ilyas2019.gaussian import (
     robust_direction,
     robust_likelihood,
 )
+from pipeline.studies.lab import bench, running
+from pipeline.studies.lab.bench import Bench
 
 RNG = np.random.default_rng(0)
 ROOT = RNG.standard_normal((4, 4))
@@ -129,3 +133,26 @@ def test_the_study_shows_closed_forms_that_the_search_confirms():
     assert found["rows"][:, 4].max() < 0.01 and found["falls"].all()
     assert (np.diff(found["rows"][:, 2]) < 0).all() and (np.diff(found["rows"][:, 3]) < 0).all()
     assert [one.checks[0].n_held for one in told.observations] == [1, 1]
+
+
+@pytest.mark.slow
+def test_every_part_runs_on_real_images(data_root, monkeypatch, tmp_path):
+    """In a form so small that its figures mean nothing: everything is asked once."""
+    monkeypatch.setenv("INKPROOF_DATA", str(data_root))
+
+    def tiny(entry):
+        is_residual = "resnet" in entry["model"]["name"]
+        model = {"name": "network:resnet8", "arguments": {"width": 2}} if is_residual else entry["model"]
+        short = entry["training"] | {"n_epochs": 1, "batch_size": 20}
+        few = {"dataset": entry["dataset"] | {"n_images": 200}} if "dataset" in entry else {}
+        return entry | few | {"test": entry["test"] | {"n_images": 60}, "training": short, "model": model, "small": {}}
+
+    networks = {key: tiny(entry) for key, entry in bench.network_entries().items() if key.startswith("cifar")}
+    sets = {key: entry | {"n_steps": 3, "small": {}} for key, entry in bench.set_entries().items()}
+    monkeypatch.setattr(bench, "network_entries", lambda: networks)
+    monkeypatch.setattr(bench, "set_entries", lambda: sets)
+    monkeypatch.setattr(Bench, "pick", lambda self, small, full: min(small, 20))
+    made = running.reproduce(study_named("ilyas2019"), tmp_path, Context(), True)
+    assert all(row.verdict for row in made.rows) and len(made.rows) == 13
+    assert len(list((tmp_path / "models" / "studies" / "sets").rglob("*.png"))) == 4 * 200
+    assert (made.folder / "report.pdf").read_bytes()[:4] == b"%PDF"

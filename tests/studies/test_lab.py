@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,11 +153,16 @@ def test_the_list_says_what_each_needs(capsys):
 
 def test_the_networks_of_the_studies_can_be_trained(data_root, monkeypatch):
     monkeypatch.setenv("INKPROOF_DATA", str(data_root))
-    for name in (name for name, entry in bench.network_entries().items() if "training" in entry):
+    monkeypatch.setattr(Bench, "made", lambda self, name: Path("made") / name)
+    for name, entry in bench.network_entries().items():
+        if "training" not in entry:
+            continue
         for small in (True, False):
             training = Bench("x", small, 0, data_root, None, Context(), print).training(name)
-            assert training.dataset.split == "train" and training.test.split == "test"
-    named = {network for lab in LABS.values() for part in lab.parts for network in part.networks}
+            assert training.dataset.name == entry.get("dataset", {"name": f"folder:made/{entry.get('on')}"})["name"]
+            assert training.test.split == "test" and training.test.name.partition(":")[0] in ("torchvision", "folder")
+    assert {entry["on"] for entry in bench.network_entries().values() if "on" in entry} == set(bench.set_entries())
+    named = {network.partition("#")[0] for lab in LABS.values() for part in lab.parts for network in part.networks}
     assert named <= set(bench.network_entries())
 
 
@@ -168,7 +174,7 @@ def test_every_part_of_a_study_runs_on_real_digits(name, data_root, monkeypatch,
     entries = {
         key: entry
         | {"dataset": entry["dataset"] | {"n_images": 3000}, "training": entry["training"] | {"n_epochs": 8}, "small": {}}
-        if "training" in entry and "model" not in entry.get("small", {})
+        if {"training", "dataset"} <= set(entry) and "model" not in entry.get("small", {})
         else entry
         for key, entry in bench.network_entries().items()
     }

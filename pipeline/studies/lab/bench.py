@@ -117,7 +117,8 @@ class Bench:
 
     def prepare(self, names: Sequence[str]) -> None:
         """Trains the networks that are not there yet, several at once where there are several processes."""
-        left = [name for name in names if not (self.folder(name) / CARD).is_file()]
+        trained = [name for name in names if self.training(name).model.name.startswith("network:")]
+        left = [name for name in trained if not (self.folder(name) / CARD).is_file()]
         if len(left) > 1 and self.context.workers > 1 and self.context.device == "cpu":
             jobs = [(self.training(name), self.folder(name)) for name in left]
             for (training, _), _ in engine_map(_trained, jobs, self.context, "training networks"):
