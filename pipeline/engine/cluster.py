@@ -1,5 +1,6 @@
 """The back end that works on a Ray cluster: workers hold what is shared, results come in any order, lost workers are replaced."""
 
+import logging
 import os
 import pickle
 import socket
@@ -73,13 +74,13 @@ class Cluster:
             address = address or os.environ.get("RAY_ADDRESS", "")
             own: dict[str, Any] = {} if address else {"num_cpus": n or os.cpu_count(), "include_dashboard": False}
             try:
-                ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 where = address or "this machine"
                 raise Unavailable(f"No Ray cluster answers at {where}.", "Type: ray status --address HOST:PORT") from error
         host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
         self._head = host, int(port)
-        self._hired = ray.remote(num_cpus=1)(Worker)
+        self._hired: Any = ray.remote(num_cpus=1)(Worker)
         self._beginning: dict[Any, Any] = {}  # what says that a worker is there, and the worker
         self._ready: list[Any] = []
         self._hires_s = 0.0
