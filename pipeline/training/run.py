@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from pipeline.core.errors import BadInput, WrongUse
@@ -60,17 +61,34 @@ def train(
         WrongUse: the model cannot be trained, or the classes are not known.
     """
     settings = content_hash(_told(training))
-    if force and folder.is_dir():
-        shutil.rmtree(folder)
-    if (folder / CARD).is_file():
-        card = read_card(folder)
-        if card["settings_sha256"] == settings:
-            return card
-        raise BadInput(f"{shown(folder)} holds a network of other settings.", "Give this one another name, or use --force.")
-    resolved = training.resolved()
-    names = _class_names(resolved)
-    with threads(training.training.n_threads, context.device):
-        return _Lesson(training, resolved, names, folder, context, say, settings, read).held()
+    with _alone(folder, say):
+        if force and folder.is_dir():
+            shutil.rmtree(folder)
+        if (folder / CARD).is_file():
+            card = read_card(folder)
+            if card["settings_sha256"] == settings:
+                return card
+            raise BadInput(f"{shown(folder)} holds a network of other settings.", "Give this one another name, or use --force.")
+        resolved = training.resolved()
+        names = _class_names(resolved)
+        with threads(training.training.n_threads, context.device):
+            return _Lesson(training, resolved, names, folder, context, say, settings, read).held()
+
+
+@contextmanager
+def _alone(folder: Path, say: Say) -> Iterator[None]:
+    """Keeps other processes from training into the folder meanwhile; where one does already, waits until it has ended."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("another process trains it: waiting")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Lesson:

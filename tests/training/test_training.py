@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from safetensors.torch import load_file
 from tiny import SIDE
@@ -126,6 +127,20 @@ def test_what_is_trained_already_is_not_trained_again_and_other_settings_need_fo
         trained(overrides=("training.n_epochs=2",))
     _, other = trained(overrides=("training.n_epochs=2",), force=True)
     assert other["n_epochs_trained"] == 2 and (folder / WEIGHTS).read_bytes() != before
+
+
+def test_two_processes_do_not_train_into_one_folder_at_once(trained):
+    """The second waits, says so, and takes what the first has made."""
+    folder, card = trained()
+    held = FileLock(folder.parent / f".{folder.name}.lock")
+    held.acquire()
+    said = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        held.release()
+
+    assert trained(say=say)[1] == card and said == ["another process trains it: waiting"]
 
 
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(trained):
