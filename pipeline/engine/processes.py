@@ -124,6 +124,9 @@ class _Workers:
         if errors:
             first = errors[min(errors)]
             if isinstance(first, BrokenProcessPool):
+                if not any(self._beats[::2]):
+                    advice = 'A script calls inkproof under: if __name__ == "__main__":'
+                    raise Unavailable("No worker process could begin.", advice) from None
                 advice = "Use fewer --workers; what is done is kept."
                 raise Unavailable("A worker process was ended, probably for lack of memory.", advice) from None
             raise first

@@ -71,6 +71,14 @@ def test_a_worker_that_is_ended_is_a_clear_error_after_what_was_done():
     assert found and all(item == result for item, result in found)
 
 
+def test_a_script_whose_workers_would_run_it_once_more_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from pipeline import engine\nlist(engine.map(abs, [1, 2, 3], engine.Context(workers=2), 'abs'))\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert 'No worker process could begin. A script calls inkproof under: if __name__ == "__main__":' in ended.stderr
+
+
 def stopped(number: int) -> int:
     if number:
         os.kill(os.getpid(), signal.SIGSTOP)
