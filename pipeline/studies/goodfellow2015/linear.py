@@ -162,7 +162,7 @@ def _sweep_figure(found: Measured) -> Plot:
 
 @styled
 def _thin_figure(found: Measured) -> Plot:
-    figure = Plot(figsize=(WIDTH_IN, 2.4), layout="constrained")
+    figure = Plot(figsize=(WIDTH_IN, 1.7), layout="constrained")
     panels = figure.subplots(len(SWEPT), _SHOWN + 1)
     shown_at = found["epsilons"][:: _N_STEPS // _SHOWN]
     for name, row in zip(SWEPT, panels, strict=True):
@@ -173,8 +173,8 @@ def _thin_figure(found: Measured) -> Plot:
             panel.set(xticks=[], yticks=[])
             for edge in panel.spines.values():
                 edge.set(visible=True, color=RIGHT if right else RULE, linewidth=1.6 if right else 0.5)
-            if row is panels[-1]:
-                panel.set_xlabel(f"{at:g}")
+            if name == SWEPT[-1]:
+                panel.set_xlabel(f"{at:g}".replace("-", "−"), fontsize="x-small")
     return figure
 
 
