@@ -1,7 +1,6 @@
 """What each command does: it opens the experiment, calls one function of the house, and says what is shown."""
 
 import argparse
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pipeline.cli.next_step import next_step, waiting_code
 from pipeline.cli.numbers import run_numbers
 from pipeline.cli.parser import KINDS
 from pipeline.cli.telling import one_screen, stage_facts, stage_line
+from pipeline.core.cores import n_cores
 from pipeline.core.errors import AnswerNo, BadInput, Unavailable, Waiting, WrongUse
 from pipeline.core.progress import duration
 
@@ -310,7 +310,7 @@ def context_of(options: argparse.Namespace) -> Any:
     on_cluster = options.engine == "ray"
     if options.ray_address and not on_cluster:
         raise WrongUse("--ray-address goes with --engine ray.")
-    workers = options.workers or (0 if on_cluster else min(os.cpu_count() or 1, MOST_WORKERS))
+    workers = options.workers or (0 if on_cluster else min(n_cores(), MOST_WORKERS))
     display = options.display
     return Context(options.device, workers, display.progress, display.begins, options.engine, options.ray_address)
 

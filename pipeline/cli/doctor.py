@@ -1,6 +1,7 @@
 """What works on this machine, and what to install where something does not."""
 
 import importlib
+import os
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipeline.core.cores import n_cores
 from pipeline.store import free_space_mb
 
 LEAST_FREE_MB = 1000
@@ -51,6 +53,7 @@ def examine(workspace: Path) -> list[Check]:
     fonts = "apt-get install fonts-noto-cjk fonts-symbola (letters that no font has are written as numbers meanwhile)"
     checks += [_try("fonts", _fonts, False, fonts)]
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
+    checks += [Check("processors", True, False, f"{n_cores()} of {os.cpu_count()} may be used")]
     free = free_space_mb(workspace)
     checks.append(_try("docs", lambda: str(documents()), False, "they lie in docs/ of the source"))
     checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))

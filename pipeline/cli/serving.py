@@ -1,12 +1,12 @@
 """The command `serve`: the phone page, until every page is in or the person ends it; then the run may go on."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from pipeline.cli.commands import opened, run, would_run
+from pipeline.core.cores import n_cores
 from pipeline.core.errors import Waiting, WrongUse
 
 _MOST_READERS = 2
@@ -28,7 +28,7 @@ def serve(options: argparse.Namespace) -> tuple[Any, int]:
     if options.dry_run:
         return would_run("serve", f"the photos of {the_run.name} would be taken in, in {the_run.photos}")
     options.display.waits("serving the phone page")
-    n_readers = options.workers or min(os.cpu_count() or 1, _MOST_READERS)
+    n_readers = options.workers or min(n_cores(), _MOST_READERS)
     announce = _Announcement(options, the_run.name)
     told = serve_run(experiment, the_run, n_readers, options.then_run, options.host, options.port, options.display.say, announce)
     if told.goes_on:

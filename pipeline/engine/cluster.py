@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from pipeline.core.cores import n_cores
 from pipeline.core.errors import Unavailable
 from pipeline.core.version import VERSION
 from pipeline.engine import Shared
@@ -72,7 +73,7 @@ class Cluster:
         self._ray, self._most = ray, n
         if not ray.is_initialized():
             address = address or os.environ.get("RAY_ADDRESS", "")
-            own: dict[str, Any] = {} if address else {"num_cpus": n or os.cpu_count(), "include_dashboard": False}
+            own: dict[str, Any] = {} if address else {"num_cpus": n or n_cores(), "include_dashboard": False}
             try:
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from pipeline.core.cores import n_cores
 from pipeline.core.errors import Unavailable
 from pipeline.core.memory import available_bytes, keep_freed_memory, peak_bytes
 from pipeline.engine import BLAS_THREADS, Local, Shared
@@ -97,7 +98,7 @@ class _Workers:
         spawn = multiprocessing.get_context("spawn")
         self._n, self._beats = n, spawn.Array("d", 2 * n, lock=False)
         # PyTorch's threads share the cores, unless the user said how many there are
-        n_threads = max(1, (os.cpu_count() or 1) // n)
+        n_threads = max(1, n_cores() // n)
         self._pool = ProcessPoolExecutor(n, spawn, _start, (spawn.Value("i", 0), self._beats, n_threads))
 
     def map(self, function: Callable[..., Any], items: Iterable[tuple[int, Any]], recipe: bytes) -> Iterator[tuple[int, Any]]:
