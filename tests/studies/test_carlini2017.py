@@ -210,8 +210,8 @@ def told(part, found):
 
 @pytest.mark.parametrize("part", [undefended.MNIST_PART, undefended.CIFAR_PART], ids=["mnist", "cifar"])
 def test_what_is_said_of_a_network_follows_what_was_reached(part):
-    found = made_up(shooting.KINDS, "IV", n=40) | {"network": "trained" if part.key == "mnist" else "python"}
-    found["fgs worst all"] = np.full((40, 9), np.nan)
+    found = made_up(shooting.KINDS, "IV", n=80) | {"network": "trained" if part.key == "mnist" else "python"}
+    found["fgs worst all"] = np.full((80, 9), np.nan)
     verdicts, blocks = told(part, found)
     assert verdicts[f"{part.key}-l2"] == verdicts[f"{part.key}-fgs"] == "held" and len(blocks) == 3
     missing = {key: np.full_like(value, np.nan) for key, value in found.items() if key.endswith(" all")}
@@ -220,14 +220,14 @@ def test_what_is_said_of_a_network_follows_what_was_reached(part):
 
 def test_what_is_said_of_imagenet_needs_no_l0():
     kinds = [key for key in TABLE_5 if key != "l0"]
-    verdicts, _ = told(undefended.IMAGENET_PART, made_up(kinds, "V", n=20))
+    verdicts, _ = told(undefended.IMAGENET_PART, made_up(kinds, "V", n=80))
     assert verdicts == {"imagenet": "held", "least-likely": "held"}
 
 
 def test_what_is_said_of_distillation_compares_it_with_the_plain_network():
-    found = made_up((*shooting.OWN, "jsma-f", "fgs"), "IV", n=20)
+    found = made_up((*shooting.OWN, "jsma-f", "fgs"), "IV", n=80)
     found |= {f"{MNIST} logits": np.linspace(1, 9, 30), f"{DISTILLED} logits": np.linspace(100, 900, 30)}
-    found["plain jsma-f"], found["jsma-f worst all"] = np.ones((20, 9)), np.full((20, 9), np.nan)
+    found["plain jsma-f"], found["jsma-f worst all"] = np.ones((80, 9)), np.full((80, 9), np.nan)
     verdicts, _ = told(distilled.PART, found)
     assert set(verdicts.values()) == {"held"} and len(verdicts) == 5
     assert told(distilled.PART, found | {"plain jsma-f": found["jsma-f worst all"]})[0]["masked"] != "held"

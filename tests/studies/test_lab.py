@@ -20,7 +20,7 @@ from pipeline.studies.goodfellow2015.linear import straightness
 from pipeline.studies.lab import bench, running
 from pipeline.studies.lab.bench import Bench, photographed
 from pipeline.studies.lab.parts import Lab, Observation, Part, Told, judged, permuted, share_above, share_below
-from pipeline.studies.lab.shown import fewer, more_than, rising
+from pipeline.studies.lab.shown import fewer, more_of_each, more_than, rising
 from pipeline.studies.papernot2016jsma.hardness import hardness, saliency
 from pipeline.studies.study import Study
 from pipeline.studies.szegedy2014.bounds import fourier_bound, power_norm
@@ -87,7 +87,7 @@ def test_a_study_measures_once_and_writes_one_document(toy):
     assert {"report.pdf", "report.html", "tables/table-x1.csv", "tables/table-x1.tex", "findings.csv", "findings.md"} <= set(
         made.written
     )
-    assert {path.name for path in (folder / "models" / "studies").iterdir()} == {"softmax-small", "fc8-32-small"}
+    assert {path.name for path in (folder / "models" / "studies").iterdir() if path.is_dir()} == {"softmax-small", "fc8-32-small"}
     rows = list(csv.DictReader((made.folder / "findings.csv").open(encoding="utf-8")))
     assert [row["verdict"] for row in rows] == [row.verdict for row in made.rows] and all(row["n_family"] == "2" for row in rows)
     table = (made.folder / "findings.md").read_text(encoding="utf-8").splitlines()
@@ -193,6 +193,18 @@ def test_shares_are_tested_against_a_bound():
         1023 / 1024
     )
     assert share_below(1, 10, 0.5).p == pytest.approx(11 / 1024)
+
+
+def test_what_is_of_one_image_counts_as_one():
+    from scipy.stats import ttest_1samp
+
+    hits = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 0, 1]], bool)
+    told = more_of_each("key", "Most.", "pairs", hits, 0.5, 0.97)
+    expected = ttest_1samp(hits.mean(axis=1), 0.5, alternative="greater").pvalue
+    assert told.found.p == pytest.approx(expected) and (told.found.n, told.n_images, told.test) == (4, 4, "mean")
+    assert told.checks[0].counts == "83.3 % > 50 % (paper 97.0 %)"
+    alike = more_of_each("key", "Most.", "pairs", np.ones((4, 9), bool), 0.5)
+    assert alike.found.p == pytest.approx(0.5**4) and alike.test == "share"
 
 
 def test_a_permutation_that_no_other_exceeds_is_as_sure_as_there_are_draws():

@@ -15,7 +15,7 @@ from pipeline.studies.carlini2017.shooting import KINDS, OWN, attack_rows, fired
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import PROFILE, Bench
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told
-from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
+from pipeline.studies.lab.shown import fewer, more_of_each, share_of
 
 # Epsilons are tried up to these, in levels.
 MOST_8BIT = {MNIST: 128, CIFAR: 64, IMAGENET: 32}
@@ -65,10 +65,10 @@ def photographs(number: str, title: str, found: Measured) -> Table:
 def reached_all(prefix: str, title: str, found: Measured, case: str = "worst") -> list[Observation]:
     """Returns the observations that the paper's three attacks reach more than a share of their targets."""
     return [
-        more_than(
+        more_of_each(
             f"{prefix}-{key}",
             SAYS["reached"].format(attack=NORM_TITLES[key], title=title, bound=percent(REACHED, 0)),
-            *("images and targets", counted(~np.isnan(found[f"{key} {case} all"])), REACHED, 1.0),
+            *("images and targets", ~np.isnan(found[f"{key} {case} all"]), REACHED, 1.0),
         )
         for key in OWN
     ]
@@ -161,10 +161,9 @@ def _tell_imagenet(found: Measured) -> Told:
     note = TEXTS["imagenet"].format(n=len(found["pixels"]), most=MOST_8BIT[IMAGENET])
     table = attack_rows("C3", "Attacks on a network for ImageNet (its Table V)", found, "V", TABLE_5, note)
     said = SAYS["reached-imagenet"].format(bound=percent(REACHED, 0))
-    every = np.concatenate(
-        [found[f"{key} {case} all"].ravel() for key in ("l2", "linf") for case in ("untargeted", "average", "least-likely")]
-    )
-    reached = more_than("imagenet", said, "images, attacks and cases", counted(~np.isnan(every)), REACHED, 1.0)
+    cases = [found[f"{key} {case} all"] for key in ("l2", "linf") for case in ("untargeted", "average", "least-likely")]
+    every = np.concatenate([distances.reshape(len(distances), -1) for distances in cases], axis=1)
+    reached = more_of_each("imagenet", said, "images, attacks and cases", ~np.isnan(every), REACHED, 1.0)
     far = nearer(
         "least-likely", SAYS["least-likely"], found["l2 untargeted"], found["l2 least-likely"], "l2", "0.32 against 2.22"
     )

@@ -1,6 +1,7 @@
 """How studies show shares and networks: cells, columns and titles that all of them use."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from pipeline.document.tables import Cell
 from pipeline.records import Estimate
 from pipeline.report.cell_tables import estimate_cell
 from pipeline.statistics import wilson
+from pipeline.statistics.means import mean_within
 from pipeline.statistics.one_sided import OneSided, paired_less
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.parts import Observation, share_above
@@ -54,6 +56,19 @@ def more_than(
     beside = "" if paper is None else f" (paper {percent(paper)})"
     check = Check(where, f"{percent(n_hit / n)} > {percent(bound, 0)}{beside}", int(n_hit / n > bound))
     return Observation(key, statement, "share", share_above(n_hit, n, bound), n, (check,))
+
+
+def more_of_each(key: str, statement: str, where: str, hits: np.ndarray, bound: float, paper: float | None = None) -> Observation:
+    """Returns the observation "the share is above the bound" of bool (n_images, n_each), what is of one image being alike.
+
+    The shares of the images are tested (Student); where they do not differ, so that nothing is known of how they could, how many
+    images have every one (exact binomial).
+    """
+    shares = hits.reshape(len(hits), -1).mean(axis=1)
+    one = more_than(key, statement, where, counted(hits), bound, paper)
+    if np.ptp(shares) > 0:
+        return replace(one, test="mean", found=mean_within(shares, low=bound), n_images=len(hits))
+    return replace(one, found=share_above(int((shares == 1).sum()), len(hits), bound), n_images=len(hits))
 
 
 def fewer(

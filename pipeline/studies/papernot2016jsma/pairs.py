@@ -18,7 +18,7 @@ from pipeline.statistics.means import mean_within
 from pipeline.studies.claims import Check
 from pipeline.studies.lab.bench import PROFILE, Bench, logits, photographed
 from pipeline.studies.lab.parts import Measured, Observation, Part, Told
-from pipeline.studies.lab.shown import counted, fewer, more_than, share_of
+from pipeline.studies.lab.shown import fewer, more_of_each, share_of
 from pipeline.studies.papernot2016jsma.published import CHANGED, GAMMA, SAYS, SUCCESS, TEXTS
 
 NETWORK = "lenet"
@@ -96,9 +96,9 @@ def _tell(found: Measured) -> Told:
 
 def _observations(found: Measured) -> tuple[Observation, ...]:
     image, reached = found["image"], {form: found[f"{form} reached"] for form in FORMS}
-    success = more_than(
-        "success", SAYS["success"].format(bound=percent(_REACHED, 0)), "pairs", counted(reached["pair"]), _REACHED, SUCCESS
-    )
+    said = SAYS["success"].format(bound=percent(_REACHED, 0))
+    of_each = reached["pair"].reshape(len(np.unique(image)), -1)
+    success = more_of_each("success", said, "pairs", of_each, _REACHED, SUCCESS)
     share = found["pair share"][reached["pair"]]
     said = SAYS["changed"].format(bound=percent(_FEW, 0), paper=percent(CHANGED, 2))
     check = Check("mean over successes", percent(float(share.mean()), 2), int(share.mean() < _FEW)) if len(share) else None
