@@ -13,7 +13,7 @@ class Explain(Study):
 
     name, reference = "explain", "Petsiuk et al. 2018"
     title, command = "What a network looks at, put to the test", "inkproof reproduce explain --small"
-    takes = "needs the ImageNet pack"
+    takes = "needs the ImageNet pack; in small 7 minutes of one core"
 
     def lab(self) -> "Lab":
         from pipeline.studies.explain import choices, orders, pictures, resnet

@@ -13,7 +13,7 @@ class Ilyas2019(Study):
 
     name, reference = "ilyas2019", "Ilyas et al. 2019"
     title, command = "Adversarial examples are not bugs, they are features", "inkproof reproduce ilyas2019 --small"
-    takes = "needs CIFAR-10 as JPEG"
+    takes = "needs CIFAR-10 as JPEG; in small 21 minutes of one core"
 
     def lab(self) -> "Lab":
         from pipeline.studies.ilyas2019 import accuracy, features, gaussian, transfer

@@ -14,9 +14,9 @@ class Szegedy2014(Study):
     name, reference = "szegedy2014", "Szegedy et al. 2014"
     title, command = (
         "Intriguing properties of neural networks",
-        "inkproof reproduce szegedy2014 --small; inkproof transfer RUN RUN",
+        "inkproof reproduce szegedy2014 --small",
     )
-    takes = "needs MNIST"
+    takes = "needs MNIST; in small 5 minutes of one core"
 
     def lab(self) -> "Lab":
         from pipeline.studies.lab.parts import Lab
