@@ -1,6 +1,7 @@
 """The studies: their list, their experiments, and the command that runs one."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -50,12 +51,16 @@ def test_a_study_without_findings_leaves_a_report_without_them(finished):
 
 
 def test_no_study_is_named_outside_its_folder():
-    """What is known of a paper stands in its study: others import from one, and only the registry lists them all."""
-    wrong = []
+    """What is known of a paper stands in its study: others import from one, and only the registry lists them all.
+
+    A study with a year in its name, that is: "explain" is a stage too.
+    """
+    wrong, names = [], [name for name in STUDIES.names() if re.search(r"\d{4}", name)]
+    assert len(names) > 5
     for file in PACKAGE.rglob("*.py"):
         if PACKAGE / "studies" not in file.parents:
             lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "from pipeline.studies." not in line]
-            wrong += [f"{file}: {line}" for line in lines for name in STUDIES.names() if name in line]
+            wrong += [f"{file}: {line}" for line in lines for name in names if name in line]
     assert not wrong
 
 
