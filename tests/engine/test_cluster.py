@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
 
 from pipeline import engine
 from pipeline.cli import main
@@ -16,6 +15,25 @@ from pipeline.engine import Context, Shared
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 pytestmark = pytest.mark.slow
+
+
+RUN = """
+name = "same"
+seed = 5
+[dataset]
+n_images = 24
+[selection]
+n_images = 3
+[[attacks]]
+name = "fgsm"
+epsilons_8bit = [16]
+[layout]
+pairs_per_page = 2
+[photograph]
+profile = "office-phone-3mp"
+[transforms]
+jpeg = [50]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +121,7 @@ def test_a_run_has_the_same_bytes_on_a_cluster_that_loses_a_node(context, nodes,
 
     def digests(name: str, *flags: str) -> dict[str, str]:
         workspace = tmp_path / name
-        (tmp_path / "run.toml").write_text(SMALL, encoding="utf-8")
+        (tmp_path / "run.toml").write_text(RUN, encoding="utf-8")
         assert main(["run", str(tmp_path / "run.toml"), "--workspace", str(workspace), "-q", *flags]) == 0
         paths = [path for path in workspace.rglob("*") if path.suffix in (".parquet", ".csv", ".png", ".jpg", ".pdf")]
         return {str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
