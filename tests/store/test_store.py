@@ -1,8 +1,10 @@
 """Files are complete or absent, records survive the disk, and what is stale says why."""
 
 import dataclasses
+import errno
 import os
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -118,22 +120,43 @@ def test_items_are_kept_and_only_the_unused_are_pruned(tmp_path):
     assert Items(tmp_path).get("new") == b"2" and Items(tmp_path).get("old") is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"\0" * 70], ids=["empty", "object", "unsigned", "zeros"])
-def test_a_damaged_item_counts_as_absent_and_cleared_items_are_gone(tmp_path, damage):
+def test_cleared_items_are_gone(tmp_path):
     items = Items(tmp_path / "i")
-    items.put("a", b"[2]")
-    items.put("b", b"[1]")
-    (tmp_path / "i" / "a.json").write_bytes(damage)
-    assert (items.get_json("a"), items.get_json("b"), items.get_json("c")) == (None, [1], None)
+    items.put("a", b"[1]")
+    assert (items.get_json("a"), items.get_json("b")) == ([1], None)
     items.clear()
-    assert Items(tmp_path / "i").get_json("b") is None
+    assert items.get_json("a") is None and Items(tmp_path / "i").get_json("a") is None
 
 
-def test_an_item_that_lies_under_another_key_counts_as_absent(tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\0" * 9000], ids=["empty", "object", "zeros"])
+@pytest.mark.parametrize("place", [0, 300], ids=["from the start", "within"])
+def test_a_damaged_file_of_items_counts_as_empty(tmp_path, damage, place):
+    Items(tmp_path).put("a", b"[2]")
+    kept = tmp_path / "items.sqlite"
+    kept.write_bytes(kept.read_bytes()[:place] + damage)
     items = Items(tmp_path)
-    items.put("a", b"whole", ".png")
-    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
-    assert (items.get("a", ".png"), items.get("b", ".png")) == (b"whole", None)
+    assert items.get_json("a") is None
+    items.put("a", b"[3]")
+    assert Items(tmp_path).get_json("a") == [3]
+
+
+@pytest.mark.parametrize("change", ["content = x'5b395d'", "name = 'b.json'"], ids=["its content", "its key"])
+def test_an_item_that_was_changed_counts_as_absent(tmp_path, change):
+    items = Items(tmp_path)
+    items.put("a", b"[2]")
+    items.put("c", b"[1]")
+    with sqlite3.connect(tmp_path / "items.sqlite") as kept:
+        kept.execute(f"UPDATE items SET {change} WHERE name = 'a.json'")
+    assert [Items(tmp_path).get_json(key) for key in "abc"] == [None, None, [1]]
+
+
+def test_a_full_disk_is_told_as_such(tmp_path):
+    items = Items(tmp_path)
+    items.put("a", b"1")
+    items._connection().execute("PRAGMA max_page_count = 2")
+    with pytest.raises(OSError, match="No space") as told:
+        items.put("b", b"1" * 100_000)
+    assert told.value.errno == errno.ENOSPC and Items(tmp_path).get("a") == b"1"
 
 
 def test_items_of_another_version_are_not_seen(tmp_path, monkeypatch):
