@@ -1,4 +1,4 @@
-"""What ten times as many images cost: processor time and peak memory of each stage, at one number of images and at ten times that.
+"""What ten times as many images cost each stage: processor time and peak memory.
 
 Built-in signs, one attack, every digital transform at two strengths; each stage in a process of its own.
 """
@@ -29,7 +29,7 @@ blur = [0.8, 1.6]
 noise = [8, 16]
 jpeg = [30, 60]
 """
-_STAGES = ("select", "generate", "transform", "classify", "thresholds", "rate", "report")
+_STAGES = ("select", "generate", "transform", "classify", "thresholds", "explain", "rate", "report")
 
 
 def cost(command: list[str]) -> dict[str, float]:

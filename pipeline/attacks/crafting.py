@@ -186,15 +186,27 @@ class Crafter:
 
         Batches are filled up with copies to one fixed size, so that what becomes of an image never depends on its neighbours.
         """
+        shown = {candidate.image_id: pixels for candidate, pixels in images}
+        candidates = [candidate for candidate, _ in images]
+        self.make(attack_key, epsilons_8bit, candidates, lambda candidate: shown[candidate.image_id], label)
+        every = [(epsilon, candidate) for epsilon in epsilons_8bit for candidate in candidates]
+        return {(epsilon, one.image_id): self.made(attack_key, epsilon, one) for epsilon, one in every}
+
+    def make(
+        self,
+        attack_key: str,
+        epsilons_8bit: Sequence[int],
+        candidates: Sequence[Candidate],
+        pixels_of: Callable[[Candidate], np.ndarray],
+        label: str = "",
+    ) -> None:
+        """Makes and keeps the adversarial images that are not there yet; `pixels_of` gives an image when its turn comes."""
         self._learn(attack_key)
-        found: dict[tuple[int, str], Crafted] = {}
-        missing: list[tuple[Candidate, np.ndarray]] = []
-        for candidate, pixels in images:
-            kept = {epsilon: _kept(self._items, self._key(attack_key, epsilon, candidate)) for epsilon in epsilons_8bit}
-            if None in kept.values():
-                missing.append((candidate, pixels))
-            else:
-                found |= {(epsilon, candidate.image_id): Crafted(one[1], **one[0]) for epsilon, one in kept.items() if one}
+        missing = [
+            candidate
+            for candidate in candidates
+            if any(_kept(self._items, self._key(attack_key, epsilon, candidate)) is None for epsilon in epsilons_8bit)
+        ]
         classifier, settings = self.classifier_of(attack_key), self._settings[attack_key]
         size = self._specs[attack_key].batch_size or (BATCH_SIZE if classifier.device.type == "cpu" else GPU_BATCH_SIZE)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
@@ -202,13 +214,25 @@ class Crafter:
         # what makes images elsewhere: the model and the attack, with what it learnt
         recipe = self._models[settings.defence], str(classifier.device), settings, self._learnt.get(attack_key)
         shared = Shared(_attacker, recipe, (self._attacks[attack_key], classifier))
-        for batch, made in engine.map(work, batches, self._context, label or attack_key, shared):
+
+        def load(batch: Sequence[Candidate]) -> list[tuple[Candidate, np.ndarray]]:
+            return [(candidate, pixels_of(candidate)) for candidate in batch]
+
+        for batch, made in engine.map(work, batches, self._context, label or attack_key, shared, load):
             for epsilon, row, crafted in made:
-                candidate, _ = batch[row]
                 cost = {name: value for name, value in asdict(crafted).items() if name != "png"}
-                _keep(self._items, self._key(attack_key, epsilon, candidate), cost, crafted.png)
-                found[epsilon, candidate.image_id] = crafted
-        return found
+                _keep(self._items, self._key(attack_key, epsilon, batch[row]), cost, crafted.png)
+
+    def made(self, attack_key: str, epsilon_8bit: int, candidate: Candidate) -> Crafted:
+        """Returns an adversarial image that `make` made.
+
+        Raises:
+            BadInput: it is gone.
+        """
+        kept = _kept(self._items, self._key(attack_key, epsilon_8bit, candidate))
+        if kept is None:
+            raise BadInput(f"{attack_key}/{candidate.image_id}: gone while it was saved.", "Type the same command again.")
+        return Crafted(kept[1], **kept[0])
 
     def learnt(self, attack_key: str, side_px: int) -> np.ndarray | None:
         """Returns the picture, uint8 (side_px, side_px, 3), that an attack learnt to put into images, None for all others."""

@@ -1,6 +1,6 @@
 """Maps a function over many items, in this process, in worker processes or on a Ray cluster, and shows how far it is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
@@ -92,8 +92,27 @@ class Context:
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True)
+class _Loaded(Sequence[Any]):
+    """Items as they are sent to a worker: each is loaded when its turn comes, so that few are held at a time."""
+
+    items: Sequence[Any]
+    load: Callable[[Any], Any]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.load(self.items[place])
+
+
 def map(
-    function: Callable[..., Any], items: Sequence[Item], context: Context, label: str, shared: Shared[Any] | None = None
+    function: Callable[..., Any],
+    items: Sequence[Item],
+    context: Context,
+    label: str,
+    shared: Shared[Any] | None = None,
+    load: Callable[[Item], Any] | None = None,
 ) -> Iterator[tuple[Item, Any]]:
     """Yields each item with what `function(item)`, or `function(item, shared)`, returns, as soon as it is there.
 
@@ -105,7 +124,26 @@ def map(
         items: small enough to be sent to a worker, as is what is returned.
         shared: what is opened once for many items, as a network is; on a device that is not the CPU there is one for all, in this
             process.
+        load: makes what the function is given of an item, in this process and when its turn comes, as one reads a file.
     """
+    sent = items if load is None else _Loaded(items, load)
     backend = context.backend if shared is None or context.device == "cpu" else Local()
-    for place, result in context.progress(backend.map(function, items, shared), len(items), label):
+    for place, result in context.progress(backend.map(function, sent, shared), len(items), label):
         yield items[place], result
+
+
+def in_order(mapped: Iterable[tuple[Item, Any]], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+    """Yields what `map` yields, in the order of the items; what came early, which is little, waits.
+
+    Args:
+        items: can be hashed, and each is there once.
+    """
+    early: dict[Item, Any] = {}
+    found = iter(mapped)
+    for item in items:
+        while item not in early:
+            done, result = next(found)
+            early[done] = result
+        yield item, early.pop(item)
+    for _ in found:  # nothing is left but to end what shows progress
+        pass

@@ -48,12 +48,12 @@ class Processes:
         What needs something shared begins here, where it is open already, and goes on in workers where much is left.
         """
         recipe = b"" if shared is None else pickle.dumps(shared)
-        rest, is_open = deque(enumerate(items)), self._held is not None and recipe == self._recipe
+        rest, is_open = deque(range(len(items))), self._held is not None and recipe == self._recipe
         if len(rest) == 1:
             yield from Local().map(function, items, shared)
             return
         if shared is not None and not is_open:
-            yield from self._until_it_is_worth(function, rest, shared)
+            yield from self._until_it_is_worth(function, items, rest, shared)
         if not rest:
             return
         if self._held is None or not is_open:
@@ -61,7 +61,7 @@ class Processes:
             self._held, self._recipe = _Workers(min(self._fitting() if recipe else self._n, len(rest))), recipe
         is_whole = False
         try:
-            yield from self._held.map(function, rest, recipe)
+            yield from self._held.map(function, ((place, items[place]) for place in rest), recipe)
             is_whole = True
         finally:
             if not is_whole or not recipe:
@@ -74,14 +74,14 @@ class Processes:
             self._held = None
 
     def _until_it_is_worth(
-        self, function: Callable[..., Any], rest: deque[tuple[int, Any]], shared: Shared[Any]
+        self, function: Callable[..., Any], items: Sequence[Any], rest: deque[int], shared: Shared[Any]
     ) -> Iterator[tuple[int, Any]]:
         """Takes items from the rest and works on them here, until what is left takes longer than to open workers."""
         n_done, worked_s = 0, 0.0
         while rest and (n_done == 0 or len(rest) == 1 or worked_s / n_done * len(rest) <= WORTH_S or self._fitting() == 1):
-            place, item = rest.popleft()
+            place = rest.popleft()
             began_s = time.monotonic()
-            result = function(item, shared.opened())
+            result = function(items[place], shared.opened())
             n_done, worked_s = n_done + 1, worked_s + time.monotonic() - began_s
             yield place, result
 

@@ -4,13 +4,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from pipeline.core.errors import BadInput
 from pipeline.evaluation.criteria import Criterion, TopK
 from pipeline.records import ATTACKED_MODEL, DIGITAL, PHOTO, SOURCE, Cell, Judgement, Pair, Prediction, View
 from pipeline.records.rates import variant_of
 from pipeline.records.views import REFUSED
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import CAPTURED, PREDICTIONS
+from pipeline.store.artefacts import CAPTURED, PREDICTIONS, VIEWS, has_photos
+
+_NO_LABEL = np.iinfo(np.int32).min
+_WORST_PX = float("inf")
 
 
 class Condition(NamedTuple):
@@ -52,26 +58,50 @@ class Trial(NamedTuple):
     page: int | str
 
 
+class _OfFiles:
+    """The labels of files under one condition, a row of numbers an image: there may be millions."""
+
+    def __init__(self) -> None:
+        self._labels = np.full((0, 0), _NO_LABEL, np.int32)
+
+    def put(self, row: int, labels: Sequence[int]) -> None:
+        height, width = self._labels.shape
+        if row >= height or len(labels) > width:
+            larger = (max(row + 1, 2 * height) if row >= height else height, max(width, len(labels)))
+            grown = np.full(larger, _NO_LABEL, np.int32)
+            grown[:height, :width] = self._labels
+            self._labels = grown
+        self._labels[row, : len(labels)] = labels
+
+    def get(self, row: int) -> list[int]:
+        """Returns the labels, [] where there are none."""
+        labels: list[int] = self._labels[row].tolist() if row < len(self._labels) else []
+        return [label for label in labels if label != _NO_LABEL]
+
+
 class Outcomes:
     """The answers of one judge by condition, variant and image; the attacked model is judge zero."""
 
-    def __init__(
-        self, said: Iterable[tuple[View | Judgement, Sequence[int], int | str, float | None]], judge: str = ATTACKED_MODEL
-    ) -> None:
-        """`said` holds what is shown, the labels that are answered, the page, and how well it lies on that."""
+    def __init__(self, said: Iterable[tuple[Condition, str, str, Answer]], judge: str = ATTACKED_MODEL) -> None:
+        """`said` holds the condition, the variant, what the image is known by (see `subject_of`), and the answer."""
         self.judge = judge
         self.is_imported = False
         self.n_labels = 10**9
-        self._answers: dict[tuple[Condition, str, str], list[Answer]] = defaultdict(list)
-        for shown, labels, page, error_px in said:
-            condition = Condition(shown.transform, shown.parameter if isinstance(shown, View) else None, shown.origin)
-            subject = _subject(shown.variant, shown.transform, shown.image_id, shown.pair_id)
-            answer = Answer(labels, page, float("inf") if error_px is None else error_px, shown.view_id)
-            self._answers[condition, shown.variant, subject].append(answer)
-        self.conditions = list(dict.fromkeys(condition for condition, _, _ in self._answers))
+        self._rows: dict[str, dict[str, int]] = defaultdict(dict)
+        self._of_files: dict[tuple[Condition, str], _OfFiles] = defaultdict(_OfFiles)
+        self._of_photos: dict[tuple[Condition, str, str], list[Answer]] = defaultdict(list)
+        seen: dict[Condition, None] = {}
+        for condition, variant, subject, answer in said:
+            seen.setdefault(condition)
+            if condition.transform == PHOTO:
+                self._of_photos[condition, variant, subject].append(answer)
+            else:
+                row = self._rows[variant].setdefault(subject, len(self._rows[variant]))
+                self._of_files[condition, variant].put(row, answer.labels)
+        self.conditions = list(seen)
         self.source = Condition(SOURCE, None, DIGITAL)
         self.photos = [condition for condition in self.conditions if condition.transform == PHOTO]
-        self.knows_clean_files = any(key[:2] == (self.source, "clean") for key in self._answers)
+        self.knows_clean_files = (self.source, "clean") in self._of_files
 
     @classmethod
     def of_model(
@@ -79,10 +109,14 @@ class Outcomes:
     ) -> "Outcomes":
         """Returns the attacked model's; a capture of which `page_of` tells no page is a page of its own."""
         pages = {name: page for name, page in (page_of or {}).items() if page is not None}
-        return cls(
-            (view, predictions[view.view_id].labels, pages.get(view.capture_id, view.capture_id), view.predicted_error_px)
-            for view in views
-        )
+
+        def said(view: View) -> tuple[Condition, str, str, Answer]:
+            condition = Condition(view.transform, view.parameter, view.origin)
+            page, error_px = pages.get(view.capture_id, view.capture_id), view.predicted_error_px
+            answer = Answer(predictions[view.view_id].labels, page, _or_worst(error_px), view.view_id)
+            return condition, view.variant, subject_of(view.variant, view.transform, view.image_id, view.pair_id), answer
+
+        return cls(map(said, views))
 
     @classmethod
     def of_judge(
@@ -98,16 +132,14 @@ class Outcomes:
         error of each view, the same one of several photographs of an image is chosen as of the attacked model.
         """
         pages, errors = page_of or {}, error_of or {}
-        said = (
-            (
-                row,
-                row.labels,
-                pages.get(row.pair_id, row.pair_id) if row.transform == PHOTO else "",
-                errors.get(row.view_id),
-            )
-            for row in judgements
-        )
-        outcomes = cls(said, judge)
+
+        def said(row: Judgement) -> tuple[Condition, str, str, Answer]:
+            page = pages.get(row.pair_id, row.pair_id) if row.transform == PHOTO else ""
+            answer = Answer(row.labels, page, _or_worst(errors.get(row.view_id)), row.view_id)
+            subject = subject_of(row.variant, row.transform, row.image_id, row.pair_id)
+            return Condition(row.transform, None, row.origin), row.variant, subject, answer
+
+        outcomes = cls(map(said, judgements), judge)
         outcomes.is_imported = any(row.is_imported for row in judgements)
         outcomes.n_labels = min((len(row.labels) for row in judgements), default=outcomes.n_labels)
         return outcomes
@@ -116,7 +148,12 @@ class Outcomes:
         """Returns the answers on one image, several where every photograph of a page counts, none where it was not asked."""
         if condition is None:
             return []
-        return self._answers.get((condition, variant, _subject(variant, condition.transform, pair.image_id, pair.pair_id)), [])
+        subject = subject_of(variant, condition.transform, pair.image_id, pair.pair_id)
+        if condition.transform == PHOTO:
+            return self._of_photos.get((condition, variant, subject), [])
+        row, labels = self._rows[variant].get(subject), self._of_files.get((condition, variant))
+        told = [] if row is None or labels is None else labels.get(row)
+        return [Answer(told, "", _WORST_PX, "")] if told else []
 
     def is_clean_right(self, pair: Pair, criterion: Criterion, condition: Condition | None = None) -> bool | None:
         """Whether the judge is right about the clean file, None where it was not asked.
@@ -176,11 +213,36 @@ def _is_right(answer: Answer, pair: Pair, variant: str, criterion: Criterion) ->
     return criterion.holds(answer.labels, pair.true_label)
 
 
-def outcomes_of(run: Run, views: Sequence[View]) -> Outcomes:
-    """Returns what the attacked model said of some of a run's views."""
-    is_photographed = any(view.transform == PHOTO for view in views)
-    pages = {capture.capture_id: capture.page for capture in CAPTURED.read(run)} if is_photographed else {}
-    return Outcomes.of_model(views, {row.view_id: row for row in PREDICTIONS.read(run)}, pages)
+def outcomes_of(run: Run, files_only: bool = False) -> Outcomes:
+    """Returns what the attacked model said of a run's views that count, read a piece at a time.
+
+    Args:
+        files_only: of the files and their digital transforms, not of photographs.
+    """
+    pages = {} if files_only else _pages_of(run)
+    return Outcomes(said for said in _said(run, pages) if not (files_only and said[0].transform == PHOTO))
+
+
+def _pages_of(run: Run) -> dict[str, int | str]:
+    if not has_photos(run):
+        return {}
+    return {capture.capture_id: capture.page for capture in CAPTURED.read(run) if capture.page is not None}
+
+
+def _said(run: Run, pages: Mapping[str, int | str]) -> Iterator[tuple[Condition, str, str, Answer]]:
+    columns = ("view_id", "transform", "parameter", "origin", "variant", "image_id", "pair_id", "capture_id", "counts")
+    views = VIEWS.values(run, *columns, "predicted_error_px")
+    for view, (asked, labels) in zip(views, PREDICTIONS.values(run, "view_id", "labels"), strict=True):
+        view_id, transform, parameter, origin, variant, image_id, pair_id, capture_id, counts, error_px = view
+        if asked != view_id:
+            raise BadInput(f"{PREDICTIONS.path(run)}: not of the views beside it.", "Make it again: inkproof classify --force")
+        if counts:
+            answer = Answer(labels, pages.get(capture_id, capture_id), _or_worst(error_px), view_id)
+            yield Condition(transform, parameter, origin), variant, subject_of(variant, transform, image_id, pair_id), answer
+
+
+def _or_worst(error_px: float | None) -> float:
+    return _WORST_PX if error_px is None else error_px
 
 
 def pairs_by_cell(experiment: Experiment, pairs: Iterable[Pair]) -> dict[Cell, list[Pair]]:
@@ -199,6 +261,6 @@ def made_on_model(experiment: Experiment, cells: Mapping[Cell, Sequence[Pair]]) 
     return {cell: pairs for cell, pairs in cells.items() if cell[1] not in on_defences} or cells
 
 
-def _subject(variant: str, transform: str, image_id: str, pair_id: str) -> str:
+def subject_of(variant: str, transform: str, image_id: str, pair_id: str) -> str:
     """Returns what an image is known by: a clean file belongs to all pairs made from it, anything else to one pair."""
     return image_id if variant == "clean" and transform != PHOTO else pair_id

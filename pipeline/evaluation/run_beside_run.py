@@ -14,7 +14,7 @@ from pipeline.report.words import cell_title
 from pipeline.settings import Experiment
 from pipeline.settings.writing import flat_settings
 from pipeline.store import Run, file_hash
-from pipeline.store.artefacts import CAPTURED, FIRST_LAYER, PAIRS, PDF, SELECTION, VIEWS
+from pipeline.store.artefacts import CAPTURED, FIRST_LAYER, PAIRS, PDF, SELECTION, VIEWS, field_of
 
 # What a run is called, how its report looks and what it is held to makes no difference between two runs.
 _NOT_TOLD = ("name", "base", "report", "check")
@@ -78,10 +78,10 @@ def _check_classes(run: Run, other: Run, names: list[str], other_names: list[str
 
 
 def _side(experiment: Experiment, run: Run) -> Side:
-    views = [view for view in VIEWS.read(run) if view.counts]
     cells = made_on_model(experiment, pairs_by_cell(experiment, PAIRS.read(run)))
-    files = {view.pair_id or view.image_id: view.sha256 for view in views if view.transform == SOURCE}
-    return Side(cells, outcomes_of(run, views), files)
+    shown = VIEWS.values(run, "pair_id", "image_id", "sha256", where=field_of("transform") == SOURCE)
+    files = {pair_id or image_id: sha256 for pair_id, image_id, sha256 in shown}
+    return Side(cells, outcomes_of(run), files)
 
 
 def _settings(experiment: Experiment, run: Run) -> dict[str, Any]:

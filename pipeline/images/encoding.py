@@ -36,13 +36,16 @@ def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def read_png(source: bytes | str | Path) -> np.ndarray:
+def read_png(source: bytes | str | Path, name: str = "The PNG") -> np.ndarray:
     """Returns the pixels, uint8 (H, W, 3) RGB, of a PNG that `png_bytes` made; nothing is converted.
+
+    Args:
+        name: what messages call a source of bytes.
 
     Raises:
         BadInput: missing, damaged, or not an 8-bit RGB PNG.
     """
-    name = "The PNG" if isinstance(source, bytes) else shown(source)
+    name = name if isinstance(source, bytes) else shown(source)
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         with warnings.catch_warnings():

@@ -9,13 +9,13 @@ import numpy as np
 
 from pipeline.document.formats import count
 from pipeline.evaluation.criteria import TOP_1
-from pipeline.images import read_png
 from pipeline.planning.plan_records import Block
 from pipeline.records import PHOTO, Pair, Rate, Selected
 from pipeline.report.cell_tables import cell_of
 from pipeline.settings import Experiment
 from pipeline.store import Run, record_from
 from pipeline.store.artefacts import CANDIDATES, COUNTED, PAIRS, SELECTED, SELECTION
+from pipeline.transforms.views import saved_pixels
 
 _MOST_IMAGES_READ = 200
 _BUILTIN_IMAGES, _BUILTIN_PX, _USUAL_PX = 500, 112, 224
@@ -34,7 +34,7 @@ class Known:
     clean_right: frozenset[str] = frozenset()
     eligible: Mapping[tuple[str, str, int], int] | None = None
     earlier: Mapping[tuple[str, str, int], float] | None = None
-    prints: Mapping[Path, int] | None = None
+    prints: Mapping[tuple[Path, str], int] | None = None
 
     @classmethod
     def of(cls, experiment: Experiment, run: Run, done: Collection[str]) -> "Known":
@@ -52,7 +52,7 @@ class Known:
                 selected[case, row.attack, row.epsilon_8bit].add(row.image_id)
         right = frozenset(name for name, found in candidates.items() if TOP_1.holds(found.top_labels, found.true_label))
         prints = Counter(name for _, _, name in {(*cell[1:], name) for cell, images in selected.items() for name in images})
-        used = {run.printouts / candidates[name].path: prints[name] for name in sorted(prints)[:_MOST_IMAGES_READ]}
+        used = {(run.printouts, candidates[name].path): prints[name] for name in sorted(prints)[:_MOST_IMAGES_READ]}
         height, width = selection["model"]["input_size"]
         eligible, earlier = _counted(run) if "rate" in done else ({}, {})
         frozen = {cell: frozenset(images) for cell, images in selected.items()}
@@ -78,7 +78,7 @@ class Known:
         """Returns how dark the clean images are on average, 1 for black, and how that is known."""
         if not self.prints:
             return None
-        total = sum(n * (1 - float(np.mean(read_png(path))) / 255) for path, n in self.prints.items())
+        total = sum(n * (1 - float(np.mean(saved_pixels(*place))) / 255) for place, n in self.prints.items())
         return total / sum(self.prints.values()), f"the mean of {count(len(self.prints), 'clean image')}"
 
 

@@ -1,6 +1,6 @@
 """Asks the model for the five likeliest labels of every saved file, every digital transform of it, and every crop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,27 +12,55 @@ from pipeline.attacks.crafting import training_images
 from pipeline.core.errors import BadInput, in_a_line
 from pipeline.defences.squeezing import FeatureSqueezing
 from pipeline.engine import Context, Shared
-from pipeline.evaluation.judges.asking import Judge, judge_at
+from pipeline.evaluation.judges.asking import Answer, Judge, judge_at
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Judgement, Pair, Prediction, View, top_ks_for
+from pipeline.records import ATTACKED_MODEL, PHOTO, Judgement, Prediction, View, top_ks_for
 from pipeline.settings import Experiment, JudgeSettings, ModelSettings
-from pipeline.store import Items, Run, content_hash, json_bytes, read_stage_record
+from pipeline.store import Items, Run, bytes_hash, content_hash, json_bytes, read_stage_record, saved_image
 from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
 from pipeline.store.stage import FAILED, Outcome
-from pipeline.transforms.views import SourceFile, digital_view, source_files, transformed
+from pipeline.transforms.views import SourceFile, Step, digital_view, source_files, steps_of, transformed, view_of_saved
 
 IMAGES_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Views that are made, judged and kept together, because they come from one file (`source`) or one photograph."""
+    """Views that are made, judged and kept together: a saved file with its digital transforms, or the crops of a photograph.
 
-    views: list[View]
-    true_labels: list[int]
+    `hashes` are of the transforms where these are saved as files.
+    """
+
     source: SourceFile | None = None
+    steps: tuple[Step, ...] = ()
+    hashes: tuple[str, ...] = ()
+    crops: tuple[View, ...] = ()
+
+    @property
+    def n_views(self) -> int:
+        return len(self.crops) or 1 + len(self.steps)
+
+    def views(self, hashes: Sequence[str]) -> list[View]:
+        """Returns the views, with the hashes of their pixels."""
+        if self.source is None:
+            return list(self.crops)
+        view = view_of_saved if self.hashes else digital_view
+        own, *made = hashes
+        return [
+            digital_view(self.source, own),
+            *(view(self.source, sha256, *step) for step, sha256 in zip(self.steps, made, strict=True)),
+        ]
+
+    def pngs(self, run: Run) -> list[bytes]:
+        """Returns the files that are read."""
+        if self.source:
+            return [saved_image(run.printouts, self.source.path)]
+        return [saved_image(run.captures, view.path) for view in self.crops]
+
+
+_Keyed = tuple[str, _Work]
 
 
 def without_classify(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -52,48 +80,47 @@ def classify(experiment: Experiment, run: Run, context: Context, judges_may_fail
     """
     model = experiment.resolved_model()
     classifier = load_classifier(model, context.device)
-    pairs = PAIRS.read(run)
-    labels = {pair.image_id: pair.true_label for pair in pairs}
-    works = [*_digital_works(run, pairs, labels, context), *_photo_works(run, labels)]
-    items = run.items("classify", run.reports)
-    ask = partial(_asked, run=run, seed=experiment.seed, items=items, context=context)
+    asking = _Asking(run, dict(PAIRS.values(run, "image_id", "true_label")), experiment.seed, context)
+    works = [*_of_files(run, experiment), *_of_photos(run)]
     zero = Judge(ATTACKED_MODEL, classifier, np.arange(classifier.n_classes))
-    predictions = [
-        Prediction(view.view_id, labels[view.image_id], tuple(said["labels"]), tuple(said["probabilities"]), said["of_truth"])
-        for view, said in ask(zero, model, works, "batches")
-    ]
-    views = [view for work in works for view in work.views]
-    VIEWS.write(run, views)
-    PREDICTIONS.write(run, predictions)
-    JUDGED.remove(run)
-    files, judged, sources = [VIEWS.name, PREDICTIONS.name], [], classifier.sources
-    others = [work for work in map(_without_transforms, works) if work.views]
+    keys = asking.ask(zero, model, works, "batches")
+    n_predictions = n_photos = 0
+    with VIEWS.writing(run) as write_views, PREDICTIONS.writing(run) as write_predictions:
+        for view, label, said in asking.told(zero, works, keys):
+            write_views([view])
+            write_predictions([Prediction(view.view_id, label, said.labels, said.probabilities, said.of_truth)])
+            n_predictions, n_photos = n_predictions + 1, n_photos + bool(view.capture_id)
+    summary: dict[str, Any] = {"n_predictions": n_predictions, "n_photo_crops": n_photos}
+    files, sources, notes = [VIEWS.name, PREDICTIONS.name], classifier.sources, []
+    others = [work for work in map(_without_transforms, works) if work.source or work.crops]
     failed: dict[str, str] = {}
-    notes: list[str] = []
-    for number, listed in enumerate(experiment.resolved_judges()):
-        try:
-            settings, judge = judge_at(number, experiment, context, classifier, labels.values())
-            if isinstance(judge.classifier, FeatureSqueezing) and judge.classifier.n_clean:
-                images = training_images(experiment, judge.classifier, "", judge.classifier.n_clean, labels)
-                threshold = judge.classifier.threshold_on(images)
-                settings, judge = _with_threshold(settings, judge, threshold, context)
-                notes.append(f"{judge.label}: threshold {threshold:.4g}, set on {len(images)} clean pictures")
-            sources += judge.classifier.sources
-            most = top_ks_for(judge.classifier.n_ranked)[-1]
-            found = ask(judge, settings, others, f"judge {judge.label}")
-            judged += [_judgement(judge.label, view, labels[view.image_id], said, most) for view, said in found]
-        except Exception as error:  # a judge may be anybody's model, and raise anything
-            if not judges_may_fail:
-                raise
-            failed[listed.label] = in_a_line(error)
-    items.prune()
-    summary: dict[str, Any] = {"n_predictions": len(predictions), "n_photo_crops": sum(bool(view.capture_id) for view in views)}
+    JUDGED.remove(run)
     if experiment.resolved_judges():
-        JUDGED.write(run, judged)
+        summary["n_judgements"] = 0
+        with JUDGED.writing(run) as write_judged:
+            for number, listed in enumerate(experiment.resolved_judges()):
+                try:
+                    settings, judge = judge_at(number, experiment, context, classifier, asking.labels.values())
+                    if isinstance(judge.classifier, FeatureSqueezing) and judge.classifier.n_clean:
+                        images = training_images(experiment, judge.classifier, "", judge.classifier.n_clean, asking.labels)
+                        threshold = judge.classifier.threshold_on(images)
+                        settings, judge = _with_threshold(settings, judge, threshold, context)
+                        notes.append(f"{judge.label}: threshold {threshold:.4g}, set on {len(images)} clean pictures")
+                    sources += judge.classifier.sources
+                    keys = asking.ask(judge, settings, others, f"judge {judge.label}")
+                except Exception as error:  # a judge may be anybody's model, and raise anything
+                    if not judges_may_fail:
+                        raise
+                    failed[listed.label] = in_a_line(error)
+                    continue
+                most = top_ks_for(judge.classifier.n_ranked)[-1]
+                for view, label, said in asking.told(judge, others, keys):
+                    write_judged([_judgement(judge.label, view, label, said, most)])
+                    summary["n_judgements"] += 1
         files.append(JUDGED.name)
-        summary["n_judgements"] = len(judged)
-        if failed:
-            summary[FAILED] = "; ".join(f'judge "{judge}": {reason}' for judge, reason in failed.items())
+    if failed:
+        summary[FAILED] = "; ".join(f'judge "{judge}": {reason}' for judge, reason in failed.items())
+    asking.items.prune()
     return Outcome(tuple(files), summary, tuple(notes), sources)
 
 
@@ -102,90 +129,144 @@ def _with_threshold(settings: JudgeSettings, judge: Judge, threshold: float, con
     return settings, replace(judge, classifier=load_classifier(settings, context.device))
 
 
-def _digital_works(run: Run, pairs: list[Pair], labels: Mapping[str, int], context: Context) -> Iterator[_Work]:
-    by_subject: dict[str, list[View]] = {}
-    for view in TRANSFORMED.read(run):
-        by_subject.setdefault(view.view_id.rsplit("/", 1)[0], []).append(view)
-    sources = source_files(pairs)
-    for source in context.progress(sources, len(sources), "reading"):
-        sha256 = pixels_sha256(read_png(run.printouts / source.path))
-        views = [digital_view(source, sha256), *by_subject.get(source.subject, [])]
-        yield _Work(views, [labels[source.image_id]] * len(views), source)
+def _of_files(run: Run, experiment: Experiment) -> Iterator[_Work]:
+    steps = steps_of(experiment.transforms)
+    hashes = TRANSFORMED.values(run, "sha256")
+    for source in source_files(PAIRS.rows(run)):
+        told = tuple(sha256 for _, (sha256,) in zip(steps, hashes, strict=False)) if experiment.transforms.save_images else ()
+        yield _Work(source, steps, told)
 
 
-def _photo_works(run: Run, labels: Mapping[str, int]) -> Iterator[_Work]:
+def _of_photos(run: Run) -> Iterator[_Work]:
+    crops = CROPPED.read(run) if read_stage_record(run.captures, "crop") else []
     by_capture: dict[str, list[View]] = {}
-    for view in CROPPED.read(run) if read_stage_record(run.captures, "crop") else ():
+    for view in crops:
         by_capture.setdefault(view.capture_id, []).append(view)
-    for views in by_capture.values():
-        yield _Work(views, [labels[view.image_id] for view in views])
+    yield from (_Work(crops=tuple(views)) for views in by_capture.values())
 
 
 def _without_transforms(work: _Work) -> _Work:
-    shown = zip(work.views, work.true_labels, strict=True)
-    kept = [(view, label) for view, label in shown if view.counts and view.transform in (SOURCE, PHOTO)]
-    return replace(work, views=[view for view, _ in kept], true_labels=[label for _, label in kept])
+    crops = tuple(view for view in work.crops if view.counts and view.transform == PHOTO)
+    return _Work(work.source, crops=crops)
 
 
-def _asked(
-    judge: Judge, settings: ModelSettings, works: list[_Work], label: str, run: Run, seed: int, items: Items, context: Context
-) -> list[tuple[View, dict[str, Any]]]:
-    """Returns every view with what a judge says of it; what is kept is not asked again."""
-    who = judge.identity
-    keys = [content_hash([who, work.true_labels, [(view.view_id, view.sha256) for view in work.views]]) for work in works]
-    kept = {key: items.get_json(key) for key in keys}
-    todo = [(key, work) for key, work in zip(keys, works, strict=True) if kept[key] is None]
-    ask = partial(_answers, label=judge.label, mapping=judge.mapping, run=run, seed=seed)
-    shared = Shared(load_classifier, (settings, context.device), judge.classifier)
-    for group, answers in engine.map(ask, list(_groups(todo)), context, label, shared):
-        for (key, _), found in zip(group, answers, strict=True):
-            kept[key] = found
-            items.put(key, json_bytes(found))
-    return [shown for key, work in zip(keys, works, strict=True) for shown in zip(work.views, kept[key], strict=True)]
+@dataclass
+class _Asking:
+    """Asks judges about a run's pictures, and keeps what they say: an interruption costs what was under way."""
+
+    run: Run
+    labels: Mapping[str, int]
+    seed: int
+    context: Context
+
+    def __post_init__(self) -> None:
+        self.items: Items = self.run.items("classify", self.run.reports)
+
+    def ask(self, judge: Judge, settings: ModelSettings, works: Sequence[_Work], label: str) -> list[str]:
+        """Asks a judge about every work that it was not asked about before; returns under which key each answer is kept."""
+        keys = [self._key(judge, work) for work in works]
+        todo = [(key, work) for key, work in zip(keys, works, strict=True) if self.items.get(key) is None]
+        groups = list(_groups(todo))
+        if self.context.device == "cpu":
+            at = partial(_answers, label=judge.label, mapping=judge.mapping, seed=self.seed)
+            shared = Shared(load_classifier, (settings, self.context.device), judge.classifier)
+            found = engine.map(at, groups, self.context, label, shared, self._sent)
+        else:  # the network works here, while workers make what it is shown next
+            made = engine.map(partial(_shown, seed=self.seed), groups, self.context, label, load=self._sent)
+            found = ((group, _said(judge, self._labels(group), shown)) for group, shown in made)
+        for group, answers in found:
+            for (key, _), told in zip(group, answers, strict=True):
+                self.items.put(key, json_bytes(told))
+        return keys
+
+    def told(self, judge: Judge, works: Iterable[_Work], keys: Iterable[str]) -> Iterator[tuple[View, int, Answer]]:
+        """Yields every view of works that a judge was asked about, its true label and the answer."""
+        for work, key in zip(works, keys, strict=True):
+            hashes, kept = self.items.get_json(key)
+            for view, said in zip(work.views(hashes), kept, strict=True):
+                yield view, self.labels[view.image_id], judge.answer(said)
+
+    def _key(self, judge: Judge, work: _Work) -> str:
+        subjects = [work.source.subject] if work.source else [view.view_id for view in work.crops]
+        shown = [view.sha256 for view in work.crops] or [bytes_hash(png) for png in work.pngs(self.run)]
+        labels = self._labels([("", work)])
+        return content_hash([judge.identity, labels, subjects, shown, work.steps, work.hashes, self.seed])
+
+    def _labels(self, group: Iterable[_Keyed]) -> list[list[int]]:
+        """Returns the true label of every view of each work."""
+        return [
+            [self.labels[view.image_id] for view in work.crops]
+            or ([self.labels[work.source.image_id]] * work.n_views if work.source else [])
+            for _, work in group
+        ]
+
+    def _sent(self, group: Sequence[_Keyed]) -> "_Sent":
+        return [work for _, work in group], [work.pngs(self.run) for _, work in group], self._labels(group)
 
 
-def _groups(todo: list[tuple[str, _Work]]) -> Iterator[list[tuple[str, _Work]]]:
-    group: list[tuple[str, _Work]] = []
-    for keyed in todo:
-        group.append(keyed)
-        if sum(len(work.views) for _, work in group) >= IMAGES_AT_ONCE:
+def _groups(todo: Iterable[_Keyed]) -> Iterator[list[_Keyed]]:
+    group: list[_Keyed] = []
+    n_views = 0
+    for key, work in todo:
+        group.append((key, work))
+        n_views += work.n_views
+        if n_views >= IMAGES_AT_ONCE:
             yield group
-            group = []
+            group, n_views = [], 0
     if group:
         yield group
 
 
-def _answers(
-    group: list[tuple[str, _Work]], classifier: Classifier, label: str, mapping: np.ndarray, run: Run, seed: int
-) -> list[list[dict[str, Any]]]:
-    """Returns what a judge says of every view of each work."""
-    judge = Judge(label, classifier, mapping)
-    rows = iter(judge.predict([pixels for _, work in group for pixels in _pixels(work, run, seed)]))
-    return [[judge.answer(next(rows), true_label) for true_label in work.true_labels] for _, work in group]
+# Works, the files of each, and the true labels of its views.
+_Sent = tuple[list[_Work], list[list[bytes]], list[list[int]]]
+# The hashes of what is shown of each work, and its pixels.
+_Shown = list[tuple[list[str], list[np.ndarray]]]
 
 
-def _pixels(work: _Work, run: Run, seed: int) -> list[np.ndarray]:
-    if work.source is None:
-        images = [read_png(run.captures / view.path) for view in work.views]
-    else:
-        saved = read_png(run.printouts / work.source.path)
-        steps = [(view.transform, view.parameter) for view in work.views if view.parameter is not None]
-        images = [saved, *transformed(saved, work.source, steps, seed)]
-    for view, pixels in zip(work.views, images, strict=True):
-        if pixels_sha256(pixels) != view.sha256:
+def _answers(sent: _Sent, classifier: Classifier, label: str, mapping: np.ndarray, seed: int) -> list[list[Any]]:
+    return _said(Judge(label, classifier, mapping), sent[2], _shown(sent, seed))
+
+
+def _said(judge: Judge, labels: list[list[int]], shown: _Shown) -> list[list[Any]]:
+    """Returns the hashes of every view of each work, and what is kept of what a judge says of them."""
+    rows = iter(judge.predict([pixels for _, images in shown for pixels in images]))
+    return [
+        [hashes, [judge.kept(next(rows), label) for label in of_views]]
+        for of_views, (hashes, _) in zip(labels, shown, strict=True)
+    ]
+
+
+def _shown(sent: _Sent, seed: int) -> _Shown:
+    """Makes what is shown of each work.
+
+    Raises:
+        BadInput: it is not what was recorded.
+    """
+    found = []
+    for work, pngs, _ in zip(*sent, strict=True):
+        images = [read_png(png) for png in pngs]
+        recorded = [view.sha256 for view in work.crops]
+        if work.source:
+            images += transformed(images[0], work.source, work.steps, seed)
+        hashes = [pixels_sha256(pixels) for pixels in images]
+        if work.hashes:
+            recorded = [hashes[0], *work.hashes]
+        if recorded and hashes != recorded:
+            wrong = next(place for place, pair in enumerate(zip(hashes, recorded, strict=True)) if pair[0] != pair[1])
             hint = "Make them again with: inkproof run EXPERIMENT --force"
-            raise BadInput(f"{view.view_id}: not the pixels that were recorded.", hint)
-    return images
+            raise BadInput(f"{work.views(hashes)[wrong].view_id}: not the pixels that were recorded.", hint)
+        found.append((hashes, images))
+    return found
 
 
-def _judgement(judge: str, view: View, true_label: int, said: Mapping[str, Any], most: int) -> Judgement:
+def _judgement(judge: str, view: View, true_label: int, said: Answer, most: int) -> Judgement:
     shown = {name: getattr(view, name) for name in ("view_id", "image_id", "pair_id", "variant", "transform", "origin", "sha256")}
     return Judgement(
         judge=judge,
         **shown,
         true_label=true_label,
-        labels=tuple(said["labels"][:most]),
-        names=tuple(said["names"][:most]),
-        probabilities=tuple(said["probabilities"][:most]),
+        labels=said.labels[:most],
+        names=said.names[:most],
+        probabilities=said.probabilities[:most],
         is_imported=False,
     )

@@ -1,7 +1,7 @@
 """Shows what the model looks at in a few pairs: maps for the clean file, the adversarial one and its photograph, with scores."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
@@ -19,13 +19,13 @@ from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
-from pipeline.records import SIMULATED, ExplainedView, Pair, Prediction, View
+from pipeline.records import ExplainedView, Pair, View
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.explanations import heat_picture, scale_of
 from pipeline.settings import Experiment
 from pipeline.stages.checks import class_named
 from pipeline.store import Run, content_hash, record_from
-from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS, PREDICTIONS, VIEWS
+from pipeline.store.artefacts import CANDIDATES, EXPLAIN, EXPLAINED, MAPS, PAIRS
 from pipeline.store.stage import Outcome
 
 
@@ -54,11 +54,7 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     """
     settings = experiment.explain
     pairs = PAIRS.read(run)
-    views = VIEWS.read(run)
-    if experiment.photograph.predicts:
-        views = [view for view in views if view.origin != SIMULATED]
-    predictions = {row.view_id: row for row in PREDICTIONS.read(run)}
-    examples = Examples(run, views, predictions)
+    examples = Examples(run, with_simulated=not experiment.photograph.predicts)
     chosen = _named(settings.images, pairs, examples) if settings.images else examples.chosen(pairs, settings.n_images)
     notes: tuple[str, ...] = ()
     how, rows, maps = None, [], {}
@@ -71,7 +67,7 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
         classifier = load_classifier(*model)
         how, notes = how_for(classifier, settings)
         fixed = None if settings.target in ("true", "predicted") else class_named(settings.target, classifier)
-        works = [_work(pair, examples, predictions, settings.target, fixed) for pair in chosen]
+        works = [_work(pair, examples, settings.target, fixed) for pair in chosen]
         keys = [content_hash([classifier.fingerprint, *work.identity, asdict(how), experiment.seed]) for work in works]
         todo = [(key, work) for key, work in zip(keys, works, strict=True) if items.get(key, ".npz") is None]
         look, shared = partial(_explained, how=how, seed=experiment.seed), Shared(load_classifier, model, classifier)
@@ -81,7 +77,7 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     for work, pictures in zip(works, found, strict=True):
         for place, view in enumerate(work.shown):
             variant = "photo" if view.capture_id else view.variant
-            judged = predictions[view.view_id]
+            judged = examples.said(view)
             scores = float(pictures.logits[place]), float(pictures.probabilities[place])
             said = judged.labels[0], judged.probabilities[0]
             rows.append(ExplainedView(work.pair.pair_id, variant, view.view_id, work.label, *scores, *said))
@@ -108,17 +104,15 @@ def without_explain(experiment: Experiment, run: Run, context: Context) -> Outco
     return Outcome((EXPLAINED.name,), {"n_pairs": 0, "n_maps": 0})
 
 
-def read_explanations(
-    run: Run, pairs: Iterable[Pair], views: Iterable[View], predictions: Mapping[str, Prediction], class_names: Sequence[str]
-) -> Explanations | None:
+def read_explanations(run: Run, pairs: Iterable[Pair], examples: Examples, class_names: Sequence[str]) -> Explanations | None:
     """Returns what the stage found, for the report; None where no pair was explained."""
     kept = EXPLAINED.read(run)
     rows = [record_from(ExplainedView, row) for row in kept["views"]]
     if not rows:
         return None
-    examples = Examples(run, views, predictions)
-    by_pair, by_view = {pair.pair_id: pair for pair in pairs}, {view.view_id: view for view in views}
-    names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
+    examples.load(row.view_id for row in rows)
+    by_pair = {pair.pair_id: pair for pair in pairs}
+    names = dict(CANDIDATES.values(run, "image_id", "true_name"))
     how = How(**kept["how"])
     with np.load(MAPS.path(run)) as arrays:
         maps = dict(arrays)
@@ -126,7 +120,7 @@ def read_explanations(
     for pair_id, group in groupby(rows, key=lambda row: row.pair_id):
         pair, pictures = by_pair[pair_id], []
         for row in group:
-            shown = examples.pixels(by_view[row.view_id])
+            shown = examples.pixels(examples.view(row.view_id))
             heat = {method: maps[f"{pair_id}/{row.variant}/{method}"] for method in how.methods}
             said = class_names[row.predicted_label], row.predicted_probability
             is_right = TOP_1.holds((row.predicted_label,), pair.true_label)
@@ -148,11 +142,11 @@ def _named(ids: tuple[str, ...], pairs: list[Pair], examples: Examples) -> list[
     return list({pair.pair_id: pair for pair in chosen}.values())
 
 
-def _work(pair: Pair, examples: Examples, predictions: Mapping[str, Prediction], target: str, fixed: int | None) -> _Work:
+def _work(pair: Pair, examples: Examples, target: str, fixed: int | None) -> _Work:
     every = [examples.file(pair, "clean"), examples.file(pair, "adversarial"), examples.photo(pair, "adversarial")]
     shown = [view for view in every if view is not None]
     if fixed is None:
-        fixed = pair.true_label if target == "true" else predictions[shown[1].view_id].labels[0]
+        fixed = pair.true_label if target == "true" else examples.said(shown[1]).labels[0]
     return _Work(pair, shown, fixed, np.stack([examples.pixels(view) for view in shown]))
 
 

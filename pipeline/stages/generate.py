@@ -1,6 +1,7 @@
 """Attacks the drawn images and saves each result as the 8-bit PNG that everything later reads."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -8,14 +9,15 @@ import numpy as np
 from pipeline.attacks.crafting import Crafted, Crafter, training_images
 from pipeline.core.errors import BadInput
 from pipeline.engine import Context
-from pipeline.images import pixels_sha256, png_bytes, read_png
+from pipeline.images import pixels_sha256, png_bytes
 from pipeline.models import load_classifier
 from pipeline.records import CASES, Candidate, Pair, Selected
 from pipeline.settings import NO_EPSILON, Experiment
 from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels, ssim
-from pipeline.store import Run, cell_folder
-from pipeline.store.artefacts import CANDIDATES, IMAGES, PAIRS, PATCHES, SELECTED
+from pipeline.store import Run, cell_folder, packed_files, save_images
+from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, IMAGES, PAIRS, PATCHES, SELECTED, images_of_cell
 from pipeline.store.stage import Outcome
+from pipeline.transforms.views import saved_pixels
 
 # 10 cm at 300 dots per inch
 PATCH_PX = 1200
@@ -29,64 +31,82 @@ def generate(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: a clean image was changed since it was drawn.
     """
     selected = SELECTED.read(run)
-    candidates = {found.image_id: found for found in CANDIDATES.read(run)}
+    used = {row.image_id for row in selected}
+    candidates = {found.image_id: found for found in CANDIDATES.rows(run) if found.image_id in used}
     model = experiment.resolved_model()
     classifier = load_classifier(model, context.device)
     training = partial(training_images, experiment, classifier)
     attacks, defended = experiment.resolved_attacks(), experiment.resolved_defended()
     crafter = Crafter(classifier, model, run.items("craft", run.printouts), context, attacks, training, defended)
-    pairs: list[Pair] = []
+    clean = packed_files(run, CLEAN_IMAGES) or sorted(candidates[image_id].path for image_id in used)
     written: list[str] = []
-    for attack in experiment.attacks:
-        wanted = _wanted(selected, attack.key)
-        crafted: dict[tuple[int, str], Crafted] = {}
-        for epsilons, image_ids in _shared_sweeps(wanted):
-            images = [(candidates[image_id], _clean_pixels(run, candidates[image_id])) for image_id in image_ids]
-            crafted |= crafter.craft(attack.key, epsilons, images, _progress_label(attack.key, epsilons))
-        for epsilon in attack.epsilons:
-            drawn = sorted(wanted.get(epsilon, {}).items())
-            for image_id, cases in context.progress(drawn, len(drawn), f"{_progress_label(attack.key, [epsilon])}, saving"):
-                result, candidate = crafted[epsilon, image_id], candidates[image_id]
-                pair_id = f"{cell_folder(attack.key, epsilon)}/{image_id}"
-                path = IMAGES.write(run, pair_id, result.png)
-                written.append(path)
-                clean, adversarial = _clean_pixels(run, candidate), result.pixels
-                pairs.append(
-                    Pair(
-                        pair_id=pair_id,
-                        image_id=image_id,
-                        attack=attack.key,
-                        epsilon_8bit=epsilon,
-                        cases=tuple(case for case in CASES if case in cases),
-                        true_label=candidate.true_label,
-                        target_label=result.target_label,
-                        clean_path=candidate.path,
-                        adversarial_path=path,
-                        linf_8bit=linf_8bit(clean, adversarial),
-                        n_changed_pixels=n_changed_pixels(clean, adversarial),
-                        l2_8bit=l2_8bit(clean, adversarial),
-                        ssim=ssim(clean, adversarial),
-                        n_forward=result.n_forward,
-                        n_backward=result.n_backward,
-                        rounding=result.rounding,
-                        is_blind=result.is_blind,
-                        by=result.by,
-                    )
-                )
-    PAIRS.write(run, pairs)
-    IMAGES.keep_only(run, {pair.clean_path for pair in pairs} | set(written))
+    counted: Counter[str] = Counter()
+    blind: list[str] = []
+    with PAIRS.writing(run) as write:
+        for attack in experiment.attacks:
+            wanted = _wanted(selected, attack.key)
+            for epsilons, image_ids in _shared_sweeps(wanted):
+                images = [candidates[image_id] for image_id in image_ids]
+                crafter.make(attack.key, epsilons, images, partial(_clean_pixels, run), _progress_label(attack.key, epsilons))
+            for epsilon in attack.epsilons:
+                drawn, cell = wanted.get(epsilon, {}), images_of_cell(attack.key, epsilon)
+                made = partial(_made, crafter, attack.key, epsilon, candidates)
+                saved = context.progress(sorted(drawn), len(drawn), f"{_progress_label(attack.key, [epsilon])}, saving")
+                written += save_images(run, cell, drawn, partial(_png, made))
+                for image_id in saved:
+                    pair = _pair(run, attack.key, epsilon, candidates[image_id], made(image_id), drawn[image_id])
+                    write([pair])
+                    counted["n_pairs"] += 1
+                    counted["n_unchanged"] += pair.linf_8bit == 0
+                    blind += [pair.pair_id] if pair.is_blind else []
+                counted["n_cells"] += bool(drawn)
+    IMAGES.keep_only(run, [*clean, *written])
     patches = _patches(experiment, run, crafter)
-    cells = {(pair.attack, pair.epsilon_8bit) for pair in pairs}
-    summary = {"n_pairs": len(pairs), "n_cells": len(cells), "n_unchanged": sum(pair.linf_8bit == 0 for pair in pairs)}
+    summary = {name: counted[name] for name in ("n_pairs", "n_cells", "n_unchanged")}
     notes = [f"{summary['n_unchanged']} adversarial images equal their clean image"] if summary["n_unchanged"] else []
-    notes += _blind_notes(pairs, {attack.key: crafter.blind_share(attack.key) for attack in experiment.attacks})
+    notes += _blind_notes(blind, {attack.key: crafter.blind_share(attack.key) for attack in experiment.attacks})
     notes += [f"{path}: to print alone, at any size (see docs/patch.md)" for path in patches]
     return Outcome((PAIRS.name, *written, *patches), summary, tuple(notes), read=classifier.sources)
 
 
-def _blind_notes(pairs: Iterable[Pair], shares: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Returns what is said of attacks that met numbers that are not finite; `shares` as `Crafter.blind_share`, by attack."""
-    blind = [pair.pair_id for pair in pairs if pair.is_blind]
+def _made(crafter: Crafter, attack: str, epsilon: int, candidates: Mapping[str, Candidate], image_id: str) -> Crafted:
+    return crafter.made(attack, epsilon, candidates[image_id])
+
+
+def _png(made: Callable[[str], Crafted], image_id: str) -> bytes:
+    return made(image_id).png
+
+
+def _pair(run: Run, attack: str, epsilon: int, candidate: Candidate, result: Crafted, cases: set[str]) -> Pair:
+    clean, adversarial = _clean_pixels(run, candidate), result.pixels
+    return Pair(
+        pair_id=f"{cell_folder(attack, epsilon)}/{candidate.image_id}",
+        image_id=candidate.image_id,
+        attack=attack,
+        epsilon_8bit=epsilon,
+        cases=tuple(case for case in CASES if case in cases),
+        true_label=candidate.true_label,
+        target_label=result.target_label,
+        clean_path=candidate.path,
+        adversarial_path=images_of_cell(attack, epsilon).file(candidate.image_id),
+        linf_8bit=linf_8bit(clean, adversarial),
+        n_changed_pixels=n_changed_pixels(clean, adversarial),
+        l2_8bit=l2_8bit(clean, adversarial),
+        ssim=ssim(clean, adversarial),
+        n_forward=result.n_forward,
+        n_backward=result.n_backward,
+        rounding=result.rounding,
+        is_blind=result.is_blind,
+        by=result.by,
+    )
+
+
+def _blind_notes(blind: Sequence[str], shares: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Returns what is said of attacks that met numbers that are not finite.
+
+    Args:
+        blind: the pairs of which that is so. shares: as `Crafter.blind_share`, by attack.
+    """
     if not blind:
         return []
     named = ", ".join(blind[:_N_NAMED]) + (f" and {len(blind) - _N_NAMED} more" if len(blind) > _N_NAMED else "")
@@ -129,8 +149,8 @@ def _shared_sweeps(wanted: dict[int, dict[str, set[str]]]) -> list[tuple[list[in
 
 
 def _clean_pixels(run: Run, candidate: Candidate) -> np.ndarray:
-    path = run.printouts / candidate.path
-    pixels = read_png(path)
+    pixels = saved_pixels(run.printouts, candidate.path)
     if pixels_sha256(pixels) != candidate.sha256:
+        path = run.printouts / candidate.path
         raise BadInput(f"{path}: not the image that was drawn.", "Draw again with: inkproof select EXPERIMENT --force")
     return pixels

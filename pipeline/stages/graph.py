@@ -344,7 +344,6 @@ _STAGES: tuple[Stage[Experiment], ...] = (
         after=("generate",),
         settings=_settings("transforms"),
         makes=(artefacts.TRANSFORMED, artefacts.TRANSFORMED_IMAGES),
-        items=("transform",),
     ),
     Stage(
         "classify",

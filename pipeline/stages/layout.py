@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.errors import WrongUse
 from pipeline.engine import Context
-from pipeline.images import png_bytes, read_png
+from pipeline.images import png_bytes
 from pipeline.physical.fiducials.codes import CALIBRATION
 from pipeline.physical.printing.arrangement import PrintPair, arrange
 from pipeline.physical.printing.chart import calibration_chart
@@ -17,9 +17,10 @@ from pipeline.physical.printing.document import build_pdf, caption_text, render_
 from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import VARIANTS, Pair, Printout
 from pipeline.settings import Experiment, LayoutSettings
-from pipeline.store import Run, content_hash, file_hash
+from pipeline.store import Run, bytes_hash, content_hash, saved_image
 from pipeline.store.artefacts import CANDIDATES, LAYOUT, PAIRS, PDF, PHOTOS, SCREEN
 from pipeline.store.stage import Outcome
+from pipeline.transforms.views import saved_pixels
 
 RUN_CODE_CHARS = 5
 
@@ -40,7 +41,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     names = {row.image_id: row.true_name for row in CANDIDATES.read(run)}
     settings = experiment.layout
     paths = {pair.clean_path for pair in pairs}
-    shapes = {path: read_png(run.printouts / path).shape for path in context.progress(sorted(paths), len(paths), "images")}
+    shapes = {path: saved_pixels(run.printouts, path).shape for path in context.progress(sorted(paths), len(paths), "images")}
     printed = [
         PrintPair(pair.pair_id, pair.clean_path, pair.adversarial_path, shapes[pair.clean_path][1], shapes[pair.clean_path][0])
         for pair in pairs
@@ -67,7 +68,7 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
 
     def image(path: str) -> np.ndarray:
         next(drawn, None)
-        return read_png(run.printouts / path)
+        return saved_pixels(run.printouts, path)
 
     pdf = build_pdf(printout, image, captions, instructions, chart)
     run.photos.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ def _run_code(run: Run, pairs: list[Pair], settings: LayoutSettings) -> str:
     # a calibration page more or less changes none of the others
     said = {key: value for key, value in dataclasses.asdict(settings).items() if key != "calibration"}
     images = [
-        (pair.pair_id, file_hash(run.printouts / pair.clean_path), file_hash(run.printouts / pair.adversarial_path))
+        (pair.pair_id, *(bytes_hash(saved_image(run.printouts, path)) for path in (pair.clean_path, pair.adversarial_path)))
         for pair in pairs
     ]
     digest = bytes.fromhex(content_hash([run.name, said, images]))

@@ -17,7 +17,18 @@ from pipeline.evaluation.outcomes import Outcomes, made_on_model, outcomes_of, p
 from pipeline.records import ATTACKED_MODEL, PHOTO, SOURCE, Pair, View
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import COUNTED, JUDGED, LAYOUT, PAIRS, SELECTION, TABLES_COUNTED, VIEWS
+from pipeline.store.artefacts import (
+    COUNTED,
+    JUDGED,
+    JUDGEMENTS,
+    LAYOUT,
+    PAIRS,
+    SELECTION,
+    TABLES_COUNTED,
+    VIEWS,
+    field_of,
+    is_photo,
+)
 from pipeline.store.stage import Outcome
 from pipeline.studies import study_named
 from pipeline.studies.testing import ImageTests
@@ -36,8 +47,8 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     mislead (docs/flags.md).
     """
     pairs = PAIRS.read(run)
-    views = [view for view in VIEWS.read(run) if view.counts]
-    outcomes = outcomes_of(run, views)
+    outcomes = outcomes_of(run)
+    photos = [view for view in VIEWS.rows(run, is_photo()) if view.counts]
     cells = pairs_by_cell(experiment, pairs)
     criteria = criteria_for(n_ranked_of(SELECTION.read(run)["model"]))
     tables: dict[str, list[Any]] = {"destruction_rates": [], "accuracies": []}
@@ -51,11 +62,11 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     images = ImageTests(own, outcomes, experiment.selection.draw == "shared", top_ks)
     tables["findings"] = study_named(experiment.report.reproduces).findings(images)
     tables["predicted"] = predictions(own, outcomes, criteria) if experiment.photograph.predicts else []
-    others, notes = _other_judges(experiment, run, pairs, views)
+    others, notes = _other_judges(experiment, run, pairs, photos)
     tables["transfer"] = transfers(cells, [outcomes, *others], criteria) if others else []
     tables["defences"] = defence_rows(experiment, cells, [outcomes, *others], criteria)
     rates = tables["destruction_rates"]
-    evidence = gathered(run, pairs, views, rates, cells, outcomes, bool(tables["predicted"]))
+    evidence = gathered(run, pairs, photos, rates, cells, outcomes, bool(tables["predicted"]))
     masked = masking_rows(experiment.attacks, cells, [outcomes, *others])
     tables["flags"] = run_flags(replace(evidence, masked=masked))
     written = _write(run, tables)
@@ -70,16 +81,16 @@ def rate(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome(tuple(written), summary, tuple(notes))
 
 
-def _other_judges(experiment: Experiment, run: Run, pairs: list[Pair], views: list[View]) -> tuple[list[Outcomes], list[str]]:
+def _other_judges(experiment: Experiment, run: Run, pairs: list[Pair], photos: list[View]) -> tuple[list[Outcomes], list[str]]:
     """Returns what everyone says who judges beside the attacked model, and notes."""
     labels = [judge.label for judge in experiment.resolved_judges()]
-    hashes = {view.view_id: view.sha256 for view in views if view.transform == SOURCE}
+    hashes = dict(VIEWS.values(run, "view_id", "sha256", where=field_of("transform") == SOURCE)) if JUDGEMENTS.stems(run) else {}
     names = SELECTION.read(run)["class_names"]
     judgements, notes = imported_judgements(run, pairs, hashes, names, labels)
     if labels:
         judgements = JUDGED.read(run) + judgements
     pages = {placed.pair_id: placed.page for placed in LAYOUT.read(run).placements} if LAYOUT.exists(run) else {}
-    return judges_of(judgements, pages, {view.view_id: view.predicted_error_px for view in views}), notes
+    return judges_of(judgements, pages, {view.view_id: view.predicted_error_px for view in photos}), notes
 
 
 def _write(run: Run, tables: dict[str, list[Any]]) -> list[str]:

@@ -14,7 +14,7 @@ from pipeline.core.version import VERSION
 from pipeline.engine import Context
 from pipeline.evaluation.criteria import n_ranked_of
 from pipeline.evaluation.examples import Examples
-from pipeline.records import PHOTO, SIMULATED, Capture, Pair, Prediction, View
+from pipeline.records import SIMULATED, Capture, Pair, View
 from pipeline.report.content import CaptureQuality, DatasetFacts, GalleryItem, GalleryView, ModelFacts, ReportContent, StudyPart
 from pipeline.report.sections import head, sections
 from pipeline.report.summary import sentences
@@ -59,9 +59,8 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
     selection = artefacts.SELECTION.read(run)
     rates = artefacts.COUNTED.read(run)
     pairs = tuple(artefacts.PAIRS.read(run))
-    views = artefacts.VIEWS.read(run)
-    predictions = {row.view_id: row for row in artefacts.PREDICTIONS.read(run)}
-    photographed = any(view.transform == PHOTO for view in views)
+    examples = Examples(run, with_simulated=not experiment.photograph.predicts)
+    photographed = artefacts.has_photos(run)
     captures = tuple(artefacts.CAPTURED.read(run)) if photographed else ()
     discards = tuple(artefacts.DISCARDS.read(run)) if photographed else ()
 
@@ -69,12 +68,12 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         return tuple(record_from(kind, row) for row in rows)
 
     transfer = of(records.Transfer, rates.get("transfer", ()))
-    simulated = any(view.origin == SIMULATED for view in views if view.counts) or any(row.origin == SIMULATED for row in transfer)
+    counted = (origin for origin, counts in artefacts.VIEWS.values(run, "origin", "counts", where=artefacts.is_photo()) if counts)
+    simulated = SIMULATED in (*counted, *(row.origin for row in transfer))
     if experiment.photograph.predicts:  # the camera's photographs are shown, the simulator's only beside them as a prediction
         ids = {capture.capture_id for capture in captures if capture.origin == SIMULATED}
         captures = tuple(capture for capture in captures if capture.capture_id not in ids)
         discards = tuple(discard for discard in discards if discard.capture_id not in ids)
-        views = [view for view in views if view.capture_id not in ids]
     model = selection["model"]
     class_names = tuple(selection["class_names"])
     height, width = model["input_size"]
@@ -104,8 +103,8 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         profile=experiment.photograph.profile,
         captures=captures,
         discards=discards,
-        quality=_quality(captures, views),
-        gallery=_gallery(experiment.report.n_gallery, run, pairs, views, predictions, class_names),
+        quality=_quality(captures, examples.photos),
+        gallery=_gallery(experiment.report.n_gallery, run, pairs, examples, class_names),
         transfer=transfer,
         defences={defence.key: experiment.made_on(defence.key) for defence in experiment.defences},
         defence_rows=of(records.DefenceRow, rates.get("defences", ())),
@@ -117,7 +116,7 @@ def report_content(experiment: Experiment, run: Run) -> ReportContent:
         flags=of(records.FlagRow, rates["flags"]),
         reproduces=experiment.report.reproduces,
         findings=of(records.FindingRow, rates["findings"]),
-        explanations=read_explanations(run, pairs, views, predictions, class_names),
+        explanations=read_explanations(run, pairs, examples, class_names),
         left_out=_left_out(run),
         survival=survival_curves(experiment.thresholds, artefacts.THRESHOLDS.read(run)),
     )
@@ -177,16 +176,14 @@ def _gallery(
     n_rows: int,
     run: Run,
     pairs: tuple[Pair, ...],
-    views: list[View],
-    predictions: dict[str, Prediction],
+    examples: Examples,
     class_names: tuple[str, ...],
 ) -> tuple[GalleryItem, ...]:
     """Takes working attacks from every cell in turn, those that the photograph undid and those that it did not alternating."""
-    names = {row.image_id: row.true_name for row in artefacts.CANDIDATES.read(run)}
-    examples = Examples(run, views, predictions)
+    names = dict(artefacts.CANDIDATES.values(run, "image_id", "true_name"))
 
     def shown(view: View) -> GalleryView:
-        found = predictions[view.view_id]
+        found = examples.said(view)
         top = zip(found.labels[:_N_GALLERY_LABELS], found.probabilities, strict=False)
         named = tuple((class_names[label], probability) for label, probability in top)
         return GalleryView(examples.pixels(view), named, examples.is_right(view))

@@ -14,6 +14,7 @@ from pipeline.core.seeds import generator_for
 from pipeline.datasets import open_dataset
 from pipeline.engine import Context
 from pipeline.evaluation.criteria import TOP_1, criteria_for
+from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.models.class_order import Answers
 from pipeline.models.classifier import Classifier
@@ -24,7 +25,7 @@ from pipeline.report.raised_flags import MODEL_FLAGS
 from pipeline.settings import Experiment
 from pipeline.stages.checks import check_gradients
 from pipeline.statistics.likeness import alike_images
-from pipeline.store import Run
+from pipeline.store import Run, save_images
 from pipeline.store.artefacts import CANDIDATES, CLEAN_IMAGES, FIRST_LAYER, SELECTED, SELECTION
 from pipeline.store.stage import Outcome
 
@@ -61,16 +62,15 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         reason = next(iter(pool.rejected.values()), "it is empty")
         raise BadInput(f"{dataset.name}: no image could be used.", f"The first reason: {reason}")
     used = {row.image_id for row in chosen}
-    candidates, drawn = [], {}
-    for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id):
-        path = ""
-        if candidate.image_id in used:
-            path = CLEAN_IMAGES.write(run, candidate.image_id, pool.png(candidate))
-            drawn[candidate.image_id] = pool.pixels(candidate)
-        candidates.append(replace(candidate, path=path))
+    clean = save_images(run, CLEAN_IMAGES, used, lambda image_id: pool.png(draw.looked_at[image_id]))
+    candidates = [
+        replace(candidate, path=CLEAN_IMAGES.file(candidate.image_id) if candidate.image_id in used else "")
+        for candidate in sorted(draw.looked_at.values(), key=lambda found: found.image_id)
+    ]
     for _ in context.progress(range(1), 1, "examining the model"):
         model_flags = _examined(classifier, pool, draw)
     rejected = _without_folders({found.path: found.reason for found in dataset.rejected} | pool.rejected, experiment)
+    drawn = ((one.image_id, read_png(pool.png(draw.looked_at[one.image_id]))) for one in candidates if one.path)
     CANDIDATES.write(run, candidates)
     SELECTED.write(run, chosen)
     details = {
@@ -90,8 +90,6 @@ def select(experiment: Experiment, run: Run, context: Context) -> Outcome:
         FIRST_LAYER.write(run, list(filters))
     else:
         FIRST_LAYER.remove(run)
-    clean = sorted(CLEAN_IMAGES.file(image_id) for image_id in used)
-    CLEAN_IMAGES.keep_only(run, clean)
     items.prune()
     outputs = (SELECTED.name, CANDIDATES.name, SELECTION.name, *([FIRST_LAYER.name] if filters else []), *clean)
     counts = {"n_images": len(used), "n_candidates": len(candidates), "n_rejected": len(rejected), "n_cells": len(fills)}

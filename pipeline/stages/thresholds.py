@@ -1,7 +1,7 @@
 """Looks for the mildest digital transforms that undo each working attack, and sums them up as survival curves."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -10,16 +10,17 @@ from pipeline.core.errors import BadInput
 from pipeline.engine import Context, Shared
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes, outcomes_of
-from pipeline.images import pixels_sha256, read_png
+from pipeline.images import pixels_sha256
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
-from pipeline.records import Cell, Pair, SurvivalCurve, ThresholdRow
+from pipeline.records import SOURCE, Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.statistics.survival import median_threshold, surviving
 from pipeline.store import Run, content_hash, json_bytes
-from pipeline.store.artefacts import PAIRS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS
+from pipeline.store.artefacts import PAIRS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS, field_of
 from pipeline.store.stage import Outcome
 from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Found, Subject, directions_of, find_thresholds
+from pipeline.transforms.views import saved_pixels
 
 
 def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
@@ -32,16 +33,17 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
         BadInput: an image is no longer the one that was judged.
     """
     directions = directions_of(experiment.thresholds.transforms, experiment.thresholds.resolutions)
-    views = [view for view in VIEWS.read(run) if view.counts and not view.capture_id]
     pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
-    drawn = _drawn(experiment, run, pairs, outcomes_of(run, views))
-    hashes = {view.pair_id: view.sha256 for view in views if view.pair_id and view.parameter is None}
+    drawn = _drawn(experiment, run, pairs, outcomes_of(run, files_only=True))
+    wanted = dict.fromkeys(pair_id for ids in drawn.values() for pair_id in ids)
+    files = (field_of("transform") == SOURCE) & field_of("pair_id").isin(list(wanted))
+    hashes = dict(VIEWS.values(run, "pair_id", "sha256", where=files))
     fingerprint = SELECTION.read(run)["model"]["fingerprint"]
     items = run.items("thresholds", run.reports)
     todo: list[Pair] = []
     found: dict[str, list[Found]] = {}
     keys: dict[str, str] = {}
-    for pair in (pairs[pair_id] for pair_id in dict.fromkeys(pair_id for ids in drawn.values() for pair_id in ids)):
+    for pair in (pairs[pair_id] for pair_id in wanted):
         identity = [fingerprint, pair.pair_id, hashes[pair.pair_id], pair.true_label, experiment.seed, directions]
         keys[pair.pair_id] = content_hash(identity)
         kept = items.get_json(keys[pair.pair_id])
@@ -119,34 +121,37 @@ def _searched(
         return
     model = experiment.resolved_model(), context.device
     classifier = load_classifier(*model)
-    search = partial(_search, run=run, hashes=hashes, directions=directions, seed=experiment.seed)
+    search = partial(_search, directions=directions, seed=experiment.seed)
+    one_by_one = (_subject(run, pair, hashes[pair.pair_id]) for pair in todo)
     if context.workers <= 1:  # one stream, in which an image follows as soon as one is finished
-        for place, result in context.progress(search(todo, classifier), len(todo), "images"):
+        for place, result in context.progress(search(one_by_one, classifier), len(todo), "images"):
             yield todo[place], result
         return
     groups = [todo[start : start + IMAGES_AT_ONCE] for start in range(0, len(todo), IMAGES_AT_ONCE)]
-    searched = engine.map(
-        partial(_listed, search), groups, context, "groups of images", Shared(load_classifier, model, classifier)
-    )
-    for group, results in searched:
+    shared = Shared(load_classifier, model, classifier)
+    load = partial(_subjects, run, hashes)
+    for group, results in engine.map(partial(_listed, search), groups, context, "groups of images", shared, load):
         yield from ((group[place], result) for place, result in results)
 
 
 def _search(
-    pairs: Sequence[Pair], classifier: Classifier, run: Run, hashes: dict[str, str], directions: Sequence[Direction], seed: int
+    subjects: Iterable[Subject], classifier: Classifier, directions: Sequence[Direction], seed: int
 ) -> Iterator[tuple[int, list[Found]]]:
-    subjects = (_subject(run, pair, hashes[pair.pair_id]) for pair in pairs)
     return find_thresholds(subjects, directions, classifier.predict, seed)
 
 
 def _listed(
-    search: Callable[..., Iterator[tuple[int, list[Found]]]], pairs: Sequence[Pair], classifier: Classifier
+    search: Callable[..., Iterator[tuple[int, list[Found]]]], subjects: Sequence[Subject], classifier: Classifier
 ) -> list[tuple[int, list[Found]]]:
-    return list(search(pairs, classifier))
+    return list(search(subjects, classifier))
+
+
+def _subjects(run: Run, hashes: dict[str, str], pairs: Sequence[Pair]) -> list[Subject]:
+    return [_subject(run, pair, hashes[pair.pair_id]) for pair in pairs]
 
 
 def _subject(run: Run, pair: Pair, sha256: str) -> Subject:
-    pixels = read_png(run.printouts / pair.adversarial_path)
+    pixels = saved_pixels(run.printouts, pair.adversarial_path)
     if pixels_sha256(pixels) != sha256:
         hint = "Make them again with: inkproof run EXPERIMENT --force"
         raise BadInput(f"{pair.adversarial_path}: not the pixels that were judged.", hint)

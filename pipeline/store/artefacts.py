@@ -1,17 +1,27 @@
 """Every file of a run, typed and named once: nobody else spells a folder or a file name."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from pipeline import records
 from pipeline.core.errors import BadInput
 from pipeline.records import rates
 from pipeline.store.files import replace_folder
-from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS, Run
-from pipeline.store.tables import csv_bytes, json_bytes, json_from, record_from, table_bytes, table_from
+from pipeline.store.run import CAPTURES, PRINTOUTS, REPORTS, Run, cell_folder
+from pipeline.store.tables import (
+    csv_bytes,
+    json_bytes,
+    json_from,
+    record_from,
+    table_bytes,
+    table_rows,
+    table_values,
+    writing_table,
+)
 
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -73,10 +83,32 @@ class Table(Artefact[list[Row]]):
     kind: type[Row]
 
     def read(self, run: Run) -> list[Row]:
-        return table_from(self.stored(run), self.kind, self.path(run))
+        return list(self.rows(run))
+
+    def rows(self, run: Run, where: Any = None) -> Iterator[Row]:
+        """Yields the records, a row group at a time; with an expression of PyArrow's those alone of which it is true."""
+        with self._opened(run) as file:
+            yield from table_rows(file, self.kind, self.path(run), where)
+
+    def values(self, run: Run, *names: str, where: Any = None) -> Iterator[tuple[Any, ...]]:
+        """Yields the values of some columns, as `rows` does."""
+        with self._opened(run) as file:
+            yield from table_values(file, self.kind, self.path(run), names, where)
+
+    @contextmanager
+    def writing(self, run: Run) -> Iterator[Callable[[Iterable[Row]], None]]:
+        """Gives what adds records to the file, which is complete at the end or absent."""
+        with run.files.writing(self.path(run)) as file, writing_table(file, self.kind) as write:
+            yield write
 
     def content(self, value: list[Row]) -> bytes:
         return table_bytes(self.kind, value)
+
+    def _opened(self, run: Run) -> BinaryIO:
+        try:
+            return run.files.open(self.path(run))
+        except OSError as error:
+            raise BadInput(f"{self.path(run)}: cannot be read ({error.strerror}).") from None
 
 
 @dataclass(frozen=True)
@@ -214,6 +246,28 @@ TRANSFER_MATRIX: Json[dict[str, Any]] = Json(REPORTS, "transfer-matrix.json")
 CERTIFIED_CSV = Csv(REPORTS, "certified.csv", records.Certificate)
 CERTIFIED: Json[dict[str, Any]] = Json(REPORTS, "certified.json")
 CERTIFIED_PNG, CERTIFIED_SVG = Blob(REPORTS, "certified.png"), Blob(REPORTS, "certified.svg")
+
+
+def images_of_cell(attack: str, epsilon_8bit: int) -> Folder:
+    """Returns the folder of one cell's adversarial images."""
+    return Folder(PRINTOUTS, f"{IMAGES.name}/{cell_folder(attack, epsilon_8bit)}", IMAGES.suffix)
+
+
+def has_photos(run: Run) -> bool:
+    """Returns whether any of what was judged is a photograph."""
+    return next(VIEWS.values(run, "view_id", where=is_photo()), None) is not None
+
+
+def is_photo() -> Any:
+    """Returns what is true of views and judgements of photographs, for `Table.rows`."""
+    return field_of("transform") == records.PHOTO
+
+
+def field_of(name: str) -> Any:
+    """Returns a column as `Table.rows` compares it."""
+    import pyarrow.compute as pc
+
+    return pc.field(name)
 
 
 def judgements_of(judge: str) -> Table[records.Judgement]:

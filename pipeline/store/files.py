@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -18,12 +18,15 @@ RECORDS = ".stages"
 class Files(Protocol):
     """What a run asks of the place where it lies.
 
-    `read` raises OSError where it cannot. `write` leaves a file complete or absent, and durable before its name appears. `list`
-    gives every file below a folder in the order of their paths, none where there is no folder. `remove` does nothing where there
-    is no file. `lock` keeps other processes out while it is held, and gives False where another has it already.
+    `read` and `open` raise OSError where they cannot. `write`, and `writing` at its end, leave a file complete or absent, and
+    durable before its name appears. `list` gives every file below a folder in the order of their paths, none where there is no
+    folder. `remove` does nothing where there is no file. `lock` keeps other processes out while it is held, and gives False
+    where another has it already.
     """
 
     def read(self, path: Path) -> bytes: ...
+    def open(self, path: Path) -> BinaryIO: ...
+    def writing(self, path: Path) -> AbstractContextManager[BinaryIO]: ...
     def write(self, path: Path, content: bytes) -> None: ...
     def exists(self, path: Path) -> bool: ...
     def list(self, folder: Path) -> list[Path]: ...
@@ -37,13 +40,21 @@ class Disk:
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
 
+    def open(self, path: Path) -> BinaryIO:
+        return path.open("rb")
+
     def write(self, path: Path, content: bytes) -> None:
+        with self.writing(path) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[BinaryIO]:
         partial = ""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".inkproof-", suffix=PARTIAL)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
+            with os.fdopen(handle, "w+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(partial, 0o644)

@@ -22,6 +22,11 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(json_bytes(value, sort_keys=True)).hexdigest()
 
 
+def bytes_hash(content: bytes) -> str:
+    """Returns the SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def file_hash(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes."""
     with path.open("rb") as file:

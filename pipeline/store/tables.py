@@ -3,12 +3,13 @@
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.core.csv_cells import csv_text
 from pipeline.core.errors import BadInput
@@ -19,18 +20,40 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+ROW_GROUP = 10_000
+
 
 def table_bytes(kind: type[Row], rows: Iterable[Row]) -> bytes:
     """Returns records as a Parquet file with one typed column a field."""
+    buffer = io.BytesIO()
+    with writing_table(buffer, kind) as write:
+        write(rows)
+    return buffer.getvalue()
+
+
+@contextmanager
+def writing_table(file: BinaryIO, kind: type[Row]) -> Iterator[Callable[[Iterable[Row]], None]]:
+    """Gives what adds records to a Parquet file, of which no more than a row group are held; the same ones are the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = list(rows)
-    schema = _schema(kind)
-    columns = [pa.array([_column_value(getattr(row, item.name)) for row in rows], item.type) for item in schema]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), buffer, compression="zstd", store_schema=False)
-    return buffer.getvalue()
+    schema, waiting = _schema(kind), list[Row]()
+    with pq.ParquetWriter(file, schema, compression="zstd", store_schema=False) as table:
+
+        def flush() -> None:
+            columns = [pa.array([_column_value(getattr(row, item.name)) for row in waiting], item.type) for item in schema]
+            table.write_table(pa.Table.from_arrays(columns, schema=schema))
+            waiting.clear()
+
+        def write(rows: Iterable[Row]) -> None:
+            for row in rows:
+                waiting.append(row)
+                if len(waiting) == ROW_GROUP:
+                    flush()
+
+        yield write
+        if waiting:
+            flush()
 
 
 def table_from(content: bytes, kind: type[Row], path: Path) -> list[Row]:
@@ -39,16 +62,45 @@ def table_from(content: bytes, kind: type[Row], path: Path) -> list[Row]:
     Raises:
         BadInput: they are damaged or of another kind.
     """
+    return list(table_rows(io.BytesIO(content), kind, path))
+
+
+def table_rows(file: BinaryIO, kind: type[Row], path: Path, where: Any = None) -> Iterator[Row]:
+    """Yields the records of a Parquet file, all or those alone of which an expression of PyArrow's is true; see `table_from`."""
+    for batch in _batches(file, kind, path, None, where):
+        columns = {name: _interned(column) for name, column in batch.to_pydict().items()}
+        for values in zip(*columns.values(), strict=True):
+            yield record_from(kind, dict(zip(columns, values, strict=True)))
+
+
+def table_values(file: BinaryIO, kind: type, path: Path, names: Sequence[str], where: Any = None) -> Iterator[tuple[Any, ...]]:
+    """Yields the values of some columns, row by row; see `table_rows`."""
+    for batch in _batches(file, kind, path, names, where):
+        columns = batch.to_pydict()
+        yield from zip(*(_interned(columns[name]) for name in names), strict=True)
+
+
+def _batches(file: BinaryIO, kind: type, path: Path, names: Sequence[str] | None, where: Any) -> Iterator["pa.RecordBatch"]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        if pq.read_schema(pa.BufferReader(content)).names != _schema(kind).names:
+        table, schema = pq.ParquetFile(file), _schema(kind)
+        if table.schema_arrow.names != schema.names:
             raise BadInput(f"{path}: made by another version.", "Make it again: run the stage that wrote it with --force")
-        table = pq.read_table(pa.BufferReader(content), schema=_schema(kind))
-        return [record_from(kind, row) for row in table.to_pylist()]
+        for group in range(table.num_row_groups):
+            rows = table.read_row_group(group).cast(schema)
+            if where is not None:
+                rows = rows.filter(where)
+            yield from (rows if names is None else rows.select(list(names))).to_batches()
     except (OSError, pa.ArrowException, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
+
+
+def _interned(column: list[Any]) -> list[Any]:
+    """Returns a column in which equal texts are one object: most are names that come again and again."""
+    known: dict[str, str] = {}
+    return [known.setdefault(value, value) if isinstance(value, str) else value for value in column]
 
 
 def csv_bytes(kind: type | Columns, rows: Iterable[object]) -> bytes:

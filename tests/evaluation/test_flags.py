@@ -189,16 +189,29 @@ class TestAlikeImages:
         for name in "abc":
             coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
             images[name] = cv2.resize(coarse, (96, 96), interpolation=cv2.INTER_CUBIC)
-        assert alike_images(images, ALIKE_RMS_8BIT) == []
+        assert alike_images(images.items(), ALIKE_RMS_8BIT) == []
         smaller = cv2.resize(images["b"], (72, 72), interpolation=cv2.INTER_AREA)
         images["copy"] = cv2.imdecode(cv2.imencode(".jpg", smaller, [cv2.IMWRITE_JPEG_QUALITY, 70])[1], cv2.IMREAD_COLOR)
-        (found,) = alike_images(images, ALIKE_RMS_8BIT)
+        (found,) = alike_images(images.items(), ALIKE_RMS_8BIT)
         assert (found.image_id, found.other_id) == ("copy", "b") and 0 < found.rms_8bit < ALIKE_RMS_8BIT
+
+    def test_of_many_images_those_are_found_that_a_comparison_of_all_finds(self):
+        rng = np.random.default_rng(1)
+        images = [(str(i), rng.integers(0, 256, (2, 2, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)) for i in range(60)]
+        images += [(f"{name}+", pixels + rng.integers(-9, 9, pixels.shape)) for name, pixels in images]
+        images = [(name, pixels.clip(0, 255).astype(np.uint8)) for name, pixels in images]
+        expected = []
+        for place, (name, pixels) in enumerate(images):
+            every = [(float(np.sqrt(np.square(pixels - other.astype(float)).mean())), it) for it, other in images[:place]]
+            nearest = min(every, default=(np.inf, ""))
+            if nearest[0] < 5.1:
+                expected.append((name, nearest[1], pytest.approx(nearest[0])))
+        assert alike_images(images, 5.1) == expected and 10 < len(expected) < 60
 
     def test_the_difference_is_that_of_the_levels(self):
         grey = np.full((32, 32, 3), 100, np.uint8)
-        assert alike_images({"a": grey, "b": grey + 4}, 4.5)[0].rms_8bit == pytest.approx(4)
-        assert alike_images({"a": grey, "b": grey + 4}, 4.0) == [] and alike_images({}, 9) == []
+        assert alike_images([("a", grey), ("b", grey + 4)], 4.5)[0].rms_8bit == pytest.approx(4)
+        assert alike_images([("a", grey), ("b", grey + 4)], 4.0) == [] and alike_images([], 9) == []
 
 
 def a_picture(path: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import io
 import os
 import shutil
 import sqlite3
@@ -360,6 +361,9 @@ def test_an_artefact_is_read_and_written_through_the_runs_own_store(tmp_path):
 
         def read(self, path):
             return self.kept[path]
+
+        def open(self, path):
+            return io.BytesIO(self.kept[path])
 
         def write(self, path, content):
             self.kept[path] = content

@@ -1,8 +1,8 @@
 """A model that judges: its classes matched to the attacked model's, and its answers; the attacked model is judge zero."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,18 @@ from pipeline.models.classifier import Classifier
 from pipeline.records.views import N_LABELS, REFUSED
 from pipeline.settings import Experiment, JudgeSettings
 from pipeline.store import content_hash
+
+
+class Answer(NamedTuple):
+    """The likeliest classes, best first: as the attacked model numbers them, in the judge's words, and how likely each is.
+
+    `of_truth` is the share of the true one.
+    """
+
+    labels: tuple[int, ...]
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    of_truth: float
 
 
 @dataclass(frozen=True)
@@ -39,15 +51,20 @@ class Judge:
         framed = [pixels if pixels.shape[:2] == size else self.classifier.prepare(pixels) for pixels in images]
         return self.classifier.predict(np.stack(framed))
 
-    def answer(self, probabilities: np.ndarray, true_label: int) -> dict[str, Any]:
-        """Returns what records hold of an answer: five classes, best first, ties to the lower one, and the true one's share."""
+    def kept(self, probabilities: np.ndarray, true_label: int) -> dict[str, Any]:
+        """Returns what is kept of an answer: five of its own classes, best first, ties to the lower one, and the share of truth."""
         order = np.argsort(-probabilities, kind="stable")[:N_LABELS]
         return {
-            "labels": [int(self.mapping[index]) for index in order],
-            "names": [self.classifier.class_names[index] for index in order],
+            "own": order.tolist(),
             "probabilities": [float(probabilities[index]) for index in order],
             "of_truth": float(probabilities[self.mapping == true_label].sum()),
         }
+
+    def answer(self, kept: Mapping[str, Any]) -> Answer:
+        """Returns what records hold of an answer that was kept."""
+        own = kept["own"]
+        labels, names = (tuple(told) for told in (self.mapping[own].tolist(), [self.classifier.class_names[i] for i in own]))
+        return Answer(labels, names, tuple(kept["probabilities"]), kept["of_truth"])
 
 
 def opened_judges(

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pipeline.core.errors import BadInput, WrongUse
 from pipeline.evaluation.judges.answer_file import source_view
 from pipeline.evaluation.judges.classes import NO_CLASS
-from pipeline.images import pixels_sha256, read_png
+from pipeline.images import pixels_sha256
 from pipeline.records import ATTACKED_MODEL, SOURCE, Judgement, Pair
 from pipeline.store import Run, json_bytes
 from pipeline.store.artefacts import JUDGEMENTS, judgements_of
-from pipeline.transforms.views import source_files
+from pipeline.transforms.views import saved_pixels, source_files
 
 _JUDGE_NAME = re.compile(r"[\w][\w .+-]{0,63}")
 
@@ -82,4 +82,6 @@ def imported_judgements(
 
 def file_hashes(run: Run, pairs: Iterable[Pair]) -> dict[str, str]:
     """Returns the hash of the pixels of every saved file of the pairs, by the id of its view."""
-    return {f"{source.subject}/{SOURCE}": pixels_sha256(read_png(run.printouts / source.path)) for source in source_files(pairs)}
+    return {
+        f"{source.subject}/{SOURCE}": pixels_sha256(saved_pixels(run.printouts, source.path)) for source in source_files(pairs)
+    }

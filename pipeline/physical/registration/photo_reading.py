@@ -8,13 +8,13 @@ import numpy as np
 
 from pipeline.core.errors import BadInput
 from pipeline.images import NoReader, read_png
-from pipeline.images.formats import fault
+from pipeline.images.formats import fault, shown
 from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
 from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, Truth, capture_id, discarded, read_pages
 from pipeline.physical.simulator import is_simulated
 from pipeline.records import CAMERA, SIMULATED, Capture
-from pipeline.store import file_hash
+from pipeline.store import file_hash, saved_image
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def printed_image(folder: Path, path: str) -> np.ndarray:
     Raises:
         BadInput: it is missing, or damaged.
     """
-    return read_png(folder / path)
+    return read_png(saved_image(folder, path), shown(folder / path))
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:

@@ -11,13 +11,13 @@ from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
 from pipeline.evaluation.estimates import estimate
 from pipeline.evaluation.judges.asking import Judge, opened_judge
-from pipeline.images import read_png
 from pipeline.models import load_classifier
 from pipeline.records import CASES, MatrixCell, Pair
 from pipeline.settings import Experiment
 from pipeline.statistics import l2_8bit
 from pipeline.store import Run
 from pipeline.store.artefacts import PAIRS
+from pipeline.transforms.views import saved_pixels
 
 KINDS = ("adversarial", "noise")
 PAIRS_AT_ONCE = 48
@@ -91,9 +91,9 @@ def gaussian_of_norm(clean: np.ndarray, l2: float, generator: np.random.Generato
 
 
 def _judged(pairs: Sequence[Pair], judges: Sequence[Judge], run: Run, seed: int) -> Iterator[tuple[Pair, str, str, _Outcome]]:
-    clean = [read_png(run.printouts / pair.clean_path) for pair in pairs]
+    clean = [saved_pixels(run.printouts, pair.clean_path) for pair in pairs]
     changed = {
-        "adversarial": [read_png(run.printouts / pair.adversarial_path) for pair in pairs],
+        "adversarial": [saved_pixels(run.printouts, pair.adversarial_path) for pair in pairs],
         "noise": [
             gaussian_of_norm(pixels, pair.l2_8bit, generator_for(seed, "transfer", pair.pair_id))
             for pixels, pair in zip(clean, pairs, strict=True)
