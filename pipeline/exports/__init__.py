@@ -13,6 +13,7 @@ DESTINATIONS = {
     "csv": "pipeline.exports.files:to_csv",
     "parquet": "pipeline.exports.files:to_parquet",
     "json": "pipeline.exports.files:to_json",
+    "images": "pipeline.exports.files:to_images",
     "mlflow": "pipeline.exports.to_mlflow:to_mlflow",
     "wandb": "pipeline.exports.to_wandb:to_wandb",
 }

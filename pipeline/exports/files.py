@@ -1,13 +1,15 @@
 """Exports a run as files: three tables as CSV or Parquet, or all of it as one JSON document."""
 
 from dataclasses import asdict, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.csv_cells import csv_text
 from pipeline.core.errors import BadInput
 from pipeline.exports.tables import Exported, PredictionRow, RateRow, SettingRow
-from pipeline.store import json_bytes, table_bytes, write_bytes
+from pipeline.store import json_bytes, saved_image, table_bytes, write_bytes
+from pipeline.store.artefacts import IMAGES, PAIRS
 
 Written = tuple[list[Path | str], str]
 
@@ -34,6 +36,14 @@ def to_json(found: Exported, output: str) -> Written:
     tables = {name: [asdict(row) for row in rows] for name, _, rows in _tables(found) if name != "settings"}
     settings = {row.key: row.value for row in found.settings}
     return [_written(file, json_bytes({**found.facts, "settings": settings, **tables}))], f"open {file}"
+
+
+def to_images(found: Exported, output: str) -> Written:
+    """Writes every clean and every adversarial image as a PNG file, under the path that the tables name, packed or not."""
+    folder, names = _folder(found, output), PAIRS.values(found.run, "clean_path", "adversarial_path")
+    for path in dict.fromkeys(chain.from_iterable(names)):
+        write_bytes(folder / path, saved_image(found.run.printouts, path))
+    return [folder / IMAGES.name], f"open {folder / IMAGES.name}"
 
 
 def predictions_csv(found: Exported) -> bytes:

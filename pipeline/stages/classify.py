@@ -15,7 +15,7 @@ from pipeline.engine import Context, Shared
 from pipeline.evaluation.judges.asking import Answer, Judge, judge_at
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import BATCH_SIZE, Classifier
 from pipeline.records import ATTACKED_MODEL, PHOTO, Judgement, Prediction, View, top_ks_for
 from pipeline.settings import Experiment, JudgeSettings, ModelSettings
 from pipeline.store import Items, Run, bytes_hash, content_hash, json_bytes, read_stage_record, saved_image
@@ -23,7 +23,8 @@ from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSF
 from pipeline.store.stage import FAILED, Outcome
 from pipeline.transforms.views import SourceFile, Step, digital_view, source_files, steps_of, transformed, view_of_saved
 
-IMAGES_AT_ONCE = 128
+# Batches of the network are filled up with copies: from as many views on, a group ends where few are needed, or at the most.
+_LEAST_VIEWS, _MOST_VIEWS, _FEW = 4 * BATCH_SIZE, 12 * BATCH_SIZE, BATCH_SIZE // 10
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def _groups(todo: Iterable[_Keyed]) -> Iterator[list[_Keyed]]:
     for key, work in todo:
         group.append((key, work))
         n_views += work.n_views
-        if n_views >= IMAGES_AT_ONCE:
+        if n_views >= _MOST_VIEWS or (n_views >= _LEAST_VIEWS and -n_views % BATCH_SIZE <= _FEW):
             yield group
             group, n_views = [], 0
     if group:

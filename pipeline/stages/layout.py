@@ -4,6 +4,11 @@ import base64
 import dataclasses
 import hashlib
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,11 +18,11 @@ from pipeline.images import png_bytes
 from pipeline.physical.fiducials.codes import CALIBRATION
 from pipeline.physical.printing.arrangement import PrintPair, arrange
 from pipeline.physical.printing.chart import calibration_chart
-from pipeline.physical.printing.document import build_pdf, caption_text, render_page, screen_html, screen_page_name
+from pipeline.physical.printing.document import caption_text, render_page, screen_html, screen_page_name, write_pdf
 from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import VARIANTS, Pair, Printout
 from pipeline.settings import Experiment, LayoutSettings
-from pipeline.store import Run, bytes_hash, content_hash, saved_image
+from pipeline.store import Run, bytes_hash, content_hash, file_hash, saved_image
 from pipeline.store.artefacts import CANDIDATES, LAYOUT, PAIRS, PDF, PHOTOS, SCREEN
 from pipeline.store.stage import Outcome
 from pipeline.transforms.views import saved_pixels
@@ -70,10 +75,10 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
         next(drawn, None)
         return saved_pixels(run.printouts, path)
 
-    pdf = build_pdf(printout, image, captions, instructions, chart)
+    write = partial(write_pdf, printout=printout, load_image=image, captions=captions, instructions=instructions, chart=chart)
     run.photos.mkdir(parents=True, exist_ok=True)
     is_screen = settings.medium == "screen"
-    digest, outputs, note = _for_screen(run, printout, pdf, context) if is_screen else _for_paper(run, printout, pdf)
+    digest, outputs, note = _for_screen(run, printout, write, context) if is_screen else _for_paper(run, printout, write)
     LAYOUT.write(run, dataclasses.replace(printout, pdf_sha256=digest))
     first = printout.placements[0]
     summary = {
@@ -86,25 +91,33 @@ def layout(experiment: Experiment, run: Run, context: Context) -> Outcome:
     return Outcome((*outputs, LAYOUT.name), summary, (note,))
 
 
-def _for_paper(run: Run, printout: Printout, pdf: bytes) -> tuple[str, tuple[str, ...], str]:
+def _for_paper(run: Run, printout: Printout, write: Callable[[BinaryIO], None]) -> tuple[str, tuple[str, ...], str]:
     """Writes the PDF; returns the hash of what is printed, the files and a note."""
     SCREEN.keep_only(run, ())
-    PDF.write(run, pdf)
+    with run.files.writing(PDF.path(run)) as file:
+        write(file)
+    digest = file_hash(PDF.path(run))
     size = printout.placements[0].width_mm
     note = f"{PDF.name}: {printout.n_pages} pages and one of instructions, images {size:.0f} mm wide"
-    return hashlib.sha256(pdf).hexdigest(), (PDF.name,), note
+    return digest, (PDF.name,), note
 
 
-def _for_screen(run: Run, printout: Printout, pdf: bytes, context: Context) -> tuple[str, tuple[str, ...], str]:
+def _for_screen(
+    run: Run, printout: Printout, write: Callable[[BinaryIO], None], context: Context
+) -> tuple[str, tuple[str, ...], str]:
     """Writes a picture of each page and the HTML page that shows them; returns as `_for_paper`."""
     PDF.remove(run)
     digest = hashlib.sha256()
     names = [screen_page_name(page) for page in range(1, printout.n_pages + 1)]
     SCREEN.keep_only(run, names)
-    for page, name in context.progress(enumerate(names, start=1), len(names), "pages"):
-        png = png_bytes(render_page(pdf, page, printout.dpi, sharp=True))
-        digest.update(png)
-        SCREEN.write(run, name.removeprefix(f"{SCREEN.name}/"), png)
+    with TemporaryDirectory() as folder:
+        pdf = Path(folder) / PDF.name
+        with pdf.open("wb") as file:
+            write(file)
+        for page, name in context.progress(enumerate(names, start=1), len(names), "pages"):
+            png = png_bytes(render_page(pdf, page, printout.dpi, sharp=True))
+            digest.update(png)
+            SCREEN.write(run, name.removeprefix(f"{SCREEN.name}/"), png)
     shown_by = SCREEN.write(run, "index.html", screen_html(printout).encode())
     first = printout.placements[0]
     side = round(first.width_mm * printout.dpi / 25.4)

@@ -30,6 +30,9 @@ def test_what_workers_craft_is_what_is_crafted_here(attack, tmp_path, monkeypatc
         kept = Items(tmp_path / f"{workers}")
         crafter = Crafter(classifier, model, kept, Context(workers=workers), [attack], lambda folder, n: training)
         made[workers] = crafter.craft(attack.key, attack.epsilons, images)
-        n_kept = len(list((tmp_path / f"{workers}").glob("*.png")))
-        assert n_kept >= len(images) * len(attack.epsilons) == len(made[workers])
+        again = Crafter(classifier, model, Items(tmp_path / f"{workers}"), Context(), [attack], lambda folder, n: training)
+        with monkeypatch.context() as patched:
+            patched.setattr("pipeline.attacks.crafting._perturbed", lambda *_, **__: pytest.fail("made again"))
+            assert again.craft(attack.key, attack.epsilons, images) == made[workers]
+        assert len(made[workers]) == len(images) * len(attack.epsilons)
     assert made[1] == made[2]

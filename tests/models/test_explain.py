@@ -18,6 +18,7 @@ from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.core.torchvision_import import import_torchvision
 from pipeline.engine import Context
+from pipeline.evaluation.examples import Examples
 from pipeline.images import read_image, read_png, to_model
 from pipeline.models import load_classifier
 from pipeline.models.explaining import (
@@ -32,7 +33,7 @@ from pipeline.models.explaining import (
 from pipeline.models.layers import last_map_layer
 from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.torch_models import TorchClassifier
-from pipeline.records import Pair, Prediction, View
+from pipeline.records import Pair, Prediction
 from pipeline.report.explanations import explanations_section, heat_picture, scale_of
 from pipeline.settings import ExplainSettings, ModelSettings
 from pipeline.settings.reading import load_experiment
@@ -518,16 +519,15 @@ def test_no_images_leave_the_section_out(copy):
     assert ran(copy, "n_images=0") == {"how": None, "target": "true", "views": []}
     assert set(files(copy)) == {"explain.json"}
     run = Run(copy, "small")
-    assert read_explanations(run, [], [], {}, []) is None
+    assert read_explanations(run, [], Examples(run), []) is None
     assert explanations_section(SimpleNamespace(explanations=None)) == ()
 
 
 def test_the_report_shows_every_pair_with_its_scores_and_one_scale_a_method(finished):
     run = Run(finished, "small")
-    predictions = {row.view_id: row for row in read_table(run.reports / "predictions.parquet", Prediction)}
     names = read_json(run.printouts / "selection.json")["class_names"]
-    pairs, views = read_table(run.printouts / "pairs.parquet", Pair), read_table(run.reports / "views.parquet", View)
-    found = read_explanations(run, pairs, views, predictions, names)
+    pairs = read_table(run.printouts / "pairs.parquet", Pair)
+    found = read_explanations(run, pairs, Examples(run), names)
     text, *figures = explanations_section(SimpleNamespace(explanations=found))
     assert "the true one" in text.markup and len(figures) == len(found.pairs) == 4
     for figure, pair in zip(figures, found.pairs, strict=True):

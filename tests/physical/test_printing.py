@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import weakref
 import zlib
 from itertools import cycle
 from pathlib import Path
@@ -48,6 +49,19 @@ def _image(path: str, width_px: int = 96, height_px: int = 96) -> np.ndarray:
 def _pdf(printout: Printout, width_px: int = 96, height_px: int = 96) -> bytes:
     captions = {(p.pair_id, p.variant): f"{p.variant} · stop · {p.pair_id}" for p in printout.placements}
     return build_pdf(printout, lambda path: _image(path, width_px, height_px), captions, SHEET)
+
+
+def test_an_image_is_loaded_once_when_it_is_written_and_none_is_held() -> None:
+    printout, loaded, held = _printout(9), [], []
+
+    def load(path: str) -> np.ndarray:
+        pixels = _image(path)
+        held.append(sum(image() is not None for image in (found for _, found in loaded)))
+        loaded.append((path, weakref.ref(pixels)))
+        return pixels
+
+    build_pdf(printout, load, {}, SHEET)
+    assert sorted(path for path, _ in loaded) == sorted({p.path for p in printout.placements}) and max(held) <= 1
 
 
 def test_the_pdf_says_that_its_colours_are_srgb() -> None:

@@ -7,8 +7,10 @@ import os
 import shutil
 import sqlite3
 import time
+import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from kept_files import read_table, write_json, write_table
 
@@ -29,6 +31,9 @@ from pipeline.store import (
     read_stage_record,
     remove_partial,
     replace_folder,
+    save_images,
+    saved_image,
+    unpacked,
     why_stale,
     write_bytes,
     write_stage_record,
@@ -378,3 +383,92 @@ def test_an_artefact_is_read_and_written_through_the_runs_own_store(tmp_path):
 def test_a_hash_depends_on_values_and_not_on_the_order_of_keys():
     assert content_hash({"a": 1, "b": {"c": 2, "d": 3}}) == content_hash({"b": {"d": 3, "c": 2}, "a": 1})
     assert content_hash({"a": 1, "b": 2}) != content_hash({"a": 2, "b": 1})
+
+
+class TestPictures:
+    """Where there are many, a thousand lie in one file, and nobody who reads one sees a difference."""
+
+    FOLDER = artefacts.images_of_cell("bim", 4)
+    STEMS = ("a-1", "a", "b/deep", "c", "z.y")
+
+    @pytest.fixture(autouse=True)
+    def few_in_a_file(self, monkeypatch):
+        monkeypatch.setattr("pipeline.store.pictures.IN_A_SHARD", 2)
+
+    @pytest.fixture(params=[True, False], ids=["packed", "a file each"])
+    def run(self, request, tmp_path, monkeypatch):
+        monkeypatch.setattr("pipeline.store.pictures.PACKED_ABOVE", 4 if request.param else 5)
+        return Run(tmp_path, "r")
+
+    def saved(self, run, stems=STEMS):
+        return save_images(run, self.FOLDER, stems, lambda stem: stem.encode() * 3)
+
+    def test_each_is_found_by_its_path(self, run):
+        self.saved(run)
+        for stem in self.STEMS:
+            assert saved_image(run.printouts, f"images/bim-eps4/{stem}.png") == stem.encode() * 3
+        for missing in ("images/bim-eps4/0.png", "images/bim-eps4/zz.png", "images/clean/a.png"):
+            with pytest.raises(BadInput, match="is missing"):
+                saved_image(run.printouts, missing)
+
+    def test_the_same_pictures_are_the_same_bytes_whatever_order_they_come_in(self, run, tmp_path):
+        other = Run(tmp_path, "other")
+        names = self.saved(run)
+        assert names == self.saved(other, self.STEMS[::-1])
+        assert [(run.printouts / name).read_bytes() for name in names] == [
+            (other.printouts / name).read_bytes() for name in names
+        ]
+
+    def test_what_was_there_before_is_gone_however_it_lay(self, run, monkeypatch):
+        self.saved(run)
+        for most in (0, 9):
+            monkeypatch.setattr("pipeline.store.pictures.PACKED_ABOVE", most)
+            names = save_images(run, self.FOLDER, ["c"], lambda stem: b"new")
+            assert saved_image(run.printouts, "images/bim-eps4/c.png") == b"new"
+            assert [path.relative_to(run.printouts).as_posix() for path in Disk().list(run.printouts)] == names
+
+    def test_a_damaged_file_is_told(self, run):
+        (first, *_) = self.saved(run)
+        if first.endswith(".zip"):
+            (run.printouts / first).write_bytes(b"no ZIP file")
+            with pytest.raises(BadInput, match="cannot be read"):
+                saved_image(run.printouts, "images/bim-eps4/a.png")
+
+
+def test_a_packed_file_holds_a_thousand_pictures_that_any_program_opens(tmp_path):
+    run = Run(tmp_path, "r")
+    names = save_images(run, artefacts.CLEAN_IMAGES, [f"{number:04}" for number in range(2001)], lambda stem: stem.encode())
+    assert names == ["images/clean-000.zip", "images/clean-001.zip", "images/clean-002.zip"]
+    with zipfile.ZipFile(run.printouts / names[1]) as packed:
+        assert packed.namelist() == [f"{number:04}.png" for number in range(1000, 2000)] and packed.read("1500.png") == b"1500"
+    assert dict(unpacked(run, artefacts.CLEAN_IMAGES))["images/clean/2000.png"] == b"2000"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    value: float | None
+    labels: tuple[int, ...] = ()
+
+
+def test_a_table_is_written_and_read_in_pieces_and_is_the_same_as_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.store.tables.ROW_GROUP", 3)
+    table, run = artefacts.Table("reports", "rows.parquet", Row), Run(tmp_path, "r")
+    rows = [Row(f"n{number % 2}", number / 2 if number else None, tuple(range(number))) for number in range(8)]
+    with table.writing(run) as write:
+        for row in rows:
+            write([row])
+    in_pieces = table.stored(run)
+    table.write(run, rows)
+    assert table.stored(run) == in_pieces and pq.ParquetFile(table.path(run)).num_row_groups == 3
+    assert table.read(run) == rows
+    assert list(table.rows(run, artefacts.field_of("name") == "n1")) == rows[1::2]
+    assert list(table.values(run, "value", "name")) == [(row.value, row.name) for row in rows]
+
+
+def test_a_table_that_is_not_ended_is_absent(tmp_path):
+    table, run = artefacts.Table("reports", "rows.parquet", Row), Run(tmp_path, "r")
+    with pytest.raises(RuntimeError), table.writing(run) as write:
+        write([Row("a", 1.0)])
+        raise RuntimeError
+    assert not table.exists(run) and not list(tmp_path.rglob("*.partial"))

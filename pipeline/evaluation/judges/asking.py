@@ -52,7 +52,7 @@ class Judge:
         return self.classifier.predict(np.stack(framed))
 
     def kept(self, probabilities: np.ndarray, true_label: int) -> dict[str, Any]:
-        """Returns what is kept of an answer: five of its own classes, best first, ties to the lower one, and the share of truth."""
+        """Returns what is kept of an answer: five of its own classes, best first, ties to the lower, and the truth's share."""
         order = np.argsort(-probabilities, kind="stable")[:N_LABELS]
         return {
             "own": order.tolist(),

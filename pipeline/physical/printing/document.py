@@ -1,11 +1,14 @@
 """Draws the printable PDF: an instruction sheet, the pages of pairs with their codes, and the calibration page."""
 
+import io
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import BinaryIO
 
 import numpy as np
 import pypdfium2
@@ -20,7 +23,7 @@ from pipeline.physical.printing.chart import Chart, ScaleBar, SlantedSquare
 from pipeline.physical.printing.furniture import Box, Furniture, box_of, furniture
 from pipeline.physical.printing.instructions import Instructions, draw_instructions, draw_scale_bar
 from pipeline.physical.printing.pen import BLACK, GREY, INK, Pen, text_width_mm
-from pipeline.records import Fiducial, Pair, Printout
+from pipeline.records import Fiducial, Pair, Placement, Printout
 from pipeline.store import artefacts
 
 _CAPTION_PT, _SMALLEST_CAPTION_PT = 6.5, 5.0
@@ -40,10 +43,24 @@ def build_pdf(
     instructions: Instructions,
     chart: Chart | None = None,
 ) -> bytes:
-    """Returns the PDF: the instruction sheet, `printout.n_pages` pages and a calibration page where a `chart` is given.
+    """Returns the PDF as `write_pdf` writes it."""
+    file = io.BytesIO()
+    write_pdf(file, printout, load_image, captions, instructions, chart)
+    return file.getvalue()
 
-    The same input gives the same bytes. Images are embedded at their own pixels, losslessly and without an interpolation flag;
-    all else is vectors. Viewers are told not to scale and to print on one side
+
+def write_pdf(
+    file: BinaryIO,
+    printout: Printout,
+    load_image: Callable[[str], np.ndarray],
+    captions: Mapping[tuple[str, str], str],
+    instructions: Instructions,
+    chart: Chart | None = None,
+) -> None:
+    """Writes the PDF: the instruction sheet, `printout.n_pages` pages and a calibration page where a `chart` is given.
+
+    The same input gives the same bytes. Images are embedded at their own pixels, losslessly and without an interpolation flag,
+    each loaded when it is written; all else is vectors. Viewers are told not to scale and to print on one side
     (PDF 32000-1, 12.2), and that colours are sRGB.
 
     Args: `load_image` gives uint8 (H, W, 3) for a placement's path; `captions` maps (pair id, variant) to one line of text, whose
@@ -58,14 +75,15 @@ def build_pdf(
         pen.canvas.showPage()
     if chart is not None:
         _draw_chart_page(pen, chart)
-    return bytes(pen.canvas.getpdfdata())
+    pen.write(file)
 
 
 def build_chart_pdf(chart: Chart) -> bytes:
     """Returns the PDF of the calibration page alone."""
-    pen = _opened(chart.printout, "a calibration page to print at 100 % and to photograph")
+    pen, file = _opened(chart.printout, "a calibration page to print at 100 % and to photograph"), io.BytesIO()
     _draw_chart_page(pen, chart)
-    return bytes(pen.canvas.getpdfdata())
+    pen.write(file)
+    return file.getvalue()
 
 
 def caption_text(pair: Pair, variant: str, true_name: str) -> str:
@@ -179,10 +197,7 @@ def _draw_page(
         pen.modules(modules(code.payload), box_of(code))
         _draw_payload(pen, code, places)
     for placement in sheet.placements:
-        pixels, shape = load_image(placement.path), (placement.height_px, placement.width_px, 3)
-        if pixels.dtype != np.uint8 or pixels.shape != shape:
-            raise ValueError(f"{placement.path}: expected uint8 {shape}, got {pixels.dtype} {pixels.shape}")
-        pen.image(box_of(placement), pixels)
+        pen.image(box_of(placement), placement.path, partial(_pixels_of, placement, load_image))
         key = placement.pair_id, placement.variant
         _draw_caption(pen, captions.get(key, ""), places.captions[key])
     _draw_aids(pen, sheet)
@@ -191,6 +206,13 @@ def _draw_page(
         pen.text(middle, places.scale_bar.y_mm + 5.3, "one picture pixel on one screen pixel", 6.5, colour=INK, anchor="centre")
     else:
         draw_scale_bar(pen, places)
+
+
+def _pixels_of(placement: Placement, load_image: Callable[[str], np.ndarray]) -> np.ndarray:
+    pixels, shape = load_image(placement.path), (placement.height_px, placement.width_px, 3)
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise ValueError(f"{placement.path}: expected uint8 {shape}, got {pixels.dtype} {pixels.shape}")
+    return pixels
 
 
 def _draw_aids(pen: Pen, sheet: Printout) -> None:

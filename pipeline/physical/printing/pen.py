@@ -1,8 +1,13 @@
 """Draws on a PDF canvas in millimetres from the page's top left corner, edges on whole printer dots."""
 
+import hashlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
 import numpy as np
 from PIL import Image
 from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase import pdfdoc
 from reportlab.pdfbase.pdfmetrics import Font, getFont, stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
@@ -26,10 +31,43 @@ class Pen:
         self.dpi = dpi
         self._n_rows = self._dots(page_height_mm)
 
-    def image(self, box: Box, pixels: np.ndarray) -> None:
-        """Embeds uint8 (H, W, 3) pixels as they are, without loss, to be shown in `box`."""
-        x, y, width, height = self._inset(box)
-        self.canvas.drawImage(ImageReader(Image.fromarray(pixels)), x, y, width, height, mask=None)
+    def write(self, file: BinaryIO) -> None:
+        """Writes the document, an object after the other."""
+
+        class Written(pdfdoc.PDFFile):
+            """Where reportlab would hold all that is written until the end."""
+
+            def __init__(self, version: tuple[int, int]) -> None:
+                super().__init__(version)
+                for part in self.strings:
+                    file.write(part)
+                self.write = file.write
+
+        held = pdfdoc.PDFFile
+        pdfdoc.PDFFile = Written
+        try:
+            self.canvas.getpdfdata()
+        finally:
+            pdfdoc.PDFFile = held
+
+    def image(self, box: Box, name: str, load: Callable[[], np.ndarray]) -> None:
+        """Embeds uint8 (H, W, 3) pixels as they are, without loss, to be shown in `box`; they are loaded when they are written.
+
+        Args:
+            name: the same for the same pixels, which are embedded once.
+        """
+        document, x, y, width, height = self.canvas._doc, *self._inset(box)
+        name = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        reference = document.getXObjectName(name)
+        if not document.hasForm(name):
+            document.Reference(_Later(name, load), reference)
+        self.canvas._currentPageHasImages = 1
+        self.canvas.saveState()
+        self.canvas.translate(x, y)
+        self.canvas.scale(width, height)
+        self.canvas._code.append(f"/{reference} Do")
+        self.canvas.restoreState()
+        self.canvas._formsinuse.append(name)
 
     def rectangle(self, box: Box, fill: str = BLACK) -> None:
         """Fills `box`, its edges moved to the nearest dot."""
@@ -135,3 +173,15 @@ def _runs(matrix: np.ndarray) -> list[tuple[int, int, int]]:
     edges = np.diff(np.pad(matrix.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
     return [(int(row), int(start), int(stop)) for (row, start), (_, stop) in zip(starts, stops, strict=True)]
+
+
+class _Later(pdfdoc.PDFObject):
+    """An image of a document, of which nothing is held until it is written."""
+
+    def __init__(self, name: str, load: Callable[[], np.ndarray]) -> None:
+        self._name, self._load = name, load
+
+    def format(self, document: Any) -> bytes:
+        found = pdfdoc.PDFImageXObject(self._name, ImageReader(Image.fromarray(self._load())))
+        written: bytes = found.format(document)
+        return written
