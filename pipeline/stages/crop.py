@@ -28,6 +28,7 @@ from pipeline.store import Hashes, Run, content_hash, file_hash, json_bytes, rec
 from pipeline.store.artefacts import CONTACT_SHEETS, CROPS, LAYOUT, OVERLAYS, PAIRS, PHOTOS, TABLES_OF_CROPS, TRUTH
 from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_trouble
 from pipeline.store.stage import Digests, Outcome
+from pipeline.transforms.views import saved_pixels
 
 _SHEET_QUALITY = 88
 # The next time there may be a reader, or a version that is mended.
@@ -269,7 +270,7 @@ def _contact_sheets(
         words: list[str] = []
         for side in ((pair_id, variant) for variant in VARIANTS):
             view, why = counting.get(side), LOST.get(reasons.get(side, ""), "not captured")
-            images += [read_png(run.printouts / printed[side]), read_png(run.captures / view.path) if view else None]
+            images += [saved_pixels(run.printouts, printed[side]), read_png(run.captures / view.path) if view else None]
             words += ["", quality_words(rated[view.view_id]) if view else why]
         rows.append(ContactRow(pair_id, tuple(images), tuple(words)))
     sheets = enumerate(draw_contact_sheets(rows, run.name), start=1)
