@@ -29,7 +29,7 @@ class View:
 
     `transform` is "source", "photo" or the name of a digital transform, whose value is `parameter`. `attack` is "" and
     `epsilon_8bit` 0 for a clean image. `pair_id` is set where the view belongs to one printed pair. `path` is "" for a
-    transform that is made again when it is needed; `sha256` is of its 8-bit pixels either way.
+    transform that is made when it is needed; `sha256` is of its 8-bit pixels, "" of one that was not made yet.
     """
 
     view_id: str

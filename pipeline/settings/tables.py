@@ -318,7 +318,7 @@ class TransformSettings:
 
     grids: dict[str, Annotated[Once[float], Field(min_length=1)]] = setting(dict, "The values of each transform.")
     save_images: bool = setting(
-        False, "Keep every transformed image as a file (many); without, they are made again when they are judged."
+        False, "Keep every transformed image as a file (many); without, they are made when they are judged."
     )
 
 
