@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -222,13 +222,13 @@ def page(results: Results, number: int = 1, dpi: int = 300) -> np.ndarray:
     Raises:
         BadInput: the pages are not laid out yet. WrongUse: there is no such page.
     """
-    from pipeline.physical.printing.document import page_raster
+    from pipeline.physical.printing.document import page_file, page_raster
     from pipeline.store.artefacts import LAYOUT
 
     printout = LAYOUT.read(results.files)
     if not 1 <= number <= printout.n_pages:
         raise WrongUse(f'Run "{results.name}" has no page {number}.', f"Write 1 to {printout.n_pages}.")
-    return page_raster(results.files.printouts, printout, number, dpi)
+    return page_raster(page_file(results.files.printouts, printout, number), printout, number, dpi)
 
 
 @_door
@@ -273,7 +273,7 @@ def read_photos(results: Results, photos: Iterable[str | Path] | None = None) ->
         BadInput: the run has no layout yet, or there is no such file.
     """
     from pipeline.physical.registration.page_reading import Reading
-    from pipeline.physical.registration.photo_reading import printed_image, read_files
+    from pipeline.physical.registration.photo_reading import printed_images, read_files
     from pipeline.settings.reading import load_experiment
     from pipeline.store import photo_files
     from pipeline.store.artefacts import EXPERIMENT, LAYOUT, PAIRS
@@ -281,7 +281,8 @@ def read_photos(results: Results, photos: Iterable[str | Path] | None = None) ->
     at = results.files
     pairs = {pair.pair_id: pair for pair in PAIRS.read(at)}
     settings = load_experiment(EXPERIMENT.path(at)).capture
-    reading = Reading(LAYOUT.read(at), pairs, settings, partial(printed_image, at.printouts))
+    printout = LAYOUT.read(at)
+    reading = Reading(printout, pairs, settings, printed_images(at.printouts, printout))
     return read_files(photo_files(at) if photos is None else [Path(photo) for photo in photos], reading)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.companion.reading import Readers, failed
 from pipeline.companion.refusals import Refusal
 from pipeline.images.formats import fault
 from pipeline.physical.registration.page_reading import Reading, ReadPage
-from pipeline.physical.registration.photo_reading import PhotoFile, printed_image
+from pipeline.physical.registration.photo_reading import PhotoFile, printed_images
 from pipeline.settings import Experiment
 from pipeline.stages.crop import KeptPages, photos_to_read
 from pipeline.store import Run
@@ -35,7 +34,7 @@ class Desk:
         self.experiment, self.run, self.then_run, self._tell = experiment, run, then_run, tell
         self._printout = LAYOUT.read(run)
         pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
-        reading = Reading(self._printout, pairs, experiment.capture, partial(printed_image, run.printouts))
+        reading = Reading(self._printout, pairs, experiment.capture, printed_images(run.printouts, self._printout))
         warm_up = next((run.printouts / one.path for one in self._printout.placements), None)
         self._readers, self._kept, self._hashes = Readers(n_readers, reading, warm_up), KeptPages(run), run.hashes()
         self._read: dict[str, tuple[PhotoFile, list[ReadPage] | None]] = {}

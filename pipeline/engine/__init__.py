@@ -1,10 +1,12 @@
 """Maps a function over many items, in this process, in worker processes or on a Ray cluster, and shows how far it is."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from pipeline.core.cores import n_cores
 from pipeline.core.progress import Progress, silent
 
 T = TypeVar("T")
@@ -18,12 +20,13 @@ class Shared(Generic[T]):
     """What a function needs beside its items and is heavy to make, as a network is.
 
     `make(*arguments)` makes it, anywhere: both can be pickled and are small. `here` is what this process has made already; it
-    goes nowhere else.
+    goes nowhere else. `files` are those that it is made from, which the arguments name: on another machine they name copies.
     """
 
     make: Callable[..., T]
     arguments: tuple[Any, ...] = ()
     here: T | None = field(default=None, compare=False, repr=False)
+    files: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
     def opened(self) -> T:
         """Returns what there is here, or else makes it."""
@@ -88,6 +91,10 @@ class Context:
 
         return Processes(self.workers)
 
+    def nearby(self) -> "Context":
+        """Returns the same with its workers on this machine, for what reads or writes many files here."""
+        return replace(self, engine="processes", workers=self.workers or n_cores()) if self.engine == "ray" else self
+
 
 Item = TypeVar("Item")
 
@@ -121,7 +128,8 @@ def map(
 
     Args:
         function: can be imported from its module, alone or in a `functools.partial`: worker processes are spawned.
-        items: small enough to be sent to a worker, as is what is returned.
+        items: small enough to be sent to a worker, as is what is returned. A `Path` of a file in them, or in the function, is on
+            another machine that of a copy; what is to be written is returned.
         shared: what is opened once for many items, as a network is; on a device that is not the CPU there is one for all, in this
             process.
         load: makes what the function is given of an item, in this process and when its turn comes, as one reads a file.

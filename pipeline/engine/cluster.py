@@ -2,19 +2,22 @@
 
 import logging
 import os
-import pickle
+import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from pipeline.core.cores import n_cores
-from pipeline.core.errors import Unavailable
+from pipeline.core.errors import InkproofError, Unavailable
 from pipeline.core.version import VERSION
 from pipeline.engine import Shared
+from pipeline.engine.travelling import Parcel, packed, unpacked, worker_folder
 
 # As many items wait at a worker as are under way, so that none waits for the next.
 _ITEMS_A_WORKER = 2
@@ -26,24 +29,54 @@ GONE_S, HEAD_SILENT_S = 120.0, 10.0
 _GONE = "Type the same command again when it is back: what is done is kept. With --engine processes none is needed."
 
 
+# A parcel that many items need, by its name, and what fetches it: a worker does so once.
+Sent = tuple[str, list[Any]]
+
+
 class Worker:
     """What runs on the cluster, one for each processor that the cluster has."""
+
+    def __init__(self) -> None:
+        import ray
+
+        self._get: Callable[[Any], Any] = ray.get
+        self._folder = worker_folder()
+        self._held: dict[str, tuple[str, Any]] = {}
 
     def told(self) -> tuple[str, str]:
         """Returns which versions of Python and of this package it has."""
         return _versions()
 
-    def work(self, function: Callable[..., Any], item: Any, recipe: bytes) -> tuple[bool, Any]:
+    def work(self, function: Sent, item: Parcel, shared: Sent | None) -> tuple[bool, Any]:
         """Returns whether it worked, and the result or the error."""
-        try:
-            return True, function(item, _opened(recipe)) if recipe else function(item)
-        except Exception as error:
-            return False, error
+        roots = [str(self._folder / name) for name, _ in filter(None, (function, shared))]
+        with ExitStack() as stack:
+            try:
+                beside = () if shared is None else (self._kept("shared", shared, Shared.opened),)
+                if item.files:
+                    roots.append(stack.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
+                return True, self._kept("function", function)(unpacked(item, Path(roots[-1]), self._get), *beside)
+            except InkproofError as error:  # it names files as they are called where they come from
+                texts = [_without(roots, text) for text in (error.message, error.hint)]
+                return False, type(error)(*texts)
+            except Exception as error:
+                return False, error
+
+    def _kept(self, kind: str, sent: Sent, opened: Callable[[Any], Any] = lambda thing: thing) -> Any:
+        """Returns what was sent, unpacked and opened when it comes for the first time, in the place of what came before it."""
+        name, where = sent
+        if self._held.get(kind, ("",))[0] != name:
+            if before := self._held.pop(kind, None):
+                shutil.rmtree(self._folder / before[0], ignore_errors=True)
+            parcel: Parcel = self._get(where[0])
+            self._held[kind] = name, opened(unpacked(parcel, self._folder / name, self._get))
+        return self._held[kind][1]
 
 
-@lru_cache(maxsize=1)
-def _opened(recipe: bytes) -> Any:
-    return pickle.loads(recipe).opened()
+def _without(roots: Sequence[str], text: str) -> str:
+    for root in roots:
+        text = text.replace(root, "")
+    return text
 
 
 def _versions() -> tuple[str, str]:
@@ -53,7 +86,8 @@ def _versions() -> tuple[str, str]:
 class Cluster:
     """Works on the processors of a Ray cluster.
 
-    Items, results and errors travel as bytes. What reads or writes files needs them at the same place on every machine.
+    Items, results and errors travel as bytes, and so do the files that items, functions and recipes name: see `packed`. A worker
+    needs nothing of the disk that the parent sees.
     """
 
     def __init__(self, address: str = "", n: int = 0) -> None:
@@ -94,12 +128,12 @@ class Cluster:
         Raises:
             Unavailable: the cluster is gone, its machines have another version, or an item loses its worker again and again.
         """
-        recipe = b"" if shared is None else pickle.dumps(shared)
         rest, errors, n_lost = deque(range(len(items))), dict[int, BaseException](), Counter[int]()
         under_way: dict[Any, tuple[Any, int]] = {}
         load = Counter[Any]()
         self._hires_s, self._moved_s, self._heard_s = 0.0, time.monotonic(), time.monotonic()
-        sent = self._ray.put(function)
+        sent = self._sent(function, ())
+        recipe = None if shared is None else self._sent(shared, shared.files)
         try:
             while (rest and not errors) or under_way:
                 self._hire(len(rest) + len(under_way))
@@ -107,7 +141,7 @@ class Cluster:
                     while load[worker] < _ITEMS_A_WORKER and rest:
                         place = rest.popleft()
                         load[worker] += 1
-                        under_way[worker.work.remote(sent, items[place], recipe)] = worker, place
+                        under_way[worker.work.remote(sent, self._packed(items[place], ()), recipe)] = worker, place
                 for ended in self._ended([*self._beginning, *under_way]):
                     worker, place = under_way.pop(ended, (None, -1))
                     load[worker] -= 1
@@ -137,6 +171,13 @@ class Cluster:
                 self._dismiss(worker)
         if errors:
             raise errors[min(errors)]
+
+    def _sent(self, thing: object, files: Sequence[Path]) -> Sent:
+        parcel = self._packed(thing, files)
+        return parcel.name, [self._ray.put(parcel)]
+
+    def _packed(self, thing: object, files: Sequence[Path]) -> Parcel:
+        return packed(thing, files, self._ray.put, self._ray.cloudpickle.CloudPickler)
 
     def _hire(self, n_items: int) -> None:
         """Asks, now and then, for workers until there are as many as the cluster has processors, or as there are items."""

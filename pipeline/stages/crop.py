@@ -19,7 +19,7 @@ from pipeline.physical.registration.advice import quality_words
 from pipeline.physical.registration.contact_sheet import ContactRow, draw_contact_sheets
 from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, capture_id, discarded
 from pipeline.physical.registration.photo_lines import LOST, pages_to_do
-from pipeline.physical.registration.photo_reading import PhotoFile, printed_image, read_file
+from pipeline.physical.registration.photo_reading import PhotoFile, printed_images, read_file
 from pipeline.physical.registration.print_size import print_size_words
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
@@ -57,7 +57,7 @@ def crop(experiment: Experiment, run: Run, context: Context) -> Outcome:
     before, known = KeptPages(run), context.progress(photos, len(photos), "read before")
     kept = {photo.key: before.get(photo) for photo in known}
     todo = [photo for photo in photos if kept[photo.key] is None]
-    reading = Reading(printout, pairs, experiment.capture, partial(printed_image, run.printouts))
+    reading = Reading(printout, pairs, experiment.capture, printed_images(run.printouts, printout))
     work = partial(read_file, reading=reading)
     for photo, fresh in engine.map(work, todo, context, "photos"):
         kept[photo.key] = before.put(photo, fresh, hashes)

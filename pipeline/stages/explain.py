@@ -12,13 +12,14 @@ import numpy as np
 from pipeline import engine
 from pipeline.core.errors import WrongUse, near_match
 from pipeline.core.seeds import generator_for
-from pipeline.engine import Context, Shared
+from pipeline.engine import Context
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.examples import Examples
 from pipeline.images import png_bytes
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explained, How, explained, how_for
+from pipeline.models.sending import shared_classifier
 from pipeline.records import ExplainedView, Pair, View
 from pipeline.report.content import ExplainedPair, ExplainedPicture, Explanations
 from pipeline.report.explanations import heat_picture, scale_of
@@ -63,14 +64,14 @@ def explain(experiment: Experiment, run: Run, context: Context) -> Outcome:
     works: list[_Work] = []
     found: list[Explained] = []
     if chosen:
-        model = experiment.resolved_model(), context.device
-        classifier = load_classifier(*model)
+        model = experiment.resolved_model()
+        classifier = load_classifier(model, context.device)
         how, notes = how_for(classifier, settings)
         fixed = None if settings.target in ("true", "predicted") else class_named(settings.target, classifier)
         works = [_work(pair, examples, settings.target, fixed) for pair in chosen]
         keys = [content_hash([classifier.fingerprint, *work.identity, asdict(how), experiment.seed]) for work in works]
         todo = [(key, work) for key, work in zip(keys, works, strict=True) if items.get(key, ".npz") is None]
-        look, shared = partial(_explained, how=how, seed=experiment.seed), Shared(load_classifier, model, classifier)
+        look, shared = partial(_explained, how=how, seed=experiment.seed), shared_classifier(model, classifier)
         for (key, _), fresh in engine.map(look, todo, context, "explain", shared):
             items.put(key, _npz({"logits": fresh.logits, "probabilities": fresh.probabilities, **fresh.maps}), ".npz")
         found = [_read(items.get(key, ".npz") or b"") for key in keys]

@@ -13,7 +13,7 @@ from pipeline.core.errors import Waiting
 from pipeline.core.seeds import generator_for
 from pipeline.engine import Context
 from pipeline.images import picture_files, read_apart
-from pipeline.physical.printing.document import page_raster
+from pipeline.physical.printing.document import page_file, page_raster
 from pipeline.physical.simulator import Profile, encode_jpeg, load_profile, profile_content, simulate_photo
 from pipeline.records import Printout
 from pipeline.settings import Experiment
@@ -26,6 +26,7 @@ from pipeline.store.stage import Outcome
 class _Page:
     number: int
     name: str
+    printed: Path
     background: Path | None
     key: str
 
@@ -52,11 +53,13 @@ def photograph(experiment: Experiment, run: Run, context: Context) -> Outcome:
     backgrounds = picture_files(place) if place else []
     # the calibration page is the PDF's last, after those of the layout
     n_pages = printout.n_pages + experiment.layout.calibration
-    pages = [_page(number, printout, profile, backgrounds, experiment.seed) for number in range(1, n_pages + 1)]
+    numbers = range(1, n_pages + 1)
+    pages = [_page(number, run, printout, profile, backgrounds, experiment.seed) for number in numbers]
     todo = [page for page in pages if not _is_done(run, page)]
-    work = partial(_photograph, run=run, printout=printout, profile=profile, seed=experiment.seed)
-    for _ in engine.map(work, todo, context, "pages"):
-        pass
+    work = partial(_photographed, printout=printout, profile=profile, seed=experiment.seed)
+    for page, (jpeg, truth) in engine.map(work, todo, context, "pages"):
+        run.files.write(run.captures / page.photo, jpeg)
+        TRUTH.write(run, page.name, truth)
     _remove_others(run, pages)
     outputs = [name for page in pages for name in (page.photo, page.truth)]
     return Outcome(tuple(outputs), {"n_photos": len(pages), "profile": profile.name}, ("these photographs are simulated",))
@@ -77,19 +80,20 @@ def true_geometry(run: Run, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _page(number: int, printout: Printout, profile: Profile, backgrounds: list[Path], seed: int) -> _Page:
+def _page(number: int, run: Run, printout: Printout, profile: Profile, backgrounds: list[Path], seed: int) -> _Page:
     background = None
     identity = [printout.pdf_sha256, number, profile.name, profile_content(profile), seed]
     if backgrounds:
         background = backgrounds[generator_for(seed, "background", str(number)).integers(len(backgrounds))]
         identity.append(file_hash(background))
     name = f"page-{number:03d}" if number <= printout.n_pages else "calibration"
-    return _Page(number, name, background, content_hash(identity))
+    return _Page(number, name, page_file(run.printouts, printout, number), background, content_hash(identity))
 
 
-def _photograph(page: _Page, run: Run, printout: Printout, profile: Profile, seed: int) -> None:
+def _photographed(page: _Page, printout: Printout, profile: Profile, seed: int) -> tuple[bytes, bytes]:
+    """Returns a photo of a page, and its true geometry as it is kept."""
     background = read_apart(page.background).pixels if page.background else None
-    raster = page_raster(run.printouts, printout, page.number, profile.printer_dpi)
+    raster = page_raster(page.printed, printout, page.number, profile.printer_dpi)
     generator = generator_for(seed, "photograph", str(page.number))
     photo = simulate_photo(raster, printout.page_width_mm, printout.page_height_mm, profile, generator, background)
     jpeg = encode_jpeg(photo)
@@ -102,8 +106,7 @@ def _photograph(page: _Page, run: Run, printout: Printout, profile: Profile, see
         "photo_from_page": homography,
         "residual_px": residual_px,
     }
-    run.files.write(run.captures / page.photo, jpeg)
-    TRUTH.write(run, page.name, json_bytes({**truth, "check": content_hash(truth)}))
+    return jpeg, json_bytes({**truth, "check": content_hash(truth)})
 
 
 def _is_done(run: Run, page: _Page) -> bool:

@@ -72,6 +72,14 @@ def saved_image(folder: Path, path: str) -> bytes:
     raise BadInput(f"{folder / path}: is missing.", _AGAIN)
 
 
+def holding(folder: Path, paths: Iterable[str]) -> list[Path]:
+    """Returns the files in which pictures lie, whose paths are relative to one of a run's folders."""
+    alone = {folder / path for path in paths}
+    found = {path for path in alone if path.is_file()}
+    above = {parent for path in alone - found for parent in path.parents if parent.is_relative_to(folder)}
+    return sorted(found.union(*([path for path, _, _ in _shards(parent)] for parent in above - {folder})))
+
+
 def _shards(folder: Path) -> list[_Shard]:
     """Returns the packed files of a folder, with what tells one from another that had its name."""
     found = []

@@ -16,9 +16,10 @@ from torch.nn.functional import cross_entropy
 from pipeline.core.errors import BadInput
 from pipeline.core.file_names import FOLDER_NAME
 from pipeline.core.seeds import generator_for
-from pipeline.engine import Context, Shared, map as engine_map
+from pipeline.engine import Context, map as engine_map
 from pipeline.images import png_bytes, shown, to_pixels
 from pipeline.models import load_classifier
+from pipeline.models.sending import shared_classifier
 from pipeline.models.torch_models import TorchClassifier
 from pipeline.settings import ModelSettings
 from pipeline.store import content_hash, json_bytes, json_from, write_bytes
@@ -101,7 +102,7 @@ def make_set(
         return [folder / IMAGES / named[label] / f"{first + i:06}.png" for i, label in enumerate(batch.labels)]
 
     left = [batch for batch in _batches(recipe, images, len(class_names), seed) if not all(map(Path.is_file, files(batch)))]
-    shared = Shared(load_classifier, (model, context.device), classifier)
+    shared = shared_classifier(model, classifier)
     with ThreadPoolExecutor() as writers:  # a file is written when the disk says so, and that takes longer than making it
         for batch, made in engine_map(partial(_made, recipe), left, context, f"making {folder.name}", shared):
             list(writers.map(write_bytes, files(batch), map(png_bytes, made)))

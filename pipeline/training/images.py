@@ -42,7 +42,7 @@ class Images:
 def read_images(
     settings: DatasetSettings, class_names: tuple[str, ...], steps: Preprocessing, seed: int, context: Context, label: str
 ) -> Images:
-    """Returns every image of a data set that can be read, in its order, whichever process reads it.
+    """Returns every image of a data set that can be read, in its order, whichever process of this machine reads it.
 
     Raises:
         BadInput: there is none. WrongUse, Unavailable: as `open_dataset`.
@@ -50,7 +50,7 @@ def read_images(
     dataset = open_dataset(settings, class_names, (), seed)
     parts = [(start, min(start + _AT_ONCE, len(dataset))) for start in range(0, len(dataset), _AT_ONCE)]
     shared = Shared(_opened, (settings, class_names, steps, seed), (dataset, steps))
-    found = dict(engine_map(_read, parts, context, label, shared))
+    found = dict(engine_map(_read, parts, context.nearby(), label, shared))
     pixels = np.concatenate([found[part][0] for part in parts])
     labels = np.concatenate([found[part][1] for part in parts])
     if not len(labels):

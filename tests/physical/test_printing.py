@@ -21,7 +21,7 @@ from pipeline.engine import Context
 from pipeline.images import png_bytes
 from pipeline.physical.fiducials.codes import QUIET_MODULES, decode_payload, modules
 from pipeline.physical.printing.arrangement import PAPERS, PrintPair, arrange
-from pipeline.physical.printing.document import build_pdf, caption_text, page_raster, render_page, screen_html
+from pipeline.physical.printing.document import build_pdf, caption_text, page_file, page_raster, render_page, screen_html
 from pipeline.physical.printing.furniture import furniture
 from pipeline.physical.printing.instructions import Instructions
 from pipeline.records import CORNERS, Candidate, Pair, Printout
@@ -472,7 +472,7 @@ def test_the_stage_writes_pages_for_the_medium_under_a_code_of_their_own(tmp_pat
         assert bool(printout.tags and printout.marks and printout.patches) == ("aids" not in settings)
         assert printout.format_version == 2 and len(printout.pdf_sha256) == 64
         assert all((run.printouts / name).is_file() for name in outputs)
-        raster = page_raster(run.printouts, printout, 2, 150)
+        raster = page_raster(page_file(run.printouts, printout, 2), printout, 2, 150)
         if printout.medium == "screen":
             assert set(outputs) == {"screen/page-001.png", "screen/page-002.png", "screen/index.html", "layout.json"}
             assert not (run.printouts / "printout.pdf").exists()

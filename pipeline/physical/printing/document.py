@@ -92,12 +92,17 @@ def caption_text(pair: Pair, variant: str, true_name: str) -> str:
     return " · ".join(part for part in (done, true_name, pair.image_id) if part)
 
 
-def page_raster(folder: Path, printout: Printout, page: int, dpi: int = 300) -> np.ndarray:
-    """Returns one page as printed at `dpi`, or as a screen shows it, uint8 (H, W, 3), from the printout's `folder`."""
+def page_file(folder: Path, printout: Printout, page: int) -> Path:
+    """Returns the file that shows one page, in the printout's folder: the PDF, or the page's picture for a screen."""
+    return folder / (screen_page_name(page) if printout.medium == SCREEN else artefacts.PDF.name)
+
+
+def page_raster(file: Path, printout: Printout, page: int, dpi: int = 300) -> np.ndarray:
+    """Returns one page as printed at `dpi`, or as a screen shows it, uint8 (H, W, 3), from its `page_file`."""
     if printout.medium == SCREEN:
-        return read_png(folder / screen_page_name(page))
+        return read_png(file)
     dots = [p.width_mm * dpi / MM_PER_INCH / p.width_px for p in printout.placements if p.page == page]
-    return render_page(folder / artefacts.PDF.name, page, dpi, sharp=all(abs(n - round(n)) < 1e-6 for n in dots))
+    return render_page(file, page, dpi, sharp=all(abs(n - round(n)) < 1e-6 for n in dots))
 
 
 def screen_page_name(page: int) -> str:

@@ -1,7 +1,8 @@
 """What comes out of one file in the photos folder: every page in every picture of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from pipeline.images.photo_tags import PhotoTags, photo_tags
 from pipeline.images.pictures import PHOTO, VIDEO, capture_kind, pictures
 from pipeline.physical.registration.page_reading import FreshPage, Reading, ReadPage, Truth, capture_id, discarded, read_pages
 from pipeline.physical.simulator import is_simulated
-from pipeline.records import CAMERA, SIMULATED, Capture
+from pipeline.records import CAMERA, SIMULATED, Capture, Printout
 from pipeline.store import file_hash, saved_image
+from pipeline.store.artefacts import LAYOUT
+from pipeline.store.pictures import holding
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,18 @@ def read_files(paths: Iterable[Path], reading: Reading) -> list[FreshPage]:
     return found
 
 
-def printed_image(folder: Path, path: str) -> np.ndarray:
-    """Returns an image as it was printed, uint8 (H, W, 3), by its path below a run's printouts: what `Reading.printed` needs.
+def printed_images(folder: Path, printout: Printout) -> Callable[[str], np.ndarray]:
+    """Returns what gives an image as it was printed, uint8 (H, W, 3), by its path below a run's printouts, `folder`.
 
-    Raises:
-        BadInput: it is missing, or damaged.
+    It is what `Reading.printed` needs, raises BadInput where an image is missing or damaged, and can be sent to a worker.
     """
-    return read_png(saved_image(folder, path), shown(folder / path))
+    files = holding(folder, {placement.path for placement in printout.placements})
+    return partial(_printed, folder / LAYOUT.name, files)
+
+
+def _printed(layout: Path, files: Sequence[Path], path: str) -> np.ndarray:
+    """Returns a picture from the folder of a layout; the files that hold all pictures are named so that they come along."""
+    return read_png(saved_image(layout.parent, path), shown(layout.parent / path))
 
 
 def _capture(photo: PhotoFile, tags: PhotoTags, is_made_by_simulator: bool) -> Capture:

@@ -13,9 +13,9 @@ from pipeline.core.errors import WrongUse
 from pipeline.core.seeds import generator_for
 from pipeline.defences.randomised_smoothing import RandomisedSmoothing
 from pipeline.document.figures import png, svg
-from pipeline.engine import Context, Shared
+from pipeline.engine import Context
 from pipeline.models import load_classifier
-from pipeline.models.classifier import Classifier
+from pipeline.models.sending import shared_classifier
 from pipeline.records import ATTACKED_MODEL, Candidate, Certificate
 from pipeline.report.certified import certified_curves, certified_rates
 from pipeline.settings import Experiment, ModelSettings
@@ -148,8 +148,8 @@ def _counted(
     kept = {sha256: items.get_json(key) for sha256, key in keys.items()}
     missing = {candidate.sha256: (candidate.sha256, pixels) for candidate, pixels in images if kept[candidate.sha256] is None}
     count = partial(_count, n_choosing=request.n_choosing, n=request.n_samples, seed=seed)
-    shared: Shared[Classifier] = Shared(load_classifier, (settings, context.device), behind)
-    for (sha256, _), found in engine.map(count, list(missing.values()), context, f"certifying {label}", shared):
+    todo, shared = list(missing.values()), shared_classifier(settings, behind)
+    for (sha256, _), found in engine.map(count, todo, context, f"certifying {label}", shared):
         items.put(keys[sha256], json_bytes(found))
         kept[sha256] = found
     return kept

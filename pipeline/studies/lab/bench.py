@@ -119,9 +119,10 @@ class Bench:
         """Trains the networks that are not there yet, several at once where there are several processes."""
         trained = [name for name in names if self.training(name).model.name.startswith("network:")]
         left = [name for name in trained if not (self.folder(name) / CARD).is_file()]
-        if len(left) > 1 and self.context.workers > 1 and self.context.device == "cpu":
+        nearby = self.context.nearby()  # a network is trained where its images and its folder lie
+        if len(left) > 1 and nearby.workers > 1 and nearby.device == "cpu":
             jobs = [(self.training(name), self.folder(name)) for name in left]
-            for (training, _), _ in engine_map(_trained, jobs, self.context, "training networks"):
+            for (training, _), _ in engine_map(_trained, jobs, nearby, "training networks"):
                 self.say(f"{training.name}: trained")
 
     def folder(self, name: str) -> Path:
