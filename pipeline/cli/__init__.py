@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pipeline.cli.parser import COMMANDS, command_parser
 from pipeline.cli.run_log import RunLog
 from pipeline.cli.telling import logged, print_json, print_text
+from pipeline.cli.workspace import workspace_here
 from pipeline.core.errors import BadInput, InkproofError, Unavailable
 from pipeline.core.memory import keep_freed_memory
 from pipeline.core.progress import Display
@@ -36,7 +37,8 @@ def _run(arguments: Sequence[str], as_json: bool, log: RunLog) -> int:
     try:
         options = command_parser().parse_args(arguments)
         options.log = log
-        with Display(sys.stderr, shows=not (options.quiet or as_json), noted=log.add) as options.display:
+        display = Display(sys.stderr, shows=not (options.quiet or as_json), noted=log.add)
+        with display as options.display, workspace_here(options):
             result, code = load(options.command)(options)
         log.add("\n".join(logged(result)))
         print_json(result) if as_json else print_text(result, options.quiet)

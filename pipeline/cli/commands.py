@@ -286,7 +286,7 @@ def opened(options: argparse.Namespace, check: bool = True) -> tuple[Any, Any, A
     if not path.is_file() and by_name.is_file():
         path = by_name
     flags = [] if options.seed is None else ["--seed", str(options.seed)]
-    flags += [] if options.workspace == Path(".") else ["--workspace", str(options.workspace)]
+    flags += [] if options.workspace_words == "." else ["--workspace", options.workspace_words]
     experiment = load_experiment(path, tuple(options.set), options.seed, tuple(flags))
     run = Run(options.workspace, experiment.name)
     options.log.belongs_to(run)
@@ -312,7 +312,12 @@ def context_of(options: argparse.Namespace) -> Any:
         raise WrongUse("--ray-address goes with --engine ray.")
     workers = options.workers or (0 if on_cluster else min(n_cores(), MOST_WORKERS))
     display = options.display
-    return Context(options.device, workers, display.progress, display.begins, options.engine, options.ray_address)
+
+    def begins(stage: str, number: int, total: int) -> None:
+        options.sends()  # what the stage before it made
+        display.begins(stage, number, total)
+
+    return Context(options.device, workers, display.progress, begins, options.engine, options.ray_address)
 
 
 def _check_device(device: str) -> None:

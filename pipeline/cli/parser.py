@@ -5,12 +5,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.cli.workspace import place
 from pipeline.core.errors import WrongUse, near_match
 from pipeline.core.version import VERSION
 
 _ENTRIES: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "commands.toml").read_text(encoding="utf-8"))
 _SHARED = "options of every command"
-_TYPES = {"int": int, "float": float, "path": Path}
+_TYPES = {"int": int, "float": float, "place": place}
 COMMANDS = tuple(name for name in _ENTRIES if name != _SHARED)
 KINDS = tuple(_ENTRIES["list"]["options"]["kind"]["choices"])
 EPILOG = """examples:
@@ -44,7 +45,8 @@ def command_parser() -> argparse.ArgumentParser:
         epilog = f"example:\n  {told['example']}"
         does = told["does"]
         entry = entries.add_parser(name, help=does, description=does, epilog=epilog, formatter_class=text, parents=[shared])
-        entry.set_defaults(command=f"pipeline.cli.{told['function']}", name=name)
+        uses = told.get("workspace", "writes")
+        entry.set_defaults(command=f"pipeline.cli.{told['function']}", name=name, uses_workspace=uses)
         if told.get("about_an_experiment", True):
             entry.add_argument("experiment", metavar="EXPERIMENT", help="a TOML file, or the name of a run in this workspace")
         _add_options(entry, told)
