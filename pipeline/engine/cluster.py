@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,9 @@ class Cluster:
         self._hired: Any = ray.remote(num_cpus=1)(Worker)
         self._beginning: dict[Any, Any] = {}  # what says that a worker is there, and the worker
         self._ready: list[Any] = []
-        self._hires_s = 0.0
+        self._n_processors = self._counted()
+        self._counts = threading.Thread()
+        self._looks_s = 0.0
 
     def map(
         self, function: Callable[..., Any], items: Sequence[Any], shared: Shared[Any] | None = None
@@ -131,7 +134,7 @@ class Cluster:
         rest, errors, n_lost = deque(range(len(items))), dict[int, BaseException](), Counter[int]()
         under_way: dict[Any, tuple[Any, int]] = {}
         load = Counter[Any]()
-        self._hires_s, self._moved_s, self._heard_s = 0.0, time.monotonic(), time.monotonic()
+        self._moved_s = self._heard_s = time.monotonic()
         sent = self._sent(function, ())
         recipe = None if shared is None else self._sent(shared, shared.files)
         try:
@@ -180,15 +183,17 @@ class Cluster:
         return packed(thing, files, self._ray.put, self._ray.cloudpickle.CloudPickler)
 
     def _hire(self, n_items: int) -> None:
-        """Asks, now and then, for workers until there are as many as the cluster has processors, or as there are items."""
-        if time.monotonic() < self._hires_s:
-            return
-        self._hires_s = time.monotonic() + _LOOK_EVERY_S
-        n = int(self._ray.cluster_resources().get("CPU", 0))
-        n = min(n, n_items, self._most or n)
+        """Asks for workers until there are as many as the cluster has processors, or as there are items."""
+        n = min(self._n_processors, n_items, self._most or self._n_processors)
         while len(self._ready) + len(self._beginning) < n:
             worker = self._hired.remote()
             self._beginning[worker.told.remote()] = worker
+
+    def _counted(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 0))
+
+    def _count(self) -> None:
+        self._n_processors = self._counted()
 
     def _begun(self, ended: Any) -> None:
         """Takes a worker that is there; one that was lost on the way is forgotten.
@@ -211,8 +216,8 @@ class Cluster:
     def _dismiss(self, worker: Any) -> None:
         if worker in self._ready:
             self._ready.remove(worker)
-            self._ray.kill(worker)
-            self._hires_s = 0.0
+            if _answers(self._head):
+                self._ray.kill(worker)
 
     def _ended(self, waited: list[Any]) -> list[Any]:
         """Returns what has ended within a moment.
@@ -228,8 +233,13 @@ class Cluster:
         now_s = time.monotonic()
         if ended or self._ready:
             self._moved_s = now_s
-        if ended or _answers(self._head):
-            self._heard_s = now_s
+        if now_s >= self._looks_s:
+            self._looks_s = now_s + _LOOK_EVERY_S
+            if _answers(self._head):
+                self._heard_s = now_s
+                if not self._counts.is_alive():  # a head that is lost just now would be waited for
+                    self._counts = threading.Thread(target=self._count, daemon=True)
+                    self._counts.start()
         if now_s - self._heard_s > HEAD_SILENT_S:
             raise Unavailable("The head of the Ray cluster does not answer any more.", _GONE)
         if now_s - self._moved_s > GONE_S:
