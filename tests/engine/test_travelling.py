@@ -16,6 +16,7 @@ from pipeline.models.sending import shared_classifier
 from pipeline.settings import ModelSettings
 
 NETWORK = """
+from pathlib import Path
 import torch
 from layers import last
 
@@ -23,7 +24,7 @@ class Net(torch.nn.Module):
     def __init__(self, table):
         super().__init__()
         self.flat, self.last = torch.nn.Flatten(), last()
-        self.last.weight.data += float(open(table).read())
+        self.last.weight.data += float(Path(table).read_text())
 
     def forward(self, x):
         return self.last(self.flat(x))
