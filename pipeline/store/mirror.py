@@ -5,7 +5,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import socket
+import sqlite3
 import threading
 import time
 import uuid
@@ -24,6 +26,7 @@ SILENT_S = 600.0
 _STATE, _LOCK = ".mirror.json", "inkproof.lock"
 # What belongs to this machine alone.
 _OWN = (_STATE, ".hashes.json", _LOCK)
+_DATABASE = ".sqlite"
 # Where a store says which version of a file it has.
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "modified", "created")
 _AGAIN = "What is done is kept here; the same command goes on."
@@ -93,6 +96,8 @@ class Mirror:
             if wanted:
                 self._store.get([self._at(name) for name in wanted], list(map(str, partial)))
             for name, path in zip(wanted, partial, strict=True):
+                if name.endswith(_DATABASE):  # what was left open of another version is none of this one
+                    (self.folder / f"{name}-journal").unlink(missing_ok=True)
                 os.replace(path, self.folder / name)
                 self._state[name] = [there[name], *_version_here(self.folder / name)]
         self._keep_state()
@@ -109,15 +114,16 @@ class Mirror:
             files = [name for name in changed if name not in records]
             with _reached(self.url):
                 self._remove([name for name in (*records, *gone) if _is_record(name) and name in self._state])
-                if files:
-                    self._store.put([str(self.folder / name) for name in files], [self._at(name) for name in files])
+                with self._as_they_are(files) as whole:
+                    if whole:
+                        self._store.put(list(map(str, whole.values())), [self._at(name) for name in whole])
                 self._remove([name for name in gone if not _is_record(name)])
                 for name, content in records.items():
                     self._store.pipe_file(self._at(name), content)
                 there = self._there()
             for name in gone:
                 del self._state[name]
-            self._state |= {name: [there[name], *here[name]] for name in changed if name in there}
+            self._state |= {name: [there[name], *here[name]] for name in (*whole, *records) if name in there}
             self._keep_state()
 
     @contextlib.contextmanager
@@ -171,10 +177,13 @@ class Mirror:
         return json.dumps(told).encode()
 
     def _beat(self, ended: threading.Event) -> None:
-        while not ended.wait(SEND_EVERY_S):
+        took_s = 0.0
+        while not ended.wait(min(max(SEND_EVERY_S, 10 * took_s), SILENT_S / 3)):
+            began_s = time.monotonic()
             with contextlib.suppress(Exception):  # the end of a stage says what is wrong
                 self._store.pipe_file(self._at(_LOCK), self._sign_of_life())
                 self.send()
+            took_s = time.monotonic() - began_s
 
     def _there(self) -> dict[str, str]:
         """Returns the version of each file in the store, by its path below the workspace."""
@@ -195,6 +204,20 @@ class Mirror:
                 if _is_kept(name) and (version := _version_here(path)):
                     found[name] = version
         return found
+
+    @contextlib.contextmanager
+    def _as_they_are(self, names: list[str]) -> Iterator[dict[str, Path]]:
+        """Gives the files to send; of a database that may be written meanwhile a copy, and nothing where that is torn."""
+        whole = {name: self.folder / name for name in names}
+        copies = [name for name in names if name.endswith(_DATABASE)]
+        for name in copies:
+            whole[name] = self.folder / f"{name}{PARTIAL}"
+            shutil.copyfile(self.folder / name, whole[name])
+        try:
+            yield {name: path for name, path in whole.items() if name not in copies or _is_sound(path)}
+        finally:
+            for name in copies:
+                whole[name].unlink()
 
     def _remove(self, names: list[str]) -> None:
         for name in names:
@@ -221,6 +244,14 @@ def _read_state(path: Path) -> dict[str, list[Any]]:
         return {}
 
 
+def _is_sound(database: Path) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as opened:
+            return opened.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    except sqlite3.Error:
+        return False
+
+
 def _version_here(path: Path) -> list[int]:
     try:
         found = path.stat()
@@ -232,7 +263,7 @@ def _version_here(path: Path) -> list[int]:
 def _is_kept(name: str) -> bool:
     last = name.rpartition("/")[2]
     is_lock = last.startswith(".") and last.endswith(".lock")
-    return bool(last) and last not in _OWN and not last.endswith(PARTIAL) and not is_lock
+    return bool(last) and last not in _OWN and not last.endswith((PARTIAL, f"{_DATABASE}-journal")) and not is_lock
 
 
 def _is_record(name: str) -> bool:

@@ -22,7 +22,6 @@ from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
 from pipeline.models.sending import shared_classifier
 from pipeline.settings import ModelSettings
-from pipeline.stages.graph import STAGES
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 pytestmark = pytest.mark.slow
@@ -218,21 +217,13 @@ def digests_of(workspace: Path) -> dict[str, str]:
     return {str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-# The others read their images by the path of the workspace.
-WITHOUT_A_SHARED_FOLDER = ("photograph", "crop", "explain")
-
-
-def test_stages_give_the_same_bytes_on_workers_that_do_not_see_the_workspace(nodes, context, unseen, tmp_path):
+def test_a_run_has_the_same_bytes_on_workers_that_do_not_see_the_workspace(nodes, context, unseen, tmp_path):
     inkproof("run", tmp_path / "alone", "--engine", "local")
-    for stage in STAGES:
-        is_blind = stage in WITHOUT_A_SHARED_FOLDER
-        flags = ("--engine", "ray", "--ray-address", nodes.address) if is_blind else ("--engine", "local")
-        if is_blind:
-            unseen.write_text(str(tmp_path))
-        try:
-            inkproof(stage, tmp_path / "blind", *flags)
-        finally:
-            unseen.unlink(missing_ok=True)
+    unseen.write_text(str(tmp_path))
+    try:
+        inkproof("run", tmp_path / "blind", "--engine", "ray", "--ray-address", nodes.address)
+    finally:
+        unseen.unlink()
     assert digests_of(tmp_path / "blind") == digests_of(tmp_path / "alone")
 
 

@@ -10,7 +10,7 @@ from far_run import RUN, as_on_a_disk
 
 from pipeline.cli import main
 from pipeline.core.errors import Unavailable, WrongUse
-from pipeline.store import mirror as room
+from pipeline.store import Items, mirror as room
 from pipeline.store.mirror import mirrored
 
 URL = "memory://bucket/work"
@@ -125,6 +125,25 @@ def test_what_a_long_stage_makes_is_sent_while_it_goes_on(store, monkeypatch):
         while "item" not in names(store) and time.monotonic() < ends_s:
             time.sleep(0.02)
         assert "item" in names(store)
+
+
+def test_kept_results_are_sent_whole_or_not_at_all_and_are_found_elsewhere(store, other_machine):
+    with mirrored(URL) as found:
+        items = Items(found.folder / ".items/select-1")
+        for number in range(200):
+            items.put(str(number), bytes(5000))
+        found.send()
+        file = found.folder / ".items/select-1/items.sqlite"
+        whole, sent = file.read_bytes(), store.cat_file("/bucket/work/.items/select-1/items.sqlite")
+        file.with_name("items.sqlite-journal").write_bytes(b"what was under way")
+        file.write_bytes(whole[: len(whole) // 2 + 100])
+        found.send()
+        assert store.cat_file("/bucket/work/.items/select-1/items.sqlite") == sent == whole
+        file.write_bytes(whole)
+    assert names(store) == {".items/select-1/items.sqlite"}
+    other_machine()
+    with mirrored(URL) as found:
+        assert Items(found.folder / ".items/select-1").get("7") == bytes(5000)
 
 
 def test_another_machine_waits_and_one_that_is_gone_is_not_waited_for(store, other_machine):
