@@ -212,6 +212,17 @@ def test_workers_that_hold_a_network_change_nothing(finished, tmp_path, monkeypa
     assert (asked.count(True), asked.count(False)) == (3, 2)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_network_on_another_device_is_shown_what_workers_make_and_says_the_same(copy, workers):
+    """The CPU under another name is not where work begins with the network in every worker."""
+    before = tree(copy / "reports")
+    experiment, run = opened(copy)
+    run_stage("classify", experiment, run, Context(device="cpu:0", workers=workers), force=True)
+    after = tree(copy / "reports")
+    for name in ("small/views.parquet", "small/predictions.parquet"):
+        assert after[name] == before[name]
+
+
 def test_packed_pictures_change_nothing_and_come_out_as_they_were(tiny, tmp_path, monkeypatch):
     shutil.copy(tiny / "small.toml", tmp_path)
     monkeypatch.setattr("pipeline.store.pictures.PACKED_ABOVE", 1)
