@@ -19,6 +19,7 @@ from pipeline.engine import Context, Shared
 from pipeline.images import picture_files, pixels_sha256, png_bytes, read_apart, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
+from pipeline.models.sending import shared_classifier
 from pipeline.records import Candidate
 from pipeline.records.views import N_LABELS
 from pipeline.settings import AttackSettings, Experiment, ModelSettings
@@ -212,8 +213,9 @@ class Crafter:
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)
         # what makes images elsewhere: the model and the attack, with what it learnt
-        recipe = self._models[settings.defence], str(classifier.device), settings, self._learnt.get(attack_key)
-        shared = Shared(_attacker, recipe, (self._attacks[attack_key], classifier))
+        model = shared_classifier(self._models[settings.defence], classifier)
+        recipe = *model.arguments, settings, self._learnt.get(attack_key)
+        shared = Shared(_attacker, recipe, (self._attacks[attack_key], classifier), model.files)
 
         def load(batch: Sequence[Candidate]) -> list[tuple[Candidate, np.ndarray]]:
             return [(candidate, pixels_of(candidate)) for candidate in batch]

@@ -11,11 +11,12 @@ from pipeline import engine
 from pipeline.attacks.crafting import training_images
 from pipeline.core.errors import BadInput, in_a_line
 from pipeline.defences.squeezing import FeatureSqueezing
-from pipeline.engine import Context, Shared
+from pipeline.engine import Context
 from pipeline.evaluation.judges.asking import Answer, Judge, judge_at
 from pipeline.images import pixels_sha256, read_png
 from pipeline.models import load_classifier
 from pipeline.models.classifier import BATCH_SIZE, Classifier
+from pipeline.models.sending import shared_classifier
 from pipeline.records import ATTACKED_MODEL, PHOTO, Judgement, Prediction, View, top_ks_for
 from pipeline.settings import Experiment, JudgeSettings, ModelSettings
 from pipeline.store import Items, Run, bytes_hash, content_hash, json_bytes, read_stage_record, saved_image
@@ -170,7 +171,7 @@ class _Asking:
         groups = list(_groups(todo))
         if self.context.device == "cpu":
             at = partial(_answers, label=judge.label, mapping=judge.mapping, seed=self.seed)
-            shared = Shared(load_classifier, (settings, self.context.device), judge.classifier)
+            shared = shared_classifier(settings, judge.classifier)
             found = engine.map(at, groups, self.context, label, shared, self._sent)
         else:  # the network works here, while workers make what it is shown next
             made = engine.map(partial(_shown, seed=self.seed), groups, self.context, label, load=self._sent)

@@ -7,12 +7,13 @@ from functools import partial
 
 from pipeline import engine
 from pipeline.core.errors import BadInput
-from pipeline.engine import Context, Shared
+from pipeline.engine import Context
 from pipeline.evaluation.criteria import TOP_1
 from pipeline.evaluation.outcomes import Outcomes, outcomes_of
 from pipeline.images import pixels_sha256
 from pipeline.models import load_classifier
 from pipeline.models.classifier import Classifier
+from pipeline.models.sending import shared_classifier
 from pipeline.records import SOURCE, Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.statistics.survival import median_threshold, surviving
@@ -119,8 +120,8 @@ def _searched(
     if not todo or not directions:
         yield from ((pair, []) for pair in todo)
         return
-    model = experiment.resolved_model(), context.device
-    classifier = load_classifier(*model)
+    model = experiment.resolved_model()
+    classifier = load_classifier(model, context.device)
     search = partial(_search, directions=directions, seed=experiment.seed)
     one_by_one = (_subject(run, pair, hashes[pair.pair_id]) for pair in todo)
     if context.workers <= 1:  # one stream, in which an image follows as soon as one is finished
@@ -128,7 +129,7 @@ def _searched(
             yield todo[place], result
         return
     groups = [todo[start : start + IMAGES_AT_ONCE] for start in range(0, len(todo), IMAGES_AT_ONCE)]
-    shared = Shared(load_classifier, model, classifier)
+    shared = shared_classifier(model, classifier)
     load = partial(_subjects, run, hashes)
     for group, results in engine.map(partial(_listed, search), groups, context, "groups of images", shared, load):
         yield from ((group[place], result) for place, result in results)

@@ -247,7 +247,7 @@ def _read_state(path: Path) -> dict[str, list[Any]]:
 def _is_sound(database: Path) -> bool:
     try:
         with contextlib.closing(sqlite3.connect(database)) as opened:
-            return opened.execute("PRAGMA quick_check").fetchone() == ("ok",)
+            return bool(opened.execute("PRAGMA quick_check").fetchone() == ("ok",))
     except sqlite3.Error:
         return False
 
