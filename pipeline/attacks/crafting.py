@@ -1,5 +1,6 @@
 """Candidates and their adversarial images, made once each and kept: what select and generate share."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -214,8 +215,14 @@ class Crafter:
         work = partial(_perturbed, size=size, epsilons_8bit=epsilons_8bit)
         # what makes images elsewhere: the model and the attack, with what it learnt
         model = shared_classifier(self._models[settings.defence], classifier)
-        recipe = *model.arguments, settings, self._learnt.get(attack_key)
-        shared = Shared(_attacker, recipe, (self._attacks[attack_key], classifier), model.files)
+        named = {
+            name: os.path.abspath(text)
+            for name, text in settings.options.items()
+            if isinstance(text, str) and os.path.isfile(text)
+        }
+        recipe = *model.arguments, replace(settings, options={**settings.options, **named}), self._learnt.get(attack_key)
+        files = *model.files, *map(Path, named.values())
+        shared = Shared(_attacker, recipe, (self._attacks[attack_key], classifier), files)
 
         def load(batch: Sequence[Candidate]) -> list[tuple[Candidate, np.ndarray]]:
             return [(candidate, pixels_of(candidate)) for candidate in batch]
