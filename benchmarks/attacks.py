@@ -10,7 +10,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -57,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attacks", nargs="+", choices=[contest.ours for contest in CONTESTS], help="only these")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, help="only these")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="only these libraries")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument(
         "--rounds", type=int, default=7, help="for attacks with fixed steps; the others, which are long, take one for each seven"
@@ -84,7 +85,9 @@ def main() -> None:
             if contest.ours not in ATTACKS:
                 print(f"\n  {contest.ours}: left out, there is no such attack yet")
                 continue
-            verdicts.append(f"{contest.ours} on {name}: {_held(contest, bench, for_peers, options.rounds, options.long)}")
+            asked = {peer: told for peer, told in contest.peers.items() if peer.partition(":")[0] in options.peers}
+            held = _held(replace(contest, peers=asked), bench, for_peers, options.rounds, options.long)
+            verdicts.append(f"{contest.ours} on {name}: {held}")
     print("\nBars\n" + "\n".join(f"  {verdict}" for verdict in verdicts))
 
 

@@ -15,14 +15,17 @@ from pipeline.images import pixels_sha256
 
 # Of a descent that ends on whole numbers, the share that still sees real ones.
 _REAL_SHARE = 0.25
-# How far DeepFool walks to the boundary that the first descent starts from, and to which classes.
-_N_WALKED, _N_CANDIDATES, _OVERSHOOT = 20, 10, 0.005
+# Steps where the option leaves them open, of a search that glides and of a descent by Adam.
+_N_GLIDED, _N_DESCENDED = 8, 60
+# How far DeepFool walks to the boundary that a running search and one that glides start from, and to which classes.
+_RUNS_FROM = DeepFoolOptions(n_steps=20, n_candidates=10, overshoot=0.005)
+_GLIDES_FROM = DeepFoolOptions(n_steps=20, n_candidates=7, overshoot=0.02)
 # The running search multiplies or divides c by this at each step; what one run has not fooled starts again from ten times c,
 _C_PACE, _C_GROWTH = 1.15, 10.0
 # and with larger steps: where the boundary is far, small ones that shrink never get there.
 _RATE_GROWTH = 2.0
-# The rate is the option's where the boundary is this near (root mean square over all values, in levels), and grows with the
-# distance from there: black and white pixels have farther to go in w than grey ones.
+# A search glides, and the rate is the option's, where the boundary is this near (root mean square over all values, in levels).
+# Beyond, the rate grows with the distance: black and white pixels have farther to go in w than grey ones.
 _NEAR_8BIT = 3.0
 _LARGEST_C = 1e10
 # A search ends for an image whose bounds of c are this close: c then changes the distance by less than rounding does.
@@ -32,12 +35,13 @@ _PROGRESS = 0.9999
 
 
 class SmallestDistance(MinimumNormAttack):
-    """Minimises |x - x0|^2 + c f6(x) over w by Adam, distances on [0, 1], with c searched for each image by itself.
+    """Minimises |x - x0|^2 + c f6(x), distances on [0, 1], with c searched for each image by itself.
 
-    The paper's search bisects c over whole descents. The running search gets there in one: c grows at a step that does not fool
-    and shrinks at one that does, so that the image stays at the boundary while the rate of Adam falls to zero. Where
-    `whole_numbers` is set, the network sees rounded pixels in the later part of a descent and its gradient is passed on as if it
-    had not: what is found is then what can be saved.
+    The paper's search descends by Adam over w, and bisects c over whole descents. Gliding (`lattice.settle`) solves for c in each
+    step, as the multiplier that leads to the boundary's plane: a few passes in whole numbers, where Adam takes many. The running
+    search, by Adam, gets there in one descent: c grows at a step that does not fool and shrinks at one that does, so that the
+    image stays at the boundary while the rate falls to zero. Where `whole_numbers` is set, Adam's network sees rounded pixels in
+    the later part of a descent and its gradient is passed on as if it had not: what is found is then what can be saved.
     """
 
     name = "cw-l2"
@@ -45,21 +49,47 @@ class SmallestDistance(MinimumNormAttack):
 
     def smallest(self, problem: Problem) -> Settled:
         """Returns what to save: the closest image of all searches and starts, on the lattice."""
-        return self.closest(problem).settled()
+        return self._glided(problem) if self._options.search == "gliding" else self.closest(problem).settled()
+
+    def _glided(self, problem: Problem) -> Settled:
+        """Returns the closest images of all starts, each glided along the boundary where that is near.
+
+        A running search looks for the others: where the boundary is far, it bends too much for steps that take it as a plane.
+        """
+        options = self._options
+        places, fools = walked(problem, _GLIDES_FROM)
+        is_near = fools & ((places - problem.clean).square().mean(dim=(1, 2, 3)) <= _NEAR_8BIT**2)
+        found, lengths = Settled(problem.clean, ("not-found",) * len(problem)), problem.clean.new_full((len(problem),), torch.inf)
+        for start in range(options.n_starts):
+            if start:
+                places = self._random_places(problem, lengths, start)
+            n_steps = options.n_steps or _N_GLIDED
+            again = settle(problem, places, is_near, "l2", confidence=options.kappa, n_refinements=n_steps)
+            length = sums((again.pixels - problem.clean).div_(255).square_()).sqrt_()
+            is_lost = torch.tensor([word in ("lost", "not-found") for word in again.rounding], device=length.device)
+            length = length.masked_fill(is_lost, torch.inf)
+            found, lengths = found.where(lengths <= length, again), lengths.minimum(length)
+        missing = (~lengths.isfinite()).nonzero()[:, 0]
+        if not len(missing):
+            return found
+        rest = self.closest(problem.of(missing)).settled()
+        words = dict(zip(missing.tolist(), rest.rounding, strict=True))
+        rounding = tuple(words.get(place, word) for place, word in enumerate(found.rounding))
+        return Settled(found.pixels.index_copy(0, missing, rest.pixels), rounding)
 
     def closest(self, problem: Problem) -> "_Best":
         """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
         options, best = self._options, _Best(problem, self._options.kappa)
         first_c, places = self._first_c(problem, best), None
         is_open, rate = ~best.is_found(), torch.full_like(first_c, options.learning_rate)
-        if options.start == "boundary" and options.search == "running":
+        if options.start == "boundary" and options.search != "bisection":
             first_c, places = self._at_boundary(problem, best, first_c)
             reach_8bit = (places - problem.clean).square().mean(dim=(1, 2, 3)).sqrt_()
             rate = rate * (reach_8bit / _NEAR_8BIT).clamp(min=1)
         self._search_c(problem, best, first_c, rate, is_open, places)
         for start in range(1, options.n_starts):
             active = best.is_found() & (best.distance > 0)
-            places = self._random_places(problem, best, start)
+            places = self._random_places(problem, best.distance.sqrt(), start)
             self._search_c(problem, best, best.c.where(active, first_c), rate, active, places)
         return best
 
@@ -78,7 +108,7 @@ class SmallestDistance(MinimumNormAttack):
 
         What the walk has not fooled keeps its c and starts at the clean image.
         """
-        pixels, fools = walked(problem, DeepFoolOptions(n_steps=_N_WALKED, n_candidates=_N_CANDIDATES, overshoot=_OVERSHOOT))
+        pixels, fools = walked(problem, _RUNS_FROM)
         places = (fools & ~best.is_found()).nonzero()[:, 0]
         if len(places):
             value, gradient, unsure = problem.look(pixels[places], places)
@@ -103,7 +133,7 @@ class SmallestDistance(MinimumNormAttack):
                 at = torch.where(each(best.distance.isfinite() & is_active), best.closest(), at)
             fooled = torch.zeros_like(is_active)
             fooled[active] = self._descend(problem, best, active, c[active], at[active], rate[active])
-            if options.search == "running":
+            if options.search != "bisection":
                 c, rate = c * _C_GROWTH, rate * _RATE_GROWTH
                 is_active = is_active & ~fooled & (c <= _LARGEST_C)
                 continue
@@ -113,14 +143,15 @@ class SmallestDistance(MinimumNormAttack):
 
     def _descend(self, problem: Problem, best: "_Best", active: Tensor, c: Tensor, start: Tensor, rate: Tensor) -> Tensor:
         """Returns which of the active images (m,) one descent from `start` fooled; c and rate are numbers of each."""
-        options, is_running = self._options, self._options.search == "running"
-        n_real = round(_REAL_SHARE * options.n_steps) if options.whole_numbers else options.n_steps
-        every_n = max(options.n_steps // 10, 1)
+        options, is_running = self._options, self._options.search != "bisection"
+        n_steps = options.n_steps or _N_DESCENDED
+        n_real = round(_REAL_SHARE * n_steps) if options.whole_numbers else n_steps
+        every_n = max(n_steps // 10, 1)
         variables, clean = Variables(start), problem.clean[active]
         fooled = torch.zeros(len(active), dtype=torch.bool, device=active.device)
         here = torch.arange(len(active), device=active.device)
         before = torch.full_like(c, torch.inf)
-        for step in range(options.n_steps):
+        for step in range(n_steps):
             pixels = variables.pixels()
             is_whole = step >= n_real
             seen = pixels.round() if is_whole else pixels
@@ -130,7 +161,7 @@ class SmallestDistance(MinimumNormAttack):
             fooled[here] |= fools
             objective = distance + c * (options.kappa - value).clamp_(min=0)
             pull = (pixels - clean).mul_(2 / 255)
-            now = rate[here] * ((1 - step / options.n_steps) if is_running else 1.0)
+            now = rate[here] * ((1 - step / n_steps) if is_running else 1.0)
             variables.step(pull.sub_(gradient.mul_(each(torch.where(fools, 0.0, c)))), now)
             if is_running:
                 c = torch.where(fools, c / _C_PACE, c * _C_PACE)
@@ -144,11 +175,15 @@ class SmallestDistance(MinimumNormAttack):
                     break
         return fooled
 
-    def _random_places(self, problem: Problem, best: "_Best", start: int) -> Tensor:
-        """Returns points drawn uniformly from the ball around each clean image that reaches to its closest adversarial image."""
+    def _random_places(self, problem: Problem, distances: Tensor, start: int) -> Tensor:
+        """Returns points drawn uniformly from the ball around each clean image that reaches to its closest adversarial image.
+
+        Args:
+            distances: (n,) to the closest image so far, on [0, 1]; infinite where there is none.
+        """
         shape = tuple(problem.clean.shape[1:])
         places = problem.clean.clone()
-        for k, radius in enumerate(best.distance.sqrt().tolist()):
+        for k, radius in enumerate(distances.tolist()):
             if np.isfinite(radius):
                 draw = generator_for(self._options.seed, f"cw-l2-{start}", pixels_sha256(problem.images[k]))
                 direction = draw.normal(size=shape)

@@ -10,8 +10,8 @@ from pipeline.attacks.problem import Pass, Problem, each, sums
 
 # A step goes this much farther than the plane: beside a boundary steps would else become nothing (1e-4 on [0, 1], as authors do).
 _BEYOND_8BIT = 255e-4
-# On the lattice most of what can be gained is gained by then (measured: 351.8 levels before, 328.8 after 3, 325.3 after 10).
-_N_REFINEMENTS = 3
+# Whole-numbered steps along the boundary from there.
+_N_REFINEMENTS = 8
 
 
 class DeepFool(MinimumNormAttack):

@@ -15,7 +15,11 @@ from torch import Tensor
 from pipeline.attacks.problem import Problem, each
 
 _N_REPAIR, _N_REFINE = 24, 10
-_N_BISECTIONS = 30
+# A gradient's weight in the mean falls to this part with each further one.
+_MEMORY = 0.7
+# An image is finished after so many steps that fooled and did not take its squared distance below this part of the best before.
+_PROGRESS, _N_IN_VAIN = 0.998, 3
+_N_BISECTIONS, _N_ROUGH_BISECTIONS = 30, 16
 # How much farther out an image may go where there is no gradient to follow: doubled from the first until it fools.
 _FIRST_OUTWARD, _N_OUTWARD, _N_INWARD = 1e-3, 14, 6
 
@@ -26,6 +30,11 @@ class Settled:
 
     pixels: Tensor
     rounding: tuple[str, ...]
+
+    def where(self, stays: Tensor, other: "Settled") -> "Settled":
+        """Returns these images where bool (n,) says so, and those of the other elsewhere."""
+        words = zip(stays.tolist(), self.rounding, other.rounding, strict=True)
+        return Settled(torch.where(each(stays), self.pixels, other.pixels), tuple(a if own else b for own, a, b in words))
 
 
 def settle(
@@ -53,13 +62,19 @@ def settle(
     state = _State(problem, found, norm, confidence)
     state.look(is_found.nonzero()[:, 0])
     first = state.fools.clone()
+    glides = norm == "l2" and moves_closer
+    for _ in range(n_refinements if glides else 0):
+        active = (is_found & ~state.is_finished).nonzero()[:, 0]
+        if not len(active):
+            break
+        state.glide(active)
     for _ in range(_N_REPAIR):
         active = (is_found & ~state.fools).nonzero()[:, 0]
         if not len(active):
             break
         state.push(active)
         state.look(active)
-    for _ in range(n_refinements if moves_closer else 0):
+    for _ in range(n_refinements if moves_closer and not glides else 0):
         active = (is_found & state.fools & ~state.is_finished).nonzero()[:, 0]
         if not len(active):
             break
@@ -115,6 +130,7 @@ class _State:
         self.fools, self.is_finished = (torch.zeros(n, dtype=torch.bool, device=clean.device) for _ in range(2))
         reach = (self._now - clean).abs().amax(dim=(1, 2, 3)).clamp_(min=1)
         self._radius = reach if norm == "linf" else torch.full_like(reach, 255)
+        self._mean, self._n_in_vain = torch.zeros_like(clean), clean.new_zeros(n)
         self._may_change = (found != clean).any(dim=1, keepdim=True) if norm == "l0" else None
 
     def look(self, active: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,6 +141,8 @@ class _State:
         value = self._problem.goal(logits, active)
         sure = self._confidence + self._problem.doubt(active)
         self._here.put(active, value, sure, gradient)
+        length = gradient.square().sum(dim=(1, 2, 3)).sqrt_().clamp_(min=1e-30)
+        self._mean[active] = _MEMORY * self._mean[active] + gradient / each(length)
         cost = self._cost(self._now[active] - self._clean[active])
         fools = value > sure
         better = fools & (cost < self._best_cost[active])
@@ -133,6 +151,26 @@ class _State:
         self._behind_best.put(chosen, value[better], sure[better], gradient[better])
         self.fools[chosen] = True
         return fools, better
+
+    def glide(self, active: Tensor) -> None:
+        """Goes to the least change along the mean of the gradients so far that lies behind the plane here: so along the boundary.
+
+        What the boundary's bend takes of the margin is asked for beside it the next time, and half of that where an image fools.
+        """
+        plane, change = self._here.of(active), self._now[active] - self._clean[active]
+        missing = self._wanted(plane) - plane.margin
+        aim = torch.where(missing > 0, self._aim[active] + missing.clamp(min=0), self._aim[active] / 2)
+        needed = (plane.gradient * change).sum(dim=(1, 2, 3)) + missing + aim
+        toward = self._mean[active]
+        self._aim[active] = aim
+        self._now[active] = self._clean[active] + _least_change(
+            plane.gradient, self._clean[active], needed, self._radius[active], False, toward
+        )
+        before = self._best_cost[active]
+        fools, _ = self.look(active)
+        gains = self._best_cost[active] < _PROGRESS * before
+        self._n_in_vain[active] = torch.where(gains, 0, self._n_in_vain[active] + fools.float())
+        self.is_finished[active] = self._n_in_vain[active] >= _N_IN_VAIN
 
     def push(self, active: Tensor) -> None:
         """Moves values by one level each, those first that bring most margin for their cost, until the plane says enough.
@@ -215,12 +253,15 @@ def _most_worth(gain: Tensor, cost: Tensor, needed: Tensor) -> Tensor:
     return taken(high)
 
 
-def _least_change(gradient: Tensor, clean: Tensor, needed: Tensor, radius: Tensor, shrinks: bool) -> Tensor:
+def _least_change(
+    gradient: Tensor, clean: Tensor, needed: Tensor, radius: Tensor, shrinks: bool, toward: Tensor | None = None
+) -> Tensor:
     """Returns the whole-numbered change with the least squares that brings the margin needed on a plane with this gradient.
 
     For one multiplier it is the rounded multiple of the gradient, cut to the box: the Lagrangian falls apart into values.
 
     Args:
+        toward: the change is a multiple of this instead.
         radius: (n,) largest change allowed; `shrinks` takes the smallest whole one that is enough instead.
     """
     if shrinks:
@@ -233,14 +274,15 @@ def _least_change(gradient: Tensor, clean: Tensor, needed: Tensor, radius: Tenso
         radius = high
     limit = each(radius)
     lowest, highest = torch.maximum(-clean, -limit), torch.minimum(255 - clean, limit)
-    steepest = gradient.abs().amax(dim=(1, 2, 3)).clamp_(min=1e-30)
+    toward = gradient if toward is None else toward
+    steepest = toward.abs().amax(dim=(1, 2, 3)).clamp_(min=1e-30)
 
     def change(exponent: Tensor) -> Tensor:
         multiple = 0.5 * torch.exp(exponent) / steepest
-        return (gradient * each(multiple)).round().clamp(lowest, highest)
+        return (toward * each(multiple)).round().clamp(lowest, highest)
 
     low, high = torch.full_like(needed, -0.01), torch.full_like(needed, 20.0)
-    for _ in range(_N_BISECTIONS):
+    for _ in range(_N_BISECTIONS if toward is gradient else _N_ROUGH_BISECTIONS):
         middle = (low + high) / 2
         is_enough = (gradient * change(middle)).sum(dim=(1, 2, 3)) >= needed
         low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)

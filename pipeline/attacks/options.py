@@ -155,17 +155,19 @@ class SmallestDistanceOptions(Aimed):
     """Options of `cw-l2`. As published: search "bisection", 9 searches of 10000 steps, initial_c 0.001, whole_numbers false."""
 
     kappa: float = setting(0.0, "Confidence κ: how far ahead the wrong class has to be.", ge=0, le=1000, unit="logits")
-    search: Literal["running", "bisection"] = setting(
-        "running",
-        '"running": c follows the boundary within one descent, and only an image that it does not fool gets another, from ten '
-        'times c at twice the rate; "bisection": c is fixed in a descent, times ten until one fools, then bisected (published).',
+    search: Literal["gliding", "running", "bisection"] = setting(
+        "gliding",
+        '"gliding": in whole numbers along the boundary from where DeepFool\'s walk first fools, and "running" where that is far '
+        'or does not fool; "running": by Adam, c follows the boundary within one descent, and only an image not fooled gets '
+        'another, from ten times c at twice the rate; "bisection": by Adam, c is fixed in a descent, times ten until one fools, '
+        "then bisected (published).",
     )
     start: Literal["boundary", "clean"] = setting(
         "boundary",
         '"boundary": a running search starts where DeepFool\'s walk first fools; "clean": at the clean image (as published).',
     )
     n_searches: int = setting(5, "Descents, at most.", ge=1, le=100)
-    n_steps: int = setting(60, "Steps of a descent.", ge=1, le=100_000)
+    n_steps: int = setting(0, "Steps of a descent (0: 8 where it glides, else 60).", ge=0, le=100_000)
     learning_rate: float = setting(
         0.01,
         "Rate of Adam on w; in a running search from the boundary it grows with the distance beyond 3 levels, and falls to 0.",
