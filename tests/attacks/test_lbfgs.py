@@ -110,14 +110,15 @@ def test_a_minimum_is_the_one_that_scipy_finds(monkeypatch, c):
         assert ours <= wanted.fun * 1.0005 < objective(start, k)[0]
 
 
-def test_every_target_is_reached_and_more_searches_come_closer():
+def test_every_target_is_reached_by_more_searches_and_settling_ends_as_near_after_few():
     network, images = Bent(), pictures(12, 12)
     labels = answers(network, images)
     targets = (labels + 3) % 6
     few, many = (attacked(network, images, labels, targets, n_searches=n) for n in (2, 8))
     assert (answers(network, many.images) == targets).all()
     both = np.array([word != "not-found" for word in few.rounding])
-    assert distances(many, images)[both].mean() < 0.95 * distances(few, images)[both].mean()
+    assert not both.all()
+    assert distances(many, images)[both].mean() < 1.01 * distances(few, images)[both].mean() < 0.49
 
 
 def test_the_first_c_is_only_where_the_search_starts():
