@@ -10,11 +10,11 @@ from pipeline.cli.parser import COMMANDS, command_parser
 from pipeline.cli.run_log import RunLog
 from pipeline.cli.telling import logged, print_json, print_text
 from pipeline.cli.workspace import workspace_here
+from pipeline.core.cores import settle_threads
 from pipeline.core.errors import BadInput, InkproofError, Unavailable
 from pipeline.core.memory import keep_freed_memory
 from pipeline.core.progress import Display
 from pipeline.core.registry import load
-from pipeline.engine import BLAS_THREADS
 
 MOST_NAME = 200
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
-    os.environ.setdefault(BLAS_THREADS, "1")
+    settle_threads()
     keep_freed_memory()
     log = RunLog(arguments)
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.core.cores import n_cores
+from pipeline.core.cores import THREADS, WAITING, n_cores
 from pipeline.store import free_space_mb
 
 LEAST_FREE_MB = 1000
@@ -54,6 +54,7 @@ def examine(workspace: Path) -> list[Check]:
     checks += [_try("fonts", _fonts, False, fonts)]
     checks += [_try("GPU", _gpu, False, "runs use the CPU")]
     checks += [Check("processors", True, False, f"{n_cores()} of {os.cpu_count()} may be used")]
+    checks += [_try("threads", _threads, False, "")]
     free = free_space_mb(workspace)
     checks.append(_try("docs", lambda: str(documents()), False, "they lie in docs/ of the source"))
     checks.append(Check("disk", free >= LEAST_FREE_MB, True, f"{free} MB free", f"make room: at least {LEAST_FREE_MB} MB"))
@@ -143,6 +144,14 @@ def _fonts() -> str:
     if missing := [script for script, letter in scripts.items() if fallback_font(letter) is None]:
         raise RuntimeError(f"none for {', '.join(missing)}")
     return ", ".join(scripts)
+
+
+def _threads() -> str:
+    """How PyTorch computes in this process, as it was settled before it was imported."""
+    import torch
+
+    waiting = "sleep" if os.environ.get(WAITING, "").lower() == "passive" else "spin"
+    return f"PyTorch has {torch.get_num_threads()}, which {waiting} while they wait ({WAITING}, {THREADS}; docs/scale.md)"
 
 
 def _gpu() -> str:

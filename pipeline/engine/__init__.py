@@ -11,9 +11,6 @@ from pipeline.core.progress import Progress, silent
 
 T = TypeVar("T")
 
-# NumPy's threads: its matrices here are small, and threads in every worker would only wait for each other.
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-
 
 @dataclass(frozen=True)
 class Shared(Generic[T]):

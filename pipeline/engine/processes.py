@@ -14,10 +14,10 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from pipeline.core.cores import n_cores
+from pipeline.core.cores import THREADS, n_threads, settle_threads
 from pipeline.core.errors import Unavailable
 from pipeline.core.memory import available_bytes, keep_freed_memory, peak_bytes
-from pipeline.engine import BLAS_THREADS, Local, Shared
+from pipeline.engine import Local, Shared
 
 # Opening a network elsewhere takes seconds, and PyTorch uses every core here: it is done where more than this is left to do.
 WORTH_S = 60.0
@@ -94,12 +94,12 @@ class _Workers:
     """Processes that are spawned when they are first needed; `beats` holds the id and the processor seconds of each."""
 
     def __init__(self, n: int) -> None:
-        os.environ.setdefault(BLAS_THREADS, "1")
+        settle_threads()
         spawn = multiprocessing.get_context("spawn")
         self._n, self._beats = n, spawn.Array("d", 2 * n, lock=False)
-        # PyTorch's threads share the cores, unless the user said how many there are
-        n_threads = max(1, n_cores() // n)
-        self._pool = ProcessPoolExecutor(n, spawn, _start, (spawn.Value("i", 0), self._beats, n_threads))
+        # the workers share PyTorch's threads
+        share = max(1, n_threads() // n)
+        self._pool = ProcessPoolExecutor(n, spawn, _start, (spawn.Value("i", 0), self._beats, share))
 
     def map(self, function: Callable[..., Any], items: Iterable[tuple[int, Any]], recipe: bytes) -> Iterator[tuple[int, Any]]:
         """Yields (place, result) of (place, item), as they end; the first error after those that began before it."""
@@ -164,18 +164,18 @@ class _Workers:
         return float(sum(self._beats[1::2]))
 
 
-def _start(counter: Any, beats: MutableSequence[float], n_threads: int) -> None:
-    begin_worker()
+def _start(counter: Any, beats: MutableSequence[float], share: int) -> None:
+    begin_worker(share)
     keep_freed_memory()
     with counter.get_lock():
         place, counter.value = counter.value, counter.value + 1
     beats[2 * place] = os.getpid()
     threading.Thread(target=_beat, args=(beats, 2 * place + 1), daemon=True).start()
-    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
 
 
-def begin_worker() -> None:
-    """Leaves an interruption to the parent, ends with it, and keeps OpenCV to one thread: more would only wait for each other."""
+def begin_worker(share: int = 1) -> None:
+    """Leaves an interruption to the parent and ends with it; gives PyTorch its share of threads, and OpenCV one."""
+    os.environ[THREADS] = str(share)
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import cv2

@@ -23,6 +23,10 @@ def doubled(number: int) -> int:
     return 2 * number
 
 
+def threads_told(_: int) -> str:
+    return os.environ["OMP_NUM_THREADS"]
+
+
 def refused(number: int) -> int:
     raise BadInput(f"number {number} is bad.", "Take another.")
 
@@ -33,6 +37,12 @@ def test_every_item_comes_with_its_result_once(workers, n):
     found = list(engine.map(doubled, range(n), Context(workers=workers), "double"))
     assert sorted(found) == [(number, 2 * number) for number in range(n)]
     assert workers > 1 or found == sorted(found)
+
+
+@pytest.mark.parametrize(("told", "share"), [("1", "1"), ("4", "2")])
+def test_workers_share_the_threads_of_the_command(told, share, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert {found for _, found in engine.map(threads_told, range(4), Context(workers=2), "threads")} == {share}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
