@@ -8,13 +8,13 @@ from itertools import count as counter
 from typing import Any
 from xml.sax.saxutils import escape
 
-from reportlab import rl_config
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, KeepInFrame, PageBreak, Paragraph, Preformatted
 
 from pipeline.document import blocks, figures, flowables, theme
 from pipeline.document.blocks import Head, Section
 from pipeline.document.pages import ContentsLine, Heading, PaperDocument
+from pipeline.document.streams import binary_streams
 from pipeline.document.vector import Plot
 
 _CODE_WIDTH = 112
@@ -24,12 +24,8 @@ def build_pdf(head: Head, sections: Sequence[Section]) -> bytes:
     """Returns a document as a PDF (A4, fonts embedded): the same bytes for the same content, with no date in them."""
     theme.register_fonts()
     buffer = io.BytesIO()
-    # ReportLab writes streams as ASCII by default, a quarter larger, and takes the choice from a module setting only.
-    before, rl_config.useA85 = rl_config.useA85, 0
-    try:
+    with binary_streams():
         PaperDocument(buffer, head).build(_story(head.title, sections))
-    finally:
-        rl_config.useA85 = before
     return buffer.getvalue()
 
 

@@ -162,3 +162,12 @@ def test_a_file_that_is_no_icc_profile_is_refused(tmp_path):
     for file in (path, tmp_path / "missing.icc"):
         with pytest.raises(BadInput, match=file.name):
             driven(np.zeros((2, 2, 3), np.uint8), replace(OFFICE, icc_profile=str(file)))
+
+
+def test_a_row_that_repeats_the_one_above_is_printed_like_it():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    page = np.repeat(rows[[0, 1, 0, 2, 3, 4]], [1, 4, 2, 1, 3, 2], axis=0)
+    alone = np.concatenate([driven(page[place : place + 1], load_profile("office-phone")) for place in range(len(page))])
+    assert (driven(page, load_profile("office-phone")) == alone).all()
+    assert (alone != page).any()

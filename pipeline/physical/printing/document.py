@@ -15,6 +15,7 @@ import pypdfium2
 from reportlab.pdfbase.pdfdoc import PDFArray, PDFDictionary, PDFName, PDFStream, PDFString, PDFZCompress
 from reportlab.pdfgen.canvas import Canvas
 
+from pipeline.document.streams import binary_streams
 from pipeline.images import read_png
 from pipeline.images.colour_profiles import srgb_profile
 from pipeline.physical.fiducials.codes import modules, tag_modules
@@ -36,6 +37,7 @@ _CHART_ADVICE = (
 )
 
 
+@binary_streams()
 def build_pdf(
     printout: Printout,
     load_image: Callable[[str], np.ndarray],
@@ -78,6 +80,7 @@ def write_pdf(
     pen.write(file)
 
 
+@binary_streams()
 def build_chart_pdf(chart: Chart) -> bytes:
     """Returns the PDF of the calibration page alone."""
     pen, file = _opened(chart.printout, "a calibration page to print at 100 % and to photograph"), io.BytesIO()

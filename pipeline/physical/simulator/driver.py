@@ -32,7 +32,10 @@ def driven(page: np.ndarray, profile: Profile) -> np.ndarray:
     if np.array_equal(page[..., 0], page[..., 1]) and np.array_equal(page[..., 1], page[..., 2]):
         greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
         return np.asarray(cv2.LUT(page, np.asarray(Image.fromarray(greys).filter(filtered))))
-    return np.asarray(Image.fromarray(page).filter(filtered))
+    # a pixel of an image is several dots high, and most rows of dots repeat the one above
+    is_new = np.concatenate([[True], (page[1:] != page[:-1]).any(axis=(1, 2))])
+    found = np.asarray(Image.fromarray(page[is_new]).filter(filtered))
+    return found[np.cumsum(is_new) - 1]
 
 
 def driver_cube(profile: Profile) -> np.ndarray | None:
