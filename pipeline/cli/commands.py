@@ -182,6 +182,7 @@ def status(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def plan(options: argparse.Namespace) -> tuple[Any, int]:
+    from pipeline.cli.finding import found_run
     from pipeline.planning import Assumptions, plan, plan_text
     from pipeline.stages.graph import DONE, status
 
@@ -197,7 +198,8 @@ def plan(options: argparse.Namespace) -> tuple[Any, int]:
         darkness=options.darkness,
         wished_half_width=options.half_width,
     )
-    found = plan(experiment, run, done, assumed)
+    earlier = found_run(options.like, options.workspace, run.name) if options.like else None
+    found = plan(experiment, run, done, assumed, earlier)
     told = {"plan": found} if options.json else {"table": plan_text(found)}
     return told | {"next": next_step(experiment, run, states)}, 0
 

@@ -74,6 +74,15 @@ class Known:
             for block in experiment.cells()
         }
 
+    def n_clean(self, experiment: Experiment) -> int:
+        """Returns how many different clean images there are, at most where none is drawn yet."""
+        if self.selected is not None:
+            return len(frozenset[str]().union(*self.selected.values()))
+        settings = experiment.selection
+        is_one_draw = settings.draw == "shared" and settings.cases == ("average",)
+        n_draws = 1 if is_one_draw else len(experiment.cells()) * len(settings.cases)
+        return min(settings.n_images * n_draws, n_available(experiment))
+
     def darkness(self) -> tuple[float, str] | None:
         """Returns how dark the clean images are on average, 1 for black, and how that is known."""
         if not self.prints:

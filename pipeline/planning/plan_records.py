@@ -1,6 +1,6 @@
 """What a plan is made of: what is assumed, what each cell will tell, what it costs, and how to print less."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.core.errors import WrongUse
 
@@ -62,6 +62,38 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class StageWork:
+    """What a stage has to do, and how long that takes where an earlier run was made."""
+
+    stage: str
+    unit: str
+    n: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a machine has to do: without an earlier run (`like` is "") only how many pictures are judged, a forward pass each.
+
+    Passes are those of the attacks; `unknown` are attacks with their epsilon that the earlier run does not have, and that are
+    counted nowhere. `kept_bytes` by folder.
+    """
+
+    like: str
+    n_judged: int
+    n_forward: int | None = None
+    n_backward: int | None = None
+    stages: tuple[StageWork, ...] = ()
+    kept_bytes: dict[str, int] = field(default_factory=dict)
+    unknown: tuple[Block, ...] = ()
+
+    @property
+    def hours(self) -> float:
+        """All stages, one after the other."""
+        return sum(stage.seconds for stage in self.stages) / 3600
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """A way to print less: the words to type, what is left, and the widest interval then, as half its width."""
 
@@ -94,5 +126,6 @@ class Plan:
     costs: tuple[Cost, ...]
     proposals: tuple[Proposal, ...]
     n_images_for_wish: int | None
+    work: Work
     warnings: tuple[str, ...]
     assumptions: Assumptions

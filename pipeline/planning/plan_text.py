@@ -1,10 +1,12 @@
 """A plan as a person reads it on the command line."""
 
+from collections.abc import Iterator
+
 from pipeline.document.formats import count
 from pipeline.document.tables import Column, Table, as_text, filled, stub
-from pipeline.planning.plan_records import Plan, Proposal
+from pipeline.planning.plan_records import Plan, Proposal, Work
 from pipeline.records import FEW_ELIGIBLE
-from pipeline.report.words import TEXTS, attack_title, epsilon_title
+from pipeline.report.words import TEXTS, attack_title, cell_title, epsilon_title
 
 
 def plan_text(found: Plan) -> str:
@@ -26,8 +28,11 @@ def plan_text(found: Plan) -> str:
         ("Pages", sheets),
         ("Ink", ink),
         ("Photographing", f"{duration} at {found.assumptions.seconds_per_page:g} s a page"),
+        *_computing(found.work, most),
     )
     parts = ["\n".join(f"{name:<14}{text}" for name, text in facts), as_text(_cell_table(found)), as_text(_cost_table(found))]
+    if found.work.stages:
+        parts.append(as_text(_work_table(found.work)))
     if found.proposals:
         parts.append("To print less (each from this plan):\n" + "\n".join(map(_proposed, found.proposals)))
     if found.n_images_for_wish:
@@ -76,6 +81,33 @@ def _cost_table(found: Plan) -> Table:
         found.costs,
     )
     return Table("2", "What each attack costs", columns, rows)
+
+
+def _computing(work: Work, most: str) -> Iterator[tuple[str, str]]:
+    judged = f"{most}{work.n_judged:,} pictures judged, a forward pass each"
+    if not work.like:
+        yield "Passes", f"{judged}; those of the attacks, hours and bytes by a small run like it: --like RUN"
+        return
+    yield "Passes", f"{most}{work.n_forward:,} forward and {work.n_backward:,} back by attacks; {judged}"
+    yield "Computing", f"{most}{work.hours:,.1f} h, as {work.like} was computed: on its machine, device and workers"
+    kept = ", ".join(f"{kind} {n / 1e9:,.1f}" for kind, n in work.kept_bytes.items())
+    yield "Disk", f"{most}{sum(work.kept_bytes.values()) / 1e9:,.1f} GB: {kept}"
+    if work.unknown:
+        names = ", ".join(cell_title(*block) for block in work.unknown)
+        yield "Not counted", f"passes of {names}: {work.like} has none"
+
+
+def _work_table(work: Work) -> Table:
+    columns, rows = filled(
+        [
+            (stub("Stage"), lambda stage: stage.stage),
+            (Column("goes by", is_number=False), lambda stage: stage.unit),
+            (Column("n"), lambda stage: f"{stage.n:,}"),
+            (Column("hours"), lambda stage: f"{stage.seconds / 3600:,.2f}"),
+        ],
+        work.stages,
+    )
+    return Table("3", f"What computing takes, by what it took in {work.like}", columns, rows)
 
 
 def _proposed(proposal: Proposal) -> str:

@@ -10,6 +10,7 @@ from pipeline.core.errors import WrongUse
 from pipeline.document.formats import count
 from pipeline.physical.fiducials.codes import MAX_PAGE
 from pipeline.physical.printing.arrangement import PrintPair, arrange, most_pairs_of_size
+from pipeline.planning.computing import work
 from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout
@@ -28,12 +29,23 @@ _SAME_SIZE = "images of the same size"
 _Blocks = Mapping[Block, tuple[frozenset[str] | None, int]]
 
 
-def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptions: Assumptions | None = None) -> Plan:
+def plan(
+    experiment: Experiment,
+    run: Run,
+    done: Collection[str] = (),
+    assumptions: Assumptions | None = None,
+    earlier: tuple[Experiment, Run] | None = None,
+) -> Plan:
     """Returns the plan of an experiment from its file alone, and from what the stages `done` know where there are any.
 
+    Args:
+        earlier: a finished run that tells what a pass, a page and a picture cost; this run itself where it is finished.
+
     Raises:
-        WrongUse: the pairs do not fit on the page.
+        WrongUse: the pairs do not fit on the page. BadInput: the earlier run is not finished.
     """
+    if earlier is None and "classify" in done:
+        earlier = experiment, run
     assumed = assumptions or Assumptions()
     known = Known.of(experiment, run, done)
     blocks = known.blocks(experiment)
@@ -67,6 +79,7 @@ def plan(experiment: Experiment, run: Run, done: Collection[str] = (), assumptio
         costs=tuple(Cost(*block, n, n / per_page) for block, n in n_of.items()),
         proposals=tuple(_proposals(experiment, known, assumed, n_pages)),
         n_images_for_wish=_n_images_for(experiment, cells, assumed, per_page),
+        work=work(experiment, known.n_clean(experiment), n_of, n_pages, earlier),
         warnings=tuple(_warnings(experiment, cells, n_pages, per_page)),
         assumptions=assumed,
     )

@@ -13,7 +13,7 @@ import pytest
 from kept_files import read_table, write_table
 
 from pipeline.cli import main
-from pipeline.core.errors import WrongUse
+from pipeline.core.errors import BadInput, WrongUse
 from pipeline.images import read_png
 from pipeline.physical.printing.document import render_page
 from pipeline.planning import Assumptions, plan, plan_text
@@ -21,7 +21,7 @@ from pipeline.records import Candidate, Pair
 from pipeline.settings.reading import load_experiment
 from pipeline.statistics import half_width, planned_effective_number, wilson
 from pipeline.store import Run
-from pipeline.store.artefacts import LAYOUT
+from pipeline.store.artefacts import LAYOUT, PAIRS, PREDICTIONS
 
 EVERYTHING = ("select", "generate", "layout", "photograph", "crop", "transform", "classify", "rate", "report")
 FILE = """
@@ -291,3 +291,46 @@ class TestCommand:
         monkeypatch.chdir(tmp_path)
         assert main(["plan", "planned.toml", "--rate", "2"]) == 2
         assert "rate = 2: expected 0 to 1" in capsys.readouterr().err
+
+
+class TestWork:
+    """What a machine has to do, counted before the run and compared with what the run then did."""
+
+    def test_as_many_pictures_are_judged_and_passes_made_as_in_the_run(self, finished):
+        found = of_run(finished, *EVERYTHING).work
+        run = Run(finished, "small")
+        assert found.n_judged == len(PREDICTIONS.read(run))
+        assert found.n_forward == sum(pair.n_forward for pair in PAIRS.read(run))
+        assert found.n_backward == sum(pair.n_backward for pair in PAIRS.read(run)) > 0
+        kept = sum(path.stat().st_size for path in (finished / "captures/small").rglob("*") if path.is_file())
+        assert found.kept_bytes["captures"] == kept
+        journal = [json.loads(line) for line in (finished / "reports/small/journal.jsonl").read_text().splitlines()]
+        assert found.hours * 3600 == pytest.approx(sum(line["seconds"] for line in journal))
+
+    def test_an_earlier_run_tells_what_a_larger_one_will_take(self, finished, tmp_path):
+        small = load_experiment(finished / "small.toml")
+        large = load_experiment(finished / "small.toml", ("selection.n_images=30", "selection.cases=['average']"))
+        alone = plan(large, Run(tmp_path, "large")).work
+        assert (alone.like, alone.n_forward, alone.stages, alone.kept_bytes) == ("", None, (), {})
+        told = plan(large, Run(tmp_path, "large"), (), None, (small, Run(finished, "small"))).work
+        # three cells of 30 images that all cells share, each as itself and in the four transforms, and two photographs of a pair
+        assert told.n_judged == alone.n_judged == (30 + 90) * 5 + 2 * 90
+        # one pass each for fgsm at 4 and at 16, ten for illc at 8
+        assert (told.n_forward, told.n_backward) == (30 * 12, 30 * 12)
+        stages = {stage.stage: stage for stage in told.stages}
+        before = of_run(finished, *EVERYTHING).work
+        pages = {stage.stage: stage for stage in before.stages}["photograph"]
+        assert stages["photograph"].seconds == pytest.approx(pages.seconds / pages.n * stages["photograph"].n)
+        assert stages["photograph"].n == 15
+
+    def test_what_the_earlier_run_lacks_is_named_and_not_guessed(self, finished, tmp_path):
+        small = load_experiment(finished / "small.toml")
+        other = load_experiment(finished / "small.toml", ("attacks.illc.epsilons_8bit=[8, 12]",))
+        found = plan(other, Run(tmp_path, "other"), (), None, (small, Run(finished, "small")))
+        assert found.work.unknown == (("illc", 12),)
+        assert "Not counted" in plan_text(found)
+
+    def test_a_run_that_is_not_finished_tells_nothing(self, planned, tmp_path):
+        experiment = load_experiment(planned.path)
+        with pytest.raises(BadInput, match="not finished"):
+            plan(experiment, Run(tmp_path, "planned"), (), None, (experiment, Run(tmp_path, "planned")))
