@@ -9,7 +9,7 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-real bench-simulator bench-channel bench-scale sample clean
+.PHONY: help setup demo test test-all lint bench-attacks bench-capture bench-real bench-simulator bench-channel bench-scale bench-threads bench-gpu sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,12 @@ bench-channel: $(READY) ## what print and photograph cost an attack, beside the 
 
 bench-scale: $(READY) ## what a Ray cluster costs beside processes, and what more machines bring
 	$(VENV)/bin/python benchmarks/scale.py $(ARGS)
+
+bench-threads: $(READY) ## how PyTorch's threads fare alone and beside other work
+	$(VENV)/bin/python benchmarks/threads.py $(ARGS)
+
+bench-gpu: $(READY) ## everything that asks a network, on a GPU beside the CPU: how far apart, how fast (8 min)
+	$(VENV)/bin/python benchmarks/gpu.py $(ARGS)
 
 bench-attacks: $(PEERS_READY) ## what attacks cost and find, beside Foolbox, torchattacks and ART
 	$(PEERS)/bin/python benchmarks/attacks.py $(ARGS)
