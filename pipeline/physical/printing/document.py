@@ -37,7 +37,6 @@ _CHART_ADVICE = (
 )
 
 
-@binary_streams()
 def build_pdf(
     printout: Printout,
     load_image: Callable[[str], np.ndarray],
@@ -51,6 +50,7 @@ def build_pdf(
     return file.getvalue()
 
 
+@binary_streams()
 def write_pdf(
     file: BinaryIO,
     printout: Printout,
