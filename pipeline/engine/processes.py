@@ -135,10 +135,8 @@ class _Workers:
     def end(self, at_once: bool) -> None:
         """Ends every process: when it has nothing more to do, or at once."""
         if at_once:
-            ids = {int(number) for number in self._beats[::2]}
-            for child in multiprocessing.active_children():
-                if child.pid in ids:
-                    child.kill()
+            for child in list((self._pool._processes or {}).values()):  # also those that have not said yet that they are there
+                child.kill()
         self._pool.shutdown(wait=not at_once, cancel_futures=True)
 
     def _ended(self, under_way: dict[Future[Any], int]) -> list[Future[Any]]:
