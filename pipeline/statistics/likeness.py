@@ -30,13 +30,13 @@ def alike_images(images: Iterable[tuple[str, np.ndarray]], limit_8bit: float) ->
     from scipy.spatial import cKDTree
 
     ids: list[str] = []
-    small: list[np.ndarray] = []
+    small = bytearray()
     for name, pixels in images:
         ids.append(name)
-        small.append(cv2.resize(pixels, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA))
+        small += cv2.resize(pixels, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA).tobytes()
     if len(ids) < 2:
         return []
-    shown = np.stack(small)
+    shown = np.frombuffer(small, np.uint8).reshape(len(ids), _SIDE_PX, _SIDE_PX, 3)
     # the means of quarters differ by no more than their pixels do, so that few are left to compare
     halves = shown.reshape(len(ids), 2, _SIDE_PX // 2, 2, _SIDE_PX // 2, 3)
     means = halves.mean(axis=(2, 4), dtype=np.float32).reshape(len(ids), -1)
