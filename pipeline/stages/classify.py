@@ -28,7 +28,7 @@ from pipeline.transforms.views import SourceFile, Step, digital_view, source_fil
 _LEAST_VIEWS, _MOST_VIEWS, _FEW = 4 * BATCH_SIZE, 12 * BATCH_SIZE, BATCH_SIZE // 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Work:
     """Views that are made, judged and kept together: a saved file with its digital transforms, or the crops of a photograph.
 
