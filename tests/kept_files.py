@@ -1,5 +1,7 @@
 """Files of a run, read and written by path: the tests look at them from outside."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from pipeline.core.errors import BadInput
@@ -20,6 +22,14 @@ def read_json(path: Path):
 
 def write_json(path: Path, value) -> None:
     write_bytes(path, json_bytes(value))
+
+
+def item_names(folder: Path) -> set[str]:
+    """Returns the names of the items that are kept in a folder."""
+    if not (folder / "items.sqlite").is_file():
+        return set()
+    with closing(sqlite3.connect(folder / "items.sqlite")) as items:
+        return {name for (name,) in items.execute("SELECT name FROM items")}
 
 
 def _bytes(path: Path) -> bytes:

@@ -37,7 +37,7 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
     pairs = {pair.pair_id: pair for pair in PAIRS.read(run)}
     drawn = _drawn(experiment, run, pairs, outcomes_of(run, files_only=True))
     wanted = dict.fromkeys(pair_id for ids in drawn.values() for pair_id in ids)
-    files = (field_of("transform") == SOURCE) & field_of("pair_id").isin(list(wanted))
+    files = (field_of("transform") == SOURCE) & field_of("pair_id").isin([*wanted, ""])
     hashes = dict(VIEWS.values(run, "pair_id", "sha256", where=files))
     fingerprint = SELECTION.read(run)["model"]["fingerprint"]
     items = run.items("thresholds", run.reports)

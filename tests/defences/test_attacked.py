@@ -136,8 +136,8 @@ def test_to_follow_agreement_passes_a_detector_more_often_than_to_follow_the_mea
 
 def test_to_refuse_is_right_of_an_adversarial_image_and_wrong_of_a_clean_one():
     judge = opened_judge("d", detector(threshold=1e-6), Linear(), range(4), "d")
-    said = judge.answer(judge.predict(list(pictures(1)))[0], 0)
-    assert (said["labels"][0], said["names"][0]) == (REFUSED, REFUSED_NAME)
+    said = judge.answer(judge.kept(judge.predict(list(pictures(1)))[0], 0))
+    assert (said.labels[0], said.names[0]) == (REFUSED, REFUSED_NAME)
     pair, answers = a_pair("fgsm", 16, 0), {"clean": (0, 1), "adversarial": (REFUSED, 1)}
     outcomes = Outcomes.of_judge("d", [a_judgement("d", pair, variant, labels) for variant, labels in answers.items()])
     assert outcomes.is_clean_right(pair, TOP_5) and not outcomes.works(pair, TOP_5)

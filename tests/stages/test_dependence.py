@@ -3,11 +3,11 @@
 import os
 import random
 import shutil
-import sqlite3
 import time
 from pathlib import Path
 
 import pytest
+from kept_files import item_names
 
 from pipeline.engine import Context
 from pipeline.images import png_bytes
@@ -35,11 +35,7 @@ def signs_in(folder: Path, names: str = "{label}/{number}.png") -> list[tuple[st
 
 def names_of(folder: Path, stage: str) -> set[str]:
     """Returns the names of the items that a stage keeps."""
-    found: set[str] = set()
-    for kept in folder.glob(f".items/{stage}-*/items.sqlite"):
-        with sqlite3.connect(kept) as items:
-            found |= {name for (name,) in items.execute("SELECT name FROM items")}
-    return found
+    return {name for kept in folder.glob(f".items/{stage}-*") for name in item_names(kept)}
 
 
 def selected(workspace: Path, *overrides: str) -> str:
@@ -209,7 +205,7 @@ def test_a_run_with_nothing_to_do_hashes_nothing_and_verify_everything_once(copy
     assert len(read) == len(set(read)) > 50
 
 
-@pytest.mark.parametrize("name", ["transform", "thresholds", "explain"])
+@pytest.mark.parametrize("name", ["classify", "thresholds", "explain"])
 def test_what_was_kept_for_another_seed_is_not_taken(copy, name):
     """Beneath the records, which see the seed themselves: a kept noisy image is of one seed."""
     stage, run = STAGES[name], Run(copy, "small")

@@ -80,7 +80,7 @@ def test_predictions_that_fail_cost_no_real_photograph(copy, monkeypatch):
     run = Run(copy, "small")
     for number, photo in enumerate(sorted(run.photos.glob("simulated-*.jpg"))):
         shutil.copy(photo, run.photos / f"mine-{number}.jpg")
-    monkeypatch.setattr("pipeline.stages.photograph._photograph", fails)
+    monkeypatch.setattr("pipeline.stages.photograph._photographed", fails)
     _, states, missing = ran(copy, "photograph.by=camera", "photograph.predict=true", "photograph.profile=ideal")
     assert states["report"] == "done" and missing == {"photograph": "ZeroDivisionError: an unlucky number"}
     assert "predicted" not in COUNTED.read(run) or not COUNTED.read(run)["predicted"]
