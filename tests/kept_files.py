@@ -1,15 +1,16 @@
 """Files of a run, read and written by path: the tests look at them from outside."""
 
+import io
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from pipeline.core.errors import BadInput
-from pipeline.store import json_bytes, json_from, table_bytes, table_from, write_bytes
+from pipeline.store import json_bytes, json_from, table_bytes, table_rows, write_bytes
 
 
 def read_table(path: Path, kind):
-    return table_from(_bytes(path), kind, path)
+    return list(table_rows(io.BytesIO(_bytes(path)), kind, path))
 
 
 def write_table(path: Path, kind, rows) -> None:

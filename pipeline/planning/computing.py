@@ -8,10 +8,9 @@ from statistics import fmean
 
 from pipeline.core.errors import BadInput
 from pipeline.planning.plan_records import Block, StageWork, Work
-from pipeline.records import PHOTO
 from pipeline.settings import Experiment
 from pipeline.store import Run
-from pipeline.store.artefacts import LAYOUT, PAIRS, VIEWS
+from pipeline.store.artefacts import LAYOUT, PAIRS, VIEWS, is_photo
 
 # What the work of a stage goes by; `report` stands for itself.
 UNITS = {
@@ -75,7 +74,7 @@ def work(
     )
     n_before = counted(before, len({pair.image_id for pair in pairs}), len(pairs), LAYOUT.read(run).n_pages)
     # photographs that were not used are not judged
-    n_photos = sum(view.transform == PHOTO for view in VIEWS.read(run))
+    n_photos = sum(1 for _ in VIEWS.values(run, "view_id", where=is_photo()))
     n_before["pictures judged"] -= (2 * len(pairs) - n_photos) * (1 + len(before.judges))
     n["passes"], n_before["passes"] = forward + backward, sum(pair.n_forward + pair.n_backward for pair in pairs)
     stages = [

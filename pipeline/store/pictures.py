@@ -2,7 +2,7 @@
 
 import zipfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,13 +43,6 @@ def save_images(run: Run, folder: Folder, stems: Iterable[str], png_of: Callable
 def packed_files(run: Run, folder: Folder) -> list[str]:
     """Returns the names of the files that hold a folder's pictures where they are packed, [] where they are not."""
     return [path.relative_to(run.folder(folder.folder)).as_posix() for path, _, _ in _shards(folder.path(run))]
-
-
-def unpacked(run: Run, folder: Folder) -> Iterator[tuple[str, bytes]]:
-    """Yields the path of every packed picture of a folder, as records name it, and its bytes."""
-    for shard in _shards(folder.path(run)):
-        packed = _opened(*shard)
-        yield from ((f"{folder.name}/{name}", packed.read(name)) for name in packed.namelist())
 
 
 def saved_image(folder: Path, path: str) -> bytes:

@@ -56,17 +56,12 @@ def writing_table(file: BinaryIO, kind: type[Row]) -> Iterator[Callable[[Iterabl
             flush()
 
 
-def table_from(content: bytes, kind: type[Row], path: Path) -> list[Row]:
-    """Returns the records of a Parquet file's bytes; `path` is for messages.
+def table_rows(file: BinaryIO, kind: type[Row], path: Path, where: Any = None) -> Iterator[Row]:
+    """Yields the records of a Parquet file, all or those alone of which an expression of PyArrow's is true.
 
     Raises:
-        BadInput: they are damaged or of another kind.
+        BadInput: the file, which messages call `path`, is damaged or of another kind.
     """
-    return list(table_rows(io.BytesIO(content), kind, path))
-
-
-def table_rows(file: BinaryIO, kind: type[Row], path: Path, where: Any = None) -> Iterator[Row]:
-    """Yields the records of a Parquet file, all or those alone of which an expression of PyArrow's is true; see `table_from`."""
     for batch in _batches(file, kind, path, None, where):
         columns = {name: _interned(column) for name, column in batch.to_pydict().items()}
         for values in zip(*columns.values(), strict=True):

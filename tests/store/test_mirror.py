@@ -13,7 +13,7 @@ from pipeline.core.errors import Unavailable, WrongUse
 from pipeline.store import Items, mirror as room
 from pipeline.store.mirror import mirrored
 
-URL = "memory://bucket/work"
+URL = "memory://bucket/run"
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def other_machine(tmp_path, monkeypatch):
 
 
 def names(store) -> set[str]:
-    return {path.removeprefix("/bucket/work/") for path in store.find("/bucket/work")}
+    return {path.removeprefix("/bucket/run/") for path in store.find("/bucket/run")}
 
 
 def test_files_come_before_a_command_and_go_after_it(store, other_machine):
-    store.pipe_file("/bucket/work/captures/far/photos/a b.jpg", b"photo")
+    store.pipe_file("/bucket/run/captures/far/photos/a b.jpg", b"photo")
     with mirrored(URL) as found:
         assert (found.folder / "captures/far/photos/a b.jpg").read_bytes() == b"photo"
         (found.folder / "reports").mkdir()
@@ -80,10 +80,10 @@ def test_of_two_versions_that_of_the_store_counts_and_what_only_one_has_is_kept(
         (found.folder / "a").write_bytes(b"1")
     (found.folder / "a").write_bytes(b"here")
     (found.folder / "b").write_bytes(b"here")
-    store.pipe_file("/bucket/work/a", b"there")
+    store.pipe_file("/bucket/run/a", b"there")
     with mirrored(URL) as found:
         assert (found.folder / "a").read_bytes() == b"there"
-    assert store.cat_file("/bucket/work/b") == b"here"
+    assert store.cat_file("/bucket/run/b") == b"here"
 
 
 def test_a_record_is_sent_last_and_taken_away_first(store, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_record_is_sent_last_and_taken_away_first(store, monkeypatch):
     with mirrored(URL) as found:
         for path in (record, found.folder / "printouts/far/pairs.parquet"):
             path.write_bytes(b"22")
-    assert seen == [("put", False)] and store.cat_file("/bucket/work/printouts/far/.stages/select.json") == b"22"
+    assert seen == [("put", False)] and store.cat_file("/bucket/run/printouts/far/.stages/select.json") == b"22"
 
 
 def test_an_error_does_not_keep_what_was_done_from_the_store(store):
@@ -134,11 +134,11 @@ def test_kept_results_are_sent_whole_or_not_at_all_and_are_found_elsewhere(store
             items.put(str(number), bytes(5000))
         found.send()
         file = found.folder / ".items/select-1/items.sqlite"
-        whole, sent = file.read_bytes(), store.cat_file("/bucket/work/.items/select-1/items.sqlite")
+        whole, sent = file.read_bytes(), store.cat_file("/bucket/run/.items/select-1/items.sqlite")
         file.with_name("items.sqlite-journal").write_bytes(b"what was under way")
         file.write_bytes(whole[: len(whole) // 2 + 100])
         found.send()
-        assert store.cat_file("/bucket/work/.items/select-1/items.sqlite") == sent == whole
+        assert store.cat_file("/bucket/run/.items/select-1/items.sqlite") == sent == whole
         file.write_bytes(whole)
     assert names(store) == {".items/select-1/items.sqlite"}
     other_machine()
@@ -149,23 +149,23 @@ def test_kept_results_are_sent_whole_or_not_at_all_and_are_found_elsewhere(store
 def test_another_machine_waits_and_one_that_is_gone_is_not_waited_for(store, other_machine):
     with mirrored(URL):
         other_machine()
-        with pytest.raises(Unavailable, match="Another inkproof is working in memory://bucket/work"), mirrored(URL):
+        with pytest.raises(Unavailable, match="Another inkproof is working in memory://bucket/run"), mirrored(URL):
             pass
         with mirrored(URL, writes=False):
             pass
     lock = {"token": "of another", "host": "elsewhere", "process": 1, "at_s": time.time() - 300}
-    store.pipe_file("/bucket/work/inkproof.lock", json.dumps(lock).encode())
+    store.pipe_file("/bucket/run/inkproof.lock", json.dumps(lock).encode())
     with pytest.raises(Unavailable, match="on elsewhere"), mirrored(URL):
         pass
-    store.pipe_file("/bucket/work/inkproof.lock", json.dumps(lock | {"at_s": time.time() - 601}).encode())
+    store.pipe_file("/bucket/run/inkproof.lock", json.dumps(lock | {"at_s": time.time() - 601}).encode())
     with mirrored(URL):
         pass
     assert names(store) == set()
 
 
 def test_a_name_that_leads_out_of_the_workspace_is_left_alone(store):
-    store.pipe_file("/bucket/work/../../out", b"1")
-    store.pipe_file("/bucket/work/in", b"1")
+    store.pipe_file("/bucket/run/../../out", b"1")
+    store.pipe_file("/bucket/run/in", b"1")
     with mirrored(URL) as found:
         assert {path.name for path in found.folder.parent.rglob("*") if path.is_file()} >= {"in"}
     assert not (found.folder.parent.parent / "out").exists() and not (found.folder / "../../out").exists()
@@ -182,7 +182,7 @@ def test_a_missing_package_is_named(store, monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lacks)
-    with pytest.raises(Unavailable, match=r'pip install "inkproof\[cloud\]"'), mirrored("s3://bucket/work"):
+    with pytest.raises(Unavailable, match=r'pip install "inkproof\[cloud\]"'), mirrored("s3://bucket/run"):
         pass
 
 
@@ -198,4 +198,4 @@ def test_a_command_takes_the_url_and_names_it_again(store, other_machine, tmp_pa
 
 @pytest.mark.slow
 def test_a_run_in_a_store_goes_on_elsewhere_and_has_the_bytes_of_one_on_a_disk(store, other_machine, tmp_path):
-    as_on_a_disk(tmp_path, URL, other_machine, lambda to: store.get("/bucket/work/", f"{to}/", recursive=True))
+    as_on_a_disk(tmp_path, URL, other_machine, lambda to: store.get("/bucket/run/", f"{to}/", recursive=True))
