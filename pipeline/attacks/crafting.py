@@ -24,7 +24,7 @@ from pipeline.models.sending import shared_classifier
 from pipeline.records import Candidate
 from pipeline.records.views import N_LABELS
 from pipeline.settings import AttackSettings, Experiment, ModelSettings
-from pipeline.store import Items, Run, content_hash, json_bytes, record_from
+from pipeline.store import Items, Run, content_hash, record_from
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
@@ -286,7 +286,7 @@ def _kept(items: Items, key: str) -> tuple[dict[str, Any], bytes] | None:
 
 def _keep(items: Items, key: str, record: Any, png: bytes) -> None:
     items.put(key, png, ".png")
-    items.put(key, json_bytes(record))
+    items.put_json(key, record)
 
 
 def craft_images(classifier: Classifier, attack: AttackSettings, images: np.ndarray, labels: Sequence[int]) -> list[np.ndarray]:

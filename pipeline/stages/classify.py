@@ -19,7 +19,7 @@ from pipeline.models.classifier import BATCH_SIZE, Classifier
 from pipeline.models.sending import shared_classifier
 from pipeline.records import ATTACKED_MODEL, PHOTO, Judgement, Prediction, View, top_ks_for
 from pipeline.settings import Experiment, JudgeSettings, ModelSettings
-from pipeline.store import Items, Run, bytes_hash, content_hash, json_bytes, read_stage_record, saved_image
+from pipeline.store import Items, Run, bytes_hash, content_hash, read_stage_record, saved_image
 from pipeline.store.artefacts import CROPPED, JUDGED, PAIRS, PREDICTIONS, TRANSFORMED, VIEWS
 from pipeline.store.stage import FAILED, Outcome
 from pipeline.transforms.views import SourceFile, Step, digital_view, source_files, steps_of, transformed, view_of_saved
@@ -178,7 +178,7 @@ class _Asking:
             found = ((group, _said(judge, self._labels(group), shown)) for group, shown in made)
         for group, answers in found:
             for (key, _), told in zip(group, answers, strict=True):
-                self.items.put(key, json_bytes(told))
+                self.items.put_json(key, told)
         return keys
 
     def told(self, judge: Judge, works: Iterable[_Work], keys: Iterable[str]) -> Iterator[tuple[View, int, Answer]]:

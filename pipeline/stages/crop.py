@@ -24,7 +24,7 @@ from pipeline.physical.registration.print_size import print_size_words
 from pipeline.records import DISCARD_REASONS, SIMULATED, VARIANTS, Capture, CropQuality, Discard, Printout, View
 from pipeline.settings import CaptureSettings, Experiment
 from pipeline.stages.photograph import true_geometry
-from pipeline.store import Hashes, Run, content_hash, file_hash, json_bytes, record_from, write_bytes
+from pipeline.store import Hashes, Run, content_hash, file_hash, record_from, write_bytes
 from pipeline.store.artefacts import CONTACT_SHEETS, CROPS, LAYOUT, OVERLAYS, PAIRS, PHOTOS, TABLES_OF_CROPS, TRUTH
 from pipeline.store.photos import photo_digest, photo_files, photo_name, photo_trouble
 from pipeline.store.stage import Digests, Outcome
@@ -110,7 +110,7 @@ class KeptPages:
         pages = [each.page for each in fresh]
         is_refused = any(row.reason in _NOT_KEPT for page in pages for row in page.discards)
         if not is_refused and photo_digest(self._run, photo.path, hashes) == photo.sha256:  # else it changed meanwhile
-            self._items.put(photo.key, json_bytes({"pages": pages, "files": _files(pages, self._run)}))
+            self._items.put_json(photo.key, {"pages": pages, "files": _files(pages, self._run)})
         return pages
 
     def prune(self) -> None:

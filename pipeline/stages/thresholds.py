@@ -17,7 +17,7 @@ from pipeline.models.sending import shared_classifier
 from pipeline.records import SOURCE, Cell, Pair, SurvivalCurve, ThresholdRow
 from pipeline.settings import Experiment, ThresholdSettings
 from pipeline.statistics.survival import median_threshold, surviving
-from pipeline.store import Run, content_hash, json_bytes
+from pipeline.store import Run, content_hash
 from pipeline.store.artefacts import PAIRS, SELECTED, SELECTION, THRESHOLDS, THRESHOLDS_CSV, VIEWS, field_of
 from pipeline.store.stage import Outcome
 from pipeline.transforms.thresholds import IMAGES_AT_ONCE, Direction, Found, Subject, directions_of, find_thresholds
@@ -54,7 +54,7 @@ def thresholds(experiment: Experiment, run: Run, context: Context) -> Outcome:
             found[pair.pair_id] = [Found(**row) for row in kept]
     for pair, result in _searched(experiment, run, context, todo, hashes, directions):
         found[pair.pair_id] = result
-        items.put(keys[pair.pair_id], json_bytes(result))
+        items.put_json(keys[pair.pair_id], result)
     rows = [
         ThresholdRow(pair_id, pairs[pair_id].image_id, *cell, direction.transform, direction.name, **asdict(result))
         for cell, pair_ids in drawn.items()

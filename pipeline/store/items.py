@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline.store.tables import json_bytes
+
 T = TypeVar("T")
 
 _FILE = "items.sqlite"
@@ -53,6 +55,10 @@ class Items:
         self._used.add(name)
         row = name, _digest(name, content), content
         self._asked(lambda kept: kept.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", row))
+
+    def put_json(self, key: str, value: Any) -> None:
+        """Keeps a value as JSON."""
+        self.put(key, json_bytes(value, indent=None))
 
     def get_json(self, key: str) -> Any:
         """Returns what was kept as JSON under a key, or None."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class Judge:
     classifier: Classifier
     mapping: np.ndarray
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """The hash of all that its answers depend on, beside the image."""
         return content_hash([self.classifier.fingerprint, self.classifier.class_names, self.mapping.tolist()])

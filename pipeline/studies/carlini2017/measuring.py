@@ -14,7 +14,7 @@ from pipeline.models.classifier import Classifier
 from pipeline.models.preprocessing import LUMA
 from pipeline.settings import NO_EPSILON
 from pipeline.statistics import l2_8bit, linf_8bit, n_changed_pixels
-from pipeline.store import Items, content_hash, json_bytes, record_from
+from pipeline.store import Items, content_hash, record_from
 
 BATCH_SIZE = 16
 # Of results that are kept: another number where what is measured changes.
@@ -92,7 +92,7 @@ class Range:
         for batch in context.progress(batches, len(batches), label):
             for aim, shot in zip(batch, self._fired(batch), strict=True):
                 if self._items:
-                    self._items.put(self._key(aim), json_bytes(shot))
+                    self._items.put_json(self._key(aim), shot)
                 found[aim.image_id, aim.target] = shot
         return found
 

@@ -21,7 +21,7 @@ from pipeline.report.certified import certified_curves, certified_rates
 from pipeline.settings import Experiment, ModelSettings
 from pipeline.statistics import binomial_bounds
 from pipeline.statistics.intervals import normal_quantile
-from pipeline.store import Run, content_hash, json_bytes, locked, record_from
+from pipeline.store import Run, content_hash, locked, record_from
 from pipeline.store.artefacts import CERTIFIED, CERTIFIED_CSV, CERTIFIED_PNG, CERTIFIED_SVG
 
 # Of counts that are kept: another number where what is counted changes.
@@ -150,7 +150,7 @@ def _counted(
     count = partial(_count, n_choosing=request.n_choosing, n=request.n_samples, seed=seed)
     todo, shared = list(missing.values()), shared_classifier(settings, behind)
     for (sha256, _), found in engine.map(count, todo, context, f"certifying {label}", shared):
-        items.put(keys[sha256], json_bytes(found))
+        items.put_json(keys[sha256], found)
         kept[sha256] = found
     return kept
 
