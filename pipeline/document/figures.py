@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
@@ -66,10 +67,10 @@ def styled(build: Callable[_P, Figure]) -> Callable[_P, Figure]:
         with style():
             figure = build(*args, **kwargs)
             _letter(figure)
-            if figure.get_layout_engine() is not None:
+            if (engine := figure.get_layout_engine()) is not None:
                 # Laid out once and for all: the solver moves panels a little each time, in last bits from one run to the next.
                 FigureCanvasAgg(figure)
-                figure.draw_without_rendering()
+                engine.execute(figure)
                 figure.set_layout_engine("none")
                 for panel in figure.axes:
                     left, bottom, width, height = (round(float(end), 6) for end in panel.get_position(original=True).bounds)
@@ -123,7 +124,7 @@ def svg(figure: Figure, text_as_paths: bool = False) -> bytes:
         buffer = io.BytesIO()
         with style():
             matplotlib.rcParams.update({"svg.hashsalt": "inkproof", "svg.fonttype": "path" if text_as_paths else "none"})
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+            FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # savefig draws twice
         drawn[text_as_paths] = buffer.getvalue()
     return drawn[text_as_paths]
 
