@@ -4,7 +4,6 @@ from itertools import product
 
 import numpy as np
 import torch
-from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -65,6 +64,8 @@ class TotalVariation(Defended):
     defence = "total-variation"
 
     def shown(self, pixels: Tensor) -> Tensor:
+        from skimage.restoration import denoise_tv_chambolle  # and with it all of scipy.stats: a second
+
         weight, n_steps = self._options.weight_8bit, self._options.n_steps
         images = pixels.detach().double().cpu().numpy()
         seen = [denoise_tv_chambolle(image, weight, max_num_iter=n_steps, channel_axis=0) for image in images]

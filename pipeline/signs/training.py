@@ -72,7 +72,6 @@ def train(
             schedule.step()
             loss_sum += float(loss.detach()) * len(y)
         report(f"epoch {epoch + 1}/{n_epochs}: loss {loss_sum / n_images:.4f}, {time.perf_counter() - started:.0f} s")
-    net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's annotations lack this keyword
     return net.eval()
 
 
