@@ -337,6 +337,8 @@ def run(
     seed: int | None = None,
     device: str = "cpu",
     workers: int = 1,
+    engine: str = "processes",
+    ray_address: str = "",
     force: bool = False,
 ) -> Results:
     """Runs an experiment as far as it goes, or goes on where it stopped: what is done and current is not done again.
@@ -346,29 +348,36 @@ def run(
 
     Args:
         experiment: a TOML file (docs/experiment-file.md).
-        workspace: the folder that the run's three folders lie in.
+        workspace: the folder that the run's three folders lie in, or its URL in an object store, such as s3://BUCKET/PREFIX; the
+            results then read a copy of it here.
         settings: values by dotted key that replace the file's, such as {"selection.n_images": 12}.
-        workers: how many processes.
+        workers: how many processes; of a Ray cluster, 0 takes all.
+        engine: where they are: "processes" of this machine, "local" in this process alone, "ray" on the cluster at `ray_address`.
         force: do everything again.
 
     Raises:
         WrongUse, BadInput: the file, or what it names, cannot be used; the message says where. Unavailable: something is lacking.
     """
     from pipeline.cli.catalogue import check_names
-    from pipeline.engine import Context
+    from pipeline.engine import ENGINES, Context
     from pipeline.planning.human_step import instructions, pages_in
     from pipeline.settings.reading import load_experiment
     from pipeline.settings.writing import toml_value
     from pipeline.stages.graph import run_all
     from pipeline.store import Run
+    from pipeline.store.mirror import workspace_at
     from pipeline.store.results import Results
 
+    if engine not in ENGINES:
+        raise WrongUse(f'There is no engine "{engine}".', near_match(engine, ENGINES))
     overrides = tuple(f"{key}={toml_value(value)}" for key, value in (settings or {}).items())
     loaded = load_experiment(Path(experiment), overrides, seed)
     check_names(loaded)
-    files = Run(Path(workspace), loaded.name)
-    states = list({state.stage: state for state in run_all(loaded, files, Context(device, workers), force)}.values())
-    return Results(files, states, instructions(loaded, files, pages_in(loaded, files, states)))
+    with workspace_at(workspace) as (folder, sends):
+        files = Run(folder, loaded.name)
+        context = Context(device, workers, begins=lambda *_: sends(), engine=engine, ray_address=ray_address)
+        states = list({state.stage: state for state in run_all(loaded, files, context, force)}.values())
+        return Results(files, states, instructions(loaded, files, pages_in(loaded, files, states)))
 
 
 @_door
@@ -382,13 +391,15 @@ def open_run(name: str, *, workspace: str | Path = ".") -> Results:
     from pipeline.stages.graph import status
     from pipeline.store import Run
     from pipeline.store.artefacts import EXPERIMENT
+    from pipeline.store.mirror import workspace_at
     from pipeline.store.results import Results
 
-    files = Run(Path(workspace), name)
-    if not EXPERIMENT.exists(files):
-        others = [path.parent.name for path in Path(workspace).glob(f"printouts/*/{EXPERIMENT.name}")]
-        raise BadInput(f'There is no run "{name}" in {workspace}.', near_match(name, others) if others else "")
-    return Results(files, status(load_experiment(EXPERIMENT.path(files)), files))
+    with workspace_at(workspace, writes=False) as (folder, _):
+        files = Run(folder, name)
+        if not EXPERIMENT.exists(files):
+            others = [path.parent.name for path in folder.glob(f"printouts/*/{EXPERIMENT.name}")]
+            raise BadInput(f'There is no run "{name}" in {workspace}.', near_match(name, others) if others else "")
+        return Results(files, status(load_experiment(EXPERIMENT.path(files)), files))
 
 
 def _checked(kind: type[Checked], entries: Mapping[str, Any]) -> Checked:

@@ -21,6 +21,7 @@ def found_run(
     from pipeline.settings.reading import load_experiment
     from pipeline.store import Run
     from pipeline.store.artefacts import EXPERIMENT
+    from pipeline.store.mirror import words_of
 
     path, found = Path(text), None
     if path.is_file():
@@ -38,7 +39,7 @@ def found_run(
     run = found or next((run for run in runs if EXPERIMENT.exists(run)), runs[0])
     source = experiment.source
     if source and run.workspace != Path("."):
-        source = replace(source, flags=(*source.flags, "--workspace", str(run.workspace)))
+        source = replace(source, flags=(*source.flags, "--workspace", words_of(run.workspace)))
     return replace(experiment, source=source), run
 
 
@@ -76,5 +77,9 @@ def _hint(text: str, workspace: Path) -> str:
     if text.endswith(".toml"):
         near = sorted(str(file) for file in Path(text).parent.glob("*.toml")) if Path(text).parent.is_dir() else []
         return near_match(text, near) if near else f"Make one with: inkproof init {text}"
+    from pipeline.store.mirror import words_of
+
     names = _names(workspace)
-    return near_match(text, names) if names else f"No run lies in {workspace.resolve()}; name its folder or its TOML file."
+    return (
+        near_match(text, names) if names else f"No run lies in {words_of(workspace.resolve())}; name its folder or its TOML file."
+    )

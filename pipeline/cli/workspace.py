@@ -28,9 +28,9 @@ def workspace_here(options: argparse.Namespace) -> Iterator[None]:
         options.workspace = Path(".")
         yield
     else:
-        from pipeline.store.mirror import mirrored
+        from pipeline.store.mirror import workspace_at
 
         options.display.waits(f"fetching {given}")
-        with mirrored(given, writes=options.uses_workspace == "writes" and not options.dry_run) as mirror:
-            options.workspace, options.sends = mirror.folder, mirror.send
+        with workspace_at(given, writes=options.uses_workspace == "writes" and not options.dry_run) as found:
+            options.workspace, options.sends = found
             yield

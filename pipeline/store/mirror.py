@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,27 @@ _DATABASE = ".sqlite"
 # Where a store says which version of a file it has.
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "modified", "created")
 _AGAIN = "What is done is kept here; the same command goes on."
+
+
+@contextlib.contextmanager
+def workspace_at(place: Path | str, writes: bool = True) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Gives the folder of a workspace on this machine, and what sends its changes to the store where it lies in one.
+
+    Raises:
+        Unavailable, BadInput, WrongUse: see `mirrored`.
+    """
+    if "://" not in str(place):
+        yield Path(place), lambda: None
+        return
+    with mirrored(str(place), writes) as mirror:
+        yield mirror.folder, mirror.send
+
+
+def words_of(folder: Path) -> str:
+    """Returns how a person names a workspace: a working copy by the URL that it is of."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return str(json.loads((folder / _STATE).read_bytes())["url"])
+    return str(folder)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,13 @@ import time
 
 import fsspec
 import pytest
-from far_run import RUN, as_on_a_disk
+from far_run import RUN, as_on_a_disk, inkproof as inkproof_command
 
+import inkproof
 from pipeline.cli import main
-from pipeline.core.errors import Unavailable, WrongUse
+from pipeline.cli.finding import found_run
+from pipeline.core.errors import BadInput, Unavailable, WrongUse
+from pipeline.stages.graph import run_stage
 from pipeline.store import Items, mirror as room
 from pipeline.store.mirror import mirrored
 
@@ -199,3 +202,23 @@ def test_a_command_takes_the_url_and_names_it_again(store, other_machine, tmp_pa
 @pytest.mark.slow
 def test_a_run_in_a_store_goes_on_elsewhere_and_has_the_bytes_of_one_on_a_disk(store, other_machine, tmp_path):
     as_on_a_disk(tmp_path, URL, other_machine, lambda to: store.get("/bucket/run/", f"{to}/", recursive=True))
+
+
+def test_from_python_a_run_in_a_store_is_opened_gone_on_with_and_named_by_its_url(store, other_machine, tmp_path, monkeypatch):
+    settings = tmp_path / "far.toml"
+    settings.write_text(RUN, encoding="utf-8")
+    assert inkproof_command("select", settings, URL) == 0
+    other_machine()
+    assert [state.stage for state in inkproof.open_run("far", workspace=URL).states if state.state == "done"] == ["select"]
+
+    def generated_alone(experiment, run, context, force):
+        return [run_stage("generate", experiment, run, context)]
+
+    monkeypatch.setattr("pipeline.stages.graph.run_all", generated_alone)
+    results = inkproof.run(settings, workspace=URL, engine="local")
+    assert any(name.startswith("printouts/far/images/") for name in names(store)) and results.files.workspace.is_dir()
+    with mirrored(URL, writes=False) as found:
+        experiment, run = found_run("far", found.folder)
+        assert run.workspace == found.folder and experiment.source.flags == ("--workspace", URL)
+    with pytest.raises(BadInput, match=f'no run "fare" in {URL}'):
+        inkproof.open_run("fare", workspace=URL)
