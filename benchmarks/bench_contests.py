@@ -102,13 +102,13 @@ CONTESTS = [
     ),
     Contest(
         "jsma",
-        {"theta_8bit": 255, "gamma": 0.145, "n_per_step": 2},
+        {"theta_8bit": 255, "gamma": 0.145},
         {"torchattacks:JSMA": {"theta": 1.0, "gamma": 0.145}, "art:SaliencyMapMethod": {"theta": 1.0, "gamma": 0.145}},
         ("cifar10",),
         norm="l0",
         is_targeted=True,
-        note="Ten classes and 32 px, which torchattacks' table of pairs allows; at most 14.5 % of the values; ours two "
-        "pairs a step. Foolbox has none.",
+        note="Ten classes and 32 px, which torchattacks' table of pairs allows; at most 14.5 % of the values; one "
+        "pair a step. Foolbox has none.",
     ),
     Contest(
         "apgd-ce",

@@ -22,7 +22,8 @@ class BoxConstrainedLBFGS(MinimumNormAttack):
     """Minimises |x' - x|^2 + c J(x', target) in the box, and looks for the smallest c whose minimum fools.
 
     Distances are on [0, 1] and squared, as in the public implementations. The paper writes c |r| + J, with c on the other term:
-    its largest c that still fools is the smallest here. Without a target the loss of the true class is to grow instead.
+    its largest c that still fools is the smallest here. Without a target J is that of all wrong classes together,
+    -log(1 - p of the true class): it has a slope where the network is sure, and an end where it is fooled.
     Every image has its own c, curvature and step; one pass through the network serves all that are still at work.
     """
 
@@ -104,14 +105,21 @@ class _Descent:
         """Returns the objective (m,) and its slope (m, 3, H, W), and notes what fools."""
         problem, places, pixels = self._problem, self._places, at * 255
 
-        logits, slope = problem.gradient(pixels, lambda scores, where: -problem.loss(scores, where), places)
+        logits, slope = problem.gradient(pixels, self._loss, places)
         moved = at - self._clean
         distance = sums(moved.square())
         fools = problem.goal(logits, places) > problem.doubt(places)
         self._best.put(places, pixels, distance, fools)
         self.fooled[self._here] |= fools
-        value = distance + self._c * -problem.loss(logits, places)
+        value = distance + self._c * self._loss(logits, places)
         return value, slope.mul_(255 * each(self._c)).add_(2 * moved)
+
+    def _loss(self, logits: Tensor, places: Tensor) -> Tensor:
+        """Returns what is to fall, (m,): -log of the target's probability, or of that of all classes but the true one."""
+        if self._problem.aims is not None:
+            return -self._problem.loss(logits, places)
+        others = logits.scatter(1, self._problem.labels[places][:, None], -torch.inf)
+        return logits.logsumexp(dim=1) - others.logsumexp(dim=1)
 
     def _remember(self, move: Tensor, turn: Tensor) -> None:
         """Keeps a step and the change of slope along it; nothing (zeros) where it did not go or did not bend upward."""

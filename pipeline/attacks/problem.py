@@ -140,14 +140,15 @@ class Pass:
         self._network, self._index, self._n, self._inputs, self._found, self._rows = network, index, n, inputs, found, rows
         self.places, self.logits = index[:n], found.detach()[:n]
 
-    def gradient(self, weights: Tensor, asked: Tensor | None = None) -> Tensor:
+    def gradient(self, weights: Tensor, asked: Tensor | None = None, is_last: bool = False) -> Tensor:
         """Returns the gradient (n, 3, H, W), per 8-bit level, of the sum of each image's logits times its weights (n, n_classes).
 
         Args:
             asked: bool (n,), the images that the pass is counted for; all without it.
+            is_last: nothing more is asked of the pass, which need not be kept.
         """
         filled = weights[self._index - self._index[0]]
-        gradient = self._followed_back(self._found, filled, retain_graph=True)
+        gradient = self._followed_back(self._found, filled, retain_graph=not is_last)
         return self._network.count_backward(gradient[: self._n], self._rows, asked).div_(255)
 
     def last_gradient(self, objective: Objective) -> Tensor:

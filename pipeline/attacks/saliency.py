@@ -63,6 +63,9 @@ def best_pairs(target: Tensor, others: Tensor, is_open: Tensor, n_pairs: int = 1
     bounds, tried = bound.topk(min(n_features, n_tried + 1), dim=1)
     left_out = bounds[:, n_tried] if bounds.shape[1] > n_tried else bounds.new_zeros(len(bounds))
     tried = tried[:, :n_tried]
+    if others is target and n_pairs == 1 < n_features:  # the two largest, which are in front
+        pair = tried[:, :2]
+        return pair[:, None], x.gather(1, pair).sum(dim=1, keepdim=True).clamp_(min=0).square_() > 0
     pairs, worth = _greedy(x.gather(1, tried), y.gather(1, tried), n_pairs)
     places = tried.gather(1, pairs.flatten(1)).view(pairs.shape)
     for row in (left_out > worth[:, 0]).nonzero()[:, 0].tolist():
@@ -139,7 +142,7 @@ class _Walk:
         of_target = torch.zeros_like(one.logits).scatter_(1, aims[:, None], 1.0)
         if self._options.of != "logits":
             chances = one.logits.softmax(dim=1)
-            gradient = one.gradient(of_target - chances, walks).flatten(1).mul_(sign)
+            gradient = one.gradient(of_target - chances, walks, is_last=True).flatten(1).mul_(sign)
             if self._options.of == "probabilities":
                 gradient *= chances.gather(1, aims[:, None])
             return gradient, gradient

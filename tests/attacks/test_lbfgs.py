@@ -110,15 +110,35 @@ def test_a_minimum_is_the_one_that_scipy_finds(monkeypatch, c):
         assert ours <= wanted.fun * 1.0005 < objective(start, k)[0]
 
 
-def test_every_target_is_reached_by_more_searches_and_settling_ends_as_near_after_few():
+def test_more_searches_reach_every_target_and_end_nearer(monkeypatch):
+    """Settling, which goes on from there along the boundary, ends as near after few."""
     network, images = Bent(), pictures(12, 12)
     labels = answers(network, images)
     targets = (labels + 3) % 6
+    before, settle = [], lbfgs.settle
+
+    def watched(problem, found, is_found, norm):
+        before.append((found - problem.clean).flatten(1).norm(dim=1).numpy() / 255)
+        return settle(problem, found, is_found, norm)
+
+    monkeypatch.setattr(lbfgs, "settle", watched)
     few, many = (attacked(network, images, labels, targets, n_searches=n) for n in (2, 8))
     assert (answers(network, many.images) == targets).all()
     both = np.array([word != "not-found" for word in few.rounding])
     assert not both.all()
+    assert (before[1] <= before[0])[both].all() and before[1][both].mean() < 0.95 * before[0][both].mean()
     assert distances(many, images)[both].mean() < 1.01 * distances(few, images)[both].mean() < 0.49
+
+
+def test_away_from_the_true_class_is_as_near_as_cw_l2_where_the_network_is_sure():
+    network, images = Bent(), pictures(6, 12)
+    network.net[-1].weight.mul_(100)
+    network.net[-1].bias.mul_(100)
+    labels = answers(network, images)
+    away = attacked(network, images, labels, target="")
+    nearest = attack_named("cw-l2").perturb(network, images, labels, [0])[0]
+    assert (answers(network, away.images) != labels).all()
+    assert distances(away, images).mean() < 1.01 * distances(nearest, images).mean()
 
 
 def test_the_first_c_is_only_where_the_search_starts():

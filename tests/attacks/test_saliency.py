@@ -77,6 +77,19 @@ def test_the_pair_is_the_best_of_all_pairs(monkeypatch, n_tried, subtests):
                             assert float((x[k, p] + x[k, q]) * (y[k, p] + y[k, q])) == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("grain", [0.0, 0.125, 1.0], ids=lambda grain: f"values a multiple of {grain}")
+@pytest.mark.parametrize("n_features", [1, 2, 3, 70, 400])
+def test_where_both_maps_are_one_the_pair_is_the_same_as_if_they_were_two(n_features, grain):
+    """Both are one for probabilities; then no products are looked at, and of pairs as good the same one is taken."""
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn((3, n_features), generator=generator) - (1.0 if seed % 2 else 0.0)
+        x = (x / grain).round() * grain if grain else x
+        is_open = torch.rand((3, n_features), generator=generator) > 0.2
+        (one, is_one), (two, is_two) = best_pairs(x, x, is_open), best_pairs(x, x.clone(), is_open)
+        assert torch.equal(is_one, is_two) and torch.equal(one[is_one], two[is_two])
+
+
 def test_several_pairs_share_no_feature():
     x, y = torch.randn((2, 4, 500), generator=torch.Generator().manual_seed(0))
     pairs, exists = best_pairs(x, y, torch.ones_like(x, dtype=torch.bool), n_pairs=10)
