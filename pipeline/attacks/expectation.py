@@ -58,10 +58,10 @@ class TransformChain:
         return ChainDraws(values, rng.integers(2**62, size=values.shape))
 
     def __call__(self, images: Tensor, draws: ChainDraws, generator: torch.Generator | None = None) -> Tensor:
-        """Returns images (N, 3, H, W) in [0, 1], 8-bit values / 255, after all transforms; image i meets draw i."""
-        if len(images) != len(draws):
-            raise ValueError(f"expected an image for each of {len(draws)} draws, got {len(images)}")
-        pixels = images * 255
+        """Returns images (N, 3, H, W) in [0, 1], 8-bit values / 255, after all transforms; image i meets draw i, or one all."""
+        if len(images) not in (1, len(draws)):
+            raise ValueError(f"expected an image for each of {len(draws)} draws, or one for all, got {len(images)}")
+        pixels = images.expand(len(draws), -1, -1, -1) * 255
         for place, name in enumerate(self.ranges):
             values, seeds = draws.values[:, place].tolist(), draws.seeds[:, place].tolist()
             pixels = TRANSFORMS.find(name).apply_on_tensors(pixels, values, seeds)
@@ -170,7 +170,7 @@ class ExpectationOverTransformation(FramedAttack):
             n = min(most, self._options.n_samples - start)
             with torch.enable_grad():
                 inputs = (pixels / 255).requires_grad_()
-                seen = channel(inputs.expand(n, -1, -1, -1), channel.draw(n, rng), noise)
+                seen = channel(inputs, channel.draw(n, rng), noise)
             places = torch.zeros(n, dtype=torch.int64, device=pixels.device)
             _, gradient = problem.gradient(seen.detach() * 255, problem.loss, places)
             total += torch.autograd.grad(seen, inputs, gradient)[0]

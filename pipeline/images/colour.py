@@ -35,16 +35,18 @@ def with_s_curve(values: Values, contrast_rate: float) -> Values:
     return values + contrast_rate * (values * values * (3 - 2 * values) - values)
 
 
-def write_srgb(light: "Tensor", straight: "Tensor | None", value: "Tensor", slope: "Tensor") -> None:
+def write_srgb(light: "Tensor", value: "Tensor", slope: "Tensor") -> None:
     """Writes sRGB values in [0, 1] of linear light in [0, 1] into `value`, and 255 times their derivative into `slope`.
 
-    Args: `straight` 1 where light is at most STRAIGHT_LIGHT, else 0; None where it is nowhere.
+    In few passes: logarithm and exponential take a third of the time of a power, and the straight part goes on from the curve's.
     """
     import torch
 
-    torch.pow(light, 1 / _POWER, out=value)
-    torch.div(value, light.clamp(min=STRAIGHT_LIGHT), out=slope).mul_(255 * _SCALE / _POWER)
-    value.mul_(_SCALE).sub_(_OFFSET)
-    if straight is not None:
-        value += straight * (_SLOPE * light - value)
-        slope += straight * (255 * _SLOPE - slope)
+    curved = light.clamp(min=STRAIGHT_LIGHT)
+    torch.log(curved, out=value).mul_(1 / _POWER).exp_()
+    torch.div(value, curved, out=slope).mul_(255 * _SCALE / _POWER)
+    # 0 where the curve is not straight, and above 0 where it is; there the slope so far is that of the curve's end
+    straight = curved.sub_(light)
+    value.mul_(_SCALE).sub_(_OFFSET).sub_(straight, alpha=_SLOPE)
+    missing = 255 * (_SLOPE - _SCALE / _POWER * STRAIGHT_LIGHT ** (1 / _POWER - 1))
+    slope += torch.ops.aten.threshold_backward(slope.new_full((), missing).expand_as(slope), straight, 0)

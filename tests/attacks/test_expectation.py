@@ -67,7 +67,8 @@ class Masking(Differentiable):
         return torch.as_tensor(rng.random((n, 1, 1, 12)) < 0.5, dtype=torch.float32)
 
     def __call__(self, images, draws, generator):
-        return images * draws + 0.01 * torch.randn(images.shape, generator=generator)
+        seen = images * draws
+        return seen + 0.01 * torch.randn(seen.shape, generator=generator)
 
 
 def attack(**options):

@@ -395,8 +395,10 @@ def test_images_are_left_as_they_are():
 # --- batches, seeds and sizes ------------------------------------------------------------------------------------------
 
 
-def test_a_crop_does_not_depend_on_its_neighbours():
-    profile = replace(load_profile("office-phone"), frame_long_px=1008, frame_short_px=756)
+@pytest.mark.parametrize("name", ["office-phone", "harsh"])
+def test_a_crop_does_not_depend_on_its_neighbours(name):
+    """Nor on those whose matrices are made in the same calls."""
+    profile = replace(load_profile(name), frame_long_px=1008, frame_short_px=756)
     channel = Channel(profile, (40, 56), 40.0)
     images = torch.rand(5, 3, 40, 56, generator=torch.Generator().manual_seed(0))
     draws = channel.draw(5, np.random.default_rng(0))
@@ -406,6 +408,18 @@ def test_a_crop_does_not_depend_on_its_neighbours():
     others = torch.cat([images[:2], 1 - images[2:]])
     assert torch.equal(channel(others, draws, torch.Generator().manual_seed(3))[:2], whole[:2])
     assert torch.equal(channel(images[:2], draws[:2], torch.Generator().manual_seed(3)), whole[:2])
+
+
+def test_one_image_meets_all_draws_as_copies_of_it_would():
+    profile = replace(load_profile("office-phone"), frame_long_px=1008, frame_short_px=756)
+    channel = Channel(profile, (40, 56), 40.0)
+    image = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    draws = channel.draw(5, np.random.default_rng(0))
+    weights = torch.randn(5, 3, 40, 56, generator=torch.Generator().manual_seed(1))
+    seen = [channel(one, draws, torch.Generator().manual_seed(3)) for one in (image, image.expand(5, -1, -1, -1))]
+    assert torch.equal(*seen)
+    one, copies = (torch.autograd.grad((each * weights).sum(), image)[0] for each in seen)
+    assert (one - copies).abs().max() < 1e-4 * copies.abs().max()
 
 
 def test_images_that_go_together_are_the_same_as_one_by_one(monkeypatch):
@@ -460,9 +474,9 @@ def test_what_does_not_fit_is_refused():
         Channel(PLAIN, (10, 10), 250.0)
     with pytest.raises(ValueError, match="above 0"):
         Channel(PLAIN, (10, 0))
-    channel, images, draws = tiny(PLAIN, 2)
+    channel, images, draws = tiny(PLAIN, 3)
     with pytest.raises(ValueError, match="one a draw"):
-        channel(images[:1], draws)
+        channel(images[:2], draws)
 
 
 def test_the_simulator_alone_does_not_import_torch():

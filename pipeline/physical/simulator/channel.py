@@ -17,6 +17,8 @@ whole page in a whole photo. It differs from them in what follows, and `tests/te
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from torch.nn.functional import conv2d, grid_sample, pad, pixel_unshuffle
 from pipeline.physical.simulator.bands import resampled
 from pipeline.physical.simulator.camera import MOSAIC
 from pipeline.physical.simulator.driver import driven, driver_cube
-from pipeline.physical.simulator.photo_grid import PhotoGrid, Place, Sites, photo_side, place_of
+from pipeline.physical.simulator.photo_grid import Bands, PhotoGrid, Place, Sites, photo_side, place_of
 from pipeline.physical.simulator.printer import (
     CUBIC_POWER,
     asked_for,
@@ -39,14 +41,26 @@ from pipeline.physical.simulator.printer import (
     veil_rate,
 )
 from pipeline.physical.simulator.profile import Profile, Shot, draw_shot
-from pipeline.physical.simulator.torch_camera import BRIGHTEST, DARKEST, demosaiced, developed, eight_bit, looked_up, mixed
+from pipeline.physical.simulator.torch_camera import (
+    BRIGHTEST,
+    DARKEST,
+    cut,
+    demosaiced,
+    developed,
+    eight_bit,
+    looked_up,
+    mixed,
+    with_slope,
+)
 from pipeline.physical.simulator.torch_jpeg import jpeg
 
 # crop, JPEG's interpolation, sharpening, smoothing and demosaicing reach this far beyond the image
 _HALO_PX = 10
 # one image at a time stays in a processor's cache; a GPU wants more
 _AT_ONCE_ON_CPU, _AT_ONCE = 1, 32
+_BANDS_AT_ONCE = 8
 _ALL = ((0, 0, 0), (1, 0, 0), (2, 0, 0))
+_PIXEL = _ALL[:1]
 # a mosaic's planes among those of `pixel_unshuffle`
 _MOSAIC_PLANES = [4 * channel + 2 * row + column for channel, row, column in MOSAIC]
 _FIBRE_MARGIN_MM = 1.0
@@ -54,10 +68,14 @@ _MM_PER_INCH = 25.4
 # errors are diffused past the image's edge and come back
 _WHITE_DOTS = 32
 _TINY = 1e-6
+_LARGEST_EVEN_GAIN = 0.25
 
 
 # what N photographs drew: how each shows the image
 Draws = tuple[Place, ...]
+BandsOf = dict[str, Bands]
+# a generator for each photograph, or for none of them
+Noise = list[torch.Generator | None]
 
 
 class Channel:
@@ -90,6 +108,11 @@ class Channel:
             raise ValueError(f"expected an image that fits on {page_mm} mm, got {self._image_mm} mm")
         self._most_photo_px, self._rounded = most_photo_px, rounded
         self._prints_dots = halftone and profile.halftone != "none"
+        self._is_smeared = profile.motion_px[1] > 0 or profile.defocus_px[1] > 0
+        # the hand's path and what is out of focus are met by whole pixels
+        self._sites = MOSAIC if profile.bayer and not self._is_smeared else _ALL
+        across, down = (math.ceil((side + 2 * _FIBRE_MARGIN_MM) / profile.paper_grain_mm) for side in self._image_mm)
+        self._n_fibres = across, down
         self._halo_px = _HALO_PX + math.ceil((profile.motion_px[1] + profile.defocus_px[1]) / 2)
 
     def draw(self, n: int, rng: np.random.Generator) -> Draws:
@@ -111,75 +134,102 @@ class Channel:
         A crop depends on nothing but its image, its draw and its seed, the i-th number of the generator.
 
         Args:
-            images: floating-point (N, 3, H, W) in [0, 1], 8-bit values / 255.
+            images: floating-point (N, 3, H, W) in [0, 1], 8-bit values / 255; one, (1, 3, H, W), meets all draws.
             generator: for sensor noise and paper grain; None leaves both out.
         """
         expected = (len(draws), 3, *self._image_px)
-        if tuple(images.shape) != expected:
-            raise ValueError(f"expected images {expected}, one a draw, got {tuple(images.shape)}")
-        draw_noise: list[torch.Generator] | None = None
+        if tuple(images.shape) not in (expected, (1, *expected[1:])):
+            raise ValueError(f"expected images {expected}, one a draw, or one for all, got {tuple(images.shape)}")
+        draw_noise: Noise = [None] * len(draws)
         if generator is not None:
-            seeds = torch.randint(2**62, (len(images),), generator=generator, device=generator.device).tolist()
+            seeds = torch.randint(2**62, (len(draws),), generator=generator, device=generator.device).tolist()
             draw_noise = [torch.Generator(images.device).manual_seed(seed) for seed in seeds]
-        crops = [
-            self._crops(images[part], draws[part], draw_noise and draw_noise[part]) for part in self._parts(draws, images.device)
-        ]
-        return torch.cat(crops) if crops else torch.empty_like(images)
+        asked, white = self._asked(images), self._inked(self._asked(images.new_ones(1, 3, 1, 1)), None)
+        # one image for all: what is the same for all draws is worked out, and followed back, once
+        given = asked.split(1) if len(asked) == len(draws) else (asked,) * len(draws)
+        pixels, crops = images.detach().expand(*expected), []
+        for bands, start, stop in self._parts(draws, images):
+            part, one = slice(start, stop), torch.cat(given[start:stop])
+            crops.append(self._crops(one, white, pixels[part], draws[part], bands, draw_noise[part]))
+        return torch.cat(crops) if crops else torch.empty(expected, dtype=images.dtype, device=images.device)
 
-    def _parts(self, draws: Draws, device: torch.device) -> Iterator[slice]:
-        """Neighbours whose photos are of the same size are worked out together."""
-        most = _AT_ONCE_ON_CPU if device.type == "cpu" else _AT_ONCE
-        sizes = [self._photo_size(place) for place in draws]
-        start = 0
-        for stop in range(1, len(sizes) + 1):
-            if stop == len(sizes) or sizes[stop] != sizes[start] or stop - start == most:
-                yield slice(start, stop)
-                start = stop
+    def _parts(self, draws: Draws, like: Tensor) -> Iterator[tuple[BandsOf, int, int]]:
+        """Yields which draws are worked out together, first and last, and their bands.
+
+        Bands are made for several neighbours whose photos are of the same size, in the same calls.
+        """
+        most = _AT_ONCE_ON_CPU if like.device.type == "cpu" else _AT_ONCE
+        stop = 0
+        for _, neighbours in groupby(draws, self._photo_size):
+            alike = tuple(neighbours)
+            for first in range(0, len(alike), max(most, _BANDS_AT_ONCE)):
+                places = alike[first : first + max(most, _BANDS_AT_ONCE)]
+                bands = self._bands(self._grid(places, like))
+                for start in range(0, len(places), most):
+                    part = slice(start, start + most)
+                    n = len(places[part])
+                    yield {name: (down.of(part), across.of(part)) for name, (down, across) in bands.items()}, stop, stop + n
+                    stop += n
 
     def _photo_size(self, place: Place) -> tuple[int, int]:
         scales = [min(scale, self._most_photo_px or math.inf) for scale in place.scale]
         across, down = (photo_side(s, n, self._halo_px) for s, n in zip(scales, self._image_px[::-1], strict=True))
         return across, down
 
-    def _crops(self, images: Tensor, places: tuple[Place, ...], draw_noise: list[torch.Generator] | None) -> Tensor:
+    def _grid(self, places: Draws, like: Tensor) -> PhotoGrid:
+        return PhotoGrid(places, self._image_px, self._most_photo_px, self._halo_px, like)
+
+    def _bands(self, grid: PhotoGrid) -> BandsOf:
+        """All that is resampled, by the names under which it is used; what the profile has not is left out."""
         profile = self._profile
-        grid = PhotoGrid(places, self._image_px, self._most_photo_px, self._halo_px, images)
-        light = self._exposed(images, grid, draw_noise)
+        bands = {
+            "printed": grid.printed(self._sites, profile),
+            "light": grid.light(_PIXEL, len(grid.places[0].light)),
+            "crop": grid.crop(),
+        }
+        if profile.paper_grain_rate > 0:
+            bands["grain"] = grid.grain(_PIXEL, profile, self._n_fibres)
+        return bands
+
+    def _crops(self, asked: Tensor, white: Tensor, pixels: Tensor, places: Draws, bands: BandsOf, draw_noise: Noise) -> Tensor:
+        profile, grid = self._profile, self._grid(places, asked)
+        light = self._exposed(asked, white, pixels, grid, bands, draw_noise)
         chroma = grid.gaussian(profile.chroma_denoise_px)
         soft = grid.gaussian(profile.sharpen_px) if profile.sharpen_rate > 0 or profile.luma_denoise_8bit > 0 else None
         photo = developed(light, profile, chroma, soft, self._rounded)
         photo = jpeg(photo, [place.shot.jpeg_quality for place in places], self._rounded)
-        down, across = grid.crop()
+        down, across = bands["crop"]
         return eight_bit(resampled(down, photo, across), self._rounded) / 255
 
-    def _exposed(self, images: Tensor, grid: PhotoGrid, draw_noise: list[torch.Generator] | None) -> Tensor:
+    def _exposed(
+        self, asked: Tensor, white: Tensor, pixels: Tensor, grid: PhotoGrid, bands: BandsOf, draw_noise: Noise
+    ) -> Tensor:
         """Linear light (N, 3, H, W) as the sensor gives it, white-balanced."""
-        profile, sites = self._profile, MOSAIC if self._profile.bayer else _ALL
-        white = self._reflectance(images.new_ones(1, 3, 1, 1), None)
-        ink = (self._reflectance(images, grid.places) - white) * self._unveiled(grid.places, images)
-        path = grid.path()
-        if path is None:
-            seen = self._seen(images, ink, white, grid, sites)
-        else:
-            seen = _smeared(self._seen(images, ink, white, grid, _ALL), path)
+        profile = self._profile
+        ink = (self._inked(asked, grid.places) - white) * self._unveiled(grid.places, asked)
+        seen = self._seen(pixels, ink, white, grid, bands)
+        if self._is_smeared:
+            seen = _smeared(seen, grid.path())
             seen = pixel_unshuffle(seen, 2)[:, _MOSAIC_PLANES] if profile.bayer else seen
-        gain, glare = self._light(grid, sites, images)
-        if draw_noise is not None and profile.paper_grain_rate > 0:
-            gain = gain * (1 + self._grain(grid, sites, images, draw_noise))
+        sites = MOSAIC if profile.bayer else _ALL
+        gain, glare = self._light(grid, sites, bands, asked, draw_noise)
         channels = [channel for channel, _, _ in sites]
         light = torch.addcmul(torch.addcmul(glare, gain, white[:, channels]), gain, seen)
         light = self._sensed(light, grid, channels, draw_noise)
         return demosaiced(light) if profile.bayer else light
 
-    def _reflectance(self, images: Tensor, places: tuple[Place, ...] | None) -> Tensor:
-        """The mean reflectance (N, 3, H, W) of the ink that images (N, 3, H, W) ask for; None: of a place without dot gain."""
-        profile, cube = self._profile, driver_cube(self._profile)
+    def _asked(self, images: Tensor) -> Tensor:
+        """The reflectance (N, 3, H, W) that images ask for, before what a shot changes in it."""
+        tables, cube = _driver(self._profile, images.device, images.dtype)
         if cube is not None:
             images = _driven(images, cube)
-        tables = torch.from_numpy(print_table(profile).T.copy()).to(images.device, images.dtype)
-        asked = looked_up(images * 255, tables)
+        return looked_up(images * 255, tables)
+
+    def _inked(self, asked: Tensor, places: Draws | None) -> Tensor:
+        """The mean reflectance (N, 3, H, W) of the ink that is asked for; None: of a place without dot gain."""
+        profile = self._profile
         if places is not None and (profile.banding_rate > 0 or any(place.shot.dot_gain_rate for place in places)):
-            asked = grown(asked, profile, self._gain(places).to(images.device, images.dtype))
+            asked = _grown(asked, profile, self._gain(places).to(asked.dtype))
         if profile.halftone != "none":
             asked = asked.clamp(profile.ink_reflectance, profile.paper_reflectance)
         return mixed(asked, tuple(map(tuple, gamut(profile).tolist())))
@@ -197,46 +247,47 @@ class Channel:
         """What gloss leaves of the ink's contrast to the paper, (N, 1, 1, 1)."""
         return like.new_tensor([1 - veil_rate(self._profile, place.shot) for place in places])[:, None, None, None]
 
-    def _seen(self, images: Tensor, ink: Tensor, white: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
+    def _seen(self, pixels: Tensor, ink: Tensor, white: Tensor, grid: PhotoGrid, bands: BandsOf) -> Tensor:
         """What the lens shows of the image's reflectance beyond the paper's, a plane for each of the sites."""
-        down, across = grid.printed(sites, self._profile)
-        wide = torch.cat([ink[:, :2], ink[:, 1:]], dim=1) if len(sites) == 4 else ink
+        down, across = bands["printed"]
+        wide = torch.cat([ink[:, :2], ink[:, 1:]], dim=1) if len(self._sites) == 4 else ink
         seen = resampled(down, wide, across)
         if self._prints_dots:
-            seen = seen + self._screen(images.detach(), ink.detach() + white, grid, sites)
+            seen = seen + self._screen(pixels, ink.detach() + white, grid, self._sites)
         return seen
 
-    def _light(self, grid: PhotoGrid, sites: Sites, like: Tensor) -> tuple[Tensor, Tensor]:
-        """How bright a perfect white is at each photosite, and what is mirrored there, for the camera's exposure."""
+    def _light(self, grid: PhotoGrid, sites: Sites, bands: BandsOf, like: Tensor, draw_noise: Noise) -> tuple[Tensor, Tensor]:
+        """How bright the paper's white is at each photosite, its grain with it, and what is mirrored there; for the exposure."""
         by_channel = [
             [p.shot.exposure * (p.shot.red_light, 1.0, p.shot.blue_light)[channel] for channel, _, _ in sites]
             for p in grid.places
         ]
         factor = like.new_tensor(by_channel)[:, :, None, None]
-        down, across = grid.light(sites, len(grid.places[0].light))
+
+        def at_sites(planes: Tensor) -> Tensor:
+            # of one plane of the photo the pixels of each site, which are the same for all three chips
+            return (pixel_unshuffle(planes, 2) if len(sites) == 4 else planes) * factor
 
         def over_photo(maps: list[np.ndarray]) -> Tensor:
-            nodes = torch.from_numpy(np.stack(maps)).to(like.device, like.dtype)[:, None]
-            return resampled(down, nodes * factor, across)
+            down, across = bands["light"]
+            return resampled(down, torch.from_numpy(np.stack(maps)).to(like.device, like.dtype)[:, None], across)
 
         gain = over_photo([place.light for place in grid.places])
+        if "grain" in bands and draw_noise[0] is not None:
+            down, across = bands["grain"]
+            fibres = _normal((1, *self._n_fibres[::-1]), like, draw_noise) * (self._profile.paper_grain_rate / CUBIC_POWER)
+            gain = torch.addcmul(gain, gain, resampled(down, fibres, across))
         if all(place.shot.glare_rate <= 0 for place in grid.places):
-            return gain, torch.zeros_like(factor)
-        return gain, over_photo([place.glare for place in grid.places])
+            return at_sites(gain), torch.zeros_like(factor)
+        return at_sites(gain), at_sites(over_photo([place.glare for place in grid.places]))
 
-    def _grain(self, grid: PhotoGrid, sites: Sites, like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
-        across, down = (math.ceil((side + 2 * _FIBRE_MARGIN_MM) / self._profile.paper_grain_mm) for side in self._image_mm)
-        fibres = _normal((1, down, across), like, draw_noise) * (self._profile.paper_grain_rate / CUBIC_POWER)
-        bands = grid.grain(sites, self._profile, (across, down))
-        return resampled(bands[0], fibres.expand(-1, len(sites), -1, -1), bands[1])
-
-    def _sensed(self, light: Tensor, grid: PhotoGrid, channels: list[int], draw_noise: list[torch.Generator] | None) -> Tensor:
+    def _sensed(self, light: Tensor, grid: PhotoGrid, channels: list[int], draw_noise: Noise) -> Tensor:
         """Light (N, C, H, W) with the sensor's noise, cut where a photosite is full or the black level ends.
 
         The variance of a balanced value x is G (shot x + G read), as in `camera.exposed`; the noise's size has no gradient.
         """
         shots = [place.shot for place in grid.places]
-        if draw_noise is not None and any(shot.shot_noise > 0 for shot in shots):
+        if draw_noise[0] is not None and any(shot.shot_noise > 0 for shot in shots):
             # how many of the photo's own pixels one pixel stands for
             area = grid.ratio.prod(dim=0).tolist()
             rows = (
@@ -247,7 +298,7 @@ class Channel:
             shot_noise, read_noise, gains = (light.new_tensor(row)[:, :, None, None] for row in rows)
             sd = light.detach().clamp(min=0).mul_(shot_noise * gains).add_(read_noise * gains * gains).sqrt_()
             light = light + sd.mul_(_normal(light.shape[1:], light, draw_noise))
-        return light.clamp(DARKEST, BRIGHTEST)
+        return cut(light, DARKEST, BRIGHTEST)
 
     def _screen(self, images: Tensor, reflectance: Tensor, grid: PhotoGrid, sites: Sites) -> Tensor:
         """What the lens shows of the halftone's dots beyond their mean tone."""
@@ -280,18 +331,40 @@ class Channel:
         return np.where(inside, paper - left * (paper - profile.ink_reflectance) / 255 * inked - means[rows[:, None], columns], 0)
 
 
-def _normal(shape: tuple[int, ...], like: Tensor, draw_noise: list[torch.Generator]) -> Tensor:
+def _normal(shape: tuple[int, ...], like: Tensor, draw_noise: Noise) -> Tensor:
     drawn = [torch.randn(shape, generator=one, dtype=like.dtype, device=like.device) for one in draw_noise]
     return torch.stack(drawn)
 
 
-def _driven(images: Tensor, lattice: np.ndarray) -> Tensor:
+@lru_cache(maxsize=4)
+def _driver(profile: Profile, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """What 8-bit values ask for, (3, 256), and the driver's cube, (1, 3, 33, 33, 33)."""
+    cube, table = driver_cube(profile), torch.from_numpy(print_table(profile).T.copy()).to(device, dtype)
+    if cube is None:
+        return table, None
+    return table, torch.from_numpy(cube).to(device, dtype).permute(3, 0, 1, 2)[None].contiguous()
+
+
+def _driven(images: Tensor, cube: Tensor) -> Tensor:
     """Colours through a driver, linear between the points of its cube."""
-    cube = torch.from_numpy(lattice).to(images.device, images.dtype).permute(3, 0, 1, 2)[None]
     n, _, height, width = images.shape
     # the cube's last axis is blue, and grid_sample's first coordinate is the last axis
     places = (2 * images - 1).flip(1).permute(0, 2, 3, 1).reshape(1, n, height, width, 3)
     return grid_sample(cube, places, padding_mode="border", align_corners=True)[0].permute(1, 0, 2, 3)
+
+
+def _grown(asked: Tensor, profile: Profile, gain: Tensor) -> Tensor:
+    """`printer.grown`, its slope worked out at once where nothing can be cut: a gain up to a quarter keeps tones in order."""
+    curves = (profile.print_curve_red, profile.print_curve_green, profile.print_curve_blue)
+    is_cut = any(curves) or float(gain.abs().max()) > _LARGEST_EVEN_GAIN
+    gain = gain.to(asked.device)
+    if is_cut:
+        return grown(asked, profile, gain)
+    paper, ink = profile.paper_reflectance, profile.ink_reflectance
+    given, share = asked.detach(), gain * (4 / max(paper - ink, _TINY))
+    # R - s (p - R) (R - i) has the slope 1 - s (p + i - 2 R)
+    value = torch.addcmul(given, share, (paper - given).mul_(given - ink), value=-1)
+    return with_slope(asked, value, torch.addcmul(1 - share * (paper + ink), share, given, value=2))
 
 
 def _smeared(planes: Tensor, kernels: Tensor) -> Tensor:

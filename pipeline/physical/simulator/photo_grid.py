@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from pipeline.physical.geometry import jacobian, samples_a_side
-from pipeline.physical.simulator.bands import Band, crop_band, cubic_band, filter_band, linear_band, print_band
+from pipeline.physical.simulator.bands import Band, crop_band, cubic_band, linear_band, print_band
 from pipeline.physical.simulator.camera import lens_sigma_px
 from pipeline.physical.simulator.kernels import disc_kernel, gaussian_kernel, joined, motion_kernel
 from pipeline.physical.simulator.profile import Profile, Shot
@@ -20,6 +20,8 @@ from pipeline.physical.simulator.sheet import Sheet, sheet_of
 # a 4:2:0 JPEG's unit: 2 x 2 blocks of 8 x 8 pixels
 _UNIT_PX = 16
 _LIGHT_CELL_MM = 2.5
+# of the phone's distance: 0.0001 photo px
+_STILL = 1e-8
 _SHADE_CELLS = (48, 68)
 
 # channel, row and column
@@ -63,7 +65,7 @@ def place_of(
     The map from page to photo is taken for a similarity with one scale along each axis of the image: the Jacobian at the
     image's middle, whose lengths are kept and whose shear is not.
     """
-    sheet = sheet_of(shot, profile, *page_mm)
+    sheet = sheet_of(shot, profile, *page_mm, _STILL)
     corner, size = np.array(corner_mm), np.array(image_mm)
     middle = (corner + size / 2)[None]
     (centre,), (slopes,) = sheet.photo_from_page(middle), jacobian(sheet.photo_from_page, middle, 0.05)
@@ -145,22 +147,20 @@ class PhotoGrid:
 
         return self._pair(band)
 
-    def gaussian(self, sigma_px: float) -> Bands | None:
-        """Returns a Gaussian of a profile's `sigma_px`, or None for none."""
+    def gaussian(self, sigma_px: float) -> tuple[Tensor, Tensor] | None:
+        """Returns the kernels (N, K) of a Gaussian of a profile's `sigma_px`, down and across, or None for none."""
         if sigma_px <= 0:
             return None
+        kernels = [
+            _stacked([gaussian_kernel(sigma_px / float(ratio)).astype(np.float64) for ratio in self.ratio[axis]])
+            for axis in (1, 0)
+        ]
+        down, across = (torch.from_numpy(kernel).to(self._like.device, self._like.dtype) for kernel in kernels)
+        return down, across
 
-        def band(axis: int) -> Band:
-            kernels = [gaussian_kernel(sigma_px / float(ratio)).astype(np.float64) for ratio in self.ratio[axis]]
-            return filter_band(torch.from_numpy(_stacked(kernels)), self.size[1 - axis], self._like)
-
-        return self._pair(band)
-
-    def path(self) -> Tensor | None:
-        """Returns the kernels (N, k, k) of what is out of focus and of the hand's path, or None where there is neither."""
+    def path(self) -> Tensor:
+        """Returns the kernels (N, k, k) of what is out of focus and of the hand's path."""
         kernels = [self._path_of(place, *ratio) for place, ratio in zip(self.places, self.ratio.T.tolist(), strict=True)]
-        if all(len(kernel) == 1 for kernel in kernels):
-            return None
         return torch.from_numpy(_stacked(kernels)).to(self._like.device, self._like.dtype)
 
     def crop(self) -> Bands:

@@ -81,10 +81,11 @@ class Lens:
     def _moves(self, from_centre: Floats) -> Floats:
         x, y = from_centre.T
         square = x * x + y * y
-        aside: Floats = np.column_stack(
-            [2 * self.p1 * x * y + self.p2 * (square + 2 * x * x), self.p1 * (square + 2 * y * y) + 2 * self.p2 * x * y]
-        )
-        return from_centre * self._stretch(from_centre) + aside
+        stretch = square * (self.k1 + self.k2 * square)
+        moves: Floats = np.empty_like(from_centre)
+        moves[:, 0] = x * stretch + (2 * self.p1 * x * y + self.p2 * (square + 2 * x * x))
+        moves[:, 1] = y * stretch + (self.p1 * (square + 2 * y * y) + 2 * self.p2 * x * y)
+        return moves
 
     def _stretch(self, from_centre: Floats) -> Floats:
         square: Floats = (from_centre**2).sum(axis=1, keepdims=True)
@@ -168,13 +169,16 @@ class Sheet:
         return self.photo_from_page(_edge(self.width_mm, self.height_mm))
 
 
-def sheet_of(shot: Shot, profile: Profile, width_mm: float, height_mm: float) -> Sheet:
-    """Returns the sheet and the phone that a shot drew."""
+def sheet_of(shot: Shot, profile: Profile, width_mm: float, height_mm: float, still: float = _STILL) -> Sheet:
+    """Returns the sheet and the phone that a shot drew.
+
+    Args: still: how exactly the phone is held, as a share of its distance; each ten times less costs three steps of fifty.
+    """
     curl = curl_of(shot, width_mm, height_mm)
     size = _frame_size(shot, profile, width_mm, height_mm)
     lens = Lens(size, shot.lens_k1, shot.lens_k2, shot.lens_p1, shot.lens_p2)
     outline = curl.in_space(_edge(width_mm, height_mm) - np.array([width_mm, height_mm]) / 2)
-    return Sheet(width_mm, height_mm, curl, lens, _pose(shot, profile, outline, lens))
+    return Sheet(width_mm, height_mm, curl, lens, _pose(shot, profile, outline, lens, still))
 
 
 def curl_of(shot: Shot, width_mm: float, height_mm: float) -> Curl:
@@ -204,7 +208,7 @@ def _frame_size(shot: Shot, profile: Profile, page_width_mm: float, page_height_
     return (short, long) if portrait else (long, short)
 
 
-def _pose(shot: Shot, profile: Profile, outline_mm: Floats, lens: Lens) -> Pose:
+def _pose(shot: Shot, profile: Profile, outline_mm: Floats, lens: Lens, still: float) -> Pose:
     """Returns where the phone is held so that its frame holds the whole page.
 
     The phone is rolled, then tilted about an axis in its own plane, then moved until the bounding box of the page as seen
@@ -231,7 +235,7 @@ def _pose(shot: Shot, profile: Profile, outline_mm: Floats, lens: Lens) -> Pose:
         low, high = seen.min(axis=0), seen.max(axis=0)
         held.position[2] *= math.sqrt(((high - low) / frame).max() / shot.page_fill_rate)
         held.position[:2] += (wanted - (low + high) / 2) * held.position[2] / focal_px / 2
-        if np.abs(held.position - before).max() < _STILL * far_mm:
+        if np.abs(held.position - before).max() < still * far_mm:
             break
     return held
 

@@ -5,11 +5,10 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
-from pipeline.physical.simulator.bands import Band, band_of, resampled
 from pipeline.physical.simulator.photo import quantisation
-from pipeline.physical.simulator.torch_camera import eight_bit, mixed, with_slope
+from pipeline.physical.simulator.stencils import doubled, halved
+from pipeline.physical.simulator.torch_camera import coloured, eight_bit, mixed, with_slope
 
 _BLOCK = 8
 # JFIF 1.02: Y, Cb and Cr of red, green and blue, and back
@@ -27,12 +26,11 @@ def jpeg(photos: Tensor, qualities: list[int], rounded: bool = True) -> Tensor:
     luma, chroma = torch.split(mixed(photos, _YCC_FROM_RGB), [1, 2], dim=1)
     if rounded:
         luma = _coded(luma, [quantisation(quality)[0] for quality in qualities])
-        chroma = avg_pool2d(with_slope(chroma, chroma.detach().round(), None), 2)
+        chroma = halved(with_slope(chroma, chroma.detach().round(), None))
         chroma = _coded(chroma, [quantisation(quality)[1] for quality in qualities])
     else:
-        chroma = avg_pool2d(chroma, 2)
-    down, across = (_doubling(n, photos.device, photos.dtype) for n in chroma.shape[2:])
-    return eight_bit(mixed(torch.cat([luma, resampled(down, chroma, across)], dim=1), _RGB_FROM_YCC), rounded)
+        chroma = halved(chroma)
+    return eight_bit(coloured(luma, doubled(chroma), _RGB_FROM_YCC), rounded)
 
 
 def _coded(planes: Tensor, tables: list[list[int]]) -> Tensor:
@@ -61,13 +59,3 @@ def _basis(device: torch.device, dtype: torch.dtype) -> Tensor:
     rows = torch.cos(math.pi * k[:, None] * (2 * k + 1) / (2 * _BLOCK)) * math.sqrt(2 / _BLOCK)
     rows[0] /= math.sqrt(2)
     return torch.kron(rows, rows).to(device, dtype)
-
-
-@lru_cache(maxsize=8)
-def _doubling(n: int, device: torch.device, dtype: torch.dtype) -> Band:
-    """libjpeg's triangle filter: 3/4 of the nearer and 1/4 of the further of two pixels."""
-    place = torch.arange(2 * n)
-    first = torch.div(place - 1, 2, rounding_mode="floor")
-    far_first = (place % 2 == 0)[:, None]
-    weights = torch.where(far_first, torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])).double()
-    return band_of(weights[None, None], first[None, None], n, torch.empty(0, device=device, dtype=dtype), repeats_edge=True)
