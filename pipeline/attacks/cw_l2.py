@@ -54,28 +54,31 @@ class SmallestDistance(MinimumNormAttack):
     def _glided(self, problem: Problem) -> Settled:
         """Returns the closest images of all starts, each glided along the boundary where that is near.
 
-        A running search looks for the others: where the boundary is far, it bends too much for steps that take it as a plane.
+        A running search looks for the others: where the boundary is far, it bends too much for steps that take it as a plane. It
+        does so, too, where gliding came no nearer than the walk.
         """
         options = self._options
         places, fools = walked(problem, _GLIDES_FROM)
-        is_near = fools & ((places - problem.clean).square().mean(dim=(1, 2, 3)) <= _NEAR_8BIT**2)
+        reach = (places - problem.clean).div_(255).square_().sum(dim=(1, 2, 3)).sqrt_()
+        is_near = fools & (reach <= _NEAR_8BIT / 255 * problem.clean[0].numel() ** 0.5)
         found, lengths = Settled(problem.clean, ("not-found",) * len(problem)), problem.clean.new_full((len(problem),), torch.inf)
         for start in range(options.n_starts):
             if start:
                 places = self._random_places(problem, lengths, start)
             n_steps = options.n_steps or _N_GLIDED
             again = settle(problem, places, is_near, "l2", confidence=options.kappa, n_refinements=n_steps)
-            length = sums((again.pixels - problem.clean).div_(255).square_()).sqrt_()
-            is_lost = torch.tensor([word in ("lost", "not-found") for word in again.rounding], device=length.device)
-            length = length.masked_fill(is_lost, torch.inf)
+            length = _lengths(again, problem.clean)
             found, lengths = found.where(lengths <= length, again), lengths.minimum(length)
-        missing = (~lengths.isfinite()).nonzero()[:, 0]
-        if not len(missing):
+        is_stuck = (lengths >= reach) & (lengths > 0) if options.kappa == 0 else ~lengths.isfinite()
+        left = is_stuck.nonzero()[:, 0]
+        if not len(left):
             return found
-        rest = self.closest(problem.of(missing)).settled()
-        words = dict(zip(missing.tolist(), rest.rounding, strict=True))
+        rest = self.closest(problem.of(left)).settled()
+        length = _lengths(rest, problem.clean[left])
+        words = dict(zip(left.tolist(), rest.rounding, strict=True))
         rounding = tuple(words.get(place, word) for place, word in enumerate(found.rounding))
-        return Settled(found.pixels.index_copy(0, missing, rest.pixels), rounding)
+        searched = Settled(found.pixels.index_copy(0, left, rest.pixels), rounding)
+        return found.where(lengths < lengths.index_copy(0, left, length), searched)
 
     def closest(self, problem: Problem) -> "_Best":
         """Returns the closest images that all searches and starts came across, before they are settled on the lattice."""
@@ -190,6 +193,12 @@ class SmallestDistance(MinimumNormAttack):
                 direction *= 255 * radius * draw.uniform() ** (1 / direction.size) / np.linalg.norm(direction)
                 places[k] += torch.from_numpy(direction).to(places)
         return places.clamp_(0, 255)
+
+
+def _lengths(found: Settled, clean: Tensor) -> Tensor:
+    """Returns how far each image (n,) is from the clean one, Euclidean on [0, 1]; infinite where none fools."""
+    is_lost = torch.tensor([word in ("lost", "not-found") for word in found.rounding], device=clean.device)
+    return sums((found.pixels - clean).div_(255).square_()).sqrt_().masked_fill(is_lost, torch.inf)
 
 
 class _Best:

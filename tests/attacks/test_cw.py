@@ -13,6 +13,9 @@ from pipeline.attacks.cw_l2 import SmallestDistance
 from pipeline.attacks.options import SmallestDistanceOptions
 from pipeline.attacks.problem import Problem, sums
 from pipeline.images import to_model
+from pipeline.models import load_classifier
+from pipeline.settings import ModelSettings
+from pipeline.signs.dataset import SignsDataset
 
 NAMES = ("cw-l2", "cw-l0", "cw-linf")
 N_CLASSES = 6
@@ -424,3 +427,17 @@ def test_saved_images_of_the_real_network_fool_as_the_real_numbered_ones_do(data
     result = attack_named("cw-l2", options={"target": "random"}).perturb(classifier, images, labels, [0])[0]
     assert set(result.rounding) <= {"kept", "repaired"}
     assert (classifier.predict(result.images).argmax(axis=1) == result.targets).all()
+
+
+def test_where_gliding_comes_no_nearer_than_the_walk_a_running_search_does():
+    """The first sign led to its second class: along this boundary gliding ended at 679 levels."""
+    classifier, signs = load_classifier(ModelSettings(), "cpu"), SignsDataset(1)
+    images, label = classifier.prepare(signs.image(0))[None], np.array([signs.label(0)])
+    target = classifier.predict(images).argsort(axis=1)[:, -2]
+    assert target != label
+    lengths = {}
+    for search in ("gliding", "running"):
+        found = attack_named("cw-l2", options={"search": search}).perturb(classifier, images, label, [0], target)[0]
+        assert classifier.predict(found.images).argmax(axis=1) == target
+        lengths[search] = np.linalg.norm(found.images.astype(float) - images)
+    assert lengths["gliding"] <= 1.02 * lengths["running"]
