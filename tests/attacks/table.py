@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 
 from pipeline.attacks import attack_named
@@ -24,7 +25,8 @@ class ToyChannel:
         return torch.as_tensor(rng.uniform(0.7, 1.0, (n, 1, 1, 1)), dtype=torch.float32)
 
     def __call__(self, images, draws, generator):
-        return images * draws + 0.02 * torch.randn(images.shape, generator=generator)
+        seen = images * draws
+        return seen + 0.02 * torch.randn(seen.shape, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,14 @@ ROWS: Mapping[str, Row] = {
     "apgd-dlr": Row({"n_steps": 10}, ({"n_targets": 3},)),
     "square": Row({"n_queries": 60}),
     "autoattack": Row({"n_steps": 8, "n_targets": 2, "n_queries": 30}),
-    "cw-l2": Row({"n_steps": 50, "n_searches": 4}),
-    "cw-l0": Row({"n_steps": 12}),
-    "cw-linf": Row({"n_steps": 15}),
+    "cw-l2": Row({"n_steps": 30, "n_searches": 3}),
+    "cw-l0": Row({"n_steps": 12, "n_doublings": 1}),
+    "cw-linf": Row({"n_steps": 15, "n_doublings": 1}),
     "deepfool": Row(),
-    "fab": Row({"n_steps": 15, "n_targets": 3}, ({"norm": "l2"}, {"n_targets": 0})),
-    "hopskipjump": Row({"n_steps": 4, "n_first": 20}, ({"norm": "linf"},)),
+    "fab": Row({"n_steps": 8, "n_targets": 3}, ({"norm": "l2"}, {"n_targets": 0})),
+    "hopskipjump": Row({"n_steps": 3, "n_first": 20}, ({"norm": "linf"},)),
     "jsma": Row(),
-    "lbfgs": Row({"n_searches": 4}),
+    "lbfgs": Row({"n_searches": 4, "n_steps": 25}),
     # a toy stands in for the simulator
     "eot": Row(
         {"n_steps": 8, "n_samples": 2}, make=lambda told: ExpectationOverTransformation(ExpectationOptions(**told), ToyChannel)
@@ -68,6 +70,9 @@ FORMS: list[tuple[str, Options]] = [
     *((name, options) for name, row in ROWS.items() for options in row.forms),
 ]
 
+# Led so, these take seconds: what holds for every form is asked of them by the slow tests alone.
+LONG = [(name, {"target": "least-likely"}) for name in ("autoattack", "cw-l0", "cw-l2", "cw-linf", "fab", "lbfgs")]
+
 
 def attack_of(name: str, options: Options):
     """Returns the attack with few steps."""
@@ -78,3 +83,9 @@ def attack_of(name: str, options: Options):
 
 def form_id(form: tuple[str, Options]) -> str:
     return " ".join([form[0], *(f"{key}={value}" for key, value in form[1].items())])
+
+
+def each_form(without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    """Every form of every attack; with `without`, of all but these attacks."""
+    told = [pytest.param(*form, id=form_id(form), marks=[pytest.mark.slow] * (form in LONG)) for form in FORMS]
+    return pytest.mark.parametrize(("name", "options"), [one for one in told if one.values[0] not in without])

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from attacks.table import FORMS, ROWS, attack_of, form_id
+from attacks.table import ROWS, attack_of, each_form
 
 from pipeline.attacks.attack import NO_EPSILON, ROUNDING, Differentiable, Trainable
 from pipeline.images import to_model
@@ -80,7 +80,7 @@ def epsilons_of(name, seed):
     return (int(np.random.default_rng(seed).integers(1, 33)),) if ATTACKS.find(name).takes_epsilon else (NO_EPSILON,)
 
 
-each_attack = pytest.mark.parametrize(("name", "options"), FORMS, ids=map(form_id, FORMS))
+each_attack = each_form()
 
 
 def test_every_attack_has_a_row_in_the_table():
@@ -104,10 +104,10 @@ def test_results_are_8_bit_images_inside_the_ball(name, options):
 
 @each_attack
 def test_an_image_depends_neither_on_its_neighbours_nor_on_their_number(name, options):
-    images, labels = batch(5)
+    images, labels = batch(5, n=4)
     network, attack, epsilons = ToyNetwork(5), attack_of(name, options), epsilons_of(name, 5)
     together = attack.perturb(network, images, labels, epsilons)[epsilons[0]]
-    order = [4, 2, 0, 5, 1, 3]
+    order = [2, 0, 3, 1]
     shuffled = attack.perturb(network, images[order], labels[order], epsilons)[epsilons[0]]
     assert (shuffled.images == together.images[order]).all()
     for place in range(len(images)):
@@ -136,7 +136,7 @@ def test_a_network_of_luma_meets_grey_pictures_in_grey(name):
 @pytest.mark.parametrize("name", WITH_EPSILON)
 def test_a_sweep_gives_what_each_epsilon_gives_alone(name):
     images, labels = batch(7)
-    network, attack, sweep = ToyNetwork(7), attack_of(name, {}), (1, 2, 4, 8, 16)
+    network, attack, sweep = ToyNetwork(7), attack_of(name, {}), (1, 4, 16)
     together = attack.perturb(network, images, labels, sweep)
     for epsilon in sweep:
         alone = attack.perturb(network, images, labels, [epsilon])[epsilon]
@@ -180,7 +180,7 @@ def test_the_network_and_the_input_are_left_as_they_were(name, options):
 def test_the_attack_does_what_it_is_for(name, options):
     """Over many images: untargeted attacks make the true class less likely, targeted ones make their target likelier."""
     network = ToyNetwork(1)
-    images = np.random.default_rng(1).integers(0, 256, (24, 11, 11, 3), dtype=np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (12, 11, 11, 3), dtype=np.uint8)
     labels = network.answers(images)
     epsilons = (24,) if ATTACKS.find(name).takes_epsilon else (NO_EPSILON,)
     found = attack_of(name, options).perturb(network, images, labels, epsilons)[epsilons[0]]

@@ -5,23 +5,15 @@ import signal
 import numpy as np
 import pytest
 import torch
-from attacks.table import FORMS, ROWS, attack_of, form_id
+from attacks.table import FORMS, LONG, ROWS, attack_of, each_form
 from attacks.test_attack_invariants import ToyNetwork, batch, epsilons_of
 
 from pipeline.models.scores import can_win, doubt, least_likely
 from pipeline.specs.attacks import ATTACKS
 
-# Led to a target, these take seconds.
-LONG = [(name, {"target": "least-likely"}) for name in ("cw-l0", "cw-l2", "cw-linf", "lbfgs")]
-each_attack = pytest.mark.parametrize(
-    ("name", "options"), [pytest.param(*form, id=form_id(form), marks=[pytest.mark.slow] * (form in LONG)) for form in FORMS]
-)
+each_attack = each_form()
 # A patch learns from other images and asks nothing of those that it is pasted into.
-asking = pytest.mark.parametrize(
-    ("name", "options"),
-    [form for form in FORMS if form[0] != "patch"],
-    ids=[form_id(form) for form in FORMS if form[0] != "patch"],
-)
+asking = each_form(without=("patch",))
 LONGEST_S = 120
 
 
@@ -126,7 +118,7 @@ def limited_in_time():
 @pytest.mark.usefixtures("limited_in_time")
 @pytest.mark.parametrize(
     ("name", "options", "change"),
-    [(*form, edges) for form in FORMS if form[0] != "patch"]
+    [(*form, edges) for form in FORMS if form[0] != "patch" and form not in LONG]
     + [(name, {}, change) for name in ROWS if name != "patch" for change in (roots, steep, nowhere, unbounded)],
 )
 def test_numbers_that_are_not_finite_stop_no_attack_and_are_told_of_each_image(name, options, change):
