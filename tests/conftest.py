@@ -53,6 +53,9 @@ profile = "office-phone-3mp"
 blur = [0.5, 2]
 noise = [10]
 jpeg = [50]
+
+[explain]
+stride_px = 16
 """
 
 # One of everything, on two pages: what a whole run of it costs is next to nothing.
