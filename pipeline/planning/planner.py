@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.planning.knowledge import Known, n_available
 from pipeline.planning.plan_records import Assumptions, Block, Cost, Plan, PlannedCell, Proposal
 from pipeline.records import FEW_ELIGIBLE, Printout
 from pipeline.report.words import cell_title
-from pipeline.settings import Experiment
+from pipeline.settings import Experiment, LayoutSettings
 from pipeline.statistics import detectable_difference, half_width, n_for_half_width, planned_effective_number
 from pipeline.store import Run
 
@@ -87,9 +88,13 @@ def plan(
 
 def pages_for(experiment: Experiment, image_px: tuple[int, int]) -> tuple[Printout, int]:
     """Returns one page as it will be laid out, and how many pairs fit on it."""
-    settings = experiment.layout
+    return _pages_of(experiment.name, experiment.layout, image_px)
+
+
+@lru_cache(maxsize=64)  # one plan asks for the same page several times
+def _pages_of(name: str, settings: LayoutSettings, image_px: tuple[int, int]) -> tuple[Printout, int]:
     names = ("paper", "orientation", "pairs_per_page", "image_mm", "dpi", "medium")
-    options: dict[str, Any] = {"run": experiment.name, "run_code": "AAAAA"} | {name: getattr(settings, name) for name in names}
+    options: dict[str, Any] = {"run": name, "run_code": "AAAAA"} | {name: getattr(settings, name) for name in names}
     pairs = [PrintPair(str(n), "", "", *image_px) for n in range(600)]
     per_page = settings.pairs_per_page
     if settings.image_mm > 0 or not per_page:
