@@ -116,6 +116,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     return _run_once(tmp_path_factory.getbasetemp(), worker_id == "master", "tiny", TINY)
 
 
+@pytest.fixture
+def short_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of runs list their settings alone, for tests that ask nothing of what a report shows."""
+    from pipeline.report import sections
+
+    monkeypatch.setattr(sections, "_SECTIONS", sections._SECTIONS[-1:])
+
+
 def _run_once(base: Path, is_alone: bool, name: str, text: str) -> Path:
     """Runs an experiment in the test process that comes first; each of several works on its own copy."""
     workspace = (base if is_alone else base.parent) / name

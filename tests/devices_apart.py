@@ -1,6 +1,8 @@
 """Whatever works with a network works on a device that is not the CPU: no tensor is left behind, and the results are the same."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +62,12 @@ ON_TENSORS = [name for name in TRANSFORMS.own if TRANSFORMS.find(name).on_tensor
 def device():
     with fake_device() as name:
         yield name
+
+
+@pytest.fixture
+def made(request) -> Path:
+    """The tiny finished run: that of the tests which started this process, or one of its own."""
+    return Path(os.environ["TINY_RUN"]) if "TINY_RUN" in os.environ else request.getfixturevalue("tiny")
 
 
 class Network(Differentiable):
@@ -151,7 +159,7 @@ def test_every_transform_on_tensors_works_where_they_are(name, device):
 def test_a_classifier_and_every_defence_answer_on_the_device(name, device):
     found = []
     for place in ("cpu", device):
-        options = {"n_samples": 20} if name == "randomised-smoothing" else {}
+        options = {"n_samples": 8} if name == "randomised-smoothing" else {}
         classifier = load_classifier(ModelSettings(defence=name, defence_options=options), place)
         x = to_model(SIGNS[:2], place).requires_grad_()
         (gradient,) = torch.autograd.grad(classifier.for_attacks()(x).square().sum(), x)
@@ -168,9 +176,9 @@ FILES = (
 )
 
 
-def test_a_whole_run_on_the_device_leaves_the_same_bytes(tiny, tmp_path, device, monkeypatch):
+def test_a_whole_run_on_the_device_leaves_the_same_bytes(made, tmp_path, device, monkeypatch, short_report):
     """Select, generate, classify, thresholds and explain ask the network; what the rest is given is the same."""
-    shutil.copy(tiny / "small.toml", tmp_path / "small.toml")
+    shutil.copy(made / "small.toml", tmp_path / "small.toml")
     asked = []
     monkeypatch.setattr("pipeline.models.torch_models.TorchClassifier.logits", _noting(asked))
     assert (
@@ -178,7 +186,7 @@ def test_a_whole_run_on_the_device_leaves_the_same_bytes(tiny, tmp_path, device,
     )
     assert {"lazy"} == set(asked) and len(asked) > 5
     for name in FILES:
-        assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes(), name
 
 
 def _noting(asked):

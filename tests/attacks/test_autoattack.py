@@ -45,9 +45,9 @@ def test_the_step_is_looked_at_where_the_paper_says():
 
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "square"])
 def test_on_a_plane_they_reach_the_corner_of_the_ball(name):
-    images = pictures(3, 8)
+    images = pictures(3, 6)
     plane = Plane(images, [0.3] * 3)
-    options = {"n_queries": 2000} if name == "square" else {}
+    options = {"n_queries": 1200} if name == "square" else {}
     found = attacked(name, plane, images, np.zeros(3, int), 6, **options)
     corner = -6 * np.sign(plane.weight.permute(1, 2, 0).numpy())
     agree = (found.images.astype(int) - images == corner).mean()

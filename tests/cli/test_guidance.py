@@ -47,7 +47,7 @@ def by_camera(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
     return Run(Path("."), "small"), photos
 
 
-def test_following_next_leads_from_the_first_file_to_the_report_and_never_in_a_circle(by_camera, capsys):
+def test_following_next_leads_from_the_first_file_to_the_report_and_never_in_a_circle(by_camera, capsys, short_report):
     run, photos = by_camera
     bring = list(photos.items())
     command, seen = "inkproof run small.toml", []

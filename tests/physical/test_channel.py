@@ -260,7 +260,11 @@ def test_the_mean_tone_stands_for_the_dots_unless_they_are_asked_for():
     assert np.array_equal(without, crop_of(PLAIN, picture(), shot))
 
 
-@pytest.mark.parametrize("settings", [{"bayer": True}, {"bayer": False}, PHONE], ids=["filter", "three chips", "phone"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"bayer": True}, pytest.param({"bayer": False}, marks=pytest.mark.slow), PHONE],
+    ids=["filter", "three chips", "phone"],
+)
 def test_noise_has_the_simulators_size_and_grain(settings):
     profile = replace(PLAIN, **settings | {"iso": (1600.0, 1600.0), "motion_px": NOTHING, "defocus_px": NOTHING})
     grey = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)

@@ -147,7 +147,7 @@ def test_normalisation_is_part_of_the_network():
 
 
 def test_one_step_against_the_gradient_fools_the_network_more_than_noise_of_the_same_size():
-    dataset, net = SignsDataset(96, "test", seed=3), signs_net.load()
+    dataset, net = SignsDataset(48, "test", seed=3), signs_net.load()
     images, labels = training.render_all(dataset)
     clean = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32)).requires_grad_()
     truth = torch.from_numpy(labels)

@@ -60,7 +60,7 @@ def test_a_stage_that_is_not_optional_stops_the_run(copy, monkeypatch):
         ran(copy, "report.reproduces=kurakin2016")
 
 
-def test_a_judge_that_fails_is_left_out_and_the_others_judge(copy):
+def test_a_judge_that_fails_is_left_out_and_the_others_judge(copy, short_report):
     (copy / "small.toml").write_text(
         (copy / "small.toml").read_text(encoding="utf-8")
         + TWIN
@@ -76,7 +76,7 @@ def test_a_judge_that_fails_is_left_out_and_the_others_judge(copy):
         run_stage("classify", load_experiment(copy / "small.toml"), run, CONTEXT, force=True)
 
 
-def test_predictions_that_fail_cost_no_real_photograph(copy, monkeypatch):
+def test_predictions_that_fail_cost_no_real_photograph(copy, monkeypatch, short_report):
     run = Run(copy, "small")
     for number, photo in enumerate(sorted(run.photos.glob("simulated-*.jpg"))):
         shutil.copy(photo, run.photos / f"mine-{number}.jpg")
