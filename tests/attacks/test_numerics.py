@@ -118,7 +118,7 @@ def limited_in_time():
 @pytest.mark.usefixtures("limited_in_time")
 @pytest.mark.parametrize(
     ("name", "options", "change"),
-    [(*form, edges) for form in FORMS if form[0] != "patch" and form not in LONG]
+    [pytest.param(*form, edges, marks=[pytest.mark.slow] * (form in LONG)) for form in FORMS if form[0] != "patch"]
     + [(name, {}, change) for name in ROWS if name != "patch" for change in (roots, steep, nowhere, unbounded)],
 )
 def test_numbers_that_are_not_finite_stop_no_attack_and_are_told_of_each_image(name, options, change):
