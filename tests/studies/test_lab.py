@@ -88,7 +88,7 @@ def test_a_study_measures_once_and_writes_one_document(toy):
         made.written
     )
     assert {path.name for path in (folder / "models" / "studies").iterdir() if path.is_dir()} == {"softmax-small", "fc8-32-small"}
-    rows = list(csv.DictReader((made.folder / "findings.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((made.folder / "findings.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["verdict"] for row in rows] == [row.verdict for row in made.rows] and all(row["n_family"] == "2" for row in rows)
     table = (made.folder / "findings.md").read_text(encoding="utf-8").splitlines()
     assert len(table) == 4 and table[2].startswith("| Most are wrong. | images: ") and "(paper 90.0 %) | 12 |" in table[2]
