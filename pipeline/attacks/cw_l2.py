@@ -27,6 +27,8 @@ _RATE_GROWTH = 2.0
 # A search glides, and the rate is the option's, where the boundary is this near (root mean square over all values, in levels).
 # Beyond, the rate grows with the distance: black and white pixels have farther to go in w than grey ones.
 _NEAR_8BIT = 3.0
+# Nearer than this, whole numbers alone may cost what gliding gains, and say nothing of where it got to.
+_FINE_8BIT = 1.0
 _LARGEST_C = 1e10
 # A search ends for an image whose bounds of c are this close: c then changes the distance by less than rounding does.
 _CLOSE_BOUNDS = 1.01
@@ -59,8 +61,9 @@ class SmallestDistance(MinimumNormAttack):
         """
         options = self._options
         places, fools = walked(problem, _GLIDES_FROM)
-        reach = (places - problem.clean).div_(255).square_().sum(dim=(1, 2, 3)).sqrt_()
-        is_near = fools & (reach <= _NEAR_8BIT / 255 * problem.clean[0].numel() ** 0.5)
+        reach = sums((places - problem.clean).div_(255).square_()).sqrt_()
+        reach_8bit = reach * (255 / problem.clean[0].numel() ** 0.5)
+        is_near = fools & (reach_8bit <= _NEAR_8BIT)
         found, lengths = Settled(problem.clean, ("not-found",) * len(problem)), problem.clean.new_full((len(problem),), torch.inf)
         for start in range(options.n_starts):
             if start:
@@ -69,8 +72,8 @@ class SmallestDistance(MinimumNormAttack):
             again = settle(problem, places, is_near, "l2", confidence=options.kappa, n_refinements=n_steps)
             length = _lengths(again, problem.clean)
             found, lengths = found.where(lengths <= length, again), lengths.minimum(length)
-        is_stuck = (lengths >= reach) & (lengths > 0) if options.kappa == 0 else ~lengths.isfinite()
-        left = is_stuck.nonzero()[:, 0]
+        is_stuck = (lengths >= reach) & (reach_8bit > _FINE_8BIT) & (options.kappa == 0)
+        left = (is_stuck | ~lengths.isfinite()).nonzero()[:, 0]
         if not len(left):
             return found
         rest = self.closest(problem.of(left)).settled()

@@ -441,3 +441,12 @@ def test_where_gliding_comes_no_nearer_than_the_walk_a_running_search_does():
         assert classifier.predict(found.images).argmax(axis=1) == target
         lengths[search] = np.linalg.norm(found.images.astype(float) - images)
     assert lengths["gliding"] <= 1.02 * lengths["running"]
+
+
+def test_near_a_boundary_where_whole_numbers_cost_most_gliding_is_all():
+    network, images = Linear(), np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
+    labels = network.logits(to_model(images)).argmax(dim=1).numpy()
+    rms_8bit = 255 * network.distance(images, labels, 2) / np.sqrt(8 * 8 * 3)
+    near = np.argsort(np.abs(rms_8bit - 0.3))[:8]
+    found = attack_named("cw-l2").perturb(network, images[near], labels[near], [0])[0]
+    assert set(found.rounding) <= {"kept", "repaired"} and found.n_forward.max() < 30
